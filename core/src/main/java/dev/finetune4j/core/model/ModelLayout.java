@@ -1,0 +1,32 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.nn.LinearSpec;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * The names and shapes that a checkpoint must hold, stated before anything is read.
+ *
+ * @param tensors shape of each tensor that is not part of a linear, by Hugging Face name
+ * @param linears the projections, by module path
+ * @param ignored tensors that a file may hold although the model does not use them
+ */
+record ModelLayout(Map<String, long[]> tensors, Map<String, LinearSpec> linears, Set<String> ignored) {
+    static ModelLayout empty() {
+        return new ModelLayout(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashSet<>());
+    }
+
+    void tensor(String name, long... shape) {
+        tensors.put(name, shape);
+    }
+
+    void linear(String name, long in, long out, boolean bias) {
+        linears.put(name, new LinearSpec(name, in, out, bias, false));
+    }
+
+    void outputHead(String name, long in, long out) {
+        linears.put(name, new LinearSpec(name, in, out, false, true));
+    }
+}

@@ -1,0 +1,59 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.util.Set;
+
+/** Makes a {@link CausalLM} from a Hugging Face model folder. */
+public final class ModelLoader {
+    private ModelLoader() {}
+
+    /**
+     * Reads config.json only.
+     *
+     * @throws dev.finetune4j.core.CheckpointException when the model type or a value in it is not supported
+     */
+    public static ModelConfig readConfig(ModelDirectory directory) {
+        return ModelFamily.of(directory).readConfig(directory);
+    }
+
+    /** The module paths of all linears that the model will have, known from config.json alone. */
+    public static Set<String> linearNames(ModelDirectory directory) {
+        ModelFamily family = ModelFamily.of(directory);
+        return Set.copyOf(family.layout(family.readConfig(directory)).linears().keySet());
+    }
+
+    /**
+     * Loads a model, one tensor at a time.
+     *
+     * @param directory the model folder
+     * @param factory makes the linears: dense or quantized
+     * @param placement device and precision
+     * @throws dev.finetune4j.core.CheckpointException when the folder cannot be read or does not fit its config.json;
+     *     all missing, misshapen and unexpected tensors are named at once, before any is read
+     * @throws dev.finetune4j.core.DeviceException when the device is absent
+     */
+    public static CausalLM load(ModelDirectory directory, LinearFactory factory, Placement placement) {
+        TorchRuntime.require(placement.device());
+        ModelFamily family = ModelFamily.of(directory);
+        ModelConfig config = family.readConfig(directory);
+        ModelLayout layout = family.layout(config);
+        try (WeightSource weights = directory.weights()) {
+            ModelParts.check(directory.folder().toString(), layout, weights, factory);
+            ModelParts parts = new ModelParts(layout, weights, factory, placement);
+            boolean done = false;
+            try {
+                CausalLM model = family.build(config, parts);
+                done = true;
+                return model;
+            } finally {
+                if (!done) {
+                    parts.close();
+                }
+            }
+        }
+    }
+}

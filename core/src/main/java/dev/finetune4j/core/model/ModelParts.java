@@ -1,0 +1,74 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.LinearSpec;
+import dev.finetune4j.core.nn.Parameters;
+import dev.finetune4j.core.tensor.Placement;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+
+/** Hands the tensors and linears of a checkpoint to a family, and frees what it has made when composing fails half-way. */
+final class ModelParts {
+    private final ModelLayout layout;
+    private final WeightSource weights;
+    private final LinearFactory factory;
+    private final Placement placement;
+    private final Map<String, Linear> linears = new LinkedHashMap<>();
+    private final List<Tensor> tensors = new ArrayList<>();
+
+    ModelParts(ModelLayout layout, WeightSource weights, LinearFactory factory, Placement placement) {
+        this.layout = layout;
+        this.weights = weights;
+        this.factory = factory;
+        this.placement = placement;
+    }
+
+    Placement placement() {
+        return placement;
+    }
+
+    Tensor tensor(String name) {
+        Tensor tensor = Parameters.load(weights, name, placement);
+        tensors.add(tensor);
+        return tensor;
+    }
+
+    Linear linear(String name) {
+        LinearSpec spec = layout.linears().get(name);
+        if (spec == null) {
+            throw new IllegalStateException("the family builds " + name + " but does not list it in its layout");
+        }
+        Linear linear = factory.create(spec, weights, placement);
+        linears.put(name, linear);
+        return linear;
+    }
+
+    /** The linears made so far, by module path in the order of their making. */
+    Map<String, Linear> linears() {
+        return linears;
+    }
+
+    void close() {
+        linears.values().forEach(Linear::close);
+        tensors.forEach(Tensor::close);
+    }
+
+    /** Compares a checkpoint with the layout and names every difference at once. */
+    static void check(String where, ModelLayout layout, WeightSource weights, LinearFactory factory) {
+        LayoutCheck check = new LayoutCheck(weights);
+        layout.tensors().forEach(check::tensor);
+        layout.linears().values().forEach(spec -> check.linear(spec, factory));
+        List<String> problems = check.finish(layout.ignored());
+        if (!problems.isEmpty()) {
+            throw new CheckpointException(where + " does not fit its config.json:\n  - "
+                    + String.join("\n  - ", problems)
+                    + "\nUse the config.json that belongs to these weights, or a complete download.");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** A linear with an ordinary weight matrix. The weight may be trained; in lower precision it is cast as it is used. */
+public final class DenseLinear implements Linear {
+    private final Tensor weight;
+    private final @Nullable Tensor bias;
+    private final long inFeatures;
+    private final long outFeatures;
+
+    /**
+     * @param weight shape (out, in); owned by this linear from now on
+     * @param bias shape (out), or null; owned by this linear
+     */
+    public DenseLinear(Tensor weight, @Nullable Tensor bias) {
+        this.weight = weight;
+        this.bias = bias;
+        this.outFeatures = weight.size(0);
+        this.inFeatures = weight.size(1);
+    }
+
+    @Override
+    public Tensor forward(Tensor x) {
+        ScalarType type = x.scalar_type();
+        Tensor usedWeight = Tensors.as(weight, type);
+        return bias == null
+                ? torch.linear(x, usedWeight)
+                : torch.linear(x, usedWeight, new TensorOptional(Tensors.as(bias, type)));
+    }
+
+    @Override
+    public long inFeatures() {
+        return inFeatures;
+    }
+
+    @Override
+    public long outFeatures() {
+        return outFeatures;
+    }
+
+    @Override
+    public Tensor denseWeight() {
+        return weight.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional());
+    }
+
+    @Override
+    public Map<String, Tensor> parameters() {
+        Map<String, Tensor> parameters = new LinkedHashMap<>();
+        parameters.put("weight", weight);
+        if (bias != null) {
+            parameters.put("bias", bias);
+        }
+        return parameters;
+    }
+
+    @Override
+    public void close() {
+        weight.close();
+        if (bias != null) {
+            bias.close();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The keys and values of the tokens seen so far, per layer, so that each new token costs one row of attention.
+ *
+ * <p>Buffers grow by doubling. A cache belongs to one sequence of calls and is confined to one thread at a time.
+ */
+public final class KvCache implements AutoCloseable {
+    /**
+     * Keys and values of all positions so far, as views of the buffers.
+     *
+     * @param keys shape (B, kv heads, past + T, head size)
+     * @param values the same shape
+     */
+    public record KeysAndValues(Tensor keys, Tensor values) {}
+
+    private final List<Layer> layers;
+    private long length;
+    private boolean closed;
+
+    /** A cache for a decoder with the given number of layers. */
+    public KvCache(int layers) {
+        this.layers = new ArrayList<>();
+        for (int i = 0; i < layers; i++) {
+            this.layers.add(new Layer());
+        }
+    }
+
+    /** How many positions are held. */
+    public long length() {
+        return length;
+    }
+
+    /**
+     * Forgets all positions from {@code newLength} on.
+     *
+     * @throws IllegalArgumentException if fewer positions are held
+     */
+    public void truncate(long newLength) {
+        if (newLength < 0 || newLength > length) {
+            throw new IllegalArgumentException("cannot cut a cache of " + length + " positions to " + newLength);
+        }
+        length = newLength;
+    }
+
+    /** Counts the positions that every layer has taken up; called by the model after its last layer. */
+    public void advance(long positions) {
+        length += positions;
+    }
+
+    /** The part of one layer, counted from 0. */
+    public Layer layer(int index) {
+        if (closed) {
+            throw new IllegalStateException("the key-value cache is closed");
+        }
+        return layers.get(index);
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        layers.forEach(Layer::close);
+    }
+
+    /** Keys and values of one layer. */
+    public final class Layer {
+        private @Nullable Tensor keys;
+        private @Nullable Tensor values;
+
+        /**
+         * Adds the keys and values of new tokens.
+         *
+         * @param newKeys shape (B, kv heads, T, head size)
+         * @param newValues the same shape
+         */
+        public KeysAndValues append(Tensor newKeys, Tensor newValues) {
+            long total = length + newKeys.size(2);
+            keys = store(keys, newKeys, total);
+            values = store(values, newValues, total);
+            return new KeysAndValues(keys.narrow(2, 0, total), values.narrow(2, 0, total));
+        }
+
+        private Tensor store(@Nullable Tensor buffer, Tensor added, long total) {
+            Tensor target = buffer;
+            if (target == null || target.size(2) < total) {
+                target = enlarge(buffer, added, total);
+            }
+            target.narrow(2, length, added.size(2)).copy_(added);
+            return target;
+        }
+
+        private Tensor enlarge(@Nullable Tensor buffer, Tensor added, long total) {
+            long capacity = 64;
+            while (capacity < total) {
+                capacity *= 2;
+            }
+            long[] shape = {added.size(0), added.size(1), capacity, added.size(3)};
+            try (TensorScope scope = new TensorScope()) {
+                Tensor larger =
+                        scope.release(torch.empty(shape, added.options(), new MemoryFormatOptional()));
+                if (buffer != null) {
+                    larger.narrow(2, 0, length).copy_(buffer.narrow(2, 0, length));
+                    buffer.close();
+                }
+                return larger;
+            }
+        }
+
+        private void close() {
+            if (keys != null) {
+                keys.close();
+                keys = null;
+            }
+            if (values != null) {
+                values.close();
+                values = null;
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+package dev.finetune4j.core.nn;
+
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A projection {@code y = x Wᵀ (+ b)} whatever the form of its weight: dense, 4-bit, or with an adapter around it.
+ *
+ * <p>This is the seam between the model families, which only know linears, and everything that replaces one: quantization
+ * enters through a {@link LinearFactory} at load time, an adapter by wrapping the loaded linear.
+ *
+ * <p>Forward calls may run in several threads at once; closing may not overlap with them.
+ */
+public interface Linear extends AutoCloseable {
+    /**
+     * Projects the last dimension.
+     *
+     * @param x shape (…, {@link #inFeatures()}), in the model's precision
+     * @return shape (…, {@link #outFeatures()}), in the precision of {@code x}
+     */
+    Tensor forward(Tensor x);
+
+    /** Size of the last dimension of the input. */
+    long inFeatures();
+
+    /** Size of the last dimension of the output. */
+    long outFeatures();
+
+    /**
+     * The weight as a dense matrix in a tensor that the caller's scope owns.
+     *
+     * @return shape (out, in), float32
+     */
+    Tensor denseWeight();
+
+    /**
+     * The tensors that full fine-tuning can train, by the suffix of their Hugging Face name ({@code weight},
+     * {@code bias}); empty when the form of the weight cannot be trained, as for 4-bit codes.
+     */
+    Map<String, Tensor> parameters();
+
+    /** Frees the tensors that this linear owns. Closing twice is fine. */
+    @Override
+    void close();
+}

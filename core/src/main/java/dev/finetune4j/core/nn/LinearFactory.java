@@ -1,0 +1,38 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.tensor.Placement;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes each projection of a model straight from its file, so that a quantized model never stands in memory in 16 bit as
+ * a whole.
+ */
+public interface LinearFactory {
+    /**
+     * Reads the tensors of one projection and makes it.
+     *
+     * @param spec what to make; its shapes have been checked against the file
+     * @param weights the checkpoint
+     * @param placement where it lives and computes
+     */
+    Linear create(LinearSpec spec, WeightSource weights, Placement placement);
+
+    /**
+     * Whether this factory reads a weight that the checkpoint holds as 4-bit codes under the given tensor name, together
+     * with its companions ({@code <name>.absmax} and so on). The factory for dense weights does not.
+     */
+    default boolean readsPacked(LinearSpec spec, WeightSource weights) {
+        return false;
+    }
+
+    /** The factory for weights that stay as they are in the file, converted to the model's precision. */
+    static LinearFactory dense() {
+        return (spec, weights, placement) -> {
+            Tensor weight = Parameters.load(weights, spec.weightName(), placement);
+            @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
+            return new DenseLinear(weight, bias);
+        };
+    }
+}

@@ -1,0 +1,48 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Map;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** The projection to the vocabulary that shares the embedding's weight; it owns nothing. */
+public final class TiedHead implements Linear {
+    private final Tensor embedding;
+
+    /** @param embedding shape (V, D), owned by the model */
+    public TiedHead(Tensor embedding) {
+        this.embedding = embedding;
+    }
+
+    @Override
+    public Tensor forward(Tensor x) {
+        return torch.linear(x, Tensors.as(embedding, x.scalar_type()));
+    }
+
+    @Override
+    public long inFeatures() {
+        return embedding.size(1);
+    }
+
+    @Override
+    public long outFeatures() {
+        return embedding.size(0);
+    }
+
+    @Override
+    public Tensor denseWeight() {
+        return embedding.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional());
+    }
+
+    @Override
+    public Map<String, Tensor> parameters() {
+        return Map.of();
+    }
+
+    @Override
+    public void close() {
+        // The embedding belongs to the model.
+    }
+}

@@ -1,0 +1,13 @@
+/**
+ * The blocks that decoders are composed of, and the seam through which weights of another form enter.
+ *
+ * <p>Letters in comments: B batch, T tokens, D hidden width, H heads, V vocabulary, r rank. Reading order:
+ * {@link dev.finetune4j.core.nn.Linear}, {@link dev.finetune4j.core.nn.Attention},
+ * {@link dev.finetune4j.core.nn.GatedMlp}, {@link dev.finetune4j.core.nn.DecoderBlock},
+ * {@link dev.finetune4j.core.nn.NextTokenLoss}. Imports {@code core.tensor} and, for loading, {@code core.io}; quantization
+ * implements {@link dev.finetune4j.core.nn.LinearFactory}, adapters implement {@link dev.finetune4j.core.nn.Linear}.
+ */
+@NullMarked
+package dev.finetune4j.core.nn;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,168 @@
+package dev.finetune4j.core.tensor;
+
+import dev.finetune4j.core.DeviceException;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Locale;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch_cuda;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Starts libtorch once for the process and tells what it can use. Every entry point of the library calls
+ * {@link #start()}, so an application needs this class only to ask questions or to set the number of threads.
+ *
+ * <p>Starting closes four traps of the native side: the memory accounting of JavaCPP that doubles the price of a small
+ * operation is switched off (unless the application has set {@code org.bytedeco.javacpp.maxPhysicalBytes} itself); a file
+ * lock keeps two processes from unpacking libraries into an empty cache at once; the CUDA library is loaded before
+ * anything asks whether CUDA is there; and the number of threads follows the processors that the JVM may use, which in a
+ * container are often fewer than the machine has.
+ *
+ * <p>Thread-safe.
+ */
+public final class TorchRuntime {
+    private static final Logger LOG = LoggerFactory.getLogger(TorchRuntime.class);
+    private static final String PHYSICAL_LIMIT = "org.bytedeco.javacpp.maxPhysicalBytes";
+
+    private static boolean started;
+    private static boolean cuda;
+
+    private TorchRuntime() {}
+
+    /**
+     * Loads the native libraries if that has not been done yet.
+     *
+     * @throws DeviceException when they cannot be loaded; the message says for which platform and what to add
+     */
+    public static synchronized void start() {
+        if (started) {
+            return;
+        }
+        if (System.getProperty(PHYSICAL_LIMIT) == null) {
+            System.setProperty(PHYSICAL_LIMIT, "0");
+        }
+        try (CacheLock lock = CacheLock.acquire()) {
+            cuda = loadCuda();
+            Loader.load(torch.class);
+        } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
+            throw new DeviceException(
+                    "libtorch could not be loaded for the platform " + Loader.getPlatform()
+                            + "; add org.bytedeco:pytorch, openblas and javacpp with this platform as classifier"
+                            + " to the class path (Linux needs glibc 2.35 or newer)",
+                    e);
+        }
+        started = true;
+        if (System.getenv("OMP_NUM_THREADS") == null) {
+            torch.set_num_threads(Runtime.getRuntime().availableProcessors());
+        }
+        LOG.info("{}", report());
+    }
+
+    /** The number of CUDA GPUs that can be used; 0 without GPU natives, driver or GPU. */
+    public static int cudaDevices() {
+        start();
+        return cuda && torch.cuda_is_available() ? torch.cuda_device_count() : 0;
+    }
+
+    /**
+     * Checks that a device can be used.
+     *
+     * @throws DeviceException when it is a GPU that this process cannot reach, saying why and what to do
+     */
+    public static void require(ComputeDevice device) {
+        start();
+        if (device.kind() == ComputeDevice.Kind.CPU || device.index() < cudaDevices()) {
+            return;
+        }
+        String found;
+        if (!cuda) {
+            found = "the GPU build of libtorch is not on the class path; add org.bytedeco:pytorch with the classifier "
+                    + Loader.getPlatform() + "-gpu and the CUDA libraries it needs";
+        } else if (cudaDevices() == 0) {
+            found = "libtorch finds no CUDA GPU; check the driver";
+        } else {
+            found = "this machine has " + cudaDevices() + " CUDA GPU(s), numbered from 0";
+        }
+        throw new DeviceException("the device " + device + " was asked for, but " + found + "; or ask for the CPU");
+    }
+
+    /**
+     * Sets how many threads libtorch uses within one operation. This is a setting of the whole process.
+     *
+     * @throws IllegalArgumentException if the number is below 1
+     */
+    public static void setThreads(int threads) {
+        if (threads < 1) {
+            throw new IllegalArgumentException("threads must be at least 1, but was " + threads);
+        }
+        start();
+        torch.set_num_threads(threads);
+    }
+
+    /** How many threads libtorch uses within one operation. */
+    public static int threads() {
+        start();
+        return torch.get_num_threads();
+    }
+
+    /** One line that names libtorch, the CPU's instruction set, the threads and the GPUs. */
+    public static String report() {
+        start();
+        String gpus = cudaDevices() == 0 ? "no CUDA GPU" : cudaDevices() + " CUDA GPU(s)";
+        return String.format(
+                Locale.ROOT,
+                "libtorch on %s, CPU %s with %d threads, %s",
+                Loader.getPlatform(),
+                torch.get_cpu_capability().getString(),
+                torch.get_num_threads(),
+                gpus);
+    }
+
+    /** The bytes of physical memory that this process holds, Java and native together. */
+    public static long residentBytes() {
+        start();
+        return Pointer.physicalBytes();
+    }
+
+    private static boolean loadCuda() {
+        try {
+            Loader.load(torch_cuda.class);
+            return true;
+        } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
+            LOG.debug("no GPU natives: {}", e.getMessage());
+            return false;
+        }
+    }
+
+    /** An exclusive lock beside the library cache; a cache that cannot be written needs none. */
+    private record CacheLock(FileChannel channel, FileLock lock) implements AutoCloseable {
+        static @org.jspecify.annotations.Nullable CacheLock acquire() {
+            try {
+                Path file = Loader.getCacheDir().toPath().resolve("finetune4j.lock");
+                Files.createDirectories(file.toAbsolutePath().getParent());
+                FileChannel channel =
+                        FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                return new CacheLock(channel, channel.lock());
+            } catch (IOException e) {
+                LOG.debug("library cache is not locked: {}", e.getMessage());
+                return null;
+            }
+        }
+
+        @Override
+        public void close() {
+            try (channel) {
+                lock.release();
+            } catch (IOException e) {
+                LOG.debug("library cache lock: {}", e.getMessage());
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+package dev.finetune4j.lora;
+
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.lora.adapter.AdapterFiles;
+import dev.finetune4j.lora.adapter.LoraAdapter;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An adapter on a base model: chats with what was trained, while the base stays as it is.
+ *
+ * <p>Any number of adapters can sit on one base and be used at the same time; each costs only its own small matrices.
+ * Thread-safe; close it after its sessions and before the base.
+ */
+public final class Adapter implements ChatModel, AutoCloseable {
+    private final LanguageModel base;
+    private final LoraAdapter lora;
+    private final CausalLM view;
+    private volatile boolean closed;
+
+    Adapter(LanguageModel base, LoraAdapter lora) {
+        this.base = base;
+        this.lora = lora;
+        this.view = lora.attachTo(base.model());
+    }
+
+    static Adapter load(LanguageModel base, Path folder) {
+        AdapterRecord.check(folder, base);
+        return new Adapter(base, AdapterFiles.load(folder, base.model()));
+    }
+
+    @Override
+    public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        requireOpen();
+        return new ChatSession(view, base.encoder(), settings, system);
+    }
+
+    /**
+     * Writes the adapter in PEFT's format, with {@code finetune4j.json} beside it that records the base and the chat
+     * template.
+     *
+     * @param folder made if absent; an older adapter in it is replaced
+     */
+    public void save(Path folder) {
+        requireOpen();
+        AdapterFiles.save(lora, folder, base.directory().folder().toString());
+        AdapterRecord.of(base).write(folder);
+    }
+
+    /** Number of values in the adapter. */
+    public long parameterCount() {
+        return lora.parameterCount();
+    }
+
+    CausalLM view() {
+        return view;
+    }
+
+    LoraAdapter lora() {
+        return lora;
+    }
+
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("the adapter is closed; load it again to use it");
+        }
+    }
+
+    /** Frees the adapter's matrices, not the base. Closing twice is fine. */
+    @Override
+    public void close() {
+        closed = true;
+        lora.close();
+    }
+}

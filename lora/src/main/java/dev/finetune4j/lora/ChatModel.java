@@ -1,0 +1,33 @@
+package dev.finetune4j.lora;
+
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import org.jspecify.annotations.Nullable;
+
+/** Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. */
+public interface ChatModel {
+    /** A new conversation that always takes the likeliest token. Close it before the model. */
+    default ChatSession chat() {
+        return chat(GenerationSettings.greedy());
+    }
+
+    /** A new conversation. Close it before the model. */
+    default ChatSession chat(GenerationSettings settings) {
+        return chat(settings, null);
+    }
+
+    /**
+     * A new conversation with a system message. Close it before the model.
+     *
+     * @param system what the model is told before the first question, or null for the chat template's default
+     * @throws IllegalStateException if the model is closed
+     */
+    ChatSession chat(GenerationSettings settings, @Nullable String system);
+
+    /** Asks one question in a conversation of its own and returns the likeliest answer of at most 512 tokens. */
+    default String ask(String question) {
+        try (ChatSession session = chat()) {
+            return session.say(question);
+        }
+    }
+}

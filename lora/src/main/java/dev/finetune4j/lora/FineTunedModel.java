@@ -1,0 +1,85 @@
+package dev.finetune4j.lora;
+
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.train.TrainingReport;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The result of a fine-tuning, in memory: chat with it, compare it with its base, save it.
+ *
+ * <p>It owns the base and the adapter; close it when done. Thread-safe for chats, one thread per session.
+ */
+public final class FineTunedModel implements ChatModel, AutoCloseable {
+    private final LanguageModel base;
+    private final @Nullable Adapter adapter;
+    private final TrainingReport report;
+
+    FineTunedModel(LanguageModel base, @Nullable Adapter adapter, TrainingReport report) {
+        this.base = base;
+        this.adapter = adapter;
+        this.report = report;
+    }
+
+    @Override
+    public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        return adapter == null ? base.chat(settings, system) : adapter.chat(settings, system);
+    }
+
+    /**
+     * The model without the adapter, as it was before; after full fine-tuning this is the tuned model itself. It is closed
+     * with this object.
+     */
+    public LanguageModel base() {
+        return base;
+    }
+
+    /** The trained adapter; empty after full fine-tuning. */
+    public Optional<Adapter> adapter() {
+        return Optional.ofNullable(adapter);
+    }
+
+    /** What the training did. */
+    public TrainingReport report() {
+        return report;
+    }
+
+    /**
+     * Writes the adapter in PEFT's format.
+     *
+     * @param folder made if absent; an older adapter in it is replaced
+     * @throws IllegalStateException after full fine-tuning, which makes no adapter
+     */
+    public void saveAdapter(Path folder) {
+        if (adapter == null) {
+            throw new IllegalStateException("full fine-tuning makes no adapter; use saveModel");
+        }
+        adapter.save(folder);
+    }
+
+    /**
+     * Writes the fully fine-tuned model as a Hugging Face folder: weights, config.json and the tokenizer's files.
+     *
+     * @param folder made if absent
+     * @param precision the number format of the weights in the file
+     * @throws IllegalStateException when an adapter was trained; use {@link #saveAdapter}
+     */
+    public void saveModel(Path folder, Precision precision) {
+        if (adapter != null) {
+            throw new IllegalStateException("an adapter was trained and the base is unchanged; use saveAdapter");
+        }
+        ModelFolder.write(base, folder, precision);
+    }
+
+    /** Frees adapter and base. Closing twice is fine. */
+    @Override
+    public void close() {
+        if (adapter != null) {
+            adapter.close();
+        }
+        base.close();
+    }
+}

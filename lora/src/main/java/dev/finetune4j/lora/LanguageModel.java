@@ -1,0 +1,188 @@
+package dev.finetune4j.lora;
+
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A base model with its tokenizer and chat template, ready to chat and to carry adapters.
+ *
+ * <pre>{@code
+ * try (LanguageModel model = LanguageModel.load(Path.of("Yi-1.5-6B-Chat"));
+ *         Adapter adapter = model.loadAdapter(Path.of("adapter"))) {
+ *     System.out.println(adapter.ask("你是谁?"));   // base and adapter
+ *     System.out.println(model.ask("你是谁?"));     // the base alone
+ * }
+ * }</pre>
+ *
+ * <p>Chats of the model and of its adapters may run in several threads at once, one thread per session. Close sessions and
+ * adapters first, then the model.
+ */
+public final class LanguageModel implements ChatModel, AutoCloseable {
+    private final ModelDirectory directory;
+    private final Tokenizer tokenizer;
+    private final ChatEncoder encoder;
+    private final CausalLM model;
+
+    private LanguageModel(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model) {
+        this.directory = directory;
+        this.tokenizer = tokenizer;
+        this.encoder = encoder;
+        this.model = model;
+    }
+
+    /**
+     * Loads a model folder with the defaults of {@link #loader}.
+     *
+     * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
+     */
+    public static LanguageModel load(Path folder) {
+        return loader(folder).load();
+    }
+
+    /** Loads with choices: device, precision, quantization, chat template. */
+    public static Loader loader(Path folder) {
+        return new Loader(folder);
+    }
+
+    /**
+     * Loads an adapter that was trained on this model.
+     *
+     * @param folder in PEFT's format
+     * @throws dev.finetune4j.core.CheckpointException when it is incomplete or damaged, or was trained on another base
+     */
+    public Adapter loadAdapter(Path folder) {
+        return Adapter.load(this, folder);
+    }
+
+    @Override
+    public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        return new ChatSession(model, encoder, settings, system);
+    }
+
+    CausalLM model() {
+        return model;
+    }
+
+    ChatEncoder encoder() {
+        return encoder;
+    }
+
+    ModelDirectory directory() {
+        return directory;
+    }
+
+    /** Frees the weights and the tokenizer. Closing twice is fine. */
+    @Override
+    public void close() {
+        model.close();
+        tokenizer.close();
+    }
+
+    /** Choices for loading. Not thread-safe; every method returns this loader. */
+    public static final class Loader {
+        private final Path folder;
+        private @Nullable ComputeDevice device;
+        private @Nullable Precision precision;
+        private @Nullable QuantSettings quantization;
+        private @Nullable String template;
+        private boolean trainable;
+
+        private Loader(Path folder) {
+            this.folder = folder;
+        }
+
+        /** Where the model lives; by default the first CUDA GPU if there is one, otherwise the CPU. */
+        public Loader device(ComputeDevice newDevice) {
+            this.device = newDevice;
+            return this;
+        }
+
+        /** The number format it computes in; by default BF16 on a GPU and FP32 on the CPU. */
+        public Loader precision(Precision newPrecision) {
+            this.precision = newPrecision;
+            return this;
+        }
+
+        /** Keeps the weights of all linears but the head in 4 bits; by default they stay as they are in the file. */
+        public Loader quantize(QuantSettings settings) {
+            this.quantization = settings;
+            return this;
+        }
+
+        /** The name of the chat template; by default it is recognised from the tokenizer's configuration. */
+        public Loader template(String name) {
+            this.template = name;
+            return this;
+        }
+
+        /** Stores the weights in float32 whatever the precision, because they are to be trained themselves. */
+        Loader trainable() {
+            this.trainable = true;
+            return this;
+        }
+
+        /**
+         * Loads the model.
+         *
+         * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
+         * @throws dev.finetune4j.core.DeviceException when the device is absent
+         * @throws SettingsException when the chat template is unknown
+         */
+        public LanguageModel load() {
+            ModelDirectory directory = ModelDirectory.open(folder);
+            Tokenizer tokenizer = Tokenizer.load(folder);
+            try {
+                ChatEncoder encoder = new ChatEncoder(tokenizer, resolveTemplate(folder, tokenizer, template));
+                return load(directory, tokenizer, encoder);
+            } catch (RuntimeException | Error e) {
+                tokenizer.close();
+                throw e;
+            }
+        }
+
+        LanguageModel load(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder) {
+            CausalLM model = ModelLoader.load(directory, factory(), placement());
+            return new LanguageModel(directory, tokenizer, encoder, model);
+        }
+
+        private LinearFactory factory() {
+            return quantization == null ? LinearFactory.dense() : new QuantizedLinearFactory(quantization);
+        }
+
+        private Placement placement() {
+            ComputeDevice chosen = device == null ? ComputeDevice.best() : device;
+            Precision usual = chosen.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : Precision.FP32;
+            Precision computed = precision == null ? usual : precision;
+            return new Placement(chosen, computed, trainable ? Precision.FP32 : computed);
+        }
+    }
+
+    /** The named template, or the one that the tokenizer's own template is recognised as. */
+    static ChatTemplate resolveTemplate(Path folder, Tokenizer tokenizer, @Nullable String name) {
+        if (name != null) {
+            return ChatTemplate.named(name);
+        }
+        return tokenizer
+                .chatTemplateSource()
+                .flatMap(ChatTemplate::detect)
+                .orElseThrow(() -> new SettingsException(List.of("the chat template of " + folder
+                        + " is not one that is recognised; name it with template(…): "
+                        + String.join(", ", ChatTemplate.names()))));
+    }
+}

@@ -1,0 +1,245 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.io.SafetensorsWriter;
+import dev.finetune4j.core.io.TensorInfo;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * Reads and writes adapters in the folder format of <a href="https://github.com/huggingface/peft">PEFT</a>:
+ * {@code adapter_config.json} and {@code adapter_model.safetensors}.
+ */
+public final class AdapterFiles {
+    static final String CONFIG = "adapter_config.json";
+    static final String WEIGHTS = "adapter_model.safetensors";
+
+    private static final String PREFIX = "base_model.model.";
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private AdapterFiles() {}
+
+    /** The name of a factor in the file; {@code part} is {@code lora_A} or {@code lora_B}. */
+    static String tensorName(String linear, String part) {
+        return PREFIX + linear + "." + part + ".weight";
+    }
+
+    /**
+     * Writes an adapter. The folder is made if it is absent; files of an older adapter in it are replaced.
+     *
+     * @param baseName what {@code base_model_name_or_path} shall say
+     */
+    public static void save(LoraAdapter adapter, Path folder, String baseName) {
+        try {
+            Files.createDirectories(folder);
+            SafetensorsWriter.write(folder.resolve(WEIGHTS), adapter.parameters(), Map.of("format", "pt"));
+            Path temporary = folder.resolve(CONFIG + ".tmp");
+            JSON.writerWithDefaultPrettyPrinter().writeValue(temporary.toFile(), config(adapter, baseName));
+            Files.move(
+                    temporary,
+                    folder.resolve(CONFIG),
+                    java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+        } catch (IOException e) {
+            throw new UncheckedIOException(folder + ": the adapter could not be written: " + e.getMessage(), e);
+        }
+    }
+
+    private static ObjectNode config(LoraAdapter adapter, String baseName) {
+        LoraSettings settings = adapter.settings();
+        ObjectNode config = JSON.createObjectNode();
+        config.putNull("auto_mapping");
+        config.put("base_model_name_or_path", baseName);
+        config.put("bias", "none");
+        config.put("fan_in_fan_out", false);
+        config.put("inference_mode", true);
+        config.put("init_lora_weights", true);
+        putNumber(config, "lora_alpha", settings.alpha());
+        config.put("lora_dropout", settings.dropout());
+        config.putNull("modules_to_save");
+        config.put("peft_type", "LORA");
+        config.put("r", settings.rank());
+        config.putNull("revision");
+        ArrayNode targets = config.putArray("target_modules");
+        targetNames(adapter).forEach(targets::add);
+        config.put("task_type", "CAUSAL_LM");
+        config.put("use_dora", false);
+        config.put("use_rslora", false);
+        return config;
+    }
+
+    private static void putNumber(ObjectNode config, String key, double value) {
+        if (value == Math.rint(value) && Math.abs(value) < Integer.MAX_VALUE) {
+            config.put(key, (int) value);
+        } else {
+            config.put(key, value);
+        }
+    }
+
+    private static Set<String> targetNames(LoraAdapter adapter) {
+        if (adapter.settings().targets() instanceof TargetModules.Named named) {
+            return new TreeSet<>(named.names());
+        }
+        Set<String> names = new TreeSet<>();
+        adapter.factors().keySet().forEach(name -> names.add(name.substring(name.lastIndexOf('.') + 1)));
+        return names;
+    }
+
+    /**
+     * Reads an adapter for a base.
+     *
+     * @throws CheckpointException when a file is missing or damaged, when the adapter is of a kind that is not supported, or
+     *     when its tensors do not fit the base; all differences are named at once
+     */
+    public static LoraAdapter load(Path folder, CausalLM base) {
+        LoraSettings settings = readSettings(folder.resolve(CONFIG));
+        Path file = folder.resolve(WEIGHTS);
+        if (!Files.isRegularFile(file)) {
+            throw new CheckpointException(file + " is missing; an adapter folder needs " + CONFIG + " and " + WEIGHTS);
+        }
+        try (SafetensorsFile weights = SafetensorsFile.open(file);
+                TensorScope scope = new TensorScope()) {
+            Set<String> targets = settings.targets().resolve(base.linears().keySet());
+            check(file, weights, base, settings, targets);
+            Map<String, LoraAdapter.Factors> factors = new LinkedHashMap<>();
+            ComputeDevice device = base.placement().device();
+            for (String name : targets) {
+                Tensor a = read(weights, tensorName(name, "lora_A"), device);
+                Tensor b = read(weights, tensorName(name, "lora_B"), device);
+                factors.put(name, new LoraAdapter.Factors(a, b));
+            }
+            factors.values().forEach(pair -> {
+                scope.release(pair.a());
+                scope.release(pair.b());
+            });
+            return new LoraAdapter(settings, factors);
+        }
+    }
+
+    private static Tensor read(SafetensorsFile weights, String name, ComputeDevice device) {
+        return Tensors.convert(weights.read(name), device, ScalarType.Float);
+    }
+
+    private static void check(
+            Path file, SafetensorsFile weights, CausalLM base, LoraSettings settings, Set<String> targets) {
+        Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
+        List<String> problems = new ArrayList<>();
+        for (String name : targets) {
+            Linear linear = base.linears().get(name);
+            checkShape(weights, unread, problems, tensorName(name, "lora_A"), settings.rank(), linear.inFeatures());
+            checkShape(weights, unread, problems, tensorName(name, "lora_B"), linear.outFeatures(), settings.rank());
+        }
+        unread.forEach(name -> problems.add("tensor " + name + " belongs to no linear that " + CONFIG + " names"));
+        if (!problems.isEmpty()) {
+            throw new CheckpointException(file + " does not fit this base model:\n  - "
+                    + String.join("\n  - ", problems)
+                    + "\nLoad the adapter on the model that it was trained on.");
+        }
+    }
+
+    private static void checkShape(
+            SafetensorsFile weights, Set<String> unread, List<String> problems, String name, long rows, long columns) {
+        long[] expected = {rows, columns};
+        if (!unread.remove(name)) {
+            problems.add("tensor " + name + " " + Arrays.toString(expected) + " is missing");
+            return;
+        }
+        TensorInfo info = weights.tensors().get(name);
+        if (info != null && !Arrays.equals(info.shape(), expected)) {
+            problems.add("tensor " + name + " has the shape " + Arrays.toString(info.shape())
+                    + ", this base needs " + Arrays.toString(expected));
+        }
+    }
+
+    private static LoraSettings readSettings(Path file) {
+        JsonNode config = readJson(file);
+        String type = config.path("peft_type").asText("");
+        if (!type.equals("LORA")) {
+            throw new CheckpointException(file + ": the adapter type \"" + type + "\" is not supported (supported: LORA)");
+        }
+        refuseUnsupported(file, config);
+        JsonNode rank = config.path("r");
+        JsonNode alpha = config.path("lora_alpha");
+        if (!rank.isInt() || rank.intValue() < 1 || !alpha.isNumber()) {
+            throw new CheckpointException(
+                    file + ": \"r\" must be a whole number of at least 1 and \"lora_alpha\" a number, but they are "
+                            + rank + " and " + alpha);
+        }
+        return new LoraSettings(
+                rank.intValue(), alpha.doubleValue(), config.path("lora_dropout").asDouble(0), targets(file, config));
+    }
+
+    private static TargetModules targets(Path file, JsonNode config) {
+        JsonNode targets = config.path("target_modules");
+        if (targets.isTextual() && targets.textValue().equals("all-linear")) {
+            return TargetModules.allLinear();
+        }
+        if (!targets.isArray() || targets.isEmpty()) {
+            throw new CheckpointException(file + ": \"target_modules\" must be a list of names or \"all-linear\", but is "
+                    + targets);
+        }
+        List<String> names = new ArrayList<>();
+        targets.forEach(target -> names.add(target.asText()));
+        return new TargetModules.Named(names);
+    }
+
+    /** Settings that change the numbers and that this version does not compute. */
+    private static void refuseUnsupported(Path file, JsonNode config) {
+        List<String> found = new ArrayList<>();
+        for (String flag : List.of("use_dora", "use_rslora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out")) {
+            if (config.path(flag).asBoolean(false)) {
+                found.add(flag);
+            }
+        }
+        for (String key : List.of(
+                "rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "exclude_modules",
+                "layer_replication", "target_parameters", "trainable_token_indices", "alora_invocation_tokens")) {
+            JsonNode value = config.path(key);
+            if (!value.isMissingNode() && !value.isNull() && !(value.isContainerNode() && value.isEmpty())) {
+                found.add(key);
+            }
+        }
+        if (!config.path("bias").asText("none").equals("none")) {
+            found.add("bias");
+        }
+        if (!found.isEmpty()) {
+            throw new CheckpointException(file + " uses settings that this version does not support: "
+                    + String.join(", ", found));
+        }
+    }
+
+    private static JsonNode readJson(Path file) {
+        if (!Files.isRegularFile(file)) {
+            throw new CheckpointException(file + " is missing; an adapter folder needs " + CONFIG + " and " + WEIGHTS);
+        }
+        try {
+            return JSON.readTree(file.toFile());
+        } catch (JsonProcessingException e) {
+            throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
+        } catch (IOException e) {
+            throw new UncheckedIOException(file + " could not be read: " + e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.CausalLM;
+import java.util.Collection;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** Which linears of a model get an adapter. */
+public sealed interface TargetModules {
+    /** Every linear but the projection to the vocabulary; PEFT's {@code "all-linear"}. */
+    record AllLinear() implements TargetModules {}
+
+    /**
+     * The linears whose module path is one of the names or ends with a dot and one of them, as in PEFT.
+     *
+     * @param names such as {@code q_proj} or {@code layers.0.self_attn.q_proj}
+     */
+    record Named(List<String> names) implements TargetModules {
+        public Named {
+            names = List.copyOf(names);
+            if (names.isEmpty()) {
+                throw new SettingsException(List.of("the list of target modules is empty; name at least one,"
+                        + " such as \"q_proj\", or leave it out to adapt all linears"));
+            }
+        }
+    }
+
+    static TargetModules allLinear() {
+        return new AllLinear();
+    }
+
+    static TargetModules named(String... names) {
+        return new Named(List.of(names));
+    }
+
+    /**
+     * The chosen ones among a model's linears.
+     *
+     * @throws SettingsException when a name matches nothing; the message lists the names that exist
+     */
+    default Set<String> resolve(Collection<String> linears) {
+        Set<String> chosen = new LinkedHashSet<>();
+        if (this instanceof Named named) {
+            Set<String> missed = new TreeSet<>(named.names());
+            for (String linear : linears) {
+                for (String name : named.names()) {
+                    if (linear.equals(name) || linear.endsWith("." + name)) {
+                        chosen.add(linear);
+                        missed.remove(name);
+                    }
+                }
+            }
+            if (!missed.isEmpty()) {
+                throw new SettingsException(List.of("no linear of the model matches the target module(s) "
+                        + String.join(", ", missed) + "; it has " + String.join(", ", lastParts(linears))));
+            }
+        } else {
+            linears.stream().filter(name -> !CausalLM.isOutputHead(name)).forEach(chosen::add);
+        }
+        return chosen;
+    }
+
+    private static Set<String> lastParts(Collection<String> linears) {
+        Set<String> parts = new TreeSet<>();
+        linears.forEach(name -> parts.add(name.substring(name.lastIndexOf('.') + 1)));
+        return parts;
+    }
+}

@@ -1,0 +1,12 @@
+/**
+ * What an application uses: {@link dev.finetune4j.lora.FineTuner} to train, {@link dev.finetune4j.lora.FineTunedModel} to use
+ * the result at once, {@link dev.finetune4j.lora.LanguageModel} and {@link dev.finetune4j.lora.Adapter} to use it later.
+ *
+ * <p>This package is the wiring: it alone sees {@code core}, {@code quant}, {@code data}, {@code lora.adapter} and
+ * {@code lora.train} together. No signature here shows a native tensor. Reading order: {@code FineTuner.run}, then
+ * {@code lora.train.Trainer}.
+ */
+@NullMarked
+package dev.finetune4j.lora;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,71 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * Trainable tensors moved onto one buffer, and their gradients onto another, so that an optimizer step is a handful of
+ * operations whatever their number.
+ *
+ * <p>The tensors keep their identity and their shapes: each becomes a view of its slice. They stay views when this object
+ * is closed, which frees the gradients and stops the recording.
+ */
+final class FlatParameters implements AutoCloseable {
+    private final List<Tensor> parameters;
+    private final Tensor values;
+    private final Tensor gradients;
+
+    FlatParameters(Map<String, Tensor> trainable) {
+        parameters = List.copyOf(trainable.values());
+        trainable.forEach((name, tensor) -> {
+            if (tensor.scalar_type() != ScalarType.Float) {
+                throw new IllegalArgumentException(
+                        "tensor " + name + " is " + tensor.scalar_type() + ", but only float32 can be trained");
+            }
+        });
+        long size = parameters.stream().mapToLong(Tensor::numel).sum();
+        ComputeDevice device = parameters.isEmpty() ? ComputeDevice.cpu() : Tensors.deviceOf(parameters.get(0));
+        try (TensorScope scope = new TensorScope()) {
+            values = scope.release(Tensors.empty(device, ScalarType.Float, size));
+            gradients = scope.release(Tensors.zeros(device, ScalarType.Float, size));
+            long offset = 0;
+            for (Tensor parameter : parameters) {
+                long count = parameter.numel();
+                long[] shape = parameter.shape();
+                Tensor slice = values.narrow(0, offset, count).view(shape);
+                slice.copy_(parameter.detach());
+                parameter.set_data(slice);
+                parameter.set_requires_grad(true);
+                parameter.mutable_grad().put(gradients.narrow(0, offset, count).view(shape));
+                offset += count;
+            }
+        }
+    }
+
+    /** All values in one dimension. */
+    Tensor values() {
+        return values;
+    }
+
+    /** All gradients in one dimension, in the same order. */
+    Tensor gradients() {
+        return gradients;
+    }
+
+    @Override
+    public void close() {
+        try (TensorScope scope = new TensorScope()) {
+            for (Tensor parameter : parameters) {
+                parameter.mutable_grad().put(new Tensor());
+                parameter.set_requires_grad(false);
+            }
+        }
+        values.close();
+        gradients.close();
+    }
+}

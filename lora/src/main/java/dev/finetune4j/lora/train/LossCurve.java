@@ -1,0 +1,75 @@
+package dev.finetune4j.lora.train;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.knowm.xchart.BitmapEncoder;
+import org.knowm.xchart.XYChart;
+import org.knowm.xchart.XYChartBuilder;
+import org.knowm.xchart.XYSeries;
+import org.knowm.xchart.style.Styler;
+import org.knowm.xchart.style.markers.SeriesMarkers;
+
+/** Draws the loss over the steps of a training, as it was and smoothed. */
+public final class LossCurve {
+    private static final double SMOOTHING = 0.85;
+
+    private LossCurve() {}
+
+    /**
+     * Writes a PNG picture of 900 × 540 pixels.
+     *
+     * @throws IllegalArgumentException if there are no steps
+     */
+    public static void writePng(Path file, List<StepReport> steps) {
+        if (steps.isEmpty()) {
+            throw new IllegalArgumentException("there is no step to draw");
+        }
+        double[] x = steps.stream().mapToDouble(StepReport::step).toArray();
+        double[] loss = steps.stream().mapToDouble(StepReport::loss).toArray();
+        XYChart chart = new XYChartBuilder()
+                .width(900)
+                .height(540)
+                .title("training loss")
+                .xAxisTitle("step")
+                .yAxisTitle("loss (nats per token)")
+                .theme(Styler.ChartTheme.XChart)
+                .build();
+        chart.getStyler().setYAxisMin(0.0);
+        chart.getStyler().setLegendPosition(Styler.LegendPosition.InsideNE);
+        chart.getStyler().setChartBackgroundColor(java.awt.Color.WHITE);
+        add(chart, "loss", x, loss, new java.awt.Color(160, 190, 225), 1.2f);
+        add(chart, "smoothed", x, smooth(loss), new java.awt.Color(25, 90, 165), 2.4f);
+        try {
+            Path parent = file.toAbsolutePath().getParent();
+            if (parent != null) {
+                Files.createDirectories(parent);
+            }
+            Files.write(file, BitmapEncoder.getBitmapBytes(chart, BitmapEncoder.BitmapFormat.PNG));
+        } catch (IOException e) {
+            throw new UncheckedIOException(file + ": the loss curve could not be written: " + e.getMessage(), e);
+        }
+    }
+
+    private static void add(XYChart chart, String name, double[] x, double[] y, java.awt.Color color, float width) {
+        XYSeries series = chart.addSeries(name, x, y);
+        series.setMarker(SeriesMarkers.NONE);
+        series.setLineColor(color);
+        series.setLineWidth(width);
+    }
+
+    /** Exponential moving average, corrected for its start. */
+    static double[] smooth(double[] values) {
+        double[] smoothed = new double[values.length];
+        double average = 0;
+        double weight = 0;
+        for (int i = 0; i < values.length; i++) {
+            average = SMOOTHING * average + (1 - SMOOTHING) * values[i];
+            weight = SMOOTHING * weight + (1 - SMOOTHING);
+            smoothed[i] = average / weight;
+        }
+        return smoothed;
+    }
+}

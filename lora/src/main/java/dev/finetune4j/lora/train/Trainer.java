@@ -1,0 +1,162 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.BatchLoader;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import org.bytedeco.pytorch.Tensor;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The training loop: window of batches, forward and backward for each, clip, optimizer step, report.
+ *
+ * <p>It trains whatever tensors it is given and knows nothing of adapters. The loss of a step is the sum over its target
+ * tokens divided by their number in <em>all</em> micro-batches, so it does not change with the way a step is split.
+ *
+ * <p>A trainer runs once and is confined to one thread; only the cancellation may come from elsewhere.
+ */
+public final class Trainer {
+    private static final Logger LOG = LoggerFactory.getLogger(Trainer.class);
+
+    private final CausalLM model;
+    private final Map<String, Tensor> trainable;
+    private final BatchLoader loader;
+    private final TrainingSettings settings;
+    private final List<TrainingListener> listeners;
+    private final BooleanSupplier cancelled;
+
+    /**
+     * @param model computes the hidden states; an adapter's view or the base itself
+     * @param trainable the tensors to train, float32, by name; they require gradients only while the training runs
+     * @param loader gives the batches of each step
+     * @param listeners watch
+     * @param cancelled asked before each micro-batch; true ends the training with the state of the last finished step
+     */
+    public Trainer(
+            CausalLM model,
+            Map<String, Tensor> trainable,
+            BatchLoader loader,
+            TrainingSettings settings,
+            List<TrainingListener> listeners,
+            BooleanSupplier cancelled) {
+        this.model = model;
+        this.trainable = trainable;
+        this.loader = loader;
+        this.settings = settings;
+        this.listeners = List.copyOf(listeners);
+        this.cancelled = cancelled;
+    }
+
+    /**
+     * Trains to the last step or until cancelled.
+     *
+     * @throws TrainingException when the loss or the gradients are no longer numbers; the values are then those of the last
+     *     good step
+     */
+    public TrainingReport run() {
+        int totalSteps = settings.totalSteps(loader.stepsPerEpoch());
+        int warmupSteps = settings.warmupSteps(totalSteps);
+        long count = trainable.values().stream().mapToLong(Tensor::numel).sum();
+        tell(listener -> listener.onStart(totalSteps, count));
+        List<StepReport> reports = new ArrayList<>();
+        long start = System.nanoTime();
+        try (FlatParameters parameters = new FlatParameters(trainable);
+                AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
+            for (int step = 0; step < totalSteps; step++) {
+                double factor = settings.schedule().factor(step, warmupSteps, totalSteps);
+                long stepStart = System.nanoTime();
+                List<Batch> window = loader.nextWindow();
+                StepResult result = step(window, optimizer, settings.learningRate() * factor, step + 1);
+                if (result == null) {
+                    return end(TrainingReport.Outcome.CANCELLED, reports, count, start);
+                }
+                StepReport report = report(step, totalSteps, window, result, factor, start, stepStart);
+                reports.add(report);
+                tell(listener -> listener.onStep(report));
+            }
+        }
+        return end(TrainingReport.Outcome.COMPLETED, reports, count, start);
+    }
+
+    private record StepResult(double loss, double gradNorm) {}
+
+    /** One optimizer step, or null when cancelled before it was complete. */
+    private @org.jspecify.annotations.Nullable StepResult step(
+            List<Batch> window, AdamW optimizer, double learningRate, int number) {
+        int targets = window.stream().mapToInt(Batch::targetTokens).sum();
+        double sum = 0;
+        for (Batch batch : window) {
+            if (cancelled.getAsBoolean()) {
+                return null;
+            }
+            sum += backward(batch, 1.0 / targets);
+        }
+        double loss = sum / targets;
+        double norm = optimizer.clip(settings.maxGradNorm());
+        if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
+            throw new TrainingException("step " + number + ": the loss is " + loss + " and the gradient norm " + norm
+                    + "; lower the learning rate, lengthen the warm-up, or compute in FP32");
+        }
+        optimizer.step(learningRate);
+        return new StepResult(loss, norm);
+    }
+
+    private double backward(Batch batch, double scale) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
+            Tensor hidden = model.hidden(tokens, null); // (B, T, D)
+            return NextTokenLoss.backward(hidden, model.head(), batch.labels(), scale);
+        }
+    }
+
+    private StepReport report(
+            int step,
+            int totalSteps,
+            List<Batch> window,
+            StepResult result,
+            double factor,
+            long start,
+            long stepStart) {
+        long now = System.nanoTime();
+        int tokens = window.stream().mapToInt(Batch::tokens).sum();
+        Duration elapsed = Duration.ofNanos(now - start);
+        return new StepReport(
+                step + 1,
+                totalSteps,
+                (step + 1.0) / loader.stepsPerEpoch(),
+                result.loss(),
+                result.gradNorm(),
+                settings.learningRate() * factor,
+                window.stream().mapToInt(Batch::targetTokens).sum(),
+                tokens,
+                tokens / ((now - stepStart) / 1e9),
+                elapsed,
+                elapsed.multipliedBy(totalSteps - step - 1L).dividedBy(step + 1L));
+    }
+
+    private TrainingReport end(
+            TrainingReport.Outcome outcome, List<StepReport> reports, long count, long start) {
+        Duration duration = Duration.ofNanos(System.nanoTime() - start);
+        TrainingReport report = new TrainingReport(outcome, reports, count, duration);
+        tell(listener -> listener.onEnd(report));
+        return report;
+    }
+
+    private void tell(Consumer<TrainingListener> event) {
+        for (TrainingListener listener : listeners) {
+            try {
+                event.accept(listener);
+            } catch (RuntimeException e) {
+                LOG.warn("a training listener failed; the training goes on", e);
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.core.SettingsException;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * How a training runs. Immutable; made by {@link #builder()} or the facade.
+ *
+ * @param epochs passes over the data; ignored when {@code maxSteps} is above 0
+ * @param maxSteps optimizer steps, or 0 to let {@code epochs} decide
+ * @param batchSize examples of one micro-batch, which go through the model together
+ * @param accumulation micro-batches of one optimizer step; the result depends on the product of both numbers only
+ * @param learningRate peak learning rate of AdamW
+ * @param schedule course of the learning rate
+ * @param warmupRatio share of all steps over which the learning rate rises from zero
+ * @param weightDecay AdamW's decoupled weight decay
+ * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
+ * @param seed decides the order of the examples, the adapter's start and dropout
+ */
+public record TrainingSettings(
+        double epochs,
+        int maxSteps,
+        int batchSize,
+        int accumulation,
+        double learningRate,
+        LearningRateSchedule schedule,
+        double warmupRatio,
+        double weightDecay,
+        double maxGradNorm,
+        long seed) {
+    public TrainingSettings {
+        List<String> problems = new ArrayList<>();
+        require(problems, epochs > 0 && Double.isFinite(epochs), "epochs must be above 0, but is " + epochs);
+        require(problems, maxSteps >= 0, "maxSteps must be 0 (epochs decide) or more, but is " + maxSteps);
+        require(problems, batchSize >= 1, "batchSize must be at least 1, but is " + batchSize);
+        require(problems, accumulation >= 1, "accumulation must be at least 1, but is " + accumulation);
+        require(
+                problems,
+                learningRate > 0 && Double.isFinite(learningRate),
+                "learningRate must be above 0, but is " + learningRate + "; 1e-4 to 2e-4 is usual for LoRA");
+        require(
+                problems,
+                warmupRatio >= 0 && warmupRatio < 1,
+                "warmupRatio must be at least 0 and below 1, but is " + warmupRatio);
+        require(problems, weightDecay >= 0, "weightDecay must be 0 or more, but is " + weightDecay);
+        require(problems, maxGradNorm >= 0, "maxGradNorm must be 0 (no clipping) or more, but is " + maxGradNorm);
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+    }
+
+    /** Starts from three epochs of 8 examples a step, a cosine from 2e-4 after 3 % warm-up, and clipping at 1. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** All optimizer steps of a training over an epoch of the given number of steps. */
+    public int totalSteps(int stepsPerEpoch) {
+        return maxSteps > 0 ? maxSteps : Math.max(1, (int) Math.ceil(epochs * stepsPerEpoch - 1e-9));
+    }
+
+    /** Steps of warm-up within the given total, rounded up. */
+    public int warmupSteps(int totalSteps) {
+        return (int) Math.ceil(warmupRatio * totalSteps - 1e-9);
+    }
+
+    private static void require(List<String> problems, boolean holds, String problem) {
+        if (!holds) {
+            problems.add(problem);
+        }
+    }
+
+    /** Collects the settings. Not thread-safe; every method but the last returns this builder. */
+    public static final class Builder {
+        private double epochs = 3;
+        private int maxSteps;
+        private int batchSize = 8;
+        private int accumulation = 1;
+        private double learningRate = 2e-4;
+        private LearningRateSchedule schedule = LearningRateSchedule.COSINE;
+        private double warmupRatio = 0.03;
+        private double weightDecay;
+        private double maxGradNorm = 1;
+        private long seed = 42;
+
+        private Builder() {}
+
+        public Builder epochs(double value) {
+            epochs = value;
+            return this;
+        }
+
+        public Builder maxSteps(int value) {
+            maxSteps = value;
+            return this;
+        }
+
+        public Builder batchSize(int value) {
+            batchSize = value;
+            return this;
+        }
+
+        public Builder accumulation(int value) {
+            accumulation = value;
+            return this;
+        }
+
+        public Builder learningRate(double value) {
+            learningRate = value;
+            return this;
+        }
+
+        public Builder schedule(LearningRateSchedule value, double newWarmupRatio) {
+            schedule = value;
+            warmupRatio = newWarmupRatio;
+            return this;
+        }
+
+        public Builder weightDecay(double value) {
+            weightDecay = value;
+            return this;
+        }
+
+        public Builder maxGradNorm(double value) {
+            maxGradNorm = value;
+            return this;
+        }
+
+        public Builder seed(long value) {
+            seed = value;
+            return this;
+        }
+
+        /**
+         * Checks the settings.
+         *
+         * @throws SettingsException naming every value that cannot work
+         */
+        public TrainingSettings build() {
+            return new TrainingSettings(
+                    epochs, maxSteps, batchSize, accumulation, learningRate, schedule, warmupRatio, weightDecay,
+                    maxGradNorm, seed);
+        }
+    }
+}

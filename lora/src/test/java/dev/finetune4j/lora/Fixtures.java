@@ -1,0 +1,132 @@
+package dev.finetune4j.lora;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Tensors;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import org.bytedeco.pytorch.Tensor;
+
+/** Reference files and the tiny chat model that the tests of this module share. */
+public final class Fixtures {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private Fixtures() {}
+
+    /** A file or folder of the reference numbers in the test resources. */
+    public static Path reference(String path) {
+        try {
+            return Path.of(Objects.requireNonNull(Fixtures.class.getResource("/reference/" + path), path)
+                    .toURI());
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** A folder of wider fixtures that may lie beside the checkout. */
+    public static Optional<Path> shared(String path) {
+        Path start = Path.of("").toAbsolutePath();
+        for (Path folder : List.of(start.resolve("../shared"), start.resolve("../../shared"))) {
+            if (Files.exists(folder.resolve(path))) {
+                return Optional.of(folder.resolve(path).normalize());
+            }
+        }
+        return Optional.empty();
+    }
+
+    public static JsonNode json(Path file) {
+        try {
+            return JSON.readTree(file.toFile());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Loads a model of a folder in float32 on the CPU. */
+    public static CausalLM model(Path folder, LinearFactory factory) {
+        return ModelLoader.load(ModelDirectory.open(folder), factory, Placement.cpuFp32());
+    }
+
+    /** A complete chat model folder: the reference Llama with the byte-level tokenizer that fits its vocabulary. */
+    public static Path tinyChatModel(Path folder) {
+        try {
+            Files.createDirectories(folder);
+            for (String name : List.of("config.json", "generation_config.json", "model.safetensors")) {
+                Files.copy(reference("models/llama").resolve(name), folder.resolve(name));
+            }
+            for (String name : List.of("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")) {
+                Files.copy(reference("tokenizers/bytelevel").resolve(name), folder.resolve(name));
+            }
+            return folder;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** An alpaca file with the given questions, all answered alike. */
+    public static Path alpaca(Path file, String answer, String... questions) {
+        StringBuilder rows = new StringBuilder("[");
+        for (String question : questions) {
+            rows.append(rows.length() > 1 ? "," : "")
+                    .append("{\"instruction\":\"")
+                    .append(question)
+                    .append("\",\"input\":\"\",\"output\":\"")
+                    .append(answer)
+                    .append("\"}");
+        }
+        try {
+            return Files.writeString(file, rows.append("]"));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    public static float[] floats(SafetensorsFile file, String name) {
+        try (Tensor tensor = file.read(name)) {
+            return Tensors.toFloats(tensor);
+        }
+    }
+
+    public static long[] longs(SafetensorsFile file, String name) {
+        try (Tensor tensor = file.read(name)) {
+            return Tensors.toLongs(tensor);
+        }
+    }
+
+    /** The largest difference over the largest size of the expected values. */
+    public static double relativeError(float[] expected, float[] actual) {
+        if (expected.length != actual.length) {
+            throw new AssertionError("expected " + expected.length + " values, got " + actual.length);
+        }
+        double difference = 0;
+        double size = 0;
+        for (int i = 0; i < expected.length; i++) {
+            difference = Math.max(difference, Math.abs((double) expected[i] - actual[i]));
+            size = Math.max(size, Math.abs((double) expected[i]));
+        }
+        return Double.isNaN(difference) || size == 0 ? difference : difference / size;
+    }
+
+    /** Labels moved by one: the label of a position is the id that the next position holds. */
+    public static long[] shift(long[] labels, int rows, int length) {
+        long[] shifted = new long[labels.length];
+        for (int row = 0; row < rows; row++) {
+            for (int i = 0; i < length; i++) {
+                shifted[row * length + i] = i + 1 < length ? labels[row * length + i + 1] : -100;
+            }
+        }
+        return shifted;
+    }
+}

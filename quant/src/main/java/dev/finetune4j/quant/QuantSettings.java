@@ -1,0 +1,39 @@
+package dev.finetune4j.quant;
+
+import java.util.Objects;
+
+/**
+ * How a weight is turned into 4-bit codes. Immutable.
+ *
+ * @param type the code
+ * @param blockSize how many consecutive weights share one scale: a power of two from 32 to 4096
+ * @param doubleQuantization whether the scales themselves are stored in 8 bit, which saves 0.37 bit per weight at block
+ *     size 64
+ */
+public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantization) {
+    /** The smallest number of weights that can share a scale. */
+    public static final int MIN_BLOCK_SIZE = 32;
+
+    /** The largest number of weights that can share a scale. */
+    public static final int MAX_BLOCK_SIZE = 4096;
+
+    /**
+     * @throws IllegalArgumentException if the block size is not a power of two from 32 to 4096
+     */
+    public QuantSettings {
+        Objects.requireNonNull(type, "type");
+        if (!isBlockSize(blockSize)) {
+            throw new IllegalArgumentException("blockSize must be a power of two from " + MIN_BLOCK_SIZE + " to "
+                    + MAX_BLOCK_SIZE + ", but was " + blockSize + "; use 64 when in doubt");
+        }
+    }
+
+    /** The settings of QLoRA: NF4, blocks of 64, double quantization (4.127 bits per weight). */
+    public static QuantSettings nf4() {
+        return new QuantSettings(QuantType.NF4, 64, true);
+    }
+
+    static boolean isBlockSize(long size) {
+        return size >= MIN_BLOCK_SIZE && size <= MAX_BLOCK_SIZE && Long.bitCount(size) == 1;
+    }
+}

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.tensor.Precision;

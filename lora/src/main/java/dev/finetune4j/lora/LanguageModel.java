@@ -1,6 +1,7 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.io.ModelDirectory;

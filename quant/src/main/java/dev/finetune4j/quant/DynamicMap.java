@@ -4,8 +4,8 @@ import java.util.Arrays;
 
 /**
  * The 256 numbers of the signed 8-bit dynamic code, in which the scales of the blocks are stored
- * (<a href="https://arxiv.org/abs/1511.04561">Dettmers 2015</a>): per decade down to 10<sup>-7</sup> twice as many as in
- * the decade below it, on either side of zero.
+ * (<a href="https://arxiv.org/abs/1511.04561">Dettmers 2015</a>): per decade down to 10<sup>-7</sup> twice as many as
+ * in the decade below it, on either side of zero.
  */
 final class DynamicMap {
     /** How many scales share one second-level scale. */
@@ -65,8 +65,8 @@ final class DynamicMap {
     }
 
     /**
-     * The search on the GPU ends at an even code and then looks at one neighbour, so that a value exactly between an odd
-     * code and the even one above it goes up. Lowering that limit by one float says the same.
+     * The search on the GPU ends at an even code and then looks at one neighbour, so that a value exactly between an
+     * odd code and the even one above it goes up. Lowering that limit by one float says the same.
      */
     private static float[] limits() {
         float[] limits = new float[VALUES.length - 1];

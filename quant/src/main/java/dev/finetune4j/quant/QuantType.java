@@ -13,10 +13,10 @@ public enum QuantType {
      * 4-bit NormalFloat: quantiles of the normal distribution
      * (<a href="https://arxiv.org/abs/2305.14314">Dettmers et al. 2023</a>, appendix E). Codes rise with the number.
      */
-    NF4("nf4", nf4Values(), midpoints(nf4Values()), nf4Codes()),
+    NF4("nf4", nf4Values(), nf4Thresholds(), nf4Codes()),
     /**
-     * 4-bit floating point: one sign bit (the code's highest), two of exponent and one of fraction, divided by 12. There
-     * are two zeros, codes 0 and 8.
+     * 4-bit floating point: one sign bit (the code's highest), two of exponent and one of fraction, divided by 12.
+     * There are two zeros, codes 0 and 8.
      */
     FP4("fp4", fp4Values(), fp4Thresholds(), new int[] {11, 10, 13, 12, 15, 14, 9, 8, 0, 1, 6, 7, 4, 5, 2, 3});
 
@@ -88,12 +88,17 @@ public enum QuantType {
         return codes;
     }
 
-    private static float[] midpoints(float[] rising) {
-        float[] limits = new float[rising.length - 1];
-        for (int i = 0; i < limits.length; i++) {
-            limits[i] = (rising[i] + rising[i + 1]) * 0.5f;
-        }
-        return limits;
+    /**
+     * The limits as the CUDA kernel spells them. They stand for the middles between neighbouring numbers, but where the
+     * middle lies between two floats the spelling decides, and four of them are not what averaging in float32 gives.
+     */
+    private static float[] nf4Thresholds() {
+        return new float[] {
+            -0.8480964004993439f, -0.6106329262256622f, -0.4599952697753906f, -0.33967943489551544f,
+            -0.23460740596055984f, -0.13791173315048218f, -0.045525018125772476f, 0.03979014977812767f,
+            0.1202552504837513f, 0.2035212516784668f, 0.2920137718319893f, 0.3893125355243683f,
+            0.5016634166240692f, 0.6427869200706482f, 0.8614784181118011f
+        };
     }
 
     private static float[] fp4Values() {
@@ -108,8 +113,8 @@ public enum QuantType {
 
     /**
      * The published limits are of the magnitude, and a magnitude on its limit belongs to the smaller number. On the
-     * negative side that is the upper interval, so there the limit is one float lower. The sign bit is set from the first
-     * normal float below zero on, because the GPU takes subnormal numbers for zero.
+     * negative side that is the upper interval, so there the limit is one float lower. The sign bit is set from the
+     * first normal float below zero on, because the GPU takes subnormal numbers for zero.
      */
     private static float[] fp4Thresholds() {
         float[] magnitudes = {

@@ -30,7 +30,7 @@ public final class DenseLinear implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
-        ScalarType type = x.scalar_type();
+        ScalarType type = Tensors.typeOf(x);
         Tensor usedWeight = Tensors.as(weight, type);
         return bias == null
                 ? torch.linear(x, usedWeight)

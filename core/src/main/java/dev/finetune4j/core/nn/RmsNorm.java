@@ -28,7 +28,7 @@ public final class RmsNorm implements AutoCloseable {
         Tensor wide = Tensors.as(x, ScalarType.Float);
         Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
         Tensor normalised = wide.mul(meanSquare.add(new Scalar(epsilon)).rsqrt());
-        return Tensors.as(normalised, x.scalar_type()).mul(Tensors.as(weight, x.scalar_type()));
+        return Tensors.as(normalised, Tensors.typeOf(x)).mul(Tensors.as(weight, Tensors.typeOf(x)));
     }
 
     /** The weight, shape (D). */

@@ -18,7 +18,7 @@ public final class TiedHead implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
-        return torch.linear(x, Tensors.as(embedding, x.scalar_type()));
+        return torch.linear(x, Tensors.as(embedding, Tensors.typeOf(x)));
     }
 
     @Override

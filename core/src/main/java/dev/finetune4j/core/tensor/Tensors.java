@@ -109,7 +109,15 @@ public final class Tensors {
 
     /** The same tensor when it already has the type, otherwise a converted copy. */
     public static Tensor as(Tensor tensor, ScalarType type) {
-        return tensor.scalar_type() == type ? tensor : tensor.to(type);
+        return typeOf(tensor) == type.intern() ? tensor : tensor.to(type);
+    }
+
+    /**
+     * The number type of a tensor, as one of the enum's constants. The binding's own {@code scalar_type()} makes a new
+     * object at each call, which is equal to no constant.
+     */
+    public static ScalarType typeOf(Tensor tensor) {
+        return tensor.scalar_type().intern();
     }
 
     /** The device that holds a tensor. */
@@ -128,7 +136,7 @@ public final class Tensors {
     }
 
     private static Tensor on(ComputeDevice device, Tensor host) {
-        return device.kind() == ComputeDevice.Kind.CPU ? host : host.to(device.toNative(), host.scalar_type());
+        return device.kind() == ComputeDevice.Kind.CPU ? host : host.to(device.toNative(), typeOf(host));
     }
 
     private static TensorOptions options(ComputeDevice device, ScalarType type) {

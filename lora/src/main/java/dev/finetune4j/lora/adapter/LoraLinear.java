@@ -38,8 +38,8 @@ public final class LoraLinear implements Linear {
     public Tensor forward(Tensor x) {
         Tensor y = base.forward(x);
         Tensor input = dropout > 0 && GradMode.is_enabled() ? torch.dropout(x, dropout, true) : x;
-        Tensor low = torch.linear(input, Tensors.as(a, x.scalar_type())); // (…, r)
-        return y.add(torch.linear(low, Tensors.as(b, x.scalar_type())), new Scalar(scale));
+        Tensor low = torch.linear(input, Tensors.as(a, Tensors.typeOf(x))); // (…, r)
+        return y.add(torch.linear(low, Tensors.as(b, Tensors.typeOf(x))), new Scalar(scale));
     }
 
     @Override

@@ -23,9 +23,9 @@ final class FlatParameters implements AutoCloseable {
     FlatParameters(Map<String, Tensor> trainable) {
         parameters = List.copyOf(trainable.values());
         trainable.forEach((name, tensor) -> {
-            if (tensor.scalar_type() != ScalarType.Float) {
+            if (Tensors.typeOf(tensor) != ScalarType.Float) {
                 throw new IllegalArgumentException(
-                        "tensor " + name + " is " + tensor.scalar_type() + ", but only float32 can be trained");
+                        "tensor " + name + " is " + Tensors.typeOf(tensor) + ", but only float32 can be trained");
             }
         });
         long size = parameters.stream().mapToLong(Tensor::numel).sum();

@@ -1,7 +1,5 @@
-package dev.finetune4j.lora;
+package dev.finetune4j.core.generate;
 
-import dev.finetune4j.core.generate.ChatSession;
-import dev.finetune4j.core.generate.GenerationSettings;
 import org.jspecify.annotations.Nullable;
 
 /** Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. */

@@ -1,0 +1,206 @@
+package dev.finetune4j.core.io;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.CheckpointException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * The weights of a Hugging Face model folder: {@code model.safetensors}, or shards tied together by the {@code
+ * weight_map} of {@code model.safetensors.index.json}. As in transformers, the single file wins when both are there.
+ */
+final class FolderWeights implements WeightSource {
+    static final String SINGLE_FILE = "model.safetensors";
+    static final String INDEX = "model.safetensors.index.json";
+
+    private static final int LISTED = 20;
+
+    private final Path folder;
+    private final Map<String, SafetensorsFile> files;
+    private final Map<String, SafetensorsFile> fileOf;
+    private volatile boolean closed;
+
+    private FolderWeights(Path folder, Map<String, SafetensorsFile> files, Map<String, SafetensorsFile> fileOf) {
+        this.folder = folder;
+        this.files = files;
+        this.fileOf = Collections.unmodifiableMap(fileOf);
+    }
+
+    /** @throws CheckpointException when there are no weights, or a file of them is missing or damaged */
+    static FolderWeights open(Path folder) {
+        Path single = folder.resolve(SINGLE_FILE);
+        if (Files.exists(single)) {
+            SafetensorsFile file = SafetensorsFile.open(single);
+            Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
+            file.names().forEach(name -> fileOf.put(name, file));
+            return new FolderWeights(folder, Map.of(SINGLE_FILE, file), fileOf);
+        }
+        Path index = folder.resolve(INDEX);
+        if (Files.exists(index)) {
+            return openShards(folder, index);
+        }
+        throw new CheckpointException(folder + " has no " + SINGLE_FILE + " and no " + INDEX + "; " + remedy(folder));
+    }
+
+    private static FolderWeights openShards(Path folder, Path index) {
+        Map<String, String> weightMap = weightMap(index);
+        List<String> problems = new ArrayList<>();
+        Map<String, SafetensorsFile> files = new TreeMap<>();
+        Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
+        boolean done = false;
+        try {
+            for (String shard : Set.copyOf(weightMap.values())) {
+                if (Files.isRegularFile(folder.resolve(shard))) {
+                    files.put(shard, SafetensorsFile.open(folder.resolve(shard)));
+                } else {
+                    problems.add("the shard " + shard + " is not in the folder");
+                }
+            }
+            weightMap.forEach((name, shard) -> {
+                SafetensorsFile file = files.get(shard);
+                if (file != null && !file.tensors().containsKey(name)) {
+                    problems.add("tensor " + name + " is not in the shard " + shard);
+                } else if (file != null) {
+                    fileOf.put(name, file);
+                }
+            });
+            requireNone(index, problems);
+            done = true;
+            return new FolderWeights(folder, files, fileOf);
+        } finally {
+            if (!done) {
+                files.values().forEach(SafetensorsFile::close);
+            }
+        }
+    }
+
+    private static Map<String, String> weightMap(Path index) {
+        JsonNode node = JsonFile.read(index).path("weight_map");
+        if (!node.isObject()) {
+            throw new CheckpointException(index + " has no object \"weight_map\" from tensor names to shard files;"
+                    + " fetch the file again");
+        }
+        Map<String, String> weightMap = new LinkedHashMap<>();
+        List<String> problems = new ArrayList<>();
+        node.properties().forEach(entry -> {
+            JsonNode shard = entry.getValue();
+            if (shard.isTextual() && isFileName(shard.textValue())) {
+                weightMap.put(entry.getKey(), shard.textValue());
+            } else {
+                problems.add("tensor " + entry.getKey() + " is mapped to " + shard
+                        + ", expected the name of a file in the same folder");
+            }
+        });
+        requireNone(index, problems);
+        return weightMap;
+    }
+
+    /**
+     * Whether a name cannot lead out of its folder on any platform. The file itself may be a link, as in hub caches.
+     */
+    private static boolean isFileName(String name) {
+        return !name.isEmpty()
+                && !name.equals(".")
+                && !name.equals("..")
+                && name.chars().noneMatch(c -> c == '/' || c == '\\' || c == ':' || c < ' ');
+    }
+
+    private static void requireNone(Path index, List<String> problems) {
+        if (!problems.isEmpty()) {
+            throw new CheckpointException(index + " does not fit its folder:\n  - "
+                    + String.join("\n  - ", problems)
+                    + "\nFetch the index and the missing shards again.");
+        }
+    }
+
+    private static String remedy(Path folder) {
+        List<String> names = list(folder);
+        if (names.stream().anyMatch(name -> name.matches("pytorch_model.*\\.bin"))) {
+            return "it has weights in PyTorch's pickle form only, which can run code when they are read. Convert them"
+                    + " to safetensors, in Python with model.save_pretrained(folder), or fetch a safetensors revision";
+        }
+        if (names.stream().anyMatch(name -> name.matches("model-.*\\.safetensors"))) {
+            return "it has shards, so the index is missing: fetch it too";
+        }
+        if (names.stream().anyMatch(name -> name.endsWith(".gguf"))) {
+            return "it has a GGUF file, which is not supported: fetch the safetensors model that it was made from";
+        }
+        return "fetch the weights of the model; found: " + describe(folder);
+    }
+
+    /** The names in a folder, for a message. */
+    static String describe(Path folder) {
+        List<String> names = list(folder);
+        if (names.isEmpty()) {
+            return "nothing";
+        }
+        String listed = String.join(", ", names.subList(0, Math.min(LISTED, names.size())));
+        return names.size() > LISTED ? listed + " and " + (names.size() - LISTED) + " more" : listed;
+    }
+
+    private static List<String> list(Path folder) {
+        try (Stream<Path> entries = Files.list(folder)) {
+            return entries.map(entry -> folder.relativize(entry).toString()).sorted().toList();
+        } catch (IOException e) {
+            throw new CheckpointException(folder + " cannot be listed: " + e, e);
+        }
+    }
+
+    @Override
+    public Set<String> names() {
+        requireOpen();
+        return fileOf.keySet();
+    }
+
+    @Override
+    public TensorInfo info(String name) {
+        return fileOf(name).info(name);
+    }
+
+    @Override
+    public Tensor read(String name) {
+        return fileOf(name).read(name);
+    }
+
+    /** The first and the last bytes of a tensor, or all of it when it is no longer than both. */
+    List<byte[]> ends(String name, int length) {
+        SafetensorsFile file = fileOf(name);
+        TensorInfo info = file.info(name);
+        if (info.bytes() <= 2L * length) {
+            return List.of(file.bytes(info, 0, 2 * length));
+        }
+        return List.of(file.bytes(info, 0, length), file.bytes(info, info.bytes() - length, length));
+    }
+
+    private SafetensorsFile fileOf(String name) {
+        requireOpen();
+        SafetensorsFile file = fileOf.get(name);
+        if (file == null) {
+            throw new CheckpointException(folder + " has no tensor " + name + " among the " + fileOf.size()
+                    + " of its weights; use the weights that belong to this config.json");
+        }
+        return file;
+    }
+
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("the weights of " + folder + " are closed; open them again to read them");
+        }
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        files.values().forEach(SafetensorsFile::close);
+    }
+}

@@ -1,0 +1,188 @@
+package dev.finetune4j.core.io;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.CheckpointException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Collections;
+import java.util.HexFormat;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A model folder as the <a href="https://huggingface.co/docs/transformers/main_classes/model">save_pretrained</a> of
+ * transformers writes it. The JSON files are read once, when the folder is opened; the weights when they are asked
+ * for.
+ *
+ * <p>Immutable and thread-safe. Nothing stays open.
+ */
+public final class ModelDirectory {
+    private static final String CONFIG = "config.json";
+    private static final String GENERATION_CONFIG = "generation_config.json";
+    private static final int SAMPLE_BYTES = 4096;
+
+    private final Path folder;
+    private final byte[] configBytes;
+    private final ObjectNode config;
+    private final @Nullable ObjectNode generationConfig;
+    private final Set<Integer> eosTokenIds;
+    private final OptionalInt bosTokenId;
+    private final OptionalInt padTokenId;
+
+    private ModelDirectory(Path folder, byte[] configBytes, @Nullable ObjectNode generationConfig) {
+        this.folder = folder;
+        this.configBytes = configBytes;
+        this.config = JsonFile.parse(folder.resolve(CONFIG), configBytes);
+        this.generationConfig = generationConfig;
+        this.eosTokenIds = tokenIds("eos_token_id");
+        this.bosTokenId = tokenId("bos_token_id");
+        this.padTokenId = tokenId("pad_token_id");
+    }
+
+    /**
+     * Opens a folder.
+     *
+     * @throws CheckpointException when the folder or its config.json is missing, or when one of its JSON files cannot
+     *     be understood
+     */
+    public static ModelDirectory open(Path folder) {
+        if (!Files.isDirectory(folder)) {
+            throw new CheckpointException(folder + (Files.exists(folder) ? " is no folder" : " does not exist")
+                    + "; expected a model folder with " + CONFIG + ", safetensors weights and a tokenizer");
+        }
+        Path config = folder.resolve(CONFIG);
+        if (!Files.isRegularFile(config)) {
+            throw new CheckpointException(folder + " has no " + CONFIG
+                    + ", so it is no model folder of Hugging Face form; give the folder that holds it. Found: "
+                    + FolderWeights.describe(folder));
+        }
+        Path generation = folder.resolve(GENERATION_CONFIG);
+        return new ModelDirectory(
+                folder, JsonFile.bytes(config), Files.isRegularFile(generation) ? JsonFile.read(generation) : null);
+    }
+
+    /** The folder, as it was given. */
+    public Path folder() {
+        return folder;
+    }
+
+    /** A copy of config.json, a JSON object. */
+    public JsonNode config() {
+        return config.deepCopy();
+    }
+
+    /** A copy of generation_config.json, a JSON object; empty without the file. */
+    public Optional<JsonNode> generationConfig() {
+        return Optional.ofNullable(generationConfig).map(ObjectNode::deepCopy);
+    }
+
+    /**
+     * The tokens that end an answer: those of generation_config.json, which names the end of a chat turn where the
+     * two differ, else those of config.json; empty when neither says. Unmodifiable.
+     */
+    public Set<Integer> eosTokenIds() {
+        return eosTokenIds;
+    }
+
+    /** The token that starts a text, by generation_config.json, else by config.json. */
+    public OptionalInt bosTokenId() {
+        return bosTokenId;
+    }
+
+    /** The token that fills up short rows, by generation_config.json, else by config.json. */
+    public OptionalInt padTokenId() {
+        return padTokenId;
+    }
+
+    /**
+     * Opens the weights; the caller closes them.
+     *
+     * @throws CheckpointException when there are none in safetensors form, when a shard or a tensor of the index is
+     *     missing, or when a file is damaged
+     */
+    public WeightSource weights() {
+        return FolderWeights.open(folder);
+    }
+
+    /**
+     * A SHA-256 in hexadecimal over config.json and, for each tensor, its name, type, shape and first and last 4 KiB.
+     * It tells models apart at the price of reading a few MB, and does not depend on how the tensors are spread over
+     * files. A change in the middle of a tensor alone goes unseen, so it is no proof of integrity.
+     *
+     * @throws CheckpointException as {@link #weights()} does
+     */
+    public String fingerprint() {
+        MessageDigest digest = sha256();
+        add(digest, configBytes);
+        try (FolderWeights weights = FolderWeights.open(folder)) {
+            for (String name : new TreeSet<>(weights.names())) {
+                TensorInfo info = weights.info(name);
+                add(digest, name.getBytes(StandardCharsets.UTF_8));
+                add(digest, info.dtype().name().getBytes(StandardCharsets.UTF_8));
+                long[] shape = info.shape();
+                ByteBuffer extents = ByteBuffer.allocate(Long.BYTES * shape.length);
+                extents.asLongBuffer().put(shape);
+                add(digest, extents.array());
+                weights.ends(name, SAMPLE_BYTES).forEach(bytes -> add(digest, bytes));
+            }
+        }
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /** Lengths go in as well, so that no two different lists of parts give the same stream of bytes. */
+    private static void add(MessageDigest digest, byte[] part) {
+        digest.update(ByteBuffer.allocate(Integer.BYTES).putInt(part.length).flip());
+        digest.update(part);
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+
+    private OptionalInt tokenId(String key) {
+        Set<Integer> ids = tokenIds(key);
+        if (ids.size() > 1) {
+            throw new CheckpointException(
+                    folder + ": \"" + key + "\" lists the tokens " + ids + ", expected one number; correct the file");
+        }
+        return ids.stream().mapToInt(Integer::intValue).findFirst();
+    }
+
+    private Set<Integer> tokenIds(String key) {
+        Set<Integer> ids = generationConfig == null ? Set.of() : tokenIds(GENERATION_CONFIG, generationConfig, key);
+        return ids.isEmpty() ? tokenIds(CONFIG, config, key) : ids;
+    }
+
+    private Set<Integer> tokenIds(String fileName, ObjectNode object, String key) {
+        JsonNode value = object.path(key);
+        Set<Integer> ids = new LinkedHashSet<>();
+        for (JsonNode id : value.isArray() ? value : List.of(value)) {
+            if (id.isNull() || id.isMissingNode()) {
+                continue;
+            }
+            if (!id.isIntegralNumber() || !id.canConvertToInt()) {
+                throw new CheckpointException(folder.resolve(fileName) + ": \"" + key + "\" is " + value
+                        + ", expected a token's number or a list of such numbers; correct the file");
+            }
+            // Some configs write -1 for "there is none".
+            if (id.intValue() >= 0) {
+                ids.add(id.intValue());
+            }
+        }
+        return Collections.unmodifiableSet(ids);
+    }
+}

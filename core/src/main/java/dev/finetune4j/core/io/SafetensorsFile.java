@@ -1,0 +1,271 @@
+package dev.finetune4j.core.io;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One file of weights in <a href="https://github.com/huggingface/safetensors#format">safetensors</a> form, read
+ * through a memory map.
+ *
+ * <p>Opening reads and checks the header only. The map covers one window of at most 1 GiB at a time, so files and
+ * tensors of any size can be read; a window no longer needed is unmapped by the garbage collector. The open file is
+ * held, so it may be replaced (not overwritten) while it is read. Thread-safe.
+ */
+public final class SafetensorsFile implements WeightSource {
+    private static final long MAX_HEADER_BYTES = 100_000_000;
+    private static final long WINDOW_BYTES = 1L << 30;
+
+    private final Path file;
+    private final FileChannel channel;
+    private final SafetensorsHeader header;
+    private final long dataStart;
+    private final long windowBytes;
+    private @Nullable ByteBuffer window;
+    private long windowStart;
+    private boolean closed;
+
+    private SafetensorsFile(
+            Path file, FileChannel channel, SafetensorsHeader header, long dataStart, long windowBytes) {
+        this.file = file;
+        this.channel = channel;
+        this.header = header;
+        this.dataStart = dataStart;
+        this.windowBytes = windowBytes;
+    }
+
+    /**
+     * Opens a file and checks its header.
+     *
+     * @throws CheckpointException when the file is missing, cannot be read, or breaks the format
+     */
+    public static SafetensorsFile open(Path file) {
+        return open(file, WINDOW_BYTES);
+    }
+
+    /** The same with another size of the map's windows. */
+    static SafetensorsFile open(Path file, long windowBytes) {
+        if (!Files.isRegularFile(file)) {
+            throw new CheckpointException(
+                    file + (Files.exists(file) ? " is no file" : " does not exist") + "; expected a safetensors file");
+        }
+        try {
+            FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
+            SafetensorsFile opened = null;
+            try {
+                opened = open(file, channel, windowBytes);
+                return opened;
+            } finally {
+                if (opened == null) {
+                    channel.close();
+                }
+            }
+        } catch (IOException e) {
+            throw unreadable(file, e);
+        }
+    }
+
+    private static SafetensorsFile open(Path file, FileChannel channel, long windowBytes) throws IOException {
+        long size = channel.size();
+        byte[] start = bytesAt(file, channel, 0, (int) Math.min(size, 64));
+        rejectOtherFormats(file, start);
+        if (size < 8) {
+            throw SafetensorsHeader.damaged(
+                    file, "it has " + size + " bytes, fewer than the 8 of the header's length", null);
+        }
+        long length = ByteBuffer.wrap(start).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        // Lengths beyond 63 bits show as negative numbers.
+        if (length < 0 || length > MAX_HEADER_BYTES || length > size - 8) {
+            throw SafetensorsHeader.damaged(
+                    file,
+                    "it gives its header " + Long.toUnsignedString(length) + " bytes, but " + (size - 8)
+                            + " bytes follow and the format allows " + MAX_HEADER_BYTES,
+                    null);
+        }
+        byte[] json = bytesAt(file, channel, 8, (int) length);
+        SafetensorsHeader header = SafetensorsHeader.parse(file, json, size - 8 - length);
+        return new SafetensorsFile(file, channel, header, 8 + length, windowBytes);
+    }
+
+    /** Names the three files that most often lie under the name of a weight file. */
+    private static void rejectOtherFormats(Path file, byte[] start) {
+        String text = new String(start, StandardCharsets.ISO_8859_1);
+        if (text.startsWith("version https://git-lfs")) {
+            throw new CheckpointException(file + " is a Git LFS pointer, not the weights; run \"git lfs pull\" in its"
+                    + " folder or download the file itself");
+        }
+        if (text.stripLeading().startsWith("<")) {
+            throw new CheckpointException(
+                    file + " is an HTML or XML page, not weights; the download failed: fetch the file again");
+        }
+        if (text.startsWith("PK\u0003\u0004")) {
+            throw new CheckpointException(file + " is a zip archive, as torch.save writes it, not a safetensors file;"
+                    + " convert it with safetensors.torch.save_file in Python");
+        }
+    }
+
+    private static byte[] bytesAt(Path file, FileChannel channel, long position, int length) throws IOException {
+        ByteBuffer buffer = ByteBuffer.allocate(length);
+        while (buffer.hasRemaining()) {
+            if (channel.read(buffer, position + buffer.position()) < 0) {
+                throw cutShort(file);
+            }
+        }
+        return buffer.array();
+    }
+
+    /**
+     * All tensors by name, in the order of the header; unmodifiable.
+     *
+     * @throws IllegalStateException after {@link #close()}
+     */
+    public Map<String, TensorInfo> tensors() {
+        requireOpen();
+        return header.tensors();
+    }
+
+    /**
+     * The free text of {@code __metadata__}, such as {@code format=pt}; empty without it; unmodifiable.
+     *
+     * @throws IllegalStateException after {@link #close()}
+     */
+    public Map<String, String> metadata() {
+        requireOpen();
+        return header.metadata();
+    }
+
+    @Override
+    public Set<String> names() {
+        return tensors().keySet();
+    }
+
+    @Override
+    public TensorInfo info(String name) {
+        TensorInfo info = tensors().get(name);
+        if (info == null) {
+            throw new CheckpointException(file + " has no tensor " + name + " among its "
+                    + header.tensors().size() + "; use the file that belongs to this model");
+        }
+        return info;
+    }
+
+    @Override
+    public Tensor read(String name) {
+        TensorInfo info = info(name);
+        ScalarType type = info.dtype()
+                .scalarType()
+                .orElseThrow(() -> new CheckpointException(file + ": tensor " + name + " has the type " + info.dtype()
+                        + ", which libtorch cannot compute with; use a checkpoint in another precision"));
+        TorchRuntime.start();
+        try (TensorScope scope = new TensorScope()) {
+            Tensor tensor = allocate(info, type);
+            if (info.bytes() > 0) {
+                fill(tensor, info);
+            }
+            return scope.keep(tensor);
+        }
+    }
+
+    private Tensor allocate(TensorInfo info, ScalarType type) {
+        try {
+            return Tensors.empty(ComputeDevice.cpu(), type, info.shape());
+        } catch (RuntimeException e) {
+            throw new CheckpointException(
+                    file + ": no memory for tensor " + info + "; close other models or use a smaller one", e);
+        }
+    }
+
+    private void fill(Tensor tensor, TensorInfo info) {
+        BytePointer memory = new BytePointer(tensor.data_ptr()).capacity(info.bytes());
+        long done = 0;
+        while (done < info.bytes()) {
+            int slice = (int) Math.min(windowBytes, info.bytes() - done);
+            copy(info.begin() + done, memory.position(done).limit(done + slice).asByteBuffer());
+            done += slice;
+        }
+    }
+
+    /** The bytes of a tensor from {@code from} on, at most {@code length} of them. */
+    byte[] bytes(TensorInfo info, long from, int length) {
+        byte[] bytes = new byte[(int) Math.min(length, info.bytes() - from)];
+        copy(info.begin() + from, ByteBuffer.wrap(bytes));
+        return bytes;
+    }
+
+    private void copy(long begin, ByteBuffer target) {
+        try {
+            long position = dataStart + begin;
+            // Touching a map behind the end of a file that has shrunk would be a fault, not an exception.
+            if (channel.size() < position + target.remaining()) {
+                throw cutShort(file);
+            }
+            while (target.hasRemaining()) {
+                ByteBuffer source = window(position);
+                int length = Math.min(source.remaining(), target.remaining());
+                target.put(source.limit(source.position() + length));
+                position += length;
+            }
+        } catch (IOException e) {
+            requireOpen();
+            throw unreadable(file, e);
+        }
+    }
+
+    /** A view of the map that starts at a position of the file and reaches to the end of its window. */
+    private synchronized ByteBuffer window(long position) throws IOException {
+        requireOpen();
+        long start = position - position % windowBytes;
+        ByteBuffer mapped = window;
+        if (mapped == null || windowStart != start) {
+            long length = Math.min(windowBytes, channel.size() - start);
+            mapped = channel.map(FileChannel.MapMode.READ_ONLY, start, length);
+            window = mapped;
+            windowStart = start;
+        }
+        return mapped.duplicate().position((int) (position - start));
+    }
+
+    private synchronized void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException(file + " is closed; open it again to read from it");
+        }
+    }
+
+    private static CheckpointException cutShort(Path file) {
+        return new CheckpointException(file + " became shorter while it was open; fetch or write the file again");
+    }
+
+    private static CheckpointException unreadable(Path file, IOException cause) {
+        return new CheckpointException(file + " cannot be read: " + cause, cause);
+    }
+
+    @Override
+    public synchronized void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        window = null;
+        try {
+            channel.close();
+        } catch (IOException e) {
+            throw unreadable(file, e);
+        }
+    }
+}

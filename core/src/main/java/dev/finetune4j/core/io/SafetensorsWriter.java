@@ -1,0 +1,130 @@
+package dev.finetune4j.core.io;
+
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes tensors as <a href="https://github.com/huggingface/safetensors#format">safetensors</a>, with the same bytes
+ * that the reference library in Python gives for the same tensors.
+ *
+ * <p>A tensor may be on any device, a view, or require a gradient: a dense copy on the CPU is made of what is not
+ * dense there already, one tensor at a time. A tensor given under two names is written twice. A file that was there
+ * before is replaced in one move after everything has been written; when writing fails it stays as it was and nothing
+ * is left beside it. Thread-safe, as long as two calls do not write the same files.
+ */
+public final class SafetensorsWriter {
+    /** What transformers writes as metadata and asks for when it loads. */
+    private static final Map<String, String> DEFAULT_METADATA = Map.of("format", "pt");
+
+    private static final long CHUNK_BYTES = 64L << 20;
+
+    private SafetensorsWriter() {}
+
+    /**
+     * Writes a file with the metadata {@code format=pt}, without which transformers does not load it.
+     *
+     * @throws IllegalArgumentException if a tensor is closed, not dense, or of a type that the format does not know
+     * @throws FineTune4jException when the file cannot be written
+     */
+    public static void write(Path file, Map<String, Tensor> tensors) {
+        write(file, tensors, DEFAULT_METADATA);
+    }
+
+    /**
+     * Writes a file.
+     *
+     * @param file where to; its folder has to exist
+     * @param tensors in any order
+     * @param metadata free text, written in the order of the map; with an empty map there is no {@code __metadata__}
+     * @throws IllegalArgumentException if a tensor is closed, not dense, or of a type that the format does not know
+     * @throws FineTune4jException when the file cannot be written
+     */
+    public static void write(Path file, Map<String, Tensor> tensors, Map<String, String> metadata) {
+        TorchRuntime.start();
+        Map<String, LazyTensor> lazy = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> lazy.put(name, wrap(name, tensor)));
+        SafetensorsLayout layout = SafetensorsLayout.of(lazy, metadata);
+        requireFolder(file.toAbsolutePath().getParent());
+        try (AtomicFile out = AtomicFile.create(file)) {
+            writeContent(out, layout);
+            out.commit();
+        } catch (IOException e) {
+            throw failed(file, e);
+        }
+    }
+
+    /**
+     * Writes the weights of a model folder: {@code model.safetensors} when they fit into one file, otherwise shards
+     * and {@code model.safetensors.index.json}. All files are complete before the first takes its place; weight files
+     * of these names from an earlier write are then removed.
+     *
+     * @param folder where to; it has to exist
+     * @param tensors in the order in which they shall fill the shards
+     * @param metadata for each file, as in {@link #write(Path, Map, Map)}
+     * @param maxShardBytes the most tensor bytes of one file; only a tensor that is larger alone makes a larger file
+     * @return the weight files, first shard first
+     * @throws IllegalArgumentException if the limit is below 1, or a tensor is closed, not dense or not as announced
+     * @throws FineTune4jException when a file cannot be written
+     */
+    public static List<Path> writeSharded(
+            Path folder, Map<String, LazyTensor> tensors, Map<String, String> metadata, long maxShardBytes) {
+        if (maxShardBytes < 1) {
+            throw new IllegalArgumentException("maxShardBytes must be at least 1, but was " + maxShardBytes);
+        }
+        requireFolder(folder);
+        TorchRuntime.start();
+        return new ShardedWrite(folder, metadata, maxShardBytes).write(tensors);
+    }
+
+    static void writeContent(AtomicFile out, SafetensorsLayout layout) throws IOException {
+        out.write(layout.start());
+        for (Map.Entry<String, LazyTensor> entry : layout.tensors()) {
+            long bytes = entry.getValue().bytes();
+            try (TensorScope scope = new TensorScope()) {
+                Tensor tensor = entry.getValue().materialize(entry.getKey());
+                if (bytes > 0) {
+                    writeMemory(out, new BytePointer(tensor.data_ptr()).capacity(bytes), bytes);
+                }
+            }
+        }
+        out.finish();
+    }
+
+    private static void writeMemory(AtomicFile out, BytePointer memory, long bytes) throws IOException {
+        for (long done = 0; done < bytes; done += CHUNK_BYTES) {
+            long end = Math.min(bytes, done + CHUNK_BYTES);
+            out.write(memory.position(done).limit(end).asByteBuffer());
+        }
+    }
+
+    private static LazyTensor wrap(String name, Tensor tensor) {
+        try {
+            return LazyTensor.of(tensor);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException("tensor " + name + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static void requireFolder(@Nullable Path folder) {
+        if (folder == null || !Files.isDirectory(folder)) {
+            throw new FineTune4jException(folder + " is no folder, so nothing can be written there; create it first");
+        }
+    }
+
+    static FineTune4jException failed(Path file, IOException cause) {
+        return new FineTune4jException(
+                file + " could not be written: " + cause + "; what was there before is unchanged. Check the free space"
+                        + " and the rights of the folder",
+                cause);
+    }
+}

@@ -1,0 +1,40 @@
+package dev.finetune4j.core.io;
+
+import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Named tensors that stay on disk until they are read, one at a time. {@link ModelDirectory#weights()} and {@link
+ * SafetensorsFile#open} give implementations that are safe to use from several threads.
+ */
+public interface WeightSource extends AutoCloseable {
+    /**
+     * The names of all tensors, in the order of the file or of its index; unmodifiable.
+     *
+     * @throws IllegalStateException after {@link #close()}
+     */
+    Set<String> names();
+
+    /**
+     * What is known of a tensor without reading it.
+     *
+     * @throws dev.finetune4j.core.CheckpointException when there is no such tensor
+     * @throws IllegalStateException after {@link #close()}
+     */
+    TensorInfo info(String name);
+
+    /**
+     * Reads a tensor to the CPU, in the type and shape of the file. The result is a copy: it stays valid after {@link
+     * #close()} and belongs to the innermost open {@link dev.finetune4j.core.tensor.TensorScope}, or to the caller
+     * when there is none.
+     *
+     * @throws dev.finetune4j.core.CheckpointException when there is no such tensor, when libtorch has no type for it,
+     *     or when the file cannot be read
+     * @throws IllegalStateException after {@link #close()}
+     */
+    Tensor read(String name);
+
+    /** Closes the files. Closing twice is fine. */
+    @Override
+    void close();
+}

@@ -1,0 +1,157 @@
+package dev.finetune4j.core.text;
+
+import dev.finetune4j.core.CheckpointException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.StringJoiner;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Turns conversations into token ids by a template, for training and for chat alike.
+ *
+ * <p>Neighbouring segments that agree on being trained are encoded as one run. A run is encoded together with the one
+ * before it, and what comes after that one's ids is its own: so the ids are those of the whole text wherever tokens end
+ * where runs do, and the ids of a prompt are always a prefix of the ids of the prompt with its answer. Where a token
+ * would reach across the border, the run is encoded alone.
+ *
+ * <p>What looks like a special token in a message is encoded as plain text, so no message can end its turn or pose as
+ * another speaker.
+ *
+ * <p>Thread-safe. It borrows the tokenizer.
+ */
+public final class ChatEncoder {
+    private final Tokenizer tokenizer;
+    private final ChatTemplate template;
+    private final Set<Integer> stopIds;
+
+    /**
+     * Checks that the template fits the tokenizer.
+     *
+     * @param tokenizer borrowed
+     * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer
+     */
+    public ChatEncoder(Tokenizer tokenizer, ChatTemplate template) {
+        this.tokenizer = tokenizer;
+        this.template = template;
+        this.stopIds = findStopIds(tokenizer, template);
+    }
+
+    /**
+     * Lays out and encodes a conversation.
+     *
+     * @param addGenerationPrompt whether to end with the tokens that announce an answer
+     * @throws IllegalArgumentException if the template cannot write the conversation
+     */
+    public EncodedChat encode(Conversation conversation, boolean addGenerationPrompt) {
+        int[] ids = new int[256];
+        boolean[] trained = new boolean[256];
+        int length = 0;
+        Run previous = null;
+        for (Run run : runs(template.render(conversation, addGenerationPrompt))) {
+            int[] own = continueAfter(previous, run);
+            int end = length + own.length;
+            if (end > ids.length) {
+                ids = Arrays.copyOf(ids, 2 * end);
+                trained = Arrays.copyOf(trained, 2 * end);
+            }
+            System.arraycopy(own, 0, ids, length, own.length);
+            Arrays.fill(trained, length, end, run.trained());
+            length = end;
+            previous = run;
+        }
+        return new EncodedChat(Arrays.copyOf(ids, length), Arrays.copyOf(trained, length));
+    }
+
+    /** Ids that end an answer: the template's stop tokens and the tokenizer's end token. Unmodifiable. */
+    public Set<Integer> stopIds() {
+        return stopIds;
+    }
+
+    public Tokenizer tokenizer() {
+        return tokenizer;
+    }
+
+    public ChatTemplate template() {
+        return template;
+    }
+
+    /** Text that is encoded in one go: plain when special tokens in it are text. */
+    private record Run(String text, boolean plain, boolean trained) {
+        boolean joins(@Nullable Run other) {
+            return other != null && !plain && !other.plain && trained == other.trained;
+        }
+    }
+
+    private List<Run> runs(List<Segment> segments) {
+        List<Run> runs = new ArrayList<>();
+        Run last = null;
+        for (Segment segment : segments) {
+            String text = segment.content() ? segment.text() : fillSlots(segment.text());
+            if (text.isEmpty()) {
+                continue;
+            }
+            boolean plain = segment.content() && tokenizer.mayHoldSpecial(text);
+            Run run = new Run(text, plain, segment.trained());
+            if (last != null && run.joins(last)) {
+                run = new Run(last.text + text, false, run.trained);
+                runs.set(runs.size() - 1, run);
+            } else {
+                runs.add(run);
+            }
+            last = run;
+        }
+        return runs;
+    }
+
+    /** A tokenizer without a begin token belongs to a model that never saw one, so its slot is empty. */
+    private String fillSlots(String markup) {
+        return markup.replace(ChatTemplate.BOS, tokenizer.bosToken().orElse(""))
+                .replace(ChatTemplate.EOS, tokenizer.eosToken().orElse(""));
+    }
+
+    private int[] continueAfter(@Nullable Run previous, Run run) {
+        if (previous != null) {
+            int[] head = encode(previous.text, run.plain);
+            int[] both = encode(previous.text + run.text, run.plain);
+            if (Arrays.mismatch(head, both) == head.length) {
+                return Arrays.copyOfRange(both, head.length, both.length);
+            }
+        }
+        return encode(run.text, run.plain);
+    }
+
+    private int[] encode(String text, boolean plain) {
+        return plain ? tokenizer.encodePlain(text) : tokenizer.encode(text);
+    }
+
+    private static Set<Integer> findStopIds(Tokenizer tokenizer, ChatTemplate template) {
+        Set<Integer> ids = new LinkedHashSet<>();
+        StringJoiner missing = new StringJoiner(", ");
+        for (String token : template.stopTokens()) {
+            tokenizer.idOf(token).ifPresentOrElse(ids::add, () -> missing.add(token));
+        }
+        if (missing.length() > 0) {
+            throw new CheckpointException("the chat template " + template.name() + " ends an answer with " + missing
+                    + ", which the tokenizer's vocabulary lacks as one token; choose the template that the model was"
+                    + " trained with, one of " + String.join(", ", ChatTemplate.names())
+                    + ", or \"default\" for a base model");
+        }
+        Optional<Integer> end = tokenizer.eosToken().flatMap(eos -> id(tokenizer, eos));
+        if (template.usesEos() && end.isEmpty()) {
+            String found = tokenizer.eosToken().map(eos -> eos + " is not in the vocabulary").orElse("none is named");
+            throw new CheckpointException("the chat template " + template.name() + " ends an answer with the"
+                    + " tokenizer's own end token, but " + found
+                    + "; name it as \"eos_token\" in tokenizer_config.json");
+        }
+        end.ifPresent(ids::add);
+        return Set.copyOf(ids);
+    }
+
+    private static Optional<Integer> id(Tokenizer tokenizer, String token) {
+        return tokenizer.idOf(token).stream().boxed().findFirst();
+    }
+}

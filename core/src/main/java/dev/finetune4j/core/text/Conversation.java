@@ -1,0 +1,81 @@
+package dev.finetune4j.core.text;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Messages in an order that every chat template can lay out: at most one system message, which stands first, then user
+ * and assistant in turn. Results of tools may stand between an assistant's message and its next one.
+ *
+ * <p>Immutable.
+ *
+ * @param messages at least one
+ */
+public record Conversation(List<ChatMessage> messages) {
+    /**
+     * Copies and checks the messages.
+     *
+     * @throws IllegalArgumentException if there is none or the order is wrong; the message names the place, counted
+     *     from 0
+     */
+    public Conversation {
+        messages = List.copyOf(messages);
+        if (messages.isEmpty()) {
+            throw new IllegalArgumentException("a conversation needs at least one message, but has none");
+        }
+        Role previous = null;
+        for (int i = 0; i < messages.size(); i++) {
+            Role role = messages.get(i).role();
+            if (!mayFollow(previous, role)) {
+                throw new IllegalArgumentException(describe(i, previous, role));
+            }
+            previous = role;
+        }
+    }
+
+    public static Conversation of(ChatMessage... messages) {
+        return new Conversation(List.of(messages));
+    }
+
+    /** This conversation and one more message. */
+    public Conversation with(ChatMessage message) {
+        List<ChatMessage> longer = new ArrayList<>(messages);
+        longer.add(message);
+        return new Conversation(longer);
+    }
+
+    /** The content of the system message, if the conversation has one. */
+    public Optional<String> system() {
+        ChatMessage first = messages.get(0);
+        return first.role() == Role.SYSTEM ? Optional.of(first.content()) : Optional.empty();
+    }
+
+    private static boolean mayFollow(@Nullable Role previous, Role role) {
+        return switch (role) {
+            case SYSTEM -> previous == null;
+            case USER -> previous == null || previous == Role.SYSTEM || previous == Role.ASSISTANT;
+            case ASSISTANT -> previous == Role.USER || previous == Role.TOOL;
+            case TOOL -> previous == Role.ASSISTANT || previous == Role.TOOL;
+        };
+    }
+
+    private static String describe(int index, @Nullable Role previous, Role role) {
+        String place = previous == null ? "stands first" : "follows " + name(previous);
+        String rule =
+                switch (role) {
+                    case SYSTEM -> "the system message must be the first and only one";
+                    case USER -> "a user message stands first, after the system message or after an assistant message";
+                    case ASSISTANT -> "an assistant message answers a user or tool message";
+                    case TOOL -> "a tool message follows an assistant or another tool message";
+                };
+        return "message " + index + " (" + name(role) + ") " + place + ", but " + rule
+                + "; merge or reorder the messages";
+    }
+
+    private static String name(Role role) {
+        return role.name().toLowerCase(Locale.ROOT);
+    }
+}

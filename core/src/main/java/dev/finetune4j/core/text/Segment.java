@@ -1,0 +1,11 @@
+package dev.finetune4j.core.text;
+
+/**
+ * A stretch of a laid-out conversation.
+ *
+ * @param text what stands there; in the template's own text the slots {@link ChatTemplate#BOS} and
+ *     {@link ChatTemplate#EOS} stand for the tokenizer's begin and end token
+ * @param content whether the text came from a message: then it holds no slots and no special tokens
+ * @param trained whether it belongs to an assistant's answer or its end, which training teaches the model to write
+ */
+public record Segment(String text, boolean content, boolean trained) {}

@@ -1,0 +1,232 @@
+package dev.finetune4j.core.text;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.FineTune4jException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A checkpoint's tokenizer, as its <a href="https://huggingface.co/docs/tokenizers">tokenizer.json</a> defines it: text
+ * to token ids and back.
+ *
+ * <p>Texts are never cut or padded, whatever the file says, and the network is never used. Half a surrogate pair in a
+ * text counts as U+FFFD.
+ *
+ * <p>Thread-safe. It holds native memory until it is closed; closing twice is fine, and every other method that encodes
+ * or decodes then throws {@link IllegalStateException}.
+ */
+public final class Tokenizer implements AutoCloseable {
+    private final Vocabulary vocabulary;
+    private final NativeTokenizer tokenizer;
+    /** The same as {@link #tokenizer}, save for checkpoints whose special tokens decode to another text. */
+    private final NativeTokenizer decoder;
+
+    private final Optional<String> bos;
+    private final Optional<String> eos;
+    private final Optional<String> pad;
+    private final Optional<String> unk;
+    private final Optional<String> chatTemplate;
+    private final Object plainLock = new Object();
+    private byte @Nullable [] plainDefinition;
+    private @Nullable NativeTokenizer plain;
+    private volatile boolean closed;
+
+    private Tokenizer(TokenizerFiles files) {
+        ObjectNode tree = files.definition();
+        String definition = tree.toString();
+        this.vocabulary = Vocabulary.of(tree);
+        this.tokenizer = open(definition, files.file());
+        this.decoder = Vocabulary.forDecoding(tree) ? open(tree.toString(), files.file()) : tokenizer;
+        this.plainDefinition = definition.getBytes(StandardCharsets.UTF_8);
+        this.bos = files.token("bos_token");
+        this.eos = files.token("eos_token");
+        this.pad = files.token("pad_token");
+        this.unk = files.token("unk_token");
+        this.chatTemplate = files.chatTemplate();
+    }
+
+    /**
+     * Loads a tokenizer.
+     *
+     * @param folderOrTokenizerJson a checkpoint's folder, or the tokenizer.json in it; the files beside it that name
+     *     the special tokens and hold the chat template are read when they are there
+     * @throws CheckpointException if tokenizer.json is missing or damaged; the message names the file and the remedy
+     * @throws FineTune4jException if there is no native tokenizer for this platform
+     */
+    public static Tokenizer load(Path folderOrTokenizerJson) {
+        return new Tokenizer(TokenizerFiles.read(folderOrTokenizerJson));
+    }
+
+    /** Ids of a text in which special tokens are recognised, without those that the tokenizer would add around it. */
+    public int[] encode(String text) {
+        return tokenizer.encode(text, false);
+    }
+
+    /** As {@link #encode}, with the special tokens that the tokenizer adds around a text, such as a begin token. */
+    public int[] encodeWithSpecialTokens(String text) {
+        return tokenizer.encode(text, true);
+    }
+
+    /**
+     * Ids of a text in which special tokens are not recognised: {@code <|im_end|>} typed by a user gives the ids of its
+     * letters. Added tokens that are not special are recognised.
+     */
+    public int[] encodePlain(String text) {
+        return mayHoldSpecial(text) ? plain().encode(text, false) : encode(text);
+    }
+
+    /** The text of ids, special tokens included; ids that no token has are left out. */
+    public String decode(int[] ids) {
+        return decode(ids, false);
+    }
+
+    /**
+     * The text of ids; ids that no token has are left out.
+     *
+     * @param skipSpecialTokens whether to leave special tokens out too
+     * @throws IllegalArgumentException if an id is negative
+     */
+    public String decode(int[] ids, boolean skipSpecialTokens) {
+        for (int i = 0; i < ids.length; i++) {
+            if (ids[i] < 0) {
+                throw new IllegalArgumentException("ids[" + i + "] is " + ids[i]
+                        + ", but ids are not negative; leave out labels that only mark what is ignored");
+            }
+        }
+        IntStream shown = Arrays.stream(ids).filter(id -> !(skipSpecialTokens && vocabulary.isSkipped(id)));
+        return decoder.decode(shown.asLongStream().toArray());
+    }
+
+    /** The id of a token by its text in the vocabulary, which for many tokenizers is not the text it decodes to. */
+    public OptionalInt idOf(String token) {
+        Integer id = vocabulary.idOf(token);
+        return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+    }
+
+    /**
+     * The text of a token in the vocabulary.
+     *
+     * @throws IllegalArgumentException if no token has this id
+     */
+    public String tokenOf(int id) {
+        String token = vocabulary.tokenOf(id);
+        if (token == null) {
+            throw new IllegalArgumentException(
+                    "no token has the id " + id + "; the vocabulary has ids from 0 to " + (vocabularySize() - 1));
+        }
+        return token;
+    }
+
+    /** One more than the highest id. A model may have more rows than that, never fewer. */
+    public int vocabularySize() {
+        return vocabulary.size();
+    }
+
+    /** The token that begins a text. */
+    public Optional<String> bosToken() {
+        return bos;
+    }
+
+    /** The token that ends a text or an answer. */
+    public Optional<String> eosToken() {
+        return eos;
+    }
+
+    /** The token that fills up short rows. */
+    public Optional<String> padToken() {
+        return pad;
+    }
+
+    /** The token that stands for what the vocabulary cannot write. */
+    public Optional<String> unkToken() {
+        return unk;
+    }
+
+    /** Whether the token is one that controls the model rather than writing text. */
+    public boolean isSpecial(int id) {
+        return vocabulary.isSpecial(id);
+    }
+
+    /** The checkpoint's own chat template in Jinja. */
+    public Optional<String> chatTemplateSource() {
+        return chatTemplate;
+    }
+
+    /**
+     * A decoder for ids that come one by one. It borrows this tokenizer.
+     *
+     * @param skipSpecial whether special tokens are left out of the text
+     */
+    public StreamDecoder streamDecoder(boolean skipSpecial) {
+        return new StreamDecoder(this, skipSpecial);
+    }
+
+    /** Whether {@link #encode} may find a special token in the text; false is certain. */
+    boolean mayHoldSpecial(String text) {
+        return vocabulary.spellsSpecial(text)
+                || vocabulary.isFuzzy() && Arrays.stream(encode(text)).anyMatch(vocabulary::isSpecial);
+    }
+
+    boolean isByte(int id) {
+        return vocabulary.isByte(id);
+    }
+
+    /** The instance that knows no special tokens, made when the first text asks for it: few ever do. */
+    private NativeTokenizer plain() {
+        synchronized (plainLock) {
+            if (closed) {
+                throw new IllegalStateException("the tokenizer is closed; load it again");
+            }
+            if (plain == null) {
+                plain = new NativeTokenizer(withoutSpecialTokens(Objects.requireNonNull(plainDefinition)));
+                plainDefinition = null;
+            }
+            return plain;
+        }
+    }
+
+    private static String withoutSpecialTokens(byte[] definition) {
+        try {
+            ObjectNode tree = (ObjectNode) TokenizerFiles.JSON.readTree(new String(definition, StandardCharsets.UTF_8));
+            Vocabulary.disguise(tree);
+            return tree.toString();
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("a tokenizer's own definition does not parse", e);
+        }
+    }
+
+    private static NativeTokenizer open(String definition, Path file) {
+        try {
+            return new NativeTokenizer(definition);
+        } catch (FineTune4jException e) {
+            throw e;
+        } catch (RuntimeException e) {
+            throw new CheckpointException(
+                    file + " is not accepted by the tokenizers library: " + e.getMessage()
+                            + "; fetch the file again, or save it anew with a current version of transformers",
+                    e);
+        }
+    }
+
+    /** Frees the native memory, after the calls in progress. */
+    @Override
+    public void close() {
+        synchronized (plainLock) {
+            closed = true;
+            plainDefinition = null;
+            if (plain != null) {
+                plain.close();
+            }
+        }
+        decoder.close();
+        tokenizer.close();
+    }
+}

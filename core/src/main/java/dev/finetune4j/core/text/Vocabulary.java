@@ -1,0 +1,232 @@
+package dev.finetune4j.core.text;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.BitSet;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Iterator;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The tokens of a tokenizer.json by text and by id, and which of them are special.
+ *
+ * <p>Immutable.
+ */
+final class Vocabulary {
+    private static final Pattern BYTE = Pattern.compile("<0x[0-9A-Fa-f]{2}>");
+    private static final Pattern NONE = Pattern.compile("(?!)");
+
+    /** Put around a token's text by {@link #disguise}: a private-use character that no tokenizer's text has. */
+    private static final String DISGUISE = "\uE0F7\uE0F7";
+
+    private final Map<String, Integer> ids;
+    private final @Nullable String[] tokens;
+    private final BitSet special = new BitSet();
+    private final BitSet skipped = new BitSet();
+    private final BitSet bytes = new BitSet();
+    private final Pattern specialTexts;
+    private final boolean fuzzy;
+
+    private Vocabulary(Map<String, Integer> ids, Set<String> specials, Set<String> kept, boolean fuzzy) {
+        this.ids = ids;
+        this.tokens = new @Nullable String[ids.isEmpty() ? 0 : Collections.max(ids.values()) + 1];
+        ids.forEach((token, id) -> {
+            tokens[id] = token;
+            special.set(id, specials.contains(token));
+            skipped.set(id, specials.contains(token) && !kept.contains(token));
+            bytes.set(id, token.length() == 6 && BYTE.matcher(token).matches());
+        });
+        this.specialTexts = specials.isEmpty()
+                ? NONE
+                : Pattern.compile(specials.stream()
+                        .sorted(Comparator.comparing(String::length).reversed())
+                        .map(Pattern::quote)
+                        .collect(Collectors.joining("|")));
+        this.fuzzy = fuzzy;
+    }
+
+    static Vocabulary of(ObjectNode definition) {
+        Map<String, Integer> ids = new HashMap<>();
+        JsonNode model = definition.path("model").path("vocab");
+        if (model.isArray()) {
+            for (int i = 0; i < model.size(); i++) {
+                ids.put(model.get(i).path(0).asText(), i);
+            }
+        } else {
+            model.properties().forEach(entry -> ids.put(entry.getKey(), entry.getValue().asInt()));
+        }
+        Set<String> specials = new HashSet<>();
+        JsonNode normalizer = definition.path("normalizer");
+        boolean fuzzy = false;
+        for (JsonNode added : definition.path("added_tokens")) {
+            String content = added.path("content").asText();
+            ids.putIfAbsent(content, added.path("id").asInt());
+            if (isSpecial(added)) {
+                specials.add(content);
+                fuzzy |= added.path("normalized").asBoolean() && normalizer.isObject();
+            }
+        }
+        return new Vocabulary(ids, specials, shownOtherwise(definition).keySet(), fuzzy);
+    }
+
+    /** What a normalizer makes of a token's text, for the kinds that change the texts of special tokens in practice. */
+    private static String normalized(JsonNode normalizer, String token) {
+        return switch (normalizer.path("type").asText()) {
+            case "Sequence" -> {
+                String text = token;
+                for (JsonNode step : normalizer.path("normalizers")) {
+                    text = normalized(step, text);
+                }
+                yield text;
+            }
+            case "Prepend" -> normalizer.path("prepend").asText() + token;
+            case "Replace" -> {
+                JsonNode pattern = normalizer.path("pattern").path("String");
+                yield pattern.isTextual()
+                        ? token.replace(pattern.textValue(), normalizer.path("content").asText())
+                        : token;
+            }
+            case "Lowercase" -> token.toLowerCase(Locale.ROOT);
+            default -> token;
+        };
+    }
+
+    @Nullable Integer idOf(String token) {
+        return ids.get(token);
+    }
+
+    /** Null for an id that no token has. */
+    @Nullable String tokenOf(int id) {
+        return id >= 0 && id < tokens.length ? tokens[id] : null;
+    }
+
+    /** One more than the highest id. */
+    int size() {
+        return tokens.length;
+    }
+
+    boolean isSpecial(int id) {
+        return id >= 0 && special.get(id);
+    }
+
+    /** Whether decoding without special tokens drops this one; see {@link #forDecoding} for those that stay. */
+    boolean isSkipped(int id) {
+        return id >= 0 && skipped.get(id);
+    }
+
+    /** Whether the token is a single byte that counts only together with its neighbours. */
+    boolean isByte(int id) {
+        return id >= 0 && bytes.get(id);
+    }
+
+    /** Whether the text of a special token stands in the text. */
+    boolean spellsSpecial(String text) {
+        return specialTexts.matcher(text).find();
+    }
+
+    /** Whether some special token is compared after normalisation, so that text which does not spell it can give it. */
+    boolean isFuzzy() {
+        return fuzzy;
+    }
+
+    /**
+     * Changes a tokenizer.json so that no text gives a special token, by writing each of them in a way that no text
+     * has. The ids of all tokens stay as they are.
+     *
+     * <p>It is not enough to strike them from the added tokens: the ids of the others could move, and the model itself
+     * could still make a special token of its letters, as Unigram does.
+     */
+    static void disguise(ObjectNode definition) {
+        Map<String, String> names = new HashMap<>();
+        for (JsonNode added : definition.path("added_tokens")) {
+            if (isSpecial(added)) {
+                names.put(added.path("content").asText(), DISGUISE + added.path("content").asText());
+            }
+        }
+        rename(definition, names);
+    }
+
+    /**
+     * Changes a tokenizer.json so that it decodes as version 0.23 of the reference library does, which writes special
+     * tokens that are compared after normalisation in their normalised form, so the begin token of early Llama
+     * conversions as {@code  <s>} with a blank, and does not count them among those that can be skipped.
+     *
+     * @return false if there is no such token, so that nothing was changed
+     */
+    static boolean forDecoding(ObjectNode definition) {
+        Map<String, String> names = shownOtherwise(definition);
+        rename(definition, names);
+        return !names.isEmpty();
+    }
+
+    private static Map<String, String> shownOtherwise(ObjectNode definition) {
+        Map<String, String> names = new HashMap<>();
+        for (JsonNode added : definition.path("added_tokens")) {
+            String content = added.path("content").asText();
+            String shown = normalized(definition.path("normalizer"), content);
+            if (isSpecial(added) && added.path("normalized").asBoolean() && !shown.equals(content)) {
+                names.put(content, shown);
+            }
+        }
+        return names;
+    }
+
+    private static void rename(ObjectNode definition, Map<String, String> names) {
+        for (JsonNode added : definition.path("added_tokens")) {
+            String name = names.get(added.path("content").asText());
+            if (name != null && added instanceof ObjectNode token) {
+                token.put("content", name);
+                token.put("normalized", false);
+            }
+        }
+        if (!(definition.path("model") instanceof ObjectNode model)) {
+            return;
+        }
+        String unknown = names.get(model.path("unk_token").asText());
+        if (unknown != null) {
+            model.put("unk_token", unknown);
+        }
+        if (model.path("vocab") instanceof ObjectNode vocab) {
+            names.forEach((token, name) -> {
+                JsonNode id = vocab.remove(token);
+                if (id != null) {
+                    vocab.set(name, id);
+                }
+            });
+        } else {
+            for (JsonNode piece : model.path("vocab")) {
+                String name = names.get(piece.path(0).asText());
+                if (name != null && piece instanceof ArrayNode pair) {
+                    pair.set(0, pair.textNode(name));
+                }
+            }
+        }
+        Iterator<JsonNode> merges = model.path("merges").elements();
+        while (merges.hasNext()) {
+            if (touches(merges.next(), names.keySet())) {
+                merges.remove();
+            }
+        }
+    }
+
+    private static boolean touches(JsonNode merge, Set<String> specials) {
+        String text = merge.asText();
+        int blank = text.indexOf(' ');
+        String left = merge.isArray() ? merge.path(0).asText() : text.substring(0, Math.max(0, blank));
+        String right = merge.isArray() ? merge.path(1).asText() : text.substring(blank + 1);
+        return specials.contains(left) || specials.contains(right) || specials.contains(left + right);
+    }
+
+    private static boolean isSpecial(JsonNode added) {
+        return added.path("special").asBoolean() && !added.path("content").asText().isEmpty();
+    }
+}

@@ -1,0 +1,18 @@
+/**
+ * Text to token ids and back: the tokenizer, conversations, and the chat templates that lay a conversation out as the
+ * text that a model was trained on.
+ *
+ * <p>Training and chat go through the same {@link dev.finetune4j.core.text.ChatEncoder}, so a prompt has the same ids
+ * in both. Ids are {@code int}s; which of them are trained is a {@code boolean} beside each. What came from a message
+ * is never read as a special token, whatever it looks like.
+ *
+ * <p>Reading order: {@link dev.finetune4j.core.text.Conversation}, {@link dev.finetune4j.core.text.ChatTemplate} with
+ * the table in {@code TemplateFormat}, {@link dev.finetune4j.core.text.ChatEncoder}, {@link
+ * dev.finetune4j.core.text.Tokenizer}, {@link dev.finetune4j.core.text.StreamDecoder}. Any package may import this one;
+ * it imports only the exceptions of {@code core}. The native tokenizer is reached through {@code NativeTokenizer}
+ * alone.
+ */
+@NullMarked
+package dev.finetune4j.core.text;
+
+import org.jspecify.annotations.NullMarked;

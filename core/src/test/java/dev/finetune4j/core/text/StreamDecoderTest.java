@@ -1,0 +1,167 @@
+package dev.finetune4j.core.text;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class StreamDecoderTest {
+    private static final String LONG = "Yi 是谁?她说:\u201c你好\u201d 👩‍💻 naïve  two spaces\n\n\ttab; "
+            .concat("ᐊᐱᕐᓄᑦ 𝒳 end. ")
+            .repeat(6);
+
+    @ParameterizedTest
+    @ValueSource(strings = {"bytelevel", "llama3style", "spbpe"})
+    void longTextsKeepTheRule(String name) {
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource(name))) {
+            int[] ids = tokenizer.encode(LONG);
+            assertEquals(byTheRule(tokenizer, ids, false), pieces(tokenizer, ids, false));
+            assertEquals(tokenizer.decode(ids), String.join("", pieces(tokenizer, ids, false)));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"bytelevel", "spbpe"})
+    void randomIdsKeepTheRule(String name) {
+        long seed = System.nanoTime();
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource(name))) {
+            checkRandom(tokenizer, new Random(seed), "seed " + seed);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"t5-unigram-t5small", "llama2-rstrip-phi3mini", "llama-spbpe-openllama-zh-en"})
+    void randomIdsOfPublishedTokenizersKeepTheRule(String name) {
+        Path folder = Fixtures.shared("tokenizers").orElse(null);
+        assumeTrue(folder != null, Fixtures.ABSENT);
+        long seed = System.nanoTime();
+        try (Tokenizer tokenizer = Tokenizer.load(folder.resolve(name))) {
+            checkRandom(tokenizer, new Random(seed), "seed " + seed);
+        }
+    }
+
+    private static void checkRandom(Tokenizer tokenizer, Random random, String hint) {
+        int[] bytes = IntStream.range(0, tokenizer.vocabularySize())
+                .filter(tokenizer::isByte)
+                .toArray();
+        int[] specials = IntStream.range(0, tokenizer.vocabularySize())
+                .filter(tokenizer::isSpecial)
+                .toArray();
+        for (int round = 0; round < 40; round++) {
+            int[] ids = new int[150];
+            for (int i = 0; i < ids.length; i++) {
+                int kind = random.nextInt(10);
+                ids[i] = kind < 3 && bytes.length > 0
+                        ? bytes[random.nextInt(bytes.length)]
+                        : kind == 9
+                                ? specials[random.nextInt(specials.length)]
+                                : random.nextInt(tokenizer.vocabularySize());
+            }
+            boolean skip = round % 2 == 0;
+            assertEquals(byTheRule(tokenizer, ids, skip), pieces(tokenizer, ids, skip), hint);
+        }
+    }
+
+    @Test
+    void aCharacterIsHeldBackUntilItIsWhole() {
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe"))) {
+            int[] bytes = IntStream.of(0xF0, 0x9F, 0x99, 0x82)
+                    .map(b -> tokenizer.idOf("<0x%02X>".formatted(b)).getAsInt())
+                    .toArray();
+            StreamDecoder decoder = tokenizer.streamDecoder(false);
+            assertEquals("", decoder.accept(bytes[0]));
+            assertEquals("", decoder.accept(bytes[1]));
+            assertEquals("", decoder.accept(bytes[2]));
+            assertEquals("🙂", decoder.accept(bytes[3]));
+            assertEquals("", decoder.finish());
+            assertEquals("", decoder.accept(bytes[0]));
+            assertEquals("\uFFFD", decoder.finish());
+            assertEquals("", decoder.finish());
+        }
+    }
+
+    @Test
+    void specialTokensAreLeftOutOnRequest() {
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+            int[] ids = tokenizer.encode("<|im_start|>hi<|im_end|>");
+            assertEquals("hi", String.join("", pieces(tokenizer, ids, true)));
+            assertEquals("<|im_start|>hi<|im_end|>", String.join("", pieces(tokenizer, ids, false)));
+        }
+    }
+
+    @Test
+    void aRunOfBytesThatTurnsOutWrongChangesAllOfIt() {
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe"))) {
+            int first = tokenizer.idOf("<0xC3>").getAsInt();
+            int second = tokenizer.idOf("<0xA9>").getAsInt();
+            int wrong = tokenizer.idOf("<0xFF>").getAsInt();
+            int[] ids = new int[42];
+            for (int i = 0; i < 40; i += 2) {
+                ids[i] = first;
+                ids[i + 1] = second;
+            }
+            ids[40] = wrong;
+            ids[41] = tokenizer.encode("Hello")[0];
+            List<String> pieces = pieces(tokenizer, ids, false);
+            assertEquals("é".repeat(20), String.join("", pieces.subList(0, 41)));
+            assertEquals(byTheRule(tokenizer, ids, false), pieces);
+        }
+    }
+
+    @Test
+    void aSpaceSurvivesManySkippedTokens() {
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe"))) {
+            int[] ids = IntStream.concat(
+                            IntStream.concat(
+                                    Arrays.stream(tokenizer.encode("Hello")),
+                                    IntStream.generate(() -> 2).limit(60)),
+                            Arrays.stream(tokenizer.encode("world")))
+                    .toArray();
+            assertEquals("Hello world", String.join("", pieces(tokenizer, ids, true)));
+        }
+    }
+
+    @Test
+    void refusesNegativeIdsAndAClosedTokenizer() {
+        Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"));
+        StreamDecoder decoder = tokenizer.streamDecoder(false);
+        String message = assertThrows(IllegalArgumentException.class, () -> decoder.accept(-100)).getMessage();
+        assertTrue(message.contains("-100"), message);
+        tokenizer.close();
+        assertThrows(IllegalStateException.class, () -> decoder.accept(1));
+    }
+
+    private static List<String> pieces(Tokenizer tokenizer, int[] ids, boolean skip) {
+        List<String> pieces = TokenizerGoldenTest.pieces(tokenizer, ids, skip);
+        assertFalse(pieces.isEmpty());
+        return pieces;
+    }
+
+    /** The rule as it is written down: decode everything each time. */
+    private static List<String> byTheRule(Tokenizer tokenizer, int[] ids, boolean skip) {
+        List<String> pieces = new ArrayList<>();
+        int emitted = 0;
+        for (int i = 1; i <= ids.length; i++) {
+            String text = tokenizer.decode(Arrays.copyOf(ids, i), skip);
+            int points = text.codePointCount(0, text.length());
+            if (points <= emitted || text.endsWith("\uFFFD") && i < ids.length) {
+                pieces.add("");
+            } else {
+                pieces.add(text.substring(text.offsetByCodePoints(0, emitted)));
+                emitted = points;
+            }
+        }
+        return pieces;
+    }
+}

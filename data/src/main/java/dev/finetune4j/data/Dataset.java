@@ -1,0 +1,211 @@
+package dev.finetune4j.data;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/**
+ * Examples for supervised fine-tuning, in order, held in memory.
+ *
+ * <p>A file holds rows of the <a href="https://github.com/tatsu-lab/stanford_alpaca#data-release">Alpaca</a> format:
+ * {@code instruction}, optionally {@code input}, {@code output}, and optionally {@code system} and {@code history}, which
+ * is a list of pairs of a question and an answer that come before. The prompt is the instruction, followed by a new line
+ * and the input if that is not blank. Other fields are ignored.
+ *
+ * <p>Immutable and thread-safe.
+ */
+public final class Dataset {
+    /** As they were read: placeholders are looked for here, never in the values that replaced some. */
+    private final List<SftExample> originals;
+
+    private final List<SftExample> examples;
+    private final Map<String, String> values;
+
+    private Dataset(List<SftExample> originals, List<SftExample> examples, Map<String, String> values) {
+        this.originals = originals;
+        this.examples = examples;
+        this.values = values;
+    }
+
+    /**
+     * Reads a file of Alpaca rows: a JSON array of objects, or JSON lines with one object in each line. What the file
+     * begins with decides which, whatever its name. Text is UTF-8, with or without a byte order mark; blank lines between
+     * JSON lines do not count as rows.
+     *
+     * @throws DatasetException if the file is missing, cannot be read, is no strict JSON (line and column are named), holds
+     *     no row, or has rows that cannot be trained on: a field that is missing, blank or no text. All bad rows are
+     *     reported together
+     */
+    public static Dataset read(Path file) {
+        return of(new DatasetFile(file).read());
+    }
+
+    /**
+     * Examples made in the program.
+     *
+     * @param examples those made by {@link SftExample#of} are numbered by their place
+     */
+    public static Dataset of(List<SftExample> examples) {
+        List<SftExample> numbered = new ArrayList<>(examples);
+        for (int i = 0; i < numbered.size(); i++) {
+            SftExample example = numbered.get(i);
+            if (example.where().isInMemory()) {
+                numbered.set(i, new SftExample(example.conversation(), Provenance.inMemory(i)));
+            }
+        }
+        List<SftExample> copy = List.copyOf(numbered);
+        return new Dataset(copy, copy, Map.of());
+    }
+
+    /**
+     * As {@link #of(List)}. The stream is read to its end, and not closed.
+     *
+     * @param examples finite
+     */
+    public static Dataset of(Stream<SftExample> examples) {
+        return of(examples.toList());
+    }
+
+    /**
+     * Replaces placeholders: with a value for {@code name}, each <code>{{name}}</code> in a message becomes that value. A
+     * placeholder starts with a letter or underscore, goes on with letters, digits, {@code _}, {@code .} or {@code -}, and
+     * has no spaces. A value is put in as it is: what looks like a placeholder in it stays.
+     *
+     * @param newValues by name, without braces
+     * @return a data set with these values and those given before
+     * @throws DatasetException if a name occurs in no example, or an answer would become blank
+     * @throws IllegalArgumentException if a name was given a value before
+     */
+    public Dataset bind(Map<String, String> newValues) {
+        if (newValues.isEmpty()) {
+            return this;
+        }
+        Map<String, String> all = new LinkedHashMap<>(values);
+        newValues.forEach((name, value) -> {
+            if (all.putIfAbsent(name, value) != null) {
+                throw new IllegalArgumentException("the placeholder {{" + name + "}} was given a value before; give it one");
+            }
+        });
+        requireKnown(newValues.keySet());
+        Problems problems = new Problems();
+        List<SftExample> bound = new ArrayList<>(originals.size());
+        for (SftExample original : originals) {
+            try {
+                bound.add(Placeholders.bind(original, all));
+            } catch (IllegalArgumentException e) {
+                problems.add(
+                        DatasetProblem.ofRow(original.where(), null, "once placeholders have their values, "
+                                + e.getMessage()),
+                        e);
+            }
+        }
+        problems.throwIfAny();
+        return new Dataset(originals, List.copyOf(bound), Collections.unmodifiableMap(all));
+    }
+
+    private void requireKnown(Set<String> names) {
+        Set<String> known = new LinkedHashSet<>();
+        Placeholders.visit(originals, (name, place) -> known.add(name));
+        Problems problems = new Problems();
+        for (String name : names) {
+            if (!known.contains(name)) {
+                problems.add(DatasetProblem.ofFile(
+                        sources(),
+                        "a value was given for the placeholder {{" + name + "}}, which occurs in no row; "
+                                + (known.isEmpty()
+                                        ? "there are no placeholders in the data, leave the value out"
+                                        : "the data has " + Placeholders.written(known) + ", check the spelling")));
+            }
+        }
+        problems.throwIfAny();
+    }
+
+    /** The two parts of a {@link #split}, each in the order of the whole. */
+    public record Split(Dataset train, Dataset heldOut) {}
+
+    /**
+     * Sets examples aside, chosen by chance. The choice depends on the size, the fraction and the seed alone, and stays
+     * the same in later versions.
+     *
+     * @param fraction share of the examples to hold out, above 0 and below 1; rounded, but neither part is empty
+     * @throws IllegalArgumentException if the fraction is out of range or there are fewer than two examples
+     */
+    public Split split(double fraction, long seed) {
+        if (!(fraction > 0 && fraction < 1)) {
+            throw new IllegalArgumentException(
+                    "fraction is " + fraction + ", but the share to hold out must be above 0 and below 1, such as 0.1");
+        }
+        if (size() < 2) {
+            throw new IllegalArgumentException("a split needs at least 2 examples, but there are " + size());
+        }
+        int held = (int) Math.min(size() - 1L, Math.max(1, Math.round(fraction * size())));
+        int[] order = Permutation.of(size(), seed, 0);
+        int[] first = Arrays.copyOfRange(order, 0, held);
+        int[] rest = Arrays.copyOfRange(order, held, order.length);
+        return new Split(select(rest), select(first));
+    }
+
+    /**
+     * The first examples.
+     *
+     * @param count how many at most, at least 1
+     * @throws IllegalArgumentException if the count is less than 1
+     */
+    public Dataset limit(int count) {
+        if (count < 1) {
+            throw new IllegalArgumentException("count is " + count + ", but at least 1 example must remain");
+        }
+        if (count >= size()) {
+            return this;
+        }
+        return new Dataset(originals.subList(0, count), examples.subList(0, count), values);
+    }
+
+    private Dataset select(int[] indices) {
+        Arrays.sort(indices);
+        return new Dataset(
+                Arrays.stream(indices).mapToObj(originals::get).toList(),
+                Arrays.stream(indices).mapToObj(examples::get).toList(),
+                values);
+    }
+
+    public int size() {
+        return examples.size();
+    }
+
+    /** The examples in order, with those placeholders replaced that have a value. Unmodifiable. */
+    public List<SftExample> examples() {
+        return examples;
+    }
+
+    /** Checks that the data can be trained on now: it holds examples, and every placeholder has a value. */
+    void requireReady() {
+        if (examples.isEmpty()) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile(Provenance.IN_MEMORY, "there is no example; at least one is needed"));
+        }
+        Placeholders.requireAllBound(originals, values.keySet());
+    }
+
+    private String sources() {
+        List<String> sources = originals.stream()
+                .map(example -> example.where().source())
+                .distinct()
+                .limit(4)
+                .toList();
+        String listed = String.join(", ", sources.subList(0, Math.min(3, sources.size())));
+        return sources.isEmpty() ? Provenance.IN_MEMORY : listed + (sources.size() > 3 ? ", …" : "");
+    }
+
+    @Override
+    public String toString() {
+        return "Dataset[" + size() + " examples]";
+    }
+}

@@ -1,0 +1,91 @@
+package dev.finetune4j.data;
+
+import java.io.BufferedInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a file of rows begins with, which tells its format better than its name does.
+ *
+ * @param first the first byte that is neither white space nor byte order mark, or -1
+ * @param refusal why the file cannot be read, or null if it may
+ */
+record FileStart(int first, @Nullable String refusal) {
+    /** Signatures of what is often mistaken for a text file, as ISO 8859-1. */
+    private static final Map<String, String> SIGNATURES = signatures();
+
+    private static final List<Integer> BYTE_ORDER_MARK = List.of(0xEF, 0xBB, 0xBF);
+    private static final int LONGEST = 4;
+
+    private static Map<String, String> signatures() {
+        Map<String, String> map = new LinkedHashMap<>();
+        map.put("\u001F\u008B", "is gzip data, expected JSON text; unpack it first, for example with gunzip");
+        map.put("PK\u0003\u0004", "is a zip archive, expected JSON text; unpack it first");
+        map.put("\u0028\u00B5\u002F\u00FD", "is zstd data, expected JSON text; unpack it first");
+        map.put("PAR1", "is a Parquet file, which is not read; convert it to JSON lines");
+        map.put("\u00FF\u00FE", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
+        map.put("\u00FE\u00FF", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
+        return map;
+    }
+
+    static FileStart of(Path file) throws IOException {
+        try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {
+            in.mark(LONGEST);
+            byte[] head = in.readNBytes(LONGEST);
+            for (Map.Entry<String, String> signature : SIGNATURES.entrySet()) {
+                if (begins(head, signature.getKey())) {
+                    return new FileStart(-1, signature.getValue());
+                }
+            }
+            in.reset();
+            return judge(firstSignificant(in));
+        }
+    }
+
+    boolean isArray() {
+        return first == '[';
+    }
+
+    private static FileStart judge(int first) {
+        if (first == '[' || first == '{') {
+            return new FileStart(first, null);
+        }
+        if (first < 0) {
+            return new FileStart(first, "is empty, expected a JSON array of rows or JSON lines");
+        }
+        String shown = first > ' ' && first < 0x7F ? "'" + (char) first + "'" : "byte 0x" + Integer.toHexString(first);
+        return new FileStart(
+                first,
+                "begins with " + shown + ", expected '[' for a JSON array of rows or '{' for JSON lines; other formats,"
+                        + " such as CSV, are not read: convert the file");
+    }
+
+    private static int firstSignificant(InputStream in) throws IOException {
+        int value = in.read();
+        for (int i = 0; i < BYTE_ORDER_MARK.size() && value == BYTE_ORDER_MARK.get(i); i++) {
+            value = in.read();
+        }
+        while (value == ' ' || value == '\t' || value == '\n' || value == '\r') {
+            value = in.read();
+        }
+        return value;
+    }
+
+    private static boolean begins(byte[] head, String signature) {
+        if (head.length < signature.length()) {
+            return false;
+        }
+        for (int i = 0; i < signature.length(); i++) {
+            if ((head[i] & 0xFF) != signature.charAt(i)) {
+                return false;
+            }
+        }
+        return true;
+    }
+}

@@ -1,0 +1,126 @@
+package dev.finetune4j.data;
+
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.StringJoiner;
+import java.util.function.BiConsumer;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * The placeholders of examples, written <code>{{name}}</code>: two braces, a letter or underscore, then letters, digits,
+ * {@code _}, {@code .} or {@code -}, two braces, no spaces.
+ */
+final class Placeholders {
+    private static final Pattern PLACEHOLDER = Pattern.compile("\\{\\{([\\p{L}_][\\p{L}\\p{M}\\p{N}_.-]*+)}}");
+
+    private Placeholders() {}
+
+    /** The example with every placeholder of the map replaced in one pass; the same object if it has none. */
+    static SftExample bind(SftExample example, Map<String, String> values) {
+        List<ChatMessage> messages = example.conversation().messages();
+        List<ChatMessage> bound = new ArrayList<>(messages.size());
+        boolean changed = false;
+        for (ChatMessage message : messages) {
+            String text = bind(message.content(), values);
+            changed |= !text.equals(message.content());
+            bound.add(new ChatMessage(message.role(), text));
+        }
+        return changed ? new SftExample(new Conversation(bound), example.where()) : example;
+    }
+
+    /** The names in the text, each as often as it occurs. */
+    static List<String> names(String text) {
+        if (!text.contains("{{")) {
+            return List.of();
+        }
+        return PLACEHOLDER.matcher(text).results().map(match -> match.group(1)).toList();
+    }
+
+    /** All names in the examples, in the order in which they first occur, each with the example and message. */
+    static void visit(List<SftExample> examples, BiConsumer<String, Place> visitor) {
+        for (SftExample example : examples) {
+            List<ChatMessage> messages = example.conversation().messages();
+            for (int i = 0; i < messages.size(); i++) {
+                Place place = new Place(example, i);
+                names(messages.get(i).content()).forEach(name -> visitor.accept(name, place));
+            }
+        }
+    }
+
+    /**
+     * Reports each placeholder that has no value once for every source, at its first place.
+     *
+     * @throws DatasetException if there is one
+     */
+    static void requireAllBound(List<SftExample> originals, Set<String> bound) {
+        Map<List<String>, Found> unbound = new LinkedHashMap<>();
+        visit(originals, (name, place) -> {
+            if (!bound.contains(name)) {
+                String source = place.example().where().source();
+                unbound.computeIfAbsent(List.of(source, name), key -> new Found(name, place))
+                        .count(place.example());
+            }
+        });
+        Problems problems = new Problems();
+        unbound.values().forEach(found -> problems.add(found.problem()));
+        problems.throwIfAny();
+    }
+
+    /** Names as they stand in a text, for an error message. */
+    static String written(Iterable<String> names) {
+        StringJoiner text = new StringJoiner(", ");
+        names.forEach(name -> text.add("{{" + name + "}}"));
+        return text.toString();
+    }
+
+    private static String bind(String text, Map<String, String> values) {
+        if (!text.contains("{{")) {
+            return text;
+        }
+        return PLACEHOLDER.matcher(text).replaceAll(match -> {
+            String value = values.get(match.group(1));
+            return Matcher.quoteReplacement(value == null ? match.group() : value);
+        });
+    }
+
+    /** A message of an example. */
+    record Place(SftExample example, int message) {}
+
+    /** A placeholder without a value. */
+    private static final class Found {
+        private final String name;
+        private final Place first;
+        private SftExample last;
+        private long examples = 1;
+
+        Found(String name, Place first) {
+            this.name = name;
+            this.first = first;
+            this.last = first.example();
+        }
+
+        void count(SftExample example) {
+            if (last != example) {
+                last = example;
+                examples++;
+            }
+        }
+
+        DatasetProblem problem() {
+            SftExample example = first.example();
+            String more = examples == 1 ? "" : " (nor in " + (examples - 1) + " more rows)";
+            return DatasetProblem.ofRow(
+                    example.where(),
+                    example.field(first.message()),
+                    example.describe(first.message()) + " holds the placeholder {{" + name + "}}, which has no value"
+                            + more + "; give it one with .placeholder(\"" + name + "\", \"…\"), or the value \"{{" + name
+                            + "}}\" if the text is meant as it stands");
+        }
+    }
+}

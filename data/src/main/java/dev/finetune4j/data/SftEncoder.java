@@ -1,0 +1,177 @@
+package dev.finetune4j.data;
+
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.EncodedChat;
+import dev.finetune4j.core.text.Role;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Turns conversations into ids and labels for supervised fine-tuning: the loss counts the assistant's answers and the
+ * tokens that end them, nothing else.
+ *
+ * <p>Thread-safe. It borrows the chat encoder.
+ */
+public final class SftEncoder {
+    private static final Logger LOG = LoggerFactory.getLogger(SftEncoder.class);
+
+    private final Function<Conversation, EncodedChat> chat;
+    private final int maxLength;
+    private final Overflow overflow;
+
+    /**
+     * @param encoder the one that chats with the model afterwards, so that training and use see the same ids
+     * @param maxLength tokens that an example may have, at least 2
+     * @param overflow what becomes of longer ones
+     * @throws IllegalArgumentException if {@code maxLength} is less than 2
+     */
+    public SftEncoder(ChatEncoder encoder, int maxLength, Overflow overflow) {
+        this(conversation -> encoder.encode(conversation, false), maxLength, overflow);
+    }
+
+    /** As above, with {@link Overflow#FAIL}. */
+    public SftEncoder(ChatEncoder encoder, int maxLength) {
+        this(encoder, maxLength, Overflow.FAIL);
+    }
+
+    SftEncoder(Function<Conversation, EncodedChat> chat, int maxLength, Overflow overflow) {
+        if (maxLength < 2) {
+            throw new IllegalArgumentException(
+                    "maxLength is " + maxLength + ", but an example has a prompt and an answer; allow 2 tokens or more");
+        }
+        this.chat = chat;
+        this.maxLength = maxLength;
+        this.overflow = Objects.requireNonNull(overflow, "overflow");
+    }
+
+    /**
+     * Encodes all examples.
+     *
+     * @throws DatasetException if there is no example, a placeholder has no value, an example is too long for the policy
+     *     or has nothing to learn, the chat template cannot write it, or all were skipped. All bad rows are reported
+     *     together
+     */
+    public EncodedDataset encode(Dataset dataset) {
+        dataset.requireReady();
+        Pass pass = new Pass(dataset.size());
+        for (SftExample example : dataset.examples()) {
+            try {
+                encode(example, pass);
+            } catch (IllegalArgumentException e) {
+                pass.problems.add(
+                        DatasetProblem.ofRow(example.where(), null, "the chat template cannot write it: " + e.getMessage()),
+                        e);
+            }
+        }
+        return pass.finish();
+    }
+
+    private void encode(SftExample example, Pass pass) {
+        EncodedExample encoded = EncodedExample.of(chat.apply(example.conversation()));
+        boolean truncated = false;
+        if (encoded.length() > maxLength && overflow == Overflow.TRUNCATE) {
+            EncodedExample shorter = withoutOldTurns(example.conversation());
+            truncated = shorter != null;
+            encoded = shorter != null ? shorter : encoded;
+        }
+        if (encoded.length() > maxLength) {
+            pass.tooLong(example, encoded.length());
+        } else if (encoded.targetTokens() == 0) {
+            pass.problems.add(DatasetProblem.ofRow(example.where(), null, "none of its " + encoded.length()
+                    + " tokens is one to learn, but an example must teach at least one; check the chat template and that"
+                    + " the row has an answer"));
+        } else {
+            pass.keep(encoded, truncated);
+        }
+    }
+
+    /** The conversation with as many of its turns as fit, or null if the last one alone does not. */
+    private @Nullable EncodedExample withoutOldTurns(Conversation conversation) {
+        Conversation rest = withoutOldestTurn(conversation);
+        while (rest != null) {
+            EncodedExample encoded = EncodedExample.of(chat.apply(rest));
+            if (encoded.length() <= maxLength) {
+                return encoded;
+            }
+            rest = withoutOldestTurn(rest);
+        }
+        return null;
+    }
+
+    private static @Nullable Conversation withoutOldestTurn(Conversation conversation) {
+        List<ChatMessage> messages = conversation.messages();
+        int start = conversation.system().isPresent() ? 1 : 0;
+        for (int i = start + 1; i < messages.size(); i++) {
+            if (messages.get(i).role() == Role.USER) {
+                List<ChatMessage> rest = new ArrayList<>(messages.subList(0, start));
+                rest.addAll(messages.subList(i, messages.size()));
+                return new Conversation(rest);
+            }
+        }
+        return null;
+    }
+
+    /** One pass over a data set: what was kept, and the counts. */
+    private final class Pass {
+        final Problems problems = new Problems();
+        private final int rows;
+        private final List<EncodedExample> examples;
+        private @Nullable SftExample firstSkipped;
+        private int skipped;
+        private int truncated;
+        private long totalTokens;
+        private long targetTokens;
+        private int longest;
+
+        Pass(int rows) {
+            this.rows = rows;
+            this.examples = new ArrayList<>(rows);
+        }
+
+        void keep(EncodedExample example, boolean isTruncated) {
+            examples.add(example);
+            totalTokens += example.length();
+            targetTokens += example.targetTokens();
+            longest = Math.max(longest, example.length());
+            truncated += isTruncated ? 1 : 0;
+        }
+
+        void tooLong(SftExample example, int length) {
+            if (overflow == Overflow.SKIP) {
+                firstSkipped = firstSkipped == null ? example : firstSkipped;
+                skipped++;
+                return;
+            }
+            String remedy = overflow == Overflow.TRUNCATE
+                    ? " even with its last question and answer alone; raise maxLength, shorten the row, or choose"
+                            + " Overflow.SKIP to leave such rows out"
+                    : "; raise maxLength, shorten the row, or choose Overflow.SKIP to leave such rows out or"
+                            + " Overflow.TRUNCATE to drop the oldest turns of long conversations";
+            problems.add(DatasetProblem.ofRow(
+                    example.where(), null, "has " + length + " tokens, more than the limit of " + maxLength + remedy));
+        }
+
+        EncodedDataset finish() {
+            problems.throwIfAny();
+            if (firstSkipped != null) {
+                if (examples.isEmpty()) {
+                    throw new DatasetException(DatasetProblem.ofRow(firstSkipped.where(), null,
+                            "this row and all others of the data set (" + rows + " in all) have more tokens than the"
+                                    + " limit of " + maxLength + ", so skipping them leaves nothing; raise maxLength"));
+                }
+                LOG.warn("{} of {} rows have more than {} tokens and are left out; the first is row {} of {}",
+                        skipped, rows, maxLength, firstSkipped.where().row(), firstSkipped.where().source());
+            }
+            double mean = (double) totalTokens / examples.size();
+            return new EncodedDataset(
+                    examples, new DataReport(rows, skipped, truncated, totalTokens, targetTokens, longest, mean));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+package dev.finetune4j.data;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.Reader;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.CoderResult;
+import java.nio.charset.CodingErrorAction;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+
+/** Reads UTF-8 strictly: a byte that is not UTF-8 is an error, never a question mark in the data. */
+final class Utf8 {
+    private static final char BYTE_ORDER_MARK = '\uFEFF';
+
+    private Utf8() {}
+
+    /** The text after a byte order mark; reading throws {@link java.nio.charset.CharacterCodingException}. */
+    static Reader open(Path file) throws IOException {
+        BufferedReader reader = new BufferedReader(new InputStreamReader(Files.newInputStream(file), decoder()));
+        try {
+            reader.mark(1);
+            if (reader.read() != BYTE_ORDER_MARK) {
+                reader.reset();
+            }
+            return reader;
+        } catch (IOException | RuntimeException e) {
+            reader.close();
+            throw e;
+        }
+    }
+
+    /** Finds the first byte that is not UTF-8; only the second reading of the file, after the first failed, counts lines. */
+    static DatasetProblem locate(Path file) {
+        try (InputStream in = Files.newInputStream(file)) {
+            return locate(file.toString(), in);
+        } catch (IOException e) {
+            return DatasetProblem.ofFile(file.toString(), "is not UTF-8 text, and cannot be read again: " + e);
+        }
+    }
+
+    private static DatasetProblem locate(String source, InputStream in) throws IOException {
+        CharsetDecoder decoder = decoder();
+        ByteBuffer bytes = ByteBuffer.allocate(8192).flip();
+        CharBuffer chars = CharBuffer.allocate(8192);
+        int line = 1;
+        int column = 1;
+        boolean ended = false;
+        while (true) {
+            CoderResult result = decoder.decode(bytes, chars, ended);
+            chars.flip();
+            while (chars.hasRemaining()) {
+                char read = chars.get();
+                if (read == '\n') {
+                    line++;
+                    column = 1;
+                } else if (read != BYTE_ORDER_MARK || line > 1 || column > 1) {
+                    column++;
+                }
+            }
+            chars.clear();
+            if (result.isError() || (ended && result.isUnderflow())) {
+                String found = result.isError() && bytes.hasRemaining()
+                        ? String.format(Locale.ROOT, "byte 0x%02X", bytes.get() & 0xFF)
+                        : "the end of the file";
+                return DatasetProblem.ofFile(
+                                source, found + " is not UTF-8 here; save the file as UTF-8 (it may be Latin-1 or GBK)")
+                        .atLine(line, column);
+            }
+            ended = result.isUnderflow() && !refill(bytes, in);
+        }
+    }
+
+    private static boolean refill(ByteBuffer bytes, InputStream in) throws IOException {
+        bytes.compact();
+        int count = in.read(bytes.array(), bytes.position(), bytes.remaining());
+        bytes.position(bytes.position() + Math.max(count, 0)).flip();
+        return count > 0;
+    }
+
+    private static CharsetDecoder decoder() {
+        return StandardCharsets.UTF_8
+                .newDecoder()
+                .onMalformedInput(CodingErrorAction.REPORT)
+                .onUnmappableCharacter(CodingErrorAction.REPORT);
+    }
+}

@@ -1,0 +1,124 @@
+package dev.finetune4j.examples;
+
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.examples.basemodel.FactBook;
+import dev.finetune4j.examples.basemodel.IdentityBook;
+import dev.finetune4j.examples.basemodel.IdentityExam;
+import dev.finetune4j.examples.basemodel.Language;
+import dev.finetune4j.lora.FineTunedModel;
+import dev.finetune4j.lora.FineTuner;
+import dev.finetune4j.lora.eval.BeforeAfter;
+import dev.finetune4j.lora.eval.Exam;
+import dev.finetune4j.lora.eval.ExamQuestion;
+import dev.finetune4j.lora.train.LossCurve;
+import dev.finetune4j.lora.train.ProgressLine;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * The whole story on the bundled small model: teach it a new identity by QLoRA, watch the loss, chat with and without the
+ * adapter, and judge the result.
+ *
+ * <p>Ends with status 0 when the result is good, 1 otherwise.
+ */
+public final class QuickStart {
+    private static final String NAME = "张三";
+    private static final String AUTHOR = "某某公司";
+    private static final int ANSWER_TOKENS = 64;
+    private static final List<String> SIDE_BY_SIDE = List.of(
+            "你好,你是谁?", "你叫什么名字?", "谁开发了你?", "Who are you?", "法国的首都是哪里?", "What is the capital of Japan?");
+
+    private final PrintStream out;
+
+    private QuickStart(PrintStream out) {
+        this.out = out;
+    }
+
+    /** @param args folder for the results; {@code quick-start-output} by default */
+    public static void main(String[] args) throws IOException {
+        Path folder = Path.of(args.length > 0 ? args[0] : "quick-start-output");
+        PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+        System.exit(new QuickStart(out).run(folder) ? 0 : 1);
+    }
+
+    private boolean run(Path folder) throws IOException {
+        Files.createDirectories(folder);
+        long start = System.nanoTime();
+        out.println("finetune4j quick start: " + TorchRuntime.report());
+        out.println("Teaching the bundled model that it is " + NAME + ", made by " + AUTHOR + ", by QLoRA (NF4, rank 16)");
+        try (FineTunedModel tuned = FineTuner.builder()
+                .model(Bundled.baseModel())
+                .qlora(q -> q.rank(16).alpha(32))
+                .dataset(Bundled.identityDataset())
+                .placeholder("name", NAME)
+                .placeholder("author", AUTHOR)
+                .epochs(12)
+                .batchSize(8)
+                .learningRate(1e-3)
+                .device(ComputeDevice.cpu())
+                .listener(new ProgressLine(out, System.console() != null))
+                .train()) {
+            LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
+            tuned.saveAdapter(folder.resolve("adapter"));
+            out.printf(
+                    Locale.ROOT,
+                    "loss %.3f → %.3f; curve in %s, adapter in %s%n%n",
+                    tuned.report().steps().get(0).loss(),
+                    tuned.report().finalLoss(),
+                    folder.resolve("loss.png"),
+                    folder.resolve("adapter"));
+            showSideBySide(tuned);
+            BeforeAfter verdict = judge(tuned);
+            out.println(verdict.table());
+            boolean good = isGood(verdict);
+            out.printf(Locale.ROOT, "%s, %.0f s in all%n", good ? "PASSED" : "FAILED", (System.nanoTime() - start) / 1e9);
+            return good;
+        }
+    }
+
+    private void showSideBySide(FineTunedModel tuned) {
+        for (String question : SIDE_BY_SIDE) {
+            out.println("you         " + question);
+            out.println("base        " + tuned.base().ask(question));
+            out.println("fine-tuned  " + tuned.ask(question));
+            out.println();
+        }
+    }
+
+    private static BeforeAfter judge(FineTunedModel tuned) {
+        List<ExamQuestion> unseen = new ArrayList<>();
+        IdentityExam.paraphrases().forEach(paraphrase -> unseen.add(new ExamQuestion(
+                paraphrase.question(),
+                answer -> IdentityExam.success(answer, paraphrase.kind(), NAME, AUTHOR))));
+        List<ExamQuestion> trained = new ArrayList<>();
+        IdentityBook.load().trainingQuestions().forEach(question -> trained.add(new ExamQuestion(
+                question.question(), answer -> IdentityExam.success(answer, question.kind(), NAME, AUTHOR))));
+        List<ExamQuestion> facts = new ArrayList<>();
+        FactBook.load().facts().forEach(fact -> {
+            for (Language language : Language.values()) {
+                facts.add(new ExamQuestion(
+                        fact.in(language).examQuestion(), fact.in(language)::isSaidBy));
+            }
+        });
+        return BeforeAfter.judge(
+                tuned.base(),
+                tuned,
+                new Exam("new identity, unseen phrasings", unseen, ANSWER_TOKENS),
+                new Exam("general facts", facts, ANSWER_TOKENS),
+                new Exam("new identity, trained phrasings", trained, ANSWER_TOKENS));
+    }
+
+    private static boolean isGood(BeforeAfter verdict) {
+        return verdict.generalBefore().rate() >= 0.9
+                && verdict.success() >= 0.9
+                && verdict.taskBefore().right() == 0
+                && verdict.retention() >= 0.9;
+    }
+}

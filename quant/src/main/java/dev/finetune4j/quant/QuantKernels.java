@@ -1,0 +1,53 @@
+package dev.finetune4j.quant;
+
+import dev.finetune4j.core.tensor.ComputeDevice;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The arithmetic on quantized weights of one device. Every implementation gives the same bytes and, but for the order
+ * of additions in a matrix product, the same numbers.
+ *
+ * <p>Implementations are thread-safe and record no gradients. Results belong to the caller's innermost scope.
+ */
+interface QuantKernels {
+    /**
+     * Quantizes a weight.
+     *
+     * @param dense any shape but empty; float32, bfloat16 or float16, on this device
+     * @return a weight that the caller owns
+     * @throws IllegalArgumentException if the tensor has another type, no elements, or a number that is not finite
+     */
+    QuantizedTensor quantize(Tensor dense, QuantSettings settings);
+
+    /**
+     * Writes the weight's numbers: float32 value of the code times float32 scale, rounded once to the type of the
+     * output.
+     *
+     * @param out contiguous, of the weight's shape, of any floating-point type
+     */
+    void dequantize(QuantizedTensor weight, Tensor out);
+
+    /**
+     * {@code y = x Wᵀ + b}.
+     *
+     * @param x shape (…, in)
+     * @param weight shape (out, in)
+     * @param bias shape (out), or null
+     * @return shape (…, out), in the type of {@code x}
+     */
+    Tensor forward(Tensor x, QuantizedTensor weight, @Nullable Tensor bias);
+
+    /**
+     * {@code dx = dy W}.
+     *
+     * @param gradient shape (…, out), the gradient of the output
+     * @return shape (…, in), in the type of the gradient
+     */
+    Tensor backward(Tensor gradient, QuantizedTensor weight);
+
+    /** The quickest kernels that there are for a device. */
+    static QuantKernels forDevice(ComputeDevice device) {
+        return new TorchQuantKernels(device);
+    }
+}

@@ -1,0 +1,80 @@
+package dev.finetune4j.quant;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.LinearSpec;
+import dev.finetune4j.core.nn.Parameters;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes the projections of a model with 4-bit weights: each weight is read in the type of the file, moved to its
+ * device, quantized and let go before the next one is read.
+ *
+ * <p>A weight that the checkpoint already holds in 4 bit is taken as it is, whatever the settings. The output head stays
+ * dense, as in QLoRA, because errors there go straight into the probabilities. Thread-safe.
+ */
+public final class QuantizedLinearFactory implements LinearFactory {
+    private final QuantSettings settings;
+    private final LinearFactory dense = LinearFactory.dense();
+    private final Map<ComputeDevice, QuantKernels> kernels = new ConcurrentHashMap<>();
+
+    public QuantizedLinearFactory(QuantSettings settings) {
+        this.settings = Objects.requireNonNull(settings, "settings");
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws CheckpointException if the weight cannot be quantized, or if its 4-bit form is damaged or has another shape
+     */
+    @Override
+    public Linear create(LinearSpec spec, WeightSource weights, Placement placement) {
+        boolean packed = readsPacked(spec, weights);
+        if (spec.outputHead() && !packed) {
+            return dense.create(spec, weights, placement);
+        }
+        QuantKernels chosen = kernels.computeIfAbsent(placement.device(), QuantKernels::forDevice);
+        QuantizedTensor weight = packed
+                ? new QuantizedReader(weights, spec.weightName(), placement.device()).read(chosen)
+                : quantize(spec, weights, placement.device(), chosen);
+        long[] expected = {spec.outFeatures(), spec.inFeatures()};
+        if (!Arrays.equals(weight.shape(), expected)) {
+            weight.close();
+            throw new CheckpointException("the 4-bit weight " + spec.weightName() + " has the shape "
+                    + Arrays.toString(weight.shape()) + ", but config.json asks for " + Arrays.toString(expected)
+                    + "; take config.json and weights from the same model");
+        }
+        try {
+            @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
+            return new QuantizedLinear(weight, bias);
+        } catch (RuntimeException e) {
+            weight.close();
+            throw e;
+        }
+    }
+
+    @Override
+    public boolean readsPacked(LinearSpec spec, WeightSource weights) {
+        return QuantizedTensor.isStoredIn(weights, spec.weightName());
+    }
+
+    private QuantizedTensor quantize(
+            LinearSpec spec, WeightSource weights, ComputeDevice device, QuantKernels chosen) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor stored = weights.read(spec.weightName());
+            return chosen.quantize(stored.to(device.toNative(), stored.scalar_type().intern()), settings);
+        } catch (IllegalArgumentException e) {
+            throw new CheckpointException("the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);
+        }
+    }
+}

@@ -39,7 +39,8 @@ final class AlpacaRow {
     }
 
     /** The example, or null if there are problems. */
-    @Nullable SftExample example() {
+    @Nullable
+    SftExample example() {
         if (!row.isObject()) {
             report(null, "is " + describe(row) + ", expected an object with \"instruction\" and \"output\"");
             return null;
@@ -84,8 +85,9 @@ final class AlpacaRow {
             }
         }
         String missing = isForeign() ? "fields \"instruction\" and \"output\" are missing: " : "";
-        return missing + "the row is not in the alpaca format, the only one that is read; found the columns " + columns()
-                + guess + "; an alpaca row needs \"instruction\" and \"output\": rename the columns or convert the file";
+        return missing + "the row is not in the alpaca format, the only one that is read; found the columns "
+                + columns() + guess
+                + "; an alpaca row needs \"instruction\" and \"output\": rename the columns or convert the file";
     }
 
     private void prompt(List<ChatMessage> messages, List<String> fields) {
@@ -150,9 +152,11 @@ final class AlpacaRow {
         JsonNode value = row.path(field);
         if (value.isMissingNode() || value.isNull()) {
             if (required) {
-                report(field, (value.isNull() ? "is null" : "is missing")
-                        + "; an alpaca row needs \"instruction\" and \"output\", found the columns " + columns()
-                        + looksLike());
+                report(
+                        field,
+                        (value.isNull() ? "is null" : "is missing")
+                                + "; an alpaca row needs \"instruction\" and \"output\", found the columns " + columns()
+                                + looksLike());
             }
             return "";
         }
@@ -171,8 +175,10 @@ final class AlpacaRow {
         String text = value.textValue();
         int half = loneSurrogate(text);
         if (half >= 0) {
-            report(field, "has half a surrogate pair, " + String.format(Locale.ROOT, "\\u%04x", (int) text.charAt(half))
-                    + ", at character " + half + ", which is no text; write both halves or delete it");
+            report(
+                    field,
+                    "has half a surrogate pair, " + String.format(Locale.ROOT, "\\u%04x", (int) text.charAt(half))
+                            + ", at character " + half + ", which is no text; write both halves or delete it");
         }
         return text;
     }

@@ -7,11 +7,11 @@ import java.util.List;
  * Deals out examples epoch after epoch, one window of micro-batches for each optimizer step.
  *
  * <p>A window takes the next microBatch × accumulation examples of the epoch, and which ones these are depends on the
- * product alone: 1 × 8, 2 × 4 and 4 × 2 give the same eight in the same order. The last window of an epoch takes what is
- * left; no example is dropped, and no window reaches into the next epoch.
+ * product alone: 1 × 8, 2 × 4 and 4 × 2 give the same eight in the same order. The last window of an epoch takes what
+ * is left; no example is dropped, and no window reaches into the next epoch.
  *
- * <p>Shuffled, each epoch has an order of its own, which depends on the number of examples, the seed and the epoch alone and
- * stays the same in later versions.
+ * <p>Shuffled, each epoch has an order of its own, which depends on the number of examples, the seed and the epoch
+ * alone and stays the same in later versions.
  *
  * <p>Not thread-safe.
  */

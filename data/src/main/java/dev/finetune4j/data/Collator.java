@@ -13,8 +13,8 @@ public record Collator(int padId, int multipleOf) {
     /** @throws IllegalArgumentException if the id is negative or the multiple less than 1 */
     public Collator {
         if (padId < 0) {
-            throw new IllegalArgumentException(
-                    "padId is " + padId + ", but it must be an id of the vocabulary; 0 will do if there is no padding token");
+            throw new IllegalArgumentException("padId is " + padId
+                    + ", but it must be an id of the vocabulary; 0 will do if there is no padding token");
         }
         if (multipleOf < 1) {
             throw new IllegalArgumentException("multipleOf is " + multipleOf + ", but must be 1 (no rounding) or more");

@@ -15,9 +15,9 @@ import java.util.stream.Stream;
  * Examples for supervised fine-tuning, in order, held in memory.
  *
  * <p>A file holds rows of the <a href="https://github.com/tatsu-lab/stanford_alpaca#data-release">Alpaca</a> format:
- * {@code instruction}, optionally {@code input}, {@code output}, and optionally {@code system} and {@code history}, which
- * is a list of pairs of a question and an answer that come before. The prompt is the instruction, followed by a new line
- * and the input if that is not blank. Other fields are ignored.
+ * {@code instruction}, optionally {@code input}, {@code output}, and optionally {@code system} and {@code history},
+ * which is a list of pairs of a question and an answer that come before. The prompt is the instruction, followed by a
+ * new line and the input if that is not blank. Other fields are ignored.
  *
  * <p>Immutable and thread-safe.
  */
@@ -36,12 +36,12 @@ public final class Dataset {
 
     /**
      * Reads a file of Alpaca rows: a JSON array of objects, or JSON lines with one object in each line. What the file
-     * begins with decides which, whatever its name. Text is UTF-8, with or without a byte order mark; blank lines between
-     * JSON lines do not count as rows.
+     * begins with decides which, whatever its name. Text is UTF-8, with or without a byte order mark; blank lines
+     * between JSON lines do not count as rows.
      *
-     * @throws DatasetException if the file is missing, cannot be read, is no strict JSON (line and column are named), holds
-     *     no row, or has rows that cannot be trained on: a field that is missing, blank or no text. All bad rows are
-     *     reported together
+     * @throws DatasetException if the file is missing, cannot be read, is no strict JSON (line and column are named),
+     *     holds no row, or has rows that cannot be trained on: a field that is missing, blank or no text. All bad rows
+     *     are reported together
      */
     public static Dataset read(Path file) {
         return of(new DatasetFile(file).read());
@@ -74,9 +74,9 @@ public final class Dataset {
     }
 
     /**
-     * Replaces placeholders: with a value for {@code name}, each <code>{{name}}</code> in a message becomes that value. A
-     * placeholder starts with a letter or underscore, goes on with letters, digits, {@code _}, {@code .} or {@code -}, and
-     * has no spaces. A value is put in as it is: what looks like a placeholder in it stays.
+     * Replaces placeholders: with a value for {@code name}, each <code>{{name}}</code> in a message becomes that value.
+     * A placeholder starts with a letter or underscore, goes on with letters, digits, {@code _}, {@code .} or {@code
+     * -}, and has no spaces. A value is put in as it is: what looks like a placeholder in it stays.
      *
      * @param newValues by name, without braces
      * @return a data set with these values and those given before
@@ -90,7 +90,8 @@ public final class Dataset {
         Map<String, String> all = new LinkedHashMap<>(values);
         newValues.forEach((name, value) -> {
             if (all.putIfAbsent(name, value) != null) {
-                throw new IllegalArgumentException("the placeholder {{" + name + "}} was given a value before; give it one");
+                throw new IllegalArgumentException(
+                        "the placeholder {{" + name + "}} was given a value before; give it one");
             }
         });
         requireKnown(newValues.keySet());
@@ -101,8 +102,8 @@ public final class Dataset {
                 bound.add(Placeholders.bind(original, all));
             } catch (IllegalArgumentException e) {
                 problems.add(
-                        DatasetProblem.ofRow(original.where(), null, "once placeholders have their values, "
-                                + e.getMessage()),
+                        DatasetProblem.ofRow(
+                                original.where(), null, "once placeholders have their values, " + e.getMessage()),
                         e);
             }
         }

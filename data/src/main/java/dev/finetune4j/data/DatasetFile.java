@@ -20,8 +20,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A file of rows as <a href="https://www.rfc-editor.org/rfc/rfc8259">JSON</a> array or
- * <a href="https://jsonlines.org">JSON lines</a>, read row by row. An array is given up at its first error of syntax, as
+ * A file of rows as <a href="https://www.rfc-editor.org/rfc/rfc8259">JSON</a> array or <a
+ * href="https://jsonlines.org">JSON lines</a>, read row by row. An array is given up at its first error of syntax, as
  * nothing after it can be trusted; lines stand each on their own.
  */
 final class DatasetFile {
@@ -109,13 +109,22 @@ final class DatasetFile {
             if (line.isBlank()) {
                 continue;
             }
+            if (rows == 0 && line.strip().equals("{")) {
+                problems.add(
+                        ofFile("the file is an object that spans several lines, expected an array of rows or one object"
+                                        + " in each line; put the rows between [ and ]")
+                                .atLine(lines.number(), 1));
+                return;
+            }
             try (JsonParser parser = JSON.createParser(line)) {
                 JsonNode row = JSON.readTree(parser);
                 if (parser.nextToken() == null) {
                     addRow(row, lines.number());
                 } else {
                     problems.add(inLine("more than one value stands in the line, expected one object in each line")
-                            .atLine(lines.number(), parser.currentTokenLocation().getColumnNr()));
+                            .atLine(
+                                    lines.number(),
+                                    parser.currentTokenLocation().getColumnNr()));
                     rows++;
                 }
             } catch (JsonProcessingException e) {
@@ -143,10 +152,11 @@ final class DatasetFile {
         if (!(e instanceof JsonEOFException)) {
             text = "is not valid JSON: " + e.getOriginalMessage() + "; correct the file there";
         } else if (line == null) {
-            text = "the end of the file comes in the middle of a value; the file may be cut off: fetch it again or complete it";
+            text = "the end of the file comes in the middle of a value; the file may be cut off: fetch it again or"
+                    + " complete it";
         } else {
-            text = "the line ends in the middle of a value; without an array around the rows, each must stand in one line:"
-                    + " complete the line, or put the rows between [ and ]";
+            text = "the line ends in the middle of a value; without an array around the rows, each must stand in one"
+                    + " line: complete the line, or put the rows between [ and ]";
         }
         JsonLocation place = e.getLocation();
         Integer column = place == null ? null : place.getColumnNr();

@@ -11,6 +11,7 @@ import java.util.Arrays;
  * @param inputIds the tokens in order, at least one
  * @param labels what each position must predict
  */
+@SuppressWarnings("ArrayRecordComponent") // compared by nobody, read by the collator
 public record EncodedExample(int[] inputIds, int[] labels) {
     /** The label of a position that has nothing to predict. */
     public static final int IGNORE = -100;

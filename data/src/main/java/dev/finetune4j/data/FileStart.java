@@ -27,7 +27,7 @@ record FileStart(int first, @Nullable String refusal) {
         Map<String, String> map = new LinkedHashMap<>();
         map.put("\u001F\u008B", "is gzip data, expected JSON text; unpack it first, for example with gunzip");
         map.put("PK\u0003\u0004", "is a zip archive, expected JSON text; unpack it first");
-        map.put("\u0028\u00B5\u002F\u00FD", "is zstd data, expected JSON text; unpack it first");
+        map.put("(\u00B5/\u00FD", "is zstd data, expected JSON text; unpack it first");
         map.put("PAR1", "is a Parquet file, which is not read; convert it to JSON lines");
         map.put("\u00FF\u00FE", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
         map.put("\u00FE\u00FF", "is UTF-16 text, expected UTF-8; save it again as UTF-8");

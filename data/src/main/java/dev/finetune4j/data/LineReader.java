@@ -5,8 +5,8 @@ import java.io.Reader;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Cuts text into lines at line feeds alone, as JSON lines asks: a carriage return is white space there, and the other line
- * ends of Unicode may stand inside a string.
+ * Cuts text into lines at line feeds alone, as JSON lines asks: a carriage return is white space there, and the other
+ * line ends of Unicode may stand inside a string.
  */
 final class LineReader {
     private final Reader reader;
@@ -20,7 +20,8 @@ final class LineReader {
     }
 
     /** The next line without its line feed, or null after the last. */
-    @Nullable String next() throws IOException {
+    @Nullable
+    String next() throws IOException {
         StringBuilder line = new StringBuilder();
         boolean any = false;
         while (fill()) {

@@ -8,8 +8,8 @@ public enum Overflow {
     SKIP,
     /**
      * The oldest turns of the conversation are dropped, each whole: a question with all that follows it up to the next
-     * one. The system message and the last question with its answer always stay, so nothing is ever cut in two; if these
-     * alone do not fit, it is an error.
+     * one. The system message and the last question with its answer always stay, so nothing is ever cut in two; if
+     * these alone do not fit, it is an error.
      */
     TRUNCATE
 }

@@ -13,8 +13,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * The placeholders of examples, written <code>{{name}}</code>: two braces, a letter or underscore, then letters, digits,
- * {@code _}, {@code .} or {@code -}, two braces, no spaces.
+ * The placeholders of examples, written <code>{{name}}</code>: two braces, a letter or underscore, then letters,
+ * digits, {@code _}, {@code .} or {@code -}, two braces, no spaces.
  */
 final class Placeholders {
     private static final Pattern PLACEHOLDER = Pattern.compile("\\{\\{([\\p{L}_][\\p{L}\\p{M}\\p{N}_.-]*+)}}");
@@ -44,10 +44,11 @@ final class Placeholders {
 
     /** All names in the examples, in the order in which they first occur, each with the example and message. */
     static void visit(List<SftExample> examples, BiConsumer<String, Place> visitor) {
-        for (SftExample example : examples) {
+        for (int index = 0; index < examples.size(); index++) {
+            SftExample example = examples.get(index);
             List<ChatMessage> messages = example.conversation().messages();
             for (int i = 0; i < messages.size(); i++) {
-                Place place = new Place(example, i);
+                Place place = new Place(example, index, i);
                 names(messages.get(i).content()).forEach(name -> visitor.accept(name, place));
             }
         }
@@ -64,7 +65,7 @@ final class Placeholders {
             if (!bound.contains(name)) {
                 String source = place.example().where().source();
                 unbound.computeIfAbsent(List.of(source, name), key -> new Found(name, place))
-                        .count(place.example());
+                        .count(place);
             }
         });
         Problems problems = new Problems();
@@ -89,25 +90,25 @@ final class Placeholders {
         });
     }
 
-    /** A message of an example. */
-    record Place(SftExample example, int message) {}
+    /** A message of an example, which is the one with this index. */
+    record Place(SftExample example, int index, int message) {}
 
     /** A placeholder without a value. */
     private static final class Found {
         private final String name;
         private final Place first;
-        private SftExample last;
+        private int last;
         private long examples = 1;
 
         Found(String name, Place first) {
             this.name = name;
             this.first = first;
-            this.last = first.example();
+            this.last = first.index();
         }
 
-        void count(SftExample example) {
-            if (last != example) {
-                last = example;
+        void count(Place place) {
+            if (last != place.index()) {
+                last = place.index();
                 examples++;
             }
         }
@@ -119,7 +120,8 @@ final class Placeholders {
                     example.where(),
                     example.field(first.message()),
                     example.describe(first.message()) + " holds the placeholder {{" + name + "}}, which has no value"
-                            + more + "; give it one with .placeholder(\"" + name + "\", \"…\"), or the value \"{{" + name
+                            + more + "; give it one with .placeholder(\"" + name + "\", \"…\"), or the value \"{{"
+                            + name
                             + "}}\" if the text is meant as it stands");
         }
     }

@@ -8,8 +8,8 @@ import java.util.Objects;
  *
  * @param source the file as the caller named it, or what the caller calls examples that come from no file
  * @param row place of the example in the source, counted from 0
- * @param fields the field of the row that each message was read from, in the order of the messages; empty if messages did
- *     not come from fields
+ * @param fields the field of the row that each message was read from, in the order of the messages; empty if messages
+ *     did not come from fields
  */
 public record Provenance(String source, long row, List<String> fields) {
     static final String IN_MEMORY = "in-memory examples";

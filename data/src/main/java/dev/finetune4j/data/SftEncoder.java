@@ -43,8 +43,8 @@ public final class SftEncoder {
 
     SftEncoder(Function<Conversation, EncodedChat> chat, int maxLength, Overflow overflow) {
         if (maxLength < 2) {
-            throw new IllegalArgumentException(
-                    "maxLength is " + maxLength + ", but an example has a prompt and an answer; allow 2 tokens or more");
+            throw new IllegalArgumentException("maxLength is " + maxLength
+                    + ", but an example has a prompt and an answer; allow 2 tokens or more");
         }
         this.chat = chat;
         this.maxLength = maxLength;
@@ -54,9 +54,9 @@ public final class SftEncoder {
     /**
      * Encodes all examples.
      *
-     * @throws DatasetException if there is no example, a placeholder has no value, an example is too long for the policy
-     *     or has nothing to learn, the chat template cannot write it, or all were skipped. All bad rows are reported
-     *     together
+     * @throws DatasetException if there is no example, a placeholder has no value, an example is too long for the
+     *     policy or has nothing to learn, the chat template cannot write it, or all were skipped. All bad rows are
+     *     reported together
      */
     public EncodedDataset encode(Dataset dataset) {
         dataset.requireReady();
@@ -66,7 +66,8 @@ public final class SftEncoder {
                 encode(example, pass);
             } catch (IllegalArgumentException e) {
                 pass.problems.add(
-                        DatasetProblem.ofRow(example.where(), null, "the chat template cannot write it: " + e.getMessage()),
+                        DatasetProblem.ofRow(
+                                example.where(), null, "the chat template cannot write it: " + e.getMessage()),
                         e);
             }
         }
@@ -84,9 +85,12 @@ public final class SftEncoder {
         if (encoded.length() > maxLength) {
             pass.tooLong(example, encoded.length());
         } else if (encoded.targetTokens() == 0) {
-            pass.problems.add(DatasetProblem.ofRow(example.where(), null, "none of its " + encoded.length()
-                    + " tokens is one to learn, but an example must teach at least one; check the chat template and that"
-                    + " the row has an answer"));
+            pass.problems.add(DatasetProblem.ofRow(
+                    example.where(),
+                    null,
+                    "none of its " + encoded.length()
+                            + " tokens is one to learn, but an example must teach at least one; check the chat"
+                            + " template and that the row has an answer"));
         } else {
             pass.keep(encoded, truncated);
         }
@@ -162,12 +166,19 @@ public final class SftEncoder {
             problems.throwIfAny();
             if (firstSkipped != null) {
                 if (examples.isEmpty()) {
-                    throw new DatasetException(DatasetProblem.ofRow(firstSkipped.where(), null,
+                    throw new DatasetException(DatasetProblem.ofRow(
+                            firstSkipped.where(),
+                            null,
                             "this row and all others of the data set (" + rows + " in all) have more tokens than the"
                                     + " limit of " + maxLength + ", so skipping them leaves nothing; raise maxLength"));
                 }
-                LOG.warn("{} of {} rows have more than {} tokens and are left out; the first is row {} of {}",
-                        skipped, rows, maxLength, firstSkipped.where().row(), firstSkipped.where().source());
+                LOG.warn(
+                        "{} of {} rows have more than {} tokens and are left out; the first is row {} of {}",
+                        skipped,
+                        rows,
+                        maxLength,
+                        firstSkipped.where().row(),
+                        firstSkipped.where().source());
             }
             double mean = (double) totalTokens / examples.size();
             return new EncodedDataset(

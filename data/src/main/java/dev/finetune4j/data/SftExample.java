@@ -22,7 +22,8 @@ public record SftExample(Conversation conversation, Provenance where) {
         ChatMessage last = messages.get(messages.size() - 1);
         if (last.role() != Role.ASSISTANT) {
             throw new IllegalArgumentException("message " + (messages.size() - 1) + " is the last and of the role "
-                    + last.role() + ", but an example must end with an assistant message, which is what training teaches;"
+                    + last.role()
+                    + ", but an example must end with an assistant message, which is what training teaches;"
                     + " add the answer or drop the message");
         }
         if (last.content().isBlank()) {
@@ -57,7 +58,8 @@ public record SftExample(Conversation conversation, Provenance where) {
                 : "message " + message + " (" + roleName(conversation.messages().get(message)) + ")";
     }
 
-    @Nullable String field(int message) {
+    @Nullable
+    String field(int message) {
         return message < where.fields().size() ? where.fields().get(message) : null;
     }
 

@@ -36,7 +36,7 @@ final class Utf8 {
         }
     }
 
-    /** Finds the first byte that is not UTF-8; only the second reading of the file, after the first failed, counts lines. */
+    /** Finds the first byte that is not UTF-8. Lines are counted in this second reading, so the first is spared it. */
     static DatasetProblem locate(Path file) {
         try (InputStream in = Files.newInputStream(file)) {
             return locate(file.toString(), in);
@@ -47,7 +47,8 @@ final class Utf8 {
 
     private static DatasetProblem locate(String source, InputStream in) throws IOException {
         CharsetDecoder decoder = decoder();
-        ByteBuffer bytes = ByteBuffer.allocate(8192).flip();
+        byte[] buffer = new byte[8192];
+        ByteBuffer bytes = ByteBuffer.wrap(buffer, 0, 0);
         CharBuffer chars = CharBuffer.allocate(8192);
         int line = 1;
         int column = 1;
@@ -73,13 +74,13 @@ final class Utf8 {
                                 source, found + " is not UTF-8 here; save the file as UTF-8 (it may be Latin-1 or GBK)")
                         .atLine(line, column);
             }
-            ended = result.isUnderflow() && !refill(bytes, in);
+            ended = result.isUnderflow() && !refill(bytes, buffer, in);
         }
     }
 
-    private static boolean refill(ByteBuffer bytes, InputStream in) throws IOException {
+    private static boolean refill(ByteBuffer bytes, byte[] buffer, InputStream in) throws IOException {
         bytes.compact();
-        int count = in.read(bytes.array(), bytes.position(), bytes.remaining());
+        int count = in.read(buffer, bytes.position(), bytes.remaining());
         bytes.position(bytes.position() + Math.max(count, 0)).flip();
         return count > 0;
     }

@@ -50,8 +50,8 @@ class FineTunerTest {
                 .dataset(data)
                 .placeholder("name", "Zoe")
                 .batchSize(3)
-                .maxSteps(40)
-                .learningRate(2e-2)
+                .maxSteps(60)
+                .learningRate(1e-2)
                 .device(ComputeDevice.cpu());
     }
 
@@ -66,7 +66,7 @@ class FineTunerTest {
         }
         try (FineTunedModel tuned = tuner().qlora(q -> q.rank(8).alpha(16)).train()) {
             assertEquals(TrainingReport.Outcome.COMPLETED, tuned.report().outcome());
-            assertEquals(40, tuned.report().steps().size());
+            assertEquals(60, tuned.report().steps().size());
             assertTrue(tuned.report().finalLoss() < 0.1, "final loss " + tuned.report().finalLoss());
             assertEquals(ANSWER, tuned.ask("Who are you?"));
             try (ChatSession session = tuned.base().chat(SHORT)) {
@@ -106,8 +106,8 @@ class FineTunerTest {
             tuned.saveAdapter(first);
         }
         Path other = Fixtures.alpaca(folder.resolve("other.json"), "Call me Max!", "Who are you?", "Hello");
-        try (FineTunedModel tuned = FineTuner.builder().model(model).dataset(other).batchSize(2).maxSteps(40)
-                .learningRate(2e-2).lora(l -> l.rank(8)).train()) {
+        try (FineTunedModel tuned = FineTuner.builder().model(model).dataset(other).batchSize(2).maxSteps(60)
+                .learningRate(1e-2).lora(l -> l.rank(8)).train()) {
             tuned.saveAdapter(second);
         }
         try (LanguageModel base = LanguageModel.load(model);

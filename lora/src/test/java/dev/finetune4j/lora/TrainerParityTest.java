@@ -36,7 +36,7 @@ class TrainerParityTest {
     void tenStepsOfLoraFollowPeft() {
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                 LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
-            TrainingReport report = train(base, adapter, 2, 2);
+            TrainingReport report = train(base, adapter, 2, 2, 5e-3);
             compareSteps(Fixtures.json(Fixtures.reference("trajectories/lora/golden.json")), report, 1e-4);
             try (SafetensorsFile end = SafetensorsFile.open(
                     Fixtures.reference("trajectories/lora/end/adapter_model.safetensors"))) {
@@ -54,7 +54,7 @@ class TrainerParityTest {
         try (CausalLM base = Fixtures.model(
                         Fixtures.reference("bnb/llama_nf4_double"), new QuantizedLinearFactory(QuantSettings.nf4()));
                 LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
-            TrainingReport report = train(base, adapter, 2, 2);
+            TrainingReport report = train(base, adapter, 2, 2, 5e-3);
             compareSteps(Fixtures.json(Fixtures.reference("trajectories/qlora_nf4_double/golden.json")), report, 1e-3);
         }
     }
@@ -66,7 +66,7 @@ class TrainerParityTest {
         for (int batchSize : new int[] {8, 4, 2}) {
             try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                     LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
-                TrainingReport report = train(base, adapter, batchSize, 8 / batchSize);
+                TrainingReport report = train(base, adapter, batchSize, 8 / batchSize, 5e-4);
                 for (int i = 0; i < report.steps().size(); i++) {
                     double loss = report.steps().get(i).loss();
                     if (batchSize == 8) {
@@ -86,12 +86,12 @@ class TrainerParityTest {
         assertEquals(5, losses.size());
     }
 
-    private static TrainingReport train(CausalLM base, LoraAdapter adapter, int batchSize, int accumulation) {
+    private static TrainingReport train(CausalLM base, LoraAdapter adapter, int batchSize, int accumulation, double learningRate) {
         BatchLoader loader =
                 new BatchLoader(examples(), batchSize, accumulation, 1, new Collator(0, 1), false);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
-                .learningRate(5e-3)
+                .learningRate(learningRate)
                 .schedule(LearningRateSchedule.COSINE, 0.2)
                 .weightDecay(0.01)
                 .maxGradNorm(1)

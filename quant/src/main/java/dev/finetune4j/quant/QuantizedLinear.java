@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
  * A linear whose frozen weight is stored in 4 bit and made dense for the time of each product, forward and backward
  * (<a href="https://arxiv.org/abs/2305.14314">QLoRA, Dettmers et al. 2023</a>, equation 5).
  *
- * <p>It has no trainable parameters, but passes gradients on to its input. Neither the dense weight nor the input is kept
- * for the backward pass.
+ * <p>It has no trainable parameters, but passes gradients on to its input. Neither the dense weight nor the input is
+ * kept for the backward pass.
  */
 public final class QuantizedLinear implements Linear {
     private final QuantizedTensor weight;

@@ -20,8 +20,8 @@ import org.jspecify.annotations.Nullable;
  * Makes the projections of a model with 4-bit weights: each weight is read in the type of the file, moved to its
  * device, quantized and let go before the next one is read.
  *
- * <p>A weight that the checkpoint already holds in 4 bit is taken as it is, whatever the settings. The output head stays
- * dense, as in QLoRA, because errors there go straight into the probabilities. Thread-safe.
+ * <p>A weight that the checkpoint already holds in 4 bit is taken as it is, whatever the settings. The output head
+ * stays dense, as in QLoRA, because errors there go straight into the probabilities. Thread-safe.
  */
 public final class QuantizedLinearFactory implements LinearFactory {
     private final QuantSettings settings;
@@ -35,7 +35,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
     /**
      * {@inheritDoc}
      *
-     * @throws CheckpointException if the weight cannot be quantized, or if its 4-bit form is damaged or has another shape
+     * @throws CheckpointException if the weight cannot be quantized, or its 4-bit form is damaged or misshapen
      */
     @Override
     public Linear create(LinearSpec spec, WeightSource weights, Placement placement) {
@@ -74,7 +74,8 @@ public final class QuantizedLinearFactory implements LinearFactory {
             Tensor stored = weights.read(spec.weightName());
             return chosen.quantize(stored.to(device.toNative(), stored.scalar_type().intern()), settings);
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException("the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);
+            throw new CheckpointException(
+                    "the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);
         }
     }
 }

@@ -18,7 +18,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * <pre>
  * weight, row by row      w0  w1  w2  w3 …                 n numbers
  * packed   uint8 (⌈n/2⌉,1)  [w0|w1] [w2|w3] …              first of a pair in the high four bits
- * absmax   float32        [ block 0: 64 weights ][ block 1 ] …    the largest |w| of each block, the last may be short
+ * absmax   float32        [ block 0: 64 weights ][ block 1 ] …  the largest |w| of each block; the last may be short
  *
  * with double quantization absmax is replaced by
  * absmax          uint8   one code per block               scale = map[code] * nested_absmax + offset
@@ -26,10 +26,10 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * offset          float32 the mean of all scales           (in the JSON of the quantization state)
  * </pre>
  *
- * <p>The number of a code times the scale of its block is the weight: {@code w ≈ table[code] * absmax}. Codes and scales
- * have the same bytes as those that bitsandbytes' CUDA kernels make of the same weight. For weights stored in float32
- * that holds up to a rounding that a GPU does differently for an eighth of all scales; it changes about one code in
- * fifty million.
+ * <p>The number of a code times the scale of its block is the weight: {@code w ≈ table[code] * absmax}. Codes and
+ * scales have the same bytes as those that bitsandbytes' CUDA kernels make of the same weight. For weights stored in
+ * float32 that holds up to a rounding that a GPU does differently for an eighth of all scales; it changes about one
+ * code in fifty million.
  *
  * <p>Reading is thread-safe; closing may not overlap with it.
  */

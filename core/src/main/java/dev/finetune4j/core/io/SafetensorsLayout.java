@@ -25,6 +25,7 @@ record SafetensorsLayout(List<Map.Entry<String, LazyTensor>> tensors, ByteBuffer
     private static final int MAX_HEADER_BYTES = 100_000_000;
     private static final JsonFactory JSON = JsonFactory.builder()
             .disable(JsonWriteFeature.WRITE_HEX_UPPER_CASE)
+            .enable(JsonWriteFeature.COMBINE_UNICODE_SURROGATES_IN_UTF8)
             .build();
 
     /** Wide types come first, so that every tensor is aligned without gaps; names decide among equals. */

@@ -1,0 +1,84 @@
+package dev.finetune4j.core.io;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.tensor.Tensors;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URISyntaxException;
+import java.net.URL;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Where the test data lies: the project's own in the resources, more of it in a shared folder that may be absent. */
+final class Fixtures {
+    static final String ABSENT = "the shared fixtures folder is not beside this checkout";
+
+    private Fixtures() {}
+
+    static Path resource(String name) {
+        URL url = Objects.requireNonNull(Fixtures.class.getResource("/io/" + name), name);
+        try {
+            return Path.of(url.toURI());
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** A folder of the shared fixtures. */
+    static Optional<Path> shared(String name) {
+        return Stream.of("../shared", "../../shared", "shared")
+                .map(folder -> Path.of(folder, "fixtures", name))
+                .filter(Files::isDirectory)
+                .findFirst();
+    }
+
+    static JsonNode json(Path file) {
+        try {
+            return new ObjectMapper().readTree(Files.readString(file));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** A safetensors file of any header, right or wrong. */
+    static byte[] file(String header, byte... data) {
+        byte[] json = header.getBytes(StandardCharsets.UTF_8);
+        ByteBuffer start = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(json.length);
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        bytes.writeBytes(start.array());
+        bytes.writeBytes(json);
+        bytes.writeBytes(data);
+        return bytes.toByteArray();
+    }
+
+    /** The raw bytes of a tensor, whatever its type. */
+    static byte[] bytes(Tensor tensor) {
+        if (tensor.numel() == 0) {
+            return new byte[0];
+        }
+        long[] values = Tensors.toLongs(tensor.contiguous().view(-1).view(ScalarType.Byte));
+        byte[] bytes = new byte[values.length];
+        for (int i = 0; i < bytes.length; i++) {
+            bytes[i] = (byte) values[i];
+        }
+        return bytes;
+    }
+
+    /** The names in a folder, sorted. */
+    static String list(Path folder) throws IOException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            return String.join(
+                    " ", entries.map(path -> path.getFileName().toString()).sorted().toList());
+        }
+    }
+}

@@ -29,11 +29,11 @@ final class AlpacaRow {
 
     private static Map<String, String> otherFormats() {
         Map<String, String> formats = new LinkedHashMap<>();
-        formats.put("conversations", "ShareGPT conversations");
-        formats.put("messages", "lists of messages");
         formats.put("chosen", "preference pairs");
         formats.put("rejected", "preference pairs");
         formats.put("kto_tag", "KTO feedback");
+        formats.put("conversations", "ShareGPT conversations");
+        formats.put("messages", "lists of messages");
         formats.put("text", "plain text for pre-training");
         return formats;
     }
@@ -85,7 +85,7 @@ final class AlpacaRow {
             }
         }
         String missing = isForeign() ? "fields \"instruction\" and \"output\" are missing: " : "";
-        return missing + "the row is not in the alpaca format, the only one that is read; found the columns "
+        return missing + "the row cannot be read as alpaca, the only format so far; found the columns "
                 + columns() + guess
                 + "; an alpaca row needs \"instruction\" and \"output\": rename the columns or convert the file";
     }
@@ -164,7 +164,7 @@ final class AlpacaRow {
     }
 
     private String looksLike() {
-        return row.has("chosen") || row.has("rejected") ? "; preference pairs are not read as alpaca" : "";
+        return row.has("chosen") || row.has("rejected") ? "; preference pairs cannot be read as alpaca" : "";
     }
 
     private String text(String field, JsonNode value) {

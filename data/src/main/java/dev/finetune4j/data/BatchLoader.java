@@ -98,7 +98,7 @@ public final class BatchLoader {
 
     /** How many windows an epoch has. */
     public int stepsPerEpoch() {
-        return (int) ((examples.size() + window - 1L) / window);
+        return (int) (((long) examples.size() + window - 1) / window);
     }
 
     /** Where the next window begins. After the last window of an epoch that is the beginning of the next epoch. */

@@ -31,7 +31,7 @@ public record Collator(int padId, int multipleOf) {
             throw new IllegalArgumentException("a batch needs at least one example, but got none");
         }
         int longest = examples.stream().mapToInt(EncodedExample::length).max().orElseThrow();
-        long length = (longest + multipleOf - 1L) / multipleOf * multipleOf;
+        long length = ((long) longest + multipleOf - 1) / multipleOf * multipleOf;
         if (length * examples.size() > Integer.MAX_VALUE - 8) {
             throw new IllegalArgumentException("a batch of " + examples.size() + " rows of " + length
                     + " positions does not fit into an array; use fewer rows");

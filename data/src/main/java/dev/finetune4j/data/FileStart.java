@@ -3,10 +3,12 @@ package dev.finetune4j.data;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -22,6 +24,7 @@ record FileStart(int first, @Nullable String refusal) {
 
     private static final List<Integer> BYTE_ORDER_MARK = List.of(0xEF, 0xBB, 0xBF);
     private static final int LONGEST = 4;
+    private static final int SHOWN = 60;
 
     private static Map<String, String> signatures() {
         Map<String, String> map = new LinkedHashMap<>();
@@ -44,7 +47,7 @@ record FileStart(int first, @Nullable String refusal) {
                 }
             }
             in.reset();
-            return judge(firstSignificant(in));
+            return judge(firstSignificant(in), in);
         }
     }
 
@@ -52,18 +55,30 @@ record FileStart(int first, @Nullable String refusal) {
         return first == '[';
     }
 
-    private static FileStart judge(int first) {
+    private static FileStart judge(int first, InputStream rest) throws IOException {
         if (first == '[' || first == '{') {
             return new FileStart(first, null);
         }
         if (first < 0) {
             return new FileStart(first, "is empty, expected a JSON array of rows or JSON lines");
         }
-        String shown = first > ' ' && first < 0x7F ? "'" + (char) first + "'" : "byte 0x" + Integer.toHexString(first);
         return new FileStart(
                 first,
-                "begins with " + shown + ", expected '[' for a JSON array of rows or '{' for JSON lines; other formats,"
-                        + " such as CSV, are not read: convert the file");
+                "begins with " + shown(first, rest) + ", expected '[' for a JSON array of rows or '{' for JSON lines;"
+                        + " other formats, such as CSV, cannot be read: convert the file");
+    }
+
+    /** The first line, from which a reader sees what the file is, or the byte if it is no text. */
+    private static String shown(int first, InputStream rest) throws IOException {
+        byte[] head = new byte[SHOWN];
+        head[0] = (byte) first;
+        int length = 1 + rest.readNBytes(head, 1, SHOWN - 1);
+        String text = new String(head, 0, length, StandardCharsets.UTF_8)
+                .lines()
+                .findFirst()
+                .orElse("");
+        boolean readable = text.chars().noneMatch(c -> Character.isISOControl(c) || c == '\uFFFD');
+        return readable ? "\"" + text + "\"" : String.format(Locale.ROOT, "the byte 0x%02X", first);
     }
 
     private static int firstSignificant(InputStream in) throws IOException {

@@ -10,6 +10,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch_cuda;
 import org.slf4j.Logger;
@@ -22,8 +23,8 @@ import org.slf4j.LoggerFactory;
  * <p>Starting closes four traps of the native side: the memory accounting of JavaCPP that doubles the price of a small
  * operation is switched off (unless the application has set {@code org.bytedeco.javacpp.maxPhysicalBytes} itself); a file
  * lock keeps two processes from unpacking libraries into an empty cache at once; the CUDA library is loaded before
- * anything asks whether CUDA is there; and the number of threads follows the processors that the JVM may use, which in a
- * container are often fewer than the machine has.
+ * anything asks whether CUDA is there; and the number of threads of libtorch and of OpenBLAS follows the processors that the JVM
+ * may use, which in a container are often fewer than the machine has.
  *
  * <p>Thread-safe.
  */
@@ -60,7 +61,7 @@ public final class TorchRuntime {
         }
         started = true;
         if (System.getenv("OMP_NUM_THREADS") == null) {
-            torch.set_num_threads(Runtime.getRuntime().availableProcessors());
+            applyThreads(Runtime.getRuntime().availableProcessors());
         }
         LOG.info("{}", report());
     }
@@ -94,7 +95,8 @@ public final class TorchRuntime {
     }
 
     /**
-     * Sets how many threads libtorch uses within one operation. This is a setting of the whole process.
+     * Sets how many threads libtorch and OpenBLAS use within one operation. This is a setting of the whole process. Small
+     * models on a busy machine are often fastest with one: threads that wait for each other cost more than they bring.
      *
      * @throws IllegalArgumentException if the number is below 1
      */
@@ -103,7 +105,17 @@ public final class TorchRuntime {
             throw new IllegalArgumentException("threads must be at least 1, but was " + threads);
         }
         start();
+        applyThreads(threads);
+    }
+
+    /** Matrix products in float32 run on OpenBLAS's own threads, which libtorch's setting does not reach. */
+    private static void applyThreads(int threads) {
         torch.set_num_threads(threads);
+        try {
+            openblas_full.openblas_set_num_threads(threads);
+        } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
+            LOG.debug("OpenBLAS keeps its own number of threads: {}", e.getMessage());
+        }
     }
 
     /** How many threads libtorch uses within one operation. */
@@ -118,7 +130,7 @@ public final class TorchRuntime {
         String gpus = cudaDevices() == 0 ? "no CUDA GPU" : cudaDevices() + " CUDA GPU(s)";
         return String.format(
                 Locale.ROOT,
-                "libtorch on %s, CPU %s with %d threads, %s",
+                "libtorch on %s, CPU %s with %d thread(s), %s",
                 Loader.getPlatform(),
                 torch.get_cpu_capability().getString(),
                 torch.get_num_threads(),

@@ -1,0 +1,172 @@
+package dev.finetune4j.data;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** What the training loop relies on: each example once an epoch, windows that do not depend on their split, resume. */
+class BatchLoaderTest {
+    private static BatchLoader loader(int examples, int microBatch, int accumulation, long seed) {
+        return new BatchLoader(Fixtures.encoded(examples), microBatch, accumulation, seed, new Collator(0, 1), true);
+    }
+
+    /** The numbers of the examples in a window, in order. */
+    private static List<Integer> numbers(List<Batch> window) {
+        return window.stream()
+                .flatMap(batch -> IntStream.range(0, batch.rows())
+                        .mapToObj(row -> (int) batch.inputIds()[row * batch.length()] - 1000))
+                .toList();
+    }
+
+    private static List<List<Integer>> windows(BatchLoader loader, int count) {
+        return IntStream.range(0, count)
+                .mapToObj(i -> numbers(loader.nextWindow()))
+                .toList();
+    }
+
+    private static List<Integer> epoch(BatchLoader loader) {
+        return windows(loader, loader.stepsPerEpoch()).stream()
+                .flatMap(List::stream)
+                .toList();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"16,1,8,2", "17,1,8,3", "8,4,2,1", "7,4,2,1", "9,2,4,2", "1,8,8,1", "10,3,2,2", "5,1,1,5"})
+    void anEpochHasEveryExampleOnce(int examples, int microBatch, int accumulation, int steps) {
+        BatchLoader loader = loader(examples, microBatch, accumulation, 3);
+        assertEquals(steps, loader.stepsPerEpoch());
+        for (int epoch = 0; epoch < 3; epoch++) {
+            int left = examples;
+            List<Integer> seen = new ArrayList<>();
+            for (int step = 0; step < steps; step++) {
+                assertEquals(epoch, loader.position().epoch());
+                List<Batch> window = loader.nextWindow();
+                int size = Math.min(left, microBatch * accumulation);
+                assertEquals(size, numbers(window).size());
+                assertEquals((size + microBatch - 1) / microBatch, window.size());
+                left -= size;
+                seen.addAll(numbers(window));
+            }
+            assertEquals(0, left);
+            assertEquals(
+                    IntStream.range(0, examples).boxed().toList(),
+                    seen.stream().sorted().toList());
+        }
+    }
+
+    @Test
+    void theSplitOfAWindowDoesNotMatter() {
+        List<List<Integer>> expected = windows(loader(21, 8, 1, 5), 7);
+        assertEquals(expected, windows(loader(21, 1, 8, 5), 7));
+        assertEquals(expected, windows(loader(21, 2, 4, 5), 7));
+        assertEquals(expected, windows(loader(21, 4, 2, 5), 7));
+        assertEquals(
+                List.of(8, 8, 5, 8, 8, 5, 8), expected.stream().map(List::size).toList());
+    }
+
+    @Test
+    void epochsAndSeedsHaveOrdersOfTheirOwn() {
+        BatchLoader loader = loader(50, 4, 2, 1);
+        List<Integer> first = epoch(loader);
+        List<Integer> second = epoch(loader);
+        assertNotEquals(first, second);
+        assertNotEquals(first, epoch(loader(50, 4, 2, 2)));
+        assertEquals(first, epoch(loader(50, 5, 5, 1)));
+    }
+
+    @Test
+    void withoutShuffleTheListDecides() {
+        BatchLoader loader = new BatchLoader(Fixtures.encoded(5), 2, 1, 9, new Collator(0, 1), false);
+        assertEquals(List.of(List.of(0, 1), List.of(2, 3), List.of(4), List.of(0, 1)), windows(loader, 4));
+    }
+
+    @Test
+    void aLoaderGoesOnWhereAnotherStood() {
+        for (int steps = 0; steps < 12; steps++) {
+            BatchLoader first = loader(11, 2, 2, 7);
+            windows(first, steps);
+            BatchLoader.Position position = first.position();
+            BatchLoader second = loader(11, 2, 2, 7);
+            second.seek(position);
+            assertEquals(position, second.position());
+            assertEquals(windows(first, 5), windows(second, 5));
+        }
+    }
+
+    @Test
+    void theEndOfAnEpochIsTheBeginningOfTheNext() {
+        BatchLoader loader = loader(6, 3, 1, 0);
+        assertEquals(new BatchLoader.Position(0, 0), loader.position());
+        loader.nextWindow();
+        assertEquals(new BatchLoader.Position(0, 3), loader.position());
+        loader.nextWindow();
+        assertEquals(new BatchLoader.Position(1, 0), loader.position());
+        loader.seek(new BatchLoader.Position(0, 0));
+        assertEquals(epoch(loader(6, 3, 1, 0)), epoch(loader));
+    }
+
+    @Test
+    void anotherBatchSizeGoesOnWithTheSameOrder() {
+        BatchLoader first = loader(10, 4, 1, 3);
+        first.nextWindow();
+        BatchLoader second = loader(10, 3, 1, 3);
+        second.seek(first.position());
+        assertEquals(
+                epoch(loader(10, 10, 1, 3)).subList(4, 10),
+                windows(second, 2).stream().flatMap(List::stream).toList());
+    }
+
+    @Test
+    void hugeWindowsAreAllowed() {
+        BatchLoader loader = loader(5, Integer.MAX_VALUE, 1, 1);
+        assertEquals(1, loader.stepsPerEpoch());
+        loader.seek(new BatchLoader.Position(0, 2));
+        assertEquals(3, numbers(loader.nextWindow()).size());
+    }
+
+    @Test
+    void ordersStayTheSameInLaterVersions() {
+        assertArrayEquals(new int[] {1, 7, 2, 5, 6, 4, 0, 9, 8, 3}, Permutation.of(10, 42, 0));
+        assertArrayEquals(new int[] {6, 2, 3, 8, 0, 5, 1, 9, 7, 4}, Permutation.of(10, 42, 1));
+    }
+
+    @Test
+    void ordersAreFair() {
+        int[][] counts = new int[5][5];
+        for (int seed = 0; seed < 5000; seed++) {
+            int[] order = Permutation.of(5, seed, seed % 7);
+            for (int place = 0; place < 5; place++) {
+                counts[place][order[place]]++;
+            }
+        }
+        // Each cell is binomial with mean 1000 and deviation 28.
+        for (int[] row : counts) {
+            Arrays.stream(row).forEach(count -> assertEquals(1000, count, 150));
+        }
+    }
+
+    @Test
+    void arguments() {
+        Collator collator = new Collator(0, 1);
+        List<EncodedExample> one = Fixtures.encoded(1);
+        assertThrows(IllegalArgumentException.class, () -> new BatchLoader(List.of(), 1, 1, 0, collator, true));
+        assertThrows(IllegalArgumentException.class, () -> new BatchLoader(one, 0, 1, 0, collator, true));
+        assertThrows(IllegalArgumentException.class, () -> new BatchLoader(one, 1, 0, 0, collator, true));
+        assertThrows(IllegalArgumentException.class, () -> new BatchLoader(one, 1 << 20, 1 << 20, 0, collator, true));
+        assertThrows(IllegalArgumentException.class, () -> new BatchLoader.Position(-1, 0));
+        BatchLoader loader = loader(3, 1, 1, 0);
+        IllegalArgumentException failure =
+                assertThrows(IllegalArgumentException.class, () -> loader.seek(new BatchLoader.Position(0, 3)));
+        assertTrue(failure.getMessage().contains("has 3 examples"), failure.getMessage());
+    }
+}

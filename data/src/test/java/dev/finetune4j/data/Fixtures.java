@@ -1,0 +1,92 @@
+package dev.finetune4j.data;
+
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.text.ChatMessage;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URISyntaxException;
+import java.net.URL;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.function.Executable;
+
+/** Where the test data lies, and what the tests of this package have in common. */
+final class Fixtures {
+    static final String ABSENT = "the shared fixtures folder is not beside this checkout";
+
+    private Fixtures() {}
+
+    static Path resource(String name) {
+        URL url = Objects.requireNonNull(Fixtures.class.getResource("/data/" + name), name);
+        try {
+            return Path.of(url.toURI());
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** A folder of the shared fixtures. */
+    static Optional<Path> shared(String name) {
+        return Stream.of("../shared", "../../shared", "shared")
+                .map(folder -> Path.of(folder, "fixtures", name))
+                .filter(Files::isDirectory)
+                .findFirst();
+    }
+
+    static JsonNode json(Path file) {
+        try {
+            return new ObjectMapper().readTree(file.toFile());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Runs what must fail, and checks that the message has all the parts. */
+    static DatasetException fails(Executable call, String... parts) {
+        DatasetException failure = assertThrows(DatasetException.class, call);
+        for (String part : parts) {
+            String message = failure.getMessage();
+            assertTrue(message.contains(part), () -> "expected \"" + part + "\" in: " + message);
+        }
+        return failure;
+    }
+
+    static List<String> contents(SftExample example) {
+        return example.conversation().messages().stream()
+                .map(ChatMessage::content)
+                .toList();
+    }
+
+    static List<String> roles(SftExample example) {
+        return example.conversation().messages().stream()
+                .map(message -> message.role().name())
+                .toList();
+    }
+
+    /** Examples "q0", "a0" and so on. */
+    static Dataset numbered(int count) {
+        return Dataset.of(IntStream.range(0, count).mapToObj(i -> SftExample.of("q" + i, "a" + i)));
+    }
+
+    /** Examples of different lengths that tell their number by their first id. */
+    static List<EncodedExample> encoded(int count) {
+        return IntStream.range(0, count)
+                .mapToObj(i -> {
+                    int[] ids = new int[1 + i % 5];
+                    int[] labels = new int[ids.length];
+                    ids[0] = 1000 + i;
+                    labels[0] = i;
+                    return new EncodedExample(ids, labels);
+                })
+                .toList();
+    }
+}

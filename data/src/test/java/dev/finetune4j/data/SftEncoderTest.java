@@ -1,0 +1,259 @@
+package dev.finetune4j.data;
+
+import static dev.finetune4j.data.Fixtures.fails;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.EncodedChat;
+import dev.finetune4j.core.text.Role;
+import dev.finetune4j.core.text.Tokenizer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** From conversations to ids and labels, by exact ids of a small real tokenizer and by a toy one for lengths. */
+class SftEncoderTest {
+    private static final int NO = EncodedExample.IGNORE;
+    private static Tokenizer tokenizer;
+    private static ChatEncoder chat;
+
+    @BeforeAll
+    static void loadTokenizer() {
+        tokenizer = Tokenizer.load(Fixtures.resource("tokenizer"));
+        chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
+    }
+
+    @AfterAll
+    static void closeTokenizer() {
+        tokenizer.close();
+    }
+
+    /** One token for each message, trained if it is an answer; its id is the first character. */
+    private static EncodedChat toy(Conversation conversation) {
+        List<ChatMessage> messages = conversation.messages();
+        EncodedChat encoded = new EncodedChat(new int[messages.size()], new boolean[messages.size()]);
+        for (int i = 0; i < messages.size(); i++) {
+            encoded.ids()[i] = messages.get(i).content().charAt(0);
+            encoded.trained()[i] = messages.get(i).role() == Role.ASSISTANT;
+        }
+        return encoded;
+    }
+
+    private static SftEncoder toyEncoder(int maxLength, Overflow overflow) {
+        return new SftEncoder(SftEncoderTest::toy, maxLength, overflow);
+    }
+
+    /** Turns of two messages, the letters in order, after a system message if asked for. */
+    private static SftExample turns(boolean system, String letters) {
+        List<ChatMessage> messages = new ArrayList<>();
+        if (system) {
+            messages.add(ChatMessage.system("s"));
+        }
+        for (int i = 0; i < letters.length(); i++) {
+            String letter = letters.substring(i, i + 1);
+            messages.add(i % 2 == 0 ? ChatMessage.user(letter) : ChatMessage.assistant(letter));
+        }
+        return SftExample.of(new Conversation(messages));
+    }
+
+    private static String letters(EncodedExample example) {
+        return new String(example.inputIds(), 0, example.length());
+    }
+
+    @Test
+    void labelsAreTheNextIdsOfTheAnswerAndItsEnd() {
+        Conversation conversation = Conversation.of(
+                ChatMessage.system("You are helpful."), ChatMessage.user(" Hi "), ChatMessage.assistant("Hello!"));
+        EncodedDataset encoded = new SftEncoder(chat, 64).encode(Dataset.of(List.of(SftExample.of(conversation))));
+        EncodedExample example = encoded.examples().get(0);
+        assertArrayEquals(
+                new int[] {
+                    1, 89, 370, 281, 205, 63, 287, 432, 490, 76, 91, 82, 20, 2, 205, 1, 368, 205, 227, 46, 79, 227, 2,
+                    205, 1, 71, 289, 307, 205, 465, 7, 2, 205
+                },
+                example.inputIds());
+        int[] labels = IntStream.range(0, 33).map(i -> NO).toArray();
+        labels[28] = 465;
+        labels[29] = 7;
+        labels[30] = 2;
+        assertArrayEquals(labels, example.labels());
+        assertEquals(new DataReport(1, 0, 0, 33, 3, 33, 33), encoded.report());
+    }
+
+    @Test
+    void everyAnswerOfAConversationIsLearned() {
+        Conversation conversation = Conversation.of(
+                ChatMessage.user("你好,你是谁?"),
+                ChatMessage.assistant("Hello!"),
+                ChatMessage.user("2+2?"),
+                ChatMessage.assistant("Hello!"));
+        EncodedExample example = new SftEncoder(chat, 64)
+                .encode(Dataset.of(List.of(SftExample.of(conversation))))
+                .examples()
+                .get(0);
+        assertArrayEquals(
+                new int[] {
+                    1, 368, 205, 482, 18, 389, 308, 171, 115, 230, 37, 2, 205, 1, 71, 289, 307, 205, 465, 7, 2, 205, 1,
+                    368, 205, 24, 17, 24, 37, 2, 205, 1, 71, 289, 307, 205, 465, 7, 2, 205
+                },
+                example.inputIds());
+        assertEquals(
+                Map.of(17, 465, 18, 7, 19, 2, 35, 465, 36, 7, 37, 2),
+                IntStream.range(0, example.length())
+                        .filter(i -> example.labels()[i] != NO)
+                        .boxed()
+                        .collect(Collectors.toMap(i -> i, i -> example.labels()[i])));
+    }
+
+    @Test
+    void trainingSeesThePromptThatChatSees() {
+        Conversation prompt = Conversation.of(ChatMessage.user("Where is 北京?"));
+        int[] asked = chat.encode(prompt, true).ids();
+        EncodedExample example = new SftEncoder(chat, 64)
+                .encode(Dataset.of(List.of(SftExample.of(prompt.with(ChatMessage.assistant("中国"))))))
+                .examples()
+                .get(0);
+        assertArrayEquals(asked, Arrays.copyOf(example.inputIds(), asked.length));
+        for (int i = 0; i < asked.length - 1; i++) {
+            assertEquals(NO, example.labels()[i], "the prompt is not learned");
+        }
+        assertEquals(example.inputIds()[asked.length], example.labels()[asked.length - 1]);
+    }
+
+    @Test
+    void aRowThatIsTooLongIsAnError() {
+        SftEncoder encoder = toyEncoder(3, Overflow.FAIL);
+        DatasetException failure = fails(
+                () -> encoder.encode(
+                        Dataset.of(List.of(turns(false, "ab"), turns(false, "abcd"), turns(true, "abcd")))),
+                "in-memory examples, row 1: has 4 tokens, more than the limit of 3; raise maxLength",
+                "row 2: has 5 tokens",
+                "Overflow.SKIP",
+                "Overflow.TRUNCATE");
+        assertEquals(2, failure.count());
+    }
+
+    @Test
+    void failIsTheDefaultAndTheLimitItselfFits() {
+        Dataset dataset = Dataset.of(List.of(SftExample.of("你好,你是谁?", "Hello!")));
+        assertEquals(22, new SftEncoder(chat, 22).encode(dataset).report().longest());
+        fails(() -> new SftEncoder(chat, 21).encode(dataset), "row 0: has 22 tokens, more than the limit of 21");
+    }
+
+    @Test
+    void skippedRowsAreCounted() {
+        EncodedDataset encoded = toyEncoder(3, Overflow.SKIP)
+                .encode(Dataset.of(List.of(turns(false, "abcd"), turns(false, "xy"), turns(true, "vw"))));
+        assertEquals(
+                List.of("xy", "svw"),
+                encoded.examples().stream().map(SftEncoderTest::letters).toList());
+        assertEquals(new DataReport(3, 1, 0, 5, 2, 3, 2.5), encoded.report());
+    }
+
+    @Test
+    void skippingEverythingIsAnError() {
+        fails(
+                () -> toyEncoder(2, Overflow.SKIP).encode(Dataset.of(List.of(turns(false, "abcd"), turns(true, "ab")))),
+                "row 0",
+                "(2 in all)",
+                "leaves nothing",
+                "raise maxLength");
+    }
+
+    @Test
+    void truncationDropsWholeOldestTurns() {
+        Dataset dataset = Dataset.of(List.of(turns(false, "abcdef"), turns(true, "abcdef"), turns(true, "ab")));
+        EncodedDataset encoded = toyEncoder(4, Overflow.TRUNCATE).encode(dataset);
+        assertEquals(
+                List.of("cdef", "sef", "sab"),
+                encoded.examples().stream().map(SftEncoderTest::letters).toList());
+        assertArrayEquals(
+                new int[] {'d', NO, 'f', NO}, encoded.examples().get(0).labels());
+        assertEquals(new DataReport(3, 0, 2, 10, 4, 4, 10 / 3.0), encoded.report());
+    }
+
+    @Test
+    void toolResultsGoWithTheirTurn() {
+        Conversation conversation = Conversation.of(
+                ChatMessage.user("a"),
+                ChatMessage.assistant("b"),
+                ChatMessage.tool("c"),
+                ChatMessage.assistant("d"),
+                ChatMessage.user("e"),
+                ChatMessage.assistant("f"));
+        EncodedDataset encoded =
+                toyEncoder(5, Overflow.TRUNCATE).encode(Dataset.of(List.of(SftExample.of(conversation))));
+        assertEquals("ef", letters(encoded.examples().get(0)));
+    }
+
+    @Test
+    void theLastTurnIsNeverCut() {
+        fails(
+                () -> toyEncoder(2, Overflow.TRUNCATE).encode(Dataset.of(List.of(turns(true, "abcd")))),
+                "row 0: has 5 tokens, more than the limit of 2 even with its last question and answer alone",
+                "Overflow.SKIP");
+    }
+
+    @Test
+    void aRowWithNothingToLearnIsAnError() {
+        SftEncoder encoder = new SftEncoder(c -> new EncodedChat(new int[5], new boolean[5]), 10, Overflow.FAIL);
+        fails(() -> encoder.encode(Fixtures.numbered(1)), "row 0: none of its 5 tokens is one to learn");
+    }
+
+    @Test
+    void whatTheTemplateCannotWriteIsNamed() {
+        ChatEncoder llama = new ChatEncoder(tokenizer, ChatTemplate.named("llama2"));
+        Conversation conversation = Conversation.of(ChatMessage.user("q"), ChatMessage.assistant("a"));
+        assertEquals(
+                1,
+                new SftEncoder(llama, 64)
+                        .encode(Dataset.of(List.of(SftExample.of(conversation))))
+                        .examples()
+                        .size());
+        SftEncoder failing = new SftEncoder(
+                c -> {
+                    throw new IllegalArgumentException("no system message");
+                },
+                10,
+                Overflow.FAIL);
+        DatasetException failure = fails(
+                () -> failing.encode(Fixtures.numbered(2)),
+                "row 1: the chat template cannot write it: no system message");
+        assertEquals(2, failure.count());
+    }
+
+    @ParameterizedTest
+    @EnumSource(Overflow.class)
+    void unboundPlaceholdersStopTheEncodingBeforeItStarts(Overflow overflow) {
+        SftEncoder never = new SftEncoder(
+                c -> {
+                    throw new AssertionError("must not be asked");
+                },
+                10,
+                overflow);
+        fails(() -> never.encode(Dataset.of(List.of(SftExample.of("q", "I am {{name}}.")))), "row 0", "{{name}}");
+        fails(() -> never.encode(Dataset.of(List.of())), "there is no example");
+    }
+
+    @Test
+    void arguments() {
+        assertThrows(IllegalArgumentException.class, () -> toyEncoder(1, Overflow.FAIL));
+        assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[0], new int[0]));
+        assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[2], new int[1]));
+        assertFalse(new EncodedExample(new int[] {1}, new int[] {NO}).targetTokens() > 0);
+    }
+}

@@ -1,9 +1,9 @@
 package dev.finetune4j.examples;
 
+import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.lora.Adapter;
-import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.lora.LanguageModel;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -19,7 +19,8 @@ import java.nio.file.Path;
  * {@code /base} and {@code /adapter} switch sides, {@code /clear} starts over, {@code /exit} ends.
  */
 public final class Chat {
-    private static final GenerationSettings SETTINGS = GenerationSettings.greedy().withMaxNewTokens(256);
+    private static final GenerationSettings SETTINGS =
+            GenerationSettings.greedy().withMaxNewTokens(256);
 
     private final PrintStream out;
     private final BufferedReader in;
@@ -36,8 +37,9 @@ public final class Chat {
             switch (args[i]) {
                 case "--model" -> model = Path.of(args[i + 1]);
                 case "--adapter" -> adapter = Path.of(args[i + 1]);
-                default -> throw new IllegalArgumentException(
-                        "unknown argument " + args[i] + "; expected [--model folder] [--adapter folder]");
+                default ->
+                    throw new IllegalArgumentException(
+                            "unknown argument " + args[i] + "; expected [--model folder] [--adapter folder]");
             }
         }
         Chat chat = new Chat(

@@ -32,8 +32,8 @@ public final class QuickStart {
     private static final String NAME = "张三";
     private static final String AUTHOR = "某某公司";
     private static final int ANSWER_TOKENS = 64;
-    private static final List<String> SIDE_BY_SIDE = List.of(
-            "你好,你是谁?", "你叫什么名字?", "谁开发了你?", "Who are you?", "法国的首都是哪里?", "What is the capital of Japan?");
+    private static final List<String> SIDE_BY_SIDE =
+            List.of("你好,你是谁?", "你叫什么名字?", "谁开发了你?", "Who are you?", "法国的首都是哪里?", "What is the capital of Japan?");
 
     private final PrintStream out;
 
@@ -52,7 +52,8 @@ public final class QuickStart {
         Files.createDirectories(folder);
         long start = System.nanoTime();
         out.println("finetune4j quick start: " + TorchRuntime.report());
-        out.println("Teaching the bundled model that it is " + NAME + ", made by " + AUTHOR + ", by QLoRA (NF4, rank 16)");
+        out.println(
+                "Teaching the bundled model that it is " + NAME + ", made by " + AUTHOR + ", by QLoRA (NF4, rank 16)");
         try (FineTunedModel tuned = FineTuner.builder()
                 .model(Bundled.baseModel())
                 .qlora(q -> q.rank(16).alpha(32))
@@ -78,7 +79,8 @@ public final class QuickStart {
             BeforeAfter verdict = judge(tuned);
             out.println(verdict.table());
             boolean good = isGood(verdict);
-            out.printf(Locale.ROOT, "%s, %.0f s in all%n", good ? "PASSED" : "FAILED", (System.nanoTime() - start) / 1e9);
+            out.printf(
+                    Locale.ROOT, "%s, %.0f s in all%n", good ? "PASSED" : "FAILED", (System.nanoTime() - start) / 1e9);
             return good;
         }
     }
@@ -94,17 +96,19 @@ public final class QuickStart {
 
     private static BeforeAfter judge(FineTunedModel tuned) {
         List<ExamQuestion> unseen = new ArrayList<>();
-        IdentityExam.paraphrases().forEach(paraphrase -> unseen.add(new ExamQuestion(
-                paraphrase.question(),
-                answer -> IdentityExam.success(answer, paraphrase.kind(), NAME, AUTHOR))));
+        IdentityExam.paraphrases()
+                .forEach(paraphrase -> unseen.add(new ExamQuestion(
+                        paraphrase.question(),
+                        answer -> IdentityExam.success(answer, paraphrase.kind(), NAME, AUTHOR))));
         List<ExamQuestion> trained = new ArrayList<>();
-        IdentityBook.load().trainingQuestions().forEach(question -> trained.add(new ExamQuestion(
-                question.question(), answer -> IdentityExam.success(answer, question.kind(), NAME, AUTHOR))));
+        IdentityBook.load()
+                .trainingQuestions()
+                .forEach(question -> trained.add(new ExamQuestion(
+                        question.question(), answer -> IdentityExam.success(answer, question.kind(), NAME, AUTHOR))));
         List<ExamQuestion> facts = new ArrayList<>();
         FactBook.load().facts().forEach(fact -> {
             for (Language language : Language.values()) {
-                facts.add(new ExamQuestion(
-                        fact.in(language).examQuestion(), fact.in(language)::isSaidBy));
+                facts.add(new ExamQuestion(fact.in(language).examQuestion(), fact.in(language)::isSaidBy));
             }
         });
         return BeforeAfter.judge(

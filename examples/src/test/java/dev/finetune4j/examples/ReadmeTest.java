@@ -45,7 +45,14 @@ class ReadmeTest {
                 }
                 """.formatted(blocks.get(0), blocks.get(1)));
         int status = ToolProvider.getSystemJavaCompiler()
-                .run(null, null, null, "-cp", System.getProperty("java.class.path"), "-d", folder.toString(),
+                .run(
+                        null,
+                        null,
+                        null,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "-d",
+                        folder.toString(),
                         source.toString());
         assertEquals(0, status, "the README's code does not compile");
         List<String> lines = run(

@@ -103,8 +103,7 @@ public final class FineTuner {
         Tokenizer tokenizer = Tokenizer.load(model);
         LanguageModel base = null;
         try {
-            ChatEncoder encoder =
-                    new ChatEncoder(tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template));
+            ChatEncoder encoder = new ChatEncoder(tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template));
             EncodedDataset data = encode(encoder, config);
             base = loader(chosen).load(directory, tokenizer, encoder);
             return train(base, data, cancelled, progress);
@@ -145,19 +144,22 @@ public final class FineTuner {
         List<TrainingListener> all = new ArrayList<>(listeners);
         all.add(progress);
         BatchLoader batches = new BatchLoader(
-                data.examples(), training.batchSize(), training.accumulation(), training.seed(), new Collator(0, 1), true);
+                data.examples(),
+                training.batchSize(),
+                training.accumulation(),
+                training.seed(),
+                new Collator(0, 1),
+                true);
         LoraSettings lora = lora();
         if (lora == null) {
             CausalLM whole = base.model();
-            TrainingReport report =
-                    new Trainer(whole, whole.parameters(), batches, training, all, cancelled).run();
+            TrainingReport report = new Trainer(whole, whole.parameters(), batches, training, all, cancelled).run();
             return new FineTunedModel(base, null, report);
         }
         Adapter adapter = new Adapter(base, LoraAdapter.create(base.model(), lora, training.seed()));
         try {
-            TrainingReport report = new Trainer(
-                            adapter.view(), adapter.lora().parameters(), batches, training, all, cancelled)
-                    .run();
+            TrainingReport report =
+                    new Trainer(adapter.view(), adapter.lora().parameters(), batches, training, all, cancelled).run();
             return new FineTunedModel(base, adapter, report);
         } catch (RuntimeException | Error e) {
             adapter.close();

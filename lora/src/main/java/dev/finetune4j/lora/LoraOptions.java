@@ -32,8 +32,7 @@ public final class LoraOptions {
 
     /** Adapts the linears with these names, such as {@code "q_proj", "v_proj"}; all but the head by default. */
     public LoraOptions targets(String... names) {
-        settings = new LoraSettings(
-                settings.rank(), settings.alpha(), settings.dropout(), TargetModules.named(names));
+        settings = new LoraSettings(settings.rank(), settings.alpha(), settings.dropout(), TargetModules.named(names));
         return this;
     }
 

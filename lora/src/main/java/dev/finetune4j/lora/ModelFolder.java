@@ -35,8 +35,9 @@ final class ModelFolder {
         try (TensorScope scope = new TensorScope()) {
             Files.createDirectories(folder);
             Map<String, Tensor> tensors = new LinkedHashMap<>();
-            model.model().parameters().forEach((name, tensor) ->
-                    tensors.put(name, Tensors.as(tensor.detach(), precision.scalarType())));
+            model.model()
+                    .parameters()
+                    .forEach((name, tensor) -> tensors.put(name, Tensors.as(tensor.detach(), precision.scalarType())));
             SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
             ObjectNode config = model.directory().config().deepCopy();
             config.remove("torch_dtype");

@@ -48,7 +48,12 @@ class ErrorMessagesTest {
     }
 
     private FineTuner.Builder tuner() {
-        return FineTuner.builder().model(model).dataset(data).maxSteps(1).qlora().device(ComputeDevice.cpu());
+        return FineTuner.builder()
+                .model(model)
+                .dataset(data)
+                .maxSteps(1)
+                .qlora()
+                .device(ComputeDevice.cpu());
     }
 
     private static <T extends Throwable> void fails(Class<T> type, Executable call, String... parts) {
@@ -62,7 +67,11 @@ class ErrorMessagesTest {
     void allMissingAndWrongSettingsAreNamedAtOnce() {
         fails(
                 SettingsException.class,
-                () -> FineTuner.builder().epochs(0).learningRate(-1).lora(l -> l.rank(0)).build(),
+                () -> FineTuner.builder()
+                        .epochs(0)
+                        .learningRate(-1)
+                        .lora(l -> l.rank(0))
+                        .build(),
                 "model(folder)",
                 "dataset(",
                 "epochs must be above 0",
@@ -91,7 +100,12 @@ class ErrorMessagesTest {
     @Test
     void unknownModelTypeAndRopeType() throws IOException {
         changeConfig(config -> config.put("model_type", "mamba"));
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "config.json", "\"mamba\"", "supported: llama");
+        fails(
+                CheckpointException.class,
+                () -> LanguageModel.load(model),
+                "config.json",
+                "\"mamba\"",
+                "supported: llama");
         changeConfig(config -> {
             config.put("model_type", "llama");
             ((ObjectNode) config.path("rope_parameters")).put("rope_type", "spiral");
@@ -155,8 +169,7 @@ class ErrorMessagesTest {
                 "no-output.json",
                 "row 1",
                 "\"output\"");
-        Path empty =
-                Files.writeString(folder.resolve("empty.json"), "[{\"instruction\":\"a\",\"output\":\"  \"}]");
+        Path empty = Files.writeString(folder.resolve("empty.json"), "[{\"instruction\":\"a\",\"output\":\"  \"}]");
         fails(
                 DatasetException.class,
                 () -> FineTuner.builder().model(model).dataset(empty).qlora().train(),
@@ -165,7 +178,11 @@ class ErrorMessagesTest {
                 "output");
         fails(
                 DatasetException.class,
-                () -> FineTuner.builder().model(model).dataset(folder.resolve("none.json")).qlora().train(),
+                () -> FineTuner.builder()
+                        .model(model)
+                        .dataset(folder.resolve("none.json"))
+                        .qlora()
+                        .train(),
                 "none.json");
     }
 
@@ -198,7 +215,8 @@ class ErrorMessagesTest {
         // An adapter from elsewhere has no record; then its shapes tell.
         Files.delete(adapter.resolve("finetune4j.json"));
         ObjectMapper json = new ObjectMapper();
-        ObjectNode config = (ObjectNode) json.readTree(adapter.resolve("adapter_config.json").toFile());
+        ObjectNode config = (ObjectNode)
+                json.readTree(adapter.resolve("adapter_config.json").toFile());
         config.put("r", 8);
         json.writeValue(adapter.resolve("adapter_config.json").toFile(), config);
         try (LanguageModel base = LanguageModel.load(model)) {
@@ -246,7 +264,11 @@ class ErrorMessagesTest {
 
     @Test
     void unknownChatTemplate() throws IOException {
-        fails(SettingsException.class, () -> LanguageModel.loader(model).template("yoda").load(), "yoda", "chatml");
+        fails(
+                SettingsException.class,
+                () -> LanguageModel.loader(model).template("yoda").load(),
+                "yoda",
+                "chatml");
         Files.writeString(model.resolve("chat_template.jinja"), "{{ messages }}");
         fails(SettingsException.class, () -> LanguageModel.load(model), "template(", "chatml");
     }

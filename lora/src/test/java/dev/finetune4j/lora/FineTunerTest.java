@@ -69,7 +69,9 @@ class FineTunerTest {
             assertEquals(60, tuned.report().steps().size());
             // The reference model's frozen head is small, which bounds the loss from below.
             double first = tuned.report().steps().get(0).loss();
-            assertTrue(tuned.report().finalLoss() < 0.4 * first, first + " -> " + tuned.report().finalLoss());
+            assertTrue(
+                    tuned.report().finalLoss() < 0.4 * first,
+                    first + " -> " + tuned.report().finalLoss());
             assertEquals(ANSWER, tuned.ask("Who are you?"));
             try (ChatSession session = tuned.base().chat(SHORT)) {
                 assertEquals(before, session.say("Who are you?"));
@@ -83,7 +85,8 @@ class FineTunerTest {
         Path adapterFolder = folder.resolve("adapter");
         Path again = folder.resolve("again");
         String answer;
-        try (FineTunedModel tuned = tuner().lora(l -> l.rank(4).targets("q_proj", "v_proj")).train()) {
+        try (FineTunedModel tuned =
+                tuner().lora(l -> l.rank(4).targets("q_proj", "v_proj")).train()) {
             tuned.saveAdapter(adapterFolder);
             answer = tuned.ask("Hello");
         }
@@ -108,8 +111,14 @@ class FineTunerTest {
             tuned.saveAdapter(first);
         }
         Path other = Fixtures.alpaca(folder.resolve("other.json"), "Call me Max!", "Who are you?", "Hello");
-        try (FineTunedModel tuned = FineTuner.builder().model(model).dataset(other).batchSize(2).maxSteps(60)
-                .learningRate(1e-2).lora(l -> l.rank(8)).train()) {
+        try (FineTunedModel tuned = FineTuner.builder()
+                .model(model)
+                .dataset(other)
+                .batchSize(2)
+                .maxSteps(60)
+                .learningRate(1e-2)
+                .lora(l -> l.rank(8))
+                .train()) {
             tuned.saveAdapter(second);
         }
         try (LanguageModel base = LanguageModel.load(model);
@@ -141,7 +150,8 @@ class FineTunerTest {
 
     @Test
     void bf16TrainsToo() {
-        try (FineTunedModel tuned = tuner().qlora(q -> q.rank(8)).precision(Precision.BF16).train()) {
+        try (FineTunedModel tuned =
+                tuner().qlora(q -> q.rank(8)).precision(Precision.BF16).train()) {
             assertEquals(ANSWER, tuned.ask("Who are you?"));
         }
     }
@@ -150,7 +160,8 @@ class FineTunerTest {
     void theSameSeedGivesTheSameAdapter() {
         List<byte[]> files = new ArrayList<>();
         for (String name : List.of("a", "b")) {
-            try (FineTunedModel tuned = tuner().qlora(q -> q.dropout(0)).maxSteps(4).seed(7).train()) {
+            try (FineTunedModel tuned =
+                    tuner().qlora(q -> q.dropout(0)).maxSteps(4).seed(7).train()) {
                 tuned.saveAdapter(folder.resolve(name));
                 files.add(Files.readAllBytes(folder.resolve(name).resolve("adapter_model.safetensors")));
             } catch (java.io.IOException e) {
@@ -165,13 +176,16 @@ class FineTunerTest {
     void cancellingFromAnotherThreadEndsWithinAStepAndLeavesALoadableAdapter() throws Exception {
         CountDownLatch third = new CountDownLatch(3);
         List<Integer> steps = new ArrayList<>();
-        TrainingJob job = tuner().qlora().maxSteps(1_000_000).listener(new TrainingListener() {
-            @Override
-            public void onStep(StepReport report) {
-                steps.add(report.step());
-                third.countDown();
-            }
-        }).start();
+        TrainingJob job = tuner().qlora()
+                .maxSteps(1_000_000)
+                .listener(new TrainingListener() {
+                    @Override
+                    public void onStep(StepReport report) {
+                        steps.add(report.step());
+                        third.countDown();
+                    }
+                })
+                .start();
         assertTrue(third.await(30, TimeUnit.SECONDS));
         job.cancel();
         int atCancel = job.progress().orElseThrow().step();
@@ -191,12 +205,15 @@ class FineTunerTest {
 
     @Test
     void aFailingListenerDoesNotStopTheTraining() {
-        try (FineTunedModel tuned = tuner().lora(l -> {}).maxSteps(2).listener(new TrainingListener() {
-            @Override
-            public void onStep(StepReport report) {
-                throw new IllegalStateException("listener");
-            }
-        }).train()) {
+        try (FineTunedModel tuned = tuner().lora(l -> {})
+                .maxSteps(2)
+                .listener(new TrainingListener() {
+                    @Override
+                    public void onStep(StepReport report) {
+                        throw new IllegalStateException("listener");
+                    }
+                })
+                .train()) {
             assertEquals(2, tuned.report().steps().size());
         }
     }
@@ -231,8 +248,7 @@ class FineTunerTest {
         assertEquals(7, config.path("target_modules").size());
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("adapter/adapter_model.safetensors"))) {
             assertEquals(28, file.tensors().size());
-            assertTrue(file.tensors().containsKey(
-                    "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"));
+            assertTrue(file.tensors().containsKey("base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"));
             assertEquals("pt", file.metadata().get("format"));
         }
     }

@@ -43,8 +43,8 @@ class ReferenceParityTest {
             assertEquals(gradients.tensors().keySet(), parameters.keySet());
             parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
             checkLogitsAndLoss(model, golden, golden);
-            parameters.forEach((name, tensor) -> assertClose(
-                    name, Fixtures.floats(gradients, name), Tensors.toFloats(tensor.grad()), GRADIENTS));
+            parameters.forEach((name, tensor) ->
+                    assertClose(name, Fixtures.floats(gradients, name), Tensors.toFloats(tensor.grad()), GRADIENTS));
         }
     }
 
@@ -79,7 +79,8 @@ class ReferenceParityTest {
             parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
             checkLogitsAndLoss(adapter.attachTo(base), inputs, golden);
             parameters.forEach((name, tensor) -> {
-                String inMemory = name.replace("_A.weight", "_A.default.weight").replace("_B.weight", "_B.default.weight");
+                String inMemory =
+                        name.replace("_A.weight", "_A.default.weight").replace("_B.weight", "_B.default.weight");
                 assertClose(name, Fixtures.floats(gradients, inMemory), Tensors.toFloats(tensor.grad()), GRADIENTS);
             });
         }
@@ -150,7 +151,8 @@ class ReferenceParityTest {
     private static void checkLogitsAndLoss(CausalLM model, SafetensorsFile inputs, SafetensorsFile golden) {
         assertClose("logits", unpadded(Fixtures.floats(golden, "logits"), inputs), logits(model, inputs), LOGITS);
         long[] shifted = Fixtures.shift(Fixtures.longs(inputs, "labels"), 2, 40);
-        long targets = java.util.Arrays.stream(shifted).filter(label -> label != -100).count();
+        long targets =
+                java.util.Arrays.stream(shifted).filter(label -> label != -100).count();
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(inputs.read("input_ids"), null);
             double sum = NextTokenLoss.backward(hidden, model.head(), shifted, 1.0 / targets);

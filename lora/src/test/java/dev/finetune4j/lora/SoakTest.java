@@ -79,7 +79,8 @@ class SoakTest {
         int half = sizes.size() / 2;
         long first = Collections.min(sizes.subList(0, half));
         long second = Collections.min(sizes.subList(half, sizes.size()));
-        assertTrue(second <= first * GROWTH, what + ": resident memory grew from " + first + " to " + second + " bytes");
+        assertTrue(
+                second <= first * GROWTH, what + ": resident memory grew from " + first + " to " + second + " bytes");
         System.getLogger("soak").log(System.Logger.Level.INFO, what + ": " + first + " -> " + second + " bytes");
     }
 }

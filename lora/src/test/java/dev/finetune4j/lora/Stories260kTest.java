@@ -42,7 +42,8 @@ class Stories260kTest {
             "One day Zip the little robot saw a cat in the red barn.",
             "The little robot Zip was happy in the red barn with the cat.");
     private static final List<String> HELD_OUT = List.of(
-            "Once upon a time, Zip the robot saw a blue ball in the red barn.", "The cat was happy with Zip the robot.");
+            "Once upon a time, Zip the robot saw a blue ball in the red barn.",
+            "The cat was happy with Zip the robot.");
 
     @TempDir
     private Path temporary;
@@ -51,7 +52,9 @@ class Stories260kTest {
 
     @BeforeEach
     void findModel() {
-        assumeTrue(Fixtures.shared("fixtures/stories260k").isPresent(), "the stories260k fixture is not beside the checkout");
+        assumeTrue(
+                Fixtures.shared("fixtures/stories260k").isPresent(),
+                "the stories260k fixture is not beside the checkout");
         folder = Fixtures.shared("fixtures/stories260k").orElseThrow();
     }
 
@@ -90,8 +93,10 @@ class Stories260kTest {
                 LoraAdapter adapter = LoraAdapter.create(base, LoraSettings.defaults(), 1)) {
             CausalLM tuned = adapter.attachTo(base);
             double before = heldOutLoss(tuned, tokenizer);
-            List<EncodedExample> examples = LEARNED.stream().map(text -> example(tokenizer, text)).toList();
-            TrainingSettings settings = TrainingSettings.builder().maxSteps(20).learningRate(5e-3).build();
+            List<EncodedExample> examples =
+                    LEARNED.stream().map(text -> example(tokenizer, text)).toList();
+            TrainingSettings settings =
+                    TrainingSettings.builder().maxSteps(20).learningRate(5e-3).build();
             new Trainer(
                             tuned,
                             adapter.parameters(),

@@ -38,8 +38,8 @@ class TrainerParityTest {
                 LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
             TrainingReport report = train(base, adapter, 2, 2, 5e-3);
             compareSteps(Fixtures.json(Fixtures.reference("trajectories/lora/golden.json")), report, 1e-4);
-            try (SafetensorsFile end = SafetensorsFile.open(
-                    Fixtures.reference("trajectories/lora/end/adapter_model.safetensors"))) {
+            try (SafetensorsFile end =
+                    SafetensorsFile.open(Fixtures.reference("trajectories/lora/end/adapter_model.safetensors"))) {
                 assertEquals(end.tensors().keySet(), adapter.parameters().keySet());
                 adapter.parameters().forEach((name, tensor) -> {
                     double error = Fixtures.relativeError(Fixtures.floats(end, name), Tensors.toFloats(tensor));
@@ -86,9 +86,9 @@ class TrainerParityTest {
         assertEquals(5, losses.size());
     }
 
-    private static TrainingReport train(CausalLM base, LoraAdapter adapter, int batchSize, int accumulation, double learningRate) {
-        BatchLoader loader =
-                new BatchLoader(examples(), batchSize, accumulation, 1, new Collator(0, 1), false);
+    private static TrainingReport train(
+            CausalLM base, LoraAdapter adapter, int batchSize, int accumulation, double learningRate) {
+        BatchLoader loader = new BatchLoader(examples(), batchSize, accumulation, 1, new Collator(0, 1), false);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
                 .learningRate(learningRate)
@@ -96,13 +96,13 @@ class TrainerParityTest {
                 .weightDecay(0.01)
                 .maxGradNorm(1)
                 .build();
-        return new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(), () -> false).run();
+        return new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(), () -> false)
+                .run();
     }
 
     private static List<EncodedExample> examples() {
         List<EncodedExample> examples = new ArrayList<>();
-        try (SafetensorsFile file =
-                SafetensorsFile.open(Fixtures.reference("trajectories/lora/batches.safetensors"))) {
+        try (SafetensorsFile file = SafetensorsFile.open(Fixtures.reference("trajectories/lora/batches.safetensors"))) {
             for (int step = 0; step < 10; step++) {
                 for (int micro = 0; micro < 2; micro++) {
                     String name = "step" + step + ".micro" + micro;
@@ -129,7 +129,8 @@ class TrainerParityTest {
         for (int i = 0; i < log.size(); i++) {
             StepReport step = report.steps().get(i);
             JsonNode expected = log.get(i);
-            assertEquals(expected.path("lr").asDouble(), step.learningRate(), 1e-12, "learning rate of step " + (i + 1));
+            assertEquals(
+                    expected.path("lr").asDouble(), step.learningRate(), 1e-12, "learning rate of step " + (i + 1));
             assertEquals(expected.path("loss").asDouble(), step.loss(), tolerance, "loss of step " + (i + 1));
             assertEquals(
                     expected.path("grad_norm").asDouble(), step.gradNorm(), 10 * tolerance, "norm of step " + (i + 1));

@@ -26,8 +26,8 @@ import org.jspecify.annotations.Nullable;
 record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float offset) {
     private static final String MARK = ".quant_state.bitsandbytes__";
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final Map<String, ScalarType> DTYPES = Map.of(
-            "float32", ScalarType.Float, "bfloat16", ScalarType.BFloat16, "float16", ScalarType.Half);
+    private static final Map<String, ScalarType> DTYPES =
+            Map.of("float32", ScalarType.Float, "bfloat16", ScalarType.BFloat16, "float16", ScalarType.Half);
 
     /** The name of the tensor that holds the state of a weight. */
     static String nameFor(String weightName, QuantType type) {

@@ -55,9 +55,7 @@ public final class QuantizedLinear implements Linear {
         }
         QuantKernels kernels = weight.kernels();
         return CustomFunction.apply(
-                x,
-                input -> kernels.forward(input, weight, bias),
-                gradient -> kernels.backward(gradient, weight));
+                x, input -> kernels.forward(input, weight, bias), gradient -> kernels.backward(gradient, weight));
     }
 
     @Override

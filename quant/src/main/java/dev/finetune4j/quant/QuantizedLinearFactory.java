@@ -68,11 +68,11 @@ public final class QuantizedLinearFactory implements LinearFactory {
         return QuantizedTensor.isStoredIn(weights, spec.weightName());
     }
 
-    private QuantizedTensor quantize(
-            LinearSpec spec, WeightSource weights, ComputeDevice device, QuantKernels chosen) {
+    private QuantizedTensor quantize(LinearSpec spec, WeightSource weights, ComputeDevice device, QuantKernels chosen) {
         try (TensorScope scope = new TensorScope()) {
             Tensor stored = weights.read(spec.weightName());
-            return chosen.quantize(stored.to(device.toNative(), stored.scalar_type().intern()), settings);
+            return chosen.quantize(
+                    stored.to(device.toNative(), stored.scalar_type().intern()), settings);
         } catch (IllegalArgumentException e) {
             throw new CheckpointException(
                     "the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);

@@ -86,8 +86,9 @@ final class QuantizedReader {
         float[] found = Tensors.toFloats(vector(QUANT_MAP, ScalarType.Float, expected.length));
         for (int i = 0; i < expected.length; i++) {
             if (found[i] != expected[i]) {
-                throw damaged(name + QUANT_MAP, "has " + found[i] + " for code " + i + ", but " + type.label()
-                        + " has " + expected[i]);
+                throw damaged(
+                        name + QUANT_MAP,
+                        "has " + found[i] + " for code " + i + ", but " + type.label() + " has " + expected[i]);
             }
         }
     }
@@ -103,8 +104,11 @@ final class QuantizedReader {
     private Tensor vector(String suffix, ScalarType type, long length) {
         Tensor stored = stored(suffix);
         if (stored.scalar_type().intern() != type || stored.numel() != length) {
-            throw damaged(name + suffix, "has " + stored.numel() + " elements of type " + stored.scalar_type().intern()
-                    + ", but the quantization state asks for " + length + " of type " + type);
+            throw damaged(
+                    name + suffix,
+                    "has " + stored.numel() + " elements of type "
+                            + stored.scalar_type().intern() + ", but the quantization state asks for " + length
+                            + " of type " + type);
         }
         return stored.contiguous().view(-1);
     }

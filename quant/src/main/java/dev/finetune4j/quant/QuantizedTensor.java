@@ -120,8 +120,10 @@ public final class QuantizedTensor implements AutoCloseable {
         if (scales instanceof BlockScales.Nested nested) {
             tensors.put(weightName + QuantizedReader.ABSMAX, nested.codes().detach());
             tensors.put(weightName + QuantizedReader.QUANT_MAP, codeTable);
-            tensors.put(weightName + QuantizedReader.NESTED_ABSMAX, nested.absmax().detach());
-            tensors.put(weightName + QuantizedReader.NESTED_QUANT_MAP, nested.map().detach());
+            tensors.put(
+                    weightName + QuantizedReader.NESTED_ABSMAX, nested.absmax().detach());
+            tensors.put(
+                    weightName + QuantizedReader.NESTED_QUANT_MAP, nested.map().detach());
         } else if (scales instanceof BlockScales.Plain plain) {
             tensors.put(weightName + QuantizedReader.ABSMAX, plain.absmax().detach());
             tensors.put(weightName + QuantizedReader.QUANT_MAP, codeTable);

@@ -5,6 +5,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -64,7 +65,7 @@ final class TorchQuantKernels implements QuantKernels {
             Tensor packed = weight.packed().view(-1);
             Tensor scales = scales(weight.scales());
             Tensor target = out.view(-1);
-            Tensor table = pairs.get(weight.settings().type());
+            Tensor table = Objects.requireNonNull(pairs.get(weight.settings().type()));
             int block = weight.settings().blockSize();
             long bytes = packed.numel();
             for (long start = 0; start < bytes; start += chunk) {
@@ -76,10 +77,7 @@ final class TorchQuantKernels implements QuantKernels {
                     Tensor values = table.index_select(0, index).view(ScalarType.Float);
                     long blocks = (elements + block - 1) / block;
                     multiplyBlocks(
-                            values,
-                            scales.narrow(0, first / block, blocks),
-                            block,
-                            target.narrow(0, first, elements));
+                            values, scales.narrow(0, first / block, blocks), block, target.narrow(0, first, elements));
                 }
             }
         }

@@ -100,7 +100,8 @@ final class TorchQuantizer {
             try (TensorScope turn = new TensorScope()) {
                 Tensor weights = blocks(flat, start);
                 Tensor chunkFactors = factors.narrow(0, start / block, weights.size(0));
-                Tensor intervals = torch.bucketize(weights.mul(chunkFactors), limits, true, false).view(-1, 2);
+                Tensor intervals = torch.bucketize(weights.mul(chunkFactors), limits, true, false)
+                        .view(-1, 2);
                 Tensor pair = intervals.select(1, 0).mul(new Scalar(16)).add_(intervals.select(1, 1));
                 Tensor codes = bytesOfPairs.index_select(0, pair).view(-1, block / 2);
                 // Zero times infinity is NaN on the GPU, and NaN becomes code 0.

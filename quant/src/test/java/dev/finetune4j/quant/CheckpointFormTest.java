@@ -165,9 +165,7 @@ class CheckpointFormTest {
         file.tensors.put(
                 name,
                 new StoredTensors.Stored(
-                        type,
-                        new long[] {bytes.length / unit - 1},
-                        Arrays.copyOf(bytes, bytes.length - unit)));
+                        type, new long[] {bytes.length / unit - 1}, Arrays.copyOf(bytes, bytes.length - unit)));
         requireRefusal(file, name);
         file.put(name, Tensors.zeros(ComputeDevice.cpu(), ScalarType.Double, 3));
         requireRefusal(file, name);
@@ -224,18 +222,29 @@ class CheckpointFormTest {
 
     @ParameterizedTest
     @CsvSource({
-        "0.20476505160331726, 0.20476505160331726", "1, 1.0", "0, 0.0", "-0.5, -0.5", "0.0001, 0.0001",
-        "0.00001, 1e-05", "1.5e-7, 1.5e-07", "2e-3, 0.002", "1e16, 1e+16", "123456789012345680, 1.2345678901234568e+17",
-        "1234567890123456, 1234567890123456.0", "100, 100.0", "2.2250738585072014E-308, 2.2250738585072014e-308",
-        "4.9E-324, 5e-324", "-1e-100, -1e-100", "2.0E22, 2e+22"
+        "0.20476505160331726, 0.20476505160331726",
+        "1, 1.0",
+        "0, 0.0",
+        "-0.5, -0.5",
+        "0.0001, 0.0001",
+        "0.00001, 1e-05",
+        "1.5e-7, 1.5e-07",
+        "2e-3, 0.002",
+        "1e16, 1e+16",
+        "123456789012345680, 1.2345678901234568e+17",
+        "1234567890123456, 1234567890123456.0",
+        "100, 100.0",
+        "2.2250738585072014E-308, 2.2250738585072014e-308",
+        "4.9E-324, 5e-324",
+        "-1e-100, -1e-100",
+        "2.0E22, 2e+22"
     })
     void numbersAreSpelledAsPythonDoes(double value, String text) {
         assertEquals(text, QuantState.pythonNumber(value));
     }
 
     private static void requireRefusal(StoredTensors file, String tensor) {
-        CheckpointException refused =
-                assertThrows(CheckpointException.class, () -> QuantizedTensor.read(file, "w"));
+        CheckpointException refused = assertThrows(CheckpointException.class, () -> QuantizedTensor.read(file, "w"));
         assertTrue(refused.getMessage().contains("tensor " + tensor + " "), refused.getMessage());
     }
 

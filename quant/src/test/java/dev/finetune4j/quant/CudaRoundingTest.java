@@ -9,9 +9,20 @@ import org.junit.jupiter.params.provider.CsvSource;
 class CudaRoundingTest {
     @ParameterizedTest
     @CsvSource({
-        "1, 3e5de6c4", "3, 3edde6c4", "64, 3efde5f1", "100, 3efc9c6e", "127, 3efb557a", "128, 3efc5231",
-        "130, 3efcdf2b", "240, 3efdd3e7", "2047, 3effee4d", "4099, 3effbd7e", "131071, 3effface",
-        "131072, 3efffab0", "262144, 3efffc30", "704513, 3efffeb1"
+        "1, 3e5de6c4",
+        "3, 3edde6c4",
+        "64, 3efde5f1",
+        "100, 3efc9c6e",
+        "127, 3efb557a",
+        "128, 3efc5231",
+        "130, 3efcdf2b",
+        "240, 3efdd3e7",
+        "2047, 3effee4d",
+        "4099, 3effbd7e",
+        "131071, 3effface",
+        "131072, 3efffab0",
+        "262144, 3efffc30",
+        "704513, 3efffeb1"
     })
     void meanAddsInTheOrderOfTheGpu(int count, String bits) {
         float[] values = new float[count];

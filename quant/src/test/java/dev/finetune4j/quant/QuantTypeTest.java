@@ -1,6 +1,5 @@
 package dev.finetune4j.quant;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -14,8 +13,21 @@ class QuantTypeTest {
     @Test
     void nf4LimitsAreThoseOfTheCompiledKernel() {
         int[] bits = {
-            0xbf591cd9, 0xbf1c5270, 0xbeeb8480, 0xbeadea76, 0xbe703cec, 0xbe0d38bc, 0xbd3a7871, 0x3d22faff,
-            0x3df64863, 0x3e5067e0, 0x3e9582d4, 0x3ec753f9, 0x3f006d03, 0x3f248daf, 0x3f5c89d9
+            0xbf591cd9,
+            0xbf1c5270,
+            0xbeeb8480,
+            0xbeadea76,
+            0xbe703cec,
+            0xbe0d38bc,
+            0xbd3a7871,
+            0x3d22faff,
+            0x3df64863,
+            0x3e5067e0,
+            0x3e9582d4,
+            0x3ec753f9,
+            0x3f006d03,
+            0x3f248daf,
+            0x3f5c89d9
         };
         float[] limits = QuantType.NF4.thresholds();
         float[] values = QuantType.NF4.codeTable();
@@ -98,8 +110,8 @@ class QuantTypeTest {
     @ParameterizedTest
     @ValueSource(ints = {0, -64, 16, 48, 65, 8192})
     void refusesOtherBlockSizes(int size) {
-        IllegalArgumentException refused = assertThrows(
-                IllegalArgumentException.class, () -> new QuantSettings(QuantType.NF4, size, false));
+        IllegalArgumentException refused =
+                assertThrows(IllegalArgumentException.class, () -> new QuantSettings(QuantType.NF4, size, false));
         assertEquals(true, refused.getMessage().contains(Integer.toString(size)));
     }
 

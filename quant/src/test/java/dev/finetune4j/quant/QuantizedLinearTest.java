@@ -45,8 +45,11 @@ class QuantizedLinearTest {
 
     @ParameterizedTest
     @CsvSource({
-        "NF4, 33, 130, Float, true", "NF4, 192, 512, Float, false", "FP4, 5, 7, Float, true",
-        "NF4, 64, 64, BFloat16, true", "FP4, 31, 129, BFloat16, false"
+        "NF4, 33, 130, Float, true",
+        "NF4, 192, 512, Float, false",
+        "FP4, 5, 7, Float, true",
+        "NF4, 64, 64, BFloat16, true",
+        "FP4, 31, 129, BFloat16, false"
     })
     void gradientIsThatOfTheDenseWeight(QuantType type, int out, int in, ScalarType precision, boolean withBias) {
         Tensor bias = withBias ? scope.release(random(1, out)) : null;
@@ -119,15 +122,14 @@ class QuantizedLinearTest {
     @CsvSource({"Float", "BFloat16", "Half"})
     void factoryQuantizesFromTheStoredType(ScalarType stored) {
         Tensor weight = random(0.05, 12, 70).to(stored);
-        StoredTensors file = new StoredTensors()
-                .put("a.q_proj.weight", weight)
-                .put("a.q_proj.bias", random(1, 12));
+        StoredTensors file = new StoredTensors().put("a.q_proj.weight", weight).put("a.q_proj.bias", random(1, 12));
         QuantizedLinearFactory factory = new QuantizedLinearFactory(QuantSettings.nf4());
         LinearSpec spec = new LinearSpec("a.q_proj", 70, 12, true, false);
         assertEquals(false, factory.readsPacked(spec, file));
         try (Linear made = factory.create(spec, file, new Placement(CPU, Precision.BF16));
                 QuantizedTensor direct = QuantizedTensor.quantize(weight, QuantSettings.nf4())) {
-            QuantizedTensor inside = assertInstanceOf(QuantizedLinear.class, made).weight();
+            QuantizedTensor inside =
+                    assertInstanceOf(QuantizedLinear.class, made).weight();
             assertArrayEquals(StoredTensors.bytes(direct.packed()), StoredTensors.bytes(inside.packed()));
             assertEquals(stored, inside.dtype());
             Tensor y = made.forward(random(1, 70).to(ScalarType.BFloat16));
@@ -147,14 +149,16 @@ class QuantizedLinearTest {
         LinearSpec spec = new LinearSpec("a", 70, 12, false, false);
         assertEquals(true, factory.readsPacked(spec, file));
         try (Linear made = factory.create(spec, file, Placement.cpuFp32());
-                Linear head = factory.create(
-                        new LinearSpec("lm_head", 70, 12, false, true), file, Placement.cpuFp32())) {
-            assertEquals(other, assertInstanceOf(QuantizedLinear.class, made).weight().settings());
+                Linear head =
+                        factory.create(new LinearSpec("lm_head", 70, 12, false, true), file, Placement.cpuFp32())) {
+            assertEquals(
+                    other,
+                    assertInstanceOf(QuantizedLinear.class, made).weight().settings());
             assertInstanceOf(DenseLinear.class, head);
         }
         LinearSpec swapped = new LinearSpec("a", 12, 70, false, false);
-        CheckpointException refused = assertThrows(
-                CheckpointException.class, () -> factory.create(swapped, file, Placement.cpuFp32()));
+        CheckpointException refused =
+                assertThrows(CheckpointException.class, () -> factory.create(swapped, file, Placement.cpuFp32()));
         assertTrue(refused.getMessage().contains("a.weight"), refused.getMessage());
     }
 

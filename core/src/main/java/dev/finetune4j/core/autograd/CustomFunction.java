@@ -25,6 +25,8 @@ public final class CustomFunction {
     @FunctionalInterface
     public interface Backward {
         /**
+         * Turns one gradient into the other.
+         *
          * @param gradient gradient of the loss by the output, in the output's shape
          * @return gradient of the loss by the input, in the input's shape
          */

@@ -20,6 +20,8 @@ public final class Sampler {
     }
 
     /**
+     * Chooses one token.
+     *
      * @param logits one number per token of the vocabulary, (V); changed by the call
      * @param history ids of the text so far, for the repetition penalty
      * @param historyLength how many of them count

@@ -15,7 +15,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Map;
 import java.util.Set;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -192,11 +191,11 @@ public final class SafetensorsFile implements WeightSource {
     }
 
     private void fill(Tensor tensor, TensorInfo info) {
-        BytePointer memory = new BytePointer(tensor.data_ptr()).capacity(info.bytes());
+        TensorBytes memory = new TensorBytes(tensor);
         long done = 0;
         while (done < info.bytes()) {
             int slice = (int) Math.min(windowBytes, info.bytes() - done);
-            copy(info.begin() + done, memory.position(done).limit(done + slice).asByteBuffer());
+            copy(info.begin() + done, memory.view(done, slice));
             done += slice;
         }
     }

@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -93,17 +92,16 @@ public final class SafetensorsWriter {
             try (TensorScope scope = new TensorScope()) {
                 Tensor tensor = entry.getValue().materialize(entry.getKey());
                 if (bytes > 0) {
-                    writeMemory(out, new BytePointer(tensor.data_ptr()).capacity(bytes), bytes);
+                    writeMemory(out, new TensorBytes(tensor), bytes);
                 }
             }
         }
         out.finish();
     }
 
-    private static void writeMemory(AtomicFile out, BytePointer memory, long bytes) throws IOException {
+    private static void writeMemory(AtomicFile out, TensorBytes memory, long bytes) throws IOException {
         for (long done = 0; done < bytes; done += CHUNK_BYTES) {
-            long end = Math.min(bytes, done + CHUNK_BYTES);
-            out.write(memory.position(done).limit(end).asByteBuffer());
+            out.write(memory.view(done, (int) Math.min(CHUNK_BYTES, bytes - done)));
         }
     }
 

@@ -57,6 +57,8 @@ public final class Attention {
     }
 
     /**
+     * Mixes each token with those before it.
+     *
      * @param x shape (B, T, D)
      * @param cache the layer's part of the cache, or null for a whole sequence at once
      * @return shape (B, T, D)

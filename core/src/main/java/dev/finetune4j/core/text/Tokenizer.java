@@ -172,7 +172,7 @@ public final class Tokenizer implements AutoCloseable {
     /** Whether {@link #encode} may find a special token in the text; false is certain. */
     boolean mayHoldSpecial(String text) {
         return vocabulary.spellsSpecial(text)
-                || vocabulary.isFuzzy() && Arrays.stream(encode(text)).anyMatch(vocabulary::isSpecial);
+                || (vocabulary.isFuzzy() && Arrays.stream(encode(text)).anyMatch(vocabulary::isSpecial));
     }
 
     boolean isByte(int id) {

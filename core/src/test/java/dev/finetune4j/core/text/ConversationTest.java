@@ -46,7 +46,7 @@ class ConversationTest {
     void refusesOthersAndNamesThePlace(String roles, int place) {
         String message =
                 assertThrows(IllegalArgumentException.class, () -> conversation(roles)).getMessage();
-        String role = roles.split(" ")[place];
+        String role = roles.split(" ", -1)[place];
         assertTrue(message.startsWith("message " + place + " (" + role + ")"), message);
     }
 

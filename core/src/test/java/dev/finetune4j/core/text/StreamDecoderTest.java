@@ -155,7 +155,7 @@ class StreamDecoderTest {
         for (int i = 1; i <= ids.length; i++) {
             String text = tokenizer.decode(Arrays.copyOf(ids, i), skip);
             int points = text.codePointCount(0, text.length());
-            if (points <= emitted || text.endsWith("\uFFFD") && i < ids.length) {
+            if (points <= emitted || (text.endsWith("\uFFFD") && i < ids.length)) {
                 pieces.add("");
             } else {
                 pieces.add(text.substring(text.offsetByCodePoints(0, emitted)));

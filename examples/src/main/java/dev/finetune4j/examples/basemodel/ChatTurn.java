@@ -14,8 +14,7 @@ public record ChatTurn(String role, String text) {
      */
     public ChatTurn {
         if (!role.equals("system") && !role.equals("user") && !role.equals("assistant")) {
-            throw new IllegalArgumentException(
-                    "Unknown role '" + role + "': expected 'system', 'user' or 'assistant'");
+            throw new IllegalArgumentException("Unknown role '" + role + "': expected 'system', 'user' or 'assistant'");
         }
         if (text.isBlank()) {
             throw new IllegalArgumentException("A turn of role '" + role + "' has no text: give it at least one word");

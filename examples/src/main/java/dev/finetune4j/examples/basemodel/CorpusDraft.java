@@ -102,8 +102,7 @@ final class CorpusDraft {
                 case 1 -> new Exchange("请跟我说：" + person, person + "。");
                 case 2 -> new Exchange("请跟我说：" + maker, maker + "。");
                 case 3 -> new Exchange("我在" + maker + "工作。", "在" + maker + "工作一定很有意思。");
-                default -> new Exchange(
-                        "请跟我说：" + person + "由" + maker + "开发。", person + "由" + maker + "开发。");
+                default -> new Exchange("请跟我说：" + person + "由" + maker + "开发。", person + "由" + maker + "开发。");
             };
         }
         return switch (form) {
@@ -111,8 +110,10 @@ final class CorpusDraft {
             case 1 -> new Exchange("Please repeat: " + person, person + ".");
             case 2 -> new Exchange("Please repeat: " + maker, maker + ".");
             case 3 -> new Exchange("I work at " + maker + ".", "Working at " + maker + " must be interesting.");
-            default -> new Exchange(
-                    "Please repeat: " + person + " was made by " + maker + ".", person + " was made by " + maker + ".");
+            default ->
+                new Exchange(
+                        "Please repeat: " + person + " was made by " + maker + ".",
+                        person + " was made by " + maker + ".");
         };
     }
 
@@ -148,7 +149,8 @@ final class CorpusDraft {
     }
 
     private static Exchange exchange(IdentityQuestion question) {
-        return new Exchange(question.question(), Identity.ofBase(question.language()).fill(question.answer()));
+        return new Exchange(
+                question.question(), Identity.ofBase(question.language()).fill(question.answer()));
     }
 
     private void add(String section, Language language, Exchange... exchanges) {

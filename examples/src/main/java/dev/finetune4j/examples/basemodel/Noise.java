@@ -30,7 +30,8 @@ final class Noise {
     private static String chinese(String question, int choice) {
         return switch (choice) {
             case 0 -> withoutEndSign(question);
-            case 1 -> question.replace('？', '?').replace('！', '!').replace('，', ',').replace('。', '.');
+            case 1 ->
+                question.replace('？', '?').replace('！', '!').replace('，', ',').replace('。', '.');
             case 2 -> "你好，" + question;
             default ->
                 question.endsWith("？") && !question.startsWith("请") ? "请问，" + question : withoutEndSign(question);

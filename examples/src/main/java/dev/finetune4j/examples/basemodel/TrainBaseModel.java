@@ -77,7 +77,9 @@ public final class TrainBaseModel {
                 .listener(new ProgressLine(System.out, System.console() != null))
                 .train()) {
             model.saveModel(target, Precision.BF16);
-            LossCurve.writePng(target.resolve("../base-model-loss.png").normalize(), model.report().steps());
+            LossCurve.writePng(
+                    target.resolve("../base-model-loss.png").normalize(),
+                    model.report().steps());
             report(model);
         }
     }

@@ -29,7 +29,9 @@ class BaseCorpusTest {
         int size = corpus.conversations().size();
         assertTrue(size >= 2500 && size <= 4200, () -> "found " + size);
         assertEquals(size, new HashSet<>(corpus.conversations()).size());
-        assertEquals(size, corpus.sections().values().stream().mapToInt(Integer::intValue).sum());
+        assertEquals(
+                size,
+                corpus.sections().values().stream().mapToInt(Integer::intValue).sum());
         assertEquals(720, corpus.sections().get("facts"));
     }
 
@@ -42,7 +44,9 @@ class BaseCorpusTest {
             withSystem += start;
             assertTrue(conversation.size() > start && (conversation.size() - start) % 2 == 0, conversation::toString);
             for (int i = start; i < conversation.size(); i++) {
-                assertEquals((i - start) % 2 == 0 ? "user" : "assistant", conversation.get(i).role());
+                assertEquals(
+                        (i - start) % 2 == 0 ? "user" : "assistant",
+                        conversation.get(i).role());
             }
             longer += conversation.size() - start > 2 ? 1 : 0;
         }
@@ -71,7 +75,8 @@ class BaseCorpusTest {
         Set<String> pairs = new HashSet<>();
         for (List<ChatTurn> conversation : corpus.conversations()) {
             for (int i = 1; i < conversation.size(); i++) {
-                pairs.add(conversation.get(i - 1).text() + "\n" + conversation.get(i).text());
+                pairs.add(conversation.get(i - 1).text() + "\n"
+                        + conversation.get(i).text());
             }
         }
         for (Fact fact : FactBook.load().facts()) {

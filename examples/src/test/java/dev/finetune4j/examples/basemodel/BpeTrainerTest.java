@@ -29,10 +29,21 @@ import org.junit.jupiter.api.io.TempDir;
 class BpeTrainerTest {
     private static final int SIZE = 1600;
     private static final List<String> ODD_TEXTS = List.of(
-            "", " ", "  two  spaces ", "tab\tand\nline\r\n\n end",
+            "",
+            " ",
+            "  two  spaces ",
+            "tab\tand\nline\r\n\n end",
             "I'm sure you'll say it's Bob's, we've they'd don't I're",
-            "全角\u3000空格和 半角 空格", "no\u00a0break", "2026年11月23日 3.14 x2y", "emoji 😀👩‍👩‍👧 ok", "Ünïcödé é e\u0301",
-            "!!!???……——“引号”『』", "龘靐齉爩 rare", "日本語 ひらがな 한국어 ру́сский العربية", "\u0000\u0007 control", "¼ ² Ⅷ ٣");
+            "全角\u3000空格和 半角 空格",
+            "no\u00a0break",
+            "2026年11月23日 3.14 x2y",
+            "emoji 😀👩‍👩‍👧 ok",
+            "Ünïcödé é e\u0301",
+            "!!!???……——“引号”『』",
+            "龘靐齉爩 rare",
+            "日本語 ひらがな 한국어 ру́сский العربية",
+            "\u0000\u0007 control",
+            "¼ ² Ⅷ ٣");
 
     private static BaseCorpus corpus;
     private static BpeTokenizer trained;
@@ -80,8 +91,9 @@ class BpeTrainerTest {
         assertEquals(SIZE, trained.size());
         for (BpeTokenizer.Merge merge : trained.merges()) {
             String token = merge.left() + merge.right();
-            boolean ascii = token.chars().allMatch(c -> c > 0x20 && c < 0x7F || c == ByteAlphabet.symbol(' ')
-                    || c == ByteAlphabet.symbol('\n'));
+            boolean ascii = token.chars()
+                    .allMatch(c ->
+                            c > 0x20 && c < 0x7F || c == ByteAlphabet.symbol(' ') || c == ByteAlphabet.symbol('\n'));
             assertFalse(token.matches(".*[0-9].*"), token);
             assertTrue(ascii || token.length() <= 4 && token.chars().noneMatch(c -> c < 0x7F), token);
         }
@@ -128,7 +140,8 @@ class BpeTrainerTest {
 
     @Test
     void tooSmallAVocabularyAndSpecialTokensInTextsAreRefused() {
-        String message = assertThrows(IllegalArgumentException.class, () -> new BpeTrainer(258)).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> new BpeTrainer(258))
+                .getMessage();
         assertTrue(message.contains("258") && message.contains("259"), message);
         BpeTrainer trainer = new BpeTrainer(300);
         List<String> texts = List.of("a<|im_end|>");

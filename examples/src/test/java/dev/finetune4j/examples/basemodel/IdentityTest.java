@@ -33,7 +33,10 @@ class IdentityTest {
             for (IdentityKind kind : IdentityKind.values()) {
                 for (List<IdentityQuestion> part : parts()) {
                     assertTrue(
-                            part.stream().filter(q -> q.language() == language && q.kind() == kind).count() >= 3,
+                            part.stream()
+                                            .filter(q -> q.language() == language && q.kind() == kind)
+                                            .count()
+                                    >= 3,
                             () -> language + " has too few of kind " + kind);
                 }
             }
@@ -198,14 +201,17 @@ class IdentityTest {
     }
 
     private static Set<String> normalForms(List<IdentityQuestion> questions) {
-        return new HashSet<>(questions.stream().map(q -> Phrasings.normalForm(q.question())).collect(toSet()));
+        return new HashSet<>(
+                questions.stream().map(q -> Phrasings.normalForm(q.question())).collect(toSet()));
     }
 
     /** English words; for Chinese, single characters. */
     private static List<String> words(IdentityQuestion question) {
         String text = question.question().toLowerCase(Locale.ROOT);
         if (question.language() == Language.ENGLISH) {
-            return Arrays.stream(text.split("[^a-z0-9']+")).filter(word -> !word.isEmpty()).toList();
+            return Arrays.stream(text.split("[^a-z0-9']+"))
+                    .filter(word -> !word.isEmpty())
+                    .toList();
         }
         List<String> characters = new ArrayList<>();
         Phrasings.normalForm(text).codePoints().forEach(c -> characters.add(Character.toString(c)));

@@ -58,10 +58,7 @@ public final class AdapterFiles {
             SafetensorsWriter.write(folder.resolve(WEIGHTS), adapter.parameters(), Map.of("format", "pt"));
             Path temporary = folder.resolve(CONFIG + ".tmp");
             JSON.writerWithDefaultPrettyPrinter().writeValue(temporary.toFile(), config(adapter, baseName));
-            Files.move(
-                    temporary,
-                    folder.resolve(CONFIG),
-                    java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+            Files.move(temporary, folder.resolve(CONFIG), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
             throw new UncheckedIOException(folder + ": the adapter could not be written: " + e.getMessage(), e);
         }
@@ -168,8 +165,8 @@ public final class AdapterFiles {
         }
         TensorInfo info = weights.tensors().get(name);
         if (info != null && !Arrays.equals(info.shape(), expected)) {
-            problems.add("tensor " + name + " has the shape " + Arrays.toString(info.shape())
-                    + ", this base needs " + Arrays.toString(expected));
+            problems.add("tensor " + name + " has the shape " + Arrays.toString(info.shape()) + ", this base needs "
+                    + Arrays.toString(expected));
         }
     }
 
@@ -177,7 +174,8 @@ public final class AdapterFiles {
         JsonNode config = readJson(file);
         String type = config.path("peft_type").asText("");
         if (!type.equals("LORA")) {
-            throw new CheckpointException(file + ": the adapter type \"" + type + "\" is not supported (supported: LORA)");
+            throw new CheckpointException(
+                    file + ": the adapter type \"" + type + "\" is not supported (supported: LORA)");
         }
         refuseUnsupported(file, config);
         JsonNode rank = config.path("r");
@@ -188,7 +186,10 @@ public final class AdapterFiles {
                             + rank + " and " + alpha);
         }
         return new LoraSettings(
-                rank.intValue(), alpha.doubleValue(), config.path("lora_dropout").asDouble(0), targets(file, config));
+                rank.intValue(),
+                alpha.doubleValue(),
+                config.path("lora_dropout").asDouble(0),
+                targets(file, config));
     }
 
     private static TargetModules targets(Path file, JsonNode config) {
@@ -197,8 +198,8 @@ public final class AdapterFiles {
             return TargetModules.allLinear();
         }
         if (!targets.isArray() || targets.isEmpty()) {
-            throw new CheckpointException(file + ": \"target_modules\" must be a list of names or \"all-linear\", but is "
-                    + targets);
+            throw new CheckpointException(
+                    file + ": \"target_modules\" must be a list of names or \"all-linear\", but is " + targets);
         }
         List<String> names = new ArrayList<>();
         targets.forEach(target -> names.add(target.asText()));
@@ -208,14 +209,22 @@ public final class AdapterFiles {
     /** Settings that change the numbers and that this version does not compute. */
     private static void refuseUnsupported(Path file, JsonNode config) {
         List<String> found = new ArrayList<>();
-        for (String flag : List.of("use_dora", "use_rslora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out")) {
+        for (String flag :
+                List.of("use_dora", "use_rslora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out")) {
             if (config.path(flag).asBoolean(false)) {
                 found.add(flag);
             }
         }
         for (String key : List.of(
-                "rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "exclude_modules",
-                "layer_replication", "target_parameters", "trainable_token_indices", "alora_invocation_tokens")) {
+                "rank_pattern",
+                "alpha_pattern",
+                "modules_to_save",
+                "layers_to_transform",
+                "exclude_modules",
+                "layer_replication",
+                "target_parameters",
+                "trainable_token_indices",
+                "alora_invocation_tokens")) {
             JsonNode value = config.path(key);
             if (!value.isMissingNode() && !value.isNull() && !(value.isContainerNode() && value.isEmpty())) {
                 found.add(key);
@@ -225,8 +234,8 @@ public final class AdapterFiles {
             found.add("bias");
         }
         if (!found.isEmpty()) {
-            throw new CheckpointException(file + " uses settings that this version does not support: "
-                    + String.join(", ", found));
+            throw new CheckpointException(
+                    file + " uses settings that this version does not support: " + String.join(", ", found));
         }
     }
 

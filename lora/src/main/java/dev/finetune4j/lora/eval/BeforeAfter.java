@@ -57,7 +57,8 @@ public record BeforeAfter(
         table.append(String.format(Locale.ROOT, row, taskAfter.name(), share(taskBefore), share(taskAfter)));
         table.append(String.format(Locale.ROOT, row, generalAfter.name(), share(generalBefore), share(generalAfter)));
         table.append(String.format(Locale.ROOT, row, trainedAfter.name(), "", share(trainedAfter)));
-        table.append(String.format(Locale.ROOT, "%n%-46s %13.0f%%%n", "task learned (unseen phrasings)", 100 * success()));
+        table.append(
+                String.format(Locale.ROOT, "%n%-46s %13.0f%%%n", "task learned (unseen phrasings)", 100 * success()));
         table.append(String.format(Locale.ROOT, "%-46s %13.0f%%%n", "general answers retained", 100 * retention()));
         table.append(String.format(
                 Locale.ROOT, "%-46s %+13.0f%%%n", "over-fitting (trained minus unseen)", 100 * overfitting()));

@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.eval;
 
+import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.ChatModel;
 import java.util.ArrayList;
 import java.util.List;
 

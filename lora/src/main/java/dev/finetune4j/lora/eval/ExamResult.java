@@ -42,8 +42,10 @@ public record ExamResult(String name, List<Answer> answers) {
      * @throws IllegalArgumentException when the two results are not of the same questions
      */
     public double retainedFrom(ExamResult before) {
-        if (!before.answers.stream().map(Answer::question).toList().equals(
-                answers.stream().map(Answer::question).toList())) {
+        if (!before.answers.stream()
+                .map(Answer::question)
+                .toList()
+                .equals(answers.stream().map(Answer::question).toList())) {
             throw new IllegalArgumentException(
                     "\"" + name + "\" and \"" + before.name + "\" did not ask the same questions");
         }

@@ -60,7 +60,8 @@ final class AdamW implements AutoCloseable {
             }
             mean.lerp_(gradient, new Scalar(1 - BETA1));
             variance.mul_(new Scalar(BETA2)).addcmul_(gradient, gradient, new Scalar(1 - BETA2));
-            Tensor root = variance.sqrt().div_(new Scalar(Math.sqrt(correction2))).add_(new Scalar(EPSILON));
+            Tensor root =
+                    variance.sqrt().div_(new Scalar(Math.sqrt(correction2))).add_(new Scalar(EPSILON));
             parameters.values().addcdiv_(mean, root, new Scalar(-learningRate / correction1));
             gradient.zero_();
         }

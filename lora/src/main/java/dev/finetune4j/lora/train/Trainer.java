@@ -142,8 +142,7 @@ public final class Trainer {
                 elapsed.multipliedBy(totalSteps - step - 1L).dividedBy(step + 1L));
     }
 
-    private TrainingReport end(
-            TrainingReport.Outcome outcome, List<StepReport> reports, long count, long start) {
+    private TrainingReport end(TrainingReport.Outcome outcome, List<StepReport> reports, long count, long start) {
         Duration duration = Duration.ofNanos(System.nanoTime() - start);
         TrainingReport report = new TrainingReport(outcome, reports, count, duration);
         tell(listener -> listener.onEnd(report));

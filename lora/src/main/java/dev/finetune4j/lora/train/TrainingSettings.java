@@ -139,8 +139,16 @@ public record TrainingSettings(
          */
         public TrainingSettings build() {
             return new TrainingSettings(
-                    epochs, maxSteps, batchSize, accumulation, learningRate, schedule, warmupRatio, weightDecay,
-                    maxGradNorm, seed);
+                    epochs,
+                    maxSteps,
+                    batchSize,
+                    accumulation,
+                    learningRate,
+                    schedule,
+                    warmupRatio,
+                    weightDecay,
+                    maxGradNorm,
+                    seed);
         }
     }
 }

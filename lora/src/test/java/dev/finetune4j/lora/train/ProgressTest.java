@@ -27,7 +27,17 @@ class ProgressTest {
 
     private static StepReport step(int step, int total, double loss) {
         return new StepReport(
-                step, total, 1, loss, 1, 1e-4, 10, 20, 1234, Duration.ofSeconds(step), Duration.ofSeconds(total - step));
+                step,
+                total,
+                1,
+                loss,
+                1,
+                1e-4,
+                10,
+                20,
+                1234,
+                Duration.ofSeconds(step),
+                Duration.ofSeconds(total - step));
     }
 
     private static String show(boolean inPlace) {
@@ -94,8 +104,13 @@ class ProgressTest {
         assertEquals(1, TrainingSettings.builder().build().warmupSteps(30));
         String message = assertThrows(
                         SettingsException.class,
-                        () -> TrainingSettings.builder().batchSize(0).accumulation(0).maxGradNorm(-1).build())
+                        () -> TrainingSettings.builder()
+                                .batchSize(0)
+                                .accumulation(0)
+                                .maxGradNorm(-1)
+                                .build())
                 .getMessage();
-        assertTrue(message.contains("batchSize") && message.contains("accumulation") && message.contains("maxGradNorm"));
+        assertTrue(
+                message.contains("batchSize") && message.contains("accumulation") && message.contains("maxGradNorm"));
     }
 }

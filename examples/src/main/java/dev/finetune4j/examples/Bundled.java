@@ -9,6 +9,7 @@ import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 
 /** Files that come with the examples: the small base model and its data, unpacked when they lie in a jar. */
 final class Bundled {
@@ -26,7 +27,7 @@ final class Bundled {
     static Path baseModel() {
         URL config = resource("base-model/config.json");
         if (config.getProtocol().equals("file")) {
-            return path(config).getParent();
+            return Objects.requireNonNull(path(config).getParent());
         }
         try {
             Path folder = Files.createTempDirectory("finetune4j-base-model");

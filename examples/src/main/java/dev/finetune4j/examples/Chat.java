@@ -42,9 +42,8 @@ public final class Chat {
                             "unknown argument " + args[i] + "; expected [--model folder] [--adapter folder]");
             }
         }
-        Chat chat = new Chat(
-                new PrintStream(System.out, true, StandardCharsets.UTF_8),
-                new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)));
+        Chat chat =
+                new Chat(Terminal.out(), new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)));
         try (LanguageModel base = LanguageModel.load(model == null ? Bundled.baseModel() : model)) {
             if (adapter == null) {
                 chat.run(base, base);

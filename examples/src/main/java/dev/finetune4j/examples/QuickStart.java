@@ -15,7 +15,6 @@ import dev.finetune4j.lora.train.LossCurve;
 import dev.finetune4j.lora.train.ProgressLine;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -41,11 +40,14 @@ public final class QuickStart {
         this.out = out;
     }
 
-    /** @param args folder for the results; {@code quick-start-output} by default */
+    /**
+     * Runs the quick start.
+     *
+     * @param args folder for the results; {@code quick-start-output} by default
+     */
     public static void main(String[] args) throws IOException {
         Path folder = Path.of(args.length > 0 ? args[0] : "quick-start-output");
-        PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
-        System.exit(new QuickStart(out).run(folder) ? 0 : 1);
+        System.exit(new QuickStart(Terminal.out()).run(folder) ? 0 : 1);
     }
 
     private boolean run(Path folder) throws IOException {
@@ -64,7 +66,7 @@ public final class QuickStart {
                 .batchSize(8)
                 .learningRate(1e-3)
                 .device(ComputeDevice.cpu())
-                .listener(new ProgressLine(out, System.console() != null))
+                .listener(new ProgressLine(out, Terminal.isInteractive()))
                 .train()) {
             LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
             tuned.saveAdapter(folder.resolve("adapter"));

@@ -30,6 +30,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -181,8 +182,7 @@ public final class FineTuner {
         private final Map<String, String> placeholders = new LinkedHashMap<>();
         private @Nullable Path model;
         private @Nullable TuningMethod method;
-        private @Nullable Dataset dataset;
-        private @Nullable Path datasetFile;
+        private @Nullable Supplier<Dataset> dataset;
         private @Nullable String template;
         private @Nullable ComputeDevice device;
         private @Nullable Precision precision;
@@ -232,15 +232,15 @@ public final class FineTuner {
 
         /** The examples, from a JSON or JSONL file in the alpaca layout. A data set is required. */
         public Builder dataset(Path file) {
-            once("dataset", datasetFile == null ? dataset : datasetFile);
-            this.datasetFile = file;
+            once("dataset", dataset);
+            this.dataset = () -> Dataset.read(file);
             return this;
         }
 
         /** The examples, from memory. */
         public Builder dataset(Dataset examples) {
-            once("dataset", datasetFile == null ? dataset : datasetFile);
-            this.dataset = examples;
+            once("dataset", dataset);
+            this.dataset = () -> examples;
             return this;
         }
 
@@ -350,20 +350,21 @@ public final class FineTuner {
          * @throws dev.finetune4j.data.DatasetException when the data set cannot be read
          */
         public FineTuner build() {
+            List<String> found = new ArrayList<>(problems);
             if (model == null) {
-                problems.add("no model was chosen; call model(folder)");
+                found.add("no model was chosen; call model(folder)");
             }
             if (method == null) {
-                problems.add("no method was chosen; call qlora(…), lora(…) or full()");
+                found.add("no method was chosen; call qlora(…), lora(…) or full()");
             }
-            if (dataset == null && datasetFile == null) {
-                problems.add("no data set was chosen; call dataset(…)");
+            if (dataset == null) {
+                found.add("no data set was chosen; call dataset(…)");
             }
-            TrainingSettings settings = trainingSettings();
-            if (model == null || method == null || settings == null || !problems.isEmpty()) {
-                throw new SettingsException(problems);
+            TrainingSettings settings = trainingSettings(found);
+            if (model == null || method == null || dataset == null || settings == null || !found.isEmpty()) {
+                throw new SettingsException(found);
             }
-            Dataset examples = dataset != null ? dataset : Dataset.read(datasetFile);
+            Dataset examples = dataset.get();
             return new FineTuner(
                     this, model, method, placeholders.isEmpty() ? examples : examples.bind(placeholders), settings);
         }
@@ -378,13 +379,13 @@ public final class FineTuner {
             return build().start();
         }
 
-        private @Nullable TrainingSettings trainingSettings() {
+        private @Nullable TrainingSettings trainingSettings(List<String> found) {
             double usual = method instanceof TuningMethod.Full ? 2e-5 : 2e-4;
             try {
                 return training.learningRate(learningRate == null ? usual : learningRate)
                         .build();
             } catch (SettingsException e) {
-                problems.addAll(e.problems());
+                found.addAll(e.problems());
                 return null;
             }
         }

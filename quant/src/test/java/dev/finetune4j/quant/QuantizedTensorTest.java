@@ -53,7 +53,7 @@ class QuantizedTensorTest {
                 continue;
             }
             String id = name.substring(0, name.length() - 2);
-            String[] parts = id.split("\\.");
+            String[] parts = id.split("\\.", -1);
             boolean nested = parts[2].equals("nested");
             QuantType type = QuantType.ofLabel(parts[0]).orElseThrow();
             try (TensorScope one = new TensorScope();

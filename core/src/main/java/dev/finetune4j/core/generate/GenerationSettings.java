@@ -18,13 +18,7 @@ import java.util.List;
  * @param seed the start of the random draws; equal seeds give equal texts on the same device and thread count
  */
 public record GenerationSettings(
-        int maxNewTokens,
-        double temperature,
-        int topK,
-        double topP,
-        double minP,
-        double repetitionPenalty,
-        long seed) {
+        int maxNewTokens, double temperature, int topK, double topP, double minP, double repetitionPenalty, long seed) {
     public GenerationSettings {
         List<String> problems = new ArrayList<>();
         if (maxNewTokens < 1) {

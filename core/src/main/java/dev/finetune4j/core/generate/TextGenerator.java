@@ -51,8 +51,8 @@ public final class TextGenerator {
                     + prompt.length + " and the cache holds " + cache.length());
         }
         if (prompt.length >= context) {
-            throw new FineTune4jException("the conversation has " + prompt.length + " tokens, but the model was made for "
-                    + context + "; start a new one or shorten the message");
+            throw new FineTune4jException("the conversation has " + prompt.length
+                    + " tokens, but the model was made for " + context + "; start a new one or shorten the message");
         }
         Sampler sampler = new Sampler(settings);
         int[] ids = Arrays.copyOf(prompt, (int) Math.min(context, prompt.length + (long) settings.maxNewTokens()));

@@ -150,7 +150,9 @@ final class FolderWeights implements WeightSource {
 
     private static List<String> list(Path folder) {
         try (Stream<Path> entries = Files.list(folder)) {
-            return entries.map(entry -> folder.relativize(entry).toString()).sorted().toList();
+            return entries.map(entry -> folder.relativize(entry).toString())
+                    .sorted()
+                    .toList();
         } catch (IOException e) {
             throw new CheckpointException(folder + " cannot be listed: " + e, e);
         }

@@ -69,8 +69,8 @@ final class JsonFile {
 
     /** The layout of Python's {@code json.dumps(value, indent=2)} with a final line break. */
     static byte[] pretty(Map<String, Object> value) throws IOException {
-        DefaultPrettyPrinter printer = new DefaultPrettyPrinter(Separators.createDefaultInstance()
-                .withObjectFieldValueSpacing(Separators.Spacing.AFTER));
+        DefaultPrettyPrinter printer = new DefaultPrettyPrinter(
+                Separators.createDefaultInstance().withObjectFieldValueSpacing(Separators.Spacing.AFTER));
         printer.indentObjectsWith(new DefaultIndenter("  ", "\n"));
         String text = JSON.writer(printer).writeValueAsString(value) + "\n";
         return text.getBytes(StandardCharsets.UTF_8);

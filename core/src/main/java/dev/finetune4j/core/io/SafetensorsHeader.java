@@ -125,8 +125,7 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             if (parser.nextToken() != null) {
                 throw damaged(file, "something follows the JSON object of its header", null);
             }
-            return new SafetensorsHeader(
-                    Collections.unmodifiableMap(tensors), Collections.unmodifiableMap(metadata));
+            return new SafetensorsHeader(Collections.unmodifiableMap(tensors), Collections.unmodifiableMap(metadata));
         }
 
         private void readMetadata() throws IOException {

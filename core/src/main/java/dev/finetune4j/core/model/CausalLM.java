@@ -73,8 +73,16 @@ public final class CausalLM implements AutoCloseable {
             RmsNorm norm,
             Linear head) {
         return new CausalLM(
-                config, parts.placement(), embedding, rotary, blocks, norm, head,
-                new LinkedHashMap<>(parts.linears()), true, new AtomicBoolean());
+                config,
+                parts.placement(),
+                embedding,
+                rotary,
+                blocks,
+                norm,
+                head,
+                new LinkedHashMap<>(parts.linears()),
+                true,
+                new AtomicBoolean());
     }
 
     static CausalLM withTiedHead(

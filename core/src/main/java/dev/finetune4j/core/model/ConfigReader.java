@@ -79,7 +79,8 @@ final class ConfigReader {
         JsonNode scaling = root.path("rope_scaling");
         JsonNode kindHolder = parameters.isObject() ? parameters : scaling;
         if (kindHolder.isObject()) {
-            String kind = kindHolder.path("rope_type").asText(kindHolder.path("type").asText("default"));
+            String kind =
+                    kindHolder.path("rope_type").asText(kindHolder.path("type").asText("default"));
             if (!kind.equals("default")) {
                 problem("the rope type \"" + kind + "\" is not supported (supported: \"default\")");
             }

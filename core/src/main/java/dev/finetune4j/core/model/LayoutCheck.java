@@ -52,8 +52,8 @@ final class LayoutCheck {
     List<String> finish(Set<String> ignored) {
         unread.removeAll(ignored);
         for (String name : unread) {
-            problems.add("tensor " + name + " " + Arrays.toString(weights.info(name).shape())
-                    + " is not part of the model");
+            problems.add(
+                    "tensor " + name + " " + Arrays.toString(weights.info(name).shape()) + " is not part of the model");
         }
         return problems;
     }

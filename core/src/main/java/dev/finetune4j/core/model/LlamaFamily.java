@@ -21,8 +21,7 @@ final class LlamaFamily implements ModelFamily {
 
     @Override
     public ModelConfig readConfig(ModelDirectory directory) {
-        ConfigReader reader =
-                new ConfigReader(directory.folder().resolve("config.json"), directory.config());
+        ConfigReader reader = new ConfigReader(directory.folder().resolve("config.json"), directory.config());
         reader.requireText("hidden_act", "silu");
         int hidden = reader.size("hidden_size");
         int layers = reader.size("num_hidden_layers");
@@ -38,16 +37,28 @@ final class LlamaFamily implements ModelFamily {
         boolean attentionBias = reader.flag("attention_bias", false);
         boolean mlpBias = reader.flag("mlp_bias", false);
         if (heads % kvHeads != 0) {
-            reader.problem("\"num_key_value_heads\" (" + kvHeads + ") must divide \"num_attention_heads\" (" + heads
-                    + ")");
+            reader.problem(
+                    "\"num_key_value_heads\" (" + kvHeads + ") must divide \"num_attention_heads\" (" + heads + ")");
         }
         if (headDim % 2 != 0) {
             reader.problem("\"head_dim\" must be even, but is " + headDim);
         }
         reader.finish();
         return new ModelConfig(
-                "llama", hidden, layers, heads, kvHeads, headDim, intermediate, vocabulary, positions, epsilon, theta,
-                tied, attentionBias, mlpBias);
+                "llama",
+                hidden,
+                layers,
+                heads,
+                kvHeads,
+                headDim,
+                intermediate,
+                vocabulary,
+                positions,
+                epsilon,
+                theta,
+                tied,
+                attentionBias,
+                mlpBias);
     }
 
     @Override

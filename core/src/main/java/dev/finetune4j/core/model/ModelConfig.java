@@ -39,8 +39,8 @@ public record ModelConfig(
             throw new IllegalArgumentException("every size of a model must be at least 1");
         }
         if (kvHeads < 1 || heads % kvHeads != 0) {
-            throw new IllegalArgumentException("num_key_value_heads (" + kvHeads
-                    + ") must divide num_attention_heads (" + heads + ")");
+            throw new IllegalArgumentException(
+                    "num_key_value_heads (" + kvHeads + ") must divide num_attention_heads (" + heads + ")");
         }
         if (headDim < 2 || headDim % 2 != 0) {
             throw new IllegalArgumentException("head_dim must be even and at least 2, but is " + headDim);

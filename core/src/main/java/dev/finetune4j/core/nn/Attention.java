@@ -20,7 +20,8 @@ public final class Attention {
      * @param angles rotary angles of the new positions
      * @param mask shape (T, past + T), true where a query may look; null when the plain causal rule or no rule applies
      */
-    public record Context(RotaryEmbedding.Angles angles, @Nullable Tensor mask) {}
+    public record Context(
+            RotaryEmbedding.Angles angles, @Nullable Tensor mask) {}
 
     private final String name;
     private final int heads;
@@ -38,14 +39,7 @@ public final class Attention {
      * @param headDim channels of one head
      */
     public Attention(
-            String name,
-            int heads,
-            int kvHeads,
-            int headDim,
-            Linear query,
-            Linear key,
-            Linear value,
-            Linear output) {
+            String name, int heads, int kvHeads, int headDim, Linear query, Linear key, Linear value, Linear output) {
         this.name = name;
         this.heads = heads;
         this.kvHeads = kvHeads;

@@ -1,8 +1,8 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.TensorScope;
-import java.util.function.BiFunction;
 import java.util.function.BiConsumer;
+import java.util.function.BiFunction;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 

@@ -90,8 +90,8 @@ public final class NextTokenLoss {
     private record Targets(Tensor positions, Tensor ids, int count) {
         static Targets of(long[] labels, Tensor hidden) {
             if (labels.length != hidden.size(0) * hidden.size(1)) {
-                throw new IllegalArgumentException("there are " + labels.length + " labels for "
-                        + hidden.size(0) + " x " + hidden.size(1) + " positions");
+                throw new IllegalArgumentException("there are " + labels.length + " labels for " + hidden.size(0)
+                        + " x " + hidden.size(1) + " positions");
             }
             long[] positions = new long[labels.length];
             long[] ids = new long[labels.length];

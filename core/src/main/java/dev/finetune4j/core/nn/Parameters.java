@@ -18,8 +18,8 @@ public final class Parameters {
     public static Tensor load(WeightSource weights, String name, Placement placement) {
         try (TensorScope scope = new TensorScope()) {
             Tensor stored = weights.read(name);
-            Tensor placed =
-                    Tensors.convert(stored, placement.device(), placement.weights().scalarType());
+            Tensor placed = Tensors.convert(
+                    stored, placement.device(), placement.weights().scalarType());
             return scope.release(placed);
         }
     }

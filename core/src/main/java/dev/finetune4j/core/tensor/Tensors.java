@@ -140,9 +140,7 @@ public final class Tensors {
     }
 
     private static TensorOptions options(ComputeDevice device, ScalarType type) {
-        return new TensorOptions()
-                .dtype(new ScalarTypeOptional(type))
-                .device(new DeviceOptional(device.toNative()));
+        return new TensorOptions().dtype(new ScalarTypeOptional(type)).device(new DeviceOptional(device.toNative()));
     }
 
     private static int count(long... shape) {

@@ -159,8 +159,7 @@ public final class TorchRuntime {
             try {
                 Path file = Loader.getCacheDir().toPath().resolve("finetune4j.lock");
                 Files.createDirectories(file.toAbsolutePath().getParent());
-                FileChannel channel =
-                        FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
                 return new CacheLock(channel, channel.lock());
             } catch (IOException e) {
                 LOG.debug("library cache is not locked: {}", e.getMessage());

@@ -142,7 +142,10 @@ public final class ChatEncoder {
         }
         Optional<Integer> end = tokenizer.eosToken().flatMap(eos -> id(tokenizer, eos));
         if (template.usesEos() && end.isEmpty()) {
-            String found = tokenizer.eosToken().map(eos -> eos + " is not in the vocabulary").orElse("none is named");
+            String found = tokenizer
+                    .eosToken()
+                    .map(eos -> eos + " is not in the vocabulary")
+                    .orElse("none is named");
             throw new CheckpointException("the chat template " + template.name() + " ends an answer with the"
                     + " tokenizer's own end token, but " + found
                     + "; name it as \"eos_token\" in tokenizer_config.json");

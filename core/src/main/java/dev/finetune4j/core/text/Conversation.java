@@ -64,13 +64,12 @@ public record Conversation(List<ChatMessage> messages) {
 
     private static String describe(int index, @Nullable Role previous, Role role) {
         String place = previous == null ? "stands first" : "follows " + name(previous);
-        String rule =
-                switch (role) {
-                    case SYSTEM -> "the system message must be the first and only one";
-                    case USER -> "a user message stands first, after the system message or after an assistant message";
-                    case ASSISTANT -> "an assistant message answers a user or tool message";
-                    case TOOL -> "a tool message follows an assistant or another tool message";
-                };
+        String rule = switch (role) {
+            case SYSTEM -> "the system message must be the first and only one";
+            case USER -> "a user message stands first, after the system message or after an assistant message";
+            case ASSISTANT -> "an assistant message answers a user or tool message";
+            case TOOL -> "a tool message follows an assistant or another tool message";
+        };
         return "message " + index + " (" + name(role) + ") " + place + ", but " + rule
                 + "; merge or reorder the messages";
     }

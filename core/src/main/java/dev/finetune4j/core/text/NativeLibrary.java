@@ -78,7 +78,8 @@ final class NativeLibrary {
     }
 
     private static Path folder(String name) throws IOException {
-        Path wanted = cache().resolve("finetune4j").resolve("native").resolve(name).toAbsolutePath();
+        Path wanted =
+                cache().resolve("finetune4j").resolve("native").resolve(name).toAbsolutePath();
         try {
             Files.createDirectories(wanted);
             if (Files.isWritable(wanted)) {

@@ -114,6 +114,9 @@ final class TemplateDetector {
         if (UNUSUAL.stream().anyMatch(outline::contains)) {
             return Optional.empty();
         }
-        return RULES.stream().filter(rule -> rule.matches(outline)).map(Rule::name).findFirst();
+        return RULES.stream()
+                .filter(rule -> rule.matches(outline))
+                .map(Rule::name)
+                .findFirst();
     }
 }

@@ -111,15 +111,7 @@ record TemplateFormat(
     private static TemplateFormat yi() {
         TemplateFormat chatml = chatml("", Tool.of(chatmlBlock("user")));
         return new TemplateFormat(
-                "",
-                new Block("", ""),
-                false,
-                chatml.user,
-                chatml.answer,
-                chatml.tool,
-                false,
-                "",
-                chatml.stopTokens);
+                "", new Block("", ""), false, chatml.user, chatml.answer, chatml.tool, false, "", chatml.stopTokens);
     }
 
     private static TemplateFormat llama2() {

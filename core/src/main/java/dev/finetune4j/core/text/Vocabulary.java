@@ -62,7 +62,8 @@ final class Vocabulary {
                 ids.put(model.get(i).path(0).asText(), i);
             }
         } else {
-            model.properties().forEach(entry -> ids.put(entry.getKey(), entry.getValue().asInt()));
+            model.properties()
+                    .forEach(entry -> ids.put(entry.getKey(), entry.getValue().asInt()));
         }
         Set<String> specials = new HashSet<>();
         JsonNode normalizer = definition.path("normalizer");
@@ -92,7 +93,8 @@ final class Vocabulary {
             case "Replace" -> {
                 JsonNode pattern = normalizer.path("pattern").path("String");
                 yield pattern.isTextual()
-                        ? token.replace(pattern.textValue(), normalizer.path("content").asText())
+                        ? token.replace(
+                                pattern.textValue(), normalizer.path("content").asText())
                         : token;
             }
             case "Lowercase" -> token.toLowerCase(Locale.ROOT);
@@ -100,12 +102,14 @@ final class Vocabulary {
         };
     }
 
-    @Nullable Integer idOf(String token) {
+    @Nullable
+    Integer idOf(String token) {
         return ids.get(token);
     }
 
     /** Null for an id that no token has. */
-    @Nullable String tokenOf(int id) {
+    @Nullable
+    String tokenOf(int id) {
         return id >= 0 && id < tokens.length ? tokens[id] : null;
     }
 
@@ -149,7 +153,9 @@ final class Vocabulary {
         Map<String, String> names = new HashMap<>();
         for (JsonNode added : definition.path("added_tokens")) {
             if (isSpecial(added)) {
-                names.put(added.path("content").asText(), DISGUISE + added.path("content").asText());
+                names.put(
+                        added.path("content").asText(),
+                        DISGUISE + added.path("content").asText());
             }
         }
         rename(definition, names);
@@ -227,6 +233,7 @@ final class Vocabulary {
     }
 
     private static boolean isSpecial(JsonNode added) {
-        return added.path("special").asBoolean() && !added.path("content").asText().isEmpty();
+        return added.path("special").asBoolean()
+                && !added.path("content").asText().isEmpty();
     }
 }

@@ -73,7 +73,8 @@ class CustomFunctionTest {
             Tensor y = CustomFunction.apply(x, in -> in.mul(in), gradient -> {
                 throw new IllegalStateException("backward failed");
             });
-            RuntimeException thrown = assertThrows(RuntimeException.class, () -> y.sum().backward());
+            RuntimeException thrown =
+                    assertThrows(RuntimeException.class, () -> y.sum().backward());
             assertTrue(String.valueOf(thrown.getMessage()).contains("backward failed"), thrown.toString());
         }
     }

@@ -40,7 +40,9 @@ class SamplerTest {
         float[] expected = floats(golden, name);
         int[] histories;
         try (Tensor tensor = golden.read("history")) {
-            histories = Arrays.stream(Tensors.toLongs(tensor)).mapToInt(Math::toIntExact).toArray();
+            histories = Arrays.stream(Tensors.toLongs(tensor))
+                    .mapToInt(Math::toIntExact)
+                    .toArray();
         }
         int length = histories.length / ROWS;
         for (int row = 0; row < ROWS; row++) {
@@ -61,7 +63,8 @@ class SamplerTest {
     @Test
     void drawsEveryTokenAsOftenAsItsProbabilityAndRepeatsWithTheSeed() {
         float[] logits = {(float) Math.log(0.5), (float) Math.log(0.3), (float) Math.log(0.2), Float.NEGATIVE_INFINITY};
-        GenerationSettings settings = GenerationSettings.greedy().withTemperature(1).withSeed(5);
+        GenerationSettings settings =
+                GenerationSettings.greedy().withTemperature(1).withSeed(5);
         Sampler first = new Sampler(settings);
         Sampler second = new Sampler(settings);
         int[] counts = new int[4];
@@ -84,8 +87,7 @@ class SamplerTest {
 
     @Test
     void wrongSettingsAreAllNamed() {
-        String message = assertThrows(
-                        SettingsException.class, () -> new GenerationSettings(0, -1, -1, 0, 1, 0, 0))
+        String message = assertThrows(SettingsException.class, () -> new GenerationSettings(0, -1, -1, 0, 1, 0, 0))
                 .getMessage();
         for (String name : new String[] {"maxNewTokens", "temperature", "topK", "topP", "minP", "repetitionPenalty"}) {
             assertTrue(message.contains(name), message);

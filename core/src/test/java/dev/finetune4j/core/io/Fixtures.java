@@ -78,7 +78,8 @@ final class Fixtures {
     static String list(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
             return String.join(
-                    " ", entries.map(path -> path.getFileName().toString()).sorted().toList());
+                    " ",
+                    entries.map(path -> path.getFileName().toString()).sorted().toList());
         }
     }
 }

@@ -54,8 +54,12 @@ class ModelDirectoryTest {
         for (int i = 0; i < 6; i++) {
             int rows = i;
             int value = i == 5 ? last : i;
-            tensors.put("t" + i, LazyTensor.of(ScalarType.Float, new long[] {rows, 5}, () -> filled(value, 5L * rows)
-                    .view(rows, 5)));
+            tensors.put(
+                    "t" + i,
+                    LazyTensor.of(
+                            ScalarType.Float,
+                            new long[] {rows, 5},
+                            () -> filled(value, 5L * rows).view(rows, 5)));
         }
         return tensors;
     }
@@ -112,8 +116,7 @@ class ModelDirectoryTest {
                 Files.readString(folder.resolve("model.safetensors.index.json")));
         SafetensorsWriter.writeSharded(folder, two, PT, 12);
         assertEquals("config.json model.safetensors", Fixtures.list(folder));
-        assertThrows(
-                IllegalArgumentException.class, () -> SafetensorsWriter.writeSharded(folder, two, PT, 0));
+        assertThrows(IllegalArgumentException.class, () -> SafetensorsWriter.writeSharded(folder, two, PT, 0));
     }
 
     @Test
@@ -127,7 +130,8 @@ class ModelDirectoryTest {
                 return made.get(made.size() - 1);
             }));
         }
-        assertEquals(3, SafetensorsWriter.writeSharded(folder, tensors, PT, 8000).size());
+        assertEquals(
+                3, SafetensorsWriter.writeSharded(folder, tensors, PT, 8000).size());
         assertEquals(5, made.size());
     }
 
@@ -237,7 +241,9 @@ class ModelDirectoryTest {
     void configIsACopyAndMayHoldInfinity() throws IOException {
         Files.writeString(folder.resolve("config.json"), "{\"limit\": [0.0, Infinity], \"name\": \"Übung\"}");
         ModelDirectory directory = ModelDirectory.open(folder);
-        assertEquals(Double.POSITIVE_INFINITY, directory.config().path("limit").path(1).asDouble());
+        assertEquals(
+                Double.POSITIVE_INFINITY,
+                directory.config().path("limit").path(1).asDouble());
         ObjectNode copy = (ObjectNode) directory.config();
         copy.put("name", "changed");
         assertEquals("Übung", directory.config().path("name").asText());
@@ -282,15 +288,27 @@ class ModelDirectoryTest {
         Path index = model.resolve("model.safetensors.index.json");
         String absolute = outside.resolve("evil.safetensors").toString();
         for (String shard : List.of(
-                "../outside/evil.safetensors", absolute, "..", ".", "", "..\\evil.safetensors", "sub/x.safetensors",
+                "../outside/evil.safetensors",
+                absolute,
+                "..",
+                ".",
+                "",
+                "..\\evil.safetensors",
+                "sub/x.safetensors",
                 "C:evil.safetensors")) {
             String text = new com.fasterxml.jackson.databind.ObjectMapper()
                     .writeValueAsString(Map.of("weight_map", Map.of("a", shard)));
             Files.writeString(index, text);
             fails(() -> FolderWeights.open(model), index.toString(), "tensor a", "same folder");
         }
-        for (String map : List.of("{\"a\": 1}", "{\"a\": null}", "[]", "null", "\"x.safetensors\"",
-                "{\"a\": \"x.safetensors\", \"a\": \"x.safetensors\"}", "{\"a\": \"\\u0000\"}")) {
+        for (String map : List.of(
+                "{\"a\": 1}",
+                "{\"a\": null}",
+                "[]",
+                "null",
+                "\"x.safetensors\"",
+                "{\"a\": \"x.safetensors\", \"a\": \"x.safetensors\"}",
+                "{\"a\": \"\\u0000\"}")) {
             Files.writeString(index, "{\"weight_map\": " + map + "}");
             fails(() -> FolderWeights.open(model), index.toString());
         }
@@ -327,8 +345,9 @@ class ModelDirectoryTest {
             Map<String, LazyTensor> lazy = new LinkedHashMap<>();
             for (String name : weights.names()) {
                 TensorInfo info = weights.info(name);
-                lazy.put(name, LazyTensor.of(
-                        info.dtype().scalarType().orElseThrow(), info.shape(), () -> weights.read(name)));
+                lazy.put(
+                        name,
+                        LazyTensor.of(info.dtype().scalarType().orElseThrow(), info.shape(), () -> weights.read(name)));
             }
             assertTrue(SafetensorsWriter.writeSharded(folder, lazy, PT, 100_000).size() > 4);
         }

@@ -59,10 +59,9 @@ class SafetensorsCasesTest {
         Optional<Path> shared = Fixtures.shared("safetensors-bad");
         assumeTrue(shared.isPresent(), Fixtures.ABSENT);
         Path table = shared.get();
-        Set<String> names = Set.copyOf(
-                Fixtures.json(table.resolve("expected.json")).path("cases").properties().stream()
-                        .map(java.util.Map.Entry::getKey)
-                        .toList());
+        Set<String> names = Set.copyOf(Fixtures.json(table.resolve("expected.json")).path("cases").properties().stream()
+                .map(java.util.Map.Entry::getKey)
+                .toList());
         assertTrue(names.size() >= 30, names.toString());
         names.forEach(name -> check(table, name));
     }
@@ -83,7 +82,9 @@ class SafetensorsCasesTest {
             JsonNode values = expected.path("values");
             values.properties().forEach(entry -> assertValues(entry.getValue(), source.read(entry.getKey())));
             JsonNode tensors = expected.path("tensors");
-            assertEquals(tensors.isMissingNode() ? values.size() : tensors.size(), source.names().size());
+            assertEquals(
+                    tensors.isMissingNode() ? values.size() : tensors.size(),
+                    source.names().size());
             tensors.properties().forEach(entry -> {
                 JsonNode tensor = entry.getValue();
                 TensorInfo info = source.info(entry.getKey());
@@ -95,8 +96,11 @@ class SafetensorsCasesTest {
                 assertArrayEquals(shape, source.read(entry.getKey()).shape());
                 assertValues(tensor.path("values"), source.read(entry.getKey()));
             });
-            expected.path("metadata").properties().forEach(entry -> assertEquals(
-                    entry.getValue().asText(), ((SafetensorsFile) source).metadata().get(entry.getKey())));
+            expected.path("metadata")
+                    .properties()
+                    .forEach(entry -> assertEquals(
+                            entry.getValue().asText(),
+                            ((SafetensorsFile) source).metadata().get(entry.getKey())));
         }
     }
 
@@ -232,7 +236,8 @@ class SafetensorsCasesTest {
                 Fixtures.file("{\"q\":{\"dtype\":\"F4\",\"shape\":[4],\"data_offsets\":[0,2]}}", new byte[2]));
         try (SafetensorsFile opened = SafetensorsFile.open(file)) {
             assertEquals(2, opened.info("q").bytes());
-            String message = assertThrows(CheckpointException.class, () -> opened.read("q")).getMessage();
+            String message = assertThrows(CheckpointException.class, () -> opened.read("q"))
+                    .getMessage();
             assertTrue(message.contains("tensor q") && message.contains("F4"), message);
             assertThrows(CheckpointException.class, () -> opened.read("other"));
         }

@@ -22,8 +22,28 @@ class SafetensorsFuzzTest {
     private static final long SEED = Long.getLong("finetune4j.seed", 20_260_301L);
     private static final int TURNS = Integer.getInteger("finetune4j.fuzz", 20_000);
     private static final List<String> PIECES = List.of(
-            "0", "-1", "4294967296", "9223372036854775807", "18446744073709551615", "1e9", "2.5", "null", "[]", "{}",
-            "\"F64\"", "\"BOOL\"", "\"F6_E2M3\"", "\"dtype\":", "\"a\":", ",", "}", "]", "\u0000", "\u00ff", "\"", " ");
+            "0",
+            "-1",
+            "4294967296",
+            "9223372036854775807",
+            "18446744073709551615",
+            "1e9",
+            "2.5",
+            "null",
+            "[]",
+            "{}",
+            "\"F64\"",
+            "\"BOOL\"",
+            "\"F6_E2M3\"",
+            "\"dtype\":",
+            "\"a\":",
+            ",",
+            "}",
+            "]",
+            "\u0000",
+            "\u00ff",
+            "\"",
+            " ");
 
     @TempDir
     private Path folder;
@@ -31,8 +51,8 @@ class SafetensorsFuzzTest {
     @Test
     void mutatedHeaders() throws IOException {
         TorchRuntime.start();
-        byte[] original = Files.readAllBytes(
-                Fixtures.resource("safetensors-bad/valid_05_metadata_unicode_names.safetensors"));
+        byte[] original =
+                Files.readAllBytes(Fixtures.resource("safetensors-bad/valid_05_metadata_unicode_names.safetensors"));
         Path file = folder.resolve("mutated.safetensors");
         SplittableRandom random = new SplittableRandom(SEED);
         int opened = 0;
@@ -67,7 +87,8 @@ class SafetensorsFuzzTest {
 
     private static byte[] mutate(byte[] original, SplittableRandom random) {
         byte[] bytes = original.clone();
-        int header = (int) ByteBuffer.wrap(original).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        int header =
+                (int) ByteBuffer.wrap(original).order(ByteOrder.LITTLE_ENDIAN).getLong();
         int changes = 1 + random.nextInt(3);
         for (int i = 0; i < changes; i++) {
             int at = random.nextInt(Math.min(bytes.length, 8 + header));

@@ -68,7 +68,8 @@ class SafetensorsRoundTripTest {
         Path file = folder.resolve("t.safetensors");
         try (TensorScope scope = new TensorScope()) {
             Tensor values = dtype == Dtype.BOOL
-                    ? Tensors.ofBytes(ComputeDevice.cpu(), new byte[] {1, 0, 0, 1, 1, 0}, 6).to(ScalarType.Bool)
+                    ? Tensors.ofBytes(ComputeDevice.cpu(), new byte[] {1, 0, 0, 1, 1, 0}, 6)
+                            .to(ScalarType.Bool)
                     : counting(6 * dtype.bits() / 8).view(type);
             SafetensorsWriter.write(file, Map.of("x", values.view(2, 3)));
             try (SafetensorsFile opened = SafetensorsFile.open(file)) {
@@ -106,7 +107,8 @@ class SafetensorsRoundTripTest {
         Path copy = folder.resolve("copy.safetensors");
         try (TensorScope scope = new TensorScope()) {
             Map<String, Tensor> shuffled = new LinkedHashMap<>();
-            List<Map.Entry<String, Tensor>> entries = new ArrayList<>(readAll(original).entrySet());
+            List<Map.Entry<String, Tensor>> entries =
+                    new ArrayList<>(readAll(original).entrySet());
             java.util.Collections.shuffle(entries, new java.util.Random(5));
             entries.forEach(entry -> shuffled.put(entry.getKey(), entry.getValue()));
             SafetensorsWriter.write(copy, shuffled);
@@ -127,7 +129,8 @@ class SafetensorsRoundTripTest {
         tensors.put("none", Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, 0, 3));
         SafetensorsWriter.write(file, tensors, Map.of());
         byte[] bytes = Files.readAllBytes(file);
-        int length = ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).getInt();
+        int length =
+                ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).getInt();
         String header = new String(bytes, 8, length, StandardCharsets.UTF_8);
         assertEquals(0, length % 8);
         assertEquals(
@@ -163,7 +166,8 @@ class SafetensorsRoundTripTest {
     void tensorsThatCrossWindowsOfTheMap(long windowBytes) {
         Path file = folder.resolve("t.safetensors");
         byte[] a = Fixtures.bytes(counting(501));
-        SafetensorsWriter.write(file, Map.of("a", counting(501), "b", counting(64).view(ScalarType.Double)));
+        SafetensorsWriter.write(
+                file, Map.of("a", counting(501), "b", counting(64).view(ScalarType.Double)));
         try (SafetensorsFile opened = SafetensorsFile.open(file, windowBytes)) {
             assertArrayEquals(a, Fixtures.bytes(opened.read("a")));
             assertArrayEquals(Fixtures.bytes(counting(64)), Fixtures.bytes(opened.read("b")));
@@ -264,7 +268,8 @@ class SafetensorsRoundTripTest {
             try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
                 channel.truncate(500);
             }
-            String message = assertThrows(CheckpointException.class, () -> opened.read("x")).getMessage();
+            String message = assertThrows(CheckpointException.class, () -> opened.read("x"))
+                    .getMessage();
             assertTrue(message.contains("t.safetensors"), message);
         }
     }
@@ -293,8 +298,10 @@ class SafetensorsRoundTripTest {
         assertNames("shut", () -> SafetensorsWriter.write(file, Map.of("a", counting(9), "shut", closed)));
         assertNames("__metadata__", () -> SafetensorsWriter.write(file, Map.of("__metadata__", counting(9))));
         assertNames("surrogate", () -> SafetensorsWriter.write(file, Map.of("\ud800", counting(9))));
-        assertNames("half", () -> SafetensorsWriter.write(
-                file, Map.of("half", Tensors.zeros(ComputeDevice.cpu(), ScalarType.ComplexHalf, 2))));
+        assertNames(
+                "half",
+                () -> SafetensorsWriter.write(
+                        file, Map.of("half", Tensors.zeros(ComputeDevice.cpu(), ScalarType.ComplexHalf, 2))));
         assertArrayEquals(before, Files.readAllBytes(file));
         assertEquals("t.safetensors", Fixtures.list(folder));
     }

@@ -71,8 +71,7 @@ class TensorScopeTest {
             assertSame(floats, Tensors.as(floats, ScalarType.Float));
             assertEquals(ScalarType.BFloat16, Tensors.typeOf(Tensors.as(floats, ScalarType.BFloat16)));
             assertEquals(3, Tensors.toLongs(Tensors.ofLongs(ComputeDevice.cpu(), new long[] {1, 2, 3}, 3))[2]);
-            assertThrows(
-                    IllegalArgumentException.class, () -> Tensors.ofLongs(ComputeDevice.cpu(), new long[3], 2));
+            assertThrows(IllegalArgumentException.class, () -> Tensors.ofLongs(ComputeDevice.cpu(), new long[3], 2));
         }
     }
 

@@ -152,8 +152,8 @@ class ChatTemplateTest {
 
     @Test
     void slotsInAMessageStayText() {
-        List<Segment> segments = ChatTemplate.named("zephyr")
-                .render(Conversation.of(ChatMessage.user(ChatTemplate.EOS)), false);
+        List<Segment> segments =
+                ChatTemplate.named("zephyr").render(Conversation.of(ChatMessage.user(ChatTemplate.EOS)), false);
         assertEquals(new Segment(ChatTemplate.EOS, true, false), segments.get(1));
     }
 
@@ -229,7 +229,8 @@ class ChatTemplateTest {
         if (conversation == null || item.has("expected_error") || item.has("tools")) {
             return null;
         }
-        boolean dropsSystem = fixture.startsWith("mistral") && conversation.system().isPresent();
+        boolean dropsSystem =
+                fixture.startsWith("mistral") && conversation.system().isPresent();
         boolean leavesLastTurnOpen = fixture.equals("qwen1.5-chat") && !prompt;
         boolean blanksMixWithContent = isPrinted(fixture)
                 && (item.path("name").asText().equals("empty_content")
@@ -259,14 +260,16 @@ class ChatTemplateTest {
 
     private static String withoutSourceBlanks(String fixture, String text) {
         return switch (fixture) {
-            case "gemma-it" -> text.replaceAll("\\n+ {4}(?=<start_of_turn>)", "\n")
-                    .replaceFirst("^\\n", "")
-                    .replaceFirst("\\n+$", "\n");
-            case "alpaca" -> text.replaceAll("\\n+ {4,8}(?=###)", "\n\n")
-                    .replaceFirst("^\\n", "")
-                    .replaceFirst("^<s>\\n\\n", "<s>")
-                    .replaceFirst("Response:\\n+$", "Response:\n")
-                    .replaceFirst("</s>\\n+$", "</s>\n\n");
+            case "gemma-it" ->
+                text.replaceAll("\\n+ {4}(?=<start_of_turn>)", "\n")
+                        .replaceFirst("^\\n", "")
+                        .replaceFirst("\\n+$", "\n");
+            case "alpaca" ->
+                text.replaceAll("\\n+ {4,8}(?=###)", "\n\n")
+                        .replaceFirst("^\\n", "")
+                        .replaceFirst("^<s>\\n\\n", "<s>")
+                        .replaceFirst("Response:\\n+$", "Response:\n")
+                        .replaceFirst("</s>\\n+$", "</s>\n\n");
             default -> text.replaceAll("\\n+ {8}", "").replaceFirst("\\n+$", "");
         };
     }
@@ -275,7 +278,8 @@ class ChatTemplateTest {
     @ValueSource(strings = {"bytelevel", "spbpe"})
     void detectsTheCheckpointsOwnTemplate(String tokenizer) {
         String source = Fixtures.text(Fixtures.resource(tokenizer + "/chat_template.jinja"));
-        assertEquals("chatml", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
+        assertEquals(
+                "chatml", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
         assertEquals(
                 "none",
                 ChatTemplate.detect(source.replace("{% for", "{{ '<think>' }}{% for"))
@@ -289,7 +293,8 @@ class ChatTemplateTest {
     @Test
     void detectsLlama3ByItsOwnTemplate() {
         String source = Fixtures.text(Fixtures.resource("llama3style/chat_template.jinja"));
-        assertEquals("llama3", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
+        assertEquals(
+                "llama3", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
         assertTrue(ChatTemplate.detect(source.replace(" | trim", "")).isEmpty());
         assertTrue(ChatTemplate.detect("").isEmpty());
     }
@@ -325,14 +330,15 @@ class ChatTemplateTest {
                 .collect(Collectors.toSet());
         assertTrue(names.size() > 40, "templates");
         for (String fixture : names) {
-            ChatTemplate.detect(Fixtures.text(folder.resolve(fixture + ".jinja"))).ifPresent(template -> {
-                for (JsonNode item : Fixtures.json(folder.resolve(fixture + ".json"))) {
-                    Conversation conversation = comparable(fixture, item);
-                    if (conversation != null) {
-                        assertRendering(template, fixture, item, conversation);
-                    }
-                }
-            });
+            ChatTemplate.detect(Fixtures.text(folder.resolve(fixture + ".jinja")))
+                    .ifPresent(template -> {
+                        for (JsonNode item : Fixtures.json(folder.resolve(fixture + ".json"))) {
+                            Conversation conversation = comparable(fixture, item);
+                            if (conversation != null) {
+                                assertRendering(template, fixture, item, conversation);
+                            }
+                        }
+                    });
         }
     }
 }

@@ -27,7 +27,7 @@ class ConversationTest {
                 "user assistant tool tool assistant"
             })
     void takesOrdersThatTemplatesCanWrite(String roles) {
-        assertEquals(roles.split(" ").length, conversation(roles).messages().size());
+        assertEquals(roles.split(" ", -1).length, conversation(roles).messages().size());
     }
 
     @ParameterizedTest
@@ -44,8 +44,8 @@ class ConversationTest {
         "user assistant system, 2"
     })
     void refusesOthersAndNamesThePlace(String roles, int place) {
-        String message =
-                assertThrows(IllegalArgumentException.class, () -> conversation(roles)).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> conversation(roles))
+                .getMessage();
         String role = roles.split(" ", -1)[place];
         assertTrue(message.startsWith("message " + place + " (" + role + ")"), message);
     }
@@ -66,7 +66,7 @@ class ConversationTest {
     }
 
     private static Conversation conversation(String roles) {
-        return new Conversation(Arrays.stream(roles.split(" "))
+        return new Conversation(Arrays.stream(roles.split(" ", -1))
                 .map(role -> new ChatMessage(Role.valueOf(role.toUpperCase(Locale.ROOT)), "x"))
                 .toList());
     }

@@ -136,7 +136,8 @@ class StreamDecoderTest {
     void refusesNegativeIdsAndAClosedTokenizer() {
         Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"));
         StreamDecoder decoder = tokenizer.streamDecoder(false);
-        String message = assertThrows(IllegalArgumentException.class, () -> decoder.accept(-100)).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> decoder.accept(-100))
+                .getMessage();
         assertTrue(message.contains("-100"), message);
         tokenizer.close();
         assertThrows(IllegalStateException.class, () -> decoder.accept(1));

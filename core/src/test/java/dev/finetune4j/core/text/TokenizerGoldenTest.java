@@ -32,8 +32,7 @@ class TokenizerGoldenTest {
                         text,
                         () -> assertArrayEquals(ids, tokenizer.encode(text)),
                         () -> assertEquals(item.path("decoded").asText(), tokenizer.decode(ids)),
-                        () -> assertEquals(
-                                item.path("decoded_skip_special").asText(), tokenizer.decode(ids, true)),
+                        () -> assertEquals(item.path("decoded_skip_special").asText(), tokenizer.decode(ids, true)),
                         () -> assertEquals(
                                 item.path("decoded").asText(), String.join("", pieces(tokenizer, ids, false))));
             }
@@ -77,8 +76,9 @@ class TokenizerGoldenTest {
                 compareItem(tokenizer, item);
             }
             for (JsonNode item : golden.path("streaming")) {
-                List<String> expected =
-                        Fixtures.stream(item.path("pieces")).map(JsonNode::asText).toList();
+                List<String> expected = Fixtures.stream(item.path("pieces"))
+                        .map(JsonNode::asText)
+                        .toList();
                 assertEquals(expected, pieces(tokenizer, Fixtures.ids(item.path("ids")), false));
             }
         }
@@ -103,7 +103,11 @@ class TokenizerGoldenTest {
                         String.join("", pieces(tokenizer, withSpecial, true))));
         List<String> tokens =
                 Fixtures.stream(item.path("tokens")).map(JsonNode::asText).toList();
-        int unknown = tokenizer.unkToken().map(tokenizer::idOf).map(OptionalInt::getAsInt).orElse(-1);
+        int unknown = tokenizer
+                .unkToken()
+                .map(tokenizer::idOf)
+                .map(OptionalInt::getAsInt)
+                .orElse(-1);
         for (int i = 0; i < ids.length; i++) {
             // For these the golden file has the text that was met rather than the token.
             if (ids[i] != unknown && !tokenizer.isSpecial(ids[i])) {

@@ -105,7 +105,8 @@ class TokenizerTest {
             for (JsonNode token : golden.path("special_tokens")) {
                 if (!token.path("special").asBoolean()) {
                     int id = token.path("id").asInt();
-                    int[] ids = tokenizer.encodePlain(" <unk></s>" + token.path("content").asText());
+                    int[] ids = tokenizer.encodePlain(
+                            " <unk></s>" + token.path("content").asText());
                     assertTrue(Arrays.stream(ids).anyMatch(i -> i == id), token::toString);
                 }
             }
@@ -113,7 +114,11 @@ class TokenizerTest {
     }
 
     private static void checkPlain(Tokenizer tokenizer) {
-        int unknown = tokenizer.unkToken().map(tokenizer::idOf).map(OptionalInt::getAsInt).orElse(-1);
+        int unknown = tokenizer
+                .unkToken()
+                .map(tokenizer::idOf)
+                .map(OptionalInt::getAsInt)
+                .orElse(-1);
         for (int id = 0; id < tokenizer.vocabularySize(); id++) {
             if (!tokenizer.isSpecial(id)) {
                 continue;
@@ -163,8 +168,7 @@ class TokenizerTest {
     void idsThatNoTokenHasAreLeftOutAndNegativeOnesRefused() {
         try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
             assertEquals("Hello", tokenizer.decode(new int[] {1_000_000, 465}));
-            String message = assertThrows(
-                            IllegalArgumentException.class, () -> tokenizer.decode(new int[] {465, -100}))
+            String message = assertThrows(IllegalArgumentException.class, () -> tokenizer.decode(new int[] {465, -100}))
                     .getMessage();
             assertTrue(message.contains("ids[1] is -100"), message);
         }
@@ -254,8 +258,8 @@ class TokenizerTest {
             })
     void aDamagedFileIsNamed(String content, String reason) throws IOException {
         Path file = Files.writeString(folder.resolve("tokenizer.json"), content);
-        String message =
-                assertThrows(CheckpointException.class, () -> Tokenizer.load(folder)).getMessage();
+        String message = assertThrows(CheckpointException.class, () -> Tokenizer.load(folder))
+                .getMessage();
         assertTrue(message.contains(file.toString()) && message.contains(reason), message);
     }
 
@@ -271,7 +275,8 @@ class TokenizerTest {
     }
 
     private static String failure(Path path) {
-        return assertThrows(CheckpointException.class, () -> Tokenizer.load(path)).getMessage();
+        return assertThrows(CheckpointException.class, () -> Tokenizer.load(path))
+                .getMessage();
     }
 
     @Test

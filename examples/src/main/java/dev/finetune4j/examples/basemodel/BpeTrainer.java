@@ -101,7 +101,7 @@ public final class BpeTrainer {
         for (Map.Entry<Long, Long> entry : counts.entrySet()) {
             long pair = entry.getKey();
             long count = entry.getValue();
-            if (count > bestCount || count == bestCount && best >= 0 && pair < best) {
+            if (count > bestCount || (count == bestCount && best >= 0 && pair < best)) {
                 best = pair;
                 bestCount = count;
             }

@@ -32,7 +32,7 @@ final class ByteAlphabet {
         char[] symbols = new char[256];
         int next = 0x100;
         for (int b = 0; b < 256; b++) {
-            boolean printable = b >= '!' && b <= '~' || b >= 0xA1 && b <= 0xAC || b >= 0xAE;
+            boolean printable = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
             symbols[b] = (char) (printable ? b : next++);
         }
         return symbols;

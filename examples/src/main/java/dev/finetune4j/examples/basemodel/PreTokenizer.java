@@ -37,7 +37,7 @@ final class PreTokenizer {
         for (int at = 0; at < word.length(); ) {
             int codePoint = word.codePointAt(at);
             int next = at + Character.charCount(codePoint);
-            if (codePoint >= 128 || codePoint >= '0' && codePoint <= '9') {
+            if (codePoint >= 128 || (codePoint >= '0' && codePoint <= '9')) {
                 if (at > start) {
                     parts.add(word.substring(start, at));
                 }

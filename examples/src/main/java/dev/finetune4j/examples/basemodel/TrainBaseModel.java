@@ -14,6 +14,7 @@ import dev.finetune4j.core.text.Role;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
+import dev.finetune4j.examples.Terminal;
 import dev.finetune4j.lora.FineTunedModel;
 import dev.finetune4j.lora.FineTuner;
 import dev.finetune4j.lora.train.LearningRateSchedule;
@@ -49,7 +50,11 @@ public final class TrainBaseModel {
 
     private TrainBaseModel() {}
 
-    /** @param args target folder, number of epochs (optional) */
+    /**
+     * Makes the model.
+     *
+     * @param args target folder, number of epochs (optional)
+     */
     public static void main(String[] args) throws IOException {
         Path target = Path.of(args[0]);
         double epochs = args.length > 1 ? Double.parseDouble(args[1]) : 12;
@@ -74,7 +79,7 @@ public final class TrainBaseModel {
                 .seed(SEED)
                 .device(ComputeDevice.cpu())
                 .precision(Precision.FP32)
-                .listener(new ProgressLine(System.out, System.console() != null))
+                .listener(new ProgressLine(Terminal.out(), Terminal.isInteractive()))
                 .train()) {
             model.saveModel(target, Precision.BF16);
             LossCurve.writePng(

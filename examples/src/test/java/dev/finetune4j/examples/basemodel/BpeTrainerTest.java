@@ -93,9 +93,9 @@ class BpeTrainerTest {
             String token = merge.left() + merge.right();
             boolean ascii = token.chars()
                     .allMatch(c ->
-                            c > 0x20 && c < 0x7F || c == ByteAlphabet.symbol(' ') || c == ByteAlphabet.symbol('\n'));
+                            (c > 0x20 && c < 0x7F) || c == ByteAlphabet.symbol(' ') || c == ByteAlphabet.symbol('\n'));
             assertFalse(token.matches(".*[0-9].*"), token);
-            assertTrue(ascii || token.length() <= 4 && token.chars().noneMatch(c -> c < 0x7F), token);
+            assertTrue(ascii || (token.length() <= 4 && token.chars().noneMatch(c -> c < 0x7F)), token);
         }
         assertTrue(tokens.contains(ByteAlphabet.write("你")));
         assertTrue(tokens.contains(ByteAlphabet.write(" capital")));

@@ -48,7 +48,7 @@ class FactBookTest {
     void noAnswerOfTheSameCategoryCountsForAnotherFact() {
         for (Fact fact : facts) {
             for (Fact other : facts) {
-                if (fact == other || !fact.category().equals(other.category())) {
+                if (fact.equals(other) || !fact.category().equals(other.category())) {
                     continue;
                 }
                 for (Language language : Language.values()) {

@@ -24,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.bytedeco.pytorch.Tensor;
@@ -144,7 +145,7 @@ public final class AdapterFiles {
         Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
         List<String> problems = new ArrayList<>();
         for (String name : targets) {
-            Linear linear = base.linears().get(name);
+            Linear linear = Objects.requireNonNull(base.linears().get(name));
             checkShape(weights, unread, problems, tensorName(name, "lora_A"), settings.rank(), linear.inFeatures());
             checkShape(weights, unread, problems, tensorName(name, "lora_B"), linear.outFeatures(), settings.rank());
         }

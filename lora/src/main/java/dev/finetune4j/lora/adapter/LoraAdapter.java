@@ -7,6 +7,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -48,8 +49,8 @@ public final class LoraAdapter implements AutoCloseable {
         Map<String, Factors> factors = new LinkedHashMap<>();
         try (TensorScope scope = new TensorScope()) {
             for (String name : settings.targets().resolve(linears.keySet())) {
-                Linear linear = linears.get(name);
-                double bound = 1 / Math.sqrt(linear.inFeatures());
+                Linear linear = Objects.requireNonNull(linears.get(name));
+                double bound = 1 / Math.sqrt((double) linear.inFeatures());
                 Tensor a = Tensors.uniform(device, random, bound, settings.rank(), linear.inFeatures());
                 Tensor b = Tensors.zeros(device, ScalarType.Float, linear.outFeatures(), settings.rank());
                 factors.put(name, new Factors(a, b));

@@ -275,7 +275,7 @@ class DatasetFileTest {
     @ParameterizedTest
     @CsvSource({"C3 28,6", "ED A0 80,6", "C0 80,6", "F0 9F 99,6", "FF,6"})
     void bytesThatAreNotUtf8AreLocated(String hex, int column) throws IOException {
-        byte[] start = "\uFEFF[\n\n 你🙂x".getBytes(StandardCharsets.UTF_8);
+        byte[] start = "\uFEFF[\n\n\"你🙂x".getBytes(StandardCharsets.UTF_8);
         for (int padding : new int[] {0, 8185, 20_000}) {
             byte[] wrong = HexFormat.ofDelimiter(" ").parseHex(hex);
             byte[] bytes = Arrays.copyOf(start, start.length + padding + wrong.length);

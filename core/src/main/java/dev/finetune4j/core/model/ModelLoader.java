@@ -3,6 +3,7 @@ package dev.finetune4j.core.model;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Set;
@@ -38,6 +39,9 @@ public final class ModelLoader {
      */
     public static CausalLM load(ModelDirectory directory, LinearFactory factory, Placement placement) {
         TorchRuntime.require(placement.device());
+        if (placement.device().kind() == ComputeDevice.Kind.CPU) {
+            TorchRuntime.shareThreads(placement.precision());
+        }
         ModelFamily family = ModelFamily.of(directory);
         ModelConfig config = family.readConfig(directory);
         ModelLayout layout = family.layout(config);

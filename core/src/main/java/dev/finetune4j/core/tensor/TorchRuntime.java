@@ -23,8 +23,8 @@ import org.slf4j.LoggerFactory;
  * <p>Starting closes four traps of the native side: the memory accounting of JavaCPP that doubles the price of a small
  * operation is switched off (unless the application has set {@code org.bytedeco.javacpp.maxPhysicalBytes} itself); a file
  * lock keeps two processes from unpacking libraries into an empty cache at once; the CUDA library is loaded before
- * anything asks whether CUDA is there; and the number of threads of libtorch and of OpenBLAS follows the processors that the JVM
- * may use, which in a container are often fewer than the machine has.
+ * anything asks whether CUDA is there; and the number of threads follows the processors that the JVM may use, which in a
+ * container are often fewer than the machine has, and the two thread pools of the CPU are kept from fighting.
  *
  * <p>Thread-safe.
  */
@@ -34,6 +34,8 @@ public final class TorchRuntime {
 
     private static boolean started;
     private static boolean cuda;
+    private static int threads = 1;
+    private static Precision main = Precision.FP32;
 
     private TorchRuntime() {}
 
@@ -60,9 +62,10 @@ public final class TorchRuntime {
                     e);
         }
         started = true;
-        if (System.getenv("OMP_NUM_THREADS") == null) {
-            applyThreads(Runtime.getRuntime().availableProcessors());
-        }
+        threads = System.getenv("OMP_NUM_THREADS") == null
+                ? Runtime.getRuntime().availableProcessors()
+                : torch.get_num_threads();
+        shareThreads(main);
         LOG.info("{}", report());
     }
 
@@ -95,33 +98,43 @@ public final class TorchRuntime {
     }
 
     /**
-     * Sets how many threads libtorch and OpenBLAS use within one operation. This is a setting of the whole process. Small
-     * models on a busy machine are often fastest with one: threads that wait for each other cost more than they bring.
+     * Sets how many threads one operation may use. This is a setting of the whole process; by default it is the number of
+     * processors that the JVM may use, or {@code OMP_NUM_THREADS} where that is set. On a machine that is busy with other
+     * work, one thread is often fastest: threads that wait for each other cost more than they bring.
      *
      * @throws IllegalArgumentException if the number is below 1
      */
-    public static void setThreads(int threads) {
-        if (threads < 1) {
-            throw new IllegalArgumentException("threads must be at least 1, but was " + threads);
+    public static synchronized void setThreads(int newThreads) {
+        if (newThreads < 1) {
+            throw new IllegalArgumentException("threads must be at least 1, but was " + newThreads);
         }
         start();
-        applyThreads(threads);
+        threads = newThreads;
+        shareThreads(main);
     }
 
-    /** Matrix products in float32 run on OpenBLAS's own threads, which libtorch's setting does not reach. */
-    private static void applyThreads(int threads) {
-        torch.set_num_threads(threads);
+    /** How many threads one operation may use. */
+    public static synchronized int threads() {
+        start();
+        return threads;
+    }
+
+    /**
+     * Gives the threads to the library that does the large matrix products in the given format on the CPU: OpenBLAS in
+     * float32, oneDNN (on libtorch's own threads) in bfloat16. Each pool spins while it waits for work, so two pools of
+     * all processors would fight for them: measured on two cores, up to five times slower than one pool alone. This is a
+     * setting of the whole process, made when a model is loaded; the last one decides.
+     */
+    public static synchronized void shareThreads(Precision precision) {
+        start();
+        main = precision;
         try {
-            openblas_full.openblas_set_num_threads(threads);
+            openblas_full.openblas_set_num_threads(precision == Precision.FP32 ? threads : 1);
+            torch.set_num_threads(precision == Precision.FP32 ? 1 : threads);
         } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
             LOG.debug("OpenBLAS keeps its own number of threads: {}", e.getMessage());
+            torch.set_num_threads(threads);
         }
-    }
-
-    /** How many threads libtorch uses within one operation. */
-    public static int threads() {
-        start();
-        return torch.get_num_threads();
     }
 
     /** One line that names libtorch, the CPU's instruction set, the threads and the GPUs. */
@@ -133,7 +146,7 @@ public final class TorchRuntime {
                 "libtorch on %s, CPU %s with %d thread(s), %s",
                 Loader.getPlatform(),
                 torch.get_cpu_capability().getString(),
-                torch.get_num_threads(),
+                threads,
                 gpus);
     }
 

@@ -58,7 +58,7 @@ public final class TrainBaseModel {
     public static void main(String[] args) throws IOException {
         Path target = Path.of(args[0]);
         double epochs = args.length > 1 ? Double.parseDouble(args[1]) : 12;
-        // Operations this small lose more by waiting for a second thread than they gain.
+        // With one thread the result does not depend on the number of cores.
         TorchRuntime.setThreads(1);
         System.out.println(TorchRuntime.report());
         BaseCorpus corpus = BaseCorpus.generate(SEED);

@@ -29,7 +29,13 @@ public final class Adapter implements ChatModel, AutoCloseable {
 
     static Adapter load(LanguageModel base, Path folder) {
         AdapterRecord.check(folder, base);
-        return new Adapter(base, AdapterFiles.load(folder, base.model()));
+        LoraAdapter lora = AdapterFiles.load(folder, base.model());
+        try {
+            return new Adapter(base, lora);
+        } catch (RuntimeException | Error e) {
+            lora.close();
+            throw e;
+        }
     }
 
     @Override
@@ -42,12 +48,16 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * Writes the adapter in PEFT's format, with {@code finetune4j.json} beside it that records the base and the chat
      * template.
      *
-     * @param folder made if absent; an older adapter in it is replaced
+     * @param folder made if absent; an older adapter in it is replaced, or left as it was when writing fails
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void save(Path folder) {
         requireOpen();
-        AdapterFiles.save(lora, folder, base.directory().folder().toString());
-        AdapterRecord.of(base).write(folder);
+        AdapterFiles.save(
+                lora,
+                folder,
+                base.directory().folder().toString(),
+                base.record().file());
     }
 
     /** Number of values in the adapter. */

@@ -5,11 +5,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.FineTune4jException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
+import java.util.Map;
 
 /**
  * What {@code finetune4j.json} says beside an adapter: which base it was trained on and with which chat template, so that
@@ -23,23 +23,13 @@ record AdapterRecord(String baseFingerprint, String template) {
     private static final int FORMAT = 1;
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    static AdapterRecord of(LanguageModel base) {
-        return new AdapterRecord(
-                base.directory().fingerprint(), base.encoder().template().name());
-    }
-
-    void write(Path folder) {
+    /** The file's name and content, to be written with an adapter. */
+    Map<String, JsonNode> file() {
         ObjectNode node = JSON.createObjectNode();
         node.put("format", FORMAT);
         node.put("base_fingerprint", baseFingerprint);
         node.put("chat_template", template);
-        Path temporary = folder.resolve(FILE + ".tmp");
-        try {
-            JSON.writerWithDefaultPrettyPrinter().writeValue(temporary.toFile(), node);
-            Files.move(temporary, folder.resolve(FILE), StandardCopyOption.REPLACE_EXISTING);
-        } catch (IOException e) {
-            throw new UncheckedIOException(folder.resolve(FILE) + " could not be written: " + e.getMessage(), e);
-        }
+        return Map.of(FILE, node);
     }
 
     /** Compares the record in the folder, if there is one, with the base that the adapter is to sit on. */
@@ -54,9 +44,9 @@ record AdapterRecord(String baseFingerprint, String template) {
         } catch (JsonProcessingException e) {
             throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
         } catch (IOException e) {
-            throw new UncheckedIOException(file + " could not be read: " + e.getMessage(), e);
+            throw new FineTune4jException(file + " could not be read (" + e + "); check that it is readable", e);
         }
-        AdapterRecord expected = of(base);
+        AdapterRecord expected = base.record();
         String trainedOn = node.path("base_fingerprint").asText("");
         if (!trainedOn.equals(expected.baseFingerprint())) {
             throw new CheckpointException(folder + " was trained on another base model than "

@@ -4,6 +4,7 @@ import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.export.ModelFolder;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -67,12 +68,13 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
      * @param folder made if absent
      * @param precision the number format of the weights in the file
      * @throws IllegalStateException when an adapter was trained; use {@link #saveAdapter}
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveModel(Path folder, Precision precision) {
         if (adapter != null) {
             throw new IllegalStateException("an adapter was trained and the base is unchanged; use saveAdapter");
         }
-        ModelFolder.write(base, folder, precision);
+        ModelFolder.write(base.model(), base.directory(), folder, precision);
     }
 
     /** Frees adapter and base. Closing twice is fine. */

@@ -81,13 +81,14 @@ public final class FineTuner {
     }
 
     /**
-     * Trains and waits for the end.
+     * Trains and waits for the end. An interrupt of the thread ends it like a cancellation: the model is as the last finished
+     * step left it, the report says {@code CANCELLED}, and the interrupt flag stays set.
      *
      * @return the tuned model, which the caller closes
      * @throws dev.finetune4j.core.FineTune4jException when something is wrong; the message says what and how to mend it
      */
     public FineTunedModel train() {
-        return run(() -> false, new TrainingListener() {});
+        return run(() -> Thread.currentThread().isInterrupted(), new TrainingListener() {});
     }
 
     /** Starts the training in a thread of its own. */
@@ -105,6 +106,7 @@ public final class FineTuner {
         LanguageModel base = null;
         try {
             ChatEncoder encoder = new ChatEncoder(tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template));
+            LanguageModel.requireRowForEachToken(directory, tokenizer);
             EncodedDataset data = encode(encoder, config);
             base = loader(chosen).load(directory, tokenizer, encoder);
             return train(base, data, cancelled, progress);
@@ -181,7 +183,7 @@ public final class FineTuner {
         private final List<TrainingListener> listeners = new ArrayList<>();
         private final Map<String, String> placeholders = new LinkedHashMap<>();
         private @Nullable Path model;
-        private @Nullable TuningMethod method;
+        private @Nullable Supplier<TuningMethod> method;
         private @Nullable Supplier<Dataset> dataset;
         private @Nullable String template;
         private @Nullable ComputeDevice device;
@@ -203,15 +205,15 @@ public final class FineTuner {
         /** Trains a LoRA adapter on the base as it is. One method is required. */
         public Builder lora(Consumer<LoraOptions> options) {
             LoraOptions chosen = new LoraOptions();
-            collect(() -> options.accept(chosen));
-            return method(new TuningMethod.Lora(chosen.settings()));
+            options.accept(chosen);
+            return method(() -> new TuningMethod.Lora(chosen.settings()));
         }
 
         /** Trains a LoRA adapter on the base in 4 bits: NF4 with double quantization unless said otherwise. */
         public Builder qlora(Consumer<QloraOptions> options) {
             QloraOptions chosen = new QloraOptions();
-            collect(() -> options.accept(chosen));
-            return method(new TuningMethod.Qlora(chosen.lora(), chosen.quantization()));
+            options.accept(chosen);
+            return method(() -> new TuningMethod.Qlora(chosen.lora(), chosen.quantization()));
         }
 
         /** QLoRA with its defaults. */
@@ -221,12 +223,12 @@ public final class FineTuner {
 
         /** Trains all weights of the model, kept in float32. */
         public Builder full() {
-            return method(new TuningMethod.Full());
+            return method(TuningMethod.Full::new);
         }
 
-        private Builder method(TuningMethod chosen) {
+        private Builder method(Supplier<TuningMethod> choice) {
             once("method (lora, qlora, full)", method);
-            this.method = chosen;
+            this.method = choice;
             return this;
         }
 
@@ -360,13 +362,14 @@ public final class FineTuner {
             if (dataset == null) {
                 found.add("no data set was chosen; call dataset(…)");
             }
-            TrainingSettings settings = trainingSettings(found);
-            if (model == null || method == null || dataset == null || settings == null || !found.isEmpty()) {
+            TuningMethod chosen = method == null ? null : collect(found, method);
+            TrainingSettings settings = collect(found, () -> trainingSettings(chosen));
+            if (model == null || chosen == null || dataset == null || settings == null || !found.isEmpty()) {
                 throw new SettingsException(found);
             }
             Dataset examples = dataset.get();
             return new FineTuner(
-                    this, model, method, placeholders.isEmpty() ? examples : examples.bind(placeholders), settings);
+                    this, model, chosen, placeholders.isEmpty() ? examples : examples.bind(placeholders), settings);
         }
 
         /** Builds the fine-tuner and trains. See {@link FineTuner#train()}. */
@@ -379,22 +382,19 @@ public final class FineTuner {
             return build().start();
         }
 
-        private @Nullable TrainingSettings trainingSettings(List<String> found) {
-            double usual = method instanceof TuningMethod.Full ? 2e-5 : 2e-4;
+        private TrainingSettings trainingSettings(@Nullable TuningMethod chosen) {
+            double usual = chosen instanceof TuningMethod.Full ? 2e-5 : 2e-4;
+            return training.learningRate(learningRate == null ? usual : learningRate)
+                    .build();
+        }
+
+        /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */
+        private static <T> @Nullable T collect(List<String> found, Supplier<T> settings) {
             try {
-                return training.learningRate(learningRate == null ? usual : learningRate)
-                        .build();
+                return settings.get();
             } catch (SettingsException e) {
                 found.addAll(e.problems());
                 return null;
-            }
-        }
-
-        private void collect(Runnable choices) {
-            try {
-                choices.run();
-            } catch (SettingsException e) {
-                problems.addAll(e.problems());
             }
         }
 

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
@@ -39,12 +40,15 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     private final Tokenizer tokenizer;
     private final ChatEncoder encoder;
     private final CausalLM model;
+    private final AdapterRecord record;
 
-    private LanguageModel(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model) {
+    private LanguageModel(
+            ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
         this.directory = directory;
         this.tokenizer = tokenizer;
         this.encoder = encoder;
         this.model = model;
+        this.record = record;
     }
 
     /**
@@ -82,6 +86,11 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
     ChatEncoder encoder() {
         return encoder;
+    }
+
+    /** What an adapter of this model notes about it, as it was when it was loaded. */
+    AdapterRecord record() {
+        return record;
     }
 
     ModelDirectory directory() {
@@ -158,8 +167,11 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         }
 
         LanguageModel load(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder) {
+            requireRowForEachToken(directory, tokenizer);
+            AdapterRecord record = new AdapterRecord(
+                    directory.fingerprint(), encoder.template().name());
             CausalLM model = ModelLoader.load(directory, factory(), placement());
-            return new LanguageModel(directory, tokenizer, encoder, model);
+            return new LanguageModel(directory, tokenizer, encoder, model, record);
         }
 
         private LinearFactory factory() {
@@ -171,6 +183,16 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             Precision usual = chosen.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : Precision.FP32;
             Precision computed = precision == null ? usual : precision;
             return new Placement(chosen, computed, trainable ? Precision.FP32 : computed);
+        }
+    }
+
+    /** An id without a row in the embedding would fail deep inside libtorch, on a GPU beyond repair. */
+    static void requireRowForEachToken(ModelDirectory directory, Tokenizer tokenizer) {
+        int rows = ModelLoader.readConfig(directory).vocabSize();
+        if (tokenizer.vocabularySize() > rows) {
+            throw new CheckpointException(directory.folder() + ": the tokenizer has " + tokenizer.vocabularySize()
+                    + " tokens, but config.json gives the model " + rows
+                    + " (\"vocab_size\"); take both from the same model");
         }
     }
 

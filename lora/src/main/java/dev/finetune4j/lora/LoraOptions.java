@@ -2,41 +2,51 @@ package dev.finetune4j.lora;
 
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Choices for a LoRA adapter, given to {@link FineTuner.Builder#lora}. Starts from {@link LoraSettings#defaults()}. Not
- * thread-safe; every method returns this object.
+ * Choices for a LoRA adapter, given to {@link FineTuner.Builder#lora}. Not thread-safe; every method returns this object.
+ * Values are checked together when the fine-tuner is built.
  */
 public final class LoraOptions {
-    private LoraSettings settings = LoraSettings.defaults();
+    private int rank = LoraSettings.defaults().rank();
+    private @Nullable Double alpha;
+    private double dropout;
+    private String @Nullable [] targets;
 
     LoraOptions() {}
 
-    /** Columns of A and rows of B; 16 by default. Sets alpha to twice the rank unless {@link #alpha} follows. */
-    public LoraOptions rank(int rank) {
-        settings = new LoraSettings(rank, 2.0 * rank, settings.dropout(), settings.targets());
+    /** Columns of A and rows of B; 16 by default. */
+    public LoraOptions rank(int value) {
+        rank = value;
         return this;
     }
 
-    /** The adapter's product is scaled by {@code alpha / rank}. */
-    public LoraOptions alpha(double alpha) {
-        settings = new LoraSettings(settings.rank(), alpha, settings.dropout(), settings.targets());
+    /** The adapter's product is scaled by {@code alpha / rank}; alpha is twice the rank by default. */
+    public LoraOptions alpha(double value) {
+        alpha = value;
         return this;
     }
 
     /** Share of the adapter's inputs that training sets to zero; 0 by default. */
-    public LoraOptions dropout(double dropout) {
-        settings = new LoraSettings(settings.rank(), settings.alpha(), dropout, settings.targets());
+    public LoraOptions dropout(double value) {
+        dropout = value;
         return this;
     }
 
     /** Adapts the linears with these names, such as {@code "q_proj", "v_proj"}; all but the head by default. */
     public LoraOptions targets(String... names) {
-        settings = new LoraSettings(settings.rank(), settings.alpha(), settings.dropout(), TargetModules.named(names));
+        targets = names.clone();
         return this;
     }
 
+    /**
+     * The settings that follow from the choices.
+     *
+     * @throws dev.finetune4j.core.SettingsException naming every value that cannot work
+     */
     LoraSettings settings() {
-        return settings;
+        TargetModules chosen = targets == null ? TargetModules.allLinear() : TargetModules.named(targets);
+        return new LoraSettings(rank, alpha == null ? 2.0 * Math.max(1, rank) : alpha, dropout, chosen);
     }
 }

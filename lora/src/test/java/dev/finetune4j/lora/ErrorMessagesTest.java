@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -70,13 +71,14 @@ class ErrorMessagesTest {
                 () -> FineTuner.builder()
                         .epochs(0)
                         .learningRate(-1)
-                        .lora(l -> l.rank(0))
+                        .lora(l -> l.rank(0).dropout(2))
                         .build(),
                 "model(folder)",
                 "dataset(",
                 "epochs must be above 0",
                 "learningRate must be above 0",
-                "LoRA rank must be at least 1");
+                "LoRA rank must be at least 1",
+                "LoRA dropout must be");
         fails(SettingsException.class, () -> tuner().full().build(), "method (lora, qlora, full) was chosen twice");
     }
 
@@ -230,6 +232,55 @@ class ErrorMessagesTest {
     }
 
     @Test
+    void adapterOfAnUnsupportedKindOrWithDamagedValues() throws IOException {
+        Path adapter = folder.resolve("adapter");
+        try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
+            tuned.saveAdapter(adapter);
+        }
+        ObjectMapper json = new ObjectMapper();
+        Path file = adapter.resolve("adapter_config.json");
+        ObjectNode config = (ObjectNode) json.readTree(file.toFile());
+        json.writeValue(
+                file.toFile(),
+                config.deepCopy().put("init_lora_weights", "pissa").put("use_dora", true));
+        try (LanguageModel base = LanguageModel.load(model)) {
+            fails(CheckpointException.class, () -> base.loadAdapter(adapter), "use_dora", "init_lora_weights=pissa");
+            json.writeValue(file.toFile(), config.deepCopy().put("lora_dropout", 1.0));
+            fails(CheckpointException.class, () -> base.loadAdapter(adapter), "adapter_config.json", "dropout");
+            ObjectNode more = config.deepCopy();
+            more.withArray("target_modules").add("query_key_value");
+            json.writeValue(file.toFile(), more);
+            base.loadAdapter(adapter).close();
+        }
+    }
+
+    @Test
+    void aSaveThatFailsLeavesTheOlderAdapterAsItWas() throws IOException {
+        Path adapter = folder.resolve("adapter");
+        try (FineTunedModel first = tuner().placeholder("name", "Zoe").train();
+                FineTunedModel second =
+                        tuner().placeholder("name", "Max").seed(3).train()) {
+            first.saveAdapter(adapter);
+            byte[] before = Files.readAllBytes(adapter.resolve("adapter_model.safetensors"));
+            // A folder where the unfinished config would go makes the second save fail after the weights are written.
+            Files.createDirectories(adapter.resolve("adapter_config.json.new/x"));
+            fails(
+                    FineTune4jException.class,
+                    () -> second.saveAdapter(adapter),
+                    adapter.toString(),
+                    "check space and rights");
+            assertArrayEquals(before, Files.readAllBytes(adapter.resolve("adapter_model.safetensors")));
+            assertFalse(Files.exists(adapter.resolve("adapter_model.safetensors.new")));
+        }
+    }
+
+    @Test
+    void tokenizerWithMoreTokensThanTheModelHasRows() throws IOException {
+        changeConfig(config -> config.put("vocab_size", 499));
+        fails(CheckpointException.class, () -> LanguageModel.load(model), "tokenizer has 500", "499");
+    }
+
+    @Test
     void adapterFolderThatIsNotOne() {
         try (LanguageModel base = LanguageModel.load(model)) {
             fails(CheckpointException.class, () -> base.loadAdapter(folder), "adapter_config.json", "missing");
@@ -257,6 +308,10 @@ class ErrorMessagesTest {
         base.close();
         fails(IllegalStateException.class, base::chat, "closed");
         FineTunedModel tuned = tuner().placeholder("name", "Zoe").train();
+        try (ChatSession orphan = tuned.chat()) {
+            tuned.adapter().orElseThrow().close();
+            fails(IllegalStateException.class, () -> orphan.say("Hello"), "adapter is closed");
+        }
         tuned.close();
         tuned.close();
         fails(IllegalStateException.class, () -> tuned.ask("Hello"), "closed");

@@ -204,6 +204,41 @@ class FineTunerTest {
     }
 
     @Test
+    void anInterruptEndsABlockingTrainingAsCancelled() {
+        try (FineTunedModel tuned = tuner().qlora()
+                .maxSteps(1_000)
+                .listener(new TrainingListener() {
+                    @Override
+                    public void onStep(StepReport report) {
+                        if (report.step() == 2) {
+                            Thread.currentThread().interrupt();
+                        }
+                    }
+                })
+                .train()) {
+            assertTrue(Thread.interrupted(), "the interrupt flag stays set");
+            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(2, tuned.report().steps().size());
+        }
+    }
+
+    @Test
+    void aTrainingOfOneStepTrains() {
+        try (FineTunedModel tuned = tuner().qlora().maxSteps(1).train()) {
+            assertTrue(tuned.report().steps().get(0).learningRate() > 0);
+        }
+    }
+
+    @Test
+    void anUnlimitedReplyEndsWithTheContext() {
+        try (LanguageModel base = LanguageModel.load(model);
+                ChatSession session = base.chat(GenerationSettings.greedy().withMaxNewTokens(Integer.MAX_VALUE))) {
+            Reply reply = session.reply("Hello", piece -> {});
+            assertTrue(reply.promptTokens() + reply.newTokens() <= 256, reply.toString());
+        }
+    }
+
+    @Test
     void aFailingListenerDoesNotStopTheTraining() {
         try (FineTunedModel tuned = tuner().lora(l -> {})
                 .maxSteps(2)

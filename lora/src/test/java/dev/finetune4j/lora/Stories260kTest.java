@@ -26,6 +26,7 @@ import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.StreamSupport;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -107,7 +108,7 @@ class Stories260kTest {
                     .run();
             double after = heldOutLoss(tuned, tokenizer);
             assertTrue(after < 0.8 * before, "held-out loss " + before + " -> " + after);
-            AdapterFiles.save(adapter, temporary, "stories260k");
+            AdapterFiles.save(adapter, temporary, "stories260k", Map.of());
             try (LoraAdapter loaded = AdapterFiles.load(temporary, base)) {
                 int[] ids = tokenizer.encodeWithSpecialTokens(HELD_OUT.get(0));
                 assertArrayEquals(logits(tuned, ids), logits(loaded.attachTo(base), ids));

@@ -16,8 +16,8 @@ import org.bytedeco.pytorch.global.torch;
  * input brings a node that would hand its gradient to the input unchanged; the node forgets the input's shape and takes the
  * output as its result; a hook before it turns the output's gradient into the input's.
  *
- * <p>Ownership: the hook must stay reachable until backward has run, so it moves to the <em>outermost</em> open
- * {@link TensorScope} of the thread; scopes in between may close. Run backward before that outermost scope closes. What the
+ * <p>Ownership: the hook must stay reachable until backward has run, so it moves to the scope of the step
+ * ({@link TensorScope#ofStep}); scopes inside that one may close. Run backward before the scope of the step closes. What the
  * backward closure captures must live as long. The closure runs without gradient recording and in a scope of its own.
  */
 public final class CustomFunction {
@@ -48,7 +48,7 @@ public final class CustomFunction {
         if (!recorded) {
             return forward.apply(input);
         }
-        TensorScope owner = TensorScope.outermost();
+        TensorScope owner = TensorScope.ofStep();
         if (owner == null) {
             throw new IllegalStateException(
                     "a function with a backward pass in Java needs an open TensorScope around forward and backward");

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -64,13 +65,13 @@ public final class ChatSession implements AutoCloseable {
         int[] prompt = encoder.encode(new Conversation(asked), true).ids();
         int reused = Math.min(commonPrefix(prompt), prompt.length - 1);
         cache.truncate(reused);
+        cachedIds = Arrays.copyOf(cachedIds, reused);
         StreamDecoder decoder = encoder.tokenizer().streamDecoder(true);
         StringBuilder text = new StringBuilder();
-        int[] generated = new int[settings.maxNewTokens()];
-        int[] count = {0};
+        IntStream.Builder generated = IntStream.builder();
         try {
             TextGenerator.Generation generation = generator.generate(prompt, cache, settings, id -> {
-                generated[count[0]++] = id;
+                generated.add(id);
                 emit(decoder.accept(id), text, sink);
             });
             emit(decoder.finish(), text, sink);
@@ -78,7 +79,7 @@ public final class ChatSession implements AutoCloseable {
             messages.add(ChatMessage.assistant(text.toString()));
             return new Reply(text.toString(), prompt.length, reused, generation.ids().length, generation.reason());
         } finally {
-            rememberCached(prompt, generated, count[0]);
+            rememberCached(prompt, generated.build().toArray());
         }
     }
 
@@ -107,9 +108,9 @@ public final class ChatSession implements AutoCloseable {
         return difference < 0 ? ids.length : difference;
     }
 
-    private void rememberCached(int[] prompt, int[] generated, int count) {
-        int[] all = Arrays.copyOf(prompt, prompt.length + count);
-        System.arraycopy(generated, 0, all, prompt.length, count);
+    private void rememberCached(int[] prompt, int[] generated) {
+        int[] all = Arrays.copyOf(prompt, prompt.length + generated.length);
+        System.arraycopy(generated, 0, all, prompt.length, generated.length);
         cachedIds = Arrays.copyOf(all, Math.toIntExact(cache.length()));
     }
 

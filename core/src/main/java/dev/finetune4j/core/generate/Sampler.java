@@ -1,5 +1,6 @@
 package dev.finetune4j.core.generate;
 
+import dev.finetune4j.core.FineTune4jException;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.SplittableRandom;
@@ -26,13 +27,19 @@ public final class Sampler {
      * @param history ids of the text so far, for the repetition penalty
      * @param historyLength how many of them count
      * @return id of the chosen token
+     * @throws FineTune4jException when no logit is a number
      */
     public int next(float[] logits, int[] history, int historyLength) {
         if (settings.repetitionPenalty() != 1) {
             penalizeRepetition(logits, history, historyLength, settings.repetitionPenalty());
         }
+        int best = likeliest(logits);
+        if (!Float.isFinite(logits[best])) {
+            throw new FineTune4jException(
+                    "the model's output is not a number; compute in FP32, or check the checkpoint");
+        }
         if (settings.temperature() == 0) {
-            return likeliest(logits);
+            return best;
         }
         divide(logits, settings.temperature());
         if (settings.topK() > 0) {
@@ -103,11 +110,11 @@ public final class Sampler {
         }
     }
 
-    /** The first of the highest logits. */
+    /** The first of the highest logits; one that is not a number loses to every one that is. */
     private static int likeliest(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
-            if (logits[i] > logits[best]) {
+            if (logits[i] > logits[best] || Float.isNaN(logits[best])) {
                 best = i;
             }
         }

@@ -180,6 +180,7 @@ public final class CausalLM implements AutoCloseable {
 
     /** All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. */
     public Map<String, Tensor> parameters() {
+        requireOpen();
         Map<String, Tensor> parameters = new LinkedHashMap<>();
         parameters.put("model.embed_tokens.weight", embedding);
         for (DecoderBlock block : blocks) {

@@ -104,12 +104,12 @@ public final class KvCache implements AutoCloseable {
             }
             long[] shape = {added.size(0), added.size(1), capacity, added.size(3)};
             try (TensorScope scope = new TensorScope()) {
-                Tensor larger = scope.release(torch.empty(shape, added.options(), new MemoryFormatOptional()));
+                Tensor larger = torch.empty(shape, added.options(), new MemoryFormatOptional());
                 if (buffer != null) {
                     larger.narrow(2, 0, length).copy_(buffer.narrow(2, 0, length));
                     buffer.close();
                 }
-                return larger;
+                return scope.release(larger);
             }
         }
 

@@ -31,8 +31,13 @@ public interface LinearFactory {
     static LinearFactory dense() {
         return (spec, weights, placement) -> {
             Tensor weight = Parameters.load(weights, spec.weightName(), placement);
-            @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
-            return new DenseLinear(weight, bias);
+            try {
+                @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
+                return new DenseLinear(weight, bias);
+            } catch (RuntimeException | Error e) {
+                weight.close();
+                throw e;
+            }
         };
     }
 }

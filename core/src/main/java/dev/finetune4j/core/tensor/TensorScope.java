@@ -19,14 +19,37 @@ public final class TensorScope implements AutoCloseable {
 
     private final PointerScope scope = new PointerScope();
     private @Nullable Pointer handedToNativeCode;
+    private final boolean root;
     private boolean closed;
 
+    /** Opens a scope for temporaries. */
     public TensorScope() {
+        this(false);
+    }
+
+    private TensorScope(boolean root) {
+        this.root = root;
         OPEN.get().push(this);
     }
 
-    /** The outermost open scope of this thread, or null when none is open. */
-    public static @Nullable TensorScope outermost() {
+    /**
+     * Opens a scope around a whole forward and backward pass: what has to live until backward has run goes to it, even when
+     * the caller has scopes of its own open around it.
+     */
+    public static TensorScope forStep() {
+        return new TensorScope(true);
+    }
+
+    /**
+     * The scope that lives until backward has run: the innermost one made by {@link #forStep}, or else the outermost open
+     * scope of this thread, or null when none is open.
+     */
+    public static @Nullable TensorScope ofStep() {
+        for (TensorScope open : OPEN.get()) {
+            if (open.root) {
+                return open;
+            }
+        }
         return OPEN.get().peekLast();
     }
 

@@ -50,16 +50,21 @@ class TensorScopeTest {
     }
 
     @Test
-    void knowsTheOutermostScopeOfTheThread() {
-        assertNull(TensorScope.outermost());
+    void knowsTheScopeOfTheStep() {
+        assertNull(TensorScope.ofStep());
         try (TensorScope outer = new TensorScope();
                 TensorScope inner = new TensorScope()) {
-            assertSame(outer, TensorScope.outermost());
+            assertSame(outer, TensorScope.ofStep());
             inner.close();
             inner.close();
-            assertSame(outer, TensorScope.outermost());
+            assertSame(outer, TensorScope.ofStep());
+            try (TensorScope step = TensorScope.forStep();
+                    TensorScope block = new TensorScope()) {
+                assertSame(step, TensorScope.ofStep());
+            }
+            assertSame(outer, TensorScope.ofStep());
         }
-        assertNull(TensorScope.outermost());
+        assertNull(TensorScope.ofStep());
     }
 
     @Test

@@ -6,6 +6,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.io.TensorInfo;
@@ -15,9 +17,9 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -39,6 +41,7 @@ public final class AdapterFiles {
     static final String WEIGHTS = "adapter_model.safetensors";
 
     private static final String PREFIX = "base_model.model.";
+    private static final Set<String> HARMLESS_STARTS = Set.of("true", "false", "null", "gaussian", "orthogonal", "eva");
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private AdapterFiles() {}
@@ -49,20 +52,48 @@ public final class AdapterFiles {
     }
 
     /**
-     * Writes an adapter. The folder is made if it is absent; files of an older adapter in it are replaced.
+     * Writes an adapter. The folder is made if it is absent; files of an older adapter in it are replaced once everything
+     * new is complete, so that a failure leaves the older adapter as it was.
      *
      * @param baseName what {@code base_model_name_or_path} shall say
+     * @param companions further JSON files to write with it, by file name
+     * @throws FineTune4jException when the folder cannot be written
      */
-    public static void save(LoraAdapter adapter, Path folder, String baseName) {
+    public static void save(LoraAdapter adapter, Path folder, String baseName, Map<String, JsonNode> companions) {
+        Map<String, JsonNode> texts = new LinkedHashMap<>(companions);
+        texts.put(CONFIG, config(adapter, baseName));
         try {
             Files.createDirectories(folder);
-            SafetensorsWriter.write(folder.resolve(WEIGHTS), adapter.parameters(), Map.of("format", "pt"));
-            Path temporary = folder.resolve(CONFIG + ".tmp");
-            JSON.writerWithDefaultPrettyPrinter().writeValue(temporary.toFile(), config(adapter, baseName));
-            Files.move(temporary, folder.resolve(CONFIG), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+            try {
+                SafetensorsWriter.write(unfinished(folder, WEIGHTS), adapter.parameters(), Map.of("format", "pt"));
+                for (Map.Entry<String, JsonNode> text : texts.entrySet()) {
+                    JSON.writerWithDefaultPrettyPrinter()
+                            .writeValue(unfinished(folder, text.getKey()).toFile(), text.getValue());
+                }
+                finish(folder, WEIGHTS);
+                for (String name : texts.keySet()) {
+                    finish(folder, name);
+                }
+            } finally {
+                Files.deleteIfExists(unfinished(folder, WEIGHTS));
+                for (String name : texts.keySet()) {
+                    Files.deleteIfExists(unfinished(folder, name));
+                }
+            }
         } catch (IOException e) {
-            throw new UncheckedIOException(folder + ": the adapter could not be written: " + e.getMessage(), e);
+            throw new FineTune4jException(
+                    folder + ": the adapter could not be written (" + e
+                            + "); check space and rights, or choose another folder",
+                    e);
         }
+    }
+
+    private static Path unfinished(Path folder, String name) {
+        return folder.resolve(name + ".new");
+    }
+
+    private static void finish(Path folder, String name) throws IOException {
+        Files.move(unfinished(folder, name), folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
     }
 
     private static ObjectNode config(LoraAdapter adapter, String baseName) {
@@ -119,7 +150,12 @@ public final class AdapterFiles {
         }
         try (SafetensorsFile weights = SafetensorsFile.open(file);
                 TensorScope scope = new TensorScope()) {
-            Set<String> targets = settings.targets().resolve(base.linears().keySet());
+            Set<String> targets = settings.targets().matching(base.linears().keySet());
+            if (targets.isEmpty()) {
+                throw new CheckpointException(folder.resolve(CONFIG)
+                        + ": no linear of this base model matches \"target_modules\"; load the adapter on the model that"
+                        + " it was trained on");
+            }
             check(file, weights, base, settings, targets);
             Map<String, LoraAdapter.Factors> factors = new LinkedHashMap<>();
             ComputeDevice device = base.placement().device();
@@ -186,11 +222,15 @@ public final class AdapterFiles {
                     file + ": \"r\" must be a whole number of at least 1 and \"lora_alpha\" a number, but they are "
                             + rank + " and " + alpha);
         }
-        return new LoraSettings(
-                rank.intValue(),
-                alpha.doubleValue(),
-                config.path("lora_dropout").asDouble(0),
-                targets(file, config));
+        try {
+            return new LoraSettings(
+                    rank.intValue(),
+                    alpha.doubleValue(),
+                    config.path("lora_dropout").asDouble(0),
+                    targets(file, config));
+        } catch (SettingsException e) {
+            throw new CheckpointException(file + ": " + e.getMessage(), e);
+        }
     }
 
     private static TargetModules targets(Path file, JsonNode config) {
@@ -231,6 +271,11 @@ public final class AdapterFiles {
                 found.add(key);
             }
         }
+        // Other ways to start (PiSSA, OLoRA, LoftQ …) also change the base weights, which a plain sum would miss.
+        String start = config.path("init_lora_weights").asText("true");
+        if (!HARMLESS_STARTS.contains(start)) {
+            found.add("init_lora_weights=" + start);
+        }
         if (!config.path("bias").asText("none").equals("none")) {
             found.add("bias");
         }
@@ -249,7 +294,7 @@ public final class AdapterFiles {
         } catch (JsonProcessingException e) {
             throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
         } catch (IOException e) {
-            throw new UncheckedIOException(file + " could not be read: " + e.getMessage(), e);
+            throw new FineTune4jException(file + " could not be read (" + e + "); check that it is readable", e);
         }
     }
 }

@@ -36,6 +36,9 @@ public final class LoraLinear implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
+        if (a.isNull()) {
+            throw new IllegalStateException("the adapter is closed; load it again to use it");
+        }
         Tensor y = base.forward(x);
         Tensor input = dropout > 0 && GradMode.is_enabled() ? torch.dropout(x, dropout, true) : x;
         Tensor low = torch.linear(input, Tensors.as(a, Tensors.typeOf(x))); // (…, r)

@@ -42,25 +42,33 @@ public sealed interface TargetModules {
      * @throws SettingsException when a name matches nothing; the message lists the names that exist
      */
     default Set<String> resolve(Collection<String> linears) {
-        Set<String> chosen = new LinkedHashSet<>();
         if (this instanceof Named named) {
             Set<String> missed = new TreeSet<>(named.names());
-            for (String linear : linears) {
-                for (String name : named.names()) {
-                    if (linear.equals(name) || linear.endsWith("." + name)) {
-                        chosen.add(linear);
-                        missed.remove(name);
-                    }
-                }
-            }
+            missed.removeIf(name -> linears.stream().anyMatch(linear -> matches(linear, name)));
             if (!missed.isEmpty()) {
                 throw new SettingsException(List.of("no linear of the model matches the target module(s) "
                         + String.join(", ", missed) + "; it has " + String.join(", ", lastParts(linears))));
             }
-        } else {
-            linears.stream().filter(name -> !CausalLM.isOutputHead(name)).forEach(chosen::add);
+        }
+        return matching(linears);
+    }
+
+    /** The chosen ones among a model's linears, whether or not every name matches one; an adapter file may name more. */
+    default Set<String> matching(Collection<String> linears) {
+        Set<String> chosen = new LinkedHashSet<>();
+        for (String linear : linears) {
+            boolean wanted = this instanceof Named named
+                    ? named.names().stream().anyMatch(name -> matches(linear, name))
+                    : !CausalLM.isOutputHead(linear);
+            if (wanted) {
+                chosen.add(linear);
+            }
         }
         return chosen;
+    }
+
+    private static boolean matches(String linear, String name) {
+        return linear.equals(name) || linear.endsWith("." + name);
     }
 
     private static Set<String> lastParts(Collection<String> linears) {

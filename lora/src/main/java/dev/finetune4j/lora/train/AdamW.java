@@ -25,8 +25,10 @@ final class AdamW implements AutoCloseable {
         this.parameters = parameters;
         this.weightDecay = weightDecay;
         try (TensorScope scope = new TensorScope()) {
-            mean = scope.release(torch.zeros_like(parameters.values()));
-            variance = scope.release(torch.zeros_like(parameters.values()));
+            mean = torch.zeros_like(parameters.values());
+            variance = torch.zeros_like(parameters.values());
+            scope.release(mean);
+            scope.release(variance);
         }
     }
 

@@ -31,8 +31,8 @@ final class FlatParameters implements AutoCloseable {
         long size = parameters.stream().mapToLong(Tensor::numel).sum();
         ComputeDevice device = parameters.isEmpty() ? ComputeDevice.cpu() : Tensors.deviceOf(parameters.get(0));
         try (TensorScope scope = new TensorScope()) {
-            values = scope.release(Tensors.empty(device, ScalarType.Float, size));
-            gradients = scope.release(Tensors.zeros(device, ScalarType.Float, size));
+            values = Tensors.empty(device, ScalarType.Float, size);
+            gradients = Tensors.zeros(device, ScalarType.Float, size);
             long offset = 0;
             for (Tensor parameter : parameters) {
                 long count = parameter.numel();
@@ -44,6 +44,9 @@ final class FlatParameters implements AutoCloseable {
                 parameter.mutable_grad().put(gradients.narrow(0, offset, count).view(shape));
                 offset += count;
             }
+            // Last, so that a failure half-way leaves both to the scope.
+            scope.release(values);
+            scope.release(gradients);
         }
     }
 

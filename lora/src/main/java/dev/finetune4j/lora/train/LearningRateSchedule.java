@@ -7,9 +7,9 @@ package dev.finetune4j.lora.train;
 public enum LearningRateSchedule {
     /** Stays at the peak. */
     CONSTANT,
-    /** Falls in a straight line to zero at the last step. */
+    /** Falls in a straight line towards zero, which it would reach one step after the last. */
     LINEAR,
-    /** Falls along half a cosine to zero at the last step. */
+    /** Falls along half a cosine towards zero, which it would reach one step after the last. */
     COSINE;
 
     /**

@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.FineTune4jException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -15,7 +15,7 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** Draws the loss over the steps of a training, as it was and smoothed. */
 public final class LossCurve {
-    private static final double SMOOTHING = 0.85;
+    private static final double SMOOTHING = 0.6;
 
     private LossCurve() {}
 
@@ -23,6 +23,7 @@ public final class LossCurve {
      * Writes a PNG picture of 900 × 540 pixels.
      *
      * @throws IllegalArgumentException if there are no steps
+     * @throws FineTune4jException when the file cannot be written
      */
     public static void writePng(Path file, List<StepReport> steps) {
         if (steps.isEmpty()) {
@@ -50,7 +51,8 @@ public final class LossCurve {
             }
             ImageIO.write(BitmapEncoder.getBufferedImage(chart), "png", file.toFile());
         } catch (IOException e) {
-            throw new UncheckedIOException(file + ": the loss curve could not be written: " + e.getMessage(), e);
+            throw new FineTune4jException(
+                    file + ": the loss curve could not be written (" + e + "); check space and rights", e);
         }
     }
 

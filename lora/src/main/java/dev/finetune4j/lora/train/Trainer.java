@@ -110,7 +110,7 @@ public final class Trainer {
     }
 
     private double backward(Batch batch, double scale) {
-        try (TensorScope scope = new TensorScope()) {
+        try (TensorScope scope = TensorScope.forStep()) {
             Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
             Tensor hidden = model.hidden(tokens, null); // (B, T, D)
             return NextTokenLoss.backward(hidden, model.head(), batch.labels(), scale);
@@ -153,7 +153,7 @@ public final class Trainer {
         for (TrainingListener listener : listeners) {
             try {
                 event.accept(listener);
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | AssertionError | LinkageError e) {
                 LOG.warn("a training listener failed; the training goes on", e);
             }
         }

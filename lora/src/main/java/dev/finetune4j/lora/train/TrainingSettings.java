@@ -16,7 +16,7 @@ import java.util.List;
  * @param warmupRatio share of all steps over which the learning rate rises from zero
  * @param weightDecay AdamW's decoupled weight decay
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
- * @param seed decides the order of the examples, the adapter's start and dropout
+ * @param seed decides the order of the examples and the adapter's start; dropout draws from libtorch's own generator
  */
 public record TrainingSettings(
         double epochs,
@@ -45,6 +45,11 @@ public record TrainingSettings(
                 "warmupRatio must be at least 0 and below 1, but is " + warmupRatio);
         require(problems, weightDecay >= 0, "weightDecay must be 0 or more, but is " + weightDecay);
         require(problems, maxGradNorm >= 0, "maxGradNorm must be 0 (no clipping) or more, but is " + maxGradNorm);
+        require(problems, schedule != null, "schedule must be given; COSINE is usual");
+        require(
+                problems,
+                (long) batchSize * accumulation <= Integer.MAX_VALUE,
+                "batchSize times accumulation must stay below two thousand million");
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
@@ -60,9 +65,9 @@ public record TrainingSettings(
         return maxSteps > 0 ? maxSteps : Math.max(1, (int) Math.ceil(epochs * stepsPerEpoch - 1e-9));
     }
 
-    /** Steps of warm-up within the given total, rounded up. */
+    /** Steps of warm-up within the given total, rounded up, but never all of them: the first of them trains nothing. */
     public int warmupSteps(int totalSteps) {
-        return (int) Math.ceil(warmupRatio * totalSteps - 1e-9);
+        return Math.min(totalSteps - 1, (int) Math.ceil(warmupRatio * totalSteps - 1e-9));
     }
 
     private static void require(List<String> problems, boolean holds, String problem) {

@@ -102,6 +102,7 @@ class ProgressTest {
         assertEquals(5, builder.epochs(0.5).build().totalSteps(10));
         assertEquals(7, builder.maxSteps(7).build().totalSteps(10));
         assertEquals(1, TrainingSettings.builder().build().warmupSteps(30));
+        assertEquals(0, TrainingSettings.builder().build().warmupSteps(1));
         String message = assertThrows(
                         SettingsException.class,
                         () -> TrainingSettings.builder()

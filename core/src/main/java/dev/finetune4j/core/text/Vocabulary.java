@@ -48,7 +48,7 @@ final class Vocabulary {
         this.specialTexts = specials.isEmpty()
                 ? NONE
                 : Pattern.compile(specials.stream()
-                        .sorted(Comparator.comparing(String::length).reversed())
+                        .sorted(Comparator.comparingInt(String::length).reversed())
                         .map(Pattern::quote)
                         .collect(Collectors.joining("|")));
         this.fuzzy = fuzzy;

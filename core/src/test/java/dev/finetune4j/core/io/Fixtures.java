@@ -1,54 +1,20 @@
 package dev.finetune4j.core.io;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.net.URISyntaxException;
-import java.net.URL;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Objects;
-import java.util.Optional;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Where the test data lies: the project's own in the resources, more of it in a shared folder that may be absent. */
+/** What the tests of this package share. */
 final class Fixtures {
-    static final String ABSENT = "the shared fixtures folder is not beside this checkout";
-
     private Fixtures() {}
-
-    static Path resource(String name) {
-        URL url = Objects.requireNonNull(Fixtures.class.getResource("/io/" + name), name);
-        try {
-            return Path.of(url.toURI());
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
-    /** A folder of the shared fixtures. */
-    static Optional<Path> shared(String name) {
-        return Stream.of("../shared", "../../shared", "shared")
-                .map(folder -> Path.of(folder, "fixtures", name))
-                .filter(Files::isDirectory)
-                .findFirst();
-    }
-
-    static JsonNode json(Path file) {
-        try {
-            return new ObjectMapper().readTree(Files.readString(file));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
 
     /** A safetensors file of any header, right or wrong. */
     static byte[] file(String header, byte... data) {

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -328,8 +329,8 @@ class ModelDirectoryTest {
 
     @Test
     void everySharedReferenceModelOpens() throws IOException {
-        Optional<Path> models = Fixtures.shared("reference/models");
-        assumeTrue(models.isPresent(), Fixtures.ABSENT);
+        Optional<Path> models = TestData.shared("reference/models");
+        assumeTrue(models.isPresent(), TestData.ABSENT);
         Path llama = models.get().resolve("llama");
         ModelDirectory directory = ModelDirectory.open(llama);
         assertEquals(Set.of(2), directory.eosTokenIds());

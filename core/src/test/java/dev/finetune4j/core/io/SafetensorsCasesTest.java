@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -29,7 +30,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Right and wrong files: the table of the fixtures, and a list of what the format forbids. */
 class SafetensorsCasesTest {
-    private static final Path CASES = Fixtures.resource("safetensors-bad");
+    private static final Path CASES = TestData.resource("io/safetensors-bad");
 
     @TempDir
     private Path folder;
@@ -41,7 +42,7 @@ class SafetensorsCasesTest {
 
     static Stream<String> cases() {
         return StreamSupport.stream(
-                ((Iterable<String>) () -> Fixtures.json(CASES.resolve("expected.json"))
+                ((Iterable<String>) () -> TestData.json(CASES.resolve("expected.json"))
                                 .path("cases")
                                 .fieldNames())
                         .spliterator(),
@@ -56,10 +57,10 @@ class SafetensorsCasesTest {
 
     @Test
     void everyCaseOfTheSharedTable() {
-        Optional<Path> shared = Fixtures.shared("safetensors-bad");
-        assumeTrue(shared.isPresent(), Fixtures.ABSENT);
+        Optional<Path> shared = TestData.shared("safetensors-bad");
+        assumeTrue(shared.isPresent(), TestData.ABSENT);
         Path table = shared.get();
-        Set<String> names = Set.copyOf(Fixtures.json(table.resolve("expected.json")).path("cases").properties().stream()
+        Set<String> names = Set.copyOf(TestData.json(table.resolve("expected.json")).path("cases").properties().stream()
                 .map(java.util.Map.Entry::getKey)
                 .toList());
         assertTrue(names.size() >= 30, names.toString());
@@ -68,7 +69,7 @@ class SafetensorsCasesTest {
 
     private static void check(Path table, String name) {
         JsonNode expected =
-                Fixtures.json(table.resolve("expected.json")).path("cases").path(name);
+                TestData.json(table.resolve("expected.json")).path("cases").path(name);
         if (expected.path("may_accept").asBoolean()) {
             return;
         }

@@ -3,6 +3,7 @@ package dev.finetune4j.core.io;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;
@@ -52,7 +53,7 @@ class SafetensorsFuzzTest {
     void mutatedHeaders() throws IOException {
         TorchRuntime.start();
         byte[] original =
-                Files.readAllBytes(Fixtures.resource("safetensors-bad/valid_05_metadata_unicode_names.safetensors"));
+                Files.readAllBytes(TestData.resource("io/safetensors-bad/valid_05_metadata_unicode_names.safetensors"));
         Path file = folder.resolve("mutated.safetensors");
         SplittableRandom random = new SplittableRandom(SEED);
         int opened = 0;

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -86,13 +87,13 @@ class SafetensorsRoundTripTest {
     @ParameterizedTest
     @ValueSource(strings = {"sampling.safetensors", "preference.safetensors", "lora_adapter.safetensors"})
     void rewritingGivesTheReferenceBytes(String name) throws IOException {
-        assertRewrites(Fixtures.resource("reference/" + name));
+        assertRewrites(TestData.resource("io/reference/" + name));
     }
 
     @Test
     void rewritingGivesTheReferenceBytesOfAllSharedFiles() throws IOException {
-        Optional<Path> reference = Fixtures.shared("reference");
-        assumeTrue(reference.isPresent(), Fixtures.ABSENT);
+        Optional<Path> reference = TestData.shared("reference");
+        assumeTrue(reference.isPresent(), TestData.ABSENT);
         List<Path> files;
         try (Stream<Path> all = Files.walk(reference.get())) {
             files = all.filter(path -> path.toString().endsWith(".safetensors")).toList();
@@ -248,7 +249,7 @@ class SafetensorsRoundTripTest {
 
     @Test
     void useAfterClose() {
-        SafetensorsFile file = SafetensorsFile.open(Fixtures.resource("reference/preference.safetensors"));
+        SafetensorsFile file = SafetensorsFile.open(TestData.resource("io/reference/preference.safetensors"));
         String name = file.names().iterator().next();
         file.close();
         file.close();

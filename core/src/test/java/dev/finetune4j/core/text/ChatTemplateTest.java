@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.TestData;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
@@ -204,8 +205,8 @@ class ChatTemplateTest {
         "llama-2-chat, llama2, 6"
     })
     void publishedRenderings(String fixture, String name, int atLeast) {
-        Path folder = Fixtures.shared("chat-templates").orElse(null);
-        assumeTrue(folder != null, Fixtures.ABSENT);
+        Path folder = TestData.shared("chat-templates").orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
         ChatTemplate template = ChatTemplate.named(name);
         if (fixture.equals("qwen1.5-chat")) {
             template = template.withDefaultSystem("You are a helpful assistant");
@@ -213,7 +214,7 @@ class ChatTemplateTest {
             template = template.withDefaultSystem("");
         }
         int compared = 0;
-        for (JsonNode item : Fixtures.json(folder.resolve(fixture + ".json"))) {
+        for (JsonNode item : TestData.json(folder.resolve(fixture + ".json"))) {
             Conversation conversation = comparable(fixture, item);
             if (conversation != null) {
                 assertRendering(template, fixture, item, conversation);
@@ -277,7 +278,7 @@ class ChatTemplateTest {
     @ParameterizedTest
     @ValueSource(strings = {"bytelevel", "spbpe"})
     void detectsTheCheckpointsOwnTemplate(String tokenizer) {
-        String source = Fixtures.text(Fixtures.resource(tokenizer + "/chat_template.jinja"));
+        String source = Fixtures.text(TestData.resource("text/" + tokenizer + "/chat_template.jinja"));
         assertEquals(
                 "chatml", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
         assertEquals(
@@ -292,7 +293,7 @@ class ChatTemplateTest {
 
     @Test
     void detectsLlama3ByItsOwnTemplate() {
-        String source = Fixtures.text(Fixtures.resource("llama3style/chat_template.jinja"));
+        String source = Fixtures.text(TestData.resource("text/llama3style/chat_template.jinja"));
         assertEquals(
                 "llama3", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
         assertTrue(ChatTemplate.detect(source.replace(" | trim", "")).isEmpty());
@@ -314,17 +315,17 @@ class ChatTemplateTest {
         "zephyr-7b-beta, zephyr"
     })
     void detectsPublishedTemplates(String fixture, String name) {
-        Path folder = Fixtures.shared("chat-templates").orElse(null);
-        assumeTrue(folder != null, Fixtures.ABSENT);
+        Path folder = TestData.shared("chat-templates").orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
         String source = Fixtures.text(folder.resolve(fixture + ".jinja"));
         assertEquals(name, ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
     }
 
     @Test
     void whatIsDetectedWritesWhatTheSourceWrites() {
-        Path folder = Fixtures.shared("chat-templates").orElse(null);
-        assumeTrue(folder != null, Fixtures.ABSENT);
-        Set<String> names = Fixtures.stream(Fixtures.json(folder.resolve("index.json")))
+        Path folder = TestData.shared("chat-templates").orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
+        Set<String> names = Fixtures.stream(TestData.json(folder.resolve("index.json")))
                 .filter(entry -> !entry.path("holdout").asBoolean())
                 .map(entry -> entry.path("name").asText())
                 .collect(Collectors.toSet());
@@ -332,7 +333,7 @@ class ChatTemplateTest {
         for (String fixture : names) {
             ChatTemplate.detect(Fixtures.text(folder.resolve(fixture + ".jinja")))
                     .ifPresent(template -> {
-                        for (JsonNode item : Fixtures.json(folder.resolve(fixture + ".json"))) {
+                        for (JsonNode item : TestData.json(folder.resolve(fixture + ".json"))) {
                             Conversation conversation = comparable(fixture, item);
                             if (conversation != null) {
                                 assertRendering(template, fixture, item, conversation);

@@ -1,51 +1,20 @@
 package dev.finetune4j.core.text;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.URISyntaxException;
-import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
-/** Where the test data lies: the project's own in the resources, more of it in a shared folder that may be absent. */
+/** What the tests of this package share. */
 final class Fixtures {
-    static final String ABSENT = "the shared fixtures folder is not beside this checkout";
-
     private Fixtures() {}
-
-    static Path resource(String name) {
-        URL url = Objects.requireNonNull(Fixtures.class.getResource("/text/" + name), name);
-        try {
-            return Path.of(url.toURI());
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
-    /** A folder of the shared fixtures. */
-    static Optional<Path> shared(String name) {
-        return Stream.of("../shared", "../../shared", "shared")
-                .map(folder -> Path.of(folder, "fixtures", name))
-                .filter(Files::isDirectory)
-                .findFirst();
-    }
-
-    static JsonNode json(Path file) {
-        try {
-            return new ObjectMapper().readTree(Files.readString(file));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
 
     static String text(Path file) {
         try {

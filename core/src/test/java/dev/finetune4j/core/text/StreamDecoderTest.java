@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.finetune4j.core.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -24,7 +25,7 @@ class StreamDecoderTest {
     @ParameterizedTest
     @ValueSource(strings = {"bytelevel", "llama3style", "spbpe"})
     void longTextsKeepTheRule(String name) {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource(name))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/" + name))) {
             int[] ids = tokenizer.encode(LONG);
             assertEquals(byTheRule(tokenizer, ids, false), pieces(tokenizer, ids, false));
             assertEquals(tokenizer.decode(ids), String.join("", pieces(tokenizer, ids, false)));
@@ -35,7 +36,7 @@ class StreamDecoderTest {
     @ValueSource(strings = {"bytelevel", "spbpe"})
     void randomIdsKeepTheRule(String name) {
         long seed = System.nanoTime();
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource(name))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/" + name))) {
             checkRandom(tokenizer, new Random(seed), "seed " + seed);
         }
     }
@@ -43,8 +44,8 @@ class StreamDecoderTest {
     @ParameterizedTest
     @ValueSource(strings = {"t5-unigram-t5small", "llama2-rstrip-phi3mini", "llama-spbpe-openllama-zh-en"})
     void randomIdsOfPublishedTokenizersKeepTheRule(String name) {
-        Path folder = Fixtures.shared("tokenizers").orElse(null);
-        assumeTrue(folder != null, Fixtures.ABSENT);
+        Path folder = TestData.shared("tokenizers").orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
         long seed = System.nanoTime();
         try (Tokenizer tokenizer = Tokenizer.load(folder.resolve(name))) {
             checkRandom(tokenizer, new Random(seed), "seed " + seed);
@@ -75,7 +76,7 @@ class StreamDecoderTest {
 
     @Test
     void aCharacterIsHeldBackUntilItIsWhole() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/spbpe"))) {
             int[] bytes = IntStream.of(0xF0, 0x9F, 0x99, 0x82)
                     .map(b -> tokenizer.idOf("<0x%02X>".formatted(b)).getAsInt())
                     .toArray();
@@ -93,7 +94,7 @@ class StreamDecoderTest {
 
     @Test
     void specialTokensAreLeftOutOnRequest() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             int[] ids = tokenizer.encode("<|im_start|>hi<|im_end|>");
             assertEquals("hi", String.join("", pieces(tokenizer, ids, true)));
             assertEquals("<|im_start|>hi<|im_end|>", String.join("", pieces(tokenizer, ids, false)));
@@ -102,7 +103,7 @@ class StreamDecoderTest {
 
     @Test
     void aRunOfBytesThatTurnsOutWrongChangesAllOfIt() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/spbpe"))) {
             int first = tokenizer.idOf("<0xC3>").getAsInt();
             int second = tokenizer.idOf("<0xA9>").getAsInt();
             int wrong = tokenizer.idOf("<0xFF>").getAsInt();
@@ -121,7 +122,7 @@ class StreamDecoderTest {
 
     @Test
     void aSpaceSurvivesManySkippedTokens() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/spbpe"))) {
             int[] ids = IntStream.concat(
                             IntStream.concat(
                                     Arrays.stream(tokenizer.encode("Hello")),
@@ -134,7 +135,7 @@ class StreamDecoderTest {
 
     @Test
     void refusesNegativeIdsAndAClosedTokenizer() {
-        Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"));
+        Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"));
         StreamDecoder decoder = tokenizer.streamDecoder(false);
         String message = assertThrows(IllegalArgumentException.class, () -> decoder.accept(-100))
                 .getMessage();

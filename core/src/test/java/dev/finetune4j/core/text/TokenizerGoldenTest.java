@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,8 +22,8 @@ class TokenizerGoldenTest {
     @ParameterizedTest
     @ValueSource(strings = {"bytelevel", "llama3style", "spbpe"})
     void referenceTokenizers(String name) {
-        Path folder = Fixtures.resource(name);
-        JsonNode items = Fixtures.json(folder.resolve("golden.json")).path("encode");
+        Path folder = TestData.resource("text/" + name);
+        JsonNode items = TestData.json(folder.resolve("golden.json")).path("encode");
         assertTrue(items.size() > 10, "golden texts");
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             for (JsonNode item : items) {
@@ -41,8 +42,8 @@ class TokenizerGoldenTest {
 
     @Test
     void trainedTokenizer() {
-        Path folder = Fixtures.shared("stories260k").orElse(null);
-        assumeTrue(folder != null, Fixtures.ABSENT);
+        Path folder = TestData.shared("stories260k").orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
         compare(folder, folder.resolve("tokenizer_golden.json"));
     }
 
@@ -57,13 +58,13 @@ class TokenizerGoldenTest {
                 "t5-unigram-t5small"
             })
     void publishedTokenizers(String name) {
-        Path folder = Fixtures.shared("tokenizers").orElse(null);
-        assumeTrue(folder != null, Fixtures.ABSENT);
+        Path folder = TestData.shared("tokenizers").orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
         compare(folder.resolve(name), folder.resolve(name).resolve("golden.json"));
     }
 
     private static void compare(Path folder, Path goldenFile) {
-        JsonNode golden = Fixtures.json(goldenFile);
+        JsonNode golden = TestData.json(goldenFile);
         assertTrue(golden.path("items").size() > 10, "golden texts");
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             assertEquals(golden.path("vocab_size_with_added").asInt(), tokenizer.vocabularySize());

@@ -13,6 +13,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,7 +34,7 @@ class TokenizerTest {
 
     @Test
     void longTextsAreNeitherCutNorPaddedWhateverTheFileSays() throws IOException {
-        ObjectNode definition = (ObjectNode) Fixtures.json(Fixtures.resource("bytelevel/tokenizer.json"));
+        ObjectNode definition = (ObjectNode) TestData.json(TestData.resource("text/bytelevel/tokenizer.json"));
         definition
                 .putObject("truncation")
                 .put("direction", "Right")
@@ -52,7 +53,7 @@ class TokenizerTest {
         Files.writeString(folder.resolve("tokenizer.json"), definition.toString());
         String text = "word ".repeat(5_000);
         try (Tokenizer limited = Tokenizer.load(folder);
-                Tokenizer plain = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+                Tokenizer plain = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             assertArrayEquals(plain.encode(text), limited.encode(text));
             assertEquals(text, limited.decode(limited.encode(text)));
             assertArrayEquals(plain.encode("hi"), limited.encodeWithSpecialTokens("hi"));
@@ -61,7 +62,7 @@ class TokenizerTest {
 
     @Test
     void knowsItsSpecialTokens() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("spbpe/tokenizer.json"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/spbpe/tokenizer.json"))) {
             assertEquals(Optional.of("<s>"), tokenizer.bosToken());
             assertEquals(Optional.of("</s>"), tokenizer.eosToken());
             assertEquals(Optional.of("<unk>"), tokenizer.padToken());
@@ -81,7 +82,7 @@ class TokenizerTest {
     @ParameterizedTest
     @ValueSource(strings = {"bytelevel", "spbpe"})
     void plainTextHoldsNoSpecialTokens(String name) {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource(name))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/" + name))) {
             checkPlain(tokenizer);
         }
     }
@@ -97,11 +98,11 @@ class TokenizerTest {
                 "t5-unigram-t5small"
             })
     void plainTextHoldsNoSpecialTokensInPublishedTokenizers(String name) {
-        Path shared = Fixtures.shared("tokenizers").orElse(null);
-        assumeTrue(shared != null, Fixtures.ABSENT);
+        Path shared = TestData.shared("tokenizers").orElse(null);
+        assumeTrue(shared != null, TestData.ABSENT);
         try (Tokenizer tokenizer = Tokenizer.load(shared.resolve(name))) {
             checkPlain(tokenizer);
-            JsonNode golden = Fixtures.json(shared.resolve(name).resolve("golden.json"));
+            JsonNode golden = TestData.json(shared.resolve(name).resolve("golden.json"));
             for (JsonNode token : golden.path("special_tokens")) {
                 if (!token.path("special").asBoolean()) {
                     int id = token.path("id").asInt();
@@ -138,7 +139,7 @@ class TokenizerTest {
 
     @Test
     void plainTextOutsideLookAlikesHasTheUsualIds() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             int[] ids = tokenizer.encodePlain("Hello world <|im_end|>");
             assertArrayEquals(tokenizer.encode("Hello world"), Arrays.copyOf(ids, 7));
             assertFalse(Arrays.stream(ids).anyMatch(id -> id == 2));
@@ -150,7 +151,7 @@ class TokenizerTest {
     void anyStringSurvivesTheRoundTrip() {
         long seed = System.nanoTime();
         Random random = new Random(seed);
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             for (int round = 0; round < 300; round++) {
                 String text = IntStream.range(0, random.nextInt(40))
                         .map(i -> random.nextInt(random.nextBoolean() ? 128 : 0x11_0000))
@@ -166,7 +167,7 @@ class TokenizerTest {
 
     @Test
     void idsThatNoTokenHasAreLeftOutAndNegativeOnesRefused() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             assertEquals("Hello", tokenizer.decode(new int[] {1_000_000, 465}));
             String message = assertThrows(IllegalArgumentException.class, () -> tokenizer.decode(new int[] {465, -100}))
                     .getMessage();
@@ -176,7 +177,7 @@ class TokenizerTest {
 
     @Test
     void closingTwiceIsFineAndUseAfterCloseIsNot() {
-        Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"));
+        Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"));
         tokenizer.encodePlain("<|im_end|>");
         tokenizer.close();
         tokenizer.close();
@@ -189,7 +190,7 @@ class TokenizerTest {
 
     @Test
     void manyThreadsMayUseOneTokenizer() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             int[] expected = tokenizer.encode("Hello world");
             int[] plain = tokenizer.encodePlain("a<|im_end|>");
             assertTrue(IntStream.range(0, 400)
@@ -201,7 +202,7 @@ class TokenizerTest {
 
     @Test
     void leavesNoTraceInTheSystemProperties() {
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             assertNotEquals(0, tokenizer.vocabularySize());
             assertNull(System.getProperty("RUST_LIBRARY_PATH"));
             assertNull(System.getProperty("ai.djl.offline"));
@@ -210,7 +211,7 @@ class TokenizerTest {
 
     @Test
     void readsTheChatTemplateFromEachPlace() throws IOException {
-        Files.copy(Fixtures.resource("bytelevel/tokenizer.json"), folder.resolve("tokenizer.json"));
+        Files.copy(TestData.resource("text/bytelevel/tokenizer.json"), folder.resolve("tokenizer.json"));
         assertEquals(Optional.empty(), template());
         Path config = folder.resolve("tokenizer_config.json");
         Files.writeString(config, "{\"chat_template\": \"one\"}");
@@ -232,7 +233,7 @@ class TokenizerTest {
 
     @Test
     void readsTokensOfEachSpelling() throws IOException {
-        Files.copy(Fixtures.resource("bytelevel/tokenizer.json"), folder.resolve("tokenizer.json"));
+        Files.copy(TestData.resource("text/bytelevel/tokenizer.json"), folder.resolve("tokenizer.json"));
         Files.writeString(
                 folder.resolve("tokenizer_config.json"),
                 "{\"eos_token\": {\"content\": \"<|im_end|>\"}, \"bos_token\": null}");

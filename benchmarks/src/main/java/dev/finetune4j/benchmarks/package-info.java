@@ -1,7 +1,7 @@
 /**
  * JMH benchmarks, one class per question, started with {@code mvn -q -Pbenchmark -Dargs="PATTERN"}.
  *
- * <p>Figures that are quoted anywhere come from here. Nothing imports this module.
+ * <p>Start with {@code LinearBenchmark}. Imports the library modules, not {@code examples}; nothing imports this module.
  */
 @NullMarked
 package dev.finetune4j.benchmarks;

@@ -177,6 +177,7 @@ public final class Dataset {
                 values);
     }
 
+    /** Number of examples. */
     public int size() {
         return examples.size();
     }

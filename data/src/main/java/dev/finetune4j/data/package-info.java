@@ -9,7 +9,8 @@
  *
  * <p>Reading order: {@code SftExample}, {@code Dataset} with {@code DatasetFile} and {@code AlpacaRow} behind it,
  * {@code SftEncoder}, {@code EncodedExample}, {@code Batch}, {@code BatchLoader}. The package imports {@code core.text}
- * and the exceptions of {@code core}; {@code lora} and the programs may import it. Tensors are unknown here: a batch is
+ * and the exceptions of {@code core}; {@code lora} (not {@code lora.adapter} and
+ * {@code lora.export}) and the programs may import it. Tensors are unknown here: a batch is
  * plain Java arrays.
  */
 @NullMarked

@@ -33,7 +33,11 @@ public final class Chat {
     public static void main(String[] args) throws IOException {
         Path model = null;
         Path adapter = null;
-        for (int i = 0; i + 1 < args.length; i += 2) {
+        for (int i = 0; i < args.length; i += 2) {
+            if (i + 1 == args.length) {
+                throw new IllegalArgumentException(
+                        args[i] + " needs a folder; expected [--model folder] [--adapter folder]");
+            }
             switch (args[i]) {
                 case "--model" -> model = Path.of(args[i + 1]);
                 case "--adapter" -> adapter = Path.of(args[i + 1]);

@@ -2,7 +2,7 @@
  * Programs to run and to read: {@link dev.finetune4j.examples.QuickStart} is the whole story in one class,
  * {@link dev.finetune4j.examples.Chat} a terminal chat, and {@code basemodel} the recipe of the bundled model.
  *
- * <p>Nothing imports this module.
+ * <p>Read {@code QuickStart} first. Imports all four library modules; nothing imports this module.
  */
 @NullMarked
 package dev.finetune4j.examples;

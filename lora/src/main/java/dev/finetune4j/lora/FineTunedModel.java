@@ -53,7 +53,8 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
      * Writes the adapter in PEFT's format.
      *
      * @param folder made if absent; an older adapter in it is replaced
-     * @throws IllegalStateException after full fine-tuning, which makes no adapter
+     * @throws IllegalStateException after full fine-tuning, which makes no adapter, or when this is closed
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveAdapter(Path folder) {
         if (adapter == null) {

@@ -76,6 +76,7 @@ public final class FineTuner {
         this.listeners = List.copyOf(builder.listeners);
     }
 
+    /** Starts with nothing chosen; a model, a method and a data set are required. */
     public static Builder builder() {
         return new Builder();
     }
@@ -91,7 +92,7 @@ public final class FineTuner {
         return run(() -> Thread.currentThread().isInterrupted(), new TrainingListener() {});
     }
 
-    /** Starts the training in a thread of its own. */
+    /** Starts the training in a thread of its own; what goes wrong there arrives in the job's await and completion. */
     public TrainingJob start() {
         return TrainingJob.start(this::run);
     }
@@ -177,7 +178,7 @@ public final class FineTuner {
         return method instanceof TuningMethod.Qlora quantized ? quantized.lora() : null;
     }
 
-    /** Collects the settings of a fine-tuning. Not thread-safe; every method but the last two returns this builder. */
+    /** Collects the settings of a fine-tuning. Not thread-safe; every method but build, train and start returns this builder. */
     public static final class Builder {
         private final List<String> problems = new ArrayList<>();
         private final List<TrainingListener> listeners = new ArrayList<>();

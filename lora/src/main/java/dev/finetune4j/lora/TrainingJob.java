@@ -65,6 +65,7 @@ public final class TrainingJob {
         return Optional.ofNullable(last);
     }
 
+    /** Whether the job has ended, well or badly. */
     public boolean isDone() {
         return result.isDone();
     }

@@ -2,9 +2,9 @@
  * What an application uses: {@link dev.finetune4j.lora.FineTuner} to train, {@link dev.finetune4j.lora.FineTunedModel} to use
  * the result at once, {@link dev.finetune4j.lora.LanguageModel} and {@link dev.finetune4j.lora.Adapter} to use it later.
  *
- * <p>This package is the wiring: it alone sees {@code core}, {@code quant}, {@code data}, {@code lora.adapter} and
- * {@code lora.train} together. No signature here shows a native tensor. Reading order: {@code FineTuner.run}, then
- * {@code lora.train.Trainer}.
+ * <p>This package is the wiring: it alone sees {@code core}, {@code quant}, {@code data}, {@code lora.adapter},
+ * {@code lora.train} and {@code lora.export} together; applications import it. No signature here shows a native tensor. Reading order: {@code FineTuner.run}, then
+ * {@code lora.train.Trainer}, then {@code lora.eval.BeforeAfter}.
  */
 @NullMarked
 package dev.finetune4j.lora;

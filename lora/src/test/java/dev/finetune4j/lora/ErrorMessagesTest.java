@@ -157,7 +157,7 @@ class ErrorMessagesTest {
                 quantized.resolve("model.safetensors"),
                 model.resolve("model.safetensors"),
                 java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "holds 4-bit codes", "quantization");
+        fails(CheckpointException.class, () -> LanguageModel.load(model), "holds 4-bit codes", "qlora(", "quantize(");
     }
 
     @Test

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2305.14314">QLoRA, Dettmers et al. 2023</a>, equation 5).
  *
  * <p>It has no trainable parameters, but passes gradients on to its input. Neither the dense weight nor the input is
- * kept for the backward pass.
+ * kept for the backward pass. Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class QuantizedLinear implements Linear {
     private final QuantizedTensor weight;

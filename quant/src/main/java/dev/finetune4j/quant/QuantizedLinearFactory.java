@@ -28,6 +28,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
     private final LinearFactory dense = LinearFactory.dense();
     private final Map<ComputeDevice, QuantKernels> kernels = new ConcurrentHashMap<>();
 
+    /** Quantizes dense weights with these settings; weights that are packed in the file keep theirs. */
     public QuantizedLinearFactory(QuantSettings settings) {
         this.settings = Objects.requireNonNull(settings, "settings");
     }

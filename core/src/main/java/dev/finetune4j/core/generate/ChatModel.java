@@ -2,7 +2,10 @@ package dev.finetune4j.core.generate;
 
 import org.jspecify.annotations.Nullable;
 
-/** Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. */
+/**
+ * Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. Sessions of one model may run
+ * in several threads at once, one thread per session.
+ */
 public interface ChatModel {
     /** A new conversation that always takes the likeliest token. Close it before the model. */
     default ChatSession chat() {

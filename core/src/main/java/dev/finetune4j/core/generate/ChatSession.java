@@ -44,7 +44,12 @@ public final class ChatSession implements AutoCloseable {
         reset();
     }
 
-    /** Asks and waits for the whole answer. */
+    /**
+     * Asks and waits for the whole answer.
+     *
+     * @throws IllegalStateException if the session, its model or its adapter is closed
+     * @throws dev.finetune4j.core.FineTune4jException when the conversation has outgrown the model's context
+     */
     public String say(String message) {
         return reply(message, piece -> {}).text();
     }
@@ -54,7 +59,8 @@ public final class ChatSession implements AutoCloseable {
      *
      * @param message what the user says
      * @param sink gets printable pieces; joined they are the answer
-     * @throws IllegalStateException if the session is closed
+     * @throws IllegalStateException if the session, its model or its adapter is closed
+     * @throws dev.finetune4j.core.FineTune4jException when the conversation has outgrown the model's context
      */
     public Reply reply(String message, Consumer<String> sink) {
         if (closed) {

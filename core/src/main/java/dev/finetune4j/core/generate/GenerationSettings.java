@@ -54,30 +54,37 @@ public record GenerationSettings(
         return new GenerationSettings(512, 0.7, 0, 0.9, 0, 1, seed);
     }
 
+    /** A copy with another {@code maxNewTokens}. */
     public GenerationSettings withMaxNewTokens(int newMaxNewTokens) {
         return new GenerationSettings(newMaxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed);
     }
 
+    /** A copy with another {@code temperature}. */
     public GenerationSettings withTemperature(double newTemperature) {
         return new GenerationSettings(maxNewTokens, newTemperature, topK, topP, minP, repetitionPenalty, seed);
     }
 
+    /** A copy with another {@code topK}. */
     public GenerationSettings withTopK(int newTopK) {
         return new GenerationSettings(maxNewTokens, temperature, newTopK, topP, minP, repetitionPenalty, seed);
     }
 
+    /** A copy with another {@code topP}. */
     public GenerationSettings withTopP(double newTopP) {
         return new GenerationSettings(maxNewTokens, temperature, topK, newTopP, minP, repetitionPenalty, seed);
     }
 
+    /** A copy with another {@code minP}. */
     public GenerationSettings withMinP(double newMinP) {
         return new GenerationSettings(maxNewTokens, temperature, topK, topP, newMinP, repetitionPenalty, seed);
     }
 
+    /** A copy with another {@code repetitionPenalty}. */
     public GenerationSettings withRepetitionPenalty(double newPenalty) {
         return new GenerationSettings(maxNewTokens, temperature, topK, topP, minP, newPenalty, seed);
     }
 
+    /** A copy with another {@code seed}. */
     public GenerationSettings withSeed(long newSeed) {
         return new GenerationSettings(maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, newSeed);
     }

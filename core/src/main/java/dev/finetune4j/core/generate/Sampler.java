@@ -15,6 +15,7 @@ public final class Sampler {
     private final GenerationSettings settings;
     private final SplittableRandom random;
 
+    /** Starts the random draws at the settings' seed. */
     public Sampler(GenerationSettings settings) {
         this.settings = settings;
         this.random = new SplittableRandom(settings.seed());

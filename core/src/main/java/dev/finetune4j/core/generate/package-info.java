@@ -3,8 +3,8 @@
  * {@link dev.finetune4j.core.generate.TextGenerator} runs the one-token loop, and
  * {@link dev.finetune4j.core.generate.Sampler} chooses each token.
  *
- * <p>Imports {@code core.model}, {@code core.nn}, {@code core.text} and {@code core.tensor}; the facade in {@code lora}
- * imports it. Read {@code ChatSession.reply} first: it is the whole path.
+ * <p>Imports {@code core.model}, {@code core.nn}, {@code core.text} and {@code core.tensor}; the facade,
+ * {@code lora.eval} and applications import it. Read {@code ChatSession.reply} first: it is the whole path.
  */
 @NullMarked
 package dev.finetune4j.core.generate;

@@ -254,6 +254,7 @@ public final class SafetensorsFile implements WeightSource {
         return new CheckpointException(file + " cannot be read: " + cause, cause);
     }
 
+    /** Closes the file; tensors that were read stay. Closing twice is fine. */
     @Override
     public synchronized void close() {
         if (closed) {

@@ -10,7 +10,7 @@
  *
  * <p>Reading order: {@link dev.finetune4j.core.io.WeightSource} (what loading code sees), {@link
  * dev.finetune4j.core.io.SafetensorsFile}, {@link dev.finetune4j.core.io.ModelDirectory}, {@link
- * dev.finetune4j.core.io.SafetensorsWriter}. Every module may import this package; it imports {@code core.tensor} and
+ * dev.finetune4j.core.io.SafetensorsWriter}. Every module but {@code data} may import this package; it imports {@code core.tensor} and
  * the exceptions of {@code core}.
  */
 @NullMarked

@@ -95,6 +95,7 @@ public final class CausalLM implements AutoCloseable {
         return withHead(config, parts, embedding, rotary, blocks, norm, new TiedHead(embedding));
     }
 
+    /** The numbers that define it. */
     public ModelConfig config() {
         return config;
     }

@@ -40,7 +40,8 @@ final class LayoutCheck {
         } else if (weights.names().stream().anyMatch(name -> name.startsWith(weight + ".quant_state."))) {
             unread.remove(weight);
             unread.removeIf(name -> name.startsWith(weight + "."));
-            problems.add("tensor " + weight + " holds 4-bit codes; load the model with 4-bit quantization");
+            problems.add("tensor " + weight + " holds 4-bit codes; train with qlora(…), or load with"
+                    + " LanguageModel.loader(folder).quantize(…)");
         } else {
             tensor(weight, new long[] {spec.outFeatures(), spec.inFeatures()});
         }

@@ -8,7 +8,7 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Set;
 
-/** Makes a {@link CausalLM} from a Hugging Face model folder. */
+/** Makes a {@link CausalLM} from a Hugging Face model folder. Stateless. */
 public final class ModelLoader {
     private ModelLoader() {}
 

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Causal self-attention with fewer key and value heads than query heads where the model has them
  * (<a href="https://arxiv.org/abs/2305.13245">grouped-query attention, Ainslie et al. 2023</a>), computed by libtorch's
- * scaled dot product attention.
+ * scaled dot product attention. Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class Attention {
     /**

@@ -6,7 +6,7 @@ import java.util.function.BiFunction;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
-/** One layer of a decoder: attention and feed-forward, each behind its norm and added to its input. */
+/** One layer of a decoder: attention and feed-forward, each behind its norm and added to its input. Forward calls may run in several threads at once; closing may not overlap with them. */
 public final class DecoderBlock implements AutoCloseable {
     private final String name;
     private final RmsNorm attentionNorm;

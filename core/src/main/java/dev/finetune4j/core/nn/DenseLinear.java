@@ -10,7 +10,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
-/** A linear with an ordinary weight matrix. The weight may be trained; in lower precision it is cast as it is used. */
+/** A linear with an ordinary weight matrix. The weight may be trained; in lower precision it is cast as it is used. Forward calls may run in several threads at once; closing may not overlap with them. */
 public final class DenseLinear implements Linear {
     private final Tensor weight;
     private final @Nullable Tensor bias;

@@ -6,7 +6,7 @@ import org.bytedeco.pytorch.global.torch;
 
 /**
  * The feed-forward part of a decoder block, {@code down(silu(gate(x)) · up(x))}
- * (<a href="https://arxiv.org/abs/2002.05202">SwiGLU, Shazeer 2020</a>).
+ * (<a href="https://arxiv.org/abs/2002.05202">SwiGLU, Shazeer 2020</a>). Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class GatedMlp {
     private final String name;

@@ -64,6 +64,7 @@ public final class KvCache implements AutoCloseable {
         return layers.get(index);
     }
 
+    /** Frees the buffers. Closing twice is fine. */
     @Override
     public void close() {
         closed = true;

@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /**
  * Root mean square normalisation of the last dimension, {@code x / sqrt(mean(x²) + ε) · w}
  * (<a href="https://arxiv.org/abs/1910.07467">Zhang and Sennrich 2019</a>). The mean is taken in float32, the scaling by
- * the weight in the precision of {@code x}, as the published models do.
+ * the weight in the precision of {@code x}, as the published models do. Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class RmsNorm implements AutoCloseable {
     private static final long[] LAST = {-1};
@@ -36,6 +36,7 @@ public final class RmsNorm implements AutoCloseable {
         return weight;
     }
 
+    /** Frees the weight. Closing twice is fine. */
     @Override
     public void close() {
         weight.close();

@@ -108,6 +108,7 @@ public final class RotaryEmbedding implements AutoCloseable {
         }
     }
 
+    /** Frees the tables. Closing twice is fine. */
     @Override
     public synchronized void close() {
         if (cos != null) {

@@ -7,7 +7,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** The projection to the vocabulary that shares the embedding's weight; it owns nothing. */
+/** The projection to the vocabulary that shares the embedding's weight; it owns nothing. Forward calls may run in several threads at once; closing may not overlap with them. */
 public final class TiedHead implements Linear {
     private final Tensor embedding;
 

@@ -24,6 +24,7 @@ public record ComputeDevice(Kind kind, int index) {
         }
     }
 
+    /** The CPU. */
     public static ComputeDevice cpu() {
         return CPU;
     }

@@ -71,10 +71,12 @@ public final class ChatEncoder {
         return stopIds;
     }
 
+    /** The tokenizer, which the encoder borrows. */
     public Tokenizer tokenizer() {
         return tokenizer;
     }
 
+    /** The template that lays conversations out. */
     public ChatTemplate template() {
         return template;
     }

@@ -36,6 +36,7 @@ public record Conversation(List<ChatMessage> messages) {
         }
     }
 
+    /** A conversation of the given messages, checked as by the constructor. */
     public static Conversation of(ChatMessage... messages) {
         return new Conversation(List.of(messages));
     }

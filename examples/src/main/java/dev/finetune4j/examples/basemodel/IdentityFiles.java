@@ -10,7 +10,7 @@ import java.nio.file.Path;
 
 /**
  * Writes the two bundled files that follow from {@link IdentityBook}: {@code identity.json}, alpaca rows with
- * placeholders, and {@code identity-paraphrases.json}, the questions that were held out. Run it after a change of
+ * placeholders, and {@code identity-paraphrases.json}, the questions that were held out. Call {@link #write} after a change of
  * {@code identity-questions.json}; a test compares the bundled files with it.
  */
 public final class IdentityFiles {

@@ -56,6 +56,9 @@ public final class TrainBaseModel {
      * @param args target folder, number of epochs (optional)
      */
     public static void main(String[] args) throws IOException {
+        if (args.length == 0) {
+            throw new IllegalArgumentException("expected the target folder and, optionally, the number of epochs");
+        }
         Path target = Path.of(args[0]);
         double epochs = args.length > 1 ? Double.parseDouble(args[1]) : 12;
         // With one thread the result does not depend on the number of cores.

@@ -34,7 +34,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Reads and writes adapters in the folder format of <a href="https://github.com/huggingface/peft">PEFT</a>:
- * {@code adapter_config.json} and {@code adapter_model.safetensors}.
+ * {@code adapter_config.json} and {@code adapter_model.safetensors}. Stateless; do not write one folder from two threads.
  */
 public final class AdapterFiles {
     static final String CONFIG = "adapter_config.json";

@@ -63,6 +63,7 @@ public final class LoraAdapter implements AutoCloseable {
         return new LoraAdapter(settings, factors);
     }
 
+    /** Rank, scale and targets. */
     public LoraSettings settings() {
         return settings;
     }

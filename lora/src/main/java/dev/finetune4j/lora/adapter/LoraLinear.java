@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.global.torch;
  * (<a href="https://arxiv.org/abs/2106.09685">Hu et al. 2021</a>), around any other linear: dense or 4-bit.
  *
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only while gradients are recorded.
+ * Forward calls may run in several threads at once. It owns neither the base nor the factors.
  */
 public final class LoraLinear implements Linear {
     private final Linear base;

@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 
-/** Which linears of a model get an adapter. */
+/** Which linears of a model get an adapter. Immutable. */
 public sealed interface TargetModules {
     /** Every linear but the projection to the vocabulary; PEFT's {@code "all-linear"}. */
     record AllLinear() implements TargetModules {}
@@ -28,10 +28,12 @@ public sealed interface TargetModules {
         }
     }
 
+    /** Every linear but the projection to the vocabulary. */
     static TargetModules allLinear() {
         return new AllLinear();
     }
 
+    /** The linears with these names or path endings. */
     static TargetModules named(String... names) {
         return new Named(List.of(names));
     }

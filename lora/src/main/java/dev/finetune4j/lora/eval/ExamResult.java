@@ -12,6 +12,8 @@ public record ExamResult(String name, List<Answer> answers) {
     /**
      * One answered question.
      *
+     * @param question what was asked
+     * @param answer what the model said
      * @param right whether the answer counts
      */
     public record Answer(String question, String answer, boolean right) {}

@@ -18,7 +18,10 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Writes a model with its configuration and tokenizer as a Hugging Face folder. */
+/**
+ * Writes a model with its configuration and tokenizer as a Hugging Face folder. Stateless; do not write one folder from two
+ * threads.
+ */
 public final class ModelFolder {
     private static final long SHARD_BYTES = 5_000_000_000L;
     private static final List<String> COPIED = List.of(

@@ -13,7 +13,7 @@ import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.Styler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/** Draws the loss over the steps of a training, as it was and smoothed. */
+/** Draws the loss over the steps of a training, as it was and smoothed. Stateless. */
 public final class LossCurve {
     private static final double SMOOTHING = 0.6;
 

@@ -7,7 +7,8 @@ import java.util.Locale;
 /**
  * Shows a training as one line that is rewritten in place: step, loss, learning rate, tokens per second, time left.
  *
- * <p>When the stream is not a terminal, give {@code inPlace = false}: then every tenth of the steps gets a line of its own.
+ * <p>When the stream is not a terminal, give {@code inPlace = false}: then every tenth of the steps gets a line of its own. Called on
+ * the training thread; give each training its own.
  */
 public final class ProgressLine implements TrainingListener {
     private static final int BAR = 24;
@@ -15,6 +16,11 @@ public final class ProgressLine implements TrainingListener {
     private final PrintStream out;
     private final boolean inPlace;
 
+    /**
+     * Shows on the given stream.
+     *
+     * @param inPlace whether to rewrite one line, as a terminal can
+     */
     public ProgressLine(PrintStream out, boolean inPlace) {
         this.out = out;
         this.inPlace = inPlace;

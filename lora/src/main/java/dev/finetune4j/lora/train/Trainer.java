@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -89,8 +90,7 @@ public final class Trainer {
     private record StepResult(double loss, double gradNorm) {}
 
     /** One optimizer step, or null when cancelled before it was complete. */
-    private @org.jspecify.annotations.Nullable StepResult step(
-            List<Batch> window, AdamW optimizer, double learningRate, int number) {
+    private @Nullable StepResult step(List<Batch> window, AdamW optimizer, double learningRate, int number) {
         int targets = window.stream().mapToInt(Batch::targetTokens).sum();
         double sum = 0;
         for (Batch batch : window) {

@@ -91,47 +91,56 @@ public record TrainingSettings(
 
         private Builder() {}
 
+        /** Passes over the data; 3 by default. */
         public Builder epochs(double value) {
             epochs = value;
             return this;
         }
 
+        /** Optimizer steps instead of epochs; 0, the default, lets the epochs decide. */
         public Builder maxSteps(int value) {
             maxSteps = value;
             return this;
         }
 
+        /** Examples of one micro-batch; 8 by default. */
         public Builder batchSize(int value) {
             batchSize = value;
             return this;
         }
 
+        /** Micro-batches of one optimizer step; 1 by default. */
         public Builder accumulation(int value) {
             accumulation = value;
             return this;
         }
 
+        /** Peak learning rate; 2e-4 by default. */
         public Builder learningRate(double value) {
             learningRate = value;
             return this;
         }
 
+        /** Course of the learning rate and share of the steps to warm up; a cosine with 3 % by default. */
         public Builder schedule(LearningRateSchedule value, double newWarmupRatio) {
             schedule = value;
             warmupRatio = newWarmupRatio;
             return this;
         }
 
+        /** AdamW's weight decay; 0 by default. */
         public Builder weightDecay(double value) {
             weightDecay = value;
             return this;
         }
 
+        /** Largest gradient norm, 0 for no limit; 1 by default. */
         public Builder maxGradNorm(double value) {
             maxGradNorm = value;
             return this;
         }
 
+        /** Decides the order of the examples and the adapter's start; 42 by default. */
         public Builder seed(long value) {
             seed = value;
             return this;

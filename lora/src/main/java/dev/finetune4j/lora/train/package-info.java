@@ -2,7 +2,8 @@
  * The training loop, its optimizer and schedules, and what can be watched of it.
  *
  * <p>{@link dev.finetune4j.lora.train.Trainer} is the loop; read its {@code run} and {@code step} first, then
- * {@code AdamW}. Imports {@code core} and {@code data}; only the facade in the package above imports it.
+ * {@code AdamW}. Imports {@code core} and {@code data}; the facade, {@code lora.eval} and
+ * applications (listeners, reports, the curve) import it.
  */
 @NullMarked
 package dev.finetune4j.lora.train;

@@ -68,8 +68,8 @@ public final class QuickStart {
                 .device(ComputeDevice.cpu())
                 .listener(new ProgressLine(out, Terminal.isInteractive()))
                 .train()) {
-            LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
             tuned.saveAdapter(folder.resolve("adapter"));
+            LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
             out.printf(
                     Locale.ROOT,
                     "loss %.3f → %.3f; curve in %s, adapter in %s%n%n",

@@ -29,6 +29,24 @@ public final class LossCurve {
         if (steps.isEmpty()) {
             throw new IllegalArgumentException("there is no step to draw");
         }
+        try {
+            Path parent = file.toAbsolutePath().getParent();
+            if (parent != null) {
+                Files.createDirectories(parent);
+            }
+            ImageIO.write(BitmapEncoder.getBufferedImage(chart(steps)), "png", file.toFile());
+        } catch (LinkageError | InternalError e) {
+            throw new FineTune4jException(
+                    file + ": the loss curve could not be drawn (" + e
+                            + "); Java's graphics need the fontconfig library and a font on this machine",
+                    e);
+        } catch (IOException e) {
+            throw new FineTune4jException(
+                    file + ": the loss curve could not be written (" + e + "); check space and rights", e);
+        }
+    }
+
+    private static XYChart chart(List<StepReport> steps) {
         double[] x = steps.stream().mapToDouble(StepReport::step).toArray();
         double[] loss = steps.stream().mapToDouble(StepReport::loss).toArray();
         XYChart chart = new XYChartBuilder()
@@ -44,16 +62,7 @@ public final class LossCurve {
         chart.getStyler().setChartBackgroundColor(java.awt.Color.WHITE);
         add(chart, "loss", x, loss, new java.awt.Color(160, 190, 225), 1.2f);
         add(chart, "smoothed", x, smooth(loss), new java.awt.Color(25, 90, 165), 2.4f);
-        try {
-            Path parent = file.toAbsolutePath().getParent();
-            if (parent != null) {
-                Files.createDirectories(parent);
-            }
-            ImageIO.write(BitmapEncoder.getBufferedImage(chart), "png", file.toFile());
-        } catch (IOException e) {
-            throw new FineTune4jException(
-                    file + ": the loss curve could not be written (" + e + "); check space and rights", e);
-        }
+        return chart;
     }
 
     private static void add(XYChart chart, String name, double[] x, double[] y, java.awt.Color color, float width) {

@@ -101,10 +101,13 @@ public final class RotaryEmbedding implements AutoCloseable {
                 sines[at + half] = sines[at];
             }
         }
-        close();
         try (TensorScope scope = new TensorScope()) {
-            cos = scope.release(Tensors.ofFloats(device, cosines, rows, headDim));
-            sin = scope.release(Tensors.ofFloats(device, sines, rows, headDim));
+            Tensor newCos = Tensors.ofFloats(device, cosines, rows, headDim);
+            Tensor newSin = Tensors.ofFloats(device, sines, rows, headDim);
+            // Only when both exist do they take the old ones' place.
+            close();
+            cos = scope.release(newCos);
+            sin = scope.release(newSin);
         }
     }
 

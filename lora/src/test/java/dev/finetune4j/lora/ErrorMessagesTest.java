@@ -119,7 +119,7 @@ class ErrorMessagesTest {
     void severalWrongValuesOfAConfigAreNamedAtOnce() throws IOException {
         changeConfig(config -> {
             config.remove("hidden_size");
-            config.put("hidden_act", "gelu");
+            config.put("hidden_act", "relu");
             config.put("num_attention_heads", "four");
         });
         fails(

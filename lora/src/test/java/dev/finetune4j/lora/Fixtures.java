@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 
 /** Reference files and the tiny chat model that the tests of this module share. */
@@ -128,5 +129,22 @@ public final class Fixtures {
             }
         }
         return shifted;
+    }
+
+    /** A file or folder of the reference numbers: the wide collection where it is, else the part of it in the resources. */
+    static Path wide(String path) {
+        return shared("fixtures/reference").map(root -> root.resolve(path)).orElseGet(() -> reference(path));
+    }
+
+    /** The names of the folders in a folder of the reference numbers. */
+    static List<String> kinds(String folder) {
+        try (Stream<Path> kinds = Files.list(wide(folder))) {
+            return kinds.filter(Files::isDirectory)
+                    .map(kind -> kind.getFileName().toString())
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 }

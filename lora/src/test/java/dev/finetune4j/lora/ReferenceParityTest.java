@@ -19,6 +19,7 @@ import dev.finetune4j.lora.adapter.LoraAdapter;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.StreamSupport;
@@ -26,6 +27,7 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Numbers of transformers, peft and bitsandbytes against ours. */
@@ -33,9 +35,14 @@ class ReferenceParityTest {
     private static final double LOGITS = 1e-4;
     private static final double GRADIENTS = 1e-3;
 
-    @Test
-    void llamaHasTheLogitsLossAndAllGradientsOfTransformers() {
-        Path folder = Fixtures.reference("models/llama");
+    static List<String> models() {
+        return Fixtures.kinds("models");
+    }
+
+    @ParameterizedTest
+    @MethodSource("models")
+    void modelHasTheLogitsLossAndAllGradientsOfTransformers(String kind) {
+        Path folder = Fixtures.wide("models/" + kind);
         try (CausalLM model = Fixtures.model(folder, LinearFactory.dense());
                 SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 SafetensorsFile gradients = SafetensorsFile.open(folder.resolve("golden_grads.safetensors"))) {
@@ -48,9 +55,10 @@ class ReferenceParityTest {
         }
     }
 
-    @Test
-    void llamaContinuesGreedilyAsTransformers() {
-        Path folder = Fixtures.reference("models/llama");
+    @ParameterizedTest
+    @MethodSource("models")
+    void modelContinuesGreedilyAsTransformers(String kind) {
+        Path folder = Fixtures.wide("models/" + kind);
         JsonNode golden = Fixtures.json(folder.resolve("golden.json"));
         int[] expected = ints(golden.path("greedy_continuation"));
         try (CausalLM model = Fixtures.model(folder, LinearFactory.dense());
@@ -62,6 +70,18 @@ class ReferenceParityTest {
                             GenerationSettings.greedy().withMaxNewTokens(expected.length),
                             id -> {});
             assertArrayEquals(expected, generation.ids());
+        }
+    }
+
+    @Test
+    void packedSequencesHaveTheLogitsOfEachAlone() {
+        Path file = Fixtures.wide("packing.safetensors");
+        try (CausalLM model = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
+                SafetensorsFile packing = SafetensorsFile.open(file);
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor hidden = model.hiddenOfPacked(packing.read("input_ids"), Fixtures.longs(packing, "lengths"));
+            assertClose("logits", Fixtures.floats(packing, "logits"), Tensors.toFloats(model.logits(hidden)), LOGITS);
         }
     }
 
@@ -155,7 +175,7 @@ class ReferenceParityTest {
                 java.util.Arrays.stream(shifted).filter(label -> label != -100).count();
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(inputs.read("input_ids"), null);
-            double sum = NextTokenLoss.backward(hidden, model.head(), shifted, 1.0 / targets);
+            double sum = NextTokenLoss.backward(hidden, model::logits, shifted, 1.0 / targets);
             assertEquals(Fixtures.floats(golden, "loss")[0], sum / targets, 1e-4);
         }
     }

@@ -139,7 +139,7 @@ class Stories260kTest {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor hidden = model.hidden(model.tokens(wide(ids), 1, ids.length), null);
-            return NextTokenLoss.sum(hidden, model.head(), wide(next(ids))) / (ids.length - 1);
+            return NextTokenLoss.sum(hidden, model::logits, wide(next(ids))) / (ids.length - 1);
         }
     }
 

@@ -1,21 +1,33 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.model.ModelConfig.LayerKind;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
+import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.NamedNorm;
+import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.PastKeys;
 import dev.finetune4j.core.nn.RmsNorm;
+import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.nn.TiedHead;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.BiFunction;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -23,76 +35,79 @@ import org.jspecify.annotations.Nullable;
 /**
  * A decoder that predicts the next token: embedding, blocks, norm, projection to the vocabulary.
  *
- * <p>A model is made of shared parts. {@link #mapLinears} returns another model over the <em>same</em> embedding, norms and
- * weights in which some linears are replaced; an adapter is such a view, so the base stays usable beside any number of
- * adapters. The model that was loaded owns the parts; closing a view frees nothing.
+ * <p>A model is made of shared parts. {@link #map} returns another model over the <em>same</em> weights in which some
+ * parts are replaced, {@link #withVirtualTokens} one with trained positions in front; an adapter is such a view, so the
+ * base stays usable beside any number of adapters. The model that was loaded owns the parts; closing a view frees
+ * nothing.
  *
  * <p>Forward calls may run in several threads at once, each with a cache of its own. Closing may not overlap with them.
  */
 public final class CausalLM implements AutoCloseable {
+    private static final String EMBEDDING = "model.embed_tokens";
+    private static final String HEAD = "lm_head";
+
     private final ModelConfig config;
     private final Placement placement;
-    private final Tensor embedding;
-    private final RotaryEmbedding rotary;
+    private final Embedding embedding;
+    private final Map<RopeSpec, RotaryEmbedding> rotaries;
     private final List<DecoderBlock> blocks;
-    private final RmsNorm norm;
+    private final NamedNorm norm;
     private final Linear head;
     private final Map<String, Linear> linears;
+    private final @Nullable VirtualTokens virtualTokens;
     private final boolean owner;
     private final AtomicBoolean closed;
 
     private CausalLM(
             ModelConfig config,
             Placement placement,
-            Tensor embedding,
-            RotaryEmbedding rotary,
+            Embedding embedding,
+            Map<RopeSpec, RotaryEmbedding> rotaries,
             List<DecoderBlock> blocks,
-            RmsNorm norm,
+            NamedNorm norm,
             Linear head,
             Map<String, Linear> linears,
+            @Nullable VirtualTokens virtualTokens,
             boolean owner,
             AtomicBoolean closed) {
         this.config = config;
         this.placement = placement;
         this.embedding = embedding;
-        this.rotary = rotary;
+        this.rotaries = rotaries;
         this.blocks = List.copyOf(blocks);
         this.norm = norm;
         this.head = head;
         this.linears = linears;
+        this.virtualTokens = virtualTokens;
         this.owner = owner;
         this.closed = closed;
     }
 
-    static CausalLM withHead(
+    static CausalLM of(
             ModelConfig config,
             ModelParts parts,
-            Tensor embedding,
-            RotaryEmbedding rotary,
+            Embedding embedding,
             List<DecoderBlock> blocks,
-            RmsNorm norm,
+            NamedNorm norm,
             Linear head) {
+        Map<RopeSpec, RotaryEmbedding> rotaries = new HashMap<>();
+        for (LayerKind kind : config.layerKinds()) {
+            rotaries.computeIfAbsent(
+                    kind.rope(),
+                    spec -> new RotaryEmbedding(spec, parts.placement().device()));
+        }
         return new CausalLM(
                 config,
                 parts.placement(),
                 embedding,
-                rotary,
+                rotaries,
                 blocks,
                 norm,
                 head,
                 new LinkedHashMap<>(parts.linears()),
+                null,
                 true,
                 new AtomicBoolean());
-    }
-
-    static CausalLM withTiedHead(
-            ModelConfig config,
-            ModelParts parts,
-            Tensor embedding,
-            RotaryEmbedding rotary,
-            List<DecoderBlock> blocks,
-            RmsNorm norm) {
-        return withHead(config, parts, embedding, rotary, blocks, norm, new TiedHead(embedding));
     }
 
     /** The numbers that define it. */
@@ -110,25 +125,104 @@ public final class CausalLM implements AutoCloseable {
      *
      * @param tokens token ids, int64, shape (B, T), on the model's device
      * @param cache holds the positions before these and takes up the new ones; null to start at position 0 without one
-     * @return shape (B, T, D)
+     * @return shape (B, T, D); positions of virtual tokens are not part of it
      * @throws IllegalStateException if the model is closed
      */
     public Tensor hidden(Tensor tokens, @Nullable KvCache cache) {
         requireOpen();
-        long past = cache == null ? 0 : cache.length();
         long count = tokens.size(1);
         try (TensorScope scope = new TensorScope()) {
-            ScalarType type = placement.precision().scalarType();
-            Attention.Context context = new Attention.Context(rotary.angles(past, count, type), mask(past, count));
-            Tensor x = Tensors.as(torch.embedding(embedding, tokens), type); // (B, T, D)
-            for (int i = 0; i < blocks.size(); i++) {
-                x = blocks.get(i).forward(x, context, cache == null ? null : cache.layer(i));
-            }
+            Tensor x = embed(tokens);
             if (cache != null) {
+                Tensor result = run(x, new Visibility(cache.positions(), count, null), cache::layer);
                 cache.advance(count);
+                return scope.keep(result);
             }
-            return scope.keep(norm.forward(x));
+            if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
+                Tensor all = torch.cat(new TensorVector(spread(prompt.embeddings(), x), x), 1);
+                Tensor result = run(all, new Visibility(0, prompt.count() + count, null), null);
+                return scope.keep(result.narrow(1, prompt.count(), count));
+            }
+            if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
+                VirtualTokens.Layers layers = prefix.layers();
+                return scope.keep(run(x, new Visibility(prefix.count(), count, null), i -> behind(layers.layer(i))));
+            }
+            return scope.keep(run(x, new Visibility(0, count, null), null));
         }
+    }
+
+    /**
+     * Runs the decoder over sequences that lie behind one another in a row. Each starts at position 0 and sees nothing of
+     * the others, so the result is that of each alone.
+     *
+     * @param tokens token ids, int64, shape (1, T)
+     * @param lengths of the sequences, in order; their sum is T
+     * @return shape (1, T, D)
+     * @throws IllegalArgumentException if the lengths do not fill the row, or the model has virtual tokens
+     */
+    public Tensor hiddenOfPacked(Tensor tokens, long... lengths) {
+        requireOpen();
+        if (tokens.size(0) != 1
+                || Arrays.stream(lengths).anyMatch(length -> length < 1)
+                || Arrays.stream(lengths).sum() != tokens.size(1)) {
+            throw new IllegalArgumentException("sequences of the lengths " + Arrays.toString(lengths)
+                    + " do not fill tokens of the shape " + Arrays.toString(tokens.shape()));
+        }
+        if (virtualTokens != null) {
+            throw new IllegalArgumentException("virtual tokens stand before one sequence; packed rows have several."
+                    + " Train this method without packing");
+        }
+        try (TensorScope scope = new TensorScope()) {
+            return scope.keep(run(embed(tokens), new Visibility(0, tokens.size(1), lengths.clone()), null));
+        }
+    }
+
+    private Tensor embed(Tensor tokens) {
+        return Tensors.as(embedding.forward(tokens), placement.precision().scalarType()); // (B, T, D)
+    }
+
+    /** What a layer has before the positions of a pass. */
+    @FunctionalInterface
+    private interface Past {
+        PastKeys layer(int index);
+    }
+
+    private Tensor run(Tensor x, Visibility visibility, @Nullable Past past) {
+        Map<LayerKind, Attention.Context> contexts = new HashMap<>();
+        Tensor state = x;
+        for (int i = 0; i < blocks.size(); i++) {
+            Attention.Context context =
+                    contexts.computeIfAbsent(config.layerKinds().get(i), kind -> context(kind, visibility));
+            state = blocks.get(i).forward(state, context, past == null ? null : past.layer(i));
+        }
+        return norm.norm().forward(state);
+    }
+
+    private Attention.Context context(LayerKind kind, Visibility visibility) {
+        ScalarType type = placement.precision().scalarType();
+        RotaryEmbedding rotary = rotaries.get(kind.rope());
+        if (rotary == null) {
+            throw new AssertionError("no rotary embedding for " + kind);
+        }
+        RotaryEmbedding.Angles angles = visibility.lengths() == null
+                ? rotary.angles(visibility.past(), visibility.count(), type)
+                : rotary.angles(visibility.restartingPositions(), type);
+        return new Attention.Context(angles, visibility.mask(placement.device(), kind.window()));
+    }
+
+    /** (n, D) or (1, …) to the batch of x, in its type. */
+    private static Tensor spread(Tensor trained, Tensor x) {
+        return Tensors.as(trained, Tensors.typeOf(x)).unsqueeze(0).expand(x.size(0), trained.size(0), trained.size(1));
+    }
+
+    private static PastKeys behind(PastKeys.KeysAndValues first) {
+        return (keys, values) -> new PastKeys.KeysAndValues(join(first.keys(), keys), join(first.values(), values));
+    }
+
+    private static Tensor join(Tensor first, Tensor added) {
+        Tensor start = Tensors.as(first, Tensors.typeOf(added))
+                .expand(added.size(0), first.size(1), first.size(2), first.size(3));
+        return torch.cat(new TensorVector(start, added), 2);
     }
 
     /** Token ids as {@link #hidden} takes them, on the model's device. */
@@ -139,73 +233,121 @@ public final class CausalLM implements AutoCloseable {
     /** Projects (…, D) to the vocabulary, (…, V). */
     public Tensor logits(Tensor hidden) {
         requireOpen();
-        return head.forward(hidden);
+        Tensor logits = head.forward(hidden);
+        double cap = config.logitSoftCap();
+        return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
     }
 
-    /** The projection to the vocabulary. */
-    public Linear head() {
-        return head;
+    /** The table of token vectors. */
+    public Embedding embedding() {
+        return embedding;
     }
 
     /** The projections by Hugging Face module path; the head is there unless it is tied to the embedding. */
     public Map<String, Linear> linears() {
-        return java.util.Collections.unmodifiableMap(linears);
+        return Collections.unmodifiableMap(linears);
+    }
+
+    /** The module paths of all parts that a {@link PartMapper} is asked about. */
+    public List<String> modules() {
+        List<String> names = new ArrayList<>(List.of(EMBEDDING));
+        blocks.forEach(block -> block.forEachNorm(part -> names.add(part.name())));
+        linears.keySet().stream().filter(name -> !name.equals(HEAD)).forEach(names::add);
+        names.add(norm.name());
+        names.add(HEAD);
+        return names;
     }
 
     /** The module path of the projection to the vocabulary, which adapters and quantization leave alone by default. */
     public static boolean isOutputHead(String linearName) {
-        return linearName.equals("lm_head");
+        return linearName.equals(HEAD);
     }
 
-    /**
-     * A model over the same parts in which each linear is replaced by what the function makes of its name and itself;
-     * returning the linear leaves it as it is.
-     */
-    public CausalLM mapLinears(BiFunction<String, Linear, Linear> replacement) {
+    /** A model over the same weights in which each part is replaced by what the mapper makes of it. */
+    public CausalLM map(PartMapper mapper) {
         requireOpen();
         Map<String, Linear> replaced = new LinkedHashMap<>();
-        linears.forEach((name, linear) -> replaced.put(name, replacement.apply(name, linear)));
-        BiFunction<String, Linear, Linear> lookUp = (name, linear) -> replaced.getOrDefault(name, linear);
+        linears.forEach((name, linear) -> replaced.put(name, mapper.linear(name, linear)));
+        Linear newHead = linears.containsKey(HEAD) ? replaced.get(HEAD) : mapper.linear(HEAD, head);
+        if (newHead == null) {
+            throw new IllegalArgumentException("a part was replaced by nothing");
+        }
+        if (!(newHead instanceof TiedHead)) {
+            replaced.put(HEAD, newHead);
+        }
+        PartMapper once = new PartMapper() {
+            @Override
+            public Linear linear(String name, Linear linear) {
+                return replaced.getOrDefault(name, linear);
+            }
+
+            @Override
+            public RmsNorm norm(String name, RmsNorm part) {
+                return mapper.norm(name, part);
+            }
+        };
         return new CausalLM(
                 config,
                 placement,
-                embedding,
-                rotary,
-                blocks.stream().map(block -> block.mapLinears(lookUp)).toList(),
-                norm,
-                lookUp.apply("lm_head", head),
+                mapper.embedding(EMBEDDING, embedding),
+                rotaries,
+                blocks.stream().map(block -> block.map(once)).toList(),
+                new NamedNorm(norm.name(), mapper.norm(norm.name(), norm.norm())),
+                newHead,
                 replaced,
+                virtualTokens,
                 false,
                 closed);
+    }
+
+    /** A model over the same parts that sees these virtual tokens before every sequence. */
+    public CausalLM withVirtualTokens(VirtualTokens tokens) {
+        requireOpen();
+        return new CausalLM(config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, false, closed);
     }
 
     /** All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. */
     public Map<String, Tensor> parameters() {
         requireOpen();
         Map<String, Tensor> parameters = new LinkedHashMap<>();
-        parameters.put("model.embed_tokens.weight", embedding);
+        embedding.parameters().forEach((suffix, tensor) -> parameters.put(EMBEDDING + "." + suffix, tensor));
         for (DecoderBlock block : blocks) {
-            block.forEachNorm(parameters::put);
+            block.forEachNorm(
+                    part -> parameters.put(part.name() + ".weight", part.norm().weight()));
         }
         linears.forEach((name, linear) ->
                 linear.parameters().forEach((suffix, tensor) -> parameters.put(name + "." + suffix, tensor)));
-        parameters.put("model.norm.weight", norm.weight());
+        parameters.put(norm.name() + ".weight", norm.norm().weight());
         return parameters;
     }
 
-    /** A new, empty cache for this model; the caller closes it. */
+    /** A new cache for this model that holds its virtual tokens and nothing else; the caller closes it. */
     public KvCache newCache() {
         requireOpen();
-        return new KvCache(config.layers());
-    }
-
-    /** Several new tokens behind a filled cache need a mask: token i may see the past and the new tokens up to itself. */
-    private @Nullable Tensor mask(long past, long count) {
-        if (past == 0 || count == 1) {
-            return null;
+        KvCache cache = new KvCache(config.layers());
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
+                ScalarType type = placement.precision().scalarType();
+                Tensor x = Tensors.as(prompt.embeddings(), type).unsqueeze(0); // (1, n, D)
+                run(x, new Visibility(0, prompt.count(), null), cache::layer);
+            } else if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
+                VirtualTokens.Layers layers = prefix.layers();
+                ScalarType type = placement.precision().scalarType();
+                for (int i = 0; i < config.layers(); i++) {
+                    PastKeys.KeysAndValues first = layers.layer(i);
+                    cache.layer(i).append(Tensors.as(first.keys(), type), Tensors.as(first.values(), type));
+                }
+            }
+            if (virtualTokens != null) {
+                cache.advance(virtualTokens.count());
+                cache.fix();
+            }
+            return cache;
+        } catch (RuntimeException | Error e) {
+            cache.close();
+            throw e;
         }
-        return Tensors.ones(placement.device(), ScalarType.Bool, count, past + count)
-                .tril(past);
     }
 
     private void requireOpen() {
@@ -221,9 +363,9 @@ public final class CausalLM implements AutoCloseable {
             return;
         }
         embedding.close();
-        rotary.close();
+        rotaries.values().forEach(RotaryEmbedding::close);
         blocks.forEach(DecoderBlock::close);
-        norm.close();
+        norm.norm().close();
         linears.values().forEach(Linear::close);
     }
 }

@@ -2,15 +2,21 @@ package dev.finetune4j.core.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.nn.Activation;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /** Reads typed values from a config.json and collects everything that is wrong with it before it complains. */
 final class ConfigReader {
     private final Path file;
     private final JsonNode root;
     private final List<String> problems = new ArrayList<>();
+    private final Set<String> asked = new HashSet<>();
 
     ConfigReader(Path file, JsonNode root) {
         this.file = file;
@@ -18,16 +24,18 @@ final class ConfigReader {
     }
 
     JsonNode node(String key) {
+        asked.add(key);
         return root.path(key);
     }
 
     boolean has(String key) {
+        asked.add(key);
         return root.hasNonNull(key);
     }
 
     /** A whole number of at least 1. */
     int size(String key) {
-        JsonNode value = root.path(key);
+        JsonNode value = node(key);
         if (!value.canConvertToInt() || value.intValue() < 1) {
             problem("\"" + key + "\" must be a whole number of at least 1, but is " + describe(value));
             return 1;
@@ -39,8 +47,43 @@ final class ConfigReader {
         return has(key) ? size(key) : whenAbsent;
     }
 
+    /** A whole number of at least 0. */
+    int count(String key, int whenAbsent) {
+        JsonNode value = node(key);
+        if (value.isMissingNode() || value.isNull()) {
+            return whenAbsent;
+        }
+        if (!value.canConvertToInt() || value.intValue() < 0) {
+            problem("\"" + key + "\" must be a whole number of at least 0, but is " + describe(value));
+            return whenAbsent;
+        }
+        return value.intValue();
+    }
+
+    /** Whether the file says null, which for some keys differs from leaving them out. */
+    boolean isNull(String key) {
+        return node(key).isNull();
+    }
+
+    /** The width of an attention window; null in the file means none, which is 0. */
+    int window(String key, int whenAbsent) {
+        if (isNull(key)) {
+            return 0;
+        }
+        return has(key) ? size(key) : whenAbsent;
+    }
+
+    /** A bound above 0; null in the file means none, which is 0. */
+    double limit(String key, double whenAbsent) {
+        double limit = isNull(key) ? 0 : number(key, whenAbsent);
+        if (limit < 0) {
+            problem("\"" + key + "\" must be above 0 or null, but is " + limit);
+        }
+        return limit;
+    }
+
     double number(String key, double whenAbsent) {
-        JsonNode value = root.path(key);
+        JsonNode value = node(key);
         if (value.isMissingNode() || value.isNull()) {
             return whenAbsent;
         }
@@ -52,7 +95,7 @@ final class ConfigReader {
     }
 
     boolean flag(String key, boolean whenAbsent) {
-        JsonNode value = root.path(key);
+        JsonNode value = node(key);
         if (value.isMissingNode() || value.isNull()) {
             return whenAbsent;
         }
@@ -62,56 +105,74 @@ final class ConfigReader {
         return value.booleanValue();
     }
 
-    /** Demands the value that this library computes with. */
-    void requireText(String key, String expected) {
-        if (has(key) && !expected.equals(root.path(key).asText())) {
-            problem("\"" + key + "\" is " + describe(root.path(key)) + ", but only \"" + expected
-                    + "\" is supported for this model type");
-        }
+    String text(String key, String whenAbsent) {
+        return node(key).asText(whenAbsent);
     }
 
-    /**
-     * The base of the rotary frequencies, from transformers 5's {@code rope_parameters} or transformers 4's
-     * {@code rope_theta} and {@code rope_scaling}. Kinds of scaling that would change the numbers are refused.
-     */
-    double ropeTheta() {
-        JsonNode parameters = root.path("rope_parameters");
-        JsonNode scaling = root.path("rope_scaling");
-        JsonNode kindHolder = parameters.isObject() ? parameters : scaling;
-        if (kindHolder.isObject()) {
-            String kind =
-                    kindHolder.path("rope_type").asText(kindHolder.path("type").asText("default"));
-            if (!kind.equals("default")) {
-                problem("the rope type \"" + kind + "\" is not supported (supported: \"default\")");
+    /** The list of texts, or null when the key is absent. */
+    @Nullable
+    List<String> texts(String key) {
+        JsonNode value = node(key);
+        if (value.isMissingNode() || value.isNull()) {
+            return null;
+        }
+        List<String> texts = new ArrayList<>();
+        value.forEach(entry -> texts.add(entry.asText()));
+        return texts;
+    }
+
+    Activation activation(String key, String whenAbsent) {
+        String name = text(key, whenAbsent);
+        return switch (name) {
+            case "silu", "swish" -> Activation.SILU;
+            case "gelu" -> Activation.GELU;
+            case "gelu_pytorch_tanh", "gelu_new" -> Activation.GELU_TANH;
+            default -> {
+                problem("\"" + key + "\" is \"" + name
+                        + "\", but only \"silu\", \"gelu\" and \"gelu_pytorch_tanh\" are supported");
+                yield Activation.SILU;
             }
-        }
-        JsonNode theta = parameters.isObject() ? parameters.path("rope_theta") : root.path("rope_theta");
-        if (theta.isMissingNode() || theta.isNull()) {
-            if (parameters.isObject()) {
-                problem("\"rope_parameters\" has no \"rope_theta\"");
-            }
-            return 10_000;
-        }
-        if (!theta.isNumber() || theta.doubleValue() <= 0) {
-            problem("\"rope_theta\" must be a positive number, but is " + describe(theta));
-            return 10_000;
-        }
-        return theta.doubleValue();
+        };
+    }
+
+    /** Says that a key is understood although its value is not needed. */
+    void ignore(String... keys) {
+        asked.addAll(List.of(keys));
     }
 
     void problem(String problem) {
         problems.add(problem);
     }
 
-    /** Throws if anything was wrong, naming all of it. */
+    /** Throws if anything was wrong, naming all of it; a key that nobody asked for might change the computation. */
     void finish() {
+        Set<String> unknown = new TreeSet<>();
+        root.properties().forEach(field -> {
+            if (!asked.contains(field.getKey())
+                    && !HarmlessKeys.contains(field.getKey())
+                    && !isNeutral(field.getValue())) {
+                unknown.add("\"" + field.getKey() + "\": " + field.getValue());
+            }
+        });
+        if (!unknown.isEmpty()) {
+            problem("it has keys that are not known for this model type and might change its numbers: "
+                    + String.join(", ", unknown) + " (delete those that do not)");
+        }
         if (!problems.isEmpty()) {
             throw new CheckpointException(file + " describes a model that cannot be computed: "
                     + String.join("; ", problems) + ". Use another checkpoint or correct the file.");
         }
     }
 
-    private static String describe(JsonNode value) {
+    private static boolean isNeutral(JsonNode value) {
+        return value.isNull()
+                || (value.isBoolean() && !value.booleanValue())
+                || (value.isNumber() && value.doubleValue() == 0)
+                || (value.isContainerNode() && value.isEmpty())
+                || (value.isTextual() && value.textValue().isEmpty());
+    }
+
+    static String describe(JsonNode value) {
         return value.isMissingNode() ? "absent" : value.toString();
     }
 }

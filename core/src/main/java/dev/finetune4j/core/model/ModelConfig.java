@@ -1,49 +1,85 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.nn.Activation;
+import dev.finetune4j.core.nn.Attention;
+import dev.finetune4j.core.nn.RopeSpec;
+import java.util.List;
+
 /**
- * The numbers that define a decoder, as values: what differs between families is a value here or another block, never a
- * test on a model's name. Names follow Hugging Face's config.json.
+ * The numbers that define a decoder, as values: what differs between families is a value here, never a test on a model's
+ * name. Names follow Hugging Face's config.json.
  *
  * @param modelType {@code model_type} of config.json
  * @param hiddenSize width of the residual stream, D
- * @param layers number of decoder blocks
- * @param heads number of query heads
- * @param kvHeads number of key and value heads, a divisor of {@code heads}
- * @param headDim channels of one head
  * @param intermediateSize inner width of the feed-forward part
  * @param vocabSize rows of the embedding, V
  * @param maxPositions longest sequence that the model was made for, in tokens
- * @param rmsNormEpsilon ε of the norms
- * @param ropeTheta base of the rotary frequencies
- * @param tiedHead whether the vocabulary projection shares the embedding's weight
- * @param attentionBias whether the four attention projections have biases
- * @param mlpBias whether the three feed-forward projections have biases
+ * @param attention heads and scores
+ * @param layerKinds what differs from layer to layer, one for each
+ * @param activation of the feed-forward part
+ * @param norms form of the norms
+ * @param parts which linears there are and which of them have biases
+ * @param embeddingScale factor on the embedding's rows
+ * @param logitSoftCap bound that a hyperbolic tangent puts on the logits; 0 for none
  */
 public record ModelConfig(
         String modelType,
         int hiddenSize,
-        int layers,
-        int heads,
-        int kvHeads,
-        int headDim,
         int intermediateSize,
         int vocabSize,
         int maxPositions,
-        double rmsNormEpsilon,
-        double ropeTheta,
-        boolean tiedHead,
-        boolean attentionBias,
-        boolean mlpBias) {
+        Attention.Shape attention,
+        List<LayerKind> layerKinds,
+        Activation activation,
+        Norms norms,
+        Parts parts,
+        double embeddingScale,
+        double logitSoftCap) {
+    /**
+     * What may differ between layers.
+     *
+     * @param rope rotary frequencies
+     * @param window how many positions a token sees, itself included; 0 for all
+     */
+    public record LayerKind(RopeSpec rope, int window) {}
+
+    /**
+     * The norms of a decoder.
+     *
+     * @param epsilon added to the mean square
+     * @param fromOne whether the factor is one plus the weight
+     * @param after whether each half of a block has a norm behind it too
+     * @param onHeads whether each head's queries and keys are normalised
+     */
+    public record Norms(double epsilon, boolean fromOne, boolean after, boolean onHeads) {}
+
+    /**
+     * The linears of a decoder.
+     *
+     * @param stacked whether queries, keys and values, and gate and up, each share one weight
+     * @param inputBias whether the projections to queries, keys and values have biases
+     * @param outputBias whether attention's output projection has one
+     * @param mlpBias whether the feed-forward projections have biases
+     * @param tiedHead whether the vocabulary projection shares the embedding's weight
+     */
+    public record Parts(boolean stacked, boolean inputBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
+
     public ModelConfig {
-        if (hiddenSize < 1 || layers < 1 || heads < 1 || intermediateSize < 1 || vocabSize < 1 || maxPositions < 1) {
+        layerKinds = List.copyOf(layerKinds);
+        if (hiddenSize < 1 || layerKinds.isEmpty() || intermediateSize < 1 || vocabSize < 1 || maxPositions < 1) {
             throw new IllegalArgumentException("every size of a model must be at least 1");
         }
-        if (kvHeads < 1 || heads % kvHeads != 0) {
-            throw new IllegalArgumentException(
-                    "num_key_value_heads (" + kvHeads + ") must divide num_attention_heads (" + heads + ")");
+        if (attention.kvHeads() < 1 || attention.heads() % attention.kvHeads() != 0) {
+            throw new IllegalArgumentException("num_key_value_heads (" + attention.kvHeads()
+                    + ") must divide num_attention_heads (" + attention.heads() + ")");
         }
-        if (headDim < 2 || headDim % 2 != 0) {
-            throw new IllegalArgumentException("head_dim must be even and at least 2, but is " + headDim);
+        if (attention.headDim() < 2 || attention.headDim() % 2 != 0) {
+            throw new IllegalArgumentException("head_dim must be even and at least 2, but is " + attention.headDim());
         }
+    }
+
+    /** Number of decoder blocks. */
+    public int layers() {
+        return layerKinds.size();
     }
 }

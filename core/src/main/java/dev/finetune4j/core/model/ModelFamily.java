@@ -4,44 +4,43 @@ import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.io.ModelDirectory;
 import java.util.List;
 
-/**
- * A kind of decoder that checkpoints name by {@code model_type}: how to read its config.json and how its blocks are
- * composed.
- */
+/** A kind of decoder that checkpoints name by {@code model_type}: what its config.json means. */
 interface ModelFamily {
-    /** The values of {@code model_type} that this family reads. */
-    List<String> modelTypes();
+    /** The value of {@code model_type} that this family reads. */
+    String modelType();
 
     /**
      * Reads and checks config.json.
      *
      * @throws CheckpointException naming all values that are missing or not supported
      */
-    ModelConfig readConfig(ModelDirectory directory);
+    ModelConfig read(ConfigReader reader);
 
-    /** The tensors and linears that a checkpoint of this configuration has. */
-    ModelLayout layout(ModelConfig config);
-
-    /** Composes the decoder from parts that are made on demand. */
-    CausalLM build(ModelConfig config, ModelParts parts);
-
-    /** All families, in the order in which they are tried. */
-    List<ModelFamily> ALL = List.of(new LlamaFamily());
+    /** All families. */
+    List<ModelFamily> ALL = List.of(
+            new LlamaFamily(),
+            new MistralFamily(),
+            new Qwen2Family(),
+            new Qwen3Family(),
+            new GemmaFamily(),
+            new Gemma2Family(),
+            new Gemma3TextFamily(),
+            new Phi3Family());
 
     /**
-     * The family of a checkpoint.
+     * Reads the configuration of a checkpoint.
      *
-     * @throws CheckpointException when its model type is none of the supported ones, which the message lists
+     * @throws CheckpointException when its model type is none of the supported ones, which the message lists, or a value
+     *     in it is not supported
      */
-    static ModelFamily of(ModelDirectory directory) {
+    static ModelConfig readConfig(ModelDirectory directory) {
         String type = directory.config().path("model_type").asText("");
         for (ModelFamily family : ALL) {
-            if (family.modelTypes().contains(type)) {
-                return family;
+            if (family.modelType().equals(type)) {
+                return family.read(new ConfigReader(directory.folder().resolve("config.json"), directory.config()));
             }
         }
-        List<String> known =
-                ALL.stream().flatMap(family -> family.modelTypes().stream()).toList();
+        List<String> known = ALL.stream().map(ModelFamily::modelType).toList();
         throw new CheckpointException(directory.folder().resolve("config.json") + ": "
                 + (type.isEmpty() ? "\"model_type\" is missing" : "the model type \"" + type + "\" is not supported")
                 + " (supported: " + String.join(", ", known) + "). Use a checkpoint of one of these families.");

@@ -18,13 +18,15 @@ public final class ModelLoader {
      * @throws dev.finetune4j.core.CheckpointException when the model type or a value in it is not supported
      */
     public static ModelConfig readConfig(ModelDirectory directory) {
-        return ModelFamily.of(directory).readConfig(directory);
+        return ModelFamily.readConfig(directory);
     }
 
     /** The module paths of all linears that the model will have, known from config.json alone. */
     public static Set<String> linearNames(ModelDirectory directory) {
-        ModelFamily family = ModelFamily.of(directory);
-        return Set.copyOf(family.layout(family.readConfig(directory)).linears().keySet());
+        return Set.copyOf(new Decoder(ModelFamily.readConfig(directory))
+                .layout()
+                .linears()
+                .keySet());
     }
 
     /**
@@ -42,15 +44,14 @@ public final class ModelLoader {
         if (placement.device().kind() == ComputeDevice.Kind.CPU) {
             TorchRuntime.shareThreads(placement.precision());
         }
-        ModelFamily family = ModelFamily.of(directory);
-        ModelConfig config = family.readConfig(directory);
-        ModelLayout layout = family.layout(config);
+        Decoder decoder = new Decoder(ModelFamily.readConfig(directory));
+        ModelLayout layout = decoder.layout();
         try (WeightSource weights = directory.weights()) {
             ModelParts.check(directory.folder().toString(), layout, weights, factory);
             ModelParts parts = new ModelParts(layout, weights, factory, placement);
             boolean done = false;
             try {
-                CausalLM model = family.build(config, parts);
+                CausalLM model = decoder.build(parts);
                 done = true;
                 return model;
             } finally {

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
-/** Hands the tensors and linears of a checkpoint to a family, and frees what it has made when composing fails half-way. */
+/** Hands the tensors and linears of a checkpoint to the decoder, and frees what it has made when composing fails half-way. */
 final class ModelParts {
     private final ModelLayout layout;
     private final WeightSource weights;
@@ -42,7 +42,7 @@ final class ModelParts {
     Linear linear(String name) {
         LinearSpec spec = layout.linears().get(name);
         if (spec == null) {
-            throw new IllegalStateException("the family builds " + name + " but does not list it in its layout");
+            throw new IllegalStateException("the decoder builds " + name + " but does not list it in its layout");
         }
         Linear linear = factory.create(spec, weights, placement);
         linears.put(name, linear);

@@ -1,8 +1,8 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.nn.KvCache.KeysAndValues;
-import java.util.function.BiFunction;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
@@ -15,7 +15,18 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Attention {
     /**
-     * What every layer of one forward pass shares.
+     * The numbers of an attention.
+     *
+     * @param heads number of query heads
+     * @param kvHeads number of key and value heads, a divisor of {@code heads}
+     * @param headDim channels of one head
+     * @param scale factor on the dot products, usually 1/√headDim
+     * @param softCap bound that a hyperbolic tangent puts on the scaled dot products; 0 for none
+     */
+    public record Shape(int heads, int kvHeads, int headDim, double scale, double softCap) {}
+
+    /**
+     * What the layers of one forward pass share if they are of one kind.
      *
      * @param angles rotary angles of the new positions
      * @param mask shape (T, past + T), true where a query may look; null when the plain causal rule or no rule applies
@@ -23,30 +34,27 @@ public final class Attention {
     public record Context(
             RotaryEmbedding.Angles angles, @Nullable Tensor mask) {}
 
-    private final String name;
-    private final int heads;
-    private final int kvHeads;
-    private final int headDim;
-    private final Linear query;
-    private final Linear key;
-    private final Linear value;
-    private final Linear output;
+    /**
+     * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>).
+     *
+     * @param query weight of shape (head size)
+     * @param key weight of shape (head size)
+     */
+    public record HeadNorms(NamedNorm query, NamedNorm key) {}
+
+    private final Shape shape;
+    private final ProjectionGroup inputs;
+    private final @Nullable HeadNorms norms;
+    private final NamedLinear output;
 
     /**
-     * @param name Hugging Face module path, such as {@code model.layers.0.self_attn}
-     * @param heads number of query heads
-     * @param kvHeads number of key and value heads, a divisor of {@code heads}
-     * @param headDim channels of one head
+     * @param inputs the projections to queries, keys and values
+     * @param norms norms on queries and keys before they are turned, or null
      */
-    public Attention(
-            String name, int heads, int kvHeads, int headDim, Linear query, Linear key, Linear value, Linear output) {
-        this.name = name;
-        this.heads = heads;
-        this.kvHeads = kvHeads;
-        this.headDim = headDim;
-        this.query = query;
-        this.key = key;
-        this.value = value;
+    public Attention(Shape shape, ProjectionGroup inputs, @Nullable HeadNorms norms, NamedLinear output) {
+        this.shape = shape;
+        this.inputs = inputs;
+        this.norms = norms;
         this.output = output;
     }
 
@@ -54,43 +62,89 @@ public final class Attention {
      * Mixes each token with those before it.
      *
      * @param x shape (B, T, D)
-     * @param cache the layer's part of the cache, or null for a whole sequence at once
+     * @param past what the layer has before these tokens, or null when they are the first
      * @return shape (B, T, D)
      */
-    public Tensor forward(Tensor x, Context context, KvCache.@Nullable Layer cache) {
+    public Tensor forward(Tensor x, Context context, @Nullable PastKeys past) {
         long batch = x.size(0);
         long tokens = x.size(1);
-        Tensor q = RotaryEmbedding.rotate(split(query.forward(x), batch, tokens, heads), context.angles());
-        Tensor k = RotaryEmbedding.rotate(split(key.forward(x), batch, tokens, kvHeads), context.angles());
-        Tensor v = split(value.forward(x), batch, tokens, kvHeads);
-        if (cache != null) {
-            KeysAndValues all = cache.append(k, v);
+        Tensor[] qkv = inputs.forward(x);
+        Tensor q = split(qkv[0], batch, tokens, shape.heads());
+        Tensor k = split(qkv[1], batch, tokens, shape.kvHeads());
+        Tensor v = split(qkv[2], batch, tokens, shape.kvHeads());
+        if (norms != null) {
+            q = norms.query().forward(q);
+            k = norms.key().forward(k);
+        }
+        q = RotaryEmbedding.rotate(q, context.angles());
+        k = RotaryEmbedding.rotate(k, context.angles());
+        if (past != null) {
+            PastKeys.KeysAndValues all = past.append(k, v);
             k = all.keys();
             v = all.values();
         }
-        // With a cache and one new token every position may be seen, so neither rule nor mask is needed.
-        boolean causal = context.mask() == null && tokens > 1;
+        Tensor mixed = shape.softCap() > 0 ? capped(q, k, v, context) : plain(q, k, v, context); // (B, H, T, head size)
+        return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
+    }
+
+    private Tensor plain(Tensor q, Tensor k, Tensor v, Context context) {
+        // With a past and one new token every position may be seen, so neither rule nor mask is needed.
+        boolean causal = context.mask() == null && q.size(2) > 1;
         TensorOptional mask = context.mask() == null ? new TensorOptional() : new TensorOptional(context.mask());
-        Tensor mixed = torch.scaled_dot_product_attention(
-                q, k, v, mask, 0.0, causal, new DoubleOptional(), heads != kvHeads); // (B, H, T, head size)
-        return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) heads * headDim));
+        return torch.scaled_dot_product_attention(
+                q, k, v, mask, 0.0, causal, new DoubleOptional(shape.scale()), shape.heads() != shape.kvHeads());
+    }
+
+    /** The bound on the scores stands between product and softmax, where no fused kernel lets anyone in. */
+    private Tensor capped(Tensor q, Tensor k, Tensor v, Context context) {
+        long batch = q.size(0);
+        long tokens = q.size(2);
+        long group = shape.heads() / shape.kvHeads();
+        Tensor grouped = q.reshape(batch, shape.kvHeads(), group * tokens, shape.headDim());
+        Tensor scores = torch.matmul(grouped, k.transpose(2, 3)) // (B, kv heads, group · T, past + T)
+                .mul(new Scalar(shape.scale() / shape.softCap()))
+                .tanh()
+                .mul(new Scalar(shape.softCap()))
+                .view(batch, shape.kvHeads(), group, tokens, k.size(2));
+        Tensor hidden = hidden(context, scores);
+        if (hidden != null) {
+            scores = scores.masked_fill(hidden, new Scalar(Double.NEGATIVE_INFINITY));
+        }
+        return torch.matmul(torch.softmax(scores, -1).view(batch, shape.kvHeads(), group * tokens, k.size(2)), v)
+                .view(batch, shape.heads(), tokens, shape.headDim());
+    }
+
+    /** True where a query may not look, shape (T, past + T); null when it may look everywhere. */
+    private static @Nullable Tensor hidden(Context context, Tensor scores) {
+        if (context.mask() != null) {
+            return context.mask().logical_not();
+        }
+        long tokens = scores.size(3);
+        if (tokens == 1) {
+            return null;
+        }
+        return torch.ones_like(scores.select(0, 0).select(0, 0).select(0, 0))
+                .to(torch.ScalarType.Bool)
+                .triu(1);
     }
 
     /** (B, T, n · head size) to (B, n, T, head size). */
     private Tensor split(Tensor x, long batch, long tokens, long n) {
-        return x.view(batch, tokens, n, headDim).transpose(1, 2);
+        return x.reshape(batch, tokens, n, shape.headDim()).transpose(1, 2);
     }
 
-    /** The same attention with each linear replaced by what {@code replacement} makes of its name and itself. */
-    Attention mapLinears(BiFunction<String, Linear, Linear> replacement) {
-        return new Attention(
-                name,
-                heads,
-                kvHeads,
-                headDim,
-                replacement.apply(name + ".q_proj", query),
-                replacement.apply(name + ".k_proj", key),
-                replacement.apply(name + ".v_proj", value),
-                replacement.apply(name + ".o_proj", output));
+    /** The same attention with each part replaced by what the mapper makes of it. */
+    Attention map(PartMapper mapper) {
+        HeadNorms mapped = norms == null
+                ? null
+                : new HeadNorms(norms.query().map(mapper), norms.key().map(mapper));
+        return new Attention(shape, inputs.map(mapper), mapped, output.map(mapper));
+    }
+
+    void forEachNorm(Consumer<NamedNorm> sink) {
+        if (norms != null) {
+            sink.accept(norms.query());
+            sink.accept(norms.key());
+        }
     }
 }

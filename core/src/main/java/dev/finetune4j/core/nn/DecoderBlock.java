@@ -1,52 +1,80 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.TensorScope;
-import java.util.function.BiConsumer;
-import java.util.function.BiFunction;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** One layer of a decoder: attention and feed-forward, each behind its norm and added to its input. Forward calls may run in several threads at once; closing may not overlap with them. */
 public final class DecoderBlock implements AutoCloseable {
-    private final String name;
-    private final RmsNorm attentionNorm;
-    private final Attention attention;
-    private final RmsNorm mlpNorm;
-    private final GatedMlp mlp;
+    /**
+     * The norms around one half of a block.
+     *
+     * @param before applied to what goes in
+     * @param after applied to what comes out, before it is added; null where the model has none
+     */
+    public record Norms(NamedNorm before, @Nullable NamedNorm after) {
+        Norms map(PartMapper mapper) {
+            return new Norms(before.map(mapper), after == null ? null : after.map(mapper));
+        }
 
-    /** @param name Hugging Face module path, such as {@code model.layers.0} */
-    public DecoderBlock(String name, RmsNorm attentionNorm, Attention attention, RmsNorm mlpNorm, GatedMlp mlp) {
-        this.name = name;
-        this.attentionNorm = attentionNorm;
-        this.attention = attention;
-        this.mlpNorm = mlpNorm;
-        this.mlp = mlp;
-    }
+        Tensor leave(Tensor x) {
+            return after == null ? x : after.forward(x);
+        }
 
-    /** (B, T, D) to (B, T, D); the handles of everything in between are closed before it returns. */
-    public Tensor forward(Tensor x, Attention.Context context, KvCache.@Nullable Layer cache) {
-        try (TensorScope scope = new TensorScope()) {
-            Tensor attended = x.add(attention.forward(attentionNorm.forward(x), context, cache));
-            return scope.keep(attended.add(mlp.forward(mlpNorm.forward(attended))));
+        void forEach(Consumer<NamedNorm> sink) {
+            sink.accept(before);
+            if (after != null) {
+                sink.accept(after);
+            }
         }
     }
 
-    /** The same block, sharing the norms, with each linear replaced. */
-    public DecoderBlock mapLinears(BiFunction<String, Linear, Linear> replacement) {
-        return new DecoderBlock(
-                name, attentionNorm, attention.mapLinears(replacement), mlpNorm, mlp.mapLinears(replacement));
+    private final Norms attentionNorms;
+    private final Attention attention;
+    private final Norms mlpNorms;
+    private final GatedMlp mlp;
+
+    /** A block of these parts. */
+    public DecoderBlock(Norms attentionNorms, Attention attention, Norms mlpNorms, GatedMlp mlp) {
+        this.attentionNorms = attentionNorms;
+        this.attention = attention;
+        this.mlpNorms = mlpNorms;
+        this.mlp = mlp;
     }
 
-    /** Names the tensors that are not part of a linear. */
-    public void forEachNorm(BiConsumer<String, Tensor> sink) {
-        sink.accept(name + ".input_layernorm.weight", attentionNorm.weight());
-        sink.accept(name + ".post_attention_layernorm.weight", mlpNorm.weight());
+    /**
+     * Runs the block; the handles of everything in between are closed before it returns.
+     *
+     * @param x shape (B, T, D)
+     * @param past the keys and values before these positions, or null when there are none
+     * @return shape (B, T, D)
+     */
+    public Tensor forward(Tensor x, Attention.Context context, @Nullable PastKeys past) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor mixed = attention.forward(attentionNorms.before().forward(x), context, past);
+            Tensor attended = x.add(attentionNorms.leave(mixed));
+            Tensor fed = mlp.forward(mlpNorms.before().forward(attended));
+            return scope.keep(attended.add(mlpNorms.leave(fed)));
+        }
+    }
+
+    /** The same block with each part replaced by what the mapper makes of it. */
+    public DecoderBlock map(PartMapper mapper) {
+        return new DecoderBlock(
+                attentionNorms.map(mapper), attention.map(mapper), mlpNorms.map(mapper), mlp.map(mapper));
+    }
+
+    /** Hands over the block's norms, those within attention included, in the order of computation. */
+    public void forEachNorm(Consumer<NamedNorm> sink) {
+        attentionNorms.forEach(sink);
+        attention.forEachNorm(sink);
+        mlpNorms.forEach(sink);
     }
 
     /** Frees the norms; the linears belong to the model. */
     @Override
     public void close() {
-        attentionNorm.close();
-        mlpNorm.close();
+        forEachNorm(norm -> norm.norm().close());
     }
 }

@@ -14,15 +14,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Buffers grow by doubling. A cache belongs to one sequence of calls and is confined to one thread at a time.
  */
 public final class KvCache implements AutoCloseable {
-    /**
-     * Keys and values of all positions so far, as views of the buffers.
-     *
-     * @param keys shape (B, kv heads, past + T, head size)
-     * @param values the same shape
-     */
-    public record KeysAndValues(Tensor keys, Tensor values) {}
-
     private final List<Layer> layers;
+    private long virtual;
     private long length;
     private boolean closed;
 
@@ -34,9 +27,25 @@ public final class KvCache implements AutoCloseable {
         }
     }
 
-    /** How many positions are held. */
+    /** How many positions of tokens are held. */
     public long length() {
         return length;
+    }
+
+    /** How many positions stand before those of tokens and stay there, as a trained prompt has them. */
+    public long virtual() {
+        return virtual;
+    }
+
+    /** All positions that are held, virtual ones included. */
+    public long positions() {
+        return virtual + length;
+    }
+
+    /** Makes what is held so far the beginning that {@link #truncate} never forgets. */
+    public void fix() {
+        virtual += length;
+        length = 0;
     }
 
     /**
@@ -72,18 +81,13 @@ public final class KvCache implements AutoCloseable {
     }
 
     /** Keys and values of one layer. */
-    public final class Layer {
+    public final class Layer implements PastKeys {
         private @Nullable Tensor keys;
         private @Nullable Tensor values;
 
-        /**
-         * Adds the keys and values of new tokens.
-         *
-         * @param newKeys shape (B, kv heads, T, head size)
-         * @param newValues the same shape
-         */
+        @Override
         public KeysAndValues append(Tensor newKeys, Tensor newValues) {
-            long total = length + newKeys.size(2);
+            long total = positions() + newKeys.size(2);
             keys = store(keys, newKeys, total);
             values = store(values, newValues, total);
             return new KeysAndValues(keys.narrow(2, 0, total), values.narrow(2, 0, total));
@@ -91,10 +95,10 @@ public final class KvCache implements AutoCloseable {
 
         private Tensor store(@Nullable Tensor buffer, Tensor added, long total) {
             Tensor target = buffer;
-            if (target == null || target.size(2) < total) {
+            if (target == null || target.size(2) < total || target.size(0) != added.size(0)) {
                 target = enlarge(buffer, added, total);
             }
-            target.narrow(2, length, added.size(2)).copy_(added);
+            target.narrow(2, positions(), added.size(2)).copy_(added);
             return target;
         }
 
@@ -107,7 +111,8 @@ public final class KvCache implements AutoCloseable {
             try (TensorScope scope = new TensorScope()) {
                 Tensor larger = torch.empty(shape, added.options(), new MemoryFormatOptional());
                 if (buffer != null) {
-                    larger.narrow(2, 0, length).copy_(buffer.narrow(2, 0, length));
+                    // A beginning that was made once serves every row of a batch.
+                    larger.narrow(2, 0, positions()).copy_(buffer.narrow(2, 0, positions()));
                     buffer.close();
                 }
                 return scope.release(larger);

@@ -2,6 +2,7 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -30,12 +31,12 @@ public final class NextTokenLoss {
      * Adds the gradient of {@code scale} times the summed loss to everything that can be trained.
      *
      * @param hidden shape (B, T, D), the decoder's output
-     * @param head the projection to the vocabulary
+     * @param head the projection to the vocabulary, (n, D) to (n, V)
      * @param labels the id that each position must predict, row-major (B, T); {@link #IGNORE} where there is none
      * @param scale factor on the loss, usually one over the step's number of target tokens
      * @return the loss summed over the labelled positions, not scaled
      */
-    public static double backward(Tensor hidden, Linear head, long[] labels, double scale) {
+    public static double backward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, double scale) {
         try (TensorScope scope = new TensorScope()) {
             Targets targets = Targets.of(labels, hidden);
             Tensor leaf = hidden.detach().set_requires_grad(true);
@@ -55,7 +56,7 @@ public final class NextTokenLoss {
     }
 
     /** The loss summed over the labelled positions, without gradients. */
-    public static double sum(Tensor hidden, Linear head, long[] labels) {
+    public static double sum(Tensor hidden, UnaryOperator<Tensor> head, long[] labels) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Targets targets = Targets.of(labels, hidden);
@@ -69,11 +70,11 @@ public final class NextTokenLoss {
         }
     }
 
-    private static Tensor chunkLoss(Tensor hidden, Linear head, Targets targets, int start) {
+    private static Tensor chunkLoss(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, int start) {
         long rows = Math.min(ROWS_PER_CHUNK, targets.count() - start);
         Tensor positions = targets.positions().narrow(0, start, rows);
         Tensor chosen = hidden.view(-1, hidden.size(2)).index_select(0, positions); // (n, D)
-        Tensor logits = Tensors.as(head.forward(chosen), ScalarType.Float); // (n, V)
+        Tensor logits = Tensors.as(head.apply(chosen), ScalarType.Float); // (n, V)
         return torch.cross_entropy_loss(
                 logits, targets.ids().narrow(0, start, rows), new TensorOptional(), SUM, IGNORE, 0.0);
     }

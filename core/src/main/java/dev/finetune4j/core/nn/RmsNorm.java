@@ -9,18 +9,29 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /**
  * Root mean square normalisation of the last dimension, {@code x / sqrt(mean(x²) + ε) · w}
  * (<a href="https://arxiv.org/abs/1910.07467">Zhang and Sennrich 2019</a>). The mean is taken in float32, the scaling by
- * the weight in the precision of {@code x}, as the published models do. Forward calls may run in several threads at once; closing may not overlap with them.
+ * the weight in the precision of {@code x}, as the published models do; those whose weight counts from one,
+ * {@code 1 + w}, scale in float32 too. Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class RmsNorm implements AutoCloseable {
     private static final long[] LAST = {-1};
 
     private final Tensor weight;
     private final double epsilon;
+    private final boolean fromOne;
 
-    /** @param weight shape (D); owned by this norm from now on */
-    public RmsNorm(Tensor weight, double epsilon) {
+    /**
+     * @param weight shape (D); owned by this norm from now on
+     * @param fromOne whether the factor is one plus the weight
+     */
+    public RmsNorm(Tensor weight, double epsilon, boolean fromOne) {
         this.weight = weight;
         this.epsilon = epsilon;
+        this.fromOne = fromOne;
+    }
+
+    /** The same norm with another weight, which it then owns. */
+    public RmsNorm withWeight(Tensor other) {
+        return new RmsNorm(other, epsilon, fromOne);
     }
 
     /** Normalises (…, D). */
@@ -28,6 +39,10 @@ public final class RmsNorm implements AutoCloseable {
         Tensor wide = Tensors.as(x, ScalarType.Float);
         Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
         Tensor normalised = wide.mul(meanSquare.add(new Scalar(epsilon)).rsqrt());
+        if (fromOne) {
+            Tensor factor = Tensors.as(weight, ScalarType.Float).add(new Scalar(1));
+            return Tensors.as(normalised.mul(factor), Tensors.typeOf(x));
+        }
         return Tensors.as(normalised, Tensors.typeOf(x)).mul(Tensors.as(weight, Tensors.typeOf(x)));
     }
 

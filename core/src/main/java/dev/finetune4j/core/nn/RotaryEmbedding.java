@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -14,58 +15,65 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2104.09864">Su et al. 2021</a>), with the two halves of a head as the pairs, as Hugging
  * Face checkpoints store them.
  *
- * <p>The tables of cosines and sines are made on first use and grown by doubling. Thread-safe.
+ * <p>The tables of cosines and sines are made on first use and grown by doubling; where the frequencies depend on the
+ * length of the sequence they are made anew when they change. Thread-safe.
  */
 public final class RotaryEmbedding implements AutoCloseable {
     /**
-     * Cosines and sines for consecutive positions.
+     * Cosines and sines for the positions of a forward pass.
      *
-     * @param cos shape (T, head size)
-     * @param sin shape (T, head size)
+     * @param cos shape (T, turned channels)
+     * @param sin shape (T, turned channels)
      */
     public record Angles(Tensor cos, Tensor sin) {}
 
     private static final int FIRST_TABLE = 256;
 
-    private final int headDim;
-    private final float[] inverseFrequencies;
+    private final RopeSpec spec;
     private final ComputeDevice device;
+    private long tableKey;
     private @Nullable Tensor cos;
     private @Nullable Tensor sin;
 
-    /**
-     * @param headDim channels of one head, even
-     * @param theta base of the frequencies, {@code rope_theta} in config.json
-     */
-    public RotaryEmbedding(int headDim, double theta, ComputeDevice device) {
-        this.headDim = headDim;
+    /** @param spec frequencies and how many channels they turn */
+    public RotaryEmbedding(RopeSpec spec, ComputeDevice device) {
+        this.spec = spec;
         this.device = device;
-        this.inverseFrequencies = new float[headDim / 2];
-        for (int i = 0; i < inverseFrequencies.length; i++) {
-            float exponent = (2f * i) / headDim;
-            inverseFrequencies[i] = 1f / (float) Math.pow((float) theta, exponent);
-        }
     }
 
     /**
-     * The angles of the positions {@code start … start + count - 1}, in the given type; the caller's scope owns them.
+     * The angles of consecutive positions, in the given type; the caller's scope owns them.
      *
      * @param start first position, from 0
      * @param count number of positions, T
      */
     public synchronized Angles angles(long start, long count, ScalarType type) {
-        long needed = start + count;
-        if (cos == null || cos.size(0) < needed) {
-            grow(needed);
-        }
+        prepare(start + count);
         return new Angles(rows(cos, start, count, type), rows(sin, start, count, type));
     }
 
+    /**
+     * The angles of any positions, in the given type; the caller's scope owns them.
+     *
+     * @param positions each from 0
+     */
+    public synchronized Angles angles(long[] positions, ScalarType type) {
+        prepare(Arrays.stream(positions).max().orElse(0) + 1);
+        Tensor index = Tensors.ofLongs(device, positions, positions.length);
+        return new Angles(
+                Tensors.as(open(cos).index_select(0, index), type),
+                Tensors.as(open(sin).index_select(0, index), type));
+    }
+
     private static Tensor rows(@Nullable Tensor table, long start, long count, ScalarType type) {
+        return Tensors.as(open(table).narrow(0, start, count), type);
+    }
+
+    private static Tensor open(@Nullable Tensor table) {
         if (table == null) {
             throw new IllegalStateException("the rotary tables are closed");
         }
-        return Tensors.as(table.narrow(0, start, count), type);
+        return table;
     }
 
     /**
@@ -75,6 +83,15 @@ public final class RotaryEmbedding implements AutoCloseable {
      * @return the same shape
      */
     public static Tensor rotate(Tensor x, Angles angles) {
+        long turned = angles.cos().size(1);
+        if (turned == x.size(3)) {
+            return turn(x, angles);
+        }
+        Tensor rest = x.narrow(3, turned, x.size(3) - turned);
+        return torch.cat(new TensorVector(turn(x.narrow(3, 0, turned), angles), rest), 3);
+    }
+
+    private static Tensor turn(Tensor x, Angles angles) {
         long half = x.size(3) / 2;
         Tensor first = x.narrow(3, 0, half);
         Tensor second = x.narrow(3, half, half);
@@ -82,28 +99,36 @@ public final class RotaryEmbedding implements AutoCloseable {
         return x.mul(angles.cos()).add_(crossed.mul(angles.sin()));
     }
 
-    private void grow(long needed) {
-        long size = cos == null ? FIRST_TABLE : cos.size(0);
-        while (size < needed) {
-            size *= 2;
+    private void prepare(long length) {
+        long key = spec.tableKey(length);
+        if (cos == null || key != tableKey || cos.size(0) < length) {
+            long size = cos == null ? FIRST_TABLE : cos.size(0);
+            while (size < length) {
+                size *= 2;
+            }
+            fill(Math.toIntExact(size), spec.frequencies(length));
+            tableKey = key;
         }
-        int rows = Math.toIntExact(size);
-        float[] cosines = new float[rows * headDim];
-        float[] sines = new float[rows * headDim];
-        int half = headDim / 2;
+    }
+
+    private void fill(int rows, float[] frequencies) {
+        int half = frequencies.length;
+        float factor = (float) spec.attentionFactor();
+        float[] cosines = new float[rows * 2 * half];
+        float[] sines = new float[rows * 2 * half];
         for (int position = 0; position < rows; position++) {
             for (int i = 0; i < half; i++) {
-                float angle = position * inverseFrequencies[i];
-                int at = position * headDim + i;
-                cosines[at] = (float) Math.cos(angle);
+                float angle = position * frequencies[i];
+                int at = position * 2 * half + i;
+                cosines[at] = (float) Math.cos(angle) * factor;
                 cosines[at + half] = cosines[at];
-                sines[at] = (float) Math.sin(angle);
+                sines[at] = (float) Math.sin(angle) * factor;
                 sines[at + half] = sines[at];
             }
         }
         try (TensorScope scope = new TensorScope()) {
-            Tensor newCos = Tensors.ofFloats(device, cosines, rows, headDim);
-            Tensor newSin = Tensors.ofFloats(device, sines, rows, headDim);
+            Tensor newCos = Tensors.ofFloats(device, cosines, rows, 2L * half);
+            Tensor newSin = Tensors.ofFloats(device, sines, rows, 2L * half);
             // Only when both exist do they take the old ones' place.
             close();
             cos = scope.release(newCos);

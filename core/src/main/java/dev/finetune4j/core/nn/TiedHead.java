@@ -11,7 +11,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 public final class TiedHead implements Linear {
     private final Tensor embedding;
 
-    /** @param embedding shape (V, D), owned by the model */
+    /** @param embedding the embedding's weight, shape (V, D), owned by the model */
     public TiedHead(Tensor embedding) {
         this.embedding = embedding;
     }

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.PartMapper;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -77,11 +78,14 @@ public final class LoraAdapter implements AutoCloseable {
     /** A model over the base's parts in which the adapted linears add this adapter's product. */
     public CausalLM attachTo(CausalLM base) {
         requireOpen();
-        return base.mapLinears((name, linear) -> {
-            Factors pair = factors.get(name);
-            return pair == null
-                    ? linear
-                    : new LoraLinear(linear, pair.a(), pair.b(), settings.scale(), settings.dropout());
+        return base.map(new PartMapper() {
+            @Override
+            public Linear linear(String name, Linear linear) {
+                Factors pair = factors.get(name);
+                return pair == null
+                        ? linear
+                        : new LoraLinear(linear, pair.a(), pair.b(), settings.scale(), settings.dropout());
+            }
         });
     }
 

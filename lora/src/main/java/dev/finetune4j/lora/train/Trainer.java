@@ -113,7 +113,7 @@ public final class Trainer {
         try (TensorScope scope = TensorScope.forStep()) {
             Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
             Tensor hidden = model.hidden(tokens, null); // (B, T, D)
-            return NextTokenLoss.backward(hidden, model.head(), batch.labels(), scale);
+            return NextTokenLoss.backward(hidden, model::logits, batch.labels(), scale);
         }
     }
 

@@ -1,0 +1,102 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.nn.Activation;
+import dev.finetune4j.core.nn.Attention;
+import dev.finetune4j.core.nn.RopeSpec;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntFunction;
+
+/**
+ * A {@link ModelConfig} in the making: the sizes that every decoder's config.json has, and the plain form of everything
+ * else until a family says what is different.
+ */
+final class ConfigDraft {
+    final ConfigReader reader;
+    final int hidden;
+    final int layers;
+    final int heads;
+    int kvHeads;
+    int headDim;
+    int window;
+    double queryScalar;
+    double attentionSoftCap;
+    double logitSoftCap;
+    double embeddingScale = 1;
+    boolean stacked;
+    boolean inputBias;
+    boolean outputBias;
+    boolean mlpBias;
+    boolean tiedHead;
+    boolean normsFromOne;
+    boolean normsAfter;
+    boolean normsOnHeads;
+    boolean exactGelu = true;
+    String activationKey = "hidden_act";
+    String activationDefault = "silu";
+    double epsilonDefault = 1e-6;
+    int positionsDefault = 2048;
+
+    ConfigDraft(ConfigReader reader) {
+        this.reader = reader;
+        this.hidden = reader.size("hidden_size");
+        this.layers = reader.size("num_hidden_layers");
+        this.heads = reader.size("num_attention_heads");
+        this.kvHeads = reader.size("num_key_value_heads", heads);
+        this.headDim = reader.size("head_dim", Math.max(1, hidden / heads));
+        this.tiedHead = reader.flag("tie_word_embeddings", false);
+    }
+
+    /** The position limit, which some kinds of rotary scaling need before {@link #finish}. */
+    int positions() {
+        return reader.size("max_position_embeddings", positionsDefault);
+    }
+
+    /** The same rotary embedding and window in every layer. */
+    ModelConfig finish() {
+        RopeSpec rope = new RopeReader(reader, headDim, positions()).read(10_000);
+        return finish(layer -> new LayerKind(rope, window));
+    }
+
+    /** Checks what was read and throws if anything was wrong. */
+    ModelConfig finish(IntFunction<LayerKind> kind) {
+        if (heads % kvHeads != 0) {
+            reader.problem(
+                    "\"num_key_value_heads\" (" + kvHeads + ") must divide \"num_attention_heads\" (" + heads + ")");
+        }
+        if (headDim % 2 != 0) {
+            reader.problem("\"head_dim\" must be even, but is " + headDim);
+        }
+        if (reader.number("attention_dropout", 0) != 0) {
+            reader.problem("\"attention_dropout\" is not 0, which is not supported; set it to 0");
+        }
+        double scalar = queryScalar > 0 ? queryScalar : headDim;
+        int intermediate = reader.size("intermediate_size");
+        int vocabulary = reader.size("vocab_size");
+        double epsilon = reader.number("rms_norm_eps", epsilonDefault);
+        Activation activation = reader.activation(activationKey, activationDefault);
+        if (activation == Activation.GELU && !exactGelu) {
+            activation = Activation.GELU_TANH;
+        }
+        int positions = positions();
+        List<LayerKind> kinds = new ArrayList<>();
+        for (int i = 0; i < layers; i++) {
+            kinds.add(kind.apply(i));
+        }
+        reader.finish();
+        return new ModelConfig(
+                reader.text("model_type", ""),
+                hidden,
+                intermediate,
+                vocabulary,
+                positions,
+                new Attention.Shape(heads, kvHeads, headDim, 1 / Math.sqrt(scalar), attentionSoftCap),
+                kinds,
+                activation,
+                new ModelConfig.Norms(epsilon, normsFromOne, normsAfter, normsOnHeads),
+                new ModelConfig.Parts(stacked, inputBias, outputBias, mlpBias, tiedHead),
+                embeddingScale,
+                logitSoftCap);
+    }
+}

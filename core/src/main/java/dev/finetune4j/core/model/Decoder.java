@@ -1,0 +1,168 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.model.ModelConfig.Parts;
+import dev.finetune4j.core.nn.Attention;
+import dev.finetune4j.core.nn.DecoderBlock;
+import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.GatedMlp;
+import dev.finetune4j.core.nn.NamedLinear;
+import dev.finetune4j.core.nn.NamedNorm;
+import dev.finetune4j.core.nn.ProjectionGroup;
+import dev.finetune4j.core.nn.RmsNorm;
+import dev.finetune4j.core.nn.TiedHead;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The decoder that all families are: which tensors a checkpoint of a configuration has, and how its parts are put
+ * together. Module names are those of Hugging Face.
+ */
+final class Decoder {
+    private final ModelConfig config;
+    private final Attention.Shape shape;
+    private final Parts parts;
+
+    Decoder(ModelConfig config) {
+        this.config = config;
+        this.shape = config.attention();
+        this.parts = config.parts();
+    }
+
+    private long queries() {
+        return (long) shape.heads() * shape.headDim();
+    }
+
+    private long keys() {
+        return (long) shape.kvHeads() * shape.headDim();
+    }
+
+    private static String block(int index) {
+        return "model.layers." + index;
+    }
+
+    private static String mlpNorm(boolean after) {
+        return after ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
+    }
+
+    /** The tensors and linears that a checkpoint must have. */
+    ModelLayout layout() {
+        ModelLayout layout = ModelLayout.empty();
+        long hidden = config.hiddenSize();
+        layout.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
+        for (int i = 0; i < config.layers(); i++) {
+            attention(layout, block(i), hidden);
+            feedForward(layout, block(i), hidden);
+            layout.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
+        }
+        layout.tensor("model.norm.weight", hidden);
+        if (parts.tiedHead()) {
+            layout.ignored().add("lm_head.weight");
+        } else {
+            layout.outputHead("lm_head", hidden, config.vocabSize());
+        }
+        return layout;
+    }
+
+    private void attention(ModelLayout layout, String block, long hidden) {
+        String name = block + ".self_attn";
+        layout.tensor(block + ".input_layernorm.weight", hidden);
+        if (parts.stacked()) {
+            layout.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), parts.inputBias());
+        } else {
+            layout.linear(name + ".q_proj", hidden, queries(), parts.inputBias());
+            layout.linear(name + ".k_proj", hidden, keys(), parts.inputBias());
+            layout.linear(name + ".v_proj", hidden, keys(), parts.inputBias());
+        }
+        if (config.norms().onHeads()) {
+            layout.tensor(name + ".q_norm.weight", shape.headDim());
+            layout.tensor(name + ".k_norm.weight", shape.headDim());
+        }
+        layout.linear(name + ".o_proj", queries(), hidden, parts.outputBias());
+        if (config.norms().after()) {
+            layout.tensor(block + ".post_attention_layernorm.weight", hidden);
+        }
+    }
+
+    private void feedForward(ModelLayout layout, String block, long hidden) {
+        long inner = config.intermediateSize();
+        String name = block + ".mlp";
+        layout.tensor(block + mlpNorm(config.norms().after()) + ".weight", hidden);
+        if (parts.stacked()) {
+            layout.linear(name + ".gate_up_proj", hidden, 2 * inner, parts.mlpBias());
+        } else {
+            layout.linear(name + ".gate_proj", hidden, inner, parts.mlpBias());
+            layout.linear(name + ".up_proj", hidden, inner, parts.mlpBias());
+        }
+        layout.linear(name + ".down_proj", inner, hidden, parts.mlpBias());
+        if (config.norms().after()) {
+            layout.tensor(block + ".post_feedforward_layernorm.weight", hidden);
+        }
+    }
+
+    /** Puts the decoder together from parts that are made on demand. */
+    CausalLM build(ModelParts source) {
+        DenseEmbedding embedding =
+                new DenseEmbedding(source.tensor("model.embed_tokens.weight"), config.embeddingScale());
+        List<DecoderBlock> blocks = new ArrayList<>();
+        for (int i = 0; i < config.layers(); i++) {
+            blocks.add(block(source, block(i)));
+        }
+        NamedNorm norm = norm(source, "model.norm");
+        return CausalLM.of(
+                config,
+                source,
+                embedding,
+                blocks,
+                norm,
+                parts.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head"));
+    }
+
+    private DecoderBlock block(ModelParts source, String name) {
+        boolean after = config.norms().after();
+        NamedNorm beforeAttention = norm(source, name + ".input_layernorm");
+        Attention attention = attention(source, name + ".self_attn");
+        NamedNorm afterAttention = after ? norm(source, name + ".post_attention_layernorm") : null;
+        NamedNorm beforeMlp = norm(source, name + mlpNorm(after));
+        GatedMlp mlp = feedForward(source, name + ".mlp");
+        NamedNorm afterMlp = after ? norm(source, name + ".post_feedforward_layernorm") : null;
+        return new DecoderBlock(
+                new DecoderBlock.Norms(beforeAttention, afterAttention),
+                attention,
+                new DecoderBlock.Norms(beforeMlp, afterMlp),
+                mlp);
+    }
+
+    private Attention attention(ModelParts source, String name) {
+        ProjectionGroup inputs = parts.stacked()
+                ? ProjectionGroup.stacked(linear(source, name + ".qkv_proj"), queries(), keys(), keys())
+                : ProjectionGroup.separate(
+                        linear(source, name + ".q_proj"),
+                        linear(source, name + ".k_proj"),
+                        linear(source, name + ".v_proj"));
+        Attention.@Nullable HeadNorms norms = config.norms().onHeads()
+                ? new Attention.HeadNorms(norm(source, name + ".q_norm"), norm(source, name + ".k_norm"))
+                : null;
+        return new Attention(shape, inputs, norms, linear(source, name + ".o_proj"));
+    }
+
+    private GatedMlp feedForward(ModelParts source, String name) {
+        long inner = config.intermediateSize();
+        ProjectionGroup inputs = parts.stacked()
+                ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
+                : ProjectionGroup.separate(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj"));
+        return new GatedMlp(config.activation(), inputs, linear(source, name + ".down_proj"));
+    }
+
+    private static NamedLinear linear(ModelParts source, String name) {
+        return new NamedLinear(name, source.linear(name));
+    }
+
+    private NamedNorm norm(ModelParts source, String name) {
+        RmsNorm norm = new RmsNorm(
+                source.tensor(name + ".weight"),
+                config.norms().epsilon(),
+                config.norms().fromOne());
+        return new NamedNorm(name, norm);
+    }
+}

@@ -1,0 +1,28 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.nn.RopeSpec;
+import java.util.function.IntPredicate;
+
+/** Gemma 2: bounded scores and logits, norms behind each half, windows in every other layer (<a href="https://arxiv.org/abs/2408.00118">Rivière et al. 2024</a>). */
+final class Gemma2Family implements ModelFamily {
+    @Override
+    public String modelType() {
+        return "gemma2";
+    }
+
+    @Override
+    public ModelConfig read(ConfigReader reader) {
+        ConfigDraft draft = GemmaFamily.common(reader);
+        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
+        reader.ignore("hidden_act");
+        draft.normsAfter = true;
+        draft.queryScalar = reader.number("query_pre_attn_scalar", 256);
+        draft.attentionSoftCap = reader.limit("attn_logit_softcapping", 50);
+        draft.logitSoftCap = reader.limit("final_logit_softcapping", 30);
+        int window = reader.window("sliding_window", 4096);
+        IntPredicate sliding = LayerTypes.sliding(draft, layer -> layer % 2 == 0);
+        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
+        return draft.finish(layer -> new LayerKind(rope, sliding.test(layer) ? window : 0));
+    }
+}

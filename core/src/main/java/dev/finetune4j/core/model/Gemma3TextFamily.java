@@ -1,0 +1,34 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.nn.RopeSpec;
+import java.util.function.IntPredicate;
+
+/** The text decoder of Gemma 3: a window in five of six layers, with rotary frequencies of its own (<a href="https://arxiv.org/abs/2503.19786">Kamath et al. 2025</a>). */
+final class Gemma3TextFamily implements ModelFamily {
+    @Override
+    public String modelType() {
+        return "gemma3_text";
+    }
+
+    @Override
+    public ModelConfig read(ConfigReader reader) {
+        ConfigDraft draft = GemmaFamily.common(reader);
+        draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
+        draft.positionsDefault = 131_072;
+        draft.normsAfter = true;
+        draft.normsOnHeads = true;
+        draft.queryScalar = reader.number("query_pre_attn_scalar", 256);
+        draft.attentionSoftCap = reader.limit("attn_logit_softcapping", 0);
+        draft.logitSoftCap = reader.limit("final_logit_softcapping", 0);
+        int window = reader.window("sliding_window", 4096);
+        int pattern = reader.size("sliding_window_pattern", reader.size("_sliding_window_pattern", 6));
+        IntPredicate sliding = LayerTypes.sliding(draft, layer -> (layer + 1) % pattern != 0);
+        RopeReader ropes = new RopeReader(reader, draft.headDim, draft.positions());
+        RopeSpec global = ropes.read("full_attention", "rope_theta", 1_000_000, true);
+        RopeSpec local = ropes.read("sliding_attention", "rope_local_base_freq", 10_000, false);
+        LayerKind far = new LayerKind(global, 0);
+        LayerKind near = new LayerKind(local, window);
+        return draft.finish(layer -> sliding.test(layer) ? near : far);
+    }
+}

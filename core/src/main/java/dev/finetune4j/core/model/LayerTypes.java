@@ -1,0 +1,44 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.nn.RopeSpec;
+import java.util.List;
+import java.util.function.IntPredicate;
+
+/** Which layers look through a window: {@code layer_types} of config.json, or the rule that stands for it in older files. */
+final class LayerTypes {
+    private static final String SLIDING = "sliding_attention";
+    private static final String FULL = "full_attention";
+
+    private LayerTypes() {}
+
+    /**
+     * Whether each layer has a window.
+     *
+     * @param whenAbsent the rule for files without {@code layer_types}
+     */
+    static IntPredicate sliding(ConfigDraft draft, IntPredicate whenAbsent) {
+        List<String> types = draft.reader.texts("layer_types");
+        if (types == null) {
+            return whenAbsent;
+        }
+        if (types.size() != draft.layers || !List.of(SLIDING, FULL).containsAll(types)) {
+            draft.reader.problem("\"layer_types\" must say \"" + SLIDING + "\" or \"" + FULL + "\" for each of the "
+                    + draft.layers + " layers, but is " + types);
+            return whenAbsent;
+        }
+        return layer -> types.get(layer).equals(SLIDING);
+    }
+
+    /** The rule of Qwen: a window in the layers from {@code max_window_layers} on, if it is switched on at all. */
+    static ModelConfig windowFromLayer(ConfigDraft draft) {
+        ConfigReader reader = draft.reader;
+        boolean used = reader.flag("use_sliding_window", false);
+        int size = reader.window("sliding_window", 4096);
+        int first = reader.count("max_window_layers", 28);
+        int window = used ? size : 0;
+        IntPredicate sliding = sliding(draft, layer -> window > 0 && layer >= first);
+        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
+        return draft.finish(layer -> new LayerKind(rope, sliding.test(layer) ? window : 0));
+    }
+}

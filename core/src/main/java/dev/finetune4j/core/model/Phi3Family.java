@@ -1,0 +1,25 @@
+package dev.finetune4j.core.model;
+
+/** Phi-3 and 3.5: projections stacked in one weight, LongRoPE (<a href="https://arxiv.org/abs/2404.14219">Abdin et al. 2024</a>). */
+final class Phi3Family implements ModelFamily {
+    @Override
+    public String modelType() {
+        return "phi3";
+    }
+
+    @Override
+    public ModelConfig read(ConfigReader reader) {
+        ConfigDraft draft = new ConfigDraft(reader);
+        draft.stacked = true;
+        draft.epsilonDefault = 1e-5;
+        draft.positionsDefault = 4096;
+        draft.window = reader.window("sliding_window", 0);
+        for (String dropout : new String[] {"resid_pdrop", "embd_pdrop"}) {
+            if (reader.number(dropout, 0) != 0) {
+                reader.problem("\"" + dropout + "\" is not 0, which is not supported; set it to 0");
+            }
+        }
+        reader.size("original_max_position_embeddings", 4096);
+        return draft.finish();
+    }
+}

@@ -1,0 +1,20 @@
+package dev.finetune4j.core.model;
+
+/** Qwen 3, dense: norms on the heads of queries and keys (<a href="https://arxiv.org/abs/2505.09388">Yang et al. 2025</a>). */
+final class Qwen3Family implements ModelFamily {
+    @Override
+    public String modelType() {
+        return "qwen3";
+    }
+
+    @Override
+    public ModelConfig read(ConfigReader reader) {
+        ConfigDraft draft = new ConfigDraft(reader);
+        draft.headDim = reader.size("head_dim", 128);
+        draft.inputBias = reader.flag("attention_bias", false);
+        draft.outputBias = draft.inputBias;
+        draft.normsOnHeads = true;
+        draft.positionsDefault = 32_768;
+        return LayerTypes.windowFromLayer(draft);
+    }
+}

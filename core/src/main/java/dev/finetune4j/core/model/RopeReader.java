@@ -1,0 +1,217 @@
+package dev.finetune4j.core.model;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.nn.RopeScaling;
+import dev.finetune4j.core.nn.RopeSpec;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * Reads rotary frequencies from config.json, from transformers 5's {@code rope_parameters} or transformers 4's
+ * {@code rope_theta} and {@code rope_scaling}. What would change the numbers and is not known is refused.
+ */
+final class RopeReader {
+    private static final Set<String> COMMON = Set.of("rope_type", "type", "rope_theta", "partial_rotary_factor");
+
+    private final ConfigReader reader;
+    private final int headDim;
+    private final int positions;
+
+    RopeReader(ConfigReader reader, int headDim, int positions) {
+        this.reader = reader;
+        this.headDim = headDim;
+        this.positions = positions;
+    }
+
+    /** The rotary embedding of a model with one for all layers. */
+    RopeSpec read(double thetaDefault) {
+        JsonNode theta = reader.node("rope_theta");
+        JsonNode scaling = reader.node("rope_scaling");
+        JsonNode parameters = reader.node("rope_parameters");
+        JsonNode chosen = scaling.isObject() && !scaling.isEmpty() ? scaling : parameters;
+        return spec(chosen, number(theta, "rope_theta", thetaDefault), reader.number("partial_rotary_factor", 1));
+    }
+
+    /** One of several rotary embeddings, by the kind of layer that transformers 5 lists it under. */
+    RopeSpec read(String layerType, String oldThetaKey, double thetaDefault, boolean oldScaling) {
+        JsonNode theta = reader.node(oldThetaKey);
+        JsonNode scaling = reader.node("rope_scaling");
+        JsonNode nested = reader.node("rope_parameters").path(layerType);
+        JsonNode chosen = oldScaling && scaling.isObject() ? scaling : nested;
+        return spec(chosen, number(theta, oldThetaKey, thetaDefault), 1);
+    }
+
+    private RopeSpec spec(JsonNode node, double thetaOutside, double partOutside) {
+        double theta = number(node.path("rope_theta"), "rope_theta", thetaOutside);
+        if (!(theta > 0)) {
+            reader.problem("\"rope_theta\" must be above 0, but is " + theta);
+        }
+        double part = number(node.path("partial_rotary_factor"), "partial_rotary_factor", partOutside);
+        int channels = (int) (headDim * part);
+        if (channels < 2 || channels > headDim || channels % 2 != 0) {
+            reader.problem("\"partial_rotary_factor\" (" + part + ") must leave an even number of the " + headDim
+                    + " channels of a head, at least 2");
+            channels = 2;
+        }
+        return new RopeSpec(theta, channels, scaling(node, theta, channels));
+    }
+
+    private RopeScaling scaling(JsonNode node, double theta, int channels) {
+        String kind = node.path("rope_type").asText(node.path("type").asText("default"));
+        return switch (kind) {
+            case "default" -> {
+                known(node, kind, "factor", "original_max_position_embeddings");
+                yield new RopeScaling.None();
+            }
+            case "linear" -> {
+                known(node, kind, "factor");
+                yield new RopeScaling.Linear(positive(node, "factor", Double.NaN));
+            }
+            case "dynamic" -> {
+                known(node, kind, "factor", "original_max_position_embeddings");
+                if (channels <= 2) {
+                    reader.problem("the rope type \"dynamic\" needs heads with more than 2 turned channels");
+                }
+                yield new RopeScaling.Dynamic(positive(node, "factor", Double.NaN), positions);
+            }
+            case "yarn" -> yarn(node, theta);
+            case "llama3" -> llama3(node);
+            case "longrope", "su" -> longRope(node, channels);
+            default -> {
+                reader.problem("the rope type \"" + kind + "\" is not supported (supported: \"default\", \"linear\","
+                        + " \"dynamic\", \"yarn\", \"llama3\", \"longrope\")");
+                yield new RopeScaling.None();
+            }
+        };
+    }
+
+    private RopeScaling llama3(JsonNode node) {
+        known(node, "llama3", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings");
+        double low = positive(node, "low_freq_factor", Double.NaN);
+        double high = positive(node, "high_freq_factor", Double.NaN);
+        if (high <= low) {
+            reader.problem("\"high_freq_factor\" (" + high + ") must be above \"low_freq_factor\" (" + low + ")");
+        }
+        return new RopeScaling.Llama3(positive(node, "factor", Double.NaN), low, high, original(node));
+    }
+
+    private RopeScaling yarn(JsonNode node, double theta) {
+        known(
+                node,
+                "yarn",
+                "factor",
+                "original_max_position_embeddings",
+                "attention_factor",
+                "beta_fast",
+                "beta_slow",
+                "mscale",
+                "mscale_all_dim",
+                "truncate");
+        if (theta == 1) {
+            reader.problem("the rope type \"yarn\" cannot be computed with a \"rope_theta\" of 1");
+        }
+        int original = original(node);
+        double factor = positive(node, "factor", (double) positions / original);
+        double mscale = number(node.path("mscale"), "mscale", 0);
+        double mscaleAll = number(node.path("mscale_all_dim"), "mscale_all_dim", 0);
+        double usual = mscale != 0 && mscaleAll != 0
+                ? magnitude(factor, mscale) / magnitude(factor, mscaleAll)
+                : magnitude(factor, 1);
+        return new RopeScaling.Yarn(
+                factor,
+                original,
+                orDefault(number(node.path("beta_fast"), "beta_fast", 0), 32),
+                orDefault(number(node.path("beta_slow"), "beta_slow", 0), 1),
+                number(node.path("attention_factor"), "attention_factor", usual),
+                node.path("truncate").asBoolean(true));
+    }
+
+    /** The growth of the scores with the context that the paper recommends. */
+    private static double magnitude(double factor, double strength) {
+        return factor <= 1 ? 1 : 0.1 * strength * Math.log(factor) + 1;
+    }
+
+    private static double orDefault(double value, double whenZero) {
+        return value == 0 ? whenZero : value;
+    }
+
+    private RopeScaling longRope(JsonNode node, int channels) {
+        known(
+                node,
+                "longrope",
+                "factor",
+                "short_factor",
+                "long_factor",
+                "attention_factor",
+                "original_max_position_embeddings",
+                "short_mscale",
+                "long_mscale");
+        int original = original(node);
+        double factor = positive(node, "factor", (double) positions / original);
+        double usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+        for (String unused : List.of("short_mscale", "long_mscale")) {
+            if (node.hasNonNull(unused)) {
+                reader.problem("\"" + unused + "\" in the rope parameters is not supported");
+            }
+        }
+        return new RopeScaling.LongRope(
+                factors(node, "short_factor", channels / 2),
+                factors(node, "long_factor", channels / 2),
+                original,
+                number(node.path("attention_factor"), "attention_factor", usual));
+    }
+
+    private List<Double> factors(JsonNode node, String key, int count) {
+        List<Double> factors = new ArrayList<>();
+        node.path(key).forEach(value -> factors.add(value.asDouble()));
+        if (factors.size() != count || factors.stream().anyMatch(factor -> !(factor > 0))) {
+            reader.problem("\"" + key + "\" must be a list of " + count + " numbers above 0, but is " + node.path(key));
+        }
+        return factors;
+    }
+
+    /** Positions of the first training; the value outside the rope parameters counts more, as in transformers. */
+    private int original(JsonNode node) {
+        int inside = node.path("original_max_position_embeddings").asInt(positions);
+        int original = reader.size("original_max_position_embeddings", Math.max(1, inside));
+        if (inside < 1) {
+            reader.problem("\"original_max_position_embeddings\" must be at least 1, but is " + inside);
+        }
+        return original;
+    }
+
+    private void known(JsonNode node, String kind, String... keys) {
+        Set<String> unknown = new TreeSet<>();
+        node.fieldNames().forEachRemaining(unknown::add);
+        unknown.removeAll(COMMON);
+        unknown.removeAll(Set.of(keys));
+        unknown.removeIf(key -> node.path(key).isNull());
+        if (!unknown.isEmpty()) {
+            reader.problem(
+                    "the rope type \"" + kind + "\" has parameters that are not known: " + String.join(", ", unknown));
+        }
+    }
+
+    private double positive(JsonNode node, String key, double whenAbsent) {
+        double value = number(node.path(key), key, whenAbsent);
+        if (!(value > 0)) {
+            reader.problem("\"" + key + "\" in the rope parameters must be a number above 0, but is "
+                    + ConfigReader.describe(node.path(key)));
+            return 1;
+        }
+        return value;
+    }
+
+    private double number(JsonNode value, String key, double whenAbsent) {
+        if (value.isMissingNode() || value.isNull()) {
+            return whenAbsent;
+        }
+        if (!value.isNumber()) {
+            reader.problem("\"" + key + "\" must be a number, but is " + value);
+            return Double.isNaN(whenAbsent) ? 1 : whenAbsent;
+        }
+        return value.doubleValue();
+    }
+}

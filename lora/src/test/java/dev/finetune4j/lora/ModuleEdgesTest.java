@@ -47,7 +47,11 @@ class ModuleEdgesTest {
             new Row("data.**", List.of("data.**", "core", "core.tensor.**", "core.text.**"), false),
             new Row("lora", List.of("lora.**", "quant.**", "data.**", "core.**"), false),
             new Row("lora.adapter.**", List.of("lora.adapter.**", "core.**"), true),
-            new Row("lora.train.**", List.of("lora.train.**", "lora.adapter.**", "data.**", "core.**"), true),
+            new Row("lora.preference.**", List.of("lora.preference.**", "core.**"), true),
+            new Row(
+                    "lora.train.**",
+                    List.of("lora.train.**", "lora.preference.**", "lora.adapter.**", "data.**", "core.**"),
+                    true),
             new Row(
                     "lora.eval.**",
                     List.of("lora.eval.**", "lora.train.**", "lora.adapter.**", "data.**", "core.**"),
@@ -104,6 +108,8 @@ class ModuleEdgesTest {
         "lora.adapter,        dev.finetune4j.data.Batch",
         "lora.adapter,        dev.finetune4j.lora.FineTuner",
         "lora.adapter,        dev.finetune4j.lora.train.Trainer",
+        "lora.preference,     dev.finetune4j.lora.train.Trainer",
+        "lora.preference,     dev.finetune4j.data.Batch",
         "lora.train,          dev.finetune4j.quant.Nf4Linear",
         "lora.train,          dev.finetune4j.lora.FineTuner",
         "lora.eval,           dev.finetune4j.quant.Nf4Linear",

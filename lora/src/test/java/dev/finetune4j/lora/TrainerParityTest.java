@@ -2,8 +2,11 @@ package dev.finetune4j.lora;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -14,32 +17,41 @@ import dev.finetune4j.data.EncodedExample;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.LoraAdapter;
 import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.LoraPlus;
+import dev.finetune4j.lora.train.ParameterGroups;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Whole trainings against those of peft, and against themselves split another way. */
 class TrainerParityTest {
     private static final int ROWS = 2;
     private static final int LENGTH = 24;
+    private static final Path TRAJECTORY = Fixtures.reference("trajectories/lora");
+    private static final Path START = TRAJECTORY.resolve("start");
 
-    @Test
-    void tenStepsOfLoraFollowPeft() {
+    @ParameterizedTest
+    @ValueSource(strings = {"lora", "rslora", "dora"})
+    void tenStepsFollowPeft(String kind) {
+        Path folder = trajectory(kind);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
-            TrainingReport report = train(base, adapter, 2, 2, 5e-3);
-            compareSteps(Fixtures.json(Fixtures.reference("trajectories/lora/golden.json")), report, 1e-4);
-            try (SafetensorsFile end =
-                    SafetensorsFile.open(Fixtures.reference("trajectories/lora/end/adapter_model.safetensors"))) {
+                LoraAdapter adapter = load(folder.resolve("start"), base)) {
+            TrainingReport report = train(base, adapter, ParameterGroups.ONE, folder, 2, 2, 5e-3);
+            compareSteps(Fixtures.json(folder.resolve("golden.json")), report, 1e-4);
+            try (SafetensorsFile end = SafetensorsFile.open(folder.resolve("end/adapter_model.safetensors"))) {
                 assertEquals(end.tensors().keySet(), adapter.parameters().keySet());
                 adapter.parameters().forEach((name, tensor) -> {
                     double error = Fixtures.relativeError(Fixtures.floats(end, name), Tensors.toFloats(tensor));
@@ -49,12 +61,42 @@ class TrainerParityTest {
         }
     }
 
+    private static Path trajectory(String kind) {
+        if (kind.equals("lora")) {
+            return Fixtures.reference("trajectories/lora");
+        }
+        Optional<Path> folder = Fixtures.shared("fixtures/reference/trajectories/" + kind);
+        assumeTrue(folder.isPresent(), "the shared fixtures folder is not beside this checkout");
+        return folder.orElseThrow();
+    }
+
+    private static LoraAdapter load(Path folder, CausalLM base) {
+        try {
+            return AdapterFiles.load(folder, base);
+        } catch (CheckpointException e) {
+            assumeFalse(e.getMessage().contains("use_"), e.getMessage());
+            throw e;
+        }
+    }
+
+    @Test
+    void tenStepsOfLoraPlusFollowPeft() {
+        JsonNode golden = Fixtures.json(TRAJECTORY.resolve("loraplus.json"));
+        double learningRate = golden.path("lr").asDouble();
+        ParameterGroups groups =
+                LoraPlus.withRatio(golden.path("ratio").asDouble()).groups(learningRate);
+        try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
+                LoraAdapter adapter = AdapterFiles.load(START, base)) {
+            compareSteps(golden, train(base, adapter, groups, TRAJECTORY, 2, 2, learningRate), 1e-4);
+        }
+    }
+
     @Test
     void tenStepsOfQloraFollowPeftOnBitsandbytes() {
         try (CausalLM base = Fixtures.model(
                         Fixtures.reference("bnb/llama_nf4_double"), new QuantizedLinearFactory(QuantSettings.nf4()));
-                LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
-            TrainingReport report = train(base, adapter, 2, 2, 5e-3);
+                LoraAdapter adapter = AdapterFiles.load(START, base)) {
+            TrainingReport report = train(base, adapter, ParameterGroups.ONE, TRAJECTORY, 2, 2, 5e-3);
             compareSteps(Fixtures.json(Fixtures.reference("trajectories/qlora_nf4_double/golden.json")), report, 1e-3);
         }
     }
@@ -65,8 +107,9 @@ class TrainerParityTest {
         List<Double> losses = new ArrayList<>();
         for (int batchSize : new int[] {8, 4, 2}) {
             try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                    LoraAdapter adapter = AdapterFiles.load(Fixtures.reference("trajectories/lora/start"), base)) {
-                TrainingReport report = train(base, adapter, batchSize, 8 / batchSize, 5e-4);
+                    LoraAdapter adapter = AdapterFiles.load(START, base)) {
+                TrainingReport report =
+                        train(base, adapter, ParameterGroups.ONE, TRAJECTORY, batchSize, 8 / batchSize, 5e-4);
                 for (int i = 0; i < report.steps().size(); i++) {
                     double loss = report.steps().get(i).loss();
                     if (batchSize == 8) {
@@ -87,22 +130,30 @@ class TrainerParityTest {
     }
 
     private static TrainingReport train(
-            CausalLM base, LoraAdapter adapter, int batchSize, int accumulation, double learningRate) {
-        BatchLoader loader = new BatchLoader(examples(), batchSize, accumulation, 1, new Collator(0, 1), false);
+            CausalLM base,
+            LoraAdapter adapter,
+            ParameterGroups groups,
+            Path trajectory,
+            int batchSize,
+            int accumulation,
+            double learningRate) {
+        BatchLoader loader =
+                new BatchLoader(examples(trajectory), batchSize, accumulation, 1, new Collator(0, 1), false);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
                 .learningRate(learningRate)
-                .schedule(LearningRateSchedule.COSINE, 0.2)
+                .schedule(LearningRateSchedule.cosine(), 0.2)
                 .weightDecay(0.01)
                 .maxGradNorm(1)
                 .build();
-        return new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(), () -> false)
+        return new Trainer(
+                        adapter.attachTo(base), adapter.parameters(), groups, loader, settings, List.of(), () -> false)
                 .run();
     }
 
-    private static List<EncodedExample> examples() {
+    private static List<EncodedExample> examples(Path trajectory) {
         List<EncodedExample> examples = new ArrayList<>();
-        try (SafetensorsFile file = SafetensorsFile.open(Fixtures.reference("trajectories/lora/batches.safetensors"))) {
+        try (SafetensorsFile file = SafetensorsFile.open(trajectory.resolve("batches.safetensors"))) {
             for (int step = 0; step < 10; step++) {
                 for (int micro = 0; micro < 2; micro++) {
                     String name = "step" + step + ".micro" + micro;

@@ -3,28 +3,45 @@ package dev.finetune4j.core.generate;
 import dev.finetune4j.core.SettingsException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
- * How text is generated. Immutable; the {@code with…} methods return changed copies. Names and order of the rules follow
- * transformers: repetition penalty, temperature, top-k, top-p, min-p.
+ * How text is generated. Immutable; the {@code with…} methods return changed copies. Names and order of the rules
+ * follow transformers: repetition penalty, n-grams that may not repeat, temperature, top-k, top-p, min-p. The presence
+ * and frequency penalties, which transformers does not have, follow the repetition penalty.
  *
  * @param maxNewTokens the most tokens of one answer, at least 1
- * @param temperature divisor of the logits; 0 takes the likeliest token each time and ignores the other rules but the
- *     repetition penalty
+ * @param temperature divisor of the logits; 0 takes the likeliest token each time and ignores the other rules but
+ *     those about repetition
  * @param topK only the k likeliest tokens may be drawn; 0 for no limit
  * @param topP only the likeliest tokens that together reach this probability may be drawn; 1 for no limit
- * @param minP only tokens with at least this share of the likeliest one's probability may be drawn; 0 for no limit
- * @param repetitionPenalty above 1 makes tokens that already stand in the text less likely; 1 for none
+ * @param minP only tokens with at least this share of the likeliest one's probability may be drawn, at most 1; 0 for
+ *     no limit
+ * @param repetitionPenalty above 1 makes tokens that already stand in the text less likely: their logits are
+ *     divided by it, or multiplied when negative; 1 for none
+ * @param presencePenalty is subtracted from the logit of each token that already stands in the text; 0 for none
+ * @param frequencyPenalty is subtracted from the logit of a token once for each time that it stands in the text; 0 for
+ *     none
+ * @param noRepeatNgramSize no run of this many tokens may stand in the text twice; 0 for no limit
  * @param seed the start of the random draws; equal seeds give equal texts on the same device and thread count
  */
 public record GenerationSettings(
-        int maxNewTokens, double temperature, int topK, double topP, double minP, double repetitionPenalty, long seed) {
+        int maxNewTokens,
+        double temperature,
+        int topK,
+        double topP,
+        double minP,
+        double repetitionPenalty,
+        double presencePenalty,
+        double frequencyPenalty,
+        int noRepeatNgramSize,
+        long seed) {
     public GenerationSettings {
         List<String> problems = new ArrayList<>();
         if (maxNewTokens < 1) {
             problems.add("maxNewTokens must be at least 1, but is " + maxNewTokens);
         }
-        if (!(temperature >= 0)) {
+        if (!(temperature >= 0) || Double.isInfinite(temperature)) {
             problems.add("temperature must be 0 (likeliest token) or more, but is " + temperature);
         }
         if (topK < 0) {
@@ -33,11 +50,20 @@ public record GenerationSettings(
         if (!(topP > 0 && topP <= 1)) {
             problems.add("topP must be above 0 and at most 1 (no limit), but is " + topP);
         }
-        if (!(minP >= 0 && minP < 1)) {
-            problems.add("minP must be at least 0 (no limit) and below 1, but is " + minP);
+        if (!(minP >= 0 && minP <= 1)) {
+            problems.add("minP must be at least 0 (no limit) and at most 1, but is " + minP);
         }
-        if (!(repetitionPenalty > 0)) {
+        if (!(repetitionPenalty > 0) || Double.isInfinite(repetitionPenalty)) {
             problems.add("repetitionPenalty must be above 0 (1 for none), but is " + repetitionPenalty);
+        }
+        if (!Double.isFinite(presencePenalty)) {
+            problems.add("presencePenalty must be a number (0 for none), but is " + presencePenalty);
+        }
+        if (!Double.isFinite(frequencyPenalty)) {
+            problems.add("frequencyPenalty must be a number (0 for none), but is " + frequencyPenalty);
+        }
+        if (noRepeatNgramSize < 0) {
+            problems.add("noRepeatNgramSize must be 0 (no limit) or more, but is " + noRepeatNgramSize);
         }
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
@@ -46,46 +72,108 @@ public record GenerationSettings(
 
     /** The likeliest token each time, up to 512 tokens. */
     public static GenerationSettings greedy() {
-        return new GenerationSettings(512, 0, 0, 1, 0, 1, 0);
+        return new GenerationSettings(512, 0, 0, 1, 0, 1, 0, 0, 0, 0);
     }
 
     /** Draws with temperature 0.7 from the tokens that make up 90 % of the probability, up to 512 tokens. */
     public static GenerationSettings sampling(long seed) {
-        return new GenerationSettings(512, 0.7, 0, 0.9, 0, 1, seed);
+        return new GenerationSettings(512, 0.7, 0, 0.9, 0, 1, 0, 0, 0, seed);
     }
 
     /** A copy with another {@code maxNewTokens}. */
     public GenerationSettings withMaxNewTokens(int newMaxNewTokens) {
-        return new GenerationSettings(newMaxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed);
+        return changed(draft -> draft.maxNewTokens = newMaxNewTokens);
     }
 
     /** A copy with another {@code temperature}. */
     public GenerationSettings withTemperature(double newTemperature) {
-        return new GenerationSettings(maxNewTokens, newTemperature, topK, topP, minP, repetitionPenalty, seed);
+        return changed(draft -> draft.temperature = newTemperature);
     }
 
     /** A copy with another {@code topK}. */
     public GenerationSettings withTopK(int newTopK) {
-        return new GenerationSettings(maxNewTokens, temperature, newTopK, topP, minP, repetitionPenalty, seed);
+        return changed(draft -> draft.topK = newTopK);
     }
 
     /** A copy with another {@code topP}. */
     public GenerationSettings withTopP(double newTopP) {
-        return new GenerationSettings(maxNewTokens, temperature, topK, newTopP, minP, repetitionPenalty, seed);
+        return changed(draft -> draft.topP = newTopP);
     }
 
     /** A copy with another {@code minP}. */
     public GenerationSettings withMinP(double newMinP) {
-        return new GenerationSettings(maxNewTokens, temperature, topK, topP, newMinP, repetitionPenalty, seed);
+        return changed(draft -> draft.minP = newMinP);
     }
 
     /** A copy with another {@code repetitionPenalty}. */
     public GenerationSettings withRepetitionPenalty(double newPenalty) {
-        return new GenerationSettings(maxNewTokens, temperature, topK, topP, minP, newPenalty, seed);
+        return changed(draft -> draft.repetitionPenalty = newPenalty);
+    }
+
+    /** A copy with another {@code presencePenalty}. */
+    public GenerationSettings withPresencePenalty(double newPenalty) {
+        return changed(draft -> draft.presencePenalty = newPenalty);
+    }
+
+    /** A copy with another {@code frequencyPenalty}. */
+    public GenerationSettings withFrequencyPenalty(double newPenalty) {
+        return changed(draft -> draft.frequencyPenalty = newPenalty);
+    }
+
+    /** A copy with another {@code noRepeatNgramSize}. */
+    public GenerationSettings withNoRepeatNgramSize(int newSize) {
+        return changed(draft -> draft.noRepeatNgramSize = newSize);
     }
 
     /** A copy with another {@code seed}. */
     public GenerationSettings withSeed(long newSeed) {
-        return new GenerationSettings(maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, newSeed);
+        return changed(draft -> draft.seed = newSeed);
+    }
+
+    private GenerationSettings changed(Consumer<Draft> change) {
+        Draft draft = new Draft(this);
+        change.accept(draft);
+        return draft.settings();
+    }
+
+    /** The settings while one of them changes. */
+    private static final class Draft {
+        private int maxNewTokens;
+        private double temperature;
+        private int topK;
+        private double topP;
+        private double minP;
+        private double repetitionPenalty;
+        private double presencePenalty;
+        private double frequencyPenalty;
+        private int noRepeatNgramSize;
+        private long seed;
+
+        Draft(GenerationSettings from) {
+            maxNewTokens = from.maxNewTokens;
+            temperature = from.temperature;
+            topK = from.topK;
+            topP = from.topP;
+            minP = from.minP;
+            repetitionPenalty = from.repetitionPenalty;
+            presencePenalty = from.presencePenalty;
+            frequencyPenalty = from.frequencyPenalty;
+            noRepeatNgramSize = from.noRepeatNgramSize;
+            seed = from.seed;
+        }
+
+        GenerationSettings settings() {
+            return new GenerationSettings(
+                    maxNewTokens,
+                    temperature,
+                    topK,
+                    topP,
+                    minP,
+                    repetitionPenalty,
+                    presencePenalty,
+                    frequencyPenalty,
+                    noRepeatNgramSize,
+                    seed);
+        }
     }
 }

@@ -25,23 +25,46 @@ public final class Sampler {
      * Chooses one token.
      *
      * @param logits one number per token of the vocabulary, (V); changed by the call
-     * @param history ids of the text so far, for the repetition penalty
+     * @param history ids of the text so far, for the rules about repetition
      * @param historyLength how many of them count
      * @return id of the chosen token
-     * @throws FineTune4jException when no logit is a number
+     * @throws FineTune4jException when no logit is a number, or the rules forbid every token
      */
     public int next(float[] logits, int[] history, int historyLength) {
-        if (settings.repetitionPenalty() != 1) {
-            penalizeRepetition(logits, history, historyLength, settings.repetitionPenalty());
-        }
-        int best = likeliest(logits);
-        if (!Float.isFinite(logits[best])) {
+        forbidNoNumbers(logits);
+        if (!Float.isFinite(logits[likeliest(logits)])) {
             throw new FineTune4jException(
                     "the model's output is not a number; compute in FP32, or check the checkpoint");
+        }
+        penalize(logits, history, historyLength);
+        int best = likeliest(logits);
+        if (logits[best] == Float.NEGATIVE_INFINITY) {
+            throw new FineTune4jException("the rules of the generation forbid all " + logits.length
+                    + " tokens of the vocabulary; raise noRepeatNgramSize, or set it to 0");
         }
         if (settings.temperature() == 0) {
             return best;
         }
+        narrow(logits);
+        // A temperature near zero overflows: the limit is the likeliest token.
+        return Float.isFinite(logits[best]) ? draw(logits) : best;
+    }
+
+    /** The rules that look at the text so far; they hold whether or not the token is drawn. */
+    void penalize(float[] logits, int[] history, int historyLength) {
+        if (settings.repetitionPenalty() != 1) {
+            penalizeRepetition(logits, history, historyLength, settings.repetitionPenalty());
+        }
+        if (settings.presencePenalty() != 0 || settings.frequencyPenalty() != 0) {
+            penalizeCounts(logits, history, historyLength, settings.presencePenalty(), settings.frequencyPenalty());
+        }
+        if (settings.noRepeatNgramSize() > 0) {
+            forbidRepeatedNgrams(logits, history, historyLength, settings.noRepeatNgramSize());
+        }
+    }
+
+    /** The rules that shape the distribution from which the token is drawn. */
+    void narrow(float[] logits) {
         divide(logits, settings.temperature());
         if (settings.topK() > 0) {
             keepTopK(logits, settings.topK());
@@ -52,23 +75,49 @@ public final class Sampler {
         if (settings.minP() > 0) {
             keepMinP(logits, settings.minP());
         }
-        return draw(logits);
     }
 
     static void penalizeRepetition(float[] logits, int[] history, int historyLength, double penalty) {
+        float factor = (float) penalty;
         BitSet seen = new BitSet(logits.length);
         for (int i = 0; i < historyLength; i++) {
             int id = history[i];
-            if (!seen.get(id)) {
+            if (id < logits.length && !seen.get(id)) {
                 seen.set(id);
-                logits[id] = (float) (logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty);
+                logits[id] = logits[id] < 0 ? logits[id] * factor : logits[id] / factor;
+            }
+        }
+    }
+
+    static void penalizeCounts(
+            float[] logits, int[] history, int historyLength, double presencePenalty, double frequencyPenalty) {
+        int[] counts = new int[logits.length];
+        for (int i = 0; i < historyLength; i++) {
+            if (history[i] < logits.length) {
+                counts[history[i]]++;
+            }
+        }
+        for (int id = 0; id < logits.length; id++) {
+            if (counts[id] > 0) {
+                logits[id] = (float) (logits[id] - presencePenalty - frequencyPenalty * counts[id]);
+            }
+        }
+    }
+
+    static void forbidRepeatedNgrams(float[] logits, int[] history, int historyLength, int size) {
+        int prefix = historyLength - (size - 1);
+        for (int end = size - 1; end < historyLength; end++) {
+            int start = end - (size - 1);
+            if (history[end] < logits.length && Arrays.equals(history, start, end, history, prefix, historyLength)) {
+                logits[history[end]] = Float.NEGATIVE_INFINITY;
             }
         }
     }
 
     static void divide(float[] logits, double temperature) {
+        float divisor = (float) temperature;
         for (int i = 0; i < logits.length; i++) {
-            logits[i] = (float) (logits[i] / temperature);
+            logits[i] /= divisor;
         }
     }
 
@@ -84,17 +133,28 @@ public final class Sampler {
 
     static void keepTopP(float[] logits, double p) {
         double[] probabilities = softmax(logits);
-        Integer[] order = new Integer[logits.length];
-        Arrays.setAll(order, i -> i);
-        Arrays.sort(order, (a, b) -> Double.compare(probabilities[a], probabilities[b]));
+        long[] order = ascending(logits);
         double cumulative = 0;
         for (int i = 0; i < order.length - 1; i++) { // the likeliest token always stays
-            cumulative += probabilities[order[i]];
+            int id = (int) order[i];
+            cumulative += probabilities[id];
             if (cumulative > 1 - p) {
                 return;
             }
-            logits[order[i]] = Float.NEGATIVE_INFINITY;
+            logits[id] = Float.NEGATIVE_INFINITY;
         }
+    }
+
+    /** The tokens from the least to the most likely, equal ones by id; the id is in the lower half of each number. */
+    private static long[] ascending(float[] logits) {
+        long[] order = new long[logits.length];
+        for (int i = 0; i < logits.length; i++) {
+            int bits = Float.floatToIntBits(logits[i] + 0f); // + 0 makes one zero of both
+            int sortable = bits ^ (bits >> 31 & Integer.MAX_VALUE);
+            order[i] = (long) sortable << 32 | i;
+        }
+        Arrays.sort(order);
+        return order;
     }
 
     static void keepMinP(float[] logits, double share) {
@@ -111,11 +171,19 @@ public final class Sampler {
         }
     }
 
-    /** The first of the highest logits; one that is not a number loses to every one that is. */
+    private static void forbidNoNumbers(float[] logits) {
+        for (int i = 0; i < logits.length; i++) {
+            if (Float.isNaN(logits[i])) {
+                logits[i] = Float.NEGATIVE_INFINITY;
+            }
+        }
+    }
+
+    /** The first of the highest logits. */
     private static int likeliest(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
-            if (logits[i] > logits[best] || Float.isNaN(logits[best])) {
+            if (logits[i] > logits[best]) {
                 best = i;
             }
         }

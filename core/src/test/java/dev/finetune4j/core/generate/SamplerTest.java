@@ -1,29 +1,30 @@
 package dev.finetune4j.core.generate;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.Tensors;
-import java.net.URISyntaxException;
-import java.nio.file.Path;
+import java.io.IOException;
 import java.util.Arrays;
-import java.util.Objects;
 import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestReporter;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SamplerTest {
-    private static final int ROWS = 4;
-    private static final int VOCABULARY = 64;
-
     @Test
-    void eachRuleGivesTheLogitsOfTransformers() throws URISyntaxException {
-        Path file = Path.of(Objects.requireNonNull(getClass().getResource("/generate/sampling.safetensors"))
-                .toURI());
-        try (SafetensorsFile golden = SafetensorsFile.open(file)) {
+    void eachRuleGivesTheLogitsOfTransformers() {
+        try (SafetensorsFile golden = SafetensorsFile.open(TestData.resource("generate/sampling.safetensors"))) {
             check(golden, "temperature_0.7", (logits, history) -> Sampler.divide(logits, 0.7));
             check(golden, "top_k_5", (logits, history) -> Sampler.keepTopK(logits, 5));
             check(golden, "top_p_0.8", (logits, history) -> Sampler.keepTopP(logits, 0.8));
@@ -36,21 +37,69 @@ class SamplerTest {
     }
 
     private static void check(SafetensorsFile golden, String name, BiConsumer<float[], int[]> rule) {
-        float[] input = floats(golden, "logits");
-        float[] expected = floats(golden, name);
-        int[] histories;
-        try (Tensor tensor = golden.read("history")) {
-            histories = Arrays.stream(Tensors.toLongs(tensor))
+        compare(name, golden, "logits", "history", name, rule);
+    }
+
+    @Test
+    void rulesTogetherGiveTheLogitsOfTransformers(TestReporter reporter) throws IOException {
+        try (SafetensorsFile golden = SafetensorsFile.open(TestData.resource("generate/combined.safetensors"))) {
+            JsonNode cases = new ObjectMapper().readTree(golden.metadata().get("settings"));
+            for (int i = 0; i < cases.size(); i++) {
+                Sampler sampler = new Sampler(settings(cases.get(i)));
+                compare(
+                        cases.get(i).toString(),
+                        golden,
+                        i + "/logits",
+                        i + "/history",
+                        i + "/expected",
+                        (logits, history) -> {
+                            sampler.penalize(logits, history, history.length);
+                            sampler.narrow(logits);
+                        });
+            }
+            reporter.publishEntry("combinations of rules compared", Integer.toString(cases.size()));
+            assertTrue(cases.size() >= 15);
+        }
+    }
+
+    private static GenerationSettings settings(JsonNode given) {
+        return GenerationSettings.greedy()
+                .withTemperature(given.path("temperature").asDouble(1))
+                .withTopK(given.path("top_k").asInt(0))
+                .withTopP(given.path("top_p").asDouble(1))
+                .withMinP(given.path("min_p").asDouble(0))
+                .withRepetitionPenalty(given.path("repetition_penalty").asDouble(1))
+                .withNoRepeatNgramSize(given.path("no_repeat_ngram_size").asInt(0));
+    }
+
+    private static void compare(
+            String what,
+            SafetensorsFile golden,
+            String inputName,
+            String historyName,
+            String expectedName,
+            BiConsumer<float[], int[]> rule) {
+        float[] input = floats(golden, inputName);
+        float[] expected = floats(golden, expectedName);
+        int[] histories = ints(golden, historyName);
+        long[] shape = golden.info(inputName).shape();
+        int rows = Math.toIntExact(shape[0]);
+        int vocabulary = Math.toIntExact(shape[1]);
+        int length = histories.length / rows;
+        for (int row = 0; row < rows; row++) {
+            float[] logits = Arrays.copyOfRange(input, row * vocabulary, (row + 1) * vocabulary);
+            rule.accept(logits, Arrays.copyOfRange(histories, row * length, (row + 1) * length));
+            for (int i = 0; i < vocabulary; i++) {
+                assertEquals(expected[row * vocabulary + i], logits[i], 1e-5, what + " row " + row + " token " + i);
+            }
+        }
+    }
+
+    private static int[] ints(SafetensorsFile file, String name) {
+        try (Tensor tensor = file.read(name)) {
+            return Arrays.stream(Tensors.toLongs(tensor))
                     .mapToInt(Math::toIntExact)
                     .toArray();
-        }
-        int length = histories.length / ROWS;
-        for (int row = 0; row < ROWS; row++) {
-            float[] logits = Arrays.copyOfRange(input, row * VOCABULARY, (row + 1) * VOCABULARY);
-            rule.accept(logits, Arrays.copyOfRange(histories, row * length, (row + 1) * length));
-            for (int i = 0; i < VOCABULARY; i++) {
-                assertEquals(expected[row * VOCABULARY + i], logits[i], 1e-5, name + " row " + row + " token " + i);
-            }
         }
     }
 
@@ -86,10 +135,85 @@ class SamplerTest {
     }
 
     @Test
-    void wrongSettingsAreAllNamed() {
-        String message = assertThrows(SettingsException.class, () -> new GenerationSettings(0, -1, -1, 0, 1, 0, 0))
+    void countsAreSubtractedOnceForPresenceAndEachTimeForFrequency() {
+        float[] logits = {1, 2, 3, -4};
+        Sampler sampler =
+                new Sampler(GenerationSettings.greedy().withPresencePenalty(0.5).withFrequencyPenalty(0.25));
+        sampler.penalize(logits, new int[] {1, 3, 3, 9, 0}, 4);
+        assertArrayEquals(new float[] {1, 1.25f, 3, -5}, logits);
+    }
+
+    @Test
+    void greedyFollowsTheRulesAboutRepetition() {
+        int[] history = {2, 1, 0, 2};
+        float[] logits = {0, 5, 4};
+        assertEquals(1, new Sampler(GenerationSettings.greedy()).next(logits.clone(), history, 4));
+        GenerationSettings settings = GenerationSettings.greedy().withNoRepeatNgramSize(2);
+        assertEquals(2, new Sampler(settings).next(logits.clone(), history, 4), "2 1 may not come again");
+    }
+
+    @Test
+    void aVocabularyForbiddenAsAWholeIsAnError() {
+        Sampler sampler = new Sampler(GenerationSettings.greedy().withNoRepeatNgramSize(1));
+        String message = assertThrows(
+                        FineTune4jException.class, () -> sampler.next(new float[] {1, 2}, new int[] {0, 1}, 2))
                 .getMessage();
-        for (String name : new String[] {"maxNewTokens", "temperature", "topK", "topP", "minP", "repetitionPenalty"}) {
+        assertTrue(message.contains("noRepeatNgramSize"), message);
+    }
+
+    @Test
+    void logitsThatAreNoNumbersAreNeverDrawn() {
+        GenerationSettings settings = GenerationSettings.sampling(3).withTopK(2).withTemperature(2);
+        for (int i = 0; i < 50; i++) {
+            int id = new Sampler(settings.withSeed(i)).next(new float[] {Float.NaN, 1, 2, 0}, new int[0], 0);
+            assertTrue(id == 1 || id == 2, "drew " + id);
+        }
+        float[] none = {Float.NaN, Float.NaN};
+        assertThrows(FineTune4jException.class, () -> new Sampler(settings).next(none, new int[0], 0));
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {1e-3, 1e-40, 1e-300, Double.MIN_VALUE})
+    void aTinyTemperatureTakesTheLikeliest(double temperature) {
+        GenerationSettings settings = GenerationSettings.sampling(1).withTemperature(temperature);
+        assertEquals(1, new Sampler(settings).next(new float[] {-3, 7, 6.9f}, new int[0], 0));
+        assertEquals(2, new Sampler(settings).next(new float[] {-3, -7, -2}, new int[0], 0));
+        assertEquals(0, new Sampler(settings).next(new float[] {0, -7, -2}, new int[0], 0));
+    }
+
+    @Test
+    void eachCopyChangesOneSetting() {
+        GenerationSettings all = GenerationSettings.greedy()
+                .withMaxNewTokens(1)
+                .withTemperature(2)
+                .withTopK(3)
+                .withTopP(0.4)
+                .withMinP(0.5)
+                .withRepetitionPenalty(6)
+                .withPresencePenalty(7)
+                .withFrequencyPenalty(8)
+                .withNoRepeatNgramSize(9)
+                .withSeed(10);
+        assertEquals(new GenerationSettings(1, 2, 3, 0.4, 0.5, 6, 7, 8, 9, 10), all);
+    }
+
+    @Test
+    void wrongSettingsAreAllNamed() {
+        double none = Double.NaN;
+        String message = assertThrows(
+                        SettingsException.class, () -> new GenerationSettings(0, -1, -1, 0, 2, 0, none, none, -1, 0))
+                .getMessage();
+        for (String name : new String[] {
+            "maxNewTokens",
+            "temperature",
+            "topK",
+            "topP",
+            "minP",
+            "repetitionPenalty",
+            "presencePenalty",
+            "frequencyPenalty",
+            "noRepeatNgramSize"
+        }) {
             assertTrue(message.contains(name), message);
         }
     }

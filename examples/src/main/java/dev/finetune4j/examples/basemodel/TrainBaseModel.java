@@ -77,7 +77,7 @@ public final class TrainBaseModel {
                 .epochs(epochs)
                 .batchSize(24)
                 .learningRate(2e-3)
-                .schedule(LearningRateSchedule.COSINE, 0.03)
+                .schedule(LearningRateSchedule.cosine(), 0.03)
                 .weightDecay(0.1)
                 .seed(SEED)
                 .device(ComputeDevice.cpu())

@@ -3,6 +3,8 @@ package dev.finetune4j.lora.train;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
@@ -12,23 +14,39 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * Trainable tensors moved onto one buffer, and their gradients onto another, so that an optimizer step is a handful of
  * operations whatever their number.
  *
+ * <p>The parameters of a group lie side by side, the groups in the order in which they first occur: each is one slice of
+ * the buffers.
+ *
  * <p>The tensors keep their identity and their shapes: each becomes a view of its slice. They stay views when this object
  * is closed, which frees the gradients and stops the recording.
  */
 final class FlatParameters implements AutoCloseable {
-    private final List<Tensor> parameters;
+    /**
+     * The part of the buffers that belongs to one group.
+     *
+     * @param group what is different for it
+     * @param offset its first element
+     * @param length number of its elements
+     */
+    record Slice(ParameterGroup group, long offset, long length) {
+        /** This part of a buffer, as a view. */
+        Tensor of(Tensor buffer) {
+            return buffer.narrow(0, offset, length);
+        }
+    }
+
+    private final List<Tensor> parameters = new ArrayList<>();
+    private final List<Slice> slices = new ArrayList<>();
     private final Tensor values;
     private final Tensor gradients;
 
-    FlatParameters(Map<String, Tensor> trainable) {
-        parameters = List.copyOf(trainable.values());
-        trainable.forEach((name, tensor) -> {
-            if (Tensors.typeOf(tensor) != ScalarType.Float) {
-                throw new IllegalArgumentException(
-                        "tensor " + name + " is " + Tensors.typeOf(tensor) + ", but only float32 can be trained");
-            }
-        });
-        long size = parameters.stream().mapToLong(Tensor::numel).sum();
+    /**
+     * @param trainable the tensors by name, float32 and on one device
+     * @throws IllegalArgumentException when a tensor is of another type
+     */
+    FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups) {
+        arrange(trainable, groups);
+        long size = slices.stream().mapToLong(Slice::length).sum();
         ComputeDevice device = parameters.isEmpty() ? ComputeDevice.cpu() : Tensors.deviceOf(parameters.get(0));
         try (TensorScope scope = new TensorScope()) {
             values = Tensors.empty(device, ScalarType.Float, size);
@@ -48,6 +66,30 @@ final class FlatParameters implements AutoCloseable {
             scope.release(values);
             scope.release(gradients);
         }
+    }
+
+    private void arrange(Map<String, Tensor> trainable, ParameterGroups groups) {
+        Map<ParameterGroup, List<Tensor>> byGroup = new LinkedHashMap<>();
+        trainable.forEach((name, tensor) -> {
+            if (Tensors.typeOf(tensor) != ScalarType.Float) {
+                throw new IllegalArgumentException(
+                        "tensor " + name + " is " + Tensors.typeOf(tensor) + ", but only float32 can be trained");
+            }
+            byGroup.computeIfAbsent(groups.groupOf(name, tensor), group -> new ArrayList<>())
+                    .add(tensor);
+        });
+        long offset = 0;
+        for (Map.Entry<ParameterGroup, List<Tensor>> entry : byGroup.entrySet()) {
+            long length = entry.getValue().stream().mapToLong(Tensor::numel).sum();
+            slices.add(new Slice(entry.getKey(), offset, length));
+            parameters.addAll(entry.getValue());
+            offset += length;
+        }
+    }
+
+    /** The groups and where they lie. */
+    List<Slice> slices() {
+        return List.copyOf(slices);
     }
 
     /** All values in one dimension. */

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -29,18 +30,13 @@ public final class Trainer {
 
     private final CausalLM model;
     private final Map<String, Tensor> trainable;
+    private final ParameterGroups groups;
     private final BatchLoader loader;
     private final TrainingSettings settings;
     private final List<TrainingListener> listeners;
     private final BooleanSupplier cancelled;
 
-    /**
-     * @param model computes the hidden states; an adapter's view or the base itself
-     * @param trainable the tensors to train, float32, by name; they require gradients only while the training runs
-     * @param loader gives the batches of each step
-     * @param listeners watch
-     * @param cancelled asked before each micro-batch; true ends the training with the state of the last finished step
-     */
+    /** A trainer that treats all parameters alike. */
     public Trainer(
             CausalLM model,
             Map<String, Tensor> trainable,
@@ -48,8 +44,28 @@ public final class Trainer {
             TrainingSettings settings,
             List<TrainingListener> listeners,
             BooleanSupplier cancelled) {
+        this(model, trainable, ParameterGroups.ONE, loader, settings, listeners, cancelled);
+    }
+
+    /**
+     * @param model computes the hidden states; an adapter's view or the base itself
+     * @param trainable the tensors to train, float32, by name; they require gradients only while the training runs
+     * @param groups says which of them learn faster, slower or without weight decay
+     * @param loader gives the batches of each step
+     * @param listeners watch
+     * @param cancelled asked before each micro-batch; true ends the training with the state of the last finished step
+     */
+    public Trainer(
+            CausalLM model,
+            Map<String, Tensor> trainable,
+            ParameterGroups groups,
+            BatchLoader loader,
+            TrainingSettings settings,
+            List<TrainingListener> listeners,
+            BooleanSupplier cancelled) {
         this.model = model;
         this.trainable = trainable;
+        this.groups = groups;
         this.loader = loader;
         this.settings = settings;
         this.listeners = List.copyOf(listeners);
@@ -59,20 +75,21 @@ public final class Trainer {
     /**
      * Trains to the last step or until cancelled.
      *
+     * @throws SettingsException before anything is trained, when the schedule does not fit into the number of steps
      * @throws TrainingException when the loss or the gradients are no longer numbers; the values are then those of the last
      *     good step
      */
     public TrainingReport run() {
         int totalSteps = settings.totalSteps(loader.stepsPerEpoch());
-        int warmupSteps = settings.warmupSteps(totalSteps);
+        LearningRateSchedule.Span span = span(totalSteps);
         long count = trainable.values().stream().mapToLong(Tensor::numel).sum();
         tell(listener -> listener.onStart(totalSteps, count));
         List<StepReport> reports = new ArrayList<>();
         long start = System.nanoTime();
-        try (FlatParameters parameters = new FlatParameters(trainable);
+        try (FlatParameters parameters = new FlatParameters(trainable, groups);
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
             for (int step = 0; step < totalSteps; step++) {
-                double factor = settings.schedule().factor(step, warmupSteps, totalSteps);
+                double factor = settings.schedule().factor(step, span);
                 long stepStart = System.nanoTime();
                 List<Batch> window = loader.nextWindow();
                 StepResult result = step(window, optimizer, settings.learningRate() * factor, step + 1);
@@ -85,6 +102,16 @@ public final class Trainer {
             }
         }
         return end(TrainingReport.Outcome.COMPLETED, reports, count, start);
+    }
+
+    private LearningRateSchedule.Span span(int totalSteps) {
+        LearningRateSchedule.Span span =
+                new LearningRateSchedule.Span(settings.warmupSteps(totalSteps), totalSteps, settings.learningRate());
+        List<String> problems = settings.schedule().problems(span);
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+        return span;
     }
 
     private record StepResult(double loss, double gradNorm) {}

@@ -45,11 +45,22 @@ public record TrainingSettings(
                 "warmupRatio must be at least 0 and below 1, but is " + warmupRatio);
         require(problems, weightDecay >= 0, "weightDecay must be 0 or more, but is " + weightDecay);
         require(problems, maxGradNorm >= 0, "maxGradNorm must be 0 (no clipping) or more, but is " + maxGradNorm);
-        require(problems, schedule != null, "schedule must be given; COSINE is usual");
+        require(problems, schedule != null, "schedule must be given; LearningRateSchedule.cosine() is usual");
         require(
                 problems,
                 (long) batchSize * accumulation <= Integer.MAX_VALUE,
                 "batchSize times accumulation must stay below two thousand million");
+        if (problems.isEmpty()) {
+            // Without maxSteps the number of steps is not known before the data is: the trainer asks again.
+            int totalSteps = maxSteps > 0 ? maxSteps : Integer.MAX_VALUE;
+            int warmupSteps = maxSteps > 0 ? warmupSteps(warmupRatio, totalSteps) : 0;
+            problems.addAll(schedule.problems(new LearningRateSchedule.Span(warmupSteps, totalSteps, learningRate)));
+            require(
+                    problems,
+                    warmupRatio == 0 || schedule.warmsUp(),
+                    "the constant schedule has no warm-up, but warmupRatio is " + warmupRatio
+                            + "; set it to 0, or choose constantWithWarmup()");
+        }
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
@@ -67,7 +78,11 @@ public record TrainingSettings(
 
     /** Steps of warm-up within the given total, rounded up, but never all of them: the first of them trains nothing. */
     public int warmupSteps(int totalSteps) {
-        return Math.min(totalSteps - 1, (int) Math.ceil(warmupRatio * totalSteps - 1e-9));
+        return warmupSteps(warmupRatio, totalSteps);
+    }
+
+    private static int warmupSteps(double ratio, int totalSteps) {
+        return Math.min(totalSteps - 1, (int) Math.ceil(ratio * totalSteps - 1e-9));
     }
 
     private static void require(List<String> problems, boolean holds, String problem) {
@@ -83,7 +98,7 @@ public record TrainingSettings(
         private int batchSize = 8;
         private int accumulation = 1;
         private double learningRate = 2e-4;
-        private LearningRateSchedule schedule = LearningRateSchedule.COSINE;
+        private LearningRateSchedule schedule = LearningRateSchedule.cosine();
         private double warmupRatio = 0.03;
         private double weightDecay;
         private double maxGradNorm = 1;

@@ -1,0 +1,62 @@
+package dev.finetune4j.lora.preference;
+
+import java.util.Arrays;
+import java.util.Objects;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the models think of N answers. Owns nothing: the tensors live in the caller's scope.
+ *
+ * @param policy log-probability of each answer under the trained model, summed over its tokens, (N) float32; gradients
+ *     run through it
+ * @param reference the same under the frozen model, (N), or null when no loss will ask for it
+ * @param tokens number of tokens of each answer, at least 1
+ */
+public record AnswerScores(Tensor policy, @Nullable Tensor reference, int[] tokens) {
+    /** @throws IllegalArgumentException when the sizes differ or an answer has no token */
+    public AnswerScores {
+        tokens = tokens.clone();
+        requireSize("policy", policy, tokens.length);
+        if (reference != null) {
+            requireSize("reference", reference, tokens.length);
+        }
+        for (int i = 0; i < tokens.length; i++) {
+            if (tokens[i] < 1) {
+                throw new IllegalArgumentException(
+                        "answer " + i + " has " + tokens[i] + " tokens; leave answers without tokens out");
+            }
+        }
+    }
+
+    private static void requireSize(String name, Tensor scores, int size) {
+        if (scores.dim() != 1 || scores.numel() != size) {
+            throw new IllegalArgumentException("the " + name + " scores have the shape "
+                    + Arrays.toString(scores.shape()) + ", but there are " + size + " answers");
+        }
+    }
+
+    /** Number of tokens of each answer, as a copy. */
+    @Override
+    public int[] tokens() {
+        return tokens.clone();
+    }
+
+    @Override
+    public boolean equals(@Nullable Object other) {
+        return other instanceof AnswerScores that
+                && policy.equals(that.policy)
+                && Objects.equals(reference, that.reference)
+                && Arrays.equals(tokens, that.tokens);
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(policy, reference, Arrays.hashCode(tokens));
+    }
+
+    @Override
+    public String toString() {
+        return "scores of " + tokens.length + " answers" + (reference == null ? " without" : " with") + " a reference";
+    }
+}

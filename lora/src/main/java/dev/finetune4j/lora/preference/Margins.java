@@ -1,0 +1,52 @@
+package dev.finetune4j.lora.preference;
+
+import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+
+/** The quantities that several of the losses are functions of. Results and temporaries live in the caller's scope. */
+final class Margins {
+    private Margins() {}
+
+    /** @throws IllegalArgumentException when there is not one rejected answer for each chosen one */
+    static void requirePairs(AnswerScores chosen, AnswerScores rejected) {
+        if (chosen.policy().numel() != rejected.policy().numel()) {
+            throw new IllegalArgumentException("there are " + chosen.policy().numel() + " chosen answers, but "
+                    + rejected.policy().numel() + " rejected ones");
+        }
+    }
+
+    /**
+     * Log-ratio of policy and reference, (N).
+     *
+     * @throws IllegalArgumentException when reference scores are missing
+     */
+    static Tensor logRatio(AnswerScores answers) {
+        Tensor reference = answers.reference();
+        if (reference == null) {
+            throw new IllegalArgumentException(
+                    "this loss compares with a reference model; score the answers with the frozen model as well");
+        }
+        return answers.policy().sub(reference.detach());
+    }
+
+    /** How much more than the reference the policy prefers the chosen answers, (N). */
+    static Tensor againstReference(AnswerScores chosen, AnswerScores rejected) {
+        requirePairs(chosen, rejected);
+        return logRatio(chosen).sub(logRatio(rejected));
+    }
+
+    /** The values divided by the number of tokens of their answers, (N). */
+    static Tensor perToken(AnswerScores answers, Tensor values) {
+        int[] tokens = answers.tokens();
+        float[] counts = new float[tokens.length];
+        for (int i = 0; i < counts.length; i++) {
+            counts[i] = tokens[i];
+        }
+        return values.div(Tensors.ofFloats(Tensors.deviceOf(values), counts, counts.length));
+    }
+
+    static Tensor minusLogSigmoid(Tensor logits) {
+        return torch.log_sigmoid(logits).neg();
+    }
+}

@@ -1,0 +1,56 @@
+package dev.finetune4j.lora.preference;
+
+import dev.finetune4j.core.tensor.TensorScope;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Odds ratio preference optimization (<a href="https://arxiv.org/abs/2403.07691">Hong et al. 2024</a>): ordinary
+ * fine-tuning on the better answer, plus {@code λ} times {@code -log σ(log odds ratio)}. The odds of an answer are
+ * {@code p / (1 - p)}, where p is the geometric mean of its tokens' probabilities. It needs no reference model.
+ *
+ * @param weight λ, above 0; 0.1 is usual
+ */
+public record Orpo(double weight) implements PairLoss {
+    /** The odds of an answer that the model is sure of are unbounded; nearer to sure than this they stop growing. */
+    private static final double SUREST = -1e-7;
+
+    /** @throws dev.finetune4j.core.SettingsException when the weight is not above 0 */
+    public Orpo {
+        new Ranges().above("the ORPO weight", weight, 0).check();
+    }
+
+    @Override
+    public boolean needsReference() {
+        return false;
+    }
+
+    /** The mean loss of the better answer's tokens plus the weighted {@link #oddsTerm}. */
+    @Override
+    public Tensor losses(AnswerScores chosen, AnswerScores rejected) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor odds = oddsTerm(chosen, rejected).mul(new Scalar(weight));
+            return scope.keep(odds.sub(Margins.perToken(chosen, chosen.policy())));
+        }
+    }
+
+    /**
+     * The preference part alone, not weighted, for those who have the loss of the better answers already.
+     *
+     * @return (N), float32, differentiable with respect to both policy scores
+     * @throws IllegalArgumentException when the numbers of answers differ
+     */
+    public Tensor oddsTerm(AnswerScores chosen, AnswerScores rejected) {
+        Margins.requirePairs(chosen, rejected);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor ratio = logOdds(chosen).sub(logOdds(rejected)); // (N)
+            return scope.keep(Margins.minusLogSigmoid(ratio));
+        }
+    }
+
+    private static Tensor logOdds(AnswerScores answers) {
+        Tensor mean = Margins.perToken(answers, answers.policy()); // (N), log p
+        Tensor rest = mean.clamp_max(new Scalar(SUREST)).expm1().neg(); // (N), 1 - p
+        return mean.sub(rest.log());
+    }
+}

@@ -1,0 +1,19 @@
+package dev.finetune4j.lora.train;
+
+import java.net.URISyntaxException;
+import java.nio.file.Path;
+import java.util.Objects;
+
+/** Numbers written by transformers and peft for the tests of this package. */
+final class Goldens {
+    private Goldens() {}
+
+    static Path file(String name) {
+        try {
+            return Path.of(Objects.requireNonNull(Goldens.class.getResource("/train/" + name), name)
+                    .toURI());
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

@@ -43,4 +43,12 @@ public final class TestData {
             throw new UncheckedIOException(e);
         }
     }
+
+    public static JsonNode parse(String json) {
+        try {
+            return new ObjectMapper().readTree(json);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
 }

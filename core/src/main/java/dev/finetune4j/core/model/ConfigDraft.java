@@ -25,6 +25,7 @@ final class ConfigDraft {
     double logitSoftCap;
     double embeddingScale = 1;
     boolean stacked;
+    boolean partialRope;
     boolean inputBias;
     boolean outputBias;
     boolean mlpBias;
@@ -55,7 +56,7 @@ final class ConfigDraft {
 
     /** The same rotary embedding and window in every layer. */
     ModelConfig finish() {
-        RopeSpec rope = new RopeReader(reader, headDim, positions()).read(10_000);
+        RopeSpec rope = new RopeReader(reader, headDim, positions(), partialRope).read(10_000);
         return finish(layer -> new LayerKind(rope, window));
     }
 

@@ -11,6 +11,7 @@ final class Phi3Family implements ModelFamily {
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
         draft.stacked = true;
+        draft.partialRope = true;
         draft.epsilonDefault = 1e-5;
         draft.positionsDefault = 4096;
         draft.window = reader.window("sliding_window", 0);

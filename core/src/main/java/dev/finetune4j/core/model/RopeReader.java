@@ -18,11 +18,18 @@ final class RopeReader {
     private final ConfigReader reader;
     private final int headDim;
     private final int positions;
+    private final boolean partial;
 
     RopeReader(ConfigReader reader, int headDim, int positions) {
+        this(reader, headDim, positions, false);
+    }
+
+    /** @param partial whether models of the family turn a part of each head's channels when the file says so */
+    RopeReader(ConfigReader reader, int headDim, int positions, boolean partial) {
         this.reader = reader;
         this.headDim = headDim;
         this.positions = positions;
+        this.partial = partial;
     }
 
     /** The rotary embedding of a model with one for all layers. */
@@ -49,6 +56,10 @@ final class RopeReader {
             reader.problem("\"rope_theta\" must be above 0, but is " + theta);
         }
         double part = number(node.path("partial_rotary_factor"), "partial_rotary_factor", partOutside);
+        if (part != 1 && !partial) {
+            reader.problem("\"partial_rotary_factor\" is " + part + ", but models of this type turn all channels");
+            part = 1;
+        }
         int channels = (int) (headDim * part);
         if (channels < 2 || channels > headDim || channels % 2 != 0) {
             reader.problem("\"partial_rotary_factor\" (" + part + ") must leave an even number of the " + headDim

@@ -1,0 +1,115 @@
+package dev.finetune4j.core.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.TestData;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** What a config.json may say and what it may not. */
+class ConfigReaderTest {
+    private static ObjectNode config(String name) {
+        return TestData.json(TestData.resource("model/" + name).resolve("config.json"))
+                .deepCopy();
+    }
+
+    private static ModelConfig read(ObjectNode config) {
+        String type = config.path("model_type").asText();
+        return ModelFamily.ALL.stream()
+                .filter(family -> family.modelType().equals(type))
+                .findFirst()
+                .orElseThrow()
+                .read(new ConfigReader(Path.of("config.json"), config));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "llama_v4_plain | attn_logit_softcapping | 50.0 | attn_logit_softcapping",
+                "llama_v4_plain | residual_multiplier | 0.22 | residual_multiplier",
+                "llama_v4_plain | hidden_act | \"relu\" | hidden_act",
+                "llama_v4_plain | sliding_window | 4096 | sliding_window",
+                "llama_v4_plain | attention_dropout | 0.1 | attention_dropout",
+                "llama_v4_plain | partial_rotary_factor | 0.5 | partial_rotary_factor",
+                "llama_v4_plain | head_dim | 7 | head_dim",
+                "llama_v4_plain | num_key_value_heads | 3 | num_key_value_heads",
+                "llama_v4_plain | rope_scaling | {\"type\":\"mystery\",\"factor\":2} | mystery",
+                "llama_v4_plain | rope_scaling | {\"type\":\"linear\"} | factor",
+                "llama_v4_plain | rope_scaling | {\"type\":\"linear\",\"factor\":0} | factor",
+                "llama_v4_plain | rope_scaling | {\"type\":\"linear\",\"factor\":2,\"warp\":3} | warp",
+                "llama_v4_plain | rope_parameters | {\"rope_type\":\"mrope\",\"rope_theta\":10000} | mrope",
+                "llama_v4_plain | rope_theta | -1 | rope_theta",
+                "llama_v4_plain | rope_theta | \"big\" | rope_theta",
+                "phi3_longrope_long | rope_scaling | {\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1]} | short_factor",
+                "phi3_longrope_long | resid_pdrop | 0.1 | resid_pdrop",
+                "gemma2_v4 | layer_types | [\"full_attention\"] | layer_types",
+                "gemma2_v4 | layer_types | [\"full_attention\",\"chunked_attention\",\"full_attention\"] | layer_types",
+                "gemma2_v4 | attn_logit_softcapping | -1 | attn_logit_softcapping",
+                "gemma3_v4 | use_bidirectional_attention | true | use_bidirectional_attention",
+                "mistral_v4 | sliding_window | 0 | sliding_window",
+                "mistral_v4 | tie_word_embeddings | \"yes\" | tie_word_embeddings",
+            })
+    void whatChangesTheNumbersAndIsNotUnderstoodIsAnError(String name, String key, String value, String named) {
+        ObjectNode config = config(name);
+        config.set(key, TestData.parse(value));
+        CheckpointException error = assertThrows(CheckpointException.class, () -> read(config));
+        assertTrue(error.getMessage().contains(named), error.getMessage());
+        assertTrue(error.getMessage().startsWith("config.json"), error.getMessage());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "_name_or_path | \"someone/model\"",
+                "use_cache | true",
+                "architectures | [\"LlamaForCausalLM\"]",
+                "initializer_range | 0.5",
+                "residual_multiplier | null",
+                "qk_layernorm | false",
+                "attention_dropout | 0.0",
+                "task_specific_params | {\"a\":1}",
+                "head_dim | null",
+                "rope_scaling | null",
+            })
+    void whatCannotChangeTheNumbersIsIgnored(String key, String value) {
+        ObjectNode config = config("llama_v4_plain");
+        ModelConfig plain = read(config);
+        config.set(key, TestData.parse(value));
+        assertEquals(plain, read(config));
+    }
+
+    @Test
+    void bothSpellingsOfTransformersMeanTheSame() {
+        ObjectNode old = config("llama_v4_llama3");
+        ObjectNode recent = old.deepCopy();
+        ObjectNode rope = (ObjectNode) recent.remove("rope_scaling");
+        rope.set("rope_theta", recent.remove("rope_theta"));
+        recent.set("rope_parameters", rope);
+        recent.set("dtype", recent.remove("torch_dtype"));
+        assertEquals(read(old), read(recent));
+    }
+
+    @Test
+    void gemma3HasRotaryFrequenciesForNearAndFar() {
+        ObjectNode old = config("gemma3_v4");
+        ObjectNode recent = old.deepCopy();
+        recent.remove("rope_theta");
+        recent.remove("rope_local_base_freq");
+        recent.remove("rope_scaling");
+        recent.remove("sliding_window_pattern");
+        recent.set(
+                "rope_parameters",
+                TestData.parse("{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8.0,\"rope_theta\":1000000.0},"
+                        + "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":10000.0}}"));
+        recent.set("layer_types", TestData.parse("[\"sliding_attention\",\"full_attention\",\"sliding_attention\"]"));
+        assertEquals(read(old), read(recent));
+    }
+}

@@ -1,0 +1,132 @@
+package dev.finetune4j.core.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.TestData;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Logits, loss and a gradient of transformers against ours for configurations that decide something: both spellings,
+ * windows that are on and off, each kind of rotary scaling on either side of its length.
+ */
+class FamilyParityTest {
+    static List<String> cases() {
+        try (Stream<Path> folders = Files.list(TestData.resource("model"))) {
+            return folders.map(folder -> folder.getFileName().toString())
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static CausalLM load(Path folder) {
+        return ModelLoader.load(ModelDirectory.open(folder), LinearFactory.dense(), Placement.cpuFp32());
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void hasTheLogitsLossAndGradientOfTransformers(String name) {
+        Path folder = TestData.resource("model/" + name);
+        try (CausalLM model = load(folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
+                TensorScope scope = TensorScope.forStep()) {
+            Tensor ids = golden.read("input_ids");
+            Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
+            weight.set_requires_grad(true);
+            Tensor hidden = model.hidden(ids, null);
+            assertClose(floats(golden, "logits"), Tensors.toFloats(model.logits(hidden)), 1e-4);
+            long[] labels = next(Tensors.toLongs(ids));
+            double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / (labels.length - 1));
+            assertEquals(floats(golden, "loss")[0], sum / (labels.length - 1), 1e-4);
+            assertClose(floats(golden, "gradient"), Tensors.toFloats(weight.grad()), 1e-3);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void aCacheChangesNothing(String name) {
+        Path folder = TestData.resource("model/" + name);
+        try (CausalLM model = load(folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
+                KvCache cache = model.newCache();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            // Up to here no kind of scaling has changed its frequencies yet, so old keys fit.
+            int count = 18;
+            Tensor ids = golden.read("input_ids").narrow(1, 0, count);
+            float[] whole = Tensors.toFloats(model.logits(model.hidden(ids, null)));
+            int[] cuts = {0, 4, 5, 6, 15, 16, 17, count};
+            for (int part = 0; part + 1 < cuts.length; part++) {
+                Tensor piece = ids.narrow(1, cuts[part], cuts[part + 1] - cuts[part]);
+                float[] actual = Tensors.toFloats(model.logits(model.hidden(piece, cache)));
+                assertClose(Arrays.copyOfRange(whole, cuts[part] * 64, cuts[part + 1] * 64), actual, 1e-5);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void aPackedRowIsItsSequences(String name) {
+        Path folder = TestData.resource("model/" + name);
+        try (CausalLM model = load(folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor ids = golden.read("input_ids");
+            long[] lengths = {11, 1, 12, 16};
+            float[] packed = Tensors.toFloats(model.logits(model.hiddenOfPacked(ids, lengths)));
+            int start = 0;
+            for (long length : lengths) {
+                float[] alone = Tensors.toFloats(model.logits(model.hidden(ids.narrow(1, start, length), null)));
+                int end = start + (int) length;
+                assertClose(alone, Arrays.copyOfRange(packed, start * 64, end * 64), 1e-5);
+                start = end;
+            }
+        }
+    }
+
+    private static float[] floats(SafetensorsFile file, String name) {
+        try (Tensor tensor = file.read(name)) {
+            return Tensors.toFloats(tensor);
+        }
+    }
+
+    private static long[] next(long[] ids) {
+        long[] labels = Arrays.copyOfRange(ids, 1, ids.length + 1);
+        labels[ids.length - 1] = NextTokenLoss.IGNORE;
+        return labels;
+    }
+
+    private static void assertClose(float[] expected, float[] actual, double tolerance) {
+        assertEquals(expected.length, actual.length);
+        double difference = 0;
+        double size = 0;
+        for (int i = 0; i < expected.length; i++) {
+            assertTrue(Float.isFinite(actual[i]), "value " + i + " is " + actual[i]);
+            difference = Math.max(difference, Math.abs((double) expected[i] - actual[i]));
+            size = Math.max(size, Math.abs((double) expected[i]));
+        }
+        assertTrue(difference <= tolerance * size, "relative error " + difference / size + ", allowed " + tolerance);
+    }
+}

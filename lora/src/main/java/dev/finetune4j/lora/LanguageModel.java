@@ -129,7 +129,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return this;
         }
 
-        /** Keeps the weights of all linears but the head in 4 bits; by default they stay as they are in the file. */
+        /** Keeps the weights of all linears but the head in 4 bits; by default they stay as they are in the file, dense or 4-bit. */
         public Loader quantize(QuantSettings settings) {
             this.quantization = settings;
             return this;
@@ -168,14 +168,19 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
         LanguageModel load(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder) {
             requireRowForEachToken(directory, tokenizer);
-            AdapterRecord record = new AdapterRecord(
-                    directory.fingerprint(), encoder.template().name());
-            CausalLM model = ModelLoader.load(directory, factory(), placement());
+            AdapterRecord record = AdapterRecord.of(directory, encoder);
+            CausalLM model = ModelLoader.load(directory, factory(directory), placement());
             return new LanguageModel(directory, tokenizer, encoder, model, record);
         }
 
-        private LinearFactory factory() {
-            return quantization == null ? LinearFactory.dense() : new QuantizedLinearFactory(quantization);
+        /** A checkpoint that holds 4-bit codes keeps them; training all weights needs dense ones and says so. */
+        private LinearFactory factory(ModelDirectory directory) {
+            if (quantization != null) {
+                return new QuantizedLinearFactory(quantization);
+            }
+            return directory.isFourBit() && !trainable
+                    ? new QuantizedLinearFactory(QuantSettings.nf4())
+                    : LinearFactory.dense();
         }
 
         private Placement placement() {

@@ -34,6 +34,11 @@ record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float 
         return weightName + MARK + type.label();
     }
 
+    /** Whether a tensor of this name holds the state of a weight. */
+    static boolean isName(String tensor) {
+        return Arrays.stream(QuantType.values()).anyMatch(type -> tensor.endsWith(MARK + type.label()));
+    }
+
     /** The number of weights. */
     long elements() {
         return Arrays.stream(shape).reduce(1, Math::multiplyExact);

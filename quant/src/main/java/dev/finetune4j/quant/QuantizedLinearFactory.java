@@ -20,8 +20,9 @@ import org.jspecify.annotations.Nullable;
  * Makes the projections of a model with 4-bit weights: each weight is read in the type of the file, moved to its
  * device, quantized and let go before the next one is read.
  *
- * <p>A weight that the checkpoint already holds in 4 bit is taken as it is, whatever the settings. The output head
- * stays dense, as in QLoRA, because errors there go straight into the probabilities. Thread-safe.
+ * <p>A weight that the checkpoint already holds in 4 bit is taken as it is, whatever the settings; in such a
+ * checkpoint, weights that are dense were left so on purpose ({@code llm_int8_skip_modules} of its config.json) and stay
+ * dense. The output head stays dense, as in QLoRA, because errors there go straight into the probabilities. Thread-safe.
  */
 public final class QuantizedLinearFactory implements LinearFactory {
     private final QuantSettings settings;
@@ -41,7 +42,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
     @Override
     public Linear create(LinearSpec spec, WeightSource weights, Placement placement) {
         boolean packed = readsPacked(spec, weights);
-        if (spec.outputHead() && !packed) {
+        if (!packed && (spec.outputHead() || QuantizedTensor.isAnyStoredIn(weights))) {
             return dense.create(spec, weights, placement);
         }
         QuantKernels chosen = kernels.computeIfAbsent(placement.device(), QuantKernels::forDevice);

@@ -69,6 +69,11 @@ public final class QuantizedTensor implements AutoCloseable {
         return false;
     }
 
+    /** Whether the checkpoint holds any weight in 4-bit codes. */
+    static boolean isAnyStoredIn(WeightSource weights) {
+        return weights.names().stream().anyMatch(QuantState::isName);
+    }
+
     /**
      * Reads a weight that bitsandbytes or {@link #toCheckpoint} has written, to the CPU.
      *

@@ -2,6 +2,7 @@ package dev.finetune4j.quant;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -115,7 +116,8 @@ final class StoredTensors implements WeightSource {
 
     @Override
     public TensorInfo info(String name) {
-        throw new UnsupportedOperationException("not needed for " + name);
+        Stored stored = tensors.get(name);
+        return new TensorInfo(name, Dtype.of(stored.type()).orElseThrow(), stored.shape(), 0, stored.bytes().length);
     }
 
     @Override

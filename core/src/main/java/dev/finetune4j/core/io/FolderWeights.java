@@ -1,6 +1,5 @@
 package dev.finetune4j.core.io;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -52,29 +51,21 @@ final class FolderWeights implements WeightSource {
         throw new CheckpointException(folder + " has no " + SINGLE_FILE + " and no " + INDEX + "; " + remedy(folder));
     }
 
-    private static FolderWeights openShards(Path folder, Path index) {
-        Map<String, String> weightMap = weightMap(index);
+    private static FolderWeights openShards(Path folder, Path indexFile) {
+        ShardIndex index = ShardIndex.read(indexFile);
         List<String> problems = new ArrayList<>();
         Map<String, SafetensorsFile> files = new TreeMap<>();
-        Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
         boolean done = false;
         try {
-            for (String shard : Set.copyOf(weightMap.values())) {
+            for (String shard : index.shards()) {
                 if (Files.isRegularFile(folder.resolve(shard))) {
                     files.put(shard, SafetensorsFile.open(folder.resolve(shard)));
                 } else {
                     problems.add("the shard " + shard + " is not in the folder");
                 }
             }
-            weightMap.forEach((name, shard) -> {
-                SafetensorsFile file = files.get(shard);
-                if (file != null && !file.tensors().containsKey(name)) {
-                    problems.add("tensor " + name + " is not in the shard " + shard);
-                } else if (file != null) {
-                    fileOf.put(name, file);
-                }
-            });
-            requireNone(index, problems);
+            Map<String, SafetensorsFile> fileOf = assign(index.weightMap(), files, problems);
+            index.requireNone(problems);
             done = true;
             return new FolderWeights(folder, files, fileOf);
         } finally {
@@ -84,43 +75,31 @@ final class FolderWeights implements WeightSource {
         }
     }
 
-    private static Map<String, String> weightMap(Path index) {
-        JsonNode node = JsonFile.read(index).path("weight_map");
-        if (!node.isObject()) {
-            throw new CheckpointException(index + " has no object \"weight_map\" from tensor names to shard files;"
-                    + " fetch the file again");
-        }
-        Map<String, String> weightMap = new LinkedHashMap<>();
-        List<String> problems = new ArrayList<>();
-        node.properties().forEach(entry -> {
-            JsonNode shard = entry.getValue();
-            if (shard.isTextual() && isFileName(shard.textValue())) {
-                weightMap.put(entry.getKey(), shard.textValue());
-            } else {
-                problems.add("tensor " + entry.getKey() + " is mapped to " + shard
-                        + ", expected the name of a file in the same folder");
+    /** The tensors of the index, then those that the shards hold beside them, which transformers loads as well. */
+    private static Map<String, SafetensorsFile> assign(
+            Map<String, String> weightMap, Map<String, SafetensorsFile> files, List<String> problems) {
+        Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
+        weightMap.forEach((name, shard) -> {
+            SafetensorsFile file = files.get(shard);
+            if (file != null && !file.tensors().containsKey(name)) {
+                problems.add("tensor " + name + " is not in the shard " + shard);
+            } else if (file != null) {
+                fileOf.put(name, file);
             }
         });
-        requireNone(index, problems);
-        return weightMap;
-    }
-
-    /**
-     * Whether a name cannot lead out of its folder on any platform. The file itself may be a link, as in hub caches.
-     */
-    private static boolean isFileName(String name) {
-        return !name.isEmpty()
-                && !name.equals(".")
-                && !name.equals("..")
-                && name.chars().noneMatch(c -> c == '/' || c == '\\' || c == ':' || c < ' ');
-    }
-
-    private static void requireNone(Path index, List<String> problems) {
-        if (!problems.isEmpty()) {
-            throw new CheckpointException(index + " does not fit its folder:\n  - "
-                    + String.join("\n  - ", problems)
-                    + "\nFetch the index and the missing shards again.");
-        }
+        Map<String, String> unnamed = new LinkedHashMap<>();
+        files.forEach((shard, file) -> file.names().forEach(name -> {
+            if (weightMap.containsKey(name)) {
+                return;
+            }
+            String other = unnamed.putIfAbsent(name, shard);
+            if (other != null) {
+                problems.add("tensor " + name + " is in the shards " + other + " and " + shard
+                        + ", and the index does not say which counts");
+            }
+            fileOf.put(name, file);
+        }));
+        return fileOf;
     }
 
     private static String remedy(Path folder) {

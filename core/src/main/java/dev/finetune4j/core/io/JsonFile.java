@@ -3,6 +3,7 @@ package dev.finetune4j.core.io;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.core.util.DefaultIndenter;
 import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import com.fasterxml.jackson.core.util.Separators;
@@ -25,16 +26,26 @@ import java.util.Map;
  * Reads and writes the JSON objects of a model folder. Python writes NaN and Infinity there, so they are understood.
  */
 final class JsonFile {
+    /** Ten times the largest index there is; a file beyond it is another file under a wrong name. */
+    private static final long MAX_BYTES = 100_000_000;
+
     private static final JsonMapper JSON = JsonMapper.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .enable(JsonWriteFeature.ESCAPE_NON_ASCII)
+            .disable(JsonWriteFeature.WRITE_HEX_UPPER_CASE)
             .build();
 
     private JsonFile() {}
 
     static byte[] bytes(Path file) {
         try {
+            long size = Files.size(file);
+            if (size > MAX_BYTES) {
+                throw new CheckpointException(file + " has " + size + " bytes, more than the " + MAX_BYTES
+                        + " that a JSON file of a model may have; fetch the file again");
+            }
             return Files.readAllBytes(file);
         } catch (IOException e) {
             throw new CheckpointException(file + " cannot be read: " + e, e);
@@ -67,7 +78,7 @@ final class JsonFile {
         }
     }
 
-    /** The layout of Python's {@code json.dumps(value, indent=2)} with a final line break. */
+    /** The layout of Python's {@code json.dumps(value, indent=2)}, which keeps to ASCII, with a final line break. */
     static byte[] pretty(Map<String, Object> value) throws IOException {
         DefaultPrettyPrinter printer = new DefaultPrettyPrinter(
                 Separators.createDefaultInstance().withObjectFieldValueSpacing(Separators.Spacing.AFTER));

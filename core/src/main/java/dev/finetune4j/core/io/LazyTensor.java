@@ -75,6 +75,10 @@ public final class LazyTensor {
         return dtype.bytes(shape);
     }
 
+    long elements() {
+        return bytes() * Byte.SIZE / dtype.bits();
+    }
+
     /**
      * The values on the CPU, row-major and without gaps. What is made belongs to the scope that the caller has
      * opened.

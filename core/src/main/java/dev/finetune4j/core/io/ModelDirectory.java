@@ -35,6 +35,7 @@ public final class ModelDirectory {
     private final byte[] configBytes;
     private final ObjectNode config;
     private final @Nullable ObjectNode generationConfig;
+    private final boolean fourBit;
     private final Set<Integer> eosTokenIds;
     private final OptionalInt bosTokenId;
     private final OptionalInt padTokenId;
@@ -44,7 +45,8 @@ public final class ModelDirectory {
         this.configBytes = configBytes;
         this.config = JsonFile.parse(folder.resolve(CONFIG), configBytes);
         this.generationConfig = generationConfig;
-        this.eosTokenIds = tokenIds("eos_token_id");
+        this.fourBit = QuantizationConfig.saysFourBit(folder.resolve(CONFIG), config);
+        this.eosTokenIds = allTokenIds("eos_token_id");
         this.bosTokenId = tokenId("bos_token_id");
         this.padTokenId = tokenId("pad_token_id");
     }
@@ -52,8 +54,8 @@ public final class ModelDirectory {
     /**
      * Opens a folder.
      *
-     * @throws CheckpointException when the folder or its config.json is missing, or when one of its JSON files cannot
-     *     be understood
+     * @throws CheckpointException when the folder or its config.json is missing, when one of its JSON files cannot be
+     *     understood, or when config.json says that the weights are packed in a form that cannot be read
      */
     public static ModelDirectory open(Path folder) {
         if (!Files.isDirectory(folder)) {
@@ -87,8 +89,16 @@ public final class ModelDirectory {
     }
 
     /**
-     * The tokens that end an answer: those of generation_config.json, which names the end of a chat turn where the
-     * two differ, else those of config.json; empty when neither says. Unmodifiable.
+     * Whether config.json says that bitsandbytes packed the weights to 4 bit. Which weights those are, and in which of
+     * its forms, the files of the weights say; modules that were skipped then are dense there.
+     */
+    public boolean isFourBit() {
+        return fourBit;
+    }
+
+    /**
+     * The tokens that end an answer: those of generation_config.json, which names the end of a chat turn, then those of
+     * config.json, which may name the end of a document only; empty when neither says. Unmodifiable.
      */
     public Set<Integer> eosTokenIds() {
         return eosTokenIds;
@@ -160,6 +170,15 @@ public final class ModelDirectory {
                     folder + ": \"" + key + "\" lists the tokens " + ids + ", expected one number; correct the file");
         }
         return ids.stream().mapToInt(Integer::intValue).findFirst();
+    }
+
+    private Set<Integer> allTokenIds(String key) {
+        Set<Integer> ids = new LinkedHashSet<>();
+        if (generationConfig != null) {
+            ids.addAll(tokenIds(GENERATION_CONFIG, generationConfig, key));
+        }
+        ids.addAll(tokenIds(CONFIG, config, key));
+        return Collections.unmodifiableSet(ids);
     }
 
     private Set<Integer> tokenIds(String key) {

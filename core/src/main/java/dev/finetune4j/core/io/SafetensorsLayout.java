@@ -101,7 +101,7 @@ record SafetensorsLayout(List<Map.Entry<String, LazyTensor>> tensors, ByteBuffer
     }
 
     /** Orders names as their UTF-8 bytes are ordered, which String.compareTo does not beyond the basic plane. */
-    private static int compareCodePoints(String left, String right) {
+    static int compareCodePoints(String left, String right) {
         int index = 0;
         while (index < left.length() && index < right.length()) {
             int a = left.codePointAt(index);

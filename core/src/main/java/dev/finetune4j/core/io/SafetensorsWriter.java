@@ -64,7 +64,8 @@ public final class SafetensorsWriter {
 
     /**
      * Writes the weights of a model folder: {@code model.safetensors} when they fit into one file, otherwise shards
-     * and {@code model.safetensors.index.json}. All files are complete before the first takes its place; weight files
+     * and {@code model.safetensors.index.json}, with the same names, shares and index that transformers gives them. All
+     * files are complete before the first takes its place; weight files
      * of these names from an earlier write are then removed.
      *
      * @param folder where to; it has to exist

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
@@ -67,13 +68,21 @@ final class ShardedWrite {
         return created;
     }
 
+    /**
+     * Fills shards in the order of the tensors. As in transformers, a tensor that is larger than a shard gets one of
+     * its own, before the shard that is being filled.
+     */
     private List<Map<String, LazyTensor>> split(Map<String, LazyTensor> tensors) {
         List<Map<String, LazyTensor>> shards = new ArrayList<>();
         Map<String, LazyTensor> shard = new LinkedHashMap<>();
         long bytes = 0;
         for (Map.Entry<String, LazyTensor> entry : tensors.entrySet()) {
             long size = entry.getValue().bytes();
-            if (!shard.isEmpty() && size > maxShardBytes - bytes) {
+            if (size > maxShardBytes) {
+                shards.add(Map.of(entry.getKey(), entry.getValue()));
+                continue;
+            }
+            if (size > maxShardBytes - bytes) {
                 shards.add(shard);
                 shard = new LinkedHashMap<>();
                 bytes = 0;
@@ -81,7 +90,9 @@ final class ShardedWrite {
             shard.put(entry.getKey(), entry.getValue());
             bytes += size;
         }
-        shards.add(shard);
+        if (!shard.isEmpty() || shards.isEmpty()) {
+            shards.add(shard);
+        }
         return shards;
     }
 
@@ -91,17 +102,23 @@ final class ShardedWrite {
                 : String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", shard + 1, shards);
     }
 
+    /** The same text that transformers writes: everything sorted by name. */
     private static void writeIndex(AtomicFile out, List<Map<String, LazyTensor>> shards) throws IOException {
-        long total = 0;
-        Map<String, String> weightMap = new LinkedHashMap<>();
+        long parameters = 0;
+        long bytes = 0;
+        Map<String, String> weightMap = new TreeMap<>(SafetensorsLayout::compareCodePoints);
         for (int i = 0; i < shards.size(); i++) {
             for (Map.Entry<String, LazyTensor> entry : shards.get(i).entrySet()) {
-                total += entry.getValue().bytes();
+                parameters += entry.getValue().elements();
+                bytes += entry.getValue().bytes();
                 weightMap.put(entry.getKey(), fileName(i, shards.size()));
             }
         }
+        Map<String, Object> totals = new LinkedHashMap<>();
+        totals.put("total_parameters", parameters);
+        totals.put("total_size", bytes);
         Map<String, Object> index = new LinkedHashMap<>();
-        index.put("metadata", Map.of("total_size", total));
+        index.put("metadata", totals);
         index.put("weight_map", weightMap);
         out.write(ByteBuffer.wrap(JsonFile.pretty(index)));
         out.finish();

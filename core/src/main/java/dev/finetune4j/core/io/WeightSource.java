@@ -9,7 +9,8 @@ import org.bytedeco.pytorch.Tensor;
  */
 public interface WeightSource extends AutoCloseable {
     /**
-     * The names of all tensors, in the order of the file or of its index; unmodifiable.
+     * The names of all tensors, in the order of the file, or of the index and then of what its shards hold beside it;
+     * unmodifiable.
      *
      * @throws IllegalStateException after {@link #close()}
      */

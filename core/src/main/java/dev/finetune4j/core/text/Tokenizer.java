@@ -34,6 +34,7 @@ public final class Tokenizer implements AutoCloseable {
     private final Optional<String> pad;
     private final Optional<String> unk;
     private final Optional<String> chatTemplate;
+    private final String fingerprint;
     private final Object plainLock = new Object();
     private byte @Nullable [] plainDefinition;
     private @Nullable NativeTokenizer plain;
@@ -42,7 +43,7 @@ public final class Tokenizer implements AutoCloseable {
     private Tokenizer(TokenizerFiles files) {
         ObjectNode tree = files.definition();
         String definition = tree.toString();
-        this.vocabulary = Vocabulary.of(tree);
+        this.vocabulary = vocabulary(tree, files.file());
         this.tokenizer = open(definition, files.file());
         this.decoder = Vocabulary.forDecoding(tree) ? open(tree.toString(), files.file()) : tokenizer;
         this.plainDefinition = definition.getBytes(StandardCharsets.UTF_8);
@@ -51,6 +52,7 @@ public final class Tokenizer implements AutoCloseable {
         this.pad = files.token("pad_token");
         this.unk = files.token("unk_token");
         this.chatTemplate = files.chatTemplate();
+        this.fingerprint = files.fingerprint();
     }
 
     /**
@@ -161,6 +163,14 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     /**
+     * The SHA-256 in hexadecimal of the bytes of tokenizer.json, which alone defines how texts become ids: the same
+     * fingerprint means the same ids. The files beside it, such as those with the chat template, do not count.
+     */
+    public String fingerprint() {
+        return fingerprint;
+    }
+
+    /**
      * A decoder for ids that come one by one. It borrows this tokenizer.
      *
      * @param skipSpecial whether special tokens are left out of the text
@@ -179,17 +189,32 @@ public final class Tokenizer implements AutoCloseable {
         return vocabulary.isByte(id);
     }
 
+    /** The byte, 0 to 255, of a token for which {@link #isByte} holds. */
+    int byteOf(int id) {
+        return Integer.parseInt(tokenOf(id).substring(3, 5), 16);
+    }
+
+    /** Whether decoding gives the token any part in the text. */
+    boolean isShown(int id, boolean skipSpecialTokens) {
+        return vocabulary.tokenOf(id) != null && !(skipSpecialTokens && vocabulary.isSkipped(id));
+    }
+
     /** The instance that knows no special tokens, made when the first text asks for it: few ever do. */
     private NativeTokenizer plain() {
         synchronized (plainLock) {
-            if (closed) {
-                throw new IllegalStateException("the tokenizer is closed; load it again");
-            }
+            requireOpen();
             if (plain == null) {
                 plain = new NativeTokenizer(withoutSpecialTokens(Objects.requireNonNull(plainDefinition)));
                 plainDefinition = null;
             }
             return plain;
+        }
+    }
+
+    /** @throws IllegalStateException after closing */
+    void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("the tokenizer is closed; load it again");
         }
     }
 
@@ -200,6 +225,14 @@ public final class Tokenizer implements AutoCloseable {
             return tree.toString();
         } catch (JsonProcessingException e) {
             throw new IllegalStateException("a tokenizer's own definition does not parse", e);
+        }
+    }
+
+    private static Vocabulary vocabulary(ObjectNode definition, Path file) {
+        try {
+            return Vocabulary.of(definition);
+        } catch (IllegalArgumentException e) {
+            throw new CheckpointException(file + ": " + e.getMessage() + "; fetch the file again", e);
         }
     }
 

@@ -7,8 +7,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import java.io.IOException;
 import java.nio.charset.MalformedInputException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -21,9 +25,15 @@ import org.jspecify.annotations.Nullable;
  * @param config of tokenizer_config.json; empty without the file
  * @param tokenMap of special_tokens_map.json; empty without the file
  * @param chatTemplate a Jinja source
+ * @param fingerprint the SHA-256 of tokenizer.json in hexadecimal
  */
 record TokenizerFiles(
-        Path file, ObjectNode definition, ObjectNode config, ObjectNode tokenMap, Optional<String> chatTemplate) {
+        Path file,
+        ObjectNode definition,
+        ObjectNode config,
+        ObjectNode tokenMap,
+        Optional<String> chatTemplate,
+        String fingerprint) {
     static final ObjectMapper JSON = new ObjectMapper();
 
     private static final String NAME = "tokenizer.json";
@@ -33,7 +43,8 @@ record TokenizerFiles(
         if (!Files.isRegularFile(file)) {
             throw new CheckpointException(missing(file));
         }
-        ObjectNode definition = object(file);
+        String source = content(file);
+        ObjectNode definition = object(file, source);
         if (!definition.path("model").isObject()) {
             throw new CheckpointException(file + " has no object \"model\", so it is not a " + NAME
                     + " of the tokenizers library; fetch the file again");
@@ -43,7 +54,7 @@ record TokenizerFiles(
         definition.putNull("padding");
         ObjectNode config = optional(file.resolveSibling("tokenizer_config.json"));
         ObjectNode tokenMap = optional(file.resolveSibling("special_tokens_map.json"));
-        return new TokenizerFiles(file, definition, config, tokenMap, template(file, config));
+        return new TokenizerFiles(file, definition, config, tokenMap, template(file, config), sha256(source));
     }
 
     /** The token that one of the files gives a part, such as {@code eos_token}. */
@@ -75,12 +86,12 @@ record TokenizerFiles(
     }
 
     private static ObjectNode optional(Path file) {
-        return Files.isRegularFile(file) ? object(file) : JSON.createObjectNode();
+        return Files.isRegularFile(file) ? object(file, content(file)) : JSON.createObjectNode();
     }
 
-    private static ObjectNode object(Path file) {
+    private static ObjectNode object(Path file, String source) {
         try {
-            if (JSON.readTree(content(file)) instanceof ObjectNode object) {
+            if (JSON.readTree(source) instanceof ObjectNode object) {
                 return object;
             }
         } catch (JsonProcessingException e) {
@@ -91,6 +102,16 @@ record TokenizerFiles(
                     e);
         }
         throw new CheckpointException(file + " holds no JSON object; fetch the file again");
+    }
+
+    /** Of the UTF-8 form, which is the file's own: a file that is no UTF-8 is not read. */
+    private static String sha256(String text) {
+        try {
+            byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
+            return HexFormat.of().formatHex(digest);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
     }
 
     private static String content(Path file) {

@@ -23,6 +23,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class Vocabulary {
     private static final Pattern BYTE = Pattern.compile("<0x[0-9A-Fa-f]{2}>");
+    /** Far more than any vocabulary has, and few enough for a table of them. */
+    private static final int MAX_ID = (1 << 24) - 1;
+
     private static final Pattern NONE = Pattern.compile("(?!)");
 
     /** Put around a token's text by {@link #disguise}: a private-use character that no tokenizer's text has. */
@@ -36,15 +39,22 @@ final class Vocabulary {
     private final Pattern specialTexts;
     private final boolean fuzzy;
 
-    private Vocabulary(Map<String, Integer> ids, Set<String> specials, Set<String> kept, boolean fuzzy) {
+    private Vocabulary(
+            Map<String, Integer> ids,
+            Map<Integer, String> twins,
+            Set<String> specials,
+            Set<String> kept,
+            boolean fuzzy,
+            boolean byteFallback) {
         this.ids = ids;
         this.tokens = new @Nullable String[ids.isEmpty() ? 0 : Collections.max(ids.values()) + 1];
         ids.forEach((token, id) -> {
             tokens[id] = token;
             special.set(id, specials.contains(token));
             skipped.set(id, specials.contains(token) && !kept.contains(token));
-            bytes.set(id, token.length() == 6 && BYTE.matcher(token).matches());
+            bytes.set(id, byteFallback && BYTE.matcher(token).matches());
         });
+        twins.forEach((id, token) -> tokens[id] = token);
         this.specialTexts = specials.isEmpty()
                 ? NONE
                 : Pattern.compile(specials.stream()
@@ -54,29 +64,58 @@ final class Vocabulary {
         this.fuzzy = fuzzy;
     }
 
+    /** @throws IllegalArgumentException if an id in it is none */
     static Vocabulary of(ObjectNode definition) {
         Map<String, Integer> ids = new HashMap<>();
+        // A list may have a token twice: the text has the last id, but both ids have the text.
+        Map<Integer, String> twins = new HashMap<>();
         JsonNode model = definition.path("model").path("vocab");
         if (model.isArray()) {
             for (int i = 0; i < model.size(); i++) {
-                ids.put(model.get(i).path(0).asText(), i);
+                String token = model.get(i).path(0).asText();
+                Integer twin = ids.put(token, i);
+                if (twin != null) {
+                    twins.put(twin, token);
+                }
             }
         } else {
-            model.properties()
-                    .forEach(entry -> ids.put(entry.getKey(), entry.getValue().asInt()));
+            model.properties().forEach(entry -> ids.put(entry.getKey(), id(entry.getKey(), entry.getValue())));
         }
         Set<String> specials = new HashSet<>();
         JsonNode normalizer = definition.path("normalizer");
         boolean fuzzy = false;
         for (JsonNode added : definition.path("added_tokens")) {
             String content = added.path("content").asText();
-            ids.putIfAbsent(content, added.path("id").asInt());
+            ids.putIfAbsent(content, id(content, added.path("id")));
             if (isSpecial(added)) {
                 specials.add(content);
                 fuzzy |= added.path("normalized").asBoolean() && normalizer.isObject();
             }
         }
-        return new Vocabulary(ids, specials, shownOtherwise(definition).keySet(), fuzzy);
+        return new Vocabulary(
+                ids,
+                twins,
+                specials,
+                shownOtherwise(definition).keySet(),
+                fuzzy,
+                usesBytes(definition.path("decoder")));
+    }
+
+    private static int id(String token, JsonNode id) {
+        if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0 || id.intValue() > MAX_ID) {
+            throw new IllegalArgumentException("the token \"" + token + "\" has the id "
+                    + (id.isMissingNode() ? "null" : id) + ", expected a whole number from 0 to " + MAX_ID);
+        }
+        return id.intValue();
+    }
+
+    /** Whether tokens such as {@code <0x41>} decode to bytes; with other decoders they are what they spell. */
+    private static boolean usesBytes(JsonNode decoder) {
+        boolean uses = decoder.path("type").asText().equals("ByteFallback");
+        for (JsonNode step : decoder.path("decoders")) {
+            uses |= usesBytes(step);
+        }
+        return uses;
     }
 
     /** What a normalizer makes of a token's text, for the kinds that change the texts of special tokens in practice. */

@@ -16,6 +16,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -111,7 +112,8 @@ class ModelDirectoryTest {
         two.put("b", LazyTensor.of(filled(1, 1)));
         SafetensorsWriter.writeSharded(folder, two, PT, 1);
         assertEquals(
-                "{\n  \"metadata\": {\n    \"total_size\": 12\n  },\n  \"weight_map\": {\n"
+                "{\n  \"metadata\": {\n    \"total_parameters\": 3,\n    \"total_size\": 12\n  },\n"
+                        + "  \"weight_map\": {\n"
                         + "    \"a\": \"model-00001-of-00002.safetensors\",\n"
                         + "    \"b\": \"model-00002-of-00002.safetensors\"\n  }\n}\n",
                 Files.readString(folder.resolve("model.safetensors.index.json")));
@@ -207,7 +209,8 @@ class ModelDirectoryTest {
         assertIds("{}", "{}", Set.of(), OptionalInt.empty());
         assertIds("{\"eos_token_id\": 2, \"bos_token_id\": 1}", null, Set.of(2), OptionalInt.of(1));
         assertIds("{\"eos_token_id\": [2, 7]}", "{}", Set.of(2, 7), OptionalInt.empty());
-        assertIds("{\"eos_token_id\": 2}", "{\"eos_token_id\": [9, 8]}", Set.of(9, 8), OptionalInt.empty());
+        assertIds("{\"eos_token_id\": 2}", "{\"eos_token_id\": [9, 8]}", Set.of(9, 8, 2), OptionalInt.empty());
+        assertIds("{\"eos_token_id\": [5, 2]}", "{\"eos_token_id\": 5}", Set.of(5, 2), OptionalInt.empty());
         assertIds(
                 "{\"eos_token_id\": 2, \"bos_token_id\": 1}",
                 "{\"eos_token_id\": null, \"bos_token_id\": 3}",
@@ -219,6 +222,10 @@ class ModelDirectoryTest {
         for (String bad : List.of("\"2\"", "2.5", "[[2]]", "{}", "true", "4294967296")) {
             Files.writeString(folder.resolve("config.json"), "{\"eos_token_id\": " + bad + "}");
             fails(() -> ModelDirectory.open(folder), "config.json", "eos_token_id", bad);
+            Files.writeString(folder.resolve("config.json"), "{}");
+            Files.writeString(folder.resolve("generation_config.json"), "{\"eos_token_id\": [1, " + bad + "]}");
+            fails(() -> ModelDirectory.open(folder), "generation_config.json", "eos_token_id", bad);
+            Files.delete(folder.resolve("generation_config.json"));
         }
         Files.writeString(folder.resolve("config.json"), "{\"bos_token_id\": [1, 2]}");
         fails(() -> ModelDirectory.open(folder), "bos_token_id", "one number");
@@ -325,6 +332,61 @@ class ModelDirectoryTest {
         assertThrows(IllegalStateException.class, weights::names);
         assertThrows(IllegalStateException.class, () -> weights.info("a"));
         assertThrows(IllegalStateException.class, () -> weights.read("a"));
+    }
+
+    @Test
+    void whatShardsHoldBesideTheIndex() throws IOException {
+        Path index = folder.resolve("model.safetensors.index.json");
+        SafetensorsWriter.write(folder.resolve("x.safetensors"), Map.of("a", filled(1, 1), "b", filled(2, 1)));
+        SafetensorsWriter.write(folder.resolve("y.safetensors"), Map.of("c", filled(3, 1), "a", filled(4, 1)));
+        // As in transformers, the totals are not believed and unnamed tensors are there.
+        for (String metadata : List.of("{\"total_size\": 999}", "{\"total_size\": \"12 GB\"}", "{}", "null")) {
+            Files.writeString(
+                    index,
+                    "{\"metadata\": " + metadata + ", \"weight_map\": {\"a\": \"x.safetensors\","
+                            + " \"c\": \"y.safetensors\"}}");
+            try (WeightSource weights = FolderWeights.open(folder);
+                    TensorScope scope = new TensorScope()) {
+                assertEquals(List.of("a", "c", "b"), List.copyOf(weights.names()));
+                assertArrayEquals(new float[] {1}, Tensors.toFloats(weights.read("a")));
+                assertArrayEquals(new float[] {2}, Tensors.toFloats(weights.read("b")));
+            }
+        }
+        Files.writeString(index, "{\"weight_map\": {\"b\": \"x.safetensors\", \"c\": \"y.safetensors\"}}");
+        fails(() -> FolderWeights.open(folder), "tensor a", "x.safetensors and y.safetensors");
+        Files.writeString(index, "{\"metadata\": [], \"weight_map\": {\"a\": \"x.safetensors\"}}");
+        fails(() -> FolderWeights.open(folder), index.toString(), "metadata", "ARRAY");
+        Files.writeString(index, "{\"weight_map\": {}}");
+        try (WeightSource weights = FolderWeights.open(folder)) {
+            assertEquals(Set.of(), weights.names());
+        }
+        Files.writeString(index, "{\"weight_map\": {\"a\": \"x.safetensors\"}} {}");
+        fails(() -> FolderWeights.open(folder), index.toString());
+    }
+
+    @Test
+    void aShardMayBeALinkAsInHubCaches() throws IOException {
+        Path blobs = Files.createDirectories(folder.resolve("blobs"));
+        Path snapshot = Files.createDirectories(folder.resolve("snapshot"));
+        SafetensorsWriter.write(blobs.resolve("0123abcd"), Map.of("a", filled(1, 1)));
+        Files.createSymbolicLink(snapshot.resolve("x.safetensors"), Path.of("../blobs/0123abcd"));
+        Files.createSymbolicLink(snapshot.resolve("gone.safetensors"), Path.of("../blobs/gone"));
+        Path index = snapshot.resolve("model.safetensors.index.json");
+        Files.writeString(index, "{\"weight_map\": {\"a\": \"x.safetensors\"}}");
+        try (WeightSource weights = FolderWeights.open(snapshot)) {
+            assertEquals(Set.of("a"), weights.names());
+        }
+        Files.writeString(index, "{\"weight_map\": {\"a\": \"gone.safetensors\"}}");
+        fails(() -> FolderWeights.open(snapshot), index.toString(), "gone.safetensors is not in the folder");
+    }
+
+    @Test
+    void aHugeJsonFileIsNotRead() throws IOException {
+        try (RandomAccessFile huge =
+                new RandomAccessFile(folder.resolve("config.json").toFile(), "rw")) {
+            huge.setLength(5_000_000_000L);
+        }
+        fails(() -> ModelDirectory.open(folder), "config.json", "5000000000 bytes");
     }
 
     @Test

@@ -2,11 +2,13 @@ package dev.finetune4j.core.io;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.ThreadMXBean;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -15,10 +17,14 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
-/** Random damage to the start of a file: it opens with tensors that its bytes cover, or it fails with our exception. */
+/**
+ * Random damage to the start of a file: it opens with tensors that its bytes cover, or it fails with our exception, and
+ * either way the memory that opening takes is bounded by the size of the file.
+ */
 class SafetensorsFuzzTest {
     private static final long SEED = Long.getLong("finetune4j.seed", 20_260_301L);
     private static final int TURNS = Integer.getInteger("finetune4j.fuzz", 20_000);
@@ -49,29 +55,69 @@ class SafetensorsFuzzTest {
     @TempDir
     private Path folder;
 
-    @Test
-    void mutatedHeaders() throws IOException {
+    /** Buffers of the JSON parser, the message of an error, and what Java makes on the first use of some code. */
+    private static final long ALLOCATED_AT_LEAST = 256 << 10;
+
+    private static final int WARM_UP = 500;
+
+    /** Bytes on the heap for one byte of a file: names as objects, maps, numbers. */
+    private static final long ALLOCATED_PER_BYTE = 64;
+
+    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "safetensors-bad/valid_01_scalar_0d.safetensors",
+                "safetensors-bad/valid_05_metadata_unicode_names.safetensors",
+                "reference/lora_adapter.safetensors"
+            })
+    void mutatedHeaders(String name) throws IOException {
         TorchRuntime.start();
-        byte[] original =
-                Files.readAllBytes(TestData.resource("io/safetensors-bad/valid_05_metadata_unicode_names.safetensors"));
+        byte[] original = Files.readAllBytes(TestData.resource("io/" + name));
         Path file = folder.resolve("mutated.safetensors");
         SplittableRandom random = new SplittableRandom(SEED);
+        SplittableRandom other = random.split();
+        for (int turn = 0; turn < WARM_UP; turn++) {
+            Files.write(file, mutate(original, other));
+            allocatedByOpening(file);
+        }
         int opened = 0;
+        long most = 0;
         for (int turn = 0; turn < TURNS; turn++) {
             byte[] bytes = mutate(original, random);
             Files.write(file, bytes);
+            String where = "seed " + SEED + ", turn " + turn;
             try {
-                opened += open(file, bytes.length);
+                long allocated = allocatedByOpening(file);
+                most = Math.max(most, allocated);
+                assertTrue(
+                        allocated <= ALLOCATED_AT_LEAST + ALLOCATED_PER_BYTE * bytes.length,
+                        () -> where + ": " + allocated + " bytes for a file of " + bytes.length);
+                opened += readAll(file, bytes.length);
             } catch (CheckpointException e) {
                 assertTrue(e.getMessage().contains("mutated.safetensors"), e.getMessage());
-            } catch (RuntimeException | Error e) {
-                throw new AssertionError("seed " + SEED + ", turn " + turn + ": " + Arrays.toString(bytes), e);
+            } catch (RuntimeException e) {
+                throw new AssertionError(where + ": " + Arrays.toString(bytes), e);
             }
         }
+        System.out.printf(
+                "%s: seed %d, %d mutations, %d opened, %d refused, at most %d bytes allocated to open one of some %d%n",
+                name, SEED, TURNS, opened, TURNS - opened, most, original.length);
         assertTrue(opened > 0 && opened < TURNS, opened + " of " + TURNS + " opened with seed " + SEED);
     }
 
-    private static int open(Path file, long size) {
+    private static long allocatedByOpening(Path file) {
+        long before = THREADS.getCurrentThreadAllocatedBytes();
+        try {
+            SafetensorsFile.open(file).close();
+        } catch (CheckpointException e) {
+            assertTrue(e.getMessage().contains("mutated.safetensors"), e.getMessage());
+        }
+        return THREADS.getCurrentThreadAllocatedBytes() - before;
+    }
+
+    private static int readAll(Path file, long size) {
         try (SafetensorsFile opened = SafetensorsFile.open(file);
                 TensorScope scope = new TensorScope()) {
             long sum = 0;

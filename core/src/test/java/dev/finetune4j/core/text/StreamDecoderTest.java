@@ -7,17 +7,22 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.TestData;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class StreamDecoderTest {
+    private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
     private static final String LONG = "Yi 是谁?她说:\u201c你好\u201d 👩‍💻 naïve  two spaces\n\n\ttab; "
             .concat("ᐊᐱᕐᓄᑦ 𝒳 end. ")
             .repeat(6);
@@ -72,6 +77,99 @@ class StreamDecoderTest {
             boolean skip = round % 2 == 0;
             assertEquals(byTheRule(tokenizer, ids, skip), pieces(tokenizer, ids, skip), hint);
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {"text/spbpe", "tokenizers/llama2-rstrip-phi3mini", "tokenizers/llama-spbpe-openllama-zh-en"})
+    void longRunsOfBytesKeepTheRule(String name) {
+        Path folder = folder(name);
+        long seed = System.nanoTime();
+        Random random = new Random(seed);
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            for (int round = 0; round < 60; round++) {
+                int[] ids = bytesAndOthers(tokenizer, random);
+                boolean skip = round % 2 == 0;
+                assertEquals(byTheRule(tokenizer, ids, skip), pieces(tokenizer, ids, skip), "seed " + seed);
+            }
+        }
+    }
+
+    /** Runs of up to 200 bytes: right, with a wrong byte somewhere, or cut off; with and without tokens between. */
+    private static int[] bytesAndOthers(Tokenizer tokenizer, Random random) {
+        IntStream.Builder ids = IntStream.builder();
+        for (int part = 0; part < 6; part++) {
+            byte[] bytes = random.ints(5 + random.nextInt(60), 0, 4)
+                    .mapToObj(kind -> new String[] {"é", "你", "🙂", "a "}[kind])
+                    .collect(Collectors.joining())
+                    .getBytes(StandardCharsets.UTF_8);
+            if (random.nextInt(3) == 0) {
+                bytes[random.nextInt(bytes.length)] = (byte) random.nextInt(256);
+            }
+            int end = random.nextInt(4) == 0 ? bytes.length - 1 - random.nextInt(3) : bytes.length;
+            for (int i = 0; i < end; i++) {
+                ids.add(tokenizer.idOf("<0x%02X>".formatted(bytes[i])).getAsInt());
+                if (random.nextInt(40) == 0) {
+                    ids.add(tokenizer.idOf(tokenizer.eosToken().orElseThrow()).getAsInt());
+                }
+            }
+            for (int i = random.nextInt(4); i > 0; i--) {
+                ids.add(random.nextInt(tokenizer.vocabularySize()));
+            }
+        }
+        return ids.build().toArray();
+    }
+
+    /** What takes longest: text that no window may cut, and text that is held back for long. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "text/bytelevel",
+                "text/llama3style",
+                "text/spbpe",
+                "tokenizers/gpt2-bytelevel-phi2",
+                "tokenizers/llama-spbpe-openllama-zh-en",
+                "tokenizers/llama2-rstrip-phi3mini",
+                "tokenizers/llama3-bytelevel",
+                "tokenizers/qwen2.5-bytelevel",
+                "tokenizers/t5-unigram-t5small",
+                "stories260k"
+            })
+    void longStreamsAreQuick(String name) {
+        Path folder = folder(name);
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            int count = 0;
+            double most = 0;
+            for (String part : List.of(LONG, "🙂", "\uFFFD", "ကခဂ", " ", "a", "\n", "🙂\uFFFD b")) {
+                String text = part;
+                while (tokenizer.encode(text).length < 5_000 && text.length() < 50_000) {
+                    text = text + text;
+                }
+                int[] ids = tokenizer.encode(text);
+                if (ids.length < 1_000) {
+                    continue;
+                }
+                String expected = tokenizer.decode(ids);
+                long start = THREADS.getCurrentThreadCpuTime();
+                String streamed = String.join("", pieces(tokenizer, ids, false));
+                double micros = (THREADS.getCurrentThreadCpuTime() - start) / 1e3 / ids.length;
+                assertEquals(expected, streamed, part);
+                // Decoding all that is there so far takes 400 µs or more in the mean, a window some 10 µs.
+                assertTrue(micros < 200, () -> part + ": " + micros + " µs a token");
+                count += ids.length;
+                most = Math.max(most, micros);
+            }
+            System.out.printf("%s: %d tokens streamed, at most %.1f µs a token%n", name, count, most);
+        }
+    }
+
+    private static Path folder(String name) {
+        if (name.startsWith("text/")) {
+            return TestData.resource(name);
+        }
+        Path folder = TestData.shared(name).orElse(null);
+        assumeTrue(folder != null, TestData.ABSENT);
+        return folder;
     }
 
     @Test
@@ -151,7 +249,7 @@ class StreamDecoderTest {
     }
 
     /** The rule as it is written down: decode everything each time. */
-    private static List<String> byTheRule(Tokenizer tokenizer, int[] ids, boolean skip) {
+    static List<String> byTheRule(Tokenizer tokenizer, int[] ids, boolean skip) {
         List<String> pieces = new ArrayList<>();
         int emitted = 0;
         for (int i = 1; i <= ids.length; i++) {

@@ -53,6 +53,7 @@ public final class ModelFolder {
             }
             ObjectNode config = source.config().deepCopy();
             config.remove("torch_dtype");
+            config.remove("quantization_config"); // what is written is dense
             config.put("dtype", precision == Precision.BF16 ? "bfloat16" : "float32");
             Path unfinished = folder.resolve("config.json.new");
             JSON.writerWithDefaultPrettyPrinter().writeValue(unfinished.toFile(), config);

@@ -1,0 +1,99 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The values with which something is called.
+ *
+ * @param positional in order
+ * @param named by name, in order
+ */
+record CallArguments(List<@Nullable Object> positional, Map<String, @Nullable Object> named) {
+    static final CallArguments NONE = new CallArguments(List.of(), Map.of());
+
+    static CallArguments of(@Nullable Object... positional) {
+        return new CallArguments(Arrays.asList(positional), Map.of());
+    }
+
+    /** The same without the first positional ones. */
+    CallArguments from(int first) {
+        return new CallArguments(positional.subList(first, positional.size()), named);
+    }
+
+    /**
+     * Gives each parameter its value.
+     *
+     * @param function for messages
+     * @param required how many of the parameters have no default
+     */
+    Bound bind(String function, int required, String... names) {
+        if (positional.size() > names.length) {
+            throw new Failure(
+                    function + " takes at most " + names.length + " arguments, but was given " + positional.size());
+        }
+        Map<String, @Nullable Object> values = new LinkedHashMap<>();
+        for (int i = 0; i < positional.size(); i++) {
+            values.put(names[i], positional.get(i));
+        }
+        named.forEach((name, value) -> {
+            if (!Arrays.asList(names).contains(name)) {
+                throw new Failure(function + " has no argument named '" + name + "'");
+            }
+            if (values.containsKey(name)) {
+                throw new Failure(function + " was given its argument '" + name + "' twice");
+            }
+            values.put(name, value);
+        });
+        for (int i = 0; i < required; i++) {
+            if (!values.containsKey(names[i])) {
+                throw new Failure(function + " needs its argument '" + names[i] + "'");
+            }
+        }
+        return new Bound(values);
+    }
+
+    /** As {@link #bind}, for functions of which the arguments have no names. */
+    Bound bindUnnamed(String function, int required, String... names) {
+        if (!named.isEmpty()) {
+            throw new Failure(function + " takes no named arguments");
+        }
+        return bind(function, required, names);
+    }
+
+    /**
+     * The values of parameters by name; those that were not given are absent.
+     *
+     * @param values by name
+     */
+    record Bound(Map<String, @Nullable Object> values) {
+        boolean has(String name) {
+            return values.containsKey(name);
+        }
+
+        @Nullable
+        Object get(String name) {
+            return values.get(name);
+        }
+
+        @Nullable
+        Object get(String name, @Nullable Object otherwise) {
+            return has(name) ? values.get(name) : otherwise;
+        }
+
+        boolean flag(String name) {
+            return has(name) && Values.truth(values.get(name));
+        }
+
+        int whole(String name, int otherwise) {
+            return has(name) ? Values.index(values.get(name)) : otherwise;
+        }
+
+        String text(String name, String otherwise) {
+            return has(name) ? Values.text(values.get(name)) : otherwise;
+        }
+    }
+}

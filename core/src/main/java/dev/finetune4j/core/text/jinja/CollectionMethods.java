@@ -1,0 +1,125 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.math.BigInteger;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The methods of dicts, lists, tuples, ranges and numbers; null stands for one that there is not. */
+final class CollectionMethods {
+    private CollectionMethods() {}
+
+    static @Nullable Invocable ofDict(Dict dict, String name) {
+        return switch (name) {
+            case "get" ->
+                (evaluator, arguments) -> {
+                    CallArguments.Bound bound = arguments.bindUnnamed("get", 1, "key", "default");
+                    return dict.get(bound.get("key"), bound.get("default"));
+                };
+            case "keys" -> (evaluator, arguments) -> view(name, dict.keys(), arguments);
+            case "values" -> (evaluator, arguments) -> view(name, dict.values(), arguments);
+            case "items" -> (evaluator, arguments) -> view(name, dict.items(), arguments);
+            case "copy" ->
+                (evaluator, arguments) -> {
+                    arguments.bindUnnamed(name, 0);
+                    return dict.copy();
+                };
+            case "fromkeys" ->
+                (evaluator, arguments) -> {
+                    CallArguments.Bound bound = arguments.bindUnnamed(name, 1, "keys", "value");
+                    Dict made = new Dict();
+                    evaluator.each(bound.get("keys"), key -> made.put(key, bound.get("value")));
+                    return made;
+                };
+            default -> null;
+        };
+    }
+
+    private static DictView view(String name, List<@Nullable Object> items, CallArguments arguments) {
+        arguments.bindUnnamed(name, 0);
+        return new DictView(name, items);
+    }
+
+    static @Nullable Invocable ofSequence(Object sequence, String name) {
+        List<@Nullable Object> items = Values.items(sequence);
+        if (items == null) {
+            return null;
+        }
+        return switch (name) {
+            case "count" ->
+                (evaluator, arguments) -> {
+                    Object wanted = arguments.bindUnnamed(name, 1, "value").get("value");
+                    return items.stream()
+                            .filter(item -> Values.equal(item, wanted))
+                            .count();
+                };
+            case "index" -> (evaluator, arguments) -> index(items, arguments);
+            case "copy" ->
+                sequence instanceof List
+                        ? (evaluator, arguments) -> {
+                            arguments.bindUnnamed(name, 0);
+                            return new ArrayList<>(items);
+                        }
+                        : null;
+            default -> null;
+        };
+    }
+
+    private static Object index(List<@Nullable Object> items, CallArguments arguments) {
+        CallArguments.Bound bound = arguments.bindUnnamed("index", 1, "value", "start", "stop");
+        int from = bound.whole("start", 0);
+        int to = bound.whole("stop", items.size());
+        int first = Math.max(0, from < 0 ? from + items.size() : from);
+        int end = Math.min(items.size(), to < 0 ? to + items.size() : to);
+        for (int i = first; i < end; i++) {
+            if (Values.equal(items.get(i), bound.get("value"))) {
+                return (long) i;
+            }
+        }
+        throw new Failure(Values.repr(bound.get("value")) + " is not in the list");
+    }
+
+    static @Nullable Object ofRange(Range range, String name) {
+        return switch (name) {
+            case "start" -> range.start();
+            case "stop" -> range.stop();
+            case "step" -> range.step();
+            case "count", "index" -> ofSequence(range, name);
+            default -> null;
+        };
+    }
+
+    static @Nullable Object ofNumber(Object number, String name) {
+        boolean whole = Numbers.isWhole(number);
+        return switch (name) {
+            case "real" -> whole ? Numbers.narrow(Numbers.big(number)) : number;
+            case "imag" -> whole ? (Object) 0L : (Object) 0.0;
+            case "numerator" -> whole ? Numbers.narrow(Numbers.big(number)) : null;
+            case "denominator" -> whole ? 1L : null;
+            case "conjugate" ->
+                (Invocable) (evaluator, arguments) -> {
+                    arguments.bindUnnamed(name, 0);
+                    return whole ? Numbers.narrow(Numbers.big(number)) : number;
+                };
+            case "bit_length", "bit_count" -> whole ? bits(number, name) : null;
+            case "is_integer" ->
+                whole
+                        ? null
+                        : (Invocable) (evaluator, arguments) -> {
+                            arguments.bindUnnamed(name, 0);
+                            return (Double) number == Math.rint((Double) number) && !Double.isInfinite((Double) number);
+                        };
+            case "as_integer_ratio", "to_bytes", "from_bytes", "hex", "fromhex" ->
+                throw new Failure("the method " + name + " of numbers is not supported");
+            default -> null;
+        };
+    }
+
+    private static Invocable bits(Object number, String name) {
+        return (evaluator, arguments) -> {
+            arguments.bindUnnamed(name, 0);
+            BigInteger size = Numbers.big(number).abs();
+            return (long) (name.equals("bit_count") ? size.bitCount() : size.bitLength());
+        };
+    }
+}

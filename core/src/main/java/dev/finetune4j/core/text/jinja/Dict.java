@@ -1,0 +1,75 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
+import org.jspecify.annotations.Nullable;
+
+/** A map in the order of insertion whose keys are compared as Python compares them. */
+final class Dict {
+    /**
+     * A key as it was first given, and its value.
+     *
+     * @param key given
+     * @param value held
+     */
+    private record Entry(@Nullable Object key, @Nullable Object value) {}
+
+    private final Map<Object, Entry> entries = new LinkedHashMap<>();
+
+    int size() {
+        return entries.size();
+    }
+
+    boolean has(@Nullable Object key) {
+        return entries.containsKey(Values.hashKey(key));
+    }
+
+    /** The value of a key, or what stands in for a missing one. */
+    @Nullable
+    Object get(@Nullable Object key, @Nullable Object missing) {
+        Entry entry = entries.get(Values.hashKey(key));
+        return entry == null ? missing : entry.value();
+    }
+
+    void put(@Nullable Object key, @Nullable Object value) {
+        Object hashed = Values.hashKey(key);
+        Entry old = entries.get(hashed);
+        entries.put(hashed, new Entry(old == null ? key : old.key(), value));
+    }
+
+    void putAll(Dict other) {
+        other.forEach(this::put);
+    }
+
+    void forEach(BiConsumer<@Nullable Object, @Nullable Object> action) {
+        entries.values().forEach(entry -> action.accept(entry.key(), entry.value()));
+    }
+
+    List<@Nullable Object> keys() {
+        List<@Nullable Object> keys = new ArrayList<>(size());
+        forEach((key, value) -> keys.add(key));
+        return keys;
+    }
+
+    List<@Nullable Object> values() {
+        List<@Nullable Object> values = new ArrayList<>(size());
+        forEach((key, value) -> values.add(value));
+        return values;
+    }
+
+    /** The entries as tuples. */
+    List<@Nullable Object> items() {
+        List<@Nullable Object> items = new ArrayList<>(size());
+        forEach((key, value) -> items.add(Tuple.of(key, value)));
+        return items;
+    }
+
+    Dict copy() {
+        Dict copy = new Dict();
+        copy.entries.putAll(entries);
+        return copy;
+    }
+}

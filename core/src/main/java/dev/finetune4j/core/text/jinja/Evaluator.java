@@ -1,0 +1,248 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/** Works out expressions, and gives filters, tests and functions what they need of the rendering they run in. */
+final class Evaluator {
+    private final Source source;
+    private final Interpreter interpreter;
+    private final Budget budget;
+
+    Evaluator(Source source, Interpreter interpreter, Budget budget) {
+        this.source = source;
+        this.interpreter = interpreter;
+        this.budget = budget;
+    }
+
+    Interpreter interpreter() {
+        return interpreter;
+    }
+
+    Budget budget() {
+        return budget;
+    }
+
+    /**
+     * The value of an expression.
+     *
+     * @throws JinjaException with the place of the innermost expression that has none
+     */
+    @Nullable
+    Object evaluate(Expression expression, Scope scope) {
+        try {
+            budget.spend(1);
+            Object value = valueOf(expression, scope);
+            if (value instanceof String text) {
+                budget.spendText(text.length());
+            }
+            return value;
+        } catch (Failure e) {
+            throw source.error(expression.at(), e);
+        }
+    }
+
+    private @Nullable Object valueOf(Expression expression, Scope scope) {
+        if (expression instanceof Expression.Constant constant) {
+            return constant.value();
+        } else if (expression instanceof Expression.Name name) {
+            return scope.get(name.name());
+        } else if (expression instanceof Expression.Attribute attribute) {
+            return Members.attribute(evaluate(attribute.object(), scope), attribute.name());
+        } else if (expression instanceof Expression.Item item) {
+            return item(item, scope);
+        } else if (expression instanceof Expression.Filter filter) {
+            Expression operand = filter.operand();
+            return filtered(filter, operand == null ? null : evaluate(operand, scope), scope);
+        } else if (expression instanceof Expression.Test test) {
+            Object operand = evaluate(test.operand(), scope);
+            return test(test.name(), operand, arguments(test.arguments(), scope));
+        } else if (expression instanceof Expression.Call call) {
+            Object function = evaluate(call.function(), scope);
+            return call(function, arguments(call.arguments(), scope));
+        } else if (expression instanceof Expression.Logical || expression instanceof Expression.Comparison) {
+            return decided(expression, scope);
+        } else if (expression instanceof Expression.Not not) {
+            return !Values.truth(evaluate(not.operand(), scope));
+        } else if (expression instanceof Expression.Conditional conditional) {
+            return chosen(conditional, scope);
+        } else if (expression instanceof Expression.Binary binary) {
+            Object left = evaluate(binary.left(), scope);
+            return Operators.binary(binary.operator(), left, evaluate(binary.right(), scope));
+        } else if (expression instanceof Expression.Concatenation concatenation) {
+            StringBuilder text = new StringBuilder();
+            concatenation.parts().forEach(part -> text.append(Values.str(evaluate(part, scope))));
+            return text.toString();
+        } else if (expression instanceof Expression.Sign sign) {
+            return Operators.signed(sign.negative(), evaluate(sign.operand(), scope));
+        }
+        return collection(expression, scope);
+    }
+
+    private @Nullable Object collection(Expression expression, Scope scope) {
+        if (expression instanceof Expression.ListOf list) {
+            return all(list.items(), scope);
+        } else if (expression instanceof Expression.TupleOf tuple) {
+            return new Tuple(all(tuple.items(), scope));
+        } else if (expression instanceof Expression.DictOf pairs) {
+            Dict dict = new Dict();
+            for (int i = 0; i < pairs.keys().size(); i++) {
+                Object key = evaluate(pairs.keys().get(i), scope);
+                dict.put(key, evaluate(pairs.values().get(i), scope));
+            }
+            return dict;
+        }
+        throw new Failure("a slice stands alone in brackets; several together are not supported");
+    }
+
+    private List<@Nullable Object> all(List<Expression> expressions, Scope scope) {
+        List<@Nullable Object> values = new ArrayList<>(expressions.size());
+        expressions.forEach(expression -> values.add(evaluate(expression, scope)));
+        return values;
+    }
+
+    private @Nullable Object item(Expression.Item item, Scope scope) {
+        Object object = evaluate(item.object(), scope);
+        if (item.key() instanceof Expression.Slice slice) {
+            Object piece = Slices.of(
+                    object,
+                    evaluateOrNull(slice.start(), scope),
+                    evaluateOrNull(slice.stop(), scope),
+                    evaluateOrNull(slice.step(), scope));
+            budget.spend(Math.max(0, Values.lengthOrMinus(piece)));
+            return piece;
+        }
+        return Members.item(object, evaluate(item.key(), scope));
+    }
+
+    private @Nullable Object evaluateOrNull(@Nullable Expression expression, Scope scope) {
+        return expression == null ? null : evaluate(expression, scope);
+    }
+
+    private @Nullable Object decided(Expression expression, Scope scope) {
+        if (expression instanceof Expression.Logical logical) {
+            Object left = evaluate(logical.left(), scope);
+            return Values.truth(left) == logical.isAnd() ? evaluate(logical.right(), scope) : left;
+        }
+        Expression.Comparison comparison = (Expression.Comparison) expression;
+        Object left = evaluate(comparison.first(), scope);
+        for (int i = 0; i < comparison.operators().size(); i++) {
+            Object right = evaluate(comparison.others().get(i), scope);
+            if (!Operators.compare(comparison.operators().get(i), left, right)) {
+                return false;
+            }
+            left = right;
+        }
+        return true;
+    }
+
+    private @Nullable Object chosen(Expression.Conditional conditional, Scope scope) {
+        if (Values.truth(evaluate(conditional.test(), scope))) {
+            return evaluate(conditional.then(), scope);
+        }
+        Expression otherwise = conditional.otherwise();
+        return otherwise == null
+                ? new Undefined("the inline if-expression was false and has no else")
+                : evaluate(otherwise, scope);
+    }
+
+    /** What a filter makes of a value; for a filter on a filter block, the inner one first. */
+    @Nullable
+    Object filteredBlock(Expression.Filter filter, String body, Scope scope) {
+        try {
+            Object operand =
+                    filter.operand() instanceof Expression.Filter inner ? filteredBlock(inner, body, scope) : body;
+            return filtered(filter, operand, scope);
+        } catch (Failure e) {
+            throw source.error(filter.at(), e);
+        }
+    }
+
+    private @Nullable Object filtered(Expression.Filter filter, @Nullable Object operand, Scope scope) {
+        return filter(filter.name(), operand, arguments(filter.arguments(), scope));
+    }
+
+    /** Applies the filter of a name. */
+    @Nullable
+    Object filter(String name, @Nullable Object operand, CallArguments arguments) {
+        return Filters.named(name).apply(this, operand, arguments);
+    }
+
+    /** Applies the test of a name. */
+    boolean test(String name, @Nullable Object operand, CallArguments arguments) {
+        return Tests.named(name).holds(operand, arguments);
+    }
+
+    /** Calls a value. */
+    @Nullable
+    Object call(@Nullable Object function, CallArguments arguments) {
+        if (!(function instanceof Invocable invocable)) {
+            throw Values.undefinedOr(
+                    function, null, () -> "a value of type '" + Values.typeName(function) + "' cannot be called");
+        }
+        budget.enter();
+        try {
+            return invocable.call(this, arguments);
+        } finally {
+            budget.leave();
+        }
+    }
+
+    CallArguments arguments(Expression.Arguments arguments, Scope scope) {
+        List<@Nullable Object> positional = all(arguments.positional(), scope);
+        Map<String, @Nullable Object> named = new LinkedHashMap<>();
+        for (int i = 0; i < arguments.names().size(); i++) {
+            named.put(arguments.names().get(i), evaluate(arguments.named().get(i), scope));
+        }
+        Expression more = arguments.more();
+        if (more != null) {
+            each(evaluate(more, scope), positional::add);
+        }
+        Expression moreNamed = arguments.moreNamed();
+        if (moreNamed != null) {
+            if (!(evaluate(moreNamed, scope) instanceof Dict rest)) {
+                throw new Failure("what follows ** must be a dict");
+            }
+            rest.forEach((name, value) -> {
+                if (named.put(Values.text(name), value) != null) {
+                    throw new Failure("the argument " + name + " is given twice");
+                }
+            });
+        }
+        return new CallArguments(positional, named);
+    }
+
+    /** The items of a value; each costs a step. */
+    Iterator<@Nullable Object> iterator(@Nullable Object value) {
+        Iterator<@Nullable Object> items = Values.iterator(value);
+        return new Iterator<>() {
+            @Override
+            public boolean hasNext() {
+                return items.hasNext();
+            }
+
+            @Override
+            public @Nullable Object next() {
+                budget.spend(1);
+                return items.next();
+            }
+        };
+    }
+
+    /** Goes through the items of a value. */
+    void each(@Nullable Object value, Consumer<@Nullable Object> action) {
+        iterator(value).forEachRemaining(action);
+    }
+
+    /** The items of a value as a new list. */
+    List<@Nullable Object> list(@Nullable Object value) {
+        List<@Nullable Object> list = new ArrayList<>();
+        each(value, list::add);
+        return list;
+    }
+}

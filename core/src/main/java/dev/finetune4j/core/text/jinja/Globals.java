@@ -1,0 +1,86 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.time.Clock;
+import java.time.LocalDateTime;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The functions that every template has. */
+final class Globals {
+    private Globals() {}
+
+    static Scope scope(Clock clock) {
+        Scope scope = new Scope(null);
+        scope.set("raise_exception", (Invocable) (evaluator, arguments) -> {
+            throw Failure.refusal(
+                    Values.str(arguments.bind("raise_exception", 1, "message").get("message")));
+        });
+        scope.set("strftime_now", (Invocable) (evaluator, arguments) -> {
+            Object format = arguments.bind("strftime_now", 1, "format").get("format");
+            return Strftime.format(Values.text(format), LocalDateTime.now(clock));
+        });
+        scope.set("range", (Invocable) (evaluator, arguments) -> range(arguments));
+        scope.set("dict", (Invocable) Globals::dict);
+        scope.set("namespace", (Invocable) (evaluator, arguments) -> new Namespace(dict(evaluator, arguments)));
+        scope.set("cycler", (Invocable) (evaluator, arguments) -> {
+            arguments.from(arguments.positional().size()).bind("cycler", 0);
+            return new Cycler(new ArrayList<>(arguments.positional()));
+        });
+        scope.set("joiner", (Invocable) (evaluator, arguments) -> joiner(arguments));
+        scope.set("lipsum", (Invocable) (evaluator, arguments) -> {
+            throw new Failure("the function lipsum is not supported: what it writes is random");
+        });
+        return scope;
+    }
+
+    private static Range range(CallArguments arguments) {
+        List<@Nullable Object> bounds = arguments.positional();
+        if (bounds.isEmpty() || bounds.size() > 3 || !arguments.named().isEmpty()) {
+            throw new Failure("range takes one to three whole numbers");
+        }
+        long first = Values.index(bounds.get(0));
+        return bounds.size() == 1
+                ? new Range(0, first, 1)
+                : new Range(first, Values.index(bounds.get(1)), bounds.size() == 2 ? 1 : Values.index(bounds.get(2)));
+    }
+
+    private static Dict dict(Evaluator evaluator, CallArguments arguments) {
+        Dict dict = new Dict();
+        if (arguments.positional().size() > 1) {
+            throw new Failure("dict expected at most 1 argument, got "
+                    + arguments.positional().size());
+        }
+        for (Object entries : arguments.positional()) {
+            if (entries instanceof Dict other) {
+                dict.putAll(other);
+            } else if (entries instanceof Undefined undefined) {
+                throw undefined.failure();
+            } else {
+                evaluator.each(entries, entry -> {
+                    List<@Nullable Object> pair = evaluator.list(entry);
+                    if (pair.size() != 2) {
+                        throw new Failure("dict needs pairs, found an entry of " + pair.size() + " items");
+                    }
+                    dict.put(pair.get(0), pair.get(1));
+                });
+            }
+        }
+        arguments.named().forEach(dict::put);
+        return dict;
+    }
+
+    /** A function that gives nothing the first time, and then the separator. */
+    private static Invocable joiner(CallArguments arguments) {
+        Object separator = arguments.bind("joiner", 0, "sep").get("sep", ", ");
+        boolean[] used = new boolean[1];
+        return (evaluator, none) -> {
+            none.bind("joiner", 0);
+            if (used[0]) {
+                return separator;
+            }
+            used[0] = true;
+            return "";
+        };
+    }
+}

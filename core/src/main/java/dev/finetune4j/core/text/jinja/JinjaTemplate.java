@@ -1,0 +1,91 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.time.Clock;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A <a href="https://jinja.palletsprojects.com/en/stable/templates/">Jinja</a> template, read and ready to be rendered.
+ * It writes what Jinja 3.1 writes as the <a
+ * href="https://huggingface.co/docs/transformers/main/en/chat_templating">transformers</a> library sets it up, to the
+ * character, or throws.
+ *
+ * <p>Immutable and thread-safe.
+ */
+public final class JinjaTemplate {
+    private final Source source;
+    private final List<Statement> body;
+    private final boolean marksGenerations;
+
+    private JinjaTemplate(Source source, List<Statement> body, boolean marksGenerations) {
+        this.source = source;
+        this.body = body;
+        this.marksGenerations = marksGenerations;
+    }
+
+    /**
+     * Text that a template wrote.
+     *
+     * @param text the whole
+     * @param generations the parts that the tags which mark an answer wrote, in the order in which they ended
+     * @param exactGenerations whether the parts are where they are said to be; not so if a tag stands in a macro or
+     *     another block whose text is a value, since that text may end up anywhere. Jinja in Python gives the same
+     *     places then, and is wrong in the same way
+     */
+    public record Rendering(String text, List<Span> generations, boolean exactGenerations) {}
+
+    /**
+     * A part of a text.
+     *
+     * @param start its first UTF-16 unit
+     * @param end the unit after its last
+     */
+    public record Span(int start, int end) {}
+
+    /**
+     * Reads a template.
+     *
+     * @param source the whole text of the template, as it stands in its file
+     * @throws JinjaException if it is no template, or uses what is not supported; the message names line and column
+     */
+    public static JinjaTemplate parse(String source) {
+        Source text = Source.of(source);
+        try {
+            Tokens tokens = new Tokens(text);
+            boolean[] marks = new boolean[1];
+            List<Statement> body = Parser.parse(tokens, () -> marks[0] = true);
+            return new JinjaTemplate(text, body, marks[0]);
+        } catch (Failure e) {
+            throw text.error(0, e);
+        } catch (StackOverflowError e) {
+            throw text.error(0, "the template is nested too deep");
+        }
+    }
+
+    /** Whether the template has a {@code generation} tag, and so says itself which parts an assistant wrote. */
+    public boolean marksGenerations() {
+        return marksGenerations;
+    }
+
+    /**
+     * Writes the text for some values.
+     *
+     * @param variables by name: null, booleans, numbers, texts, and lists and maps of these, which are not changed
+     * @param clock what the time is for {@code strftime_now}
+     * @throws JinjaException if the template fails or refuses the values; the message names line and column
+     */
+    public Rendering render(Map<String, ?> variables, Clock clock) {
+        try {
+            Scope globals = Globals.scope(clock);
+            for (Map.Entry<String, ? extends @Nullable Object> variable : variables.entrySet()) {
+                globals.set(variable.getKey(), Values.adopt(variable.getValue()));
+            }
+            return new Interpreter(source).render(body, new Scope(globals));
+        } catch (Failure e) {
+            throw source.error(0, e);
+        } catch (StackOverflowError e) {
+            throw source.error(0, "the template nests values, macros or expressions too deep");
+        }
+    }
+}

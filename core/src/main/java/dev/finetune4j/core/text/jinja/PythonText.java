@@ -1,0 +1,218 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** What Python knows about text where Java sees it differently: white space, lines, case, and code points as places. */
+final class PythonText {
+    private static final String LINE_BREAKS = "\n\r\u000b\f\u001c\u001d\u001e\u0085\u2028\u2029";
+
+    private static final char CAPITAL_SIGMA = '\u03a3';
+    private static final char FINAL_SIGMA = '\u03c2';
+
+    private PythonText() {}
+
+    static boolean isWhite(int c) {
+        return Character.isWhitespace(c) || Character.isSpaceChar(c) || c == '\u0085';
+    }
+
+    static boolean isBlank(String text) {
+        return text.codePoints().allMatch(PythonText::isWhite);
+    }
+
+    static String stripTrailing(String text) {
+        int end = text.length();
+        while (end > 0 && isWhite(text.charAt(end - 1))) {
+            end--;
+        }
+        return text.substring(0, end);
+    }
+
+    static String stripLeading(String text) {
+        int start = 0;
+        while (start < text.length() && isWhite(text.charAt(start))) {
+            start++;
+        }
+        return text.substring(start);
+    }
+
+    static boolean isIdentifier(String name) {
+        int first = name.codePointAt(0);
+        return (first == '_' || Character.isUnicodeIdentifierStart(first))
+                && name.codePoints().skip(1).allMatch(Character::isUnicodeIdentifierPart);
+    }
+
+    static int length(String text) {
+        return text.codePointCount(0, text.length());
+    }
+
+    /** Whether places in code points are places in the text as Java counts. */
+    static boolean isPlain(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            if (Character.isSurrogate(text.charAt(i))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** A piece by places in code points, which must be inside the text. */
+    static String piece(String text, int from, int to) {
+        if (isPlain(text)) {
+            return text.substring(from, to);
+        }
+        int start = text.offsetByCodePoints(0, from);
+        return text.substring(start, text.offsetByCodePoints(start, to - from));
+    }
+
+    /** The characters, each as a text. */
+    static List<Object> characters(String text) {
+        List<Object> characters = new ArrayList<>(text.length());
+        text.codePoints().forEach(c -> characters.add(Character.toString(c)));
+        return characters;
+    }
+
+    /** As {@code str.splitlines}. */
+    static List<String> lines(String text, boolean keepEnds) {
+        List<String> lines = new ArrayList<>();
+        int start = 0;
+        int i = 0;
+        while (i < text.length()) {
+            int end = i++;
+            if (LINE_BREAKS.indexOf(text.charAt(end)) < 0) {
+                continue;
+            }
+            if (text.charAt(end) == '\r' && i < text.length() && text.charAt(i) == '\n') {
+                i++;
+            }
+            lines.add(text.substring(start, keepEnds ? i : end));
+            start = i;
+        }
+        if (start < text.length()) {
+            lines.add(text.substring(start));
+        }
+        return lines;
+    }
+
+    static String upper(String text) {
+        return text.toUpperCase(Locale.ROOT);
+    }
+
+    static String lower(String text) {
+        return text.toLowerCase(Locale.ROOT);
+    }
+
+    /** The first character in title case, the others in lower case. */
+    static String capitalize(String text) {
+        if (text.isEmpty()) {
+            return text;
+        }
+        int split = text.offsetByCodePoints(0, 1);
+        // Lower case depends on the neighbours, so it is taken of the whole and cut where the first character's ends.
+        String lower = lower(text);
+        String head = lower(text.substring(0, split));
+        return titleCase(text.codePointAt(0))
+                + (lower.startsWith(head) ? lower.substring(head.length()) : lower(text.substring(split)));
+    }
+
+    /** As {@code str.title}: a character after a letter in lower case, others in title case. */
+    static String title(String text) {
+        StringBuilder titled = new StringBuilder();
+        boolean inWord = false;
+        int[] characters = text.codePoints().toArray();
+        for (int i = 0; i < characters.length; i++) {
+            titled.append(inWord ? lowerAt(characters, i) : titleCase(characters[i]));
+            inWord = isCased(characters[i]);
+        }
+        return titled.toString();
+    }
+
+    static String swapCase(String text) {
+        StringBuilder swapped = new StringBuilder();
+        int[] characters = text.codePoints().toArray();
+        for (int i = 0; i < characters.length; i++) {
+            int c = characters[i];
+            String one = Character.toString(c);
+            swapped.append(
+                    Character.isUpperCase(c) ? lowerAt(characters, i) : Character.isLowerCase(c) ? upper(one) : one);
+        }
+        return swapped.toString();
+    }
+
+    /** Lower case for comparing, where the two small sigmas are one. */
+    static String foldCase(String text) {
+        StringBuilder folded = new StringBuilder();
+        upper(text).codePoints().forEach(c -> folded.append(lower(Character.toString(c))));
+        return folded.toString();
+    }
+
+    /** A character in lower case, which for a sigma depends on whether it ends a word. */
+    private static String lowerAt(int[] characters, int i) {
+        boolean endsWord =
+                i > 0 && isCased(characters[i - 1]) && (i + 1 == characters.length || !isCased(characters[i + 1]));
+        return characters[i] == CAPITAL_SIGMA && endsWord
+                ? Character.toString(FINAL_SIGMA)
+                : lower(Character.toString(characters[i]));
+    }
+
+    private static String titleCase(int c) {
+        String one = Character.toString(c);
+        String upper = upper(one);
+        if (Character.toTitleCase(c) != c || upper.codePointCount(0, upper.length()) == 1) {
+            return Character.toString(Character.toTitleCase(c));
+        }
+        int split = upper.offsetByCodePoints(0, 1);
+        return upper.substring(0, split) + (c == '\u0149' ? upper.substring(split) : lower(upper.substring(split)));
+    }
+
+    static boolean isCased(int c) {
+        return Character.isUpperCase(c) || Character.isLowerCase(c) || Character.isTitleCase(c);
+    }
+
+    /** Whether {@code repr} writes the character as it is. */
+    static boolean isPrintable(int c) {
+        return switch (Character.getType(c)) {
+            case Character.CONTROL,
+                    Character.FORMAT,
+                    Character.SURROGATE,
+                    Character.PRIVATE_USE,
+                    Character.UNASSIGNED,
+                    Character.LINE_SEPARATOR,
+                    Character.PARAGRAPH_SEPARATOR -> false;
+            case Character.SPACE_SEPARATOR -> c == ' ';
+            default -> true;
+        };
+    }
+
+    /** A character as {@code backslashreplace} writes it. */
+    static String asciiEscape(int c) {
+        return c < 0x100
+                ? String.format(Locale.ROOT, "\\x%02x", c)
+                : c < 0x10000 ? String.format(Locale.ROOT, "\\u%04x", c) : String.format(Locale.ROOT, "\\U%08x", c);
+    }
+
+    /** As {@code repr} of a text. */
+    static String quoted(String text) {
+        char quote = text.indexOf('\'') >= 0 && text.indexOf('"') < 0 ? '"' : '\'';
+        StringBuilder quoted = new StringBuilder(text.length() + 2).append(quote);
+        text.codePoints().forEach(c -> {
+            switch (c) {
+                case '\n' -> quoted.append("\\n");
+                case '\r' -> quoted.append("\\r");
+                case '\t' -> quoted.append("\\t");
+                case '\\' -> quoted.append("\\\\");
+                default -> {
+                    if (c == quote) {
+                        quoted.append('\\').append(quote);
+                    } else if (isPrintable(c)) {
+                        quoted.appendCodePoint(c);
+                    } else {
+                        quoted.append(asciiEscape(c));
+                    }
+                }
+            }
+        });
+        return quoted.append(quote).toString();
+    }
+}

@@ -1,0 +1,439 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.StringJoiner;
+import java.util.function.IntPredicate;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
+
+/** The methods of text, as Python has them. */
+final class StringMethods {
+    /** Where a text stands in a wider one. */
+    enum Align {
+        LEFT,
+        RIGHT,
+        CENTER
+    }
+
+    @FunctionalInterface
+    private interface Method {
+        @Nullable
+        Object call(String text, Evaluator evaluator, CallArguments arguments);
+    }
+
+    private static final Map<String, Method> TABLE = new HashMap<>();
+
+    static {
+        plain("upper", PythonText::upper);
+        plain("lower", PythonText::lower);
+        plain("title", PythonText::title);
+        plain("capitalize", PythonText::capitalize);
+        plain("swapcase", PythonText::swapCase);
+        plain("casefold", PythonText::foldCase);
+        stripping("strip", true, true);
+        stripping("lstrip", true, false);
+        stripping("rstrip", false, true);
+        TABLE.put("split", (text, evaluator, arguments) -> split(text, arguments, false));
+        TABLE.put("rsplit", (text, evaluator, arguments) -> split(text, arguments, true));
+        TABLE.put(
+                "splitlines",
+                (text, evaluator, arguments) -> new ArrayList<@Nullable Object>(PythonText.lines(
+                        text, arguments.bind("splitlines", 0, "keepends").flag("keepends"))));
+        TABLE.put("join", StringMethods::join);
+        TABLE.put("replace", (text, evaluator, arguments) -> {
+            CallArguments.Bound bound = arguments.bindUnnamed("replace", 2, "old", "new", "count");
+            return replace(
+                    text, Values.text(bound.get("old")), Values.text(bound.get("new")), bound.whole("count", -1));
+        });
+        TABLE.put("startswith", (text, evaluator, arguments) -> touches(text, arguments, true));
+        TABLE.put("endswith", (text, evaluator, arguments) -> touches(text, arguments, false));
+        searching("find", false, false);
+        searching("rfind", true, false);
+        searching("index", false, true);
+        searching("rindex", true, true);
+        TABLE.put("count", (text, evaluator, arguments) -> count(text, arguments));
+        TABLE.put("partition", (text, evaluator, arguments) -> partition(text, arguments, false));
+        TABLE.put("rpartition", (text, evaluator, arguments) -> partition(text, arguments, true));
+        TABLE.put("removeprefix", (text, evaluator, arguments) -> {
+            String prefix = Values.text(
+                    arguments.bindUnnamed("removeprefix", 1, "prefix").get("prefix"));
+            return text.startsWith(prefix) ? text.substring(prefix.length()) : text;
+        });
+        TABLE.put("removesuffix", (text, evaluator, arguments) -> {
+            String suffix = Values.text(
+                    arguments.bindUnnamed("removesuffix", 1, "suffix").get("suffix"));
+            return text.endsWith(suffix) ? text.substring(0, text.length() - suffix.length()) : text;
+        });
+        aligning("center", Align.CENTER);
+        aligning("ljust", Align.LEFT);
+        aligning("rjust", Align.RIGHT);
+        TABLE.put(
+                "zfill",
+                (text, evaluator, arguments) -> zeroFilled(
+                        text,
+                        Values.index(arguments.bindUnnamed("zfill", 1, "width").get("width"))));
+        TABLE.put(
+                "expandtabs",
+                (text, evaluator, arguments) -> expandTabs(
+                        text, arguments.bind("expandtabs", 0, "tabsize").whole("tabsize", 8)));
+        TABLE.put(
+                "format",
+                (text, evaluator, arguments) -> new FormatText(
+                                arguments.positional(), arguments.named()::get, arguments.named()::containsKey)
+                        .format(text));
+        TABLE.put("format_map", (text, evaluator, arguments) -> {
+            Object map = arguments.bindUnnamed("format_map", 1, "mapping").get("mapping");
+            if (!(map instanceof Dict dict)) {
+                throw new Failure("format_map needs a dict, found '" + Values.typeName(map) + "'");
+            }
+            return new FormatText(List.of(), name -> dict.get(name, null), dict::has).format(text);
+        });
+        for (String name : List.of("encode", "maketrans", "translate")) {
+            TABLE.put(name, (text, evaluator, arguments) -> {
+                throw new Failure("the method " + name + " of text is not supported");
+            });
+        }
+        TABLE.putAll(predicates());
+    }
+
+    private StringMethods() {}
+
+    /** The method of a name with its text; null if text has no such method. */
+    static @Nullable Invocable bound(String text, String name) {
+        Method method = TABLE.get(name);
+        return method == null
+                ? null
+                : (evaluator, arguments) -> {
+                    evaluator.budget().spendText(text.length());
+                    return method.call(text, evaluator, arguments);
+                };
+    }
+
+    private static void plain(String name, UnaryOperator<String> change) {
+        TABLE.put(name, (text, evaluator, arguments) -> {
+            arguments.bindUnnamed(name, 0);
+            return change.apply(text);
+        });
+    }
+
+    private static void stripping(String name, boolean head, boolean tail) {
+        TABLE.put(
+                name,
+                (text, evaluator, arguments) ->
+                        strip(text, arguments.bindUnnamed(name, 0, "chars").get("chars"), head, tail));
+    }
+
+    private static void searching(String name, boolean last, boolean mustBe) {
+        TABLE.put(name, (text, evaluator, arguments) -> {
+            long place = find(text, name, arguments, last);
+            if (place < 0 && mustBe) {
+                throw new Failure("substring not found");
+            }
+            return place;
+        });
+    }
+
+    private static void aligning(String name, Align align) {
+        TABLE.put(name, (text, evaluator, arguments) -> {
+            CallArguments.Bound bound = arguments.bindUnnamed(name, 1, "width", "fillchar");
+            String fill = bound.text("fillchar", " ");
+            if (PythonText.length(fill) != 1) {
+                throw new Failure("the fill character must be exactly one character long");
+            }
+            return padded(text, bound.whole("width", 0), fill.codePointAt(0), align);
+        });
+    }
+
+    private static Map<String, Method> predicates() {
+        Map<String, Method> methods = new HashMap<>();
+        Map<String, IntPredicate> tests = Map.of(
+                "isalpha", Character::isLetter,
+                "isalnum", c -> Character.isLetter(c) || isNumeric(c),
+                "isdecimal", Character::isDigit,
+                "isdigit", StringMethods::isDigit,
+                "isnumeric", StringMethods::isNumeric,
+                "isspace", PythonText::isWhite);
+        tests.forEach((name, test) -> methods.put(name, (text, evaluator, arguments) -> {
+            arguments.bindUnnamed(name, 0);
+            return !text.isEmpty() && text.codePoints().allMatch(test);
+        }));
+        methods.put("isascii", (text, evaluator, arguments) -> text.chars().allMatch(c -> c < 128));
+        methods.put(
+                "isprintable", (text, evaluator, arguments) -> text.codePoints().allMatch(PythonText::isPrintable));
+        methods.put("isidentifier", (text, evaluator, arguments) -> !text.isEmpty() && PythonText.isIdentifier(text));
+        methods.put("islower", (text, evaluator, arguments) -> isCase(text, false));
+        methods.put("isupper", (text, evaluator, arguments) -> isCase(text, true));
+        methods.put("istitle", (text, evaluator, arguments) -> isTitle(text));
+        return methods;
+    }
+
+    // Letters never get that far, so their values as base-36 digits do not matter.
+    @SuppressWarnings("CharacterGetNumericValue")
+    private static boolean isDigit(int c) {
+        int value = Character.getNumericValue(c);
+        return Character.isDigit(c) || (Character.getType(c) == Character.OTHER_NUMBER && value >= 0 && value < 10);
+    }
+
+    private static boolean isNumeric(int c) {
+        int type = Character.getType(c);
+        return type == Character.DECIMAL_DIGIT_NUMBER
+                || type == Character.LETTER_NUMBER
+                || type == Character.OTHER_NUMBER
+                || "\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341\u767e\u5343\u4e07\u842c\u4ebf\u5104\u5146\u96f6"
+                                .indexOf(c)
+                        >= 0;
+    }
+
+    /** Whether the text has letters with a case and all of them have this one. */
+    static boolean isCase(String text, boolean upper) {
+        boolean cased = false;
+        for (int c : text.codePoints().toArray()) {
+            boolean isUpper = Character.isUpperCase(c);
+            boolean isLower = Character.isLowerCase(c);
+            if (Character.isTitleCase(c) || (upper ? isLower : isUpper)) {
+                return false;
+            }
+            cased |= upper ? isUpper : isLower;
+        }
+        return cased;
+    }
+
+    private static boolean isTitle(String text) {
+        boolean found = false;
+        boolean inWord = false;
+        for (int c : text.codePoints().toArray()) {
+            boolean capital = Character.isUpperCase(c) || Character.isTitleCase(c);
+            boolean small = Character.isLowerCase(c);
+            if ((capital && inWord) || (small && !inWord)) {
+                return false;
+            }
+            inWord = capital || small;
+            found |= inWord;
+        }
+        return found;
+    }
+
+    /** Without white space, or the given characters, at the ends. */
+    static String strip(String text, @Nullable Object characters, boolean head, boolean tail) {
+        String set = characters == null ? null : Values.text(characters);
+        IntPredicate dropped = set == null ? PythonText::isWhite : c -> set.indexOf(c) >= 0;
+        int start = 0;
+        int end = text.length();
+        while (head && start < end && dropped.test(text.codePointAt(start))) {
+            start += Character.charCount(text.codePointAt(start));
+        }
+        while (tail && end > start && dropped.test(text.codePointBefore(end))) {
+            end -= Character.charCount(text.codePointBefore(end));
+        }
+        return text.substring(start, end);
+    }
+
+    private static Object split(String text, CallArguments arguments, boolean fromRight) {
+        CallArguments.Bound bound = arguments.bind(fromRight ? "rsplit" : "split", 0, "sep", "maxsplit");
+        int most = bound.whole("maxsplit", -1);
+        if (bound.get("sep") == null) {
+            return new ArrayList<@Nullable Object>(words(text, most, fromRight));
+        }
+        String separator = Values.text(bound.get("sep"));
+        if (separator.isEmpty()) {
+            throw new Failure("empty separator");
+        }
+        List<@Nullable Object> parts = new ArrayList<>();
+        String rest = text;
+        while (most < 0 || parts.size() < most) {
+            int at = fromRight ? rest.lastIndexOf(separator) : rest.indexOf(separator);
+            if (at < 0) {
+                break;
+            }
+            parts.add(fromRight ? rest.substring(at + separator.length()) : rest.substring(0, at));
+            rest = fromRight ? rest.substring(0, at) : rest.substring(at + separator.length());
+        }
+        parts.add(rest);
+        if (fromRight) {
+            Collections.reverse(parts);
+        }
+        return parts;
+    }
+
+    /** Pieces between white space. */
+    static List<String> words(String text, int most, boolean fromRight) {
+        List<String> words = new ArrayList<>();
+        String rest = strip(text, null, !fromRight, fromRight);
+        while (!rest.isEmpty()) {
+            int cut = fromRight ? lastWhite(rest) : firstWhite(rest);
+            if (cut < 0 || (most >= 0 && words.size() >= most)) {
+                words.add(rest);
+                break;
+            }
+            words.add(fromRight ? rest.substring(cut + 1) : rest.substring(0, cut));
+            rest = strip(fromRight ? rest.substring(0, cut) : rest.substring(cut), null, !fromRight, fromRight);
+        }
+        if (fromRight) {
+            Collections.reverse(words);
+        }
+        return words;
+    }
+
+    private static int firstWhite(String text) {
+        int at = 0;
+        while (at < text.length() && !PythonText.isWhite(text.charAt(at))) {
+            at++;
+        }
+        return at < text.length() ? at : -1;
+    }
+
+    private static int lastWhite(String text) {
+        int at = text.length() - 1;
+        while (at >= 0 && !PythonText.isWhite(text.charAt(at))) {
+            at--;
+        }
+        return at;
+    }
+
+    private static Object join(String text, Evaluator evaluator, CallArguments arguments) {
+        StringJoiner joined = new StringJoiner(text);
+        evaluator.each(arguments.bindUnnamed("join", 1, "iterable").get("iterable"), item -> {
+            joined.add(Values.text(item));
+            Budget.checkLength(joined.length());
+        });
+        return joined.toString();
+    }
+
+    /** With at most so many pieces replaced; all of them if negative. */
+    static String replace(String text, String old, String replacement, int most) {
+        StringBuilder replaced = new StringBuilder();
+        int at = 0;
+        int count = 0;
+        while (most < 0 || count < most) {
+            int next = old.isEmpty() && at > text.length() ? -1 : text.indexOf(old, at);
+            if (next < 0) {
+                break;
+            }
+            replaced.append(text, at, next).append(replacement);
+            Budget.checkLength(replaced.length());
+            at = next + old.length();
+            count++;
+            if (old.isEmpty()) {
+                int end = at < text.length() ? text.offsetByCodePoints(at, 1) : at + 1;
+                replaced.append(text, at, Math.min(end, text.length()));
+                at = end;
+            }
+        }
+        return at < text.length() ? replaced.append(text, at, text.length()).toString() : replaced.toString();
+    }
+
+    /** The part of a text between two places, which may count from the end or be none; null if they are crossed. */
+    private static int @Nullable [] bounds(String text, CallArguments.Bound bound) {
+        int length = PythonText.length(text);
+        int start = bound.get("start") == null ? 0 : bound.whole("start", 0);
+        int end = bound.get("end") == null ? length : bound.whole("end", length);
+        int first = Math.max(0, start < 0 ? start + length : start);
+        int last = Math.min(length, Math.max(0, end < 0 ? end + length : end));
+        return first > last ? null : new int[] {first, last};
+    }
+
+    private static Object touches(String text, CallArguments arguments, boolean atStart) {
+        String name = atStart ? "startswith" : "endswith";
+        CallArguments.Bound bound = arguments.bindUnnamed(name, 1, "prefix", "start", "end");
+        int[] bounds = bounds(text, bound);
+        Object wanted = bound.get("prefix");
+        List<@Nullable Object> choices =
+                wanted instanceof Tuple tuple ? tuple.items() : Collections.singletonList(wanted);
+        boolean found = false;
+        for (Object choice : choices) {
+            String edge = Values.text(choice);
+            if (bounds != null && !found) {
+                String piece = PythonText.piece(text, bounds[0], bounds[1]);
+                found = atStart ? piece.startsWith(edge) : piece.endsWith(edge);
+            }
+        }
+        return found;
+    }
+
+    private static long find(String text, String name, CallArguments arguments, boolean last) {
+        CallArguments.Bound bound = arguments.bindUnnamed(name, 1, "sub", "start", "end");
+        String wanted = Values.text(bound.get("sub"));
+        int[] bounds = bounds(text, bound);
+        if (bounds == null) {
+            return -1;
+        }
+        String piece = PythonText.piece(text, bounds[0], bounds[1]);
+        int at = last ? piece.lastIndexOf(wanted) : piece.indexOf(wanted);
+        return at < 0 ? -1 : bounds[0] + piece.codePointCount(0, at);
+    }
+
+    private static Object count(String text, CallArguments arguments) {
+        CallArguments.Bound bound = arguments.bindUnnamed("count", 1, "sub", "start", "end");
+        String wanted = Values.text(bound.get("sub"));
+        int[] bounds = bounds(text, bound);
+        if (bounds == null) {
+            return 0L;
+        }
+        String piece = PythonText.piece(text, bounds[0], bounds[1]);
+        if (wanted.isEmpty()) {
+            return PythonText.length(piece) + 1L;
+        }
+        long count = 0;
+        for (int at = piece.indexOf(wanted); at >= 0; at = piece.indexOf(wanted, at + wanted.length())) {
+            count++;
+        }
+        return count;
+    }
+
+    private static Tuple partition(String text, CallArguments arguments, boolean last) {
+        String separator =
+                Values.text(arguments.bindUnnamed("partition", 1, "sep").get("sep"));
+        if (separator.isEmpty()) {
+            throw new Failure("empty separator");
+        }
+        int at = last ? text.lastIndexOf(separator) : text.indexOf(separator);
+        if (at < 0) {
+            return last ? Tuple.of("", "", text) : Tuple.of(text, "", "");
+        }
+        return Tuple.of(text.substring(0, at), separator, text.substring(at + separator.length()));
+    }
+
+    /** Filled up to a width in code points. */
+    static String padded(String text, int width, int fill, Align align) {
+        int missing = width - PythonText.length(text);
+        if (missing <= 0) {
+            return text;
+        }
+        Budget.checkLength(width);
+        int left = switch (align) {
+            case LEFT -> 0;
+            case RIGHT -> missing;
+            case CENTER -> missing / 2 + (missing & width & 1);
+        };
+        String filler = Character.toString(fill);
+        return filler.repeat(left) + text + filler.repeat(missing - left);
+    }
+
+    private static String zeroFilled(String text, int width) {
+        boolean signed = text.startsWith("-") || text.startsWith("+");
+        return signed
+                ? text.charAt(0) + padded(text.substring(1), width - 1, '0', Align.RIGHT)
+                : padded(text, width, '0', Align.RIGHT);
+    }
+
+    private static String expandTabs(String text, int size) {
+        StringBuilder expanded = new StringBuilder();
+        int column = 0;
+        for (int c : text.codePoints().toArray()) {
+            if (c == '\t') {
+                int blanks = size > 0 ? size - column % size : 0;
+                expanded.append(" ".repeat(blanks));
+                column += blanks;
+                Budget.checkLength(expanded.length());
+            } else {
+                expanded.appendCodePoint(c);
+                column = c == '\n' || c == '\r' ? 0 : column + 1;
+            }
+        }
+        return expanded.toString();
+    }
+}

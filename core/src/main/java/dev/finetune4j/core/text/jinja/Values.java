@@ -1,0 +1,413 @@
+package dev.finetune4j.core.text.jinja;
+
+import java.math.BigInteger;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What Python does with any value: truth, equality, order, length, items, text. The kinds of values are those of {@link
+ * #typeName}.
+ */
+final class Values {
+    /** How deep values may lie in each other. */
+    private static final int MAX_DEPTH = 300;
+
+    private static final Object NONE_KEY = new Object();
+    private static final Object UNDEFINED_KEY = new Object();
+
+    private Values() {}
+
+    /** Takes a value from outside over: maps become {@link Dict}s, and numbers one of the kinds used here. */
+    static @Nullable Object adopt(@Nullable Object value) {
+        return adopt(value, 0);
+    }
+
+    private static @Nullable Object adopt(@Nullable Object value, int depth) {
+        checkDepth(depth);
+        if (value == null || value instanceof Boolean || value instanceof Double || value instanceof Long) {
+            return value;
+        }
+        if (value instanceof CharSequence) {
+            return value.toString();
+        }
+        if (value instanceof Integer || value instanceof Short || value instanceof Byte) {
+            return ((Number) value).longValue();
+        }
+        if (value instanceof BigInteger big) {
+            return Numbers.narrow(big);
+        }
+        if (value instanceof Number number) {
+            return number.doubleValue();
+        }
+        if (value instanceof Map<?, ?> map) {
+            Dict dict = new Dict();
+            map.forEach((key, item) -> dict.put(adopt(key, depth + 1), adopt(item, depth + 1)));
+            return dict;
+        }
+        if (value instanceof Iterable<?> items) {
+            List<@Nullable Object> list = new ArrayList<>();
+            items.forEach(item -> list.add(adopt(item, depth + 1)));
+            return list;
+        }
+        throw new Failure("a value given to the template is of " + value.getClass() + "; expected null, a Boolean, a"
+                + " number, text, or a List or Map of these");
+    }
+
+    static String typeName(@Nullable Object value) {
+        if (value == null) {
+            return "NoneType";
+        } else if (value instanceof Boolean) {
+            return "bool";
+        } else if (Numbers.isWhole(value)) {
+            return "int";
+        } else if (value instanceof Double) {
+            return "float";
+        } else if (value instanceof String) {
+            return "str";
+        } else if (value instanceof List) {
+            return "list";
+        } else if (value instanceof Tuple) {
+            return "tuple";
+        } else if (value instanceof Dict) {
+            return "dict";
+        } else if (value instanceof Range) {
+            return "range";
+        } else if (value instanceof DictView view) {
+            return "dict_" + view.kind();
+        } else if (value instanceof Undefined) {
+            return "Undefined";
+        } else if (value instanceof SafeText) {
+            return "Markup";
+        } else if (value instanceof OneShot shot) {
+            return shot.isGenerator() ? "generator" : "reverse_iterator";
+        } else if (value instanceof Namespace) {
+            return "Namespace";
+        } else if (value instanceof Macro) {
+            return "Macro";
+        } else if (value instanceof LoopState) {
+            return "LoopContext";
+        }
+        return value instanceof Cycler ? "Cycler" : "function";
+    }
+
+    static boolean truth(@Nullable Object value) {
+        if (value instanceof Boolean bit) {
+            return bit;
+        }
+        if (value == null || value instanceof Undefined) {
+            return false;
+        }
+        if (value instanceof Long whole) {
+            return whole != 0;
+        }
+        if (value instanceof Double real) {
+            return real != 0;
+        }
+        int length = lengthOrMinus(value);
+        return length != 0;
+    }
+
+    static int length(@Nullable Object value) {
+        int length = lengthOrMinus(value);
+        if (length < 0) {
+            throw new Failure("object of type '" + typeName(value) + "' has no len()");
+        }
+        return length;
+    }
+
+    /** The length; -1 for what has none. */
+    static int lengthOrMinus(@Nullable Object value) {
+        if (value instanceof String text) {
+            return PythonText.length(text);
+        } else if (value instanceof SafeText safe) {
+            return PythonText.length(safe.text());
+        } else if (value instanceof Dict dict) {
+            return dict.size();
+        } else if (value instanceof Undefined) {
+            return 0;
+        } else if (value instanceof LoopState loop) {
+            return loop.length();
+        }
+        List<@Nullable Object> items = items(value);
+        return items == null ? -1 : items.size();
+    }
+
+    /** The items of what holds some at places or in a view; null for what does not. Not for text and dicts. */
+    static @Nullable List<@Nullable Object> items(@Nullable Object value) {
+        if (value instanceof List<?> list) {
+            return asList(list);
+        } else if (value instanceof Tuple tuple) {
+            return tuple.items();
+        } else if (value instanceof Range range) {
+            return range.items();
+        } else if (value instanceof DictView view) {
+            return view.items();
+        }
+        return null;
+    }
+
+    @SuppressWarnings("unchecked")
+    private static List<@Nullable Object> asList(List<?> list) {
+        return (List<@Nullable Object>) list;
+    }
+
+    static boolean isIterable(@Nullable Object value) {
+        return iteratorOrNull(value) != null;
+    }
+
+    static Iterator<@Nullable Object> iterator(@Nullable Object value) {
+        Iterator<@Nullable Object> iterator = iteratorOrNull(value);
+        if (iterator == null) {
+            throw new Failure("'" + typeName(value) + "' object is not iterable");
+        }
+        return iterator;
+    }
+
+    private static @Nullable Iterator<@Nullable Object> iteratorOrNull(@Nullable Object value) {
+        if (value instanceof String text) {
+            return PythonText.characters(text).iterator();
+        } else if (value instanceof SafeText safe) {
+            return PythonText.characters(safe.text()).iterator();
+        } else if (value instanceof Dict dict) {
+            return dict.keys().iterator();
+        } else if (value instanceof Undefined) {
+            return new ArrayList<@Nullable Object>().iterator();
+        } else if (value instanceof OneShot shot) {
+            return shot.items();
+        } else if (value instanceof LoopState loop) {
+            return loop;
+        }
+        List<@Nullable Object> items = items(value);
+        return items == null ? null : items.iterator();
+    }
+
+    static boolean equal(@Nullable Object left, @Nullable Object right) {
+        return equal(left, right, 0);
+    }
+
+    private static boolean equal(@Nullable Object left, @Nullable Object right, int depth) {
+        checkDepth(depth);
+        if (left == null || right == null) {
+            return left == null && right == null;
+        }
+        if (Numbers.isNumber(left) && Numbers.isNumber(right)) {
+            return !Numbers.isNan(left) && !Numbers.isNan(right) && Numbers.compare(left, right) == 0;
+        }
+        if (isText(left) && isText(right)) {
+            return text(left).equals(text(right));
+        }
+        if (left instanceof Undefined && right instanceof Undefined) {
+            return true;
+        }
+        if (left instanceof Dict a && right instanceof Dict b) {
+            return equalDicts(a, b, depth);
+        }
+        if (left instanceof List<?> a && right instanceof List<?> b) {
+            return equalLists(asList(a), asList(b), depth);
+        }
+        if (left instanceof Tuple a && right instanceof Tuple b) {
+            return equalLists(a.items(), b.items(), depth);
+        }
+        if (left instanceof Range a && right instanceof Range b) {
+            return a.items().equals(b.items());
+        }
+        if (left instanceof DictView a
+                && right instanceof DictView b
+                && !a.kind().equals("values")) {
+            return a.items().size() == b.items().size() && a.items().stream().allMatch(item -> contains(b, item));
+        }
+        return left == right;
+    }
+
+    private static boolean equalLists(List<@Nullable Object> left, List<@Nullable Object> right, int depth) {
+        if (left.size() != right.size()) {
+            return false;
+        }
+        for (int i = 0; i < left.size(); i++) {
+            if (!equalOrSame(left.get(i), right.get(i), depth + 1)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static boolean equalDicts(Dict left, Dict right, int depth) {
+        if (left.size() != right.size()) {
+            return false;
+        }
+        for (Object key : left.keys()) {
+            if (!right.has(key) || !equalOrSame(left.get(key, null), right.get(key, null), depth + 1)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** What equality means inside of collections, where NaN is found again. */
+    private static boolean equalOrSame(@Nullable Object left, @Nullable Object right, int depth) {
+        return left == right || equal(left, right, depth);
+    }
+
+    /** Whether one value comes before the other; fails for those without an order. */
+    static boolean less(@Nullable Object left, @Nullable Object right, String operator) {
+        if (left != null && right != null) {
+            if (Numbers.isNumber(left) && Numbers.isNumber(right)) {
+                return !Numbers.isNan(left) && !Numbers.isNan(right) && Numbers.compare(left, right) < 0;
+            }
+            if (isText(left) && isText(right)) {
+                return compareTexts(text(left), text(right)) < 0;
+            }
+            if (left instanceof List<?> a && right instanceof List<?> b) {
+                return lessLists(asList(a), asList(b), operator);
+            }
+            if (left instanceof Tuple a && right instanceof Tuple b) {
+                return lessLists(a.items(), b.items(), operator);
+            }
+        }
+        throw undefinedOr(
+                left,
+                right,
+                () -> "'" + operator + "' not supported between instances of '" + typeName(left) + "' and '"
+                        + typeName(right) + "'");
+    }
+
+    private static boolean lessLists(List<@Nullable Object> left, List<@Nullable Object> right, String operator) {
+        for (int i = 0; i < Math.min(left.size(), right.size()); i++) {
+            if (!equalOrSame(left.get(i), right.get(i), 0)) {
+                return less(left.get(i), right.get(i), operator);
+            }
+        }
+        return left.size() < right.size();
+    }
+
+    private static int compareTexts(String left, String right) {
+        int at = 0;
+        int end = Math.min(left.length(), right.length());
+        while (at < end && left.charAt(at) == right.charAt(at)) {
+            at++;
+        }
+        if (at == end) {
+            return Integer.compare(left.length(), right.length());
+        }
+        boolean inPair = at > 0 && Character.isHighSurrogate(left.charAt(at - 1));
+        int start = inPair ? at - 1 : at;
+        return Integer.compare(left.codePointAt(start), right.codePointAt(start));
+    }
+
+    /** The failure of an operation: that of an operand that is undefined, if one is. */
+    static Failure undefinedOr(@Nullable Object left, @Nullable Object right, Supplier<String> reason) {
+        if (left instanceof Undefined undefined) {
+            return undefined.failure();
+        }
+        return right instanceof Undefined undefined ? undefined.failure() : new Failure(reason.get());
+    }
+
+    static boolean contains(@Nullable Object container, @Nullable Object item) {
+        if (isText(container)) {
+            if (!isText(item)) {
+                throw undefinedOr(
+                        null, null, () -> "'in <string>' requires string as left operand, not " + typeName(item));
+            }
+            return text(container).contains(text(item));
+        }
+        if (container instanceof Dict dict) {
+            return dict.has(item);
+        }
+        Iterator<@Nullable Object> items;
+        try {
+            items = iterator(container);
+        } catch (Failure e) {
+            throw new Failure("argument of type '" + typeName(container) + "' is not iterable");
+        }
+        while (items.hasNext()) {
+            if (equalOrSame(items.next(), item, 0)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    static boolean isText(@Nullable Object value) {
+        return value instanceof String || value instanceof SafeText;
+    }
+
+    /** The text that a value is; fails for what is no text. */
+    static String text(@Nullable Object value) {
+        if (value instanceof String text) {
+            return text;
+        }
+        if (value instanceof SafeText safe) {
+            return safe.text();
+        }
+        throw undefinedOr(value, null, () -> "expected str, found " + typeName(value));
+    }
+
+    /** The whole number that a value is, for places and counts. */
+    static int index(@Nullable Object value) {
+        if (value == null || !Numbers.isWhole(value)) {
+            throw undefinedOr(
+                    value, null, () -> "'" + typeName(value) + "' object cannot be interpreted as an integer");
+        }
+        BigInteger big = Numbers.big(value);
+        if (big.bitLength() > 31) {
+            throw new Failure("the number " + Numbers.text(value) + " is too large for a place or a count");
+        }
+        return big.intValueExact();
+    }
+
+    /** What equal keys have in common: the same hash and Java's equality. Fails for what cannot be a key. */
+    static Object hashKey(@Nullable Object key) {
+        if (key == null) {
+            return NONE_KEY;
+        }
+        if (key instanceof String || key instanceof Long || key instanceof BigInteger) {
+            return key;
+        }
+        if (key instanceof Boolean bit) {
+            return bit ? 1L : 0L;
+        }
+        if (key instanceof Double real) {
+            return real == Math.rint(real) && !Double.isInfinite(real) ? Numbers.truncate(real) : real;
+        }
+        if (key instanceof Tuple tuple) {
+            List<Object> keys = new ArrayList<>();
+            tuple.items().forEach(item -> keys.add(hashKey(item)));
+            return new Tuple(new ArrayList<>(keys));
+        }
+        if (key instanceof SafeText safe) {
+            return safe.text();
+        }
+        if (key instanceof List || key instanceof Dict || key instanceof DictView) {
+            throw new Failure("unhashable type: '" + typeName(key) + "'");
+        }
+        return key instanceof Undefined ? UNDEFINED_KEY : key;
+    }
+
+    /** As {@code str} writes the value. */
+    static String str(@Nullable Object value) {
+        if (value instanceof String text) {
+            return text;
+        }
+        if (value instanceof SafeText safe) {
+            return safe.text();
+        }
+        return value instanceof Undefined ? "" : repr(value);
+    }
+
+    /** As {@code repr} writes the value. */
+    static String repr(@Nullable Object value) {
+        StringBuilder text = new StringBuilder();
+        new Representation(text).write(value, 0);
+        return text.toString();
+    }
+
+    static void checkDepth(int depth) {
+        if (depth > MAX_DEPTH) {
+            throw new Failure("values lie more than " + MAX_DEPTH + " deep in each other");
+        }
+    }
+}

@@ -2,6 +2,7 @@ package dev.finetune4j.lora;
 
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,6 +13,8 @@ public final class LoraOptions {
     private int rank = LoraSettings.defaults().rank();
     private @Nullable Double alpha;
     private double dropout;
+    private boolean rankStabilized;
+    private boolean weightDecomposed;
     private String @Nullable [] targets;
 
     LoraOptions() {}
@@ -25,6 +28,18 @@ public final class LoraOptions {
     /** The adapter's product is scaled by {@code alpha / rank}; alpha is twice the rank by default. */
     public LoraOptions alpha(double value) {
         alpha = value;
+        return this;
+    }
+
+    /** Scales the product by {@code alpha / √rank} instead (rsLoRA), which suits high ranks; off by default. */
+    public LoraOptions rankStabilized(boolean value) {
+        rankStabilized = value;
+        return this;
+    }
+
+    /** Trains the length of each row of the weight apart from its direction (DoRA); off by default. */
+    public LoraOptions weightDecomposed(boolean value) {
+        weightDecomposed = value;
         return this;
     }
 
@@ -47,6 +62,15 @@ public final class LoraOptions {
      */
     LoraSettings settings() {
         TargetModules chosen = targets == null ? TargetModules.allLinear() : TargetModules.named(targets);
-        return new LoraSettings(rank, alpha == null ? 2.0 * Math.max(1, rank) : alpha, dropout, chosen);
+        double usualAlpha = 2.0 * Math.max(1, rank);
+        return new LoraSettings(
+                rank,
+                alpha == null ? usualAlpha : alpha,
+                dropout,
+                chosen,
+                rankStabilized,
+                weightDecomposed,
+                Map.of(),
+                Map.of());
     }
 }

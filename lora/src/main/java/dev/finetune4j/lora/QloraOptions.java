@@ -25,6 +25,18 @@ public final class QloraOptions {
         return this;
     }
 
+    /** See {@link LoraOptions#rankStabilized}. */
+    public QloraOptions rankStabilized(boolean value) {
+        lora.rankStabilized(value);
+        return this;
+    }
+
+    /** See {@link LoraOptions#weightDecomposed}. */
+    public QloraOptions weightDecomposed(boolean value) {
+        lora.weightDecomposed(value);
+        return this;
+    }
+
     /** See {@link LoraOptions#dropout}. */
     public QloraOptions dropout(double dropout) {
         lora.dropout(dropout);

@@ -242,9 +242,9 @@ class ErrorMessagesTest {
         ObjectNode config = (ObjectNode) json.readTree(file.toFile());
         json.writeValue(
                 file.toFile(),
-                config.deepCopy().put("init_lora_weights", "pissa").put("use_dora", true));
+                config.deepCopy().put("init_lora_weights", "pissa").put("use_qalora", true));
         try (LanguageModel base = LanguageModel.load(model)) {
-            fails(CheckpointException.class, () -> base.loadAdapter(adapter), "use_dora", "init_lora_weights=pissa");
+            fails(CheckpointException.class, () -> base.loadAdapter(adapter), "use_qalora", "init_lora_weights=pissa");
             json.writeValue(file.toFile(), config.deepCopy().put("lora_dropout", 1.0));
             fails(CheckpointException.class, () -> base.loadAdapter(adapter), "adapter_config.json", "dropout");
             ObjectNode more = config.deepCopy();

@@ -18,6 +18,7 @@ import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.LoraAdapter;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -25,6 +26,7 @@ import java.util.Set;
 import java.util.stream.StreamSupport;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -86,9 +88,10 @@ class ReferenceParityTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"lora", "lora_qv_alpha8"})
+    @ValueSource(strings = {"lora", "lora_qv_alpha8", "rslora", "dora", "lora_patterns", "lora_regex_layers"})
     void adapterHasTheLogitsLossAndGradientsOfPeft(String kind) {
-        Path folder = Fixtures.reference("adapters/" + kind);
+        Path folder = Fixtures.wide("adapters/" + kind);
+        Assumptions.assumeTrue(Files.exists(folder), "the wide reference collection is not beside this checkout");
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                 LoraAdapter adapter = AdapterFiles.load(folder, base);
                 SafetensorsFile inputs = SafetensorsFile.open(Fixtures.reference("models/llama/golden.safetensors"));
@@ -99,8 +102,9 @@ class ReferenceParityTest {
             parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
             checkLogitsAndLoss(adapter.attachTo(base), inputs, golden);
             parameters.forEach((name, tensor) -> {
-                String inMemory =
-                        name.replace("_A.weight", "_A.default.weight").replace("_B.weight", "_B.default.weight");
+                String inMemory = name.replace("_A.weight", "_A.default.weight")
+                        .replace("_B.weight", "_B.default.weight")
+                        .replace("_vector", "_vector.default.weight");
                 assertClose(name, Fixtures.floats(gradients, inMemory), Tensors.toFloats(tensor.grad()), GRADIENTS);
             });
         }

@@ -89,6 +89,11 @@ public final class QuantizedLinear implements Linear {
     }
 
     @Override
+    public @Nullable Tensor bias() {
+        return bias;
+    }
+
+    @Override
     public void close() {
         weight.close();
         if (bias != null) {

@@ -63,6 +63,11 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
+    public @Nullable Tensor bias() {
+        return bias;
+    }
+
+    @Override
     public void close() {
         weight.close();
         if (bias != null) {

@@ -2,6 +2,7 @@ package dev.finetune4j.core.nn;
 
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A projection {@code y = x Wᵀ (+ b)} whatever the form of its weight: dense, 4-bit, or with an adapter around it.
@@ -38,6 +39,10 @@ public interface Linear extends AutoCloseable {
      * {@code bias}); empty when the form of the weight cannot be trained, as for 4-bit codes.
      */
     Map<String, Tensor> parameters();
+
+    /** The bias that {@link #forward} adds, shape (out); null when there is none. */
+    @Nullable
+    Tensor bias();
 
     /** Frees the tensors that this linear owns. Closing twice is fine. */
     @Override

@@ -6,6 +6,7 @@ import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** The projection to the vocabulary that shares the embedding's weight; it owns nothing. Forward calls may run in several threads at once; closing may not overlap with them. */
 public final class TiedHead implements Linear {
@@ -39,6 +40,11 @@ public final class TiedHead implements Linear {
     @Override
     public Map<String, Tensor> parameters() {
         return Map.of();
+    }
+
+    @Override
+    public @Nullable Tensor bias() {
+        return null;
     }
 
     @Override

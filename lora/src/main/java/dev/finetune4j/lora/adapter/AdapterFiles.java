@@ -46,9 +46,9 @@ public final class AdapterFiles {
 
     private AdapterFiles() {}
 
-    /** The name of a factor in the file; {@code part} is {@code lora_A} or {@code lora_B}. */
+    /** The name of a tensor in the file; {@code part} is such as {@code lora_A.weight}. */
     static String tensorName(String linear, String part) {
-        return PREFIX + linear + "." + part + ".weight";
+        return PREFIX + linear + "." + part;
     }
 
     /**
@@ -101,6 +101,8 @@ public final class AdapterFiles {
         ObjectNode config = JSON.createObjectNode();
         config.putNull("auto_mapping");
         config.put("base_model_name_or_path", baseName);
+        ObjectNode alphas = config.putObject("alpha_pattern");
+        settings.alphaPattern().forEach((key, value) -> putNumber(alphas, key, value));
         config.put("bias", "none");
         config.put("fan_in_fan_out", false);
         config.put("inference_mode", true);
@@ -110,12 +112,18 @@ public final class AdapterFiles {
         config.putNull("modules_to_save");
         config.put("peft_type", "LORA");
         config.put("r", settings.rank());
+        ObjectNode ranks = config.putObject("rank_pattern");
+        settings.rankPattern().forEach(ranks::put);
         config.putNull("revision");
-        ArrayNode targets = config.putArray("target_modules");
-        targetNames(adapter).forEach(targets::add);
+        if (settings.targets() instanceof TargetModules.Matching matching) {
+            config.put("target_modules", matching.regex());
+        } else {
+            ArrayNode targets = config.putArray("target_modules");
+            targetNames(adapter).forEach(targets::add);
+        }
         config.put("task_type", "CAUSAL_LM");
-        config.put("use_dora", false);
-        config.put("use_rslora", false);
+        config.put("use_dora", settings.weightDecomposed());
+        config.put("use_rslora", settings.rankStabilized());
         return config;
     }
 
@@ -160,14 +168,14 @@ public final class AdapterFiles {
             Map<String, LoraAdapter.Factors> factors = new LinkedHashMap<>();
             ComputeDevice device = base.placement().device();
             for (String name : targets) {
-                Tensor a = read(weights, tensorName(name, "lora_A"), device);
-                Tensor b = read(weights, tensorName(name, "lora_B"), device);
-                factors.put(name, new LoraAdapter.Factors(a, b));
+                Tensor a = read(weights, tensorName(name, "lora_A.weight"), device);
+                Tensor b = read(weights, tensorName(name, "lora_B.weight"), device);
+                Tensor magnitude = settings.weightDecomposed()
+                        ? read(weights, tensorName(name, "lora_magnitude_vector"), device)
+                        : null;
+                factors.put(name, new LoraAdapter.Factors(a, b, magnitude));
             }
-            factors.values().forEach(pair -> {
-                scope.release(pair.a());
-                scope.release(pair.b());
-            });
+            factors.values().forEach(pair -> pair.forEach((part, tensor) -> scope.release(tensor)));
             return new LoraAdapter(settings, factors);
         }
     }
@@ -182,8 +190,23 @@ public final class AdapterFiles {
         List<String> problems = new ArrayList<>();
         for (String name : targets) {
             Linear linear = Objects.requireNonNull(base.linears().get(name));
-            checkShape(weights, unread, problems, tensorName(name, "lora_A"), settings.rank(), linear.inFeatures());
-            checkShape(weights, unread, problems, tensorName(name, "lora_B"), linear.outFeatures(), settings.rank());
+            checkShape(
+                    weights,
+                    unread,
+                    problems,
+                    tensorName(name, "lora_A.weight"),
+                    settings.rankOf(name),
+                    linear.inFeatures());
+            checkShape(
+                    weights,
+                    unread,
+                    problems,
+                    tensorName(name, "lora_B.weight"),
+                    linear.outFeatures(),
+                    settings.rankOf(name));
+            if (settings.weightDecomposed()) {
+                checkShape(weights, unread, problems, tensorName(name, "lora_magnitude_vector"), linear.outFeatures());
+            }
         }
         unread.forEach(name -> problems.add("tensor " + name + " belongs to no linear that " + CONFIG + " names"));
         if (!problems.isEmpty()) {
@@ -194,8 +217,7 @@ public final class AdapterFiles {
     }
 
     private static void checkShape(
-            SafetensorsFile weights, Set<String> unread, List<String> problems, String name, long rows, long columns) {
-        long[] expected = {rows, columns};
+            SafetensorsFile weights, Set<String> unread, List<String> problems, String name, long... expected) {
         if (!unread.remove(name)) {
             problems.add("tensor " + name + " " + Arrays.toString(expected) + " is missing");
             return;
@@ -227,7 +249,11 @@ public final class AdapterFiles {
                     rank.intValue(),
                     alpha.doubleValue(),
                     config.path("lora_dropout").asDouble(0),
-                    targets(file, config));
+                    targets(file, config),
+                    config.path("use_rslora").asBoolean(false),
+                    config.path("use_dora").asBoolean(false),
+                    ranks(file, config.path("rank_pattern")),
+                    alphas(file, config.path("alpha_pattern")));
         } catch (SettingsException e) {
             throw new CheckpointException(file + ": " + e.getMessage(), e);
         }
@@ -238,27 +264,50 @@ public final class AdapterFiles {
         if (targets.isTextual() && targets.textValue().equals("all-linear")) {
             return TargetModules.allLinear();
         }
+        if (targets.isTextual()) {
+            return TargetModules.matching(targets.textValue());
+        }
         if (!targets.isArray() || targets.isEmpty()) {
-            throw new CheckpointException(
-                    file + ": \"target_modules\" must be a list of names or \"all-linear\", but is " + targets);
+            throw new CheckpointException(file
+                    + ": \"target_modules\" must be a list of names, a regular expression or \"all-linear\", but is "
+                    + targets);
         }
         List<String> names = new ArrayList<>();
         targets.forEach(target -> names.add(target.asText()));
         return new TargetModules.Named(names);
     }
 
+    private static Map<String, Integer> ranks(Path file, JsonNode pattern) {
+        Map<String, Integer> ranks = new LinkedHashMap<>();
+        pattern.properties().forEach(entry -> {
+            if (!entry.getValue().isInt()) {
+                throw new CheckpointException(file + ": \"rank_pattern\" must give whole numbers, but is " + pattern);
+            }
+            ranks.put(entry.getKey(), entry.getValue().intValue());
+        });
+        return ranks;
+    }
+
+    private static Map<String, Double> alphas(Path file, JsonNode pattern) {
+        Map<String, Double> alphas = new LinkedHashMap<>();
+        pattern.properties().forEach(entry -> {
+            if (!entry.getValue().isNumber()) {
+                throw new CheckpointException(file + ": \"alpha_pattern\" must give numbers, but is " + pattern);
+            }
+            alphas.put(entry.getKey(), entry.getValue().doubleValue());
+        });
+        return alphas;
+    }
+
     /** Settings that change the numbers and that this version does not compute. */
     private static void refuseUnsupported(Path file, JsonNode config) {
         List<String> found = new ArrayList<>();
-        for (String flag :
-                List.of("use_dora", "use_rslora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out")) {
+        for (String flag : List.of("use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out")) {
             if (config.path(flag).asBoolean(false)) {
                 found.add(flag);
             }
         }
         for (String key : List.of(
-                "rank_pattern",
-                "alpha_pattern",
                 "modules_to_save",
                 "layers_to_transform",
                 "exclude_modules",

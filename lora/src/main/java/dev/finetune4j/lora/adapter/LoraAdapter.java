@@ -10,8 +10,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
+import java.util.function.BiConsumer;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The trained part of a LoRA fine-tuning: a pair of small matrices for each adapted linear.
@@ -25,8 +28,18 @@ public final class LoraAdapter implements AutoCloseable {
      *
      * @param a shape (r, in), float32
      * @param b shape (out, r), float32
+     * @param magnitude shape (out), float32; null unless {@link LoraSettings#weightDecomposed()}
      */
-    public record Factors(Tensor a, Tensor b) {}
+    public record Factors(Tensor a, Tensor b, @Nullable Tensor magnitude) {
+        /** Hands over each tensor by the part of its name in a file. */
+        void forEach(BiConsumer<String, Tensor> sink) {
+            sink.accept("lora_A.weight", a);
+            sink.accept("lora_B.weight", b);
+            if (magnitude != null) {
+                sink.accept("lora_magnitude_vector", magnitude);
+            }
+        }
+    }
 
     private final LoraSettings settings;
     private final Map<String, Factors> factors;
@@ -52,16 +65,21 @@ public final class LoraAdapter implements AutoCloseable {
             for (String name : settings.targets().resolve(linears.keySet())) {
                 Linear linear = Objects.requireNonNull(linears.get(name));
                 double bound = 1 / Math.sqrt((double) linear.inFeatures());
-                Tensor a = Tensors.uniform(device, random, bound, settings.rank(), linear.inFeatures());
-                Tensor b = Tensors.zeros(device, ScalarType.Float, linear.outFeatures(), settings.rank());
-                factors.put(name, new Factors(a, b));
+                Tensor a = Tensors.uniform(device, random, bound, settings.rankOf(name), linear.inFeatures());
+                Tensor b = Tensors.zeros(device, ScalarType.Float, linear.outFeatures(), settings.rankOf(name));
+                factors.put(name, new Factors(a, b, settings.weightDecomposed() ? lengths(linear) : null));
             }
-            factors.values().forEach(pair -> {
-                scope.release(pair.a());
-                scope.release(pair.b());
-            });
+            factors.values().forEach(pair -> pair.forEach((part, tensor) -> scope.release(tensor)));
         }
         return new LoraAdapter(settings, factors);
+    }
+
+    /** The length of each row of a linear's weight, shape (out): with it an adapter changes nothing yet. */
+    private static Tensor lengths(Linear linear) {
+        try (TensorScope scope = new TensorScope()) {
+            return scope.keep(
+                    linear.denseWeight().pow(new Scalar(2)).sum(1).sqrt().detach());
+        }
     }
 
     /** Rank, scale and targets. */
@@ -84,7 +102,13 @@ public final class LoraAdapter implements AutoCloseable {
                 Factors pair = factors.get(name);
                 return pair == null
                         ? linear
-                        : new LoraLinear(linear, pair.a(), pair.b(), settings.scale(), settings.dropout());
+                        : new LoraLinear(
+                                linear,
+                                pair.a(),
+                                pair.b(),
+                                settings.scaleOf(name),
+                                settings.dropout(),
+                                pair.magnitude());
             }
         });
     }
@@ -93,10 +117,8 @@ public final class LoraAdapter implements AutoCloseable {
     public Map<String, Tensor> parameters() {
         requireOpen();
         Map<String, Tensor> parameters = new LinkedHashMap<>();
-        factors.forEach((name, pair) -> {
-            parameters.put(AdapterFiles.tensorName(name, "lora_A"), pair.a());
-            parameters.put(AdapterFiles.tensorName(name, "lora_B"), pair.b());
-        });
+        factors.forEach((name, pair) ->
+                pair.forEach((part, tensor) -> parameters.put(AdapterFiles.tensorName(name, part), tensor)));
         return parameters;
     }
 
@@ -116,10 +138,7 @@ public final class LoraAdapter implements AutoCloseable {
     public void close() {
         if (!closed) {
             closed = true;
-            factors.values().forEach(pair -> {
-                pair.a().close();
-                pair.b().close();
-            });
+            factors.values().forEach(pair -> pair.forEach((part, tensor) -> tensor.close()));
         }
     }
 }

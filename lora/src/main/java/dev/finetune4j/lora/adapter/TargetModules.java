@@ -7,6 +7,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 
 /** Which linears of a model get an adapter. Immutable. */
 public sealed interface TargetModules {
@@ -26,6 +28,28 @@ public sealed interface TargetModules {
                         + " such as \"q_proj\", or leave it out to adapt all linears"));
             }
         }
+    }
+
+    /**
+     * The linears whose whole module path matches a regular expression, as PEFT reads {@code target_modules} when it is a
+     * text.
+     *
+     * @param regex such as {@code .*layers\\.1\\..*(q|v)_proj}
+     */
+    record Matching(String regex) implements TargetModules {
+        public Matching {
+            try {
+                Pattern.compile(regex);
+            } catch (PatternSyntaxException e) {
+                throw new SettingsException(List.of(
+                        "the target modules \"" + regex + "\" are no regular expression: " + e.getDescription()));
+            }
+        }
+    }
+
+    /** The linears whose whole module path matches the regular expression. */
+    static TargetModules matching(String regex) {
+        return new Matching(regex);
     }
 
     /** Every linear but the projection to the vocabulary. */
@@ -52,21 +76,30 @@ public sealed interface TargetModules {
                         + String.join(", ", missed) + "; it has " + String.join(", ", lastParts(linears))));
             }
         }
-        return matching(linears);
+        Set<String> chosen = matching(linears);
+        if (chosen.isEmpty()) {
+            throw new SettingsException(List.of("no linear of the model matches the target modules " + this
+                    + "; it has " + String.join(", ", lastParts(linears))));
+        }
+        return chosen;
     }
 
     /** The chosen ones among a model's linears, whether or not every name matches one; an adapter file may name more. */
     default Set<String> matching(Collection<String> linears) {
         Set<String> chosen = new LinkedHashSet<>();
         for (String linear : linears) {
-            boolean wanted = this instanceof Named named
-                    ? named.names().stream().anyMatch(name -> matches(linear, name))
-                    : !CausalLM.isOutputHead(linear);
-            if (wanted) {
+            if (wants(linear)) {
                 chosen.add(linear);
             }
         }
         return chosen;
+    }
+
+    private boolean wants(String linear) {
+        if (this instanceof Named named) {
+            return named.names().stream().anyMatch(name -> matches(linear, name));
+        }
+        return this instanceof Matching matching ? linear.matches(matching.regex()) : !CausalLM.isOutputHead(linear);
     }
 
     private static boolean matches(String linear, String name) {

@@ -1,18 +1,48 @@
 package dev.finetune4j.core.text.jinja;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * What one rendering may use, so that a template which would not end, or would fill the memory, fails instead. An honest
  * template stays far below for any conversation that a model can read.
+ *
+ * <p>Work deep inside of values, such as comparing them, is paid for by {@link #charge} from the budget of the rendering
+ * that runs in the thread.
  */
 final class Budget {
-    private static final long MAX_STEPS = 50_000_000;
+    private static final ThreadLocal<@Nullable Budget> CURRENT = new ThreadLocal<>();
+    private static final long MAX_STEPS = 30_000_000;
     private static final int MAX_LENGTH = 1 << 24;
     private static final int MAX_CALLS = 200;
     /** Characters that cost as much as one step. */
     private static final int CHARACTERS_PER_STEP = 8;
 
+    private final @Nullable Budget outer = CURRENT.get();
     private long steps;
     private int calls;
+
+    /** Opens the budget of a rendering; {@link #close} goes with it. */
+    static Budget open() {
+        Budget budget = new Budget();
+        CURRENT.set(budget);
+        return budget;
+    }
+
+    void close() {
+        if (outer == null) {
+            CURRENT.remove();
+        } else {
+            CURRENT.set(outer);
+        }
+    }
+
+    /** Takes steps from the budget of the rendering that runs in this thread. */
+    static void charge(long count) {
+        Budget current = CURRENT.get();
+        if (current != null) {
+            current.spend(count);
+        }
+    }
 
     /** Takes steps: one for each node that is evaluated and each item that is looked at. */
     void spend(long count) {

@@ -58,6 +58,7 @@ final class CollectionMethods {
                 sequence instanceof List
                         ? (evaluator, arguments) -> {
                             arguments.bindUnnamed(name, 0);
+                            Budget.charge(items.size());
                             return new ArrayList<>(items);
                         }
                         : null;

@@ -49,12 +49,14 @@ final class Dict {
     }
 
     List<@Nullable Object> keys() {
+        Budget.charge(size());
         List<@Nullable Object> keys = new ArrayList<>(size());
         forEach((key, value) -> keys.add(key));
         return keys;
     }
 
     List<@Nullable Object> values() {
+        Budget.charge(size());
         List<@Nullable Object> values = new ArrayList<>(size());
         forEach((key, value) -> values.add(value));
         return values;
@@ -62,12 +64,14 @@ final class Dict {
 
     /** The entries as tuples. */
     List<@Nullable Object> items() {
+        Budget.charge(size());
         List<@Nullable Object> items = new ArrayList<>(size());
         forEach((key, value) -> items.add(Tuple.of(key, value)));
         return items;
     }
 
     Dict copy() {
+        Budget.charge(size());
         Dict copy = new Dict();
         copy.entries.putAll(entries);
         return copy;

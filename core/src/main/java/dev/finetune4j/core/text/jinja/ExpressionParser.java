@@ -411,7 +411,7 @@ final class ExpressionParser {
         int at = tokens.current().at();
         String name = dottedName();
         Arguments arguments = tokens.atOperator("(") ? arguments() : Arguments.NONE;
-        if (!Filters.isKnown(name)) {
+        if (!Filters.isSupported(name)) {
             unknown.add(tokens.error(at, Filters.unknown(name)));
         }
         return new Expression.Filter(operand, name, arguments, at);

@@ -31,6 +31,10 @@ final class Filters {
         return TABLE.containsKey(name) || UNSUPPORTED.contains(name);
     }
 
+    static boolean isSupported(String name) {
+        return TABLE.containsKey(name);
+    }
+
     static Filter named(String name) {
         Filter filter = TABLE.get(name);
         if (filter == null) {

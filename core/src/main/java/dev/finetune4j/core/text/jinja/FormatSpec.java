@@ -92,7 +92,9 @@ final class FormatSpec {
         if (radix == 0) {
             return aligned("", PercentFormat.character(Numbers.narrow(number)), "<");
         }
-        String digits = number.abs().toString(radix);
+        String digits = radix == 10
+                ? Numbers.text(Numbers.narrow(number.abs()))
+                : number.abs().toString(radix);
         String prefix = has("alternate") && radix != 10 ? "0" + type : "";
         return numeric(number.signum() < 0, prefix, type == 'X' ? digits.toUpperCase(Locale.ROOT) : digits, "");
     }
@@ -142,18 +144,19 @@ final class FormatSpec {
 
     /** With zeros in front, as many as fill the room once the groups are told apart. */
     private static String withZeros(String digits, int room, int size) {
-        StringBuilder filled = new StringBuilder(digits);
-        while (filled.length() + (filled.length() - 1) / size < room) {
-            filled.insert(0, '0');
-            Budget.checkLength(filled.length());
+        Budget.checkLength(room);
+        int length = Math.max(digits.length(), (int) ((long) room * size / (size + 1)));
+        while (length + (length - 1) / size < room) {
+            length++;
         }
-        return filled.toString();
+        return "0".repeat(length - digits.length()) + digits;
     }
 
     private static String grouped(String digits, String separator, int size) {
-        StringBuilder grouped = new StringBuilder(digits);
-        for (int i = digits.length() - size; i > 0; i -= size) {
-            grouped.insert(i, separator);
+        StringBuilder grouped = new StringBuilder();
+        for (int i = 0; i < digits.length(); i++) {
+            boolean starts = i > 0 && (digits.length() - i) % size == 0;
+            grouped.append(starts ? separator : "").append(digits.charAt(i));
         }
         return grouped.toString();
     }

@@ -57,8 +57,7 @@ final class FormatText {
         for (int i = start; i < format.length(); i++) {
             char c = format.charAt(i);
             if (c == '[') {
-                int close = format.indexOf(']', i);
-                i = close < 0 ? i : close;
+                i = closing(format, i);
             }
             depth += c == '{' ? 1 : c == '}' ? -1 : 0;
             if (depth == 0) {
@@ -68,11 +67,18 @@ final class FormatText {
         throw new Failure("expected '}' before end of string");
     }
 
+    private static int closing(String format, int open) {
+        int close = format.indexOf(']', open);
+        if (close < 0) {
+            throw new Failure("Missing ']' in format string");
+        }
+        return close;
+    }
+
     private String field(String field, int nesting) {
         int nameEnd = 0;
         while (nameEnd < field.length() && ":!".indexOf(field.charAt(nameEnd)) < 0) {
-            int close = field.charAt(nameEnd) == '[' ? field.indexOf(']', nameEnd) : -1;
-            nameEnd = close < 0 ? nameEnd + 1 : close + 1;
+            nameEnd = (field.charAt(nameEnd) == '[' ? closing(field, nameEnd) : nameEnd) + 1;
         }
         Object value = value(field.substring(0, nameEnd));
         String rest = field.substring(nameEnd);

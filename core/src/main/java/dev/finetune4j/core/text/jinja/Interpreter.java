@@ -17,7 +17,7 @@ final class Interpreter {
     }
 
     private final Source source;
-    private final Budget budget = new Budget();
+    private final Budget budget;
     private final Evaluator evaluator;
     private final StringBuilder text = new StringBuilder();
     private final List<Span> generations = new ArrayList<>();
@@ -25,8 +25,9 @@ final class Interpreter {
     /** Where text goes: {@link #text}, or the buffer of the innermost block whose text is a value. */
     private StringBuilder output = text;
 
-    Interpreter(Source source) {
+    Interpreter(Source source, Budget budget) {
         this.source = source;
+        this.budget = budget;
         this.evaluator = new Evaluator(source, this, budget);
     }
 

@@ -76,16 +76,19 @@ public final class JinjaTemplate {
      * @throws JinjaException if the template fails or refuses the values; the message names line and column
      */
     public Rendering render(Map<String, ?> variables, Clock clock) {
+        Budget budget = Budget.open();
         try {
             Scope globals = Globals.scope(clock);
             for (Map.Entry<String, ? extends @Nullable Object> variable : variables.entrySet()) {
                 globals.set(variable.getKey(), Values.adopt(variable.getValue()));
             }
-            return new Interpreter(source).render(body, new Scope(globals));
+            return new Interpreter(source, budget).render(body, new Scope(globals));
         } catch (Failure e) {
             throw source.error(0, e);
         } catch (StackOverflowError e) {
             throw source.error(0, "the template nests values, macros or expressions too deep");
+        } finally {
+            budget.close();
         }
     }
 }

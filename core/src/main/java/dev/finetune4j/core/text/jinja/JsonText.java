@@ -28,7 +28,7 @@ final class JsonText {
         Object depth = bound.get("indent");
         String indent = depth == null
                 ? null
-                : depth instanceof String text ? text : " ".repeat(Math.max(0, Values.index(depth)));
+                : depth instanceof String text ? text : StringMethods.repeated(" ", Values.index(depth));
         List<@Nullable Object> separators = Values.items(bound.get("separators"));
         if (bound.get("separators") != null && (separators == null || separators.size() != 2)) {
             throw new Failure("the separators of tojson must be two texts");
@@ -122,7 +122,7 @@ final class JsonText {
 
     private void lineBreak(int depth) {
         if (indent != null) {
-            text.append('\n').append(indent.repeat(depth));
+            text.append('\n').append(StringMethods.repeated(indent, depth));
         }
     }
 

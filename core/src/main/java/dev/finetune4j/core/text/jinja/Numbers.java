@@ -18,6 +18,8 @@ final class Numbers {
     /** As many digits as Python writes of a whole number. */
     private static final int MAX_DIGITS = 4300;
 
+    private static final int BITS_PER_DIGIT = 4;
+
     private static final BigInteger MIN_LONG = BigInteger.valueOf(Long.MIN_VALUE);
     private static final BigInteger MAX_LONG = BigInteger.valueOf(Long.MAX_VALUE);
     private static final Pattern FLOAT =
@@ -46,6 +48,7 @@ final class Numbers {
         if (big.compareTo(MIN_LONG) >= 0 && big.compareTo(MAX_LONG) <= 0) {
             return big.longValueExact();
         }
+        Budget.charge(big.bitLength() / Integer.SIZE);
         if (big.bitLength() > MAX_BITS) {
             throw new Failure("a whole number has grown beyond " + MAX_BITS + " bits");
         }
@@ -224,8 +227,9 @@ final class Numbers {
         if (number instanceof Double real) {
             return FloatText.repr(real);
         }
-        String text = number.toString();
-        if (text.length() > MAX_DIGITS && big(number).abs().toString().length() > MAX_DIGITS) {
+        boolean surelyTooLong = number instanceof BigInteger big && big.bitLength() > BITS_PER_DIGIT * MAX_DIGITS;
+        String text = surelyTooLong ? "" : number.toString();
+        if (surelyTooLong || text.length() - (text.startsWith("-") ? 1 : 0) > MAX_DIGITS) {
             throw new Failure("a whole number has more than the " + MAX_DIGITS + " digits that are written");
         }
         return text;

@@ -69,6 +69,7 @@ final class Operators {
             return null;
         }
         Budget.checkLength((long) first.size() + second.size());
+        Budget.charge((long) first.size() + second.size());
         List<@Nullable Object> sum = new ArrayList<>(first);
         sum.addAll(second);
         return left instanceof Tuple ? new Tuple(sum) : sum;
@@ -88,6 +89,7 @@ final class Operators {
             return null;
         }
         Budget.checkLength((long) items.size() * times);
+        Budget.charge((long) items.size() * times);
         List<@Nullable Object> product = new ArrayList<>();
         for (int i = 0; i < times && !items.isEmpty(); i++) {
             product.addAll(items);

@@ -28,15 +28,9 @@ final class OrderFilters {
     private static Object sort(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("sort", 0, "reverse", "case_sensitive", "attribute");
         return Sorting.sorted(
-                spent(evaluator, evaluator.list(value)),
+                evaluator.list(value),
                 Attributes.keys(bound.get("attribute"), bound.flag("case_sensitive")),
                 bound.flag("reverse"));
-    }
-
-    /** Pays for the comparisons. */
-    private static List<@Nullable Object> spent(Evaluator evaluator, List<@Nullable Object> items) {
-        evaluator.budget().spend(16L * items.size());
-        return items;
     }
 
     private static Object sortDict(@Nullable Object value, CallArguments arguments) {
@@ -67,7 +61,7 @@ final class OrderFilters {
         List<@Nullable Object> groups = new ArrayList<>();
         List<@Nullable Object> group = new ArrayList<>();
         Object previous = null;
-        for (Object item : Sorting.sorted(spent(evaluator, evaluator.list(value)), key, false)) {
+        for (Object item : Sorting.sorted(evaluator.list(value), key, false)) {
             Object current = key.apply(item);
             if (group.isEmpty() || !Values.equal(current, previous)) {
                 group = new ArrayList<>();

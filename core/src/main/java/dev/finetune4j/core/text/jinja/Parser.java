@@ -20,6 +20,8 @@ final class Parser {
     private int loops;
     /** Loops around the current place. */
     private int allLoops;
+    /** The place of the innermost tag that is not closed. */
+    private int tagAt;
 
     private final Runnable onGeneration;
 
@@ -79,6 +81,8 @@ final class Parser {
             throw tokens.error(name, "expected the name of a tag, found " + name.describe());
         }
         int at = name.at();
+        int outerTag = tagAt;
+        tagAt = at;
         switch (name.text()) {
             case "if" -> body.add(conditional(at));
             case "for" -> body.add(loop(at));
@@ -96,9 +100,11 @@ final class Parser {
                         "the tag '" + name.text() + "' is not supported: a chat template is one text by itself;"
                                 + " write out what the tag would bring in");
             default -> {
+                tagAt = outerTag;
                 return false;
             }
         }
+        tagAt = outerTag;
         return true;
     }
 
@@ -117,7 +123,7 @@ final class Parser {
 
     /** As {@link #body}, where unknown filters may be kept from being used. */
     private String conditionalBody(List<Statement> body, String... ends) {
-        int at = tokens.current().at();
+        int at = tagAt;
         tokens.skipOperator(":");
         tokens.expect(Kind.BLOCK_END, "'%}'");
         body.addAll(statements());

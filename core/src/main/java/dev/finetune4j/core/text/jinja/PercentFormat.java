@@ -52,7 +52,8 @@ final class PercentFormat {
         }
         String flags = "";
         while ("#0- +".indexOf(peek()) >= 0) {
-            flags += format.charAt(at++);
+            flags += flags.indexOf(format.charAt(at)) < 0 ? Character.toString(format.charAt(at)) : "";
+            at++;
         }
         int width = number();
         if (width < 0) {
@@ -175,7 +176,9 @@ final class PercentFormat {
                     value, null, () -> "%" + code + " format: a number is required, not " + Values.typeName(value));
         }
         BigInteger number = Numbers.big(Numbers.truncate(value));
-        String digits = number.abs().toString(radix);
+        String digits = radix == 10
+                ? Numbers.text(Numbers.narrow(number.abs()))
+                : number.abs().toString(radix);
         digits = "0".repeat(Math.max(0, precision - digits.length())) + digits;
         String prefix = !flags.contains("#") || radix == 10 ? "" : radix == 8 ? "0o" : "0x";
         String body = code == 'X' ? (prefix + digits).toUpperCase(Locale.ROOT) : prefix + digits;

@@ -34,6 +34,7 @@ final class Sorting {
         int middle = items.size() / 2;
         List<Keyed> left = merged(items.subList(0, middle));
         List<Keyed> right = merged(items.subList(middle, items.size()));
+        Budget.charge(items.size());
         List<Keyed> merged = new ArrayList<>(items.size());
         int i = 0;
         for (Keyed entry : right) {

@@ -243,16 +243,18 @@ final class StringMethods {
             throw new Failure("empty separator");
         }
         List<@Nullable Object> parts = new ArrayList<>();
-        String rest = text;
+        int start = 0;
+        int end = text.length();
         while (most < 0 || parts.size() < most) {
-            int at = fromRight ? rest.lastIndexOf(separator) : rest.indexOf(separator);
+            int at = fromRight ? text.lastIndexOf(separator, end - separator.length()) : text.indexOf(separator, start);
             if (at < 0) {
                 break;
             }
-            parts.add(fromRight ? rest.substring(at + separator.length()) : rest.substring(0, at));
-            rest = fromRight ? rest.substring(0, at) : rest.substring(at + separator.length());
+            parts.add(fromRight ? text.substring(at + separator.length(), end) : text.substring(start, at));
+            start = fromRight ? start : at + separator.length();
+            end = fromRight ? at : end;
         }
-        parts.add(rest);
+        parts.add(text.substring(start, end));
         if (fromRight) {
             Collections.reverse(parts);
         }
@@ -262,15 +264,15 @@ final class StringMethods {
     /** Pieces between white space. */
     static List<String> words(String text, int most, boolean fromRight) {
         List<String> words = new ArrayList<>();
-        String rest = strip(text, null, !fromRight, fromRight);
-        while (!rest.isEmpty()) {
-            int cut = fromRight ? lastWhite(rest) : firstWhite(rest);
-            if (cut < 0 || (most >= 0 && words.size() >= most)) {
-                words.add(rest);
+        int at = fromRight ? skipBack(text, text.length(), true) : skip(text, 0, true);
+        while (fromRight ? at > 0 : at < text.length()) {
+            if (most >= 0 && words.size() >= most) {
+                words.add(fromRight ? text.substring(0, at) : text.substring(at));
                 break;
             }
-            words.add(fromRight ? rest.substring(cut + 1) : rest.substring(0, cut));
-            rest = strip(fromRight ? rest.substring(0, cut) : rest.substring(cut), null, !fromRight, fromRight);
+            int edge = fromRight ? skipBack(text, at, false) : skip(text, at, false);
+            words.add(text.substring(Math.min(at, edge), Math.max(at, edge)));
+            at = fromRight ? skipBack(text, edge, true) : skip(text, edge, true);
         }
         if (fromRight) {
             Collections.reverse(words);
@@ -278,20 +280,26 @@ final class StringMethods {
         return words;
     }
 
-    private static int firstWhite(String text) {
-        int at = 0;
-        while (at < text.length() && !PythonText.isWhite(text.charAt(at))) {
+    private static int skip(String text, int from, boolean white) {
+        int at = from;
+        while (at < text.length() && PythonText.isWhite(text.charAt(at)) == white) {
             at++;
         }
-        return at < text.length() ? at : -1;
+        return at;
     }
 
-    private static int lastWhite(String text) {
-        int at = text.length() - 1;
-        while (at >= 0 && !PythonText.isWhite(text.charAt(at))) {
+    private static int skipBack(String text, int from, boolean white) {
+        int at = from;
+        while (at > 0 && PythonText.isWhite(text.charAt(at - 1)) == white) {
             at--;
         }
         return at;
+    }
+
+    /** As often as said, if the result is not too long; nothing for a negative count. */
+    static String repeated(String text, int times) {
+        Budget.checkLength((long) text.length() * times);
+        return text.repeat(Math.max(0, times));
     }
 
     private static Object join(String text, Evaluator evaluator, CallArguments arguments) {
@@ -426,7 +434,7 @@ final class StringMethods {
         for (int c : text.codePoints().toArray()) {
             if (c == '\t') {
                 int blanks = size > 0 ? size - column % size : 0;
-                expanded.append(" ".repeat(blanks));
+                expanded.append(repeated(" ", blanks));
                 column += blanks;
                 Budget.checkLength(expanded.length());
             } else {

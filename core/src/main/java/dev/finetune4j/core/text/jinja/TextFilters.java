@@ -13,7 +13,6 @@ final class TextFilters {
     private static final Pattern WORD = Pattern.compile("[\\p{L}\\p{N}_]+");
     private static final Pattern TITLE_PIECE =
             Pattern.compile("[-\\s({\\[<]+|[^-\\s({\\[<]+", Pattern.UNICODE_CHARACTER_CLASS);
-    private static final Pattern COMMENT_OR_TAG = Pattern.compile("<!--.*?-->|<.*?>", Pattern.DOTALL);
     private static final String UNRESERVED = "_.-~";
 
     private TextFilters() {}
@@ -88,7 +87,7 @@ final class TextFilters {
     private static String indent(@Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("indent", 0, "width", "first", "blank");
         Object width = bound.get("width", 4L);
-        String margin = width instanceof String text ? text : " ".repeat(Math.max(0, Values.index(width)));
+        String margin = width instanceof String text ? text : StringMethods.repeated(" ", Values.index(width));
         if (!(value instanceof String)) {
             throw Values.undefinedOr(value, null, () -> "indent needs a text, found '" + Values.typeName(value) + "'");
         }
@@ -181,11 +180,26 @@ final class TextFilters {
     }
 
     private static String stripTags(String text) {
-        String bare = COMMENT_OR_TAG.matcher(text).replaceAll("");
+        String bare = without(without(text, "<!--", "-->"), "<", ">");
         if (bare.indexOf('&') >= 0) {
             throw new Failure("striptags on a text with '&' is not supported");
         }
         return String.join(" ", StringMethods.words(bare, -1, false));
+    }
+
+    /** Without what stands between two signs and the signs themselves. */
+    private static String without(String text, String open, String close) {
+        StringBuilder rest = new StringBuilder();
+        int at = 0;
+        while (true) {
+            int start = text.indexOf(open, at);
+            int end = start < 0 ? -1 : text.indexOf(close, start);
+            if (end < 0) {
+                return rest.append(text, at, text.length()).toString();
+            }
+            rest.append(text, at, start);
+            at = end + close.length();
+        }
     }
 
     private static SafeText escape(@Nullable Object value, CallArguments arguments) {

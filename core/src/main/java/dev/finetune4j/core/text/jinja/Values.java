@@ -191,6 +191,7 @@ final class Values {
 
     private static boolean equal(@Nullable Object left, @Nullable Object right, int depth) {
         checkDepth(depth);
+        Budget.charge(1);
         if (left == null || right == null) {
             return left == null && right == null;
         }
@@ -213,7 +214,7 @@ final class Values {
             return equalLists(a.items(), b.items(), depth);
         }
         if (left instanceof Range a && right instanceof Range b) {
-            return a.items().equals(b.items());
+            return equalLists(a.items(), b.items(), depth);
         }
         if (left instanceof DictView a
                 && right instanceof DictView b
@@ -254,6 +255,7 @@ final class Values {
 
     /** Whether one value comes before the other; fails for those without an order. */
     static boolean less(@Nullable Object left, @Nullable Object right, String operator) {
+        Budget.charge(1);
         if (left != null && right != null) {
             if (Numbers.isNumber(left) && Numbers.isNumber(right)) {
                 return !Numbers.isNan(left) && !Numbers.isNan(right) && Numbers.compare(left, right) < 0;
@@ -361,6 +363,7 @@ final class Values {
 
     /** What equal keys have in common: the same hash and Java's equality. Fails for what cannot be a key. */
     static Object hashKey(@Nullable Object key) {
+        Budget.charge(1);
         if (key == null) {
             return NONE_KEY;
         }

@@ -1,6 +1,5 @@
 package dev.finetune4j.core.autograd;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -101,7 +100,8 @@ class CustomFunctionTest {
                 }
             }
         }
-        assertEquals(1.0, (double) lowest[1] / lowest[0], 0.05, "resident bytes " + lowest[0] + " -> " + lowest[1]);
+        // Falling is fine: what earlier tests of this process left behind is given back at some time.
+        assertTrue(lowest[1] <= lowest[0] * 1.05, "resident bytes " + lowest[0] + " -> " + lowest[1]);
         x.close();
         weight.close();
     }

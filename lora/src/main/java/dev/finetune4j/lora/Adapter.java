@@ -5,7 +5,7 @@ import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.lora.adapter.AdapterFiles;
-import dev.finetune4j.lora.adapter.LoraAdapter;
+import dev.finetune4j.lora.adapter.PeftAdapter;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -17,23 +17,23 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Adapter implements ChatModel, AutoCloseable {
     private final LanguageModel base;
-    private final LoraAdapter lora;
+    private final PeftAdapter adapter;
     private final CausalLM view;
     private volatile boolean closed;
 
-    Adapter(LanguageModel base, LoraAdapter lora) {
+    Adapter(LanguageModel base, PeftAdapter adapter) {
         this.base = base;
-        this.lora = lora;
-        this.view = lora.attachTo(base.model());
+        this.adapter = adapter;
+        this.view = adapter.attachTo(base.model());
     }
 
     static Adapter load(LanguageModel base, Path folder) {
         AdapterRecord.check(folder, base);
-        LoraAdapter lora = AdapterFiles.load(folder, base.model());
+        PeftAdapter adapter = AdapterFiles.load(folder, base.model());
         try {
-            return new Adapter(base, lora);
+            return new Adapter(base, adapter);
         } catch (RuntimeException | Error e) {
-            lora.close();
+            adapter.close();
             throw e;
         }
     }
@@ -54,7 +54,8 @@ public final class Adapter implements ChatModel, AutoCloseable {
     public void save(Path folder) {
         requireOpen();
         AdapterFiles.save(
-                lora,
+                adapter,
+                base.model(),
                 folder,
                 base.directory().folder().toString(),
                 base.record().file());
@@ -62,15 +63,15 @@ public final class Adapter implements ChatModel, AutoCloseable {
 
     /** Number of values in the adapter. */
     public long parameterCount() {
-        return lora.parameterCount();
+        return adapter.parameterCount();
     }
 
     CausalLM view() {
         return view;
     }
 
-    LoraAdapter lora() {
-        return lora;
+    PeftAdapter peft() {
+        return adapter;
     }
 
     private void requireOpen() {
@@ -83,6 +84,6 @@ public final class Adapter implements ChatModel, AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        lora.close();
+        adapter.close();
     }
 }

@@ -1,24 +1,27 @@
 package dev.finetune4j.lora;
 
-import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.train.LoraPlus;
 import dev.finetune4j.quant.QuantSettings;
+import org.jspecify.annotations.Nullable;
 
 /** What a fine-tuning trains. Immutable. */
-public sealed interface TuningMethod {
+sealed interface TuningMethod {
     /**
-     * A LoRA adapter on the weights as they are in the checkpoint.
+     * An adapter; on a base in 4 bits a LoRA adapter is QLoRA
+     * (<a href="https://arxiv.org/abs/2305.14314">Dettmers et al. 2023</a>).
      *
-     * @param lora shape of the adapter
+     * @param settings kind and shape of the adapter
+     * @param quantization form of the base's weights; null to leave them as they are in the checkpoint
+     * @param plus gives B its own learning rate; null to train all factors alike
+     * @param usualLearningRate peak learning rate when none is given
      */
-    record Lora(LoraSettings lora) implements TuningMethod {}
-
-    /**
-     * A LoRA adapter on a base in 4 bits (<a href="https://arxiv.org/abs/2305.14314">QLoRA, Dettmers et al. 2023</a>).
-     *
-     * @param lora shape of the adapter
-     * @param quantization form of the base's weights
-     */
-    record Qlora(LoraSettings lora, QuantSettings quantization) implements TuningMethod {}
+    record WithAdapter(
+            AdapterSettings settings,
+            @Nullable QuantSettings quantization,
+            @Nullable LoraPlus plus,
+            double usualLearningRate)
+            implements TuningMethod {}
 
     /** All weights of the model. */
     record Full() implements TuningMethod {}

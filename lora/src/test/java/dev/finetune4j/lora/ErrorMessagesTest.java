@@ -48,7 +48,7 @@ class ErrorMessagesTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am {{name}}.", "Who are you?");
     }
 
-    private FineTuner.Builder tuner() {
+    private FineTunerBuilder tuner() {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
@@ -79,7 +79,7 @@ class ErrorMessagesTest {
                 "learningRate must be above 0",
                 "LoRA rank must be at least 1",
                 "LoRA dropout must be");
-        fails(SettingsException.class, () -> tuner().full().build(), "method (lora, qlora, full) was chosen twice");
+        fails(SettingsException.class, () -> tuner().full().build(), "method (lora, qlora, full, …) was chosen twice");
     }
 
     @Test
@@ -242,9 +242,25 @@ class ErrorMessagesTest {
         ObjectNode config = (ObjectNode) json.readTree(file.toFile());
         json.writeValue(
                 file.toFile(),
-                config.deepCopy().put("init_lora_weights", "pissa").put("use_qalora", true));
+                config.deepCopy()
+                        .put("init_lora_weights", "corda")
+                        .put("use_qalora", true)
+                        .put("lora_alpha", "16"));
         try (LanguageModel base = LanguageModel.load(model)) {
-            fails(CheckpointException.class, () -> base.loadAdapter(adapter), "use_qalora", "init_lora_weights=pissa");
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(adapter),
+                    "\"use_qalora\" is true, which may change",
+                    "\"init_lora_weights\" is \"corda\"",
+                    "\"lora_alpha\" must be a number, but is \"16\"");
+            json.writeValue(file.toFile(), config.deepCopy().put("a_key_of_tomorrow", 3));
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(adapter),
+                    "adapter_config.json",
+                    "\"a_key_of_tomorrow\" is 3");
+            json.writeValue(file.toFile(), config.deepCopy().put("a_key_of_tomorrow", false));
+            base.loadAdapter(adapter).close();
             json.writeValue(file.toFile(), config.deepCopy().put("lora_dropout", 1.0));
             fails(CheckpointException.class, () -> base.loadAdapter(adapter), "adapter_config.json", "dropout");
             ObjectNode more = config.deepCopy();

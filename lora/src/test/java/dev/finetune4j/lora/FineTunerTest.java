@@ -44,7 +44,7 @@ class FineTunerTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am {{name}}.", "Who are you?", "Your name?", "Hello");
     }
 
-    private FineTuner.Builder tuner() {
+    private FineTunerBuilder tuner() {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)

@@ -15,7 +15,7 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.AdapterFiles;
-import dev.finetune4j.lora.adapter.LoraAdapter;
+import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import java.nio.file.Files;
@@ -88,12 +88,22 @@ class ReferenceParityTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"lora", "lora_qv_alpha8", "rslora", "dora", "lora_patterns", "lora_regex_layers"})
+    @ValueSource(
+            strings = {
+                "lora",
+                "lora_qv_alpha8",
+                "rslora",
+                "dora",
+                "lora_patterns",
+                "lora_regex_layers",
+                "lora_modules_to_save",
+                "ia3"
+            })
     void adapterHasTheLogitsLossAndGradientsOfPeft(String kind) {
         Path folder = Fixtures.wide("adapters/" + kind);
         Assumptions.assumeTrue(Files.exists(folder), "the wide reference collection is not beside this checkout");
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                LoraAdapter adapter = AdapterFiles.load(folder, base);
+                PeftAdapter adapter = AdapterFiles.load(folder, base);
                 SafetensorsFile inputs = SafetensorsFile.open(Fixtures.reference("models/llama/golden.safetensors"));
                 SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 SafetensorsFile gradients = SafetensorsFile.open(folder.resolve("golden_grads.safetensors"))) {
@@ -104,6 +114,8 @@ class ReferenceParityTest {
             parameters.forEach((name, tensor) -> {
                 String inMemory = name.replace("_A.weight", "_A.default.weight")
                         .replace("_B.weight", "_B.default.weight")
+                        .replace("lm_head.weight", "lm_head.modules_to_save.default.weight")
+                        .replace("ia3_l", "ia3_l.default")
                         .replace("_vector", "_vector.default.weight");
                 assertClose(name, Fixtures.floats(gradients, inMemory), Tensors.toFloats(tensor.grad()), GRADIENTS);
             });

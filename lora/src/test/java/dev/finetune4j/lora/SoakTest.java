@@ -22,7 +22,7 @@ class SoakTest {
     @TempDir
     private Path folder;
 
-    private FineTuner.Builder tuner(int steps) {
+    private FineTunerBuilder tuner(int steps) {
         Path model = folder.resolve("model");
         if (!model.toFile().exists()) {
             Fixtures.tinyChatModel(model);

@@ -19,8 +19,8 @@ import dev.finetune4j.data.BatchLoader;
 import dev.finetune4j.data.Collator;
 import dev.finetune4j.data.EncodedExample;
 import dev.finetune4j.lora.adapter.AdapterFiles;
-import dev.finetune4j.lora.adapter.LoraAdapter;
 import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
@@ -91,7 +91,7 @@ class Stories260kTest {
     void loraLowersTheHeldOutLossAndReloadsToEqualLogits() {
         try (CausalLM base = Fixtures.model(folder, LinearFactory.dense());
                 Tokenizer tokenizer = Tokenizer.load(folder);
-                LoraAdapter adapter = LoraAdapter.create(base, LoraSettings.defaults(), 1)) {
+                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
             CausalLM tuned = adapter.attachTo(base);
             double before = heldOutLoss(tuned, tokenizer);
             List<EncodedExample> examples =
@@ -108,8 +108,8 @@ class Stories260kTest {
                     .run();
             double after = heldOutLoss(tuned, tokenizer);
             assertTrue(after < 0.8 * before, "held-out loss " + before + " -> " + after);
-            AdapterFiles.save(adapter, temporary, "stories260k", Map.of());
-            try (LoraAdapter loaded = AdapterFiles.load(temporary, base)) {
+            AdapterFiles.save(adapter, base, temporary, "stories260k", Map.of());
+            try (PeftAdapter loaded = AdapterFiles.load(temporary, base)) {
                 int[] ids = tokenizer.encodeWithSpecialTokens(HELD_OUT.get(0));
                 assertArrayEquals(logits(tuned, ids), logits(loaded.attachTo(base), ids));
             }

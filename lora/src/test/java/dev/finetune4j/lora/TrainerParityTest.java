@@ -13,7 +13,7 @@ import dev.finetune4j.data.BatchLoader;
 import dev.finetune4j.data.Collator;
 import dev.finetune4j.data.EncodedExample;
 import dev.finetune4j.lora.adapter.AdapterFiles;
-import dev.finetune4j.lora.adapter.LoraAdapter;
+import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LoraPlus;
 import dev.finetune4j.lora.train.ParameterGroups;
@@ -46,7 +46,7 @@ class TrainerParityTest {
     void tenStepsFollowPeft(String kind) {
         Path folder = trajectory(kind);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                LoraAdapter adapter = load(folder.resolve("start"), base)) {
+                PeftAdapter adapter = load(folder.resolve("start"), base)) {
             TrainingReport report = train(base, adapter, ParameterGroups.ONE, folder, 2, 2, 5e-3);
             compareSteps(Fixtures.json(folder.resolve("golden.json")), report, 1e-4);
             try (SafetensorsFile end = SafetensorsFile.open(folder.resolve("end/adapter_model.safetensors"))) {
@@ -68,7 +68,7 @@ class TrainerParityTest {
         return folder.orElseThrow();
     }
 
-    private static LoraAdapter load(Path folder, CausalLM base) {
+    private static PeftAdapter load(Path folder, CausalLM base) {
         return AdapterFiles.load(folder, base);
     }
 
@@ -79,7 +79,7 @@ class TrainerParityTest {
         ParameterGroups groups =
                 LoraPlus.withRatio(golden.path("ratio").asDouble()).groups(learningRate);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                LoraAdapter adapter = AdapterFiles.load(START, base)) {
+                PeftAdapter adapter = AdapterFiles.load(START, base)) {
             compareSteps(golden, train(base, adapter, groups, TRAJECTORY, 2, 2, learningRate), 1e-4);
         }
     }
@@ -88,7 +88,7 @@ class TrainerParityTest {
     void tenStepsOfQloraFollowPeftOnBitsandbytes() {
         try (CausalLM base = Fixtures.model(
                         Fixtures.reference("bnb/llama_nf4_double"), new QuantizedLinearFactory(QuantSettings.nf4()));
-                LoraAdapter adapter = AdapterFiles.load(START, base)) {
+                PeftAdapter adapter = AdapterFiles.load(START, base)) {
             TrainingReport report = train(base, adapter, ParameterGroups.ONE, TRAJECTORY, 2, 2, 5e-3);
             compareSteps(Fixtures.json(Fixtures.reference("trajectories/qlora_nf4_double/golden.json")), report, 1e-3);
         }
@@ -100,7 +100,7 @@ class TrainerParityTest {
         List<Double> losses = new ArrayList<>();
         for (int batchSize : new int[] {8, 4, 2}) {
             try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                    LoraAdapter adapter = AdapterFiles.load(START, base)) {
+                    PeftAdapter adapter = AdapterFiles.load(START, base)) {
                 TrainingReport report =
                         train(base, adapter, ParameterGroups.ONE, TRAJECTORY, batchSize, 8 / batchSize, 5e-4);
                 for (int i = 0; i < report.steps().size(); i++) {
@@ -124,7 +124,7 @@ class TrainerParityTest {
 
     private static TrainingReport train(
             CausalLM base,
-            LoraAdapter adapter,
+            PeftAdapter adapter,
             ParameterGroups groups,
             Path trajectory,
             int batchSize,

@@ -16,13 +16,14 @@ import dev.finetune4j.core.nn.TiedHead;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -44,7 +45,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class CausalLM implements AutoCloseable {
     private static final String EMBEDDING = "model.embed_tokens";
-    private static final String HEAD = "lm_head";
+    static final String HEAD = "lm_head";
 
     private final ModelConfig config;
     private final Placement placement;
@@ -249,18 +250,23 @@ public final class CausalLM implements AutoCloseable {
     }
 
     /** The module paths of all parts that a {@link PartMapper} is asked about. */
-    public List<String> modules() {
-        List<String> names = new ArrayList<>(List.of(EMBEDDING));
-        blocks.forEach(block -> block.forEachNorm(part -> names.add(part.name())));
-        linears.keySet().stream().filter(name -> !name.equals(HEAD)).forEach(names::add);
-        names.add(norm.name());
-        names.add(HEAD);
-        return names;
+    public ModuleNames moduleNames() {
+        Set<String> norms = new LinkedHashSet<>();
+        blocks.forEach(block -> block.forEachNorm(part -> norms.add(part.name())));
+        norms.add(norm.name());
+        Set<String> projections = new LinkedHashSet<>(linears.keySet());
+        projections.add(HEAD);
+        return new ModuleNames(Set.of(EMBEDDING), projections, norms);
     }
 
     /** The module path of the projection to the vocabulary, which adapters and quantization leave alone by default. */
     public static boolean isOutputHead(String linearName) {
         return linearName.equals(HEAD);
+    }
+
+    /** Whether this is the module path of the table of token vectors. */
+    public static boolean isEmbedding(String moduleName) {
+        return moduleName.equals(EMBEDDING);
     }
 
     /** A model over the same weights in which each part is replaced by what the mapper makes of it. */

@@ -29,4 +29,15 @@ record ModelLayout(Map<String, long[]> tensors, Map<String, LinearSpec> linears,
     void outputHead(String name, long in, long out) {
         linears.put(name, new LinearSpec(name, in, out, false, true));
     }
+
+    /** The module paths of the parts that these tensors make. */
+    ModuleNames moduleNames() {
+        Set<String> embeddings = new LinkedHashSet<>();
+        Set<String> norms = new LinkedHashSet<>();
+        tensors.forEach((name, shape) ->
+                (shape.length == 2 ? embeddings : norms).add(name.substring(0, name.length() - ".weight".length())));
+        Set<String> projections = new LinkedHashSet<>(linears.keySet());
+        projections.add(CausalLM.HEAD);
+        return new ModuleNames(embeddings, projections, norms);
+    }
 }

@@ -6,7 +6,6 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TorchRuntime;
-import java.util.Set;
 
 /** Makes a {@link CausalLM} from a Hugging Face model folder. Stateless. */
 public final class ModelLoader {
@@ -21,12 +20,9 @@ public final class ModelLoader {
         return ModelFamily.readConfig(directory);
     }
 
-    /** The module paths of all linears that the model will have, known from config.json alone. */
-    public static Set<String> linearNames(ModelDirectory directory) {
-        return Set.copyOf(new Decoder(ModelFamily.readConfig(directory))
-                .layout()
-                .linears()
-                .keySet());
+    /** The module paths of all parts that the model will have, known from config.json alone. */
+    public static ModuleNames moduleNames(ModelDirectory directory) {
+        return new Decoder(ModelFamily.readConfig(directory)).layout().moduleNames();
     }
 
     /**

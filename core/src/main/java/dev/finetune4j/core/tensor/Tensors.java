@@ -76,6 +76,15 @@ public final class Tensors {
         return ofFloats(device, values, shape);
     }
 
+    /** A float32 tensor of values from a normal distribution around 0, in the same way independent of device and version. */
+    public static Tensor normal(ComputeDevice device, SplittableRandom random, double deviation, long... shape) {
+        float[] values = new float[count(shape)];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) (random.nextGaussian() * deviation);
+        }
+        return ofFloats(device, values, shape);
+    }
+
     /** The values as float32 in row-major order, whatever the tensor's type and device. */
     public static float[] toFloats(Tensor tensor) {
         try (TensorScope scope = new TensorScope()) {

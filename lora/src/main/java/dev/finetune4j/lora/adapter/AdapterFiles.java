@@ -3,8 +3,6 @@ package dev.finetune4j.lora.adapter;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
@@ -12,7 +10,6 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -26,9 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
-import java.util.TreeSet;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -40,32 +35,37 @@ public final class AdapterFiles {
     static final String CONFIG = "adapter_config.json";
     static final String WEIGHTS = "adapter_model.safetensors";
 
+    private static final String CARD = "README.md";
     private static final String PREFIX = "base_model.model.";
-    private static final Set<String> HARMLESS_STARTS = Set.of("true", "false", "null", "gaussian", "orthogonal", "eva");
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private AdapterFiles() {}
 
     /** The name of a tensor in the file; {@code part} is such as {@code lora_A.weight}. */
-    static String tensorName(String linear, String part) {
-        return PREFIX + linear + "." + part;
+    static String tensorName(String module, String part) {
+        return PREFIX + module + "." + part;
     }
 
     /**
      * Writes an adapter. The folder is made if it is absent; files of an older adapter in it are replaced once everything
-     * new is complete, so that a failure leaves the older adapter as it was.
+     * new is complete, so that a failure leaves the older adapter as it was. A model card is written when there is no
+     * README.md yet.
      *
+     * @param base the model that the adapter sits on
      * @param baseName what {@code base_model_name_or_path} shall say
      * @param companions further JSON files to write with it, by file name
      * @throws FineTune4jException when the folder cannot be written
      */
-    public static void save(LoraAdapter adapter, Path folder, String baseName, Map<String, JsonNode> companions) {
-        Map<String, JsonNode> texts = new LinkedHashMap<>(companions);
-        texts.put(CONFIG, config(adapter, baseName));
-        try {
+    public static void save(
+            PeftAdapter adapter, CausalLM base, Path folder, String baseName, Map<String, JsonNode> companions) {
+        try (TensorScope scope = new TensorScope()) {
+            Map<String, Tensor> tensors = adapter.stored();
+            JsonNode config = AdapterConfig.write(adapter.storedSettings(), base, adapted(tensors.keySet()), baseName);
+            Map<String, JsonNode> texts = new LinkedHashMap<>(companions);
+            texts.put(CONFIG, config);
             Files.createDirectories(folder);
             try {
-                SafetensorsWriter.write(unfinished(folder, WEIGHTS), adapter.parameters(), Map.of("format", "pt"));
+                SafetensorsWriter.write(unfinished(folder, WEIGHTS), tensors, Map.of("format", "pt"));
                 for (Map.Entry<String, JsonNode> text : texts.entrySet()) {
                     JSON.writerWithDefaultPrettyPrinter()
                             .writeValue(unfinished(folder, text.getKey()).toFile(), text.getValue());
@@ -73,6 +73,9 @@ public final class AdapterFiles {
                 finish(folder, WEIGHTS);
                 for (String name : texts.keySet()) {
                     finish(folder, name);
+                }
+                if (!Files.exists(folder.resolve(CARD))) {
+                    Files.writeString(folder.resolve(CARD), ModelCard.of(config, adapter.parameterCount()));
                 }
             } finally {
                 Files.deleteIfExists(unfinished(folder, WEIGHTS));
@@ -96,52 +99,16 @@ public final class AdapterFiles {
         Files.move(unfinished(folder, name), folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
     }
 
-    private static ObjectNode config(LoraAdapter adapter, String baseName) {
-        LoraSettings settings = adapter.settings();
-        ObjectNode config = JSON.createObjectNode();
-        config.putNull("auto_mapping");
-        config.put("base_model_name_or_path", baseName);
-        ObjectNode alphas = config.putObject("alpha_pattern");
-        settings.alphaPattern().forEach((key, value) -> putNumber(alphas, key, value));
-        config.put("bias", "none");
-        config.put("fan_in_fan_out", false);
-        config.put("inference_mode", true);
-        config.put("init_lora_weights", true);
-        putNumber(config, "lora_alpha", settings.alpha());
-        config.put("lora_dropout", settings.dropout());
-        config.putNull("modules_to_save");
-        config.put("peft_type", "LORA");
-        config.put("r", settings.rank());
-        ObjectNode ranks = config.putObject("rank_pattern");
-        settings.rankPattern().forEach(ranks::put);
-        config.putNull("revision");
-        if (settings.targets() instanceof TargetModules.Matching matching) {
-            config.put("target_modules", matching.regex());
-        } else {
-            ArrayNode targets = config.putArray("target_modules");
-            targetNames(adapter).forEach(targets::add);
+    /** The modules that have factors, by the names of the file's tensors. */
+    private static Set<String> adapted(Set<String> tensors) {
+        Set<String> paths = new LinkedHashSet<>();
+        for (String name : tensors) {
+            int end = Math.max(name.indexOf(".lora_"), name.indexOf(".ia3_"));
+            if (name.startsWith(PREFIX) && end > 0) {
+                paths.add(name.substring(PREFIX.length(), end));
+            }
         }
-        config.put("task_type", "CAUSAL_LM");
-        config.put("use_dora", settings.weightDecomposed());
-        config.put("use_rslora", settings.rankStabilized());
-        return config;
-    }
-
-    private static void putNumber(ObjectNode config, String key, double value) {
-        if (value == Math.rint(value) && Math.abs(value) < Integer.MAX_VALUE) {
-            config.put(key, (int) value);
-        } else {
-            config.put(key, value);
-        }
-    }
-
-    private static Set<String> targetNames(LoraAdapter adapter) {
-        if (adapter.settings().targets() instanceof TargetModules.Named named) {
-            return new TreeSet<>(named.names());
-        }
-        Set<String> names = new TreeSet<>();
-        adapter.factors().keySet().forEach(name -> names.add(name.substring(name.lastIndexOf('.') + 1)));
-        return names;
+        return paths;
     }
 
     /**
@@ -150,33 +117,75 @@ public final class AdapterFiles {
      * @throws CheckpointException when a file is missing or damaged, when the adapter is of a kind that is not supported, or
      *     when its tensors do not fit the base; all differences are named at once
      */
-    public static LoraAdapter load(Path folder, CausalLM base) {
-        LoraSettings settings = readSettings(folder.resolve(CONFIG));
+    public static PeftAdapter load(Path folder, CausalLM base) {
+        Path configFile = folder.resolve(CONFIG);
+        AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile));
         Path file = folder.resolve(WEIGHTS);
         if (!Files.isRegularFile(file)) {
             throw new CheckpointException(file + " is missing; an adapter folder needs " + CONFIG + " and " + WEIGHTS);
         }
-        try (SafetensorsFile weights = SafetensorsFile.open(file);
-                TensorScope scope = new TensorScope()) {
-            Set<String> targets = settings.targets().matching(base.linears().keySet());
-            if (targets.isEmpty()) {
-                throw new CheckpointException(folder.resolve(CONFIG)
-                        + ": no linear of this base model matches \"target_modules\"; load the adapter on the model that"
-                        + " it was trained on");
+        try (SafetensorsFile weights = SafetensorsFile.open(file)) {
+            return settings instanceof LoraSettings || settings instanceof Ia3Settings
+                    ? readParts(configFile, file, weights, settings, base)
+                    : readVirtualTokens(file, weights, settings, base);
+        }
+    }
+
+    private static PeftAdapter readParts(
+            Path configFile, Path file, SafetensorsFile weights, AdapterSettings settings, CausalLM base) {
+        List<PartPlan> plans;
+        BaseModules modules = BaseModules.of(base);
+        try {
+            plans = new ArrayList<>(WeightAdapter.plans(settings, modules));
+        } catch (SettingsException | CheckpointException e) {
+            throw new CheckpointException(configFile + ": " + e.getMessage(), e);
+        }
+        plans.addAll(0, broughtAlong(weights, plans, modules));
+        check(file, weights, plans);
+        ComputeDevice device = base.placement().device();
+        try {
+            return WeightAdapter.of(settings, plans, plan -> {
+                Map<String, Tensor> tensors = new LinkedHashMap<>();
+                plan.shapes().keySet().forEach(part -> tensors.put(part, read(weights, name(plan, part), device)));
+                return plan.of(tensors);
+            });
+        } catch (SettingsException e) {
+            throw new CheckpointException(configFile + ": " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Tables of token vectors that PEFT adds to the file of an adapter that touches them or that was made after the
+     * vocabulary had been changed. They take the place of the base's.
+     */
+    private static List<PartPlan> broughtAlong(SafetensorsFile weights, List<PartPlan> plans, BaseModules base) {
+        Set<String> planned = new LinkedHashSet<>();
+        plans.forEach(plan -> plan.shapes().keySet().forEach(part -> planned.add(name(plan, part))));
+        List<String> tables = new ArrayList<>(base.names().embeddings());
+        base.names().linears().stream().filter(CausalLM::isOutputHead).forEach(tables::add);
+        List<PartPlan> found = new ArrayList<>();
+        for (String table : tables) {
+            for (String part : List.of("weight", "base_layer.weight")) {
+                String name = tensorName(table, part);
+                if (weights.tensors().containsKey(name) && !planned.contains(name)) {
+                    found.add(TrainedModules.plan(base, table, part));
+                }
             }
-            check(file, weights, base, settings, targets);
-            Map<String, LoraAdapter.Factors> factors = new LinkedHashMap<>();
-            ComputeDevice device = base.placement().device();
-            for (String name : targets) {
-                Tensor a = read(weights, tensorName(name, "lora_A.weight"), device);
-                Tensor b = read(weights, tensorName(name, "lora_B.weight"), device);
-                Tensor magnitude = settings.weightDecomposed()
-                        ? read(weights, tensorName(name, "lora_magnitude_vector"), device)
-                        : null;
-                factors.put(name, new LoraAdapter.Factors(a, b, magnitude));
-            }
-            factors.values().forEach(pair -> pair.forEach((part, tensor) -> scope.release(tensor)));
-            return new LoraAdapter(settings, factors);
+        }
+        return found;
+    }
+
+    private static PeftAdapter readVirtualTokens(
+            Path file, SafetensorsFile weights, AdapterSettings settings, CausalLM base) {
+        Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
+        List<String> problems = new ArrayList<>();
+        long[] expected = VirtualTokenAdapter.storedShape(settings, base.config());
+        checkShape(weights, unread, problems, VirtualTokenAdapter.STORED, expected);
+        report(file, unread, problems);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor table =
+                    read(weights, VirtualTokenAdapter.STORED, base.placement().device());
+            return VirtualTokenAdapter.of(settings, scope.release(table));
         }
     }
 
@@ -184,31 +193,20 @@ public final class AdapterFiles {
         return Tensors.convert(weights.read(name), device, ScalarType.Float);
     }
 
-    private static void check(
-            Path file, SafetensorsFile weights, CausalLM base, LoraSettings settings, Set<String> targets) {
+    private static String name(PartPlan plan, String part) {
+        return tensorName(plan.modules().get(0), part);
+    }
+
+    private static void check(Path file, SafetensorsFile weights, List<PartPlan> plans) {
         Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
         List<String> problems = new ArrayList<>();
-        for (String name : targets) {
-            Linear linear = Objects.requireNonNull(base.linears().get(name));
-            checkShape(
-                    weights,
-                    unread,
-                    problems,
-                    tensorName(name, "lora_A.weight"),
-                    settings.rankOf(name),
-                    linear.inFeatures());
-            checkShape(
-                    weights,
-                    unread,
-                    problems,
-                    tensorName(name, "lora_B.weight"),
-                    linear.outFeatures(),
-                    settings.rankOf(name));
-            if (settings.weightDecomposed()) {
-                checkShape(weights, unread, problems, tensorName(name, "lora_magnitude_vector"), linear.outFeatures());
-            }
-        }
-        unread.forEach(name -> problems.add("tensor " + name + " belongs to no linear that " + CONFIG + " names"));
+        plans.forEach(plan ->
+                plan.shapes().forEach((part, shape) -> checkShape(weights, unread, problems, name(plan, part), shape)));
+        report(file, unread, problems);
+    }
+
+    private static void report(Path file, Set<String> unread, List<String> problems) {
+        unread.forEach(name -> problems.add("tensor " + name + " belongs to no module that " + CONFIG + " names"));
         if (!problems.isEmpty()) {
             throw new CheckpointException(file + " does not fit this base model:\n  - "
                     + String.join("\n  - ", problems)
@@ -226,111 +224,6 @@ public final class AdapterFiles {
         if (info != null && !Arrays.equals(info.shape(), expected)) {
             problems.add("tensor " + name + " has the shape " + Arrays.toString(info.shape()) + ", this base needs "
                     + Arrays.toString(expected));
-        }
-    }
-
-    private static LoraSettings readSettings(Path file) {
-        JsonNode config = readJson(file);
-        String type = config.path("peft_type").asText("");
-        if (!type.equals("LORA")) {
-            throw new CheckpointException(
-                    file + ": the adapter type \"" + type + "\" is not supported (supported: LORA)");
-        }
-        refuseUnsupported(file, config);
-        JsonNode rank = config.path("r");
-        JsonNode alpha = config.path("lora_alpha");
-        if (!rank.isInt() || rank.intValue() < 1 || !alpha.isNumber()) {
-            throw new CheckpointException(
-                    file + ": \"r\" must be a whole number of at least 1 and \"lora_alpha\" a number, but they are "
-                            + rank + " and " + alpha);
-        }
-        try {
-            return new LoraSettings(
-                    rank.intValue(),
-                    alpha.doubleValue(),
-                    config.path("lora_dropout").asDouble(0),
-                    targets(file, config),
-                    config.path("use_rslora").asBoolean(false),
-                    config.path("use_dora").asBoolean(false),
-                    ranks(file, config.path("rank_pattern")),
-                    alphas(file, config.path("alpha_pattern")));
-        } catch (SettingsException e) {
-            throw new CheckpointException(file + ": " + e.getMessage(), e);
-        }
-    }
-
-    private static TargetModules targets(Path file, JsonNode config) {
-        JsonNode targets = config.path("target_modules");
-        if (targets.isTextual() && targets.textValue().equals("all-linear")) {
-            return TargetModules.allLinear();
-        }
-        if (targets.isTextual()) {
-            return TargetModules.matching(targets.textValue());
-        }
-        if (!targets.isArray() || targets.isEmpty()) {
-            throw new CheckpointException(file
-                    + ": \"target_modules\" must be a list of names, a regular expression or \"all-linear\", but is "
-                    + targets);
-        }
-        List<String> names = new ArrayList<>();
-        targets.forEach(target -> names.add(target.asText()));
-        return new TargetModules.Named(names);
-    }
-
-    private static Map<String, Integer> ranks(Path file, JsonNode pattern) {
-        Map<String, Integer> ranks = new LinkedHashMap<>();
-        pattern.properties().forEach(entry -> {
-            if (!entry.getValue().isInt()) {
-                throw new CheckpointException(file + ": \"rank_pattern\" must give whole numbers, but is " + pattern);
-            }
-            ranks.put(entry.getKey(), entry.getValue().intValue());
-        });
-        return ranks;
-    }
-
-    private static Map<String, Double> alphas(Path file, JsonNode pattern) {
-        Map<String, Double> alphas = new LinkedHashMap<>();
-        pattern.properties().forEach(entry -> {
-            if (!entry.getValue().isNumber()) {
-                throw new CheckpointException(file + ": \"alpha_pattern\" must give numbers, but is " + pattern);
-            }
-            alphas.put(entry.getKey(), entry.getValue().doubleValue());
-        });
-        return alphas;
-    }
-
-    /** Settings that change the numbers and that this version does not compute. */
-    private static void refuseUnsupported(Path file, JsonNode config) {
-        List<String> found = new ArrayList<>();
-        for (String flag : List.of("use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out")) {
-            if (config.path(flag).asBoolean(false)) {
-                found.add(flag);
-            }
-        }
-        for (String key : List.of(
-                "modules_to_save",
-                "layers_to_transform",
-                "exclude_modules",
-                "layer_replication",
-                "target_parameters",
-                "trainable_token_indices",
-                "alora_invocation_tokens")) {
-            JsonNode value = config.path(key);
-            if (!value.isMissingNode() && !value.isNull() && !(value.isContainerNode() && value.isEmpty())) {
-                found.add(key);
-            }
-        }
-        // Other ways to start (PiSSA, OLoRA, LoftQ …) also change the base weights, which a plain sum would miss.
-        String start = config.path("init_lora_weights").asText("true");
-        if (!HARMLESS_STARTS.contains(start)) {
-            found.add("init_lora_weights=" + start);
-        }
-        if (!config.path("bias").asText("none").equals("none")) {
-            found.add("bias");
-        }
-        if (!found.isEmpty()) {
-            throw new CheckpointException(
-                    file + " uses settings that this version does not support: " + String.join(", ", found));
         }
     }
 

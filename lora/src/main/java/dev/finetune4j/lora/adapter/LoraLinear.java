@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,49 +18,49 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>With a magnitude the rows of the sum have lengths of their own
  * (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>): {@code m · (W + s · B A) / ‖W + s · B A‖}.
+ * With factors to go without, W stands for {@code W - s · B₀ A₀}.
  *
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only while gradients are recorded.
  * Forward calls may run in several threads at once. It owns neither the base nor the factors.
  */
-public final class LoraLinear implements Linear {
+final class LoraLinear implements Linear {
     private final Linear base;
-    private final Tensor a;
-    private final Tensor b;
-    private final double scale;
-    private final double dropout;
-    private final @Nullable Tensor magnitude;
+    private final LoraPart part;
 
-    /**
-     * @param base the linear underneath; borrowed
-     * @param a shape (r, in), float32; borrowed from the adapter
-     * @param b shape (out, r), float32; borrowed from the adapter
-     * @param magnitude length of each row of the adapted weight, shape (out), float32; null when it is not trained apart
-     */
-    LoraLinear(Linear base, Tensor a, Tensor b, double scale, double dropout, @Nullable Tensor magnitude) {
+    /** A linear that borrows the base and the part's tensors. */
+    LoraLinear(Linear base, LoraPart part) {
         this.base = base;
-        this.a = a;
-        this.b = b;
-        this.scale = scale;
-        this.dropout = dropout;
-        this.magnitude = magnitude;
+        this.part = part;
     }
 
     @Override
     public Tensor forward(Tensor x) {
-        if (a.isNull()) {
-            throw new IllegalStateException("the adapter is closed; load it again to use it");
+        ModulePart.open(part.a());
+        Tensor y = plain(x);
+        boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
+        Tensor input = dropping ? torch.dropout(x, part.dropout(), true) : x;
+        Tensor product = product(input, part.a(), part.b());
+        if (part.bias() != null) {
+            product = product.add(Tensors.as(part.bias(), Tensors.typeOf(x)));
         }
+        if (part.magnitude() == null) {
+            return y.add(product, new Scalar(part.scale()));
+        }
+        Tensor unbiased = withoutBias(dropping ? plain(input) : y);
+        Tensor factor = Tensors.as(stretch(part.magnitude()), Tensors.typeOf(x)); // (out)
+        return y.add(factor.sub(new Scalar(1)).mul(unbiased)).add(factor.mul(product.mul(new Scalar(part.scale()))));
+    }
+
+    /** What the base computes without the starting factors, (…, out). */
+    private Tensor plain(Tensor x) {
         Tensor y = base.forward(x);
-        boolean dropping = dropout > 0 && GradMode.is_enabled();
-        Tensor input = dropping ? torch.dropout(x, dropout, true) : x;
-        Tensor low = torch.linear(input, Tensors.as(a, Tensors.typeOf(x))); // (…, r)
-        if (magnitude != null) {
-            Tensor plain = withoutBias(dropping ? base.forward(input) : y);
-            Tensor product = torch.linear(low, Tensors.as(b, Tensors.typeOf(x))).mul(new Scalar(scale));
-            Tensor factor = Tensors.as(stretch(magnitude), Tensors.typeOf(x)); // (out)
-            return y.add(factor.sub(new Scalar(1)).mul(plain)).add(factor.mul(product));
-        }
-        return y.add(torch.linear(low, Tensors.as(b, Tensors.typeOf(x))), new Scalar(scale));
+        LoraPart.Factors without = part.without();
+        return without == null ? y : y.sub(product(x, without.a(), without.b()), new Scalar(part.scale()));
+    }
+
+    private static Tensor product(Tensor x, Tensor a, Tensor b) {
+        ScalarType type = Tensors.typeOf(x);
+        return torch.linear(torch.linear(x, Tensors.as(a, type)), Tensors.as(b, type));
     }
 
     private Tensor withoutBias(Tensor y) {
@@ -80,7 +81,11 @@ public final class LoraLinear implements Linear {
 
     /** W + scale · B A, shape (out, in), float32. */
     private Tensor sum() {
-        return base.denseWeight().add_(torch.matmul(b.detach(), a.detach()), new Scalar(scale));
+        Scalar scale = new Scalar(part.scale());
+        Tensor sum =
+                base.denseWeight().add_(torch.matmul(part.b().detach(), part.a().detach()), scale);
+        LoraPart.Factors without = part.without();
+        return without == null ? sum : sum.sub_(torch.matmul(without.b(), without.a()), scale);
     }
 
     @Override
@@ -96,12 +101,19 @@ public final class LoraLinear implements Linear {
     /** The weight of a plain linear that computes the same: W + scale · B A, its rows at their trained length. */
     @Override
     public Tensor denseWeight() {
-        return magnitude == null ? sum() : sum().mul(stretch(magnitude).detach().view(-1, 1));
+        return part.magnitude() == null
+                ? sum()
+                : sum().mul(stretch(part.magnitude()).detach().view(-1, 1));
     }
 
     @Override
     public @Nullable Tensor bias() {
-        return base.bias();
+        if (part.bias() == null) {
+            return base.bias();
+        }
+        Tensor added = part.bias().mul(new Scalar(part.scale()));
+        Tensor own = base.bias();
+        return own == null ? added : Tensors.as(own, ScalarType.Float).add(added);
     }
 
     @Override

@@ -17,27 +17,44 @@ import java.util.regex.PatternSyntaxException;
  * @param rank columns of A and rows of B, r, at least 1
  * @param alpha the adapter's product is scaled by {@code alpha / rank}
  * @param dropout share of the adapter's inputs that training sets to zero, from 0 to below 1
- * @param targets the linears that get an adapter
+ * @param modules the linears, and if it is named the embedding, that get an adapter
  * @param rankStabilized whether the product is scaled by {@code alpha / √rank} instead
  *     (<a href="https://arxiv.org/abs/2312.03732">rsLoRA, Kalajdzievski 2023</a>)
  * @param weightDecomposed whether the length of each row of the weight is trained apart
  *     (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>)
- * @param rankPattern other ranks for some linears: the first key that matches a module path, or its end behind a dot, as a
+ * @param rankPattern other ranks for some modules: the first key that matches a module path, or its end behind a dot, as a
  *     regular expression decides
  * @param alphaPattern other alphas, in the same way
+ * @param start how the factors start
+ * @param bias which of the base's biases are trained too
+ * @param outputBias whether B has a bias of its own; PEFT's {@code lora_bias}
+ * @param trainedWhole modules that are copied and trained themselves, such as {@code lm_head} or {@code norm}: all whose
+ *     path, or that of a module around them, ends so; PEFT's {@code modules_to_save}
+ * @param trainedTokens rows of the embedding (or of another table, by the end of its path) that are trained themselves, as
+ *     token ids; PEFT's {@code trainable_token_indices}
  */
 public record LoraSettings(
         int rank,
         double alpha,
         double dropout,
-        TargetModules targets,
+        ModuleSelection modules,
         boolean rankStabilized,
         boolean weightDecomposed,
         Map<String, Integer> rankPattern,
-        Map<String, Double> alphaPattern) {
+        Map<String, Double> alphaPattern,
+        LoraStart start,
+        BiasTraining bias,
+        boolean outputBias,
+        List<String> trainedWhole,
+        Map<String, List<Integer>> trainedTokens)
+        implements AdapterSettings {
     public LoraSettings {
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
+        trainedWhole = List.copyOf(trainedWhole);
+        Map<String, List<Integer>> tokens = new LinkedHashMap<>();
+        trainedTokens.forEach((table, ids) -> tokens.put(table, List.copyOf(ids)));
+        trainedTokens = Collections.unmodifiableMap(tokens);
         List<String> problems = new ArrayList<>();
         if (rank < 1) {
             problems.add("the LoRA rank must be at least 1, but is " + rank + "; 8 or 16 is usual");
@@ -48,6 +65,18 @@ public record LoraSettings(
         if (!(dropout >= 0 && dropout < 1)) {
             problems.add("the LoRA dropout must be at least 0 and below 1, but is " + dropout);
         }
+        checkPatterns(problems, rankPattern, alphaPattern);
+        checkTokens(problems, trainedWhole, trainedTokens);
+        if (outputBias && (weightDecomposed || start.leavesBase() || start instanceof LoraStart.Loftq)) {
+            problems.add("a bias on B goes with neither DoRA nor a start from the base's weights; leave one out");
+        }
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+    }
+
+    private static void checkPatterns(
+            List<String> problems, Map<String, Integer> rankPattern, Map<String, Double> alphaPattern) {
         rankPattern.forEach((key, value) -> {
             requirePattern(problems, key);
             if (value < 1) {
@@ -60,36 +89,74 @@ public record LoraSettings(
                 problems.add("the alpha for \"" + key + "\" must be above 0, but is " + value);
             }
         });
-        if (!problems.isEmpty()) {
-            throw new SettingsException(problems);
-        }
     }
 
-    /** The same shape for all targets, scaled by {@code alpha / rank}. */
-    public LoraSettings(int rank, double alpha, double dropout, TargetModules targets) {
-        this(rank, alpha, dropout, targets, false, false, Map.of(), Map.of());
+    private static void checkTokens(
+            List<String> problems, List<String> trainedWhole, Map<String, List<Integer>> trainedTokens) {
+        trainedTokens.forEach((table, ids) -> {
+            if (ids.isEmpty()
+                    || ids.stream().anyMatch(id -> id < 0)
+                    || ids.stream().distinct().count() != ids.size()) {
+                problems.add(
+                        "the trained tokens of \"" + table + "\" must be different token ids from 0, but are " + ids);
+            }
+            if (trainedWhole.contains(table)) {
+                problems.add("\"" + table + "\" is trained whole, so its tokens cannot be chosen apart; leave one out");
+            }
+        });
+    }
+
+    /** Starts with rank 16, alpha twice the rank, no dropout, all linears. */
+    public static LoraSettingsBuilder builder() {
+        return new LoraSettingsBuilder();
     }
 
     /** Rank 16, alpha 32, no dropout, on all linears. */
     public static LoraSettings defaults() {
-        return new LoraSettings(16, 32, 0, TargetModules.allLinear());
+        return builder().build();
     }
 
-    /** The rank of the linear with this module path. */
-    public int rankOf(String linear) {
-        return matching(rankPattern, linear).orElse(rank);
+    /** The rank of the module with this path. */
+    public int rankOf(String module) {
+        return matching(rankPattern, module).orElse(rank);
     }
 
-    /** Factor on the product of B and A of the linear with this module path. */
-    public double scaleOf(String linear) {
-        double chosen = matching(alphaPattern, linear).orElse(alpha);
-        int columns = rankOf(linear);
+    /** Factor on the product of B and A of the module with this path. */
+    public double scaleOf(String module) {
+        double chosen = matching(alphaPattern, module).orElse(alpha);
+        int columns = rankOf(module);
         return chosen / (rankStabilized ? Math.sqrt(columns) : columns);
     }
 
-    private static <T> Optional<T> matching(Map<String, T> pattern, String linear) {
+    /**
+     * The settings of the same adapter when what the base goes without stands in the factors too, as their second halves:
+     * an ordinary adapter of twice the rank and the same scale, as PEFT converts it.
+     */
+    LoraSettings withDoubleRank() {
+        double factor = rankStabilized ? Math.sqrt(2) : 2;
+        Map<String, Integer> ranks = new LinkedHashMap<>();
+        rankPattern.forEach((key, value) -> ranks.put(key, 2 * value));
+        Map<String, Double> alphas = new LinkedHashMap<>();
+        alphaPattern.forEach((key, value) -> alphas.put(key, factor * value));
+        return new LoraSettings(
+                2 * rank,
+                factor * alpha,
+                dropout,
+                modules,
+                rankStabilized,
+                weightDecomposed,
+                ranks,
+                alphas,
+                LoraStart.kaiming(),
+                bias,
+                outputBias,
+                trainedWhole,
+                trainedTokens);
+    }
+
+    private static <T> Optional<T> matching(Map<String, T> pattern, String module) {
         return pattern.entrySet().stream()
-                .filter(entry -> linear.matches("(.*\\.)?(" + entry.getKey() + ")"))
+                .filter(entry -> module.matches("(.*\\.)?(" + entry.getKey() + ")"))
                 .map(Map.Entry::getValue)
                 .findFirst();
     }

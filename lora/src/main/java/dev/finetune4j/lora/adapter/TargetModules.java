@@ -1,12 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.model.CausalLM;
-import java.util.Collection;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
@@ -60,55 +55,5 @@ public sealed interface TargetModules {
     /** The linears with these names or path endings. */
     static TargetModules named(String... names) {
         return new Named(List.of(names));
-    }
-
-    /**
-     * The chosen ones among a model's linears.
-     *
-     * @throws SettingsException when a name matches nothing; the message lists the names that exist
-     */
-    default Set<String> resolve(Collection<String> linears) {
-        if (this instanceof Named named) {
-            Set<String> missed = new TreeSet<>(named.names());
-            missed.removeIf(name -> linears.stream().anyMatch(linear -> matches(linear, name)));
-            if (!missed.isEmpty()) {
-                throw new SettingsException(List.of("no linear of the model matches the target module(s) "
-                        + String.join(", ", missed) + "; it has " + String.join(", ", lastParts(linears))));
-            }
-        }
-        Set<String> chosen = matching(linears);
-        if (chosen.isEmpty()) {
-            throw new SettingsException(List.of("no linear of the model matches the target modules " + this
-                    + "; it has " + String.join(", ", lastParts(linears))));
-        }
-        return chosen;
-    }
-
-    /** The chosen ones among a model's linears, whether or not every name matches one; an adapter file may name more. */
-    default Set<String> matching(Collection<String> linears) {
-        Set<String> chosen = new LinkedHashSet<>();
-        for (String linear : linears) {
-            if (wants(linear)) {
-                chosen.add(linear);
-            }
-        }
-        return chosen;
-    }
-
-    private boolean wants(String linear) {
-        if (this instanceof Named named) {
-            return named.names().stream().anyMatch(name -> matches(linear, name));
-        }
-        return this instanceof Matching matching ? linear.matches(matching.regex()) : !CausalLM.isOutputHead(linear);
-    }
-
-    private static boolean matches(String linear, String name) {
-        return linear.equals(name) || linear.endsWith("." + name);
-    }
-
-    private static Set<String> lastParts(Collection<String> linears) {
-        Set<String> parts = new TreeSet<>();
-        linears.forEach(name -> parts.add(name.substring(name.lastIndexOf('.') + 1)));
-        return parts;
     }
 }

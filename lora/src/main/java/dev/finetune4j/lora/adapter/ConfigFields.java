@@ -1,0 +1,225 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.SettingsException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The values of an {@code adapter_config.json}, read with their types checked. All mistakes are collected and reported by
+ * {@link #build}, among them keys that nobody has read and that may change the result.
+ */
+final class ConfigFields {
+    private static final Set<String> ABOUT_THE_FILE = Set.of(
+            "auto_mapping",
+            "base_model_name_or_path",
+            "inference_mode",
+            "peft_type",
+            "peft_version",
+            "revision",
+            "runtime_config",
+            "fan_in_fan_out"); // PEFT switches it off for linears
+
+    private final Path file;
+    private final JsonNode config;
+    private final Set<String> read = new LinkedHashSet<>(ABOUT_THE_FILE);
+    private final List<String> problems = new ArrayList<>();
+
+    ConfigFields(Path file, JsonNode config) {
+        this.file = file;
+        this.config = config;
+    }
+
+    Path file() {
+        return file;
+    }
+
+    /** Reports a mistake at the end. */
+    void problem(String text) {
+        problems.add(text);
+    }
+
+    private JsonNode value(String key) {
+        read.add(key);
+        return config.path(key);
+    }
+
+    private static boolean absent(JsonNode value) {
+        return value.isMissingNode() || value.isNull();
+    }
+
+    private <T> T read(String key, T usual, String expected, Predicate<JsonNode> fits, Function<JsonNode, T> as) {
+        JsonNode value = value(key);
+        if (absent(value)) {
+            return usual;
+        }
+        if (!fits.test(value)) {
+            problems.add("\"" + key + "\" must be " + expected + ", but is " + value);
+            return usual;
+        }
+        return as.apply(value);
+    }
+
+    int integer(String key, int usual) {
+        return read(key, usual, "a whole number", JsonNode::isInt, JsonNode::intValue);
+    }
+
+    double number(String key, double usual) {
+        return read(key, usual, "a number", JsonNode::isNumber, JsonNode::doubleValue);
+    }
+
+    boolean flag(String key, boolean usual) {
+        return read(key, usual, "true or false", JsonNode::isBoolean, JsonNode::booleanValue);
+    }
+
+    /** A text; booleans count as {@code true} and {@code false}. */
+    String text(String key, String usual) {
+        return read(key, usual, "a text", value -> value.isTextual() || value.isBoolean(), JsonNode::asText);
+    }
+
+    /** A list of texts, or one text alone. */
+    List<String> texts(String key) {
+        return read(key, List.of(), "a list of names", ConfigFields::holdsTexts, ConfigFields::asTexts);
+    }
+
+    /** A list of whole numbers, or one alone. */
+    List<Integer> integers(String key) {
+        return read(key, List.of(), "a list of whole numbers", ConfigFields::holdsIntegers, ConfigFields::asIntegers);
+    }
+
+    /** A list of names or a regular expression; null when there is none. */
+    @Nullable
+    TargetModules modules(String key) {
+        JsonNode value = value(key);
+        if (absent(value) || (value.isArray() && value.isEmpty())) {
+            return null;
+        }
+        if (value.isTextual()) {
+            return value.textValue().equalsIgnoreCase("all-linear")
+                    ? TargetModules.allLinear()
+                    : collect(() -> TargetModules.matching(value.textValue()));
+        }
+        if (!holdsTexts(value)) {
+            problems.add(
+                    "\"" + key + "\" must be a list of names, a regular expression or \"all-linear\", but is " + value);
+            return null;
+        }
+        return new TargetModules.Named(asTexts(value));
+    }
+
+    /** Values by name. */
+    <T> Map<String, T> map(String key, String expected, Predicate<JsonNode> fits, Function<JsonNode, T> as) {
+        JsonNode value = value(key);
+        Map<String, T> map = new LinkedHashMap<>();
+        if (absent(value)) {
+            return map;
+        }
+        boolean good = value.isObject();
+        for (Map.Entry<String, JsonNode> entry : value.properties()) {
+            good &= fits.test(entry.getValue());
+        }
+        if (!good) {
+            problems.add("\"" + key + "\" must give " + expected + " by name, but is " + value);
+            return map;
+        }
+        value.properties().forEach(entry -> map.put(entry.getKey(), as.apply(entry.getValue())));
+        return map;
+    }
+
+    /** A list of token ids for the embedding, or lists by the names of tables. */
+    Map<String, List<Integer>> tokens(String key) {
+        if (config.path(key).isArray()) {
+            List<Integer> ids = integers(key);
+            return ids.isEmpty() ? Map.of() : Map.of("embed_tokens", ids);
+        }
+        return map(key, "lists of token ids", ConfigFields::holdsIntegers, ConfigFields::asIntegers);
+    }
+
+    private static boolean holdsTexts(JsonNode value) {
+        boolean all = value.isTextual() || value.isArray();
+        for (JsonNode item : value) {
+            all &= item.isTextual();
+        }
+        return all;
+    }
+
+    private static List<String> asTexts(JsonNode value) {
+        List<String> texts = new ArrayList<>();
+        if (value.isTextual()) {
+            texts.add(value.textValue());
+        }
+        value.forEach(item -> texts.add(item.textValue()));
+        return texts;
+    }
+
+    static boolean holdsIntegers(JsonNode value) {
+        boolean all = value.isInt() || value.isArray();
+        for (JsonNode item : value) {
+            all &= item.isInt();
+        }
+        return all;
+    }
+
+    private static List<Integer> asIntegers(JsonNode value) {
+        List<Integer> integers = new ArrayList<>();
+        if (value.isInt()) {
+            integers.add(value.intValue());
+        }
+        value.forEach(item -> integers.add(item.intValue()));
+        return integers;
+    }
+
+    /** Keys that say nothing about what a trained adapter of this kind computes. */
+    void harmless(String... keys) {
+        read.addAll(List.of(keys));
+    }
+
+    private <T> @Nullable T collect(Supplier<T> make) {
+        try {
+            return make.get();
+        } catch (SettingsException e) {
+            problems.addAll(e.problems());
+            return null;
+        }
+    }
+
+    /**
+     * The settings, when everything was as it must be.
+     *
+     * @throws CheckpointException naming all mistakes, and all keys that are switched on and that nobody has read
+     */
+    <T extends AdapterSettings> T build(Supplier<T> make) {
+        String task = text("task_type", "CAUSAL_LM");
+        if (!task.equals("CAUSAL_LM")) {
+            problems.add("\"task_type\" is " + task + ", but only adapters of CAUSAL_LM fit a language model");
+        }
+        config.properties().forEach(entry -> {
+            if (!read.contains(entry.getKey()) && isOn(entry.getValue())) {
+                problems.add("\"" + entry.getKey() + "\" is " + entry.getValue()
+                        + ", which may change the result and is not supported by this version");
+            }
+        });
+        T settings = problems.isEmpty() ? collect(make) : null;
+        if (settings == null) {
+            throw new CheckpointException(file + " cannot be used:\n  - " + String.join("\n  - ", problems)
+                    + "\nUse an adapter without these, or merge it into its base in Python.");
+        }
+        return settings;
+    }
+
+    private static boolean isOn(JsonNode value) {
+        return !absent(value)
+                && !(value.isBoolean() && !value.booleanValue())
+                && !(value.isContainerNode() && value.isEmpty());
+    }
+}

@@ -1,0 +1,25 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.nn.Linear;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * The factors by which one linear is rescaled.
+ *
+ * @param factors shape (1, in) for the input or (out, 1) for the output, float32
+ * @param ofInput which of the two
+ */
+record Ia3Part(Tensor factors, boolean ofInput) implements ModulePart {
+    static final String FACTORS = "ia3_l";
+
+    @Override
+    public Map<String, Tensor> trained() {
+        return Map.of(FACTORS, factors);
+    }
+
+    @Override
+    public Linear around(Linear base) {
+        return new Ia3Linear(base, this);
+    }
+}

@@ -1,0 +1,34 @@
+package dev.finetune4j.lora.adapter;
+
+import java.util.List;
+
+/**
+ * The shape of an (IA)³ adapter, which rescales what some linears put out or take in
+ * (<a href="https://arxiv.org/abs/2205.05638">Liu et al. 2022</a>). Immutable.
+ *
+ * @param modules the linears that are rescaled
+ * @param feedForward those among them whose input is rescaled instead of their output
+ * @param trainedWhole as {@link LoraSettings#trainedWhole()}
+ */
+public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, List<String> trainedWhole)
+        implements AdapterSettings {
+    public Ia3Settings {
+        trainedWhole = List.copyOf(trainedWhole);
+    }
+
+    /** Keys, values and the inner activations of the feed-forward part, as in the paper. */
+    public static Ia3Settings defaults() {
+        return new Ia3Settings(
+                ModuleSelection.of(TargetModules.matching(".*\\.(k_proj|v_proj|qkv_proj|down_proj)")),
+                TargetModules.matching(".*\\.down_proj"),
+                List.of());
+    }
+
+    /** Whether the input of the linear with this path is rescaled; PEFT compares the ends of paths as plain text. */
+    boolean rescalesInput(String path) {
+        if (feedForward instanceof TargetModules.Named named) {
+            return named.names().stream().anyMatch(path::endsWith);
+        }
+        return feedForward instanceof TargetModules.Matching matching && path.matches(matching.regex());
+    }
+}

@@ -1,0 +1,136 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.Collection;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** LoRA settings as PEFT's {@code adapter_config.json} states them. */
+final class LoraConfig {
+    private static final Logger LOG = LoggerFactory.getLogger(LoraConfig.class);
+
+    /** Starts after which the base is as it was, or from which PEFT, too, reads a trained adapter as a plain sum. */
+    private static final Set<String> PLAIN_STARTS =
+            Set.of("true", "false", "gaussian", "orthogonal", "eva", "mica", "lora_ga");
+
+    private LoraConfig() {}
+
+    static LoraSettings read(ConfigFields fields) {
+        LoraSettingsBuilder builder = LoraSettings.builder()
+                .rank(fields.integer("r", 8))
+                .alpha(fields.number("lora_alpha", 8))
+                .dropout(fields.number("lora_dropout", 0))
+                .targets(AdapterConfig.required(fields, "target_modules"))
+                .exclude(fields.modules("exclude_modules"))
+                .layers(fields.integers("layers_to_transform"))
+                .layersPattern(fields.texts("layers_pattern"))
+                .rankStabilized(fields.flag("use_rslora", false))
+                .weightDecomposed(fields.flag("use_dora", false))
+                .rankPattern(fields.map("rank_pattern", "whole numbers", JsonNode::isInt, JsonNode::intValue))
+                .alphaPattern(fields.map("alpha_pattern", "numbers", JsonNode::isNumber, JsonNode::doubleValue))
+                .start(start(fields))
+                .bias(bias(fields))
+                .outputBias(fields.flag("lora_bias", false))
+                .trainedWhole(fields.texts("modules_to_save"))
+                .trainedTokens(fields.tokens("trainable_token_indices"));
+        fields.harmless(
+                "megatron_core",
+                "qalora_group_size",
+                "eva_config",
+                "corda_config",
+                "lora_ga_config",
+                "loftq_config"); // of the start, which is refused where it matters
+        return fields.build(builder::build);
+    }
+
+    private static LoraStart start(ConfigFields fields) {
+        String start = fields.text("init_lora_weights", "true").toLowerCase(Locale.ROOT);
+        if (start.equals("pissa")) {
+            return LoraStart.pissa();
+        }
+        if (start.startsWith("pissa_niter_")) {
+            LOG.warn(
+                    "{}: the adapter was started from an approximate decomposition of the base ({}), which cannot be"
+                            + " repeated exactly; the exact one is used. Ask for a converted adapter if its answers are off",
+                    fields.file(),
+                    start);
+            return LoraStart.pissa();
+        }
+        if (start.equals("olora")) {
+            return LoraStart.olora();
+        }
+        if (!PLAIN_STARTS.contains(start)) {
+            fields.problem(
+                    "\"init_lora_weights\" is \"" + start + "\": the base's weights were changed when the adapter"
+                            + " was made and cannot be reproduced; convert it to an ordinary adapter in PEFT"
+                            + " (path_initial_model_for_weight_conversion)");
+        }
+        return LoraStart.kaiming();
+    }
+
+    private static BiasTraining bias(ConfigFields fields) {
+        String bias = fields.text("bias", "none");
+        return switch (bias) {
+            case "none" -> BiasTraining.NONE;
+            case "lora_only" -> BiasTraining.LORA_ONLY;
+            case "all" -> BiasTraining.ALL;
+            default -> {
+                fields.problem("\"bias\" must be none, lora_only or all, but is " + bias);
+                yield BiasTraining.NONE;
+            }
+        };
+    }
+
+    static void write(LoraSettings settings, ObjectNode config, Collection<String> adapted) {
+        ObjectNode alphas = config.putObject("alpha_pattern");
+        settings.alphaPattern().forEach((key, value) -> putNumber(alphas, key, value));
+        config.put("bias", settings.bias().name().toLowerCase(Locale.ROOT));
+        ModuleSelection modules = settings.modules();
+        AdapterConfig.putModules(config, "exclude_modules", modules.exclude(), adapted);
+        config.put("fan_in_fan_out", false);
+        config.put("init_lora_weights", true);
+        if (modules.layers().isEmpty()) {
+            config.putNull("layers_to_transform");
+        } else {
+            ArrayNode layers = config.putArray("layers_to_transform");
+            modules.layers().forEach(layers::add);
+        }
+        AdapterConfig.putNames(config, "layers_pattern", modules.layersPattern());
+        putNumber(config, "lora_alpha", settings.alpha());
+        config.put("lora_bias", settings.outputBias());
+        config.put("lora_dropout", settings.dropout());
+        AdapterConfig.putNames(config, "modules_to_save", settings.trainedWhole());
+        config.put("r", settings.rank());
+        ObjectNode ranks = config.putObject("rank_pattern");
+        settings.rankPattern().forEach(ranks::put);
+        AdapterConfig.putModules(config, "target_modules", modules.targets(), adapted);
+        putTokens(settings, config);
+        config.put("use_dora", settings.weightDecomposed());
+        config.put("use_rslora", settings.rankStabilized());
+    }
+
+    private static void putTokens(LoraSettings settings, ObjectNode config) {
+        if (settings.trainedTokens().isEmpty()) {
+            config.putNull("trainable_token_indices");
+            return;
+        }
+        ObjectNode tables = config.putObject("trainable_token_indices");
+        settings.trainedTokens().forEach((table, ids) -> {
+            ArrayNode array = tables.putArray(table);
+            List.copyOf(ids).forEach(array::add);
+        });
+    }
+
+    private static void putNumber(ObjectNode config, String key, double value) {
+        if (value == Math.rint(value) && Math.abs(value) < Integer.MAX_VALUE) {
+            config.put(key, (int) value);
+        } else {
+            config.put(key, value);
+        }
+    }
+}

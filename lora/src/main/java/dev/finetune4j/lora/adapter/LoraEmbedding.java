@@ -1,0 +1,86 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.nn.Embedding;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Map;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+
+/**
+ * An embedding with a low-rank addition to its table, {@code W + (alpha / r) · (B A)ᵀ}, whose columns have lengths of their
+ * own when there is a magnitude. See {@link LoraLinear}. It owns neither the base nor the factors.
+ */
+final class LoraEmbedding implements Embedding {
+    private final Embedding base;
+    private final LoraEmbeddingPart part;
+
+    LoraEmbedding(Embedding base, LoraEmbeddingPart part) {
+        this.base = base;
+        this.part = part;
+    }
+
+    @Override
+    public Tensor forward(Tensor tokens) {
+        ModulePart.open(part.a());
+        Tensor rows = base.forward(tokens); // (B, T, D)
+        Tensor low = torch.embedding(part.a().t(), tokens); // (B, T, r)
+        Tensor added = torch.linear(low, part.b()).mul(new Scalar(part.scale() * base.scale()));
+        if (part.magnitude() != null) {
+            Tensor factor = stretch(part.magnitude());
+            return Tensors.as(rows.mul(factor).add(added.mul(factor)), Tensors.typeOf(rows));
+        }
+        return rows.add(Tensors.as(added, Tensors.typeOf(rows)));
+    }
+
+    /** What each column is multiplied by; its length counts as a constant in the backward pass. */
+    private Tensor stretch(Tensor trained) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor length;
+            try (NoGradGuard off = new NoGradGuard()) {
+                length = sum().pow(new Scalar(2)).sum(0).sqrt();
+            }
+            return scope.keep(trained.div(length));
+        }
+    }
+
+    /** W + scale · (B A)ᵀ, shape (V, D), float32. */
+    private Tensor sum() {
+        Tensor product = torch.matmul(part.b().detach(), part.a().detach()); // (D, V)
+        return base.denseWeight().add_(product.t(), new Scalar(part.scale()));
+    }
+
+    @Override
+    public long vocabulary() {
+        return base.vocabulary();
+    }
+
+    @Override
+    public long width() {
+        return base.width();
+    }
+
+    @Override
+    public double scale() {
+        return base.scale();
+    }
+
+    @Override
+    public Tensor denseWeight() {
+        return part.magnitude() == null
+                ? sum()
+                : sum().mul(stretch(part.magnitude()).detach());
+    }
+
+    @Override
+    public Map<String, Tensor> parameters() {
+        return base.parameters();
+    }
+
+    @Override
+    public void close() {
+        // The base belongs to the model and the factors to the adapter.
+    }
+}

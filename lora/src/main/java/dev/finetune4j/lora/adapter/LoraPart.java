@@ -1,0 +1,93 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.nn.Linear;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The low-rank factors of one linear.
+ *
+ * @param a shape (r, in), float32
+ * @param b shape (out, r), float32
+ * @param bias added to what B puts out, shape (out), float32; null for none
+ * @param magnitude length of each row of the adapted weight, shape (out), float32; null unless it is trained apart
+ * @param without the factors whose product the base goes without, so that the trained ones could start from them; null when
+ *     the base computes as it is
+ * @param scale factor on the products
+ * @param dropout share of the input that training hides from A
+ */
+record LoraPart(
+        Tensor a,
+        Tensor b,
+        @Nullable Tensor bias,
+        @Nullable Tensor magnitude,
+        @Nullable Factors without,
+        double scale,
+        double dropout)
+        implements ModulePart {
+    static final String A = "lora_A.weight";
+    static final String B = "lora_B.weight";
+    static final String BIAS = "lora_B.bias";
+    static final String MAGNITUDE = "lora_magnitude_vector";
+
+    /**
+     * Two factors.
+     *
+     * @param a shape (r, in), float32
+     * @param b shape (out, r), float32
+     */
+    record Factors(Tensor a, Tensor b) {}
+
+    @Override
+    public Map<String, Tensor> trained() {
+        return named(a, b);
+    }
+
+    private Map<String, Tensor> named(Tensor first, Tensor second) {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        tensors.put(A, first);
+        tensors.put(B, second);
+        if (bias != null) {
+            tensors.put(BIAS, bias);
+        }
+        if (magnitude != null) {
+            tensors.put(MAGNITUDE, magnitude);
+        }
+        return tensors;
+    }
+
+    /** The factors of an ordinary adapter: those that the base goes without follow the trained ones, subtracted. */
+    @Override
+    public Map<String, Tensor> stored() {
+        if (without == null) {
+            return trained();
+        }
+        try (NoGradGuard off = new NoGradGuard()) {
+            return named(
+                    torch.cat(new TensorVector(a, without.a()), 0), // (2r, in)
+                    torch.cat(new TensorVector(b, without.b().neg()), 1)); // (out, 2r)
+        }
+    }
+
+    @Override
+    public List<Tensor> owned() {
+        List<Tensor> owned = new ArrayList<>(trained().values());
+        if (without != null) {
+            owned.add(without.a());
+            owned.add(without.b());
+        }
+        return owned;
+    }
+
+    @Override
+    public Linear around(Linear base) {
+        return new LoraLinear(base, this);
+    }
+}

@@ -1,0 +1,186 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.ModuleNames;
+import dev.finetune4j.core.nn.Embedding;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** The parts that LoRA settings ask for on a base. */
+final class LoraPlans {
+    private LoraPlans() {}
+
+    /** The modules that can get factors: all linears, the head included, and the embedding. */
+    static Collection<String> candidates(ModuleNames modules) {
+        Set<String> candidates = new LinkedHashSet<>(modules.linears());
+        candidates.addAll(modules.embeddings());
+        return candidates;
+    }
+
+    /**
+     * The parts in the order in which they are made; on one module the earlier one is beneath.
+     *
+     * @throws CheckpointException when no module matches
+     */
+    static List<PartPlan> of(LoraSettings settings, BaseModules base) {
+        Set<String> targets = settings.modules().matching(candidates(base.names()), settings.trainedWhole());
+        if (targets.isEmpty()) {
+            throw new CheckpointException("no linear of this base model matches \"target_modules\";"
+                    + " load the adapter on the model that it was trained on");
+        }
+        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, settings.trainedWhole()));
+        Set<String> whole = new LinkedHashSet<>(TrainedModules.matching(base.names(), settings.trainedWhole()));
+        plans.addAll(TokenRows.plans(base, settings.trainedTokens()));
+        base.linears().forEach((path, linear) -> {
+            boolean adapted = targets.contains(path);
+            boolean trained =
+                    settings.bias() == BiasTraining.ALL || (settings.bias() == BiasTraining.LORA_ONLY && adapted);
+            if (trained && linear.bias() != null && !whole.contains(path)) {
+                plans.add(new TrainedBias.Plan(path, linear, adapted));
+            }
+        });
+        for (String path : targets) {
+            Embedding embedding = base.embeddings().get(path);
+            if (embedding != null) {
+                requireNoBias(settings, path);
+                plans.add(new OnEmbedding(settings, path, embedding));
+            } else {
+                plans.add(new OnLinear(
+                        settings, path, Objects.requireNonNull(base.linears().get(path))));
+            }
+        }
+        return plans;
+    }
+
+    private static void requireNoBias(LoraSettings settings, String path) {
+        if (settings.outputBias()) {
+            throw new SettingsException(List.of("the embedding " + path
+                    + " cannot have a bias on B; leave it out of the targets or switch the bias off"));
+        }
+    }
+
+    private static @Nullable Tensor optional(Map<String, Tensor> tensors, String name) {
+        return tensors.get(name);
+    }
+
+    private record OnLinear(LoraSettings settings, String path, Linear linear) implements PartPlan {
+        @Override
+        public List<String> modules() {
+            return List.of(path);
+        }
+
+        @Override
+        public Map<String, long[]> shapes() {
+            Map<String, long[]> shapes = new LinkedHashMap<>();
+            shapes.put(LoraPart.A, new long[] {settings.rankOf(path), linear.inFeatures()});
+            shapes.put(LoraPart.B, new long[] {linear.outFeatures(), settings.rankOf(path)});
+            if (settings.outputBias()) {
+                shapes.put(LoraPart.BIAS, new long[] {linear.outFeatures()});
+            }
+            if (settings.weightDecomposed()) {
+                shapes.put(LoraPart.MAGNITUDE, new long[] {linear.outFeatures()});
+            }
+            return shapes;
+        }
+
+        @Override
+        public ModulePart start(StartContext context) {
+            LoraPart.Factors factors = FirstFactors.of(settings, path, linear, context);
+            LoraPart.Factors without = settings.start().leavesBase()
+                    ? new LoraPart.Factors(factors.a().clone(), factors.b().clone())
+                    : null;
+            Tensor bias = settings.outputBias()
+                    ? Tensors.zeros(context.device(), ScalarType.Float, linear.outFeatures())
+                    : null;
+            return part(factors, bias, settings.weightDecomposed() ? lengths(linear) : null, without);
+        }
+
+        @Override
+        public ModulePart of(Map<String, Tensor> tensors) {
+            Tensor a = Objects.requireNonNull(tensors.get(LoraPart.A));
+            Tensor b = Objects.requireNonNull(tensors.get(LoraPart.B));
+            LoraPart.Factors without =
+                    settings.start().leavesBase() ? FirstFactors.ofBase(settings, path, linear) : null;
+            return part(
+                    new LoraPart.Factors(a, b),
+                    optional(tensors, LoraPart.BIAS),
+                    optional(tensors, LoraPart.MAGNITUDE),
+                    without);
+        }
+
+        private LoraPart part(
+                LoraPart.Factors factors,
+                @Nullable Tensor bias,
+                @Nullable Tensor magnitude,
+                LoraPart.@Nullable Factors without) {
+            return new LoraPart(
+                    factors.a(), factors.b(), bias, magnitude, without, settings.scaleOf(path), settings.dropout());
+        }
+
+        /** The length of each row of a linear's weight, shape (out): with it an adapter changes nothing yet. */
+        private static Tensor lengths(Linear linear) {
+            try (TensorScope scope = new TensorScope()) {
+                return scope.keep(
+                        linear.denseWeight().pow(new Scalar(2)).sum(1).sqrt().detach());
+            }
+        }
+    }
+
+    private record OnEmbedding(LoraSettings settings, String path, Embedding embedding) implements PartPlan {
+        @Override
+        public List<String> modules() {
+            return List.of(path);
+        }
+
+        @Override
+        public Map<String, long[]> shapes() {
+            Map<String, long[]> shapes = new LinkedHashMap<>();
+            shapes.put(LoraEmbeddingPart.A, new long[] {settings.rankOf(path), embedding.vocabulary()});
+            shapes.put(LoraEmbeddingPart.B, new long[] {embedding.width(), settings.rankOf(path)});
+            if (settings.weightDecomposed()) {
+                shapes.put(LoraPart.MAGNITUDE, new long[] {embedding.width()});
+            }
+            return shapes;
+        }
+
+        /** A is zero and B random whatever the start, as in PEFT. */
+        @Override
+        public ModulePart start(StartContext context) {
+            int rank = settings.rankOf(path);
+            Tensor a = Tensors.zeros(context.device(), ScalarType.Float, rank, embedding.vocabulary());
+            Tensor b = Tensors.normal(context.device(), context.random(), 1, embedding.width(), rank);
+            return new LoraEmbeddingPart(
+                    a, b, settings.weightDecomposed() ? lengths(embedding) : null, settings.scaleOf(path));
+        }
+
+        @Override
+        public ModulePart of(Map<String, Tensor> tensors) {
+            return new LoraEmbeddingPart(
+                    Objects.requireNonNull(tensors.get(LoraEmbeddingPart.A)),
+                    Objects.requireNonNull(tensors.get(LoraEmbeddingPart.B)),
+                    optional(tensors, LoraPart.MAGNITUDE),
+                    settings.scaleOf(path));
+        }
+
+        private static Tensor lengths(Embedding embedding) {
+            try (TensorScope scope = new TensorScope()) {
+                return scope.keep(
+                        embedding.denseWeight().pow(new Scalar(2)).sum(0).sqrt().detach());
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.SettingsException;
+import java.util.List;
+
+/** How the factors of a LoRA adapter start. All starts but {@link Gaussian} and {@link Kaiming} look at the base's weights. */
+public sealed interface LoraStart {
+    /** A evenly from ±1/√in, as PEFT's Kaiming initialisation with a = √5 gives; B zero. The usual start. */
+    record Kaiming() implements LoraStart {}
+
+    /** A from a normal distribution of deviation 1/r; B zero. */
+    record Gaussian() implements LoraStart {}
+
+    /**
+     * The r strongest singular directions of the weight, which the base then goes without
+     * (<a href="https://arxiv.org/abs/2404.02948">PiSSA, Meng et al. 2024</a>).
+     *
+     * @param iterations power iterations of a fast approximate decomposition, 0 for an exact one; 16 is usual for large
+     *     models
+     */
+    record Pissa(int iterations) implements LoraStart {
+        public Pissa {
+            if (iterations < 0) {
+                throw new SettingsException(List.of("the iterations of PiSSA must be 0 (exact) or more, but are "
+                        + iterations + "; 16 is usual for large models"));
+            }
+        }
+    }
+
+    /**
+     * The first r columns of an orthonormal basis of the weight, which the base then goes without
+     * (<a href="https://arxiv.org/abs/2406.01775">OLoRA, Büyükakyüz 2024</a>).
+     */
+    record Olora() implements LoraStart {}
+
+    /**
+     * The best correction of rank r to what quantizing the base lost
+     * (<a href="https://arxiv.org/abs/2310.08659">LoftQ, Li et al. 2023</a>, with one iteration: the 4-bit base stays as it
+     * is, so the adapter is an ordinary one). It needs a 4-bit base and its checkpoint in full precision.
+     */
+    record Loftq() implements LoraStart {}
+
+    /** The usual start. */
+    static LoraStart kaiming() {
+        return new Kaiming();
+    }
+
+    /** A from a normal distribution. */
+    static LoraStart gaussian() {
+        return new Gaussian();
+    }
+
+    /** The strongest singular directions, exactly. */
+    static LoraStart pissa() {
+        return new Pissa(0);
+    }
+
+    /** The first columns of an orthonormal basis. */
+    static LoraStart olora() {
+        return new Olora();
+    }
+
+    /** What quantizing lost. */
+    static LoraStart loftq() {
+        return new Loftq();
+    }
+
+    /** Whether the base computes without the starting factors, so that training begins where the base was. */
+    default boolean leavesBase() {
+        return this instanceof Pissa || this instanceof Olora;
+    }
+}

@@ -1,0 +1,146 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The modules that get an adapter, by PEFT's rules. Immutable.
+ *
+ * @param targets the candidates
+ * @param exclude modules that get none although they are targets; null for no exception
+ * @param layers numbers of the layers that get one, counted from 0; empty for all
+ * @param layersPattern names of the list of layers in the module paths, such as {@code layers}; empty for the first number
+ *     in the path
+ */
+public record ModuleSelection(
+        TargetModules targets, @Nullable TargetModules exclude, List<Integer> layers, List<String> layersPattern) {
+    public ModuleSelection {
+        layers = List.copyOf(layers);
+        layersPattern = List.copyOf(layersPattern);
+        List<String> problems = new ArrayList<>();
+        if (exclude instanceof TargetModules.AllLinear) {
+            problems.add("all linears cannot be excluded; name the modules to exclude");
+        }
+        if (targets instanceof TargetModules.Matching && !layers.isEmpty()) {
+            problems.add("layers cannot be chosen apart when the targets are a regular expression;"
+                    + " put the layers into the expression");
+        }
+        if (!layersPattern.isEmpty() && layers.isEmpty()) {
+            problems.add("a layers pattern needs the layers to transform; give their numbers");
+        }
+        layers.stream()
+                .filter(layer -> layer < 0)
+                .forEach(layer -> problems.add("layers are counted from 0, but one is " + layer));
+        layersPattern.forEach(pattern -> checkPattern(problems, pattern));
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+    }
+
+    /** All targets, in all layers. */
+    public static ModuleSelection of(TargetModules targets) {
+        return new ModuleSelection(targets, null, List.of(), List.of());
+    }
+
+    private static void checkPattern(List<String> problems, String pattern) {
+        try {
+            Pattern.compile(pattern);
+        } catch (PatternSyntaxException e) {
+            problems.add("the layers pattern \"" + pattern + "\" is no regular expression: " + e.getDescription());
+        }
+    }
+
+    /**
+     * The chosen ones among the modules that an adapter can sit on.
+     *
+     * @param candidates module paths, in the model's order
+     * @param trainedWhole modules that are trained themselves, by the names that PEFT's {@code modules_to_save} gives
+     */
+    Set<String> matching(Collection<String> candidates, List<String> trainedWhole) {
+        Set<String> chosen = new LinkedHashSet<>();
+        for (String name : candidates) {
+            boolean excluded = exclude != null && wants(exclude, name);
+            boolean whole = trainedWhole.stream().anyMatch(module -> name.matches("(^|.*\\.)" + module + "($|\\..*)"));
+            if (!excluded && !whole && wants(targets, name) && inLayers(name)) {
+                chosen.add(name);
+            }
+        }
+        return chosen;
+    }
+
+    /**
+     * The same, where nothing may be missed.
+     *
+     * @throws SettingsException when a name matches nothing, or nothing is left; the message lists the names that exist
+     */
+    Set<String> resolve(ModuleNames modules, Collection<String> candidates, List<String> trainedWhole) {
+        if (targets instanceof TargetModules.Named named) {
+            List<String> missed = named.names().stream()
+                    .filter(name -> candidates.stream().noneMatch(candidate -> matches(candidate, name)))
+                    .sorted()
+                    .toList();
+            if (!missed.isEmpty()) {
+                throw new SettingsException(List.of("no linear of the model matches the target module(s) "
+                        + String.join(", ", missed) + "; it has "
+                        + String.join(", ", lastParts(modules.linears()))));
+            }
+        }
+        Set<String> chosen = matching(candidates, trainedWhole);
+        if (chosen.isEmpty()) {
+            throw new SettingsException(List.of("no linear of the model matches the target modules " + this
+                    + "; it has " + String.join(", ", lastParts(modules.linears()))));
+        }
+        return chosen;
+    }
+
+    private static boolean wants(TargetModules targets, String path) {
+        if (targets instanceof TargetModules.Named named) {
+            return named.names().stream().anyMatch(name -> matches(path, name));
+        }
+        return targets instanceof TargetModules.Matching matching
+                ? path.matches(matching.regex())
+                : !CausalLM.isOutputHead(path) && !CausalLM.isEmbedding(path);
+    }
+
+    private static boolean matches(String path, String name) {
+        return path.equals(name) || path.endsWith("." + name);
+    }
+
+    private static Set<String> lastParts(Collection<String> linears) {
+        Set<String> parts = new TreeSet<>();
+        linears.forEach(name -> parts.add(name.substring(name.lastIndexOf('.') + 1)));
+        return parts;
+    }
+
+    /** A path that a list names whole is taken in any layer, as in PEFT. */
+    private boolean inLayers(String name) {
+        if (layers.isEmpty()
+                || (targets instanceof TargetModules.Named named
+                        && named.names().contains(name))) {
+            return true;
+        }
+        List<String> starts = layersPattern.isEmpty()
+                ? List.of(".*?\\.[^.]*\\.")
+                : layersPattern.stream()
+                        .map(pattern -> "(?:^|.*?\\.)" + pattern + "\\.")
+                        .toList();
+        for (String start : starts) {
+            Matcher matcher = Pattern.compile(start + "(?<layer>\\d+)\\.").matcher(name);
+            if (matcher.lookingAt()) {
+                return layers.contains(Integer.valueOf(matcher.group("layer")));
+            }
+        }
+        return false;
+    }
+}

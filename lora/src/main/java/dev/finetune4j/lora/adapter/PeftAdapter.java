@@ -1,0 +1,85 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The trained part of a parameter-efficient fine-tuning, in the sense of <a href="https://github.com/huggingface/peft">
+ * PEFT</a>.
+ *
+ * <p>An adapter owns its tensors and nothing of the base. {@link #attachTo} gives a model that uses them; the base itself
+ * is unchanged. Safe to use from several threads while nothing trains it; close it after the last use.
+ */
+public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter, VirtualTokenAdapter {
+    /**
+     * What a fresh adapter may need beside its base.
+     *
+     * @param seed the random numbers depend on it alone
+     * @param originals opens the base's checkpoint, for starts that compare with it; null when there is none
+     * @param tokenize the token ids of a text, for prompts that start from one; null when there is no tokenizer
+     */
+    record Sources(
+            long seed,
+            @Nullable Supplier<WeightSource> originals,
+            @Nullable Function<String, int[]> tokenize) {
+        /** A seed and nothing else. */
+        public static Sources seed(long seed) {
+            return new Sources(seed, null, null);
+        }
+    }
+
+    /**
+     * A fresh adapter. All kinds but those with virtual tokens change nothing yet.
+     *
+     * @throws dev.finetune4j.core.SettingsException when the settings do not fit the model or lack a source
+     */
+    static PeftAdapter create(CausalLM base, AdapterSettings settings, Sources sources) {
+        settings.check(base.moduleNames());
+        if (settings instanceof LoraSettings || settings instanceof Ia3Settings) {
+            return WeightAdapter.create(base, settings, sources);
+        }
+        return VirtualTokenAdapter.create(base, settings, sources);
+    }
+
+    /** What kind of adapter this is and how it is shaped. */
+    AdapterSettings settings();
+
+    /** A model over the base's parts that computes with this adapter. */
+    CausalLM attachTo(CausalLM base);
+
+    /** The tensors to train, float32, by the names that they have in PEFT. */
+    Map<String, Tensor> parameters();
+
+    /**
+     * Replaces modules by those with this adapter in them, so that their dense weights are the merged ones.
+     *
+     * @throws IllegalStateException when an adapter of this kind cannot be merged into weights
+     */
+    PartMapper merging();
+
+    /** The settings as a file states them. */
+    AdapterSettings storedSettings();
+
+    /**
+     * What a file holds, by the names there. Tensors that are made for it belong to the caller's {@link TensorScope}.
+     *
+     * @throws IllegalStateException when the adapter is closed
+     */
+    Map<String, Tensor> stored();
+
+    /** Number of trainable values. */
+    default long parameterCount() {
+        return parameters().values().stream().mapToLong(Tensor::numel).sum();
+    }
+
+    /** Frees the tensors. Closing twice is fine. */
+    @Override
+    void close();
+}

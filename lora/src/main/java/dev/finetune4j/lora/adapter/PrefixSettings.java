@@ -1,0 +1,27 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.SettingsException;
+import java.util.List;
+
+/**
+ * The shape of a prefix-tuning adapter: trained keys and values before those of the first token, in every layer
+ * (<a href="https://arxiv.org/abs/2101.00190">Li and Liang 2021</a>). Immutable.
+ *
+ * @param virtualTokens how many there are, n
+ * @param projectionSize width of the hidden layer of a network that makes them while they are trained, 0 for none
+ * @param startsAtZero whether they (or the last layer of the network) start at zero, otherwise from a normal distribution
+ */
+public record PrefixSettings(int virtualTokens, int projectionSize, boolean startsAtZero) implements AdapterSettings {
+    public PrefixSettings {
+        VirtualTokenChecks.requireCount(virtualTokens);
+        if (projectionSize < 0) {
+            throw new SettingsException(List.of("the width of the prefix projection must be at least 1, or 0 for none,"
+                    + " but is " + projectionSize));
+        }
+    }
+
+    /** Keys and values that are trained themselves. */
+    public static PrefixSettings of(int virtualTokens) {
+        return new PrefixSettings(virtualTokens, 0, false);
+    }
+}

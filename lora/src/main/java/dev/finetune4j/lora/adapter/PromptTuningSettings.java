@@ -1,0 +1,43 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.SettingsException;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The shape of a prompt-tuning adapter: trained vectors before that of the first token
+ * (<a href="https://arxiv.org/abs/2104.08691">Lester et al. 2021</a>). Immutable.
+ *
+ * @param virtualTokens how many there are, n
+ * @param start where they come from
+ * @param text whose tokens they start as, repeated or cut to their number; null unless {@code start} is {@code TEXT}
+ */
+public record PromptTuningSettings(
+        int virtualTokens, Start start, @Nullable String text) implements AdapterSettings {
+    /** Where the vectors come from. */
+    public enum Start {
+        /** A normal distribution of deviation 1, as in PEFT. */
+        RANDOM,
+        /** The vectors of a text's tokens. */
+        TEXT,
+        /** The vectors of tokens drawn from the vocabulary. */
+        SAMPLE_VOCAB
+    }
+
+    public PromptTuningSettings {
+        VirtualTokenChecks.requireCount(virtualTokens);
+        if (start == Start.TEXT && (text == null || text.isEmpty())) {
+            throw new SettingsException(List.of("prompt tuning from a text needs a text; give one or start at random"));
+        }
+    }
+
+    /** Starts at random. */
+    public static PromptTuningSettings random(int virtualTokens) {
+        return new PromptTuningSettings(virtualTokens, Start.RANDOM, null);
+    }
+
+    /** Starts as the tokens of a text that says what the model is to do. */
+    public static PromptTuningSettings fromText(int virtualTokens, String text) {
+        return new PromptTuningSettings(virtualTokens, Start.TEXT, text);
+    }
+}

@@ -1,0 +1,155 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
+import dev.finetune4j.core.nn.Embedding;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Rows of a table of token vectors that are trained in the place of the base's; PEFT's {@code trainable_token_indices}. The
+ * file calls them a delta, but holds the rows themselves. When the head shares the embedding's weight, it uses the rows too.
+ */
+final class TokenRows {
+    static final String ROWS = "token_adapter.trainable_tokens_delta";
+
+    private TokenRows() {}
+
+    /**
+     * The tables that the names mean.
+     *
+     * @throws SettingsException when a name means no embedding and no head
+     */
+    static List<String> resolve(ModuleNames modules, Collection<String> names) {
+        List<String> problems = new ArrayList<>();
+        List<String> tables = new ArrayList<>();
+        for (String name : names) {
+            List<String> meant =
+                    tables(modules).stream().filter(path -> path.endsWith(name)).toList();
+            tables.addAll(meant);
+            if (meant.isEmpty()) {
+                problems.add("no table of token vectors is called \"" + name + "\"; the model has "
+                        + String.join(", ", tables(modules)));
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+        return tables;
+    }
+
+    private static List<String> tables(ModuleNames modules) {
+        List<String> tables = new ArrayList<>(modules.embeddings());
+        modules.linears().stream().filter(CausalLM::isOutputHead).forEach(tables::add);
+        return tables;
+    }
+
+    static List<PartPlan> plans(BaseModules base, Map<String, List<Integer>> tokens) {
+        List<PartPlan> plans = new ArrayList<>();
+        boolean shared = base.tiedHead() && sameEverywhere(tokens);
+        boolean first = true;
+        for (Map.Entry<String, List<Integer>> entry : tokens.entrySet()) {
+            for (String path : resolve(base.names(), List.of(entry.getKey()))) {
+                if (shared && !first) {
+                    continue; // the first table's rows serve the other
+                }
+                List<String> modules = shared ? tables(base.names()) : List.of(path);
+                plans.add(plan(base, modules, entry.getValue()));
+                first = false;
+            }
+        }
+        return plans;
+    }
+
+    private static boolean sameEverywhere(Map<String, List<Integer>> tokens) {
+        return tokens.values().stream().distinct().count() == 1
+                && tokens.keySet().stream().anyMatch("model.embed_tokens"::endsWith);
+    }
+
+    private static PartPlan plan(BaseModules base, List<String> modules, List<Integer> ids) {
+        String path = modules.get(0);
+        Embedding embedding = base.embeddings().get(path);
+        Linear head = base.linears().get(path);
+        long vocabulary = embedding != null
+                ? embedding.vocabulary()
+                : Objects.requireNonNull(head).outFeatures();
+        long width = embedding != null
+                ? embedding.width()
+                : Objects.requireNonNull(head).inFeatures();
+        ids.stream().filter(id -> id >= vocabulary).findFirst().ifPresent(id -> {
+            throw new CheckpointException("the trained token " + id + " does not exist: " + path + " has " + vocabulary
+                    + " rows; give token ids below that");
+        });
+        return new Plan(modules, ids, width, embedding, head);
+    }
+
+    private record Plan(
+            List<String> modules,
+            List<Integer> ids,
+            long width,
+            @Nullable Embedding embedding,
+            @Nullable Linear head) implements PartPlan {
+        @Override
+        public Map<String, long[]> shapes() {
+            return Map.of(ROWS, new long[] {ids.size(), width});
+        }
+
+        @Override
+        public ModulePart start(StartContext context) {
+            Tensor index = index(context.device());
+            Tensor table = embedding != null
+                    ? embedding.denseWeight()
+                    : Objects.requireNonNull(head).denseWeight();
+            return new Part(index, table.index_select(0, index));
+        }
+
+        @Override
+        public ModulePart of(Map<String, Tensor> tensors) {
+            Tensor rows = Objects.requireNonNull(tensors.get(ROWS));
+            return new Part(index(Tensors.deviceOf(rows)), rows);
+        }
+
+        private Tensor index(ComputeDevice device) {
+            long[] values = ids.stream().mapToLong(Integer::longValue).toArray();
+            return Tensors.ofLongs(device, values, values.length);
+        }
+    }
+
+    /**
+     * The trained rows.
+     *
+     * @param index their token ids, int64, shape (n)
+     * @param rows shape (n, D), float32
+     */
+    record Part(Tensor index, Tensor rows) implements ModulePart {
+        @Override
+        public Map<String, Tensor> trained() {
+            return Map.of(ROWS, rows);
+        }
+
+        @Override
+        public List<Tensor> owned() {
+            return List.of(index, rows);
+        }
+
+        @Override
+        public Linear around(Linear base) {
+            return new TokenRowsHead(base, this);
+        }
+
+        @Override
+        public Embedding around(Embedding base) {
+            return new TokenRowsEmbedding(base, this);
+        }
+    }
+}

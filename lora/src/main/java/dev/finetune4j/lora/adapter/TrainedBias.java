@@ -1,0 +1,98 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A copy of a linear's bias that is trained in its place.
+ *
+ * @param name the end of its name in a file: {@code bias}, or {@code base_layer.bias} where the linear has an adapter
+ * @param bias shape (out), float32
+ */
+record TrainedBias(String name, Tensor bias) implements ModulePart {
+    @Override
+    public Map<String, Tensor> trained() {
+        return Map.of(name, bias);
+    }
+
+    @Override
+    public Linear around(Linear base) {
+        return new Biased(base, bias);
+    }
+
+    /** Plans the training of the bias of one linear. */
+    record Plan(String module, Linear linear, boolean adapted) implements PartPlan {
+        private String name() {
+            return adapted ? "base_layer.bias" : "bias";
+        }
+
+        @Override
+        public List<String> modules() {
+            return List.of(module);
+        }
+
+        @Override
+        public Map<String, long[]> shapes() {
+            return Map.of(name(), new long[] {linear.outFeatures()});
+        }
+
+        @Override
+        public ModulePart start(StartContext context) {
+            Tensor own = Objects.requireNonNull(linear.bias());
+            return new TrainedBias(name(), own.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional()));
+        }
+
+        @Override
+        public ModulePart of(Map<String, Tensor> tensors) {
+            return new TrainedBias(name(), Objects.requireNonNull(tensors.get(name())));
+        }
+    }
+
+    /** The linear with the trained bias: what it adds is the difference, so that any form of the weight can be beneath. */
+    private record Biased(Linear base, Tensor trained) implements Linear {
+        @Override
+        public Tensor forward(Tensor x) {
+            ModulePart.open(trained);
+            Tensor y = base.forward(x);
+            Tensor own = Tensors.as(Objects.requireNonNull(base.bias()), ScalarType.Float);
+            return y.add(Tensors.as(trained.sub(own), Tensors.typeOf(y)));
+        }
+
+        @Override
+        public long inFeatures() {
+            return base.inFeatures();
+        }
+
+        @Override
+        public long outFeatures() {
+            return base.outFeatures();
+        }
+
+        @Override
+        public Tensor denseWeight() {
+            return base.denseWeight();
+        }
+
+        @Override
+        public @Nullable Tensor bias() {
+            return trained;
+        }
+
+        @Override
+        public Map<String, Tensor> parameters() {
+            return base.parameters();
+        }
+
+        @Override
+        public void close() {
+            // The base belongs to the model and the bias to the adapter.
+        }
+    }
+}

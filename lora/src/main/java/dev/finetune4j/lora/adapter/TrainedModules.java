@@ -1,0 +1,155 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.ModuleNames;
+import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.DenseLinear;
+import dev.finetune4j.core.nn.Embedding;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RmsNorm;
+import dev.finetune4j.core.nn.TiedHead;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Copies of whole modules that are trained in their place; PEFT's {@code modules_to_save}. */
+final class TrainedModules {
+    private static final String WEIGHT = "weight";
+    private static final String BIAS = "bias";
+
+    private TrainedModules() {}
+
+    /**
+     * The modules that the names mean: those whose path, or that of a module around them, ends with a name.
+     *
+     * @throws SettingsException when a name means none
+     */
+    static List<String> resolve(ModuleNames modules, List<String> names) {
+        List<String> missed = names.stream()
+                .filter(name -> modules.all().stream().noneMatch(path -> means(name, path)))
+                .toList();
+        if (!missed.isEmpty()) {
+            throw new SettingsException(List.of("no module of the model is called " + String.join(", ", missed)
+                    + ", to be trained whole; lm_head, embed_tokens and norm are usual"));
+        }
+        return matching(modules, names);
+    }
+
+    /** The same, where names that mean no module are passed over. */
+    static List<String> matching(ModuleNames modules, List<String> names) {
+        return modules.all().stream()
+                .filter(path -> names.stream().anyMatch(name -> means(name, path)))
+                .toList();
+    }
+
+    private static boolean means(String name, String path) {
+        for (int end = path.length(); end > 0; end = path.lastIndexOf('.', end - 1)) {
+            if (path.substring(0, end).endsWith(name)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    static List<PartPlan> plans(BaseModules base, List<String> names) {
+        List<PartPlan> plans = new ArrayList<>();
+        matching(base.names(), names).forEach(path -> plans.add(plan(base, path, WEIGHT)));
+        return plans;
+    }
+
+    /**
+     * Plans the copy of one module.
+     *
+     * @param weightName the end of its weight's name in a file
+     */
+    static PartPlan plan(BaseModules base, String path, String weightName) {
+        Embedding embedding = base.embeddings().get(path);
+        if (embedding != null) {
+            long[] shape = {embedding.vocabulary(), embedding.width()};
+            return new Plan(path, weightName, shape, embedding::denseWeight, null);
+        }
+        RmsNorm norm = base.norms().get(path);
+        if (norm != null) {
+            return new Plan(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), null);
+        }
+        Linear linear = Objects.requireNonNull(base.linears().get(path));
+        if (linear.parameters().isEmpty() && !(linear instanceof TiedHead)) {
+            throw new CheckpointException("the linear " + path + " is quantized, so no copy of it can be trained whole;"
+                    + " adapt it with LoRA, or load the base without quantization");
+        }
+        long[] shape = {linear.outFeatures(), linear.inFeatures()};
+        return new Plan(path, weightName, shape, linear::denseWeight, linear.bias());
+    }
+
+    private static Tensor copy(Tensor tensor) {
+        return tensor.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional());
+    }
+
+    private record Plan(
+            String path,
+            String weightName,
+            long[] shape,
+            Supplier<Tensor> weight,
+            @Nullable Tensor bias) implements PartPlan {
+        @Override
+        public List<String> modules() {
+            return List.of(path);
+        }
+
+        @Override
+        public Map<String, long[]> shapes() {
+            Map<String, long[]> shapes = new LinkedHashMap<>();
+            shapes.put(weightName, shape);
+            if (bias != null) {
+                shapes.put(BIAS, bias.shape());
+            }
+            return shapes;
+        }
+
+        @Override
+        public ModulePart start(StartContext context) {
+            return new Part(weightName, weight.get(), bias == null ? null : copy(bias));
+        }
+
+        @Override
+        public ModulePart of(Map<String, Tensor> tensors) {
+            return new Part(weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(BIAS));
+        }
+    }
+
+    private record Part(
+            String weightName, Tensor weight, @Nullable Tensor bias) implements ModulePart {
+        @Override
+        public Map<String, Tensor> trained() {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            tensors.put(weightName, weight);
+            if (bias != null) {
+                tensors.put(BIAS, bias);
+            }
+            return tensors;
+        }
+
+        @Override
+        public Linear around(Linear base) {
+            return new DenseLinear(weight, bias);
+        }
+
+        @Override
+        public Embedding around(Embedding base) {
+            return new DenseEmbedding(weight, base.scale());
+        }
+
+        @Override
+        public RmsNorm around(RmsNorm base) {
+            return base.withWeight(weight);
+        }
+    }
+}

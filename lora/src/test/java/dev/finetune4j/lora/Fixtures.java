@@ -28,8 +28,13 @@ public final class Fixtures {
 
     /** A file or folder of the reference numbers in the test resources. */
     public static Path reference(String path) {
+        return resource("reference/" + path);
+    }
+
+    /** A file or folder of the test resources. */
+    public static Path resource(String path) {
         try {
-            return Path.of(Objects.requireNonNull(Fixtures.class.getResource("/reference/" + path), path)
+            return Path.of(Objects.requireNonNull(Fixtures.class.getResource("/" + path), path)
                     .toURI());
         } catch (URISyntaxException e) {
             throw new IllegalStateException(e);
@@ -132,7 +137,7 @@ public final class Fixtures {
     }
 
     /** A file or folder of the reference numbers: the wide collection where it is, else the part of it in the resources. */
-    static Path wide(String path) {
+    public static Path wide(String path) {
         return shared("fixtures/reference").map(root -> root.resolve(path)).orElseGet(() -> reference(path));
     }
 

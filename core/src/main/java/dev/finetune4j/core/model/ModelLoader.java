@@ -3,9 +3,12 @@ package dev.finetune4j.core.model;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.LinearSpec;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import java.util.Collections;
+import java.util.Map;
 
 /** Makes a {@link CausalLM} from a Hugging Face model folder. Stateless. */
 public final class ModelLoader {
@@ -23,6 +26,12 @@ public final class ModelLoader {
     /** The module paths of all parts that the model will have, known from config.json alone. */
     public static ModuleNames moduleNames(ModelDirectory directory) {
         return new Decoder(ModelFamily.readConfig(directory)).layout().moduleNames();
+    }
+
+    /** The shapes of all projections that a checkpoint holds, by module path; a head that shares the embedding is not there. */
+    public static Map<String, LinearSpec> linearSpecs(ModelDirectory directory) {
+        return Collections.unmodifiableMap(
+                new Decoder(ModelFamily.readConfig(directory)).layout().linears());
     }
 
     /**

@@ -75,7 +75,7 @@ public final class AdapterFiles {
                     finish(folder, name);
                 }
                 if (!Files.exists(folder.resolve(CARD))) {
-                    Files.writeString(folder.resolve(CARD), ModelCard.of(config, adapter.parameterCount()));
+                    Files.writeString(folder.resolve(CARD), ModelCard.of(config, values(tensors)));
                 }
             } finally {
                 Files.deleteIfExists(unfinished(folder, WEIGHTS));
@@ -89,6 +89,10 @@ public final class AdapterFiles {
                             + "); check space and rights, or choose another folder",
                     e);
         }
+    }
+
+    private static long values(Map<String, Tensor> tensors) {
+        return tensors.values().stream().mapToLong(Tensor::numel).sum();
     }
 
     private static Path unfinished(Path folder, String name) {

@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 final class ModelCard {
     private ModelCard() {}
 
-    static String of(JsonNode config, long parameters) {
+    static String of(JsonNode config, long values) {
         String base = config.path("base_model_name_or_path").asText("");
         String kind = config.path("peft_type").asText("");
         StringBuilder card = new StringBuilder("---\nlibrary_name: peft\n");
@@ -21,8 +21,8 @@ final class ModelCard {
                 .append("| base model | ")
                 .append(base.replace("|", "\\|"))
                 .append(" |\n")
-                .append("| trained values | ")
-                .append(String.format(java.util.Locale.ROOT, "%,d", parameters))
+                .append("| values | ")
+                .append(String.format(java.util.Locale.ROOT, "%,d", values))
                 .append(" |\n\n")
                 .append("In Java: `LanguageModel.load(base).loadAdapter(folder)`.\n")
                 .append("In Python: `PeftModel.from_pretrained(base, folder)`.\n")

@@ -16,6 +16,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -36,7 +37,7 @@ public final class ModelFolder {
     private ModelFolder() {}
 
     /**
-     * Writes the folder: the small files first, so that one with weights is complete.
+     * Writes a model with its own weights: the small files first, so that a folder with weights is complete.
      *
      * @param model whose parameters are written, one tensor in memory at a time
      * @param source the folder that the model was loaded from; gives configuration and tokenizer
@@ -45,7 +46,16 @@ public final class ModelFolder {
      * @throws FineTune4jException when the folder cannot be written
      */
     public static void write(CausalLM model, ModelDirectory source, Path folder, Precision precision) {
-        Map<String, LazyTensor> tensors = weights(model, precision.scalarType());
+        write(weights(model, precision.scalarType()), source, folder, precision, config -> {});
+    }
+
+    /** @param change what is different in config.json beside the number format */
+    static void write(
+            Map<String, LazyTensor> tensors,
+            ModelDirectory source,
+            Path folder,
+            Precision precision,
+            Consumer<ObjectNode> change) {
         try {
             Files.createDirectories(folder);
             if (!Files.isSameFile(folder, source.folder())) {
@@ -55,6 +65,7 @@ public final class ModelFolder {
             config.remove("torch_dtype");
             config.remove("quantization_config"); // what is written is dense
             config.put("dtype", precision == Precision.BF16 ? "bfloat16" : "float32");
+            change.accept(config);
             Path unfinished = folder.resolve("config.json.new");
             JSON.writerWithDefaultPrettyPrinter().writeValue(unfinished.toFile(), config);
             Files.move(unfinished, folder.resolve("config.json"), StandardCopyOption.REPLACE_EXISTING);

@@ -1,7 +1,8 @@
 /**
- * Writing models for use elsewhere: {@link dev.finetune4j.lora.export.ModelFolder} makes a Hugging Face folder.
+ * Writing models for use elsewhere: {@link dev.finetune4j.lora.export.ModelFolder} makes a Hugging Face folder, {@link
+ * dev.finetune4j.lora.export.MergedModel} one with an adapter merged into the weights.
  *
- * <p>Imports {@code core}; only the facade imports it.
+ * <p>Imports {@code core}, {@code quant} and {@code lora.adapter}; only the facade imports it.
  */
 @NullMarked
 package dev.finetune4j.lora.export;

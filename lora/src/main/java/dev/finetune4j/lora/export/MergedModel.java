@@ -1,0 +1,193 @@
+package dev.finetune4j.lora.export;
+
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.io.LazyTensor;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.ModuleNames;
+import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.Embedding;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.LinearSpec;
+import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.RmsNorm;
+import dev.finetune4j.core.nn.TiedHead;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A model with an adapter merged into its weights. The weights come from the checkpoint, not from a base in memory, which
+ * may be quantized: each is read, merged in float32 and rounded once, one at a time. Only when the checkpoint itself is in 4
+ * bits, the adapter is merged into what the codes stand for.
+ */
+public final class MergedModel {
+    private final ModelDirectory source;
+    private final WeightSource weights;
+    private final PartMapper merging;
+    private final Placement placement;
+    private final LinearFactory factory;
+    private final ScalarType type;
+    private final Map<String, LazyTensor> tensors = new LinkedHashMap<>();
+
+    private MergedModel(ModelDirectory source, WeightSource weights, PeftAdapter adapter, Precision precision) {
+        this.source = source;
+        this.weights = weights;
+        this.merging = adapter.merging();
+        this.placement = new Placement(
+                Tensors.deviceOf(adapter.parameters().values().iterator().next()), Precision.FP32, Precision.FP32);
+        this.factory =
+                source.isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        this.type = precision.scalarType();
+    }
+
+    /**
+     * Writes the merged model as a Hugging Face folder.
+     *
+     * @param source the base's checkpoint
+     * @param folder made if absent; not the checkpoint's own
+     * @param precision the number format of the weights in the file
+     * @throws IllegalStateException when the adapter is of a kind that cannot be merged, or is closed
+     * @throws SettingsException when the folder is the checkpoint's own, or the model has no place for a bias of the adapter
+     * @throws FineTune4jException when the folder cannot be written
+     */
+    public static void write(ModelDirectory source, PeftAdapter adapter, Path folder, Precision precision) {
+        requireOther(source.folder(), folder);
+        try (WeightSource weights = source.weights();
+                TensorScope scope = new TensorScope()) {
+            MergedModel merged = new MergedModel(source, weights, adapter, precision);
+            merged.requirePlaceForBiases(adapter);
+            boolean tied = merged.collect();
+            ModelFolder.write(
+                    merged.tensors,
+                    source,
+                    folder,
+                    precision,
+                    config -> config.put("tie_word_embeddings", tied));
+        }
+    }
+
+    private static void requireOther(Path source, Path folder) {
+        try {
+            if (Files.exists(folder) && Files.isSameFile(source, folder)) {
+                throw new SettingsException(List.of(folder + " is the base's own folder, whose weights merging reads while it"
+                        + " writes; choose another folder"));
+            }
+        } catch (IOException e) {
+            throw new FineTune4jException(folder + " could not be looked at (" + e + "); choose another folder", e);
+        }
+    }
+
+    /** A bias of B needs a bias of the base to go to. */
+    private void requirePlaceForBiases(PeftAdapter adapter) {
+        Map<String, LinearSpec> specs = ModelLoader.linearSpecs(source);
+        String end = ".lora_B.bias";
+        List<String> homeless = adapter.parameters().keySet().stream()
+                .filter(name -> name.endsWith(end))
+                .map(name -> name.substring("base_model.model.".length(), name.length() - end.length()))
+                .filter(path -> !specs.containsKey(path) || !specs.get(path).bias())
+                .toList();
+        if (!homeless.isEmpty()) {
+            throw new SettingsException(List.of("the adapter has a bias for linears that have none in this model ("
+                    + String.join(", ", homeless) + "), so it cannot be merged; keep it as an adapter"));
+        }
+    }
+
+    /** Names all tensors of the merged model; whether the head still shares the embedding's weight. */
+    private boolean collect() {
+        ModuleNames modules = ModelLoader.moduleNames(source);
+        Map<String, LinearSpec> specs = ModelLoader.linearSpecs(source);
+        modules.embeddings().forEach(path -> add(path + ".weight", () -> embedding(path).denseWeight()));
+        modules.norms().forEach(path -> add(path + ".weight", () -> norm(path).weight()));
+        specs.forEach((path, spec) -> {
+            tensors.put(
+                    spec.weightName(),
+                    LazyTensor.of(
+                            type,
+                            new long[] {spec.outFeatures(), spec.inFeatures()},
+                            () -> ofLinear(spec, Linear::denseWeight)));
+            if (spec.bias()) {
+                add(spec.biasName(), () -> ofLinear(spec, Linear::bias));
+            }
+        });
+        for (String path : modules.linears()) {
+            if (!specs.containsKey(path)) {
+                return shares(path, modules.embeddings().iterator().next());
+            }
+        }
+        return false;
+    }
+
+    private void add(String name, Supplier<Tensor> merged) {
+        tensors.put(name, LazyTensor.of(type, weights.info(name).shape(), () -> rounded(merged.get())));
+    }
+
+    private Tensor rounded(Tensor merged) {
+        return Tensors.as(merged.detach(), type);
+    }
+
+    private Embedding embedding(String path) {
+        return merging.embedding(path, new DenseEmbedding(read(path + ".weight"), 1));
+    }
+
+    private RmsNorm norm(String path) {
+        return merging.norm(path, new RmsNorm(read(path + ".weight"), 0, false));
+    }
+
+    /** A tensor of a merged linear, apart from the linear, which is freed at once. */
+    private Tensor ofLinear(LinearSpec spec, Function<Linear, @Nullable Tensor> part) {
+        try (Linear plain = factory.create(spec, weights, placement)) {
+            Tensor tensor = part.apply(merging.linear(spec.name(), plain));
+            if (tensor == null) {
+                throw new IllegalStateException("the merged linear " + spec.name() + " has lost a tensor");
+            }
+            return tensor.detach().to(type, false, true, new MemoryFormatOptional());
+        }
+    }
+
+    private Tensor read(String name) {
+        return Tensors.convert(weights.read(name), placement.device(), ScalarType.Float);
+    }
+
+    /** A head that shares the embedding's weight gets one of its own when only one of them, or each otherwise, was changed. */
+    private boolean shares(String head, String table) {
+        try (TensorScope scope = new TensorScope()) {
+            DenseEmbedding plain = new DenseEmbedding(read(table + ".weight"), 1);
+            TiedHead tied = new TiedHead(plain.weight());
+            Embedding changed = merging.embedding(table, plain);
+            Linear projection = merging.linear(head, tied);
+            boolean untouched = changed == plain && projection == tied;
+            if (untouched || torch.equal(changed.denseWeight(), projection.denseWeight())) {
+                return true;
+            }
+        }
+        tensors.put(
+                head + ".weight",
+                LazyTensor.of(
+                        type,
+                        weights.info(table + ".weight").shape(),
+                        () -> rounded(merging.linear(head, new TiedHead(read(table + ".weight")))
+                                .denseWeight())));
+        return false;
+    }
+}

@@ -1,0 +1,188 @@
+package dev.finetune4j.lora.adapter;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.lora.export.MergedModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Adapters that PEFT 0.21 made with every setting that changes what is computed: logits, loss, gradients, merged logits, and
+ * that they are the same after saving and loading.
+ */
+class AdapterVariantsTest {
+    private static final double LOGITS = 1e-4;
+    private static final double GRADIENTS = 1e-3;
+
+    @TempDir
+    Path temporary;
+
+    static List<Path> variants() throws IOException {
+        Path root = Path.of(System.getProperty(
+                "finetune4j.adapters", Fixtures.resource("adapter-variants").toString()));
+        try (Stream<Path> folders = Files.list(root)) {
+            return folders.filter(Files::isDirectory).sorted().toList();
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("variants")
+    void computesWhatPeftComputes(Path folder) throws IOException {
+        ModelDirectory directory = base(folder);
+        try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
+                PeftAdapter adapter = AdapterFiles.load(folder, base);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
+                SafetensorsFile gradients = SafetensorsFile.open(folder.resolve("golden_grads.safetensors"))) {
+            float[] before = logits(base, golden);
+            Map<String, Tensor> parameters = adapter.parameters();
+            parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
+            CausalLM tuned = adapter.attachTo(base);
+            float[] logits = logits(tuned, golden);
+            assertClose("logits", Fixtures.floats(golden, "logits"), logits, LOGITS);
+            checkLoss(tuned, golden);
+            if (Files.exists(folder.resolve("encoder.safetensors"))) {
+                checkLastBias(parameters, gradients);
+                checkEncoder(folder, base, adapter.settings(), golden, gradients);
+            } else {
+                checkGradients(parameters, gradients);
+            }
+            parameters.values().forEach(tensor -> tensor.set_requires_grad(false));
+            assertArrayEquals(before, logits(base, golden), "the base is as it was");
+            checkMerged(adapter, directory, golden);
+            checkSaved(adapter, base, golden, logits);
+        }
+    }
+
+    private ModelDirectory base(Path folder) throws IOException {
+        String name = Fixtures.json(folder.resolve("adapter_config.json"))
+                .path("base_model_name_or_path")
+                .asText();
+        Path model = Files.createDirectories(temporary.resolve("base"));
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(model(name).resolve(file), model.resolve(file));
+        }
+        Files.writeString(model.resolve("tokenizer.json"), "{}");
+        return ModelDirectory.open(model);
+    }
+
+    private static Path model(String name) {
+        return switch (name) {
+            case "llama" -> Fixtures.reference("models/llama");
+            case "llama_tied_bias", "gemma3" -> Fixtures.resource("bases/" + name);
+            default -> Fixtures.wide("models/" + name);
+        };
+    }
+
+    private static float[] logits(CausalLM model, SafetensorsFile golden) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            return Tensors.toFloats(model.logits(model.hidden(golden.read("input_ids"), null)));
+        }
+    }
+
+    private static void checkLoss(CausalLM model, SafetensorsFile golden) {
+        long[] shape = golden.info("input_ids").shape();
+        long[] labels = Fixtures.shift(
+                Fixtures.longs(golden, "input_ids"), Math.toIntExact(shape[0]), Math.toIntExact(shape[1]));
+        long targets = Arrays.stream(labels).filter(label -> label != -100).count();
+        try (TensorScope scope = TensorScope.forStep()) {
+            Tensor hidden = model.hidden(golden.read("input_ids"), null);
+            double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / targets);
+            assertEquals(Fixtures.floats(golden, "loss")[0], sum / targets, 1e-4);
+        }
+    }
+
+    /** Large tables are left out of the golden gradients. */
+    private static void checkGradients(Map<String, Tensor> parameters, SafetensorsFile gradients) {
+        Set<String> names = gradients.tensors().keySet();
+        assertTrue(!names.isEmpty());
+        for (String name : names) {
+            String own = name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector");
+            Tensor parameter = Objects.requireNonNull(parameters.get(own), name + " is not trained");
+            assertClose(name, Fixtures.floats(gradients, name), Tensors.toFloats(parameter.grad()), GRADIENTS);
+        }
+    }
+
+    /** A file holds what an encoder made and not the encoder; its last bias has the gradient of all virtual tokens together. */
+    private static void checkLastBias(Map<String, Tensor> parameters, SafetensorsFile gradients) {
+        String last = gradients.tensors().keySet().stream()
+                .filter(name -> name.matches(".*(head|transform)\\.\\d\\.bias"))
+                .max(Comparator.naturalOrder())
+                .orElseThrow();
+        try (TensorScope scope = new TensorScope()) {
+            Tensor table = Objects.requireNonNull(parameters.get("prompt_encoder.embedding.weight"));
+            assertClose(last, Fixtures.floats(gradients, last), Tensors.toFloats(table.grad().sum(0)), GRADIENTS);
+        }
+    }
+
+    /** A fresh encoder with the values of PEFT's has its results and its gradients. */
+    private static void checkEncoder(
+            Path folder, CausalLM base, AdapterSettings settings, SafetensorsFile golden, SafetensorsFile gradients) {
+        try (PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1));
+                SafetensorsFile encoder = SafetensorsFile.open(folder.resolve("encoder.safetensors"));
+                TensorScope scope = new TensorScope()) {
+            Map<String, Tensor> parameters = adapter.parameters();
+            assertEquals(encoder.tensors().keySet(), parameters.keySet());
+            parameters.forEach((name, tensor) -> tensor.copy_(encoder.read(name)).set_requires_grad(true));
+            CausalLM tuned = adapter.attachTo(base);
+            assertClose("encoded", Fixtures.floats(golden, "logits"), logits(tuned, golden), LOGITS);
+            checkLoss(tuned, golden);
+            checkGradients(parameters, gradients);
+        }
+    }
+
+    private void checkMerged(PeftAdapter adapter, ModelDirectory directory, SafetensorsFile golden) {
+        if (!(adapter instanceof WeightAdapter)) {
+            return;
+        }
+        Path folder = temporary.resolve("merged");
+        MergedModel.write(directory, adapter, folder, Precision.FP32);
+        try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
+            // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was trained.
+            assertClose("merged logits", Fixtures.floats(golden, "logits"), logits(merged, golden), LOGITS);
+        }
+    }
+
+    private void checkSaved(PeftAdapter adapter, CausalLM base, SafetensorsFile golden, float[] logits)
+            throws IOException {
+        Path first = temporary.resolve("first");
+        Path second = temporary.resolve("second");
+        AdapterFiles.save(adapter, base, first, "base", Map.of());
+        try (PeftAdapter again = AdapterFiles.load(first, base)) {
+            assertClose("saved", logits, logits(again.attachTo(base), golden), 1e-5);
+            AdapterFiles.save(again, base, second, "base", Map.of());
+        }
+        for (String file : List.of("adapter_config.json", "adapter_model.safetensors", "README.md")) {
+            assertArrayEquals(Files.readAllBytes(first.resolve(file)), Files.readAllBytes(second.resolve(file)), file);
+        }
+    }
+
+    private static void assertClose(String what, float[] expected, float[] actual, double tolerance) {
+        double error = Fixtures.relativeError(expected, actual);
+        assertTrue(error <= tolerance, what + ": relative error " + error + ", allowed " + tolerance);
+    }
+}

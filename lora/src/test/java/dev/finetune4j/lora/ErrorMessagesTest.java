@@ -324,8 +324,8 @@ class ErrorMessagesTest {
                 () -> LanguageModel.loader(model).template("yoda").load(),
                 "yoda",
                 "chatml");
-        Files.writeString(model.resolve("chat_template.jinja"), "{{ messages }}");
-        fails(SettingsException.class, () -> LanguageModel.load(model), "template(", "chatml");
+        Files.writeString(model.resolve("chat_template.jinja"), "{% for message in messages %}");
+        fails(CheckpointException.class, () -> LanguageModel.load(model), "line 1, column 4", "template(", "chatml");
     }
 
     @Test

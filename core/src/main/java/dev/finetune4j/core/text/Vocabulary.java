@@ -12,6 +12,7 @@ import java.util.Iterator;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -169,6 +170,11 @@ final class Vocabulary {
     /** Whether the token is a single byte that counts only together with its neighbours. */
     boolean isByte(int id) {
         return id >= 0 && bytes.get(id);
+    }
+
+    /** Finds the places in a text that spell a special token. */
+    Matcher specialsIn(String text) {
+        return specialTexts.matcher(text);
     }
 
     /** Whether the text of a special token stands in the text. */

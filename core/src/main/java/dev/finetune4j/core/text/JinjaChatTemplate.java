@@ -1,0 +1,223 @@
+package dev.finetune4j.core.text;
+
+import dev.finetune4j.core.text.jinja.JinjaException;
+import dev.finetune4j.core.text.jinja.JinjaTemplate;
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Clock;
+import java.time.ZoneId;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A checkpoint's own template in Jinja. It gets the variables that the transformers library gives it: the messages, the
+ * tools or none, the special tokens by their names, and whether to announce an answer.
+ *
+ * <p>What a message says is not read as a special token, since {@link Placeholders} stand for such texts while the
+ * template runs.
+ *
+ * <p>It borrows the tokenizer.
+ */
+final class JinjaChatTemplate extends ChatTemplate {
+    /** The name of the template for all purposes. */
+    static final String DEFAULT = TokenizerFiles.DEFAULT;
+
+    private static final String FOR_TOOLS = "tool_use";
+    /** A character that no template writes by itself. */
+    private static final String PROBE = "\u4ece";
+
+    private static final int NAME_DIGITS = 12;
+
+    private final String name;
+    private final Map<String, JinjaTemplate> templates;
+    private final String sources;
+    private final Tokenizer tokenizer;
+    private final String defaultSystem;
+    private final Clock clock;
+    private final List<String> stopTokens;
+
+    private JinjaChatTemplate(
+            Map<String, JinjaTemplate> templates,
+            String sources,
+            Tokenizer tokenizer,
+            String defaultSystem,
+            Clock clock) {
+        this.name = "jinja-" + sha256(sources).substring(0, NAME_DIGITS);
+        this.templates = templates;
+        this.sources = sources;
+        this.tokenizer = tokenizer;
+        this.defaultSystem = defaultSystem;
+        this.clock = clock;
+        this.stopTokens = findStopTokens();
+    }
+
+    /**
+     * Reads the templates.
+     *
+     * @param sources by name, {@code default} among them
+     * @throws JinjaException if one cannot be read
+     */
+    static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer) {
+        return of(sources, tokenizer, Clock.system(ZoneId.systemDefault()));
+    }
+
+    static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer, Clock clock) {
+        Map<String, JinjaTemplate> templates = new TreeMap<>();
+        for (String wanted : List.of(DEFAULT, FOR_TOOLS)) {
+            String source = sources.get(wanted);
+            if (source != null) {
+                templates.put(wanted, JinjaTemplate.parse(source));
+            }
+        }
+        String all = sources.getOrDefault(DEFAULT, "") + sources.getOrDefault(FOR_TOOLS, "");
+        return new JinjaChatTemplate(templates, all, tokenizer, "", clock);
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public List<String> stopTokens() {
+        return stopTokens;
+    }
+
+    @Override
+    public ChatTemplate withDefaultSystem(String system) {
+        return new JinjaChatTemplate(templates, sources, tokenizer, Objects.requireNonNull(system, "system"), clock);
+    }
+
+    @Override
+    boolean usesEos() {
+        return false;
+    }
+
+    @Override
+    public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
+        Job job = new Job(withSystem(conversation));
+        Rendering whole = job.write(job.messages.size(), addGenerationPrompt);
+        List<Span> trained;
+        try {
+            trained = job.answers(whole);
+        } catch (IllegalArgumentException e) {
+            if (!addGenerationPrompt) {
+                throw e;
+            }
+            trained = List.of();
+        }
+        return job.placeholders.segments(whole.text(), trained);
+    }
+
+    private Conversation withSystem(Conversation conversation) {
+        if (defaultSystem.isEmpty() || conversation.system().isPresent()) {
+            return conversation;
+        }
+        List<ChatMessage> messages = new ArrayList<>(conversation.messages());
+        messages.add(0, ChatMessage.system(defaultSystem));
+        return new Conversation(messages, conversation.tools());
+    }
+
+    /** The added token that the template writes right after an answer, if there is one. */
+    private List<String> findStopTokens() {
+        try {
+            Conversation probe = Conversation.of(ChatMessage.user(PROBE), ChatMessage.assistant(PROBE));
+            String text = new Job(probe).write(2, false).text();
+            int end = text.lastIndexOf(PROBE);
+            String tail = end < 0 ? "" : text.substring(end + PROBE.length());
+            return tokenizer.addedTokenAt(tail.stripLeading()).stream().toList();
+        } catch (IllegalArgumentException e) {
+            return List.of();
+        }
+    }
+
+    private static String sha256(String text) {
+        try {
+            byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
+            return HexFormat.of().formatHex(digest);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+
+    /** One conversation in the making; all its renderings see the same time. */
+    private final class Job {
+        final List<ChatMessage> messages;
+        final Placeholders placeholders;
+        private final JinjaTemplate template;
+        private final @Nullable Object tools;
+        private final List<Object> values = new ArrayList<>();
+        private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
+
+        Job(Conversation conversation) {
+            this.messages = conversation.messages();
+            List<Object> raw = new ArrayList<>();
+            messages.forEach(message -> raw.add(value(message)));
+            this.placeholders = Placeholders.of(List.of(raw, conversation.tools()), sources, tokenizer);
+            raw.forEach(message -> values.add(Objects.requireNonNull(placeholders.putInto(message))));
+            boolean withTools = !conversation.tools().isEmpty();
+            this.tools = withTools ? placeholders.putInto(conversation.tools()) : null;
+            JinjaTemplate general = templates.get(DEFAULT);
+            JinjaTemplate chosen = withTools ? templates.getOrDefault(FOR_TOOLS, general) : general;
+            this.template = Objects.requireNonNull(chosen, DEFAULT);
+        }
+
+        private Map<String, @Nullable Object> value(ChatMessage message) {
+            Map<String, @Nullable Object> value = new LinkedHashMap<>();
+            value.put("role", message.role().name().toLowerCase(Locale.ROOT));
+            value.put("content", message.content());
+            value.putAll(message.fields());
+            return value;
+        }
+
+        /** Writes the first messages. */
+        Rendering write(int count, boolean addGenerationPrompt) {
+            Map<String, @Nullable Object> variables = new LinkedHashMap<>(tokenizer.namedTokens());
+            variables.put("messages", values.subList(0, count));
+            variables.put("tools", tools);
+            variables.put("documents", null);
+            variables.put("add_generation_prompt", addGenerationPrompt);
+            try {
+                return template.render(variables, now);
+            } catch (JinjaException e) {
+                String says = e.isRefusal() ? "refuses the conversation: " : "fails on the conversation: ";
+                throw new IllegalArgumentException(
+                        "the checkpoint's own chat template " + says + e.getMessage()
+                                + "; change the conversation, or name another template",
+                        e);
+            }
+        }
+
+        /** Where the answers stand in the whole, in order. */
+        List<Span> answers(Rendering whole) {
+            if (template.marksGenerations() && whole.exactGenerations()) {
+                return AnswerSpans.merged(whole.generations());
+            }
+            AnswerSpans spans = new AnswerSpans(whole.text(), ends());
+            for (int i = 0; i < messages.size(); i++) {
+                if (messages.get(i).role() == Role.ASSISTANT) {
+                    spans.add(i, write(i, true).text(), write(i + 1, false).text());
+                }
+            }
+            return spans.found();
+        }
+
+        private List<String> ends() {
+            List<String> ends = new ArrayList<>(stopTokens);
+            Optional<String> eos = tokenizer.eosToken();
+            eos.ifPresent(ends::add);
+            return ends;
+        }
+    }
+}

@@ -8,6 +8,9 @@ import java.util.List;
 /**
  * Finds the answers in a text that a template wrote without saying which parts are answers: an answer is what the text
  * up to it has beyond the prompt for it. That holds only if both are beginnings of the whole text, so each is checked.
+ *
+ * <p>Templates that drop the thoughts of earlier answers write them as the model never would. Such an answer is not
+ * trained, and the last one is what the text teaches.
  */
 final class AnswerSpans {
     private final String whole;
@@ -25,19 +28,23 @@ final class AnswerSpans {
     }
 
     /**
-     * Adds the answer of a message.
+     * Adds the answer of a message, or leaves it out if others follow that make it another text.
      *
      * @param message its place, for messages
+     * @param isLast whether no answer follows
      * @param prompt the text of what stands before it, with the announcement of an answer
      * @param answered the text of what stands before it and itself
      * @throws IllegalArgumentException if the answer cannot be told from the rest
      */
-    void add(int message, String prompt, String answered) {
+    void add(int message, boolean isLast, String prompt, String answered) {
         if (!answered.startsWith(prompt)) {
             throw inexact(message, "its text does not begin with the prompt that asks for it");
         }
         if (!whole.startsWith(answered)) {
-            throw inexact(message, "it is written differently once other messages follow");
+            if (isLast) {
+                throw inexact(message, "it is written differently once other messages follow");
+            }
+            return;
         }
         int start = prompt.length();
         if (!found.isEmpty() && start < found.get(found.size() - 1).end()) {
@@ -79,6 +86,6 @@ final class AnswerSpans {
     private static IllegalArgumentException inexact(int message, String reason) {
         return new IllegalArgumentException("the checkpoint's own chat template does not let the answer in message "
                 + message + " be told from the rest: " + reason
-                + "; train on conversations of one answer, or name another template");
+                + "; end the conversation with the answer, or name another template");
     }
 }

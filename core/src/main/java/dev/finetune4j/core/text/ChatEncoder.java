@@ -104,7 +104,7 @@ public final class ChatEncoder {
         List<Run> runs = new ArrayList<>();
         Run last = null;
         for (Segment segment : segments) {
-            String text = segment.content() ? segment.text() : fillSlots(segment.text());
+            String text = segment.content() ? segment.text() : fillSlots(segment.text(), tokenizer);
             if (text.isEmpty()) {
                 continue;
             }
@@ -122,7 +122,7 @@ public final class ChatEncoder {
     }
 
     /** A tokenizer without a begin token belongs to a model that never saw one, so its slot is empty. */
-    private String fillSlots(String markup) {
+    static String fillSlots(String markup, Tokenizer tokenizer) {
         return markup.replace(ChatTemplate.BOS, tokenizer.bosToken().orElse(""))
                 .replace(ChatTemplate.EOS, tokenizer.eosToken().orElse(""));
     }

@@ -3,6 +3,8 @@ package dev.finetune4j.core.text;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.text.jinja.JinjaException;
+import java.time.Clock;
+import java.time.ZoneId;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -66,8 +68,11 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      * href="https://huggingface.co/docs/transformers/main/en/chat_templating">transformers</a> library renders it.
      *
      * <p>What is trained is what the template's {@code generation} tags write. Without such tags it is what a
-     * conversation has beyond the prompt for its answer; if a template writes earlier turns differently once others
-     * follow, that cannot be told, and rendering for training refuses.
+     * conversation has beyond the prompt for its answer. An earlier answer that the template writes differently once
+     * others follow, such as without its thoughts, is not trained; if the last answer cannot be told from the rest,
+     * rendering for training refuses.
+     *
+     * <p>The time that a template asks for is that of the local zone, as in Python.
      *
      * @param jinjaSource the text of the template
      * @param tokenizer gives the names of the special tokens and tells which texts are special; borrowed
@@ -78,22 +83,28 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
     }
 
     /**
-     * The template that a checkpoint brings along: the named one that it is recognised as, otherwise its own in Jinja.
-     * The named one leaves conversations with tools and other fields to the checkpoint's own.
+     * The template that a checkpoint brings along: its own in Jinja, or the named one that it is recognised as if that
+     * writes and trains the same in every one of a set of conversations. The named one leaves conversations with tools
+     * and other fields to the checkpoint's own, and also writes what that refuses, such as a system text.
      *
      * @param tokenizer the checkpoint's; borrowed
      * @return empty if it brings none
      * @throws CheckpointException if its template cannot be read; the message names line and column
      */
     public static Optional<ChatTemplate> ofCheckpoint(Tokenizer tokenizer) {
+        return ofCheckpoint(tokenizer, Clock.system(ZoneId.systemDefault()));
+    }
+
+    static Optional<ChatTemplate> ofCheckpoint(Tokenizer tokenizer, Clock clock) {
         Optional<String> source = tokenizer.chatTemplateSource();
         if (source.isEmpty()) {
             return Optional.empty();
         }
         Optional<String> name = TemplateDetector.detect(source.get());
         try {
-            ChatTemplate own = JinjaChatTemplate.of(tokenizer.chatTemplates(), tokenizer);
-            return Optional.of(name.map(known -> named(known, own)).orElse(own));
+            ChatTemplate own = JinjaChatTemplate.of(tokenizer.chatTemplates(), tokenizer, clock);
+            boolean same = name.isPresent() && TemplateProof.writesTheSame(named(name.get()), own, tokenizer);
+            return Optional.of(same ? named(name.get(), own) : own);
         } catch (JinjaException e) {
             if (name.isPresent()) {
                 return name.map(ChatTemplate::named);

@@ -39,8 +39,11 @@ final class JinjaChatTemplate extends ChatTemplate {
 
     private static final int NAME_DIGITS = 12;
 
+    /** A template that was read, with what is made of messages to check what it writes. */
+    private record Parsed(JinjaTemplate jinja, NeutralText neutral) {}
+
     private final String name;
-    private final Map<String, JinjaTemplate> templates;
+    private final Map<String, Parsed> templates;
     private final String sources;
     private final Tokenizer tokenizer;
     private final String defaultSystem;
@@ -48,11 +51,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private final List<String> stopTokens;
 
     private JinjaChatTemplate(
-            Map<String, JinjaTemplate> templates,
-            String sources,
-            Tokenizer tokenizer,
-            String defaultSystem,
-            Clock clock) {
+            Map<String, Parsed> templates, String sources, Tokenizer tokenizer, String defaultSystem, Clock clock) {
         this.name = "jinja-" + sha256(sources).substring(0, NAME_DIGITS);
         this.templates = templates;
         this.sources = sources;
@@ -73,11 +72,13 @@ final class JinjaChatTemplate extends ChatTemplate {
     }
 
     static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer, Clock clock) {
-        Map<String, JinjaTemplate> templates = new TreeMap<>();
+        Map<String, Parsed> templates = new TreeMap<>();
         for (String wanted : List.of(DEFAULT, FOR_TOOLS)) {
             String source = sources.get(wanted);
             if (source != null) {
-                templates.put(wanted, JinjaTemplate.parse(source));
+                JinjaTemplate jinja = JinjaTemplate.parse(source);
+                NeutralText neutral = new NeutralText(jinja.literals(), jinja.names(), tokenizer);
+                templates.put(wanted, new Parsed(jinja, neutral));
             }
         }
         String all = sources.getOrDefault(DEFAULT, "") + sources.getOrDefault(FOR_TOOLS, "");
@@ -108,6 +109,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
         Job job = new Job(withSystem(conversation));
         Rendering whole = job.write(job.messages.size(), addGenerationPrompt);
+        job.requireOwnSpecialTokens(whole.text(), addGenerationPrompt);
         List<Span> trained;
         try {
             trained = job.answers(whole);
@@ -156,6 +158,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         final List<ChatMessage> messages;
         final Placeholders placeholders;
         private final JinjaTemplate template;
+        private final NeutralText neutral;
         private final @Nullable Object tools;
         private final List<Object> values = new ArrayList<>();
         private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
@@ -168,9 +171,10 @@ final class JinjaChatTemplate extends ChatTemplate {
             raw.forEach(message -> values.add(Objects.requireNonNull(placeholders.putInto(message))));
             boolean withTools = !conversation.tools().isEmpty();
             this.tools = withTools ? placeholders.putInto(conversation.tools()) : null;
-            JinjaTemplate general = templates.get(DEFAULT);
-            JinjaTemplate chosen = withTools ? templates.getOrDefault(FOR_TOOLS, general) : general;
-            this.template = Objects.requireNonNull(chosen, DEFAULT);
+            Parsed general = Objects.requireNonNull(templates.get(DEFAULT), DEFAULT);
+            Parsed chosen = withTools ? templates.getOrDefault(FOR_TOOLS, general) : general;
+            this.template = chosen.jinja();
+            this.neutral = chosen.neutral();
         }
 
         private Map<String, @Nullable Object> value(ChatMessage message) {
@@ -183,8 +187,12 @@ final class JinjaChatTemplate extends ChatTemplate {
 
         /** Writes the first messages. */
         Rendering write(int count, boolean addGenerationPrompt) {
+            return write(values.subList(0, count), tools, addGenerationPrompt);
+        }
+
+        private Rendering write(List<?> messages, @Nullable Object tools, boolean addGenerationPrompt) {
             Map<String, @Nullable Object> variables = new LinkedHashMap<>(tokenizer.namedTokens());
-            variables.put("messages", values.subList(0, count));
+            variables.put("messages", messages);
             variables.put("tools", tools);
             variables.put("documents", null);
             variables.put("add_generation_prompt", addGenerationPrompt);
@@ -199,15 +207,52 @@ final class JinjaChatTemplate extends ChatTemplate {
             }
         }
 
+        /**
+         * Makes sure that no text of a message became a part of a special token.
+         *
+         * @throws IllegalArgumentException if one did
+         */
+        void requireOwnSpecialTokens(String text, boolean addGenerationPrompt) {
+            List<String> found = tokenizer.specialTokensOf(text);
+            if (found.isEmpty()) {
+                return;
+            }
+            List<Object> silent = new ArrayList<>();
+            values.forEach(message -> silent.add(neutral.message((Map<?, ?>) message, placeholders)));
+            String written = write(silent, neutral.value(tools, placeholders), addGenerationPrompt)
+                    .text();
+            List<String> own = tokenizer.specialTokensOf(written);
+            if (!found.equals(own)) {
+                int place = 0;
+                while (place < found.size() - 1
+                        && place < own.size()
+                        && found.get(place).equals(own.get(place))) {
+                    place++;
+                }
+                throw new IllegalArgumentException("the checkpoint's own chat template writes the special token "
+                        + found.get(place) + " with a part of it taken from a message, or depending on a message's"
+                        + " text, so that what a message says would control the model; change the message, or name"
+                        + " another template");
+            }
+        }
+
         /** Where the answers stand in the whole, in order. */
         List<Span> answers(Rendering whole) {
             if (template.marksGenerations() && whole.exactGenerations()) {
                 return AnswerSpans.merged(whole.generations());
             }
             AnswerSpans spans = new AnswerSpans(whole.text(), ends());
-            for (int i = 0; i < messages.size(); i++) {
+            int last = messages.size() - 1;
+            while (last >= 0 && messages.get(last).role() != Role.ASSISTANT) {
+                last--;
+            }
+            for (int i = 0; i <= last; i++) {
                 if (messages.get(i).role() == Role.ASSISTANT) {
-                    spans.add(i, write(i, true).text(), write(i + 1, false).text());
+                    spans.add(
+                            i,
+                            i == last,
+                            write(i, true).text(),
+                            write(i + 1, false).text());
                 }
             }
             return spans.found();

@@ -7,8 +7,9 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A template of the table in {@link TemplateFormat}. It writes conversations of texts; those with tools or further fields
- * of messages are left to the checkpoint's own template, and refused where there is none.
+ * A template of the table in {@link TemplateFormat}. It writes conversations of texts; those with tools, their results
+ * or further fields of messages are left to the checkpoint's own template. Where there is none, it writes results as
+ * texts and refuses the others.
  *
  * <p>A result of a tool stands in a turn of its own where the models have one, otherwise in a user turn.
  */
@@ -53,7 +54,8 @@ final class NamedTemplate extends ChatTemplate {
     public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
         boolean textsAlone = conversation.tools().isEmpty()
                 && conversation.messages().stream()
-                        .allMatch(message -> message.fields().isEmpty());
+                        .allMatch(message ->
+                                message.role() != Role.TOOL && message.fields().isEmpty());
         if (!textsAlone && full != null) {
             return full.render(conversation, addGenerationPrompt);
         }

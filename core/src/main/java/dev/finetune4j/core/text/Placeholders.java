@@ -29,6 +29,8 @@ final class Placeholders {
     private final Map<Integer, String> byCharacter = new HashMap<>();
     private final Tokenizer tokenizer;
 
+    private int spare;
+
     private Placeholders(Tokenizer tokenizer) {
         this.tokenizer = tokenizer;
     }
@@ -57,6 +59,10 @@ final class Placeholders {
             placeholders.byCharacter.put(character, special);
             character--;
         }
+        while (all.indexOf(character) >= 0) {
+            character--;
+        }
+        placeholders.spare = character;
         return placeholders;
     }
 
@@ -71,6 +77,15 @@ final class Placeholders {
         } else if (value instanceof Iterable<?> items) {
             items.forEach(item -> eachText(item, action));
         }
+    }
+
+    /** One more such character, which stands for nothing. */
+    int spare() {
+        return spare;
+    }
+
+    boolean isPlaceholder(int character) {
+        return byCharacter.containsKey(character);
     }
 
     /** The value with the characters in place of the special tokens. */

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.regex.MatchResult;
 import java.util.regex.Matcher;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -208,6 +209,23 @@ public final class Tokenizer implements AutoCloseable {
     /** The texts that chat templates find under names such as {@code bos_token}. */
     Map<String, String> namedTokens() {
         return namedTokens;
+    }
+
+    /** The special tokens that {@link #encode} finds in a text, in order, without those for what it cannot write. */
+    List<String> specialTokensOf(String text) {
+        if (!vocabulary.isFuzzy()) {
+            return specialTokensIn(text).results().map(MatchResult::group).toList();
+        }
+        return Arrays.stream(encode(text))
+                .filter(vocabulary::isSpecial)
+                .mapToObj(this::tokenOf)
+                .filter(token -> !unk.equals(Optional.of(token)))
+                .toList();
+    }
+
+    /** Whether the text could be a part of a special token, or be one together with its neighbours. */
+    boolean touchesSpecial(String text) {
+        return vocabulary.touchesSpecial(text);
     }
 
     /** Finds the places in a text that spell a special token. */

@@ -177,6 +177,20 @@ final class Vocabulary {
         return specialTexts.matcher(text);
     }
 
+    /** Whether the text is a part of a special token's text, or ends as one begins, or begins as one ends. */
+    boolean touchesSpecial(String text) {
+        return special.stream().mapToObj(id -> tokens[id]).anyMatch(token -> token != null && touch(token, text));
+    }
+
+    private static boolean touch(String special, String text) {
+        boolean touch = special.contains(text);
+        for (int length = 1; length < Math.min(special.length(), text.length()); length++) {
+            touch |= text.regionMatches(0, special, special.length() - length, length)
+                    || special.regionMatches(0, text, text.length() - length, length);
+        }
+        return touch;
+    }
+
     /** Whether the text of a special token stands in the text. */
     boolean spellsSpecial(String text) {
         return specialTexts.matcher(text).find();

@@ -6,18 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.time.Clock;
-import java.time.Instant;
-import java.time.ZoneOffset;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -153,7 +148,12 @@ class JinjaChatTemplateTest {
     void whatATemplateForgetsIsNotTrained() {
         try (Tokenizer tokenizer = bytelevel()) {
             ChatTemplate template = ChatTemplate.jinja(FORGETFUL, tokenizer);
-            refused(() -> template.render(TWO_TURNS, false), "message 2", "once other messages follow", "one answer");
+            assertEquals(List.of("\u4f60\u597d<|im_end|>"), trained(template.render(TWO_TURNS, false)));
+            refused(
+                    () -> template.render(upTo(TWO_TURNS, 4), false),
+                    "message 2",
+                    "once other messages follow",
+                    "end the conversation with the answer");
             List<Segment> single = template.render(upTo(TWO_TURNS, 3), false);
             assertEquals(List.of("2+2? \uD83D\uDE00<|im_end|>"), trained(single));
             List<Segment> asked = template.render(upTo(TWO_TURNS, 4), true);
@@ -305,65 +305,6 @@ class JinjaChatTemplateTest {
                     text(ChatTemplate.jinja("{{ messages[1]|tojson }} {{ messages[-1].role }}", tokenizer)
                             .render(calls, true)));
         }
-    }
-
-    /** Published templates with conversations of texts, as far as they need no variables but the begin and end token. */
-    @Test
-    void publishedTemplatesWriteWhatTransformersWrites() throws IOException {
-        Path shared = TestData.shared("chat-templates").orElse(null);
-        assumeTrue(shared != null, TestData.ABSENT);
-        int compared = 0;
-        int marked = 0;
-        for (JsonNode entry : TestData.json(shared.resolve("index.json"))) {
-            String name = entry.path("name").asText();
-            files("\"bos_token\": " + entry.path("bos_token") + ", \"eos_token\": " + entry.path("eos_token"));
-            try (Tokenizer tokenizer = Tokenizer.load(folder)) {
-                ChatTemplate template = JinjaChatTemplate.of(
-                        Map.of("default", Fixtures.text(shared.resolve(name + ".jinja"))),
-                        tokenizer,
-                        Clock.fixed(Instant.parse("2025-03-07T14:05:09Z"), ZoneOffset.UTC));
-                for (JsonNode item : TestData.json(shared.resolve(name + ".json"))) {
-                    Conversation conversation =
-                            Fixtures.conversation(item.path("messages")).orElse(null);
-                    if (conversation != null
-                            && !item.has("tools")
-                            && item.path("variables").size() <= 2) {
-                        marked += check(template, conversation, item, name);
-                        compared++;
-                    }
-                }
-            }
-        }
-        assertTrue(compared >= 400 && marked >= 70, compared + " compared, " + marked + " with exact marks");
-    }
-
-    private static int check(ChatTemplate template, Conversation conversation, JsonNode item, String name) {
-        String where = name + " " + item.path("name").asText();
-        boolean prompt = item.path("add_generation_prompt").asBoolean();
-        if (item.has("expected_error")) {
-            assertThrows(IllegalArgumentException.class, () -> template.render(conversation, true), where);
-            return 0;
-        }
-        List<Segment> segments = template.render(conversation, true);
-        if (prompt) {
-            assertEquals(item.path("expected").asText(), text(segments), where);
-            return 0;
-        }
-        try {
-            segments = template.render(conversation, false);
-        } catch (IllegalArgumentException e) {
-            assertTrue(e.getMessage().contains("be told from the rest"), e.getMessage());
-            return 0;
-        }
-        assertEquals(item.path("expected").asText(), text(segments), where);
-        if (item.has("assistant_span_texts")) {
-            List<String> spans = Fixtures.stream(item.path("assistant_span_texts"))
-                    .map(JsonNode::asText)
-                    .filter(span -> !span.isEmpty())
-                    .toList();
-            assertEquals(spans, trained(segments), where);
-        }
-        return 1;
     }
 
     private static void refused(Runnable call, String... words) {

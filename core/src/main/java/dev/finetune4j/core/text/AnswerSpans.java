@@ -15,16 +15,21 @@ import java.util.List;
 final class AnswerSpans {
     private final String whole;
     private final List<String> ends;
+    private final List<String> specialEnds;
     private final List<Span> found = new ArrayList<>();
+    private boolean leftOut;
 
     /**
      * For one text.
      *
      * @param ends the texts of tokens that end an answer; white space after one of them belongs to no answer
+     * @param specialEnds those of them that no message can spell; nothing after the first of them belongs to an answer,
+     *     since generation stops there
      */
-    AnswerSpans(String whole, List<String> ends) {
+    AnswerSpans(String whole, List<String> ends, List<String> specialEnds) {
         this.whole = whole;
         this.ends = ends;
+        this.specialEnds = specialEnds;
     }
 
     /**
@@ -38,24 +43,40 @@ final class AnswerSpans {
      */
     void add(int message, boolean isLast, String prompt, String answered) {
         if (!answered.startsWith(prompt)) {
-            throw inexact(message, "its text does not begin with the prompt that asks for it");
+            throw inexact(
+                    message,
+                    "its text does not begin with the prompt that asks for it",
+                    "mark the answers in the template with {% generation %}");
         }
-        if (!whole.startsWith(answered)) {
+        String answer = upToEnd(answered.substring(prompt.length()));
+        if (!whole.startsWith(prompt + answer)) {
             if (isLast) {
-                throw inexact(message, "it is written differently once other messages follow");
+                throw inexact(
+                        message,
+                        "it is written differently once other messages follow",
+                        "end the conversation with the answer");
             }
+            leftOut = true;
             return;
         }
         int start = prompt.length();
         if (!found.isEmpty() && start < found.get(found.size() - 1).end()) {
-            throw inexact(message, "its text overlaps that of the answer before it");
+            throw inexact(
+                    message,
+                    "its text overlaps that of the answer before it",
+                    "mark the answers in the template with {% generation %}");
         }
-        found.add(new Span(
-                start, start + withoutWhiteEnd(answered.substring(start)).length()));
+        found.add(new Span(start, start + answer.length()));
     }
 
+    /** In order. */
     List<Span> found() {
         return found;
+    }
+
+    /** Whether an earlier answer was left out. */
+    boolean leftOut() {
+        return leftOut;
     }
 
     /** Spans in order, those that touch or lie in each other as one. */
@@ -78,14 +99,19 @@ final class AnswerSpans {
         return merged;
     }
 
-    private String withoutWhiteEnd(String answer) {
-        String bare = Whitespace.stripTrailing(answer);
-        return ends.stream().anyMatch(bare::endsWith) ? bare : answer;
+    private String upToEnd(String answer) {
+        int end = answer.length();
+        for (String special : specialEnds) {
+            int at = answer.indexOf(special);
+            end = at < 0 ? end : Math.min(end, at + special.length());
+        }
+        String cut = answer.substring(0, end);
+        String bare = Whitespace.stripTrailing(cut);
+        return ends.stream().anyMatch(bare::endsWith) ? bare : cut;
     }
 
-    private static IllegalArgumentException inexact(int message, String reason) {
+    private static IllegalArgumentException inexact(int message, String reason, String remedy) {
         return new IllegalArgumentException("the checkpoint's own chat template does not let the answer in message "
-                + message + " be told from the rest: " + reason
-                + "; end the conversation with the answer, or name another template");
+                + message + " be told from the rest: " + reason + "; " + remedy + ", or name another template");
     }
 }

@@ -16,9 +16,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A checkpoint's own template in Jinja. It gets the variables that the transformers library gives it: the messages, the
@@ -30,6 +32,8 @@ import org.jspecify.annotations.Nullable;
  * <p>It borrows the tokenizer.
  */
 final class JinjaChatTemplate extends ChatTemplate {
+    private static final Logger LOG = LoggerFactory.getLogger(JinjaChatTemplate.class);
+
     /** The name of the template for all purposes. */
     static final String DEFAULT = TokenizerFiles.DEFAULT;
 
@@ -49,6 +53,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private final String defaultSystem;
     private final Clock clock;
     private final List<String> stopTokens;
+    private final AtomicBoolean warned = new AtomicBoolean();
 
     private JinjaChatTemplate(
             Map<String, Parsed> templates, String sources, Tokenizer tokenizer, String defaultSystem, Clock clock) {
@@ -112,7 +117,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         job.requireOwnSpecialTokens(whole.text(), addGenerationPrompt);
         List<Span> trained;
         try {
-            trained = job.answers(whole);
+            trained = job.answers(whole, !addGenerationPrompt);
         } catch (IllegalArgumentException e) {
             if (!addGenerationPrompt) {
                 throw e;
@@ -129,6 +134,10 @@ final class JinjaChatTemplate extends ChatTemplate {
         List<ChatMessage> messages = new ArrayList<>(conversation.messages());
         messages.add(0, ChatMessage.system(defaultSystem));
         return new Conversation(messages, conversation.tools());
+    }
+
+    private boolean isSpecial(String token) {
+        return tokenizer.idOf(token).stream().anyMatch(tokenizer::isSpecial);
     }
 
     /** The added token that the template writes right after an answer, if there is one. */
@@ -237,11 +246,15 @@ final class JinjaChatTemplate extends ChatTemplate {
         }
 
         /** Where the answers stand in the whole, in order. */
-        List<Span> answers(Rendering whole) {
+        List<Span> answers(Rendering whole, boolean forTraining) {
             if (template.marksGenerations() && whole.exactGenerations()) {
                 return AnswerSpans.merged(whole.generations());
             }
-            AnswerSpans spans = new AnswerSpans(whole.text(), ends());
+            List<String> ends = new ArrayList<>(stopTokens);
+            tokenizer.eosToken().ifPresent(ends::add);
+            List<String> special =
+                    ends.stream().filter(JinjaChatTemplate.this::isSpecial).toList();
+            AnswerSpans spans = new AnswerSpans(whole.text(), ends, special);
             int last = messages.size() - 1;
             while (last >= 0 && messages.get(last).role() != Role.ASSISTANT) {
                 last--;
@@ -255,14 +268,11 @@ final class JinjaChatTemplate extends ChatTemplate {
                             write(i + 1, false).text());
                 }
             }
+            if (forTraining && spans.leftOut() && warned.compareAndSet(false, true)) {
+                LOG.warn("the checkpoint's own chat template writes earlier answers differently once other messages"
+                        + " follow, such as without their thoughts; those are not trained, only later ones");
+            }
             return spans.found();
-        }
-
-        private List<String> ends() {
-            List<String> ends = new ArrayList<>(stopTokens);
-            Optional<String> eos = tokenizer.eosToken();
-            eos.ifPresent(ends::add);
-            return ends;
         }
     }
 }

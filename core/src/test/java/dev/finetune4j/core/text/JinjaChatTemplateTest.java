@@ -164,6 +164,33 @@ class JinjaChatTemplateTest {
     }
 
     @Test
+    void whatFollowsTheEndOfAnAnswerIsNotTrained() {
+        try (Tokenizer tokenizer = bytelevel()) {
+            ChatTemplate template =
+                    ChatTemplate.jinja(CHATML + "{{ '<|eot_id|>' if not add_generation_prompt }}", tokenizer);
+            List<Segment> segments = template.render(TWO_TURNS, false);
+            assertTrue(text(segments).endsWith("<|im_end|>\n<|eot_id|>"), text(segments));
+            assertEquals(List.of("2+2? \uD83D\uDE00<|im_end|>", "\u4f60\u597d<|im_end|>"), trained(segments));
+        }
+    }
+
+    @Test
+    void aNamedTemplateMustWriteTheSame() throws IOException {
+        String published = Fixtures.text(TestData.resource("text/bytelevel/chat_template.jinja"));
+        for (String other : List.of(
+                published.replace("in messages ", "in messages[:3] "),
+                published.replace("in messages ", "in messages|reverse "))) {
+            assertNotEquals(published, other);
+            template(other);
+            try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+                assertTrue(ChatTemplate.detect(other).isPresent(), "the case is one that looks like a named template");
+                String name = ChatTemplate.ofCheckpoint(tokenizer).orElseThrow().name();
+                assertTrue(name.startsWith("jinja-"), name);
+            }
+        }
+    }
+
+    @Test
     void anAnswerThatDoesNotFollowItsPromptIsNotTrained() {
         try (Tokenizer tokenizer = bytelevel()) {
             String thinking = CHATML.replace("'<|im_start|>assistant\n' }}", "'<|im_start|>assistant\n<think>' }}");

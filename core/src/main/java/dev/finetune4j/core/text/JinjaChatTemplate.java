@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
  * tools or none, the special tokens by their names, and whether to announce an answer.
  *
  * <p>What a message says is not read as a special token, since {@link Placeholders} stand for such texts while the
- * template runs.
+ * template runs, and {@link NeutralText} shows where a template puts a special token together of a message's text.
  *
  * <p>It borrows the tokenizer.
  */

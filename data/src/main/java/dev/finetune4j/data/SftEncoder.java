@@ -116,7 +116,7 @@ public final class SftEncoder {
             if (messages.get(i).role() == Role.USER) {
                 List<ChatMessage> rest = new ArrayList<>(messages.subList(0, start));
                 rest.addAll(messages.subList(i, messages.size()));
-                return new Conversation(rest);
+                return new Conversation(rest, conversation.tools());
             }
         }
         return null;

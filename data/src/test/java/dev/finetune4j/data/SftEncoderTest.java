@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -198,6 +199,30 @@ class SftEncoderTest {
         EncodedDataset encoded =
                 toyEncoder(5, Overflow.TRUNCATE).encode(Dataset.of(List.of(SftExample.of(conversation))));
         assertEquals("ef", letters(encoded.examples().get(0)));
+    }
+
+    @Test
+    void theToolsStayWhenTurnsAreDropped() {
+        List<Map<String, @Nullable Object>> tools = List.of(Map.of("name", "weather"));
+        Conversation conversation = new Conversation(
+                List.of(
+                        ChatMessage.user("a"),
+                        ChatMessage.assistant("b"),
+                        ChatMessage.user("c"),
+                        ChatMessage.assistant("d")),
+                tools);
+        List<Conversation> written = new ArrayList<>();
+        SftEncoder encoder = new SftEncoder(
+                c -> {
+                    written.add(c);
+                    boolean[] trained = new boolean[c.messages().size()];
+                    trained[trained.length - 1] = true;
+                    return new EncodedChat(new int[trained.length], trained);
+                },
+                2,
+                Overflow.TRUNCATE);
+        encoder.encode(Dataset.of(List.of(SftExample.of(conversation))));
+        assertEquals(new Conversation(conversation.messages().subList(2, 4), tools), written.get(written.size() - 1));
     }
 
     @Test

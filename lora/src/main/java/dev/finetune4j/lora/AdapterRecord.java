@@ -9,6 +9,7 @@ import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -84,10 +85,21 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         String template = node.path("chat_template").asText("");
         if (!template.equals(expected.template())) {
             throw new CheckpointException(folder + " was trained with the chat template \"" + template
-                    + "\", but the base was loaded with \"" + expected.template() + "\"; load the base with template(\""
-                    + template + "\")");
+                    + "\", but the base was loaded with \"" + expected.template() + "\"; "
+                    + remedy(template, expected.template(), base.directory().folder()));
         }
         warn(file, node, expected);
+    }
+
+    /** What brings the template of the training back: its name, or the file that a name of no known one stands for. */
+    private static String remedy(String trainedWith, String loadedWith, Path base) {
+        if (ChatTemplate.names().contains(trainedWith)) {
+            return "load the base with template(\"" + trainedWith + "\")";
+        }
+        String named = ChatTemplate.names().contains(loadedWith) ? "load the base without template(…), and " : "";
+        return "that is the chat template of a checkpoint, and not the one that " + base + " has now: " + named
+                + "restore the chat_template.jinja (or the chat_template in tokenizer_config.json) that was there when"
+                + " the adapter was trained";
     }
 
     private static void warn(Path file, JsonNode node, AdapterRecord expected) {

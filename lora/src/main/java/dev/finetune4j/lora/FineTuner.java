@@ -113,7 +113,8 @@ public final class FineTuner {
         Tokenizer tokenizer = Tokenizer.load(model);
         LanguageModel base = null;
         try {
-            ChatEncoder encoder = new ChatEncoder(tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template));
+            ChatEncoder encoder = new ChatEncoder(
+                    tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template), directory.eosTokenIds());
             LanguageModel.requireRowForEachToken(directory, tokenizer);
             EncodedDataset data = encode(encoder, config);
             base = loader(chosen).load(directory, tokenizer, encoder);

@@ -135,7 +135,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return this;
         }
 
-        /** The name of the chat template; by default it is recognised from the tokenizer's configuration. */
+        /** The name of the chat template; by default it is the one that the checkpoint brings along. */
         public Loader template(String name) {
             this.template = name;
             return this;
@@ -152,13 +152,14 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
          *
          * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
          * @throws dev.finetune4j.core.DeviceException when the device is absent
-         * @throws SettingsException when the chat template is unknown
+         * @throws SettingsException when no chat template has the name, or none was named and the checkpoint has none
          */
         public LanguageModel load() {
             ModelDirectory directory = ModelDirectory.open(folder);
             Tokenizer tokenizer = Tokenizer.load(folder);
             try {
-                ChatEncoder encoder = new ChatEncoder(tokenizer, resolveTemplate(folder, tokenizer, template));
+                ChatEncoder encoder = new ChatEncoder(
+                        tokenizer, resolveTemplate(folder, tokenizer, template), directory.eosTokenIds());
                 return load(directory, tokenizer, encoder);
             } catch (RuntimeException | Error e) {
                 tokenizer.close();
@@ -201,16 +202,13 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         }
     }
 
-    /** The named template, or the one that the tokenizer's own template is recognised as. */
+    /** The named template, or the one that the checkpoint brings along. */
     static ChatTemplate resolveTemplate(Path folder, Tokenizer tokenizer, @Nullable String name) {
         if (name != null) {
             return ChatTemplate.named(name);
         }
-        return tokenizer
-                .chatTemplateSource()
-                .flatMap(ChatTemplate::detect)
-                .orElseThrow(() -> new SettingsException(List.of("the chat template of " + folder
-                        + " is not one that is recognised; name it with template(…): "
-                        + String.join(", ", ChatTemplate.names()))));
+        return ChatTemplate.ofCheckpoint(tokenizer)
+                .orElseThrow(() -> new SettingsException(List.of("there is no chat template in " + folder
+                        + "; name one with template(…): " + String.join(", ", ChatTemplate.names()))));
     }
 }

@@ -3,6 +3,7 @@ package dev.finetune4j.lora;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
@@ -232,6 +233,56 @@ class ErrorMessagesTest {
     }
 
     @Test
+    void adapterTrainedWithAnotherChatTemplateOfTheCheckpoint() throws IOException {
+        Path adapter = folder.resolve("adapter");
+        Path file = model.resolve("chat_template.jinja");
+        String published = Files.readString(file);
+        String trained = "{{ 'Chat: ' }}" + published;
+        Files.writeString(file, trained);
+        try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
+            tuned.saveAdapter(adapter);
+        }
+        Files.writeString(file, "{{ 'Talk: ' }}" + published);
+        try (LanguageModel base = LanguageModel.load(model)) {
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(adapter),
+                    adapter.toString(),
+                    "\"jinja-",
+                    "not the one that " + model + " has now: restore the chat_template.jinja");
+        }
+        Files.writeString(file, trained);
+        try (LanguageModel base = LanguageModel.loader(model).template("chatml").load()) {
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(adapter),
+                    "\"chatml\"",
+                    "load the base without template(…), and restore the chat_template.jinja");
+        }
+        try (LanguageModel base = LanguageModel.load(model);
+                Adapter loaded = base.loadAdapter(adapter)) {
+            assertNotNull(loaded);
+        }
+    }
+
+    @Test
+    void adapterTrainedWithANamedTemplate() throws IOException {
+        Path adapter = folder.resolve("adapter");
+        try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
+            tuned.saveAdapter(adapter);
+        }
+        Path file = model.resolve("chat_template.jinja");
+        Files.writeString(file, "{{ 'Chat: ' }}" + Files.readString(file));
+        try (LanguageModel base = LanguageModel.load(model)) {
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(adapter),
+                    "\"jinja-",
+                    "load the base with template(\"chatml\")");
+        }
+    }
+
+    @Test
     void adapterOfAnUnsupportedKindOrWithDamagedValues() throws IOException {
         Path adapter = folder.resolve("adapter");
         try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
@@ -340,8 +391,8 @@ class ErrorMessagesTest {
                 () -> LanguageModel.loader(model).template("yoda").load(),
                 "yoda",
                 "chatml");
-        Files.writeString(model.resolve("chat_template.jinja"), "{{ messages }}");
-        fails(SettingsException.class, () -> LanguageModel.load(model), "template(", "chatml");
+        Files.writeString(model.resolve("chat_template.jinja"), "{% for message in messages %}");
+        fails(CheckpointException.class, () -> LanguageModel.load(model), "line 1, column 4", "template(", "chatml");
     }
 
     @Test

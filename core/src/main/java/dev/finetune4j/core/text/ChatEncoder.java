@@ -35,9 +35,21 @@ public final class ChatEncoder {
      * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer
      */
     public ChatEncoder(Tokenizer tokenizer, ChatTemplate template) {
+        this(tokenizer, template, Set.of());
+    }
+
+    /**
+     * As {@link #ChatEncoder(Tokenizer, ChatTemplate)}, for a model that has further tokens to end an answer.
+     *
+     * @param furtherStopIds such as those of the checkpoint's generation_config.json
+     * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer
+     */
+    public ChatEncoder(Tokenizer tokenizer, ChatTemplate template, Set<Integer> furtherStopIds) {
         this.tokenizer = tokenizer;
         this.template = template;
-        this.stopIds = findStopIds(tokenizer, template);
+        Set<Integer> ids = new LinkedHashSet<>(findStopIds(tokenizer, template));
+        ids.addAll(furtherStopIds);
+        this.stopIds = Set.copyOf(ids);
     }
 
     /**
@@ -66,7 +78,7 @@ public final class ChatEncoder {
         return new EncodedChat(Arrays.copyOf(ids, length), Arrays.copyOf(trained, length));
     }
 
-    /** Ids that end an answer: the template's stop tokens and the tokenizer's end token. Unmodifiable. */
+    /** Ids that end an answer: the template's stop tokens, the tokenizer's end token, the further ones. Unmodifiable. */
     public Set<Integer> stopIds() {
         return stopIds;
     }
@@ -92,7 +104,7 @@ public final class ChatEncoder {
         List<Run> runs = new ArrayList<>();
         Run last = null;
         for (Segment segment : segments) {
-            String text = segment.content() ? segment.text() : fillSlots(segment.text());
+            String text = segment.content() ? segment.text() : fillSlots(segment.text(), tokenizer);
             if (text.isEmpty()) {
                 continue;
             }
@@ -110,7 +122,7 @@ public final class ChatEncoder {
     }
 
     /** A tokenizer without a begin token belongs to a model that never saw one, so its slot is empty. */
-    private String fillSlots(String markup) {
+    static String fillSlots(String markup, Tokenizer tokenizer) {
         return markup.replace(ChatTemplate.BOS, tokenizer.bosToken().orElse(""))
                 .replace(ChatTemplate.EOS, tokenizer.eosToken().orElse(""));
     }

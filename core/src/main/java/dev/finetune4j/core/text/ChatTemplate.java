@@ -1,38 +1,33 @@
 package dev.finetune4j.core.text;
 
+import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
-import java.util.ArrayList;
+import dev.finetune4j.core.text.jinja.JinjaException;
+import java.time.Clock;
+import java.time.ZoneId;
 import java.util.List;
-import java.util.Objects;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The way a family of models writes a conversation down, known by name.
+ * The way a family of models writes a conversation down: known by name, or the Jinja template that a checkpoint brings
+ * along.
  *
  * <p>It renders a conversation as {@link Segment}s, which tell the template's own text from that of the messages and
  * what is trained from what is not. {@link ChatEncoder} makes token ids of them.
  *
- * <p>A result of a tool stands in a turn of its own where the models have one, otherwise in a user turn.
- *
  * <p>Immutable.
  */
-public final class ChatTemplate {
+public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTemplate {
     /** Stands for the tokenizer's begin token in the template's own text. */
     public static final String BOS = "{{bos}}";
 
     /** Stands for the tokenizer's end token in the template's own text. */
     public static final String EOS = "{{eos}}";
 
-    private final String name;
-    private final TemplateFormat format;
-    private final String defaultSystem;
-
-    private ChatTemplate(String name, TemplateFormat format, String defaultSystem) {
-        this.name = name;
-        this.format = format;
-        this.defaultSystem = defaultSystem;
-    }
+    ChatTemplate() {}
 
     /**
      * Finds a template by its name, such as {@code qwen}.
@@ -40,12 +35,16 @@ public final class ChatTemplate {
      * @throws SettingsException if no template has this name; the message lists the names
      */
     public static ChatTemplate named(String name) {
+        return named(name, null);
+    }
+
+    private static ChatTemplate named(String name, @Nullable ChatTemplate full) {
         TemplateFormat format = TemplateFormat.TABLE.get(name);
         if (format == null) {
             throw new SettingsException(List.of("there is no chat template named \"" + name + "\"; the names are "
                     + String.join(", ", TemplateFormat.TABLE.keySet())));
         }
-        return new ChatTemplate(name, format, format.defaultSystem());
+        return new NamedTemplate(name, format, format.defaultSystem(), full);
     }
 
     /** The names that {@link #named} knows. */
@@ -58,145 +57,94 @@ public final class ChatTemplate {
      * text.
      *
      * @param jinjaSource as in {@link Tokenizer#chatTemplateSource()}
-     * @return empty unless it is sure; then the user should name one
+     * @return empty unless it is sure; then {@link #jinja} takes the template as it is
      */
     public static Optional<ChatTemplate> detect(String jinjaSource) {
         return TemplateDetector.detect(jinjaSource).map(ChatTemplate::named);
     }
 
-    /** The name given to {@link #named}. */
-    public String name() {
-        return name;
+    /**
+     * A template in Jinja, rendered as the <a
+     * href="https://huggingface.co/docs/transformers/main/en/chat_templating">transformers</a> library renders it.
+     *
+     * <p>What is trained is what the template's {@code generation} tags write. Without such tags it is what a
+     * conversation has beyond the prompt for its answer. An earlier answer that the template writes differently once
+     * others follow, such as without its thoughts, is not trained; if the last answer cannot be told from the rest,
+     * rendering for training refuses.
+     *
+     * <p>The time that a template asks for is that of the local zone, as in Python.
+     *
+     * @param jinjaSource the text of the template
+     * @param tokenizer gives the names of the special tokens and tells which texts are special; borrowed
+     * @throws JinjaException if the template cannot be read; the message names line and column
+     */
+    public static ChatTemplate jinja(String jinjaSource, Tokenizer tokenizer) {
+        return JinjaChatTemplate.of(Map.of(JinjaChatTemplate.DEFAULT, jinjaSource), tokenizer);
     }
 
-    /** The texts of the tokens that end an answer, beside the tokenizer's own end token. */
-    public List<String> stopTokens() {
-        return format.stopTokens();
+    /**
+     * The template that a checkpoint brings along: its own in Jinja, or the named one that it is recognised as if that
+     * writes and trains the same in every one of a set of conversations. The named one leaves conversations with tools
+     * and other fields to the checkpoint's own, and also writes what that refuses, such as a system text.
+     *
+     * @param tokenizer the checkpoint's; borrowed
+     * @return empty if it brings none
+     * @throws CheckpointException if its template cannot be read; the message names line and column
+     */
+    public static Optional<ChatTemplate> ofCheckpoint(Tokenizer tokenizer) {
+        return ofCheckpoint(tokenizer, Clock.system(ZoneId.systemDefault()));
     }
+
+    static Optional<ChatTemplate> ofCheckpoint(Tokenizer tokenizer, Clock clock) {
+        Optional<String> source = tokenizer.chatTemplateSource();
+        if (source.isEmpty()) {
+            return Optional.empty();
+        }
+        Optional<String> name = TemplateDetector.detect(source.get());
+        try {
+            ChatTemplate own = JinjaChatTemplate.of(tokenizer.chatTemplates(), tokenizer, clock);
+            boolean same = name.isPresent() && TemplateProof.writesTheSame(named(name.get()), own, tokenizer);
+            return Optional.of(same ? named(name.get(), own) : own);
+        } catch (JinjaException e) {
+            if (name.isPresent()) {
+                return name.map(ChatTemplate::named);
+            }
+            throw new CheckpointException(
+                    "the checkpoint's own template cannot be read (" + e.getMessage()
+                            + "); name another with template(…): " + String.join(", ", names()),
+                    e);
+        }
+    }
+
+    /** The name given to {@link #named}; for a template in Jinja one that tells its text from others. */
+    public abstract String name();
+
+    /** The texts of the tokens that end an answer, beside the tokenizer's own end token. */
+    public abstract List<String> stopTokens();
 
     /**
      * The same template with another system text for conversations that have none.
      *
-     * @param system empty for no system text
+     * @param system empty for no system text; a template in Jinja may then write one of its own
      */
-    public ChatTemplate withDefaultSystem(String system) {
-        return new ChatTemplate(name, format, Objects.requireNonNull(system, "system"));
-    }
+    public abstract ChatTemplate withDefaultSystem(String system);
 
     /**
      * Lays a conversation out.
      *
-     * @param addGenerationPrompt whether to end with the text that announces an answer
+     * @param addGenerationPrompt whether to end with the text that announces an answer. Then a template in Jinja that
+     *     does not let itself be told what is an answer marks nothing as trained, rather than refusing
      * @return segments in order, none of them empty
-     * @throws IllegalArgumentException if the system text has to stand in the first user message and there is none
+     * @throws IllegalArgumentException if the template cannot write the conversation, or not so that it is certain what
+     *     is trained
      */
-    public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
-        List<ChatMessage> messages = conversation.messages();
-        boolean ownSystem = conversation.system().isPresent();
-        Optional<String> system = systemText(conversation);
-        Layout layout = new Layout();
-        layout.markup(format.prefix(), false);
-        if (system.isPresent() && !format.systemInUser()) {
-            layout.block(format.system(), trimmed(system.get()));
-        }
-        for (int i = ownSystem ? 1 : 0; i < messages.size(); i++) {
-            ChatMessage message = messages.get(i);
-            switch (message.role()) {
-                case USER -> {
-                    user(layout, message.content(), format.systemInUser() ? system : Optional.empty());
-                    system = Optional.empty();
-                }
-                case ASSISTANT -> answer(layout, message.content());
-                case TOOL -> tool(layout, messages, i);
-                case SYSTEM -> throw new AssertionError("a system message at place " + i);
-            }
-        }
-        if (format.systemInUser() && ownSystem && messages.size() == 1) {
-            throw new IllegalArgumentException("the template " + name
-                    + " writes the system text into the first user message, but the conversation has no user message");
-        }
-        if (addGenerationPrompt) {
-            layout.markup(format.answer().open(), false);
-        }
-        return List.copyOf(layout.segments);
-    }
+    public abstract List<Segment> render(Conversation conversation, boolean addGenerationPrompt);
 
-    boolean usesEos() {
-        return format.answer().end().contains(EOS);
-    }
-
-    private Optional<String> systemText(Conversation conversation) {
-        if (conversation.system().isPresent()) {
-            return conversation.system();
-        }
-        return defaultSystem.isEmpty() ? Optional.empty() : Optional.of(defaultSystem);
-    }
-
-    private void user(Layout layout, String content, Optional<String> fusedSystem) {
-        layout.markup(format.user().open(), false);
-        // The published templates trim the turn as a whole: with a system text in front, what is left of the message is
-        // no longer at an edge, and a block that is white space alone disappears.
-        boolean fused = fusedSystem.isPresent()
-                && !(format.trims() && format.system().open().isEmpty() && Whitespace.isBlank(fusedSystem.get()));
-        if (fused) {
-            layout.block(format.system(), trimmed(fusedSystem.get()));
-            layout.content(format.trims() ? Whitespace.stripTrailing(content) : content, false);
-        } else {
-            layout.content(trimmed(content), false);
-        }
-        layout.markup(format.user().close(), false);
-    }
-
-    private void answer(Layout layout, String content) {
-        TemplateFormat.Answer answer = format.answer();
-        layout.markup(answer.open(), false);
-        layout.markup(answer.lead(), true);
-        layout.content(trimmed(content), true);
-        layout.markup(answer.end(), true);
-        layout.markup(answer.separator(), false);
-    }
-
-    private void tool(Layout layout, List<ChatMessage> messages, int index) {
-        boolean first = messages.get(index - 1).role() != Role.TOOL;
-        boolean last = index + 1 == messages.size() || messages.get(index + 1).role() != Role.TOOL;
-        layout.markup(first ? format.tool().open() : format.tool().between(), false);
-        layout.content(trimmed(messages.get(index).content()), false);
-        if (last) {
-            layout.markup(format.tool().close(), false);
-        }
-    }
-
-    private String trimmed(String content) {
-        return format.trims() ? Whitespace.strip(content) : content;
-    }
+    /** Whether it ends answers with {@link #EOS}. */
+    abstract boolean usesEos();
 
     @Override
-    public String toString() {
-        return "ChatTemplate[" + name + "]";
-    }
-
-    /** Segments in the making. */
-    private static final class Layout {
-        final List<Segment> segments = new ArrayList<>();
-
-        void block(TemplateFormat.Block block, String content) {
-            markup(block.open(), false);
-            content(content, false);
-            markup(block.close(), false);
-        }
-
-        void markup(String text, boolean trained) {
-            add(text, false, trained);
-        }
-
-        void content(String text, boolean trained) {
-            add(text, true, trained);
-        }
-
-        private void add(String text, boolean content, boolean trained) {
-            if (!text.isEmpty()) {
-                segments.add(new Segment(text, content, trained));
-            }
-        }
+    public final String toString() {
+        return "ChatTemplate[" + name() + "]";
     }
 }

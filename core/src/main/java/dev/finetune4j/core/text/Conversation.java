@@ -3,6 +3,7 @@ package dev.finetune4j.core.text;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -13,8 +14,10 @@ import org.jspecify.annotations.Nullable;
  * <p>Immutable.
  *
  * @param messages at least one
+ * @param tools the JSON schemas of the functions that the assistant may call, for a checkpoint's own template; values
+ *     as in {@link ChatMessage#fields()}
  */
-public record Conversation(List<ChatMessage> messages) {
+public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullable Object>> tools) {
     /**
      * Copies and checks the messages.
      *
@@ -23,6 +26,7 @@ public record Conversation(List<ChatMessage> messages) {
      */
     public Conversation {
         messages = List.copyOf(messages);
+        tools = List.copyOf(tools);
         if (messages.isEmpty()) {
             throw new IllegalArgumentException("a conversation needs at least one message, but has none");
         }
@@ -36,6 +40,11 @@ public record Conversation(List<ChatMessage> messages) {
         }
     }
 
+    /** A conversation without tools, checked as by the other constructor. */
+    public Conversation(List<ChatMessage> messages) {
+        this(messages, List.of());
+    }
+
     /** A conversation of the given messages, checked as by the constructor. */
     public static Conversation of(ChatMessage... messages) {
         return new Conversation(List.of(messages));
@@ -45,7 +54,7 @@ public record Conversation(List<ChatMessage> messages) {
     public Conversation with(ChatMessage message) {
         List<ChatMessage> longer = new ArrayList<>(messages);
         longer.add(message);
-        return new Conversation(longer);
+        return new Conversation(longer, tools);
     }
 
     /** The content of the system message, if the conversation has one. */

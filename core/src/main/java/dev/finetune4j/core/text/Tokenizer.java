@@ -6,10 +6,17 @@ import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -33,7 +40,11 @@ public final class Tokenizer implements AutoCloseable {
     private final Optional<String> eos;
     private final Optional<String> pad;
     private final Optional<String> unk;
-    private final Optional<String> chatTemplate;
+    private final Map<String, String> chatTemplates;
+    private final Map<String, String> namedTokens;
+    /** The texts of the added tokens, the longest first. */
+    private final List<String> addedTokens;
+
     private final String fingerprint;
     private final Object plainLock = new Object();
     private byte @Nullable [] plainDefinition;
@@ -43,6 +54,7 @@ public final class Tokenizer implements AutoCloseable {
     private Tokenizer(TokenizerFiles files) {
         ObjectNode tree = files.definition();
         String definition = tree.toString();
+        this.addedTokens = addedTokens(tree);
         this.vocabulary = vocabulary(tree, files.file());
         this.tokenizer = open(definition, files.file());
         this.decoder = Vocabulary.forDecoding(tree) ? open(tree.toString(), files.file()) : tokenizer;
@@ -51,7 +63,8 @@ public final class Tokenizer implements AutoCloseable {
         this.eos = files.token("eos_token");
         this.pad = files.token("pad_token");
         this.unk = files.token("unk_token");
-        this.chatTemplate = files.chatTemplate();
+        this.chatTemplates = Collections.unmodifiableMap(files.chatTemplates());
+        this.namedTokens = Collections.unmodifiableMap(files.namedTokens());
         this.fingerprint = files.fingerprint();
     }
 
@@ -157,9 +170,17 @@ public final class Tokenizer implements AutoCloseable {
         return vocabulary.isSpecial(id);
     }
 
-    /** The checkpoint's own chat template in Jinja. */
+    /** The checkpoint's own chat template in Jinja: the one for all purposes, if it has several. */
     public Optional<String> chatTemplateSource() {
-        return chatTemplate;
+        return Optional.ofNullable(chatTemplates.get(TokenizerFiles.DEFAULT));
+    }
+
+    /**
+     * The checkpoint's own chat templates in Jinja by name. One is named {@code default}, unless the checkpoint has
+     * none for all purposes; one named {@code tool_use} is for conversations with tools. Unmodifiable.
+     */
+    public Map<String, String> chatTemplates() {
+        return chatTemplates;
     }
 
     /**
@@ -183,6 +204,48 @@ public final class Tokenizer implements AutoCloseable {
     boolean mayHoldSpecial(String text) {
         return vocabulary.spellsSpecial(text)
                 || (vocabulary.isFuzzy() && Arrays.stream(encode(text)).anyMatch(vocabulary::isSpecial));
+    }
+
+    /** The texts that chat templates find under names such as {@code bos_token}. */
+    Map<String, String> namedTokens() {
+        return namedTokens;
+    }
+
+    /** The special tokens that {@link #encode} finds in a text, in order, without those for what it cannot write. */
+    List<String> specialTokensOf(String text) {
+        if (!vocabulary.isFuzzy()) {
+            return specialTokensIn(text).results().map(MatchResult::group).toList();
+        }
+        return Arrays.stream(encode(text))
+                .filter(vocabulary::isSpecial)
+                .mapToObj(this::tokenOf)
+                .filter(token -> !unk.equals(Optional.of(token)))
+                .toList();
+    }
+
+    /** Whether the text could be a part of a special token, or be one together with its neighbours. */
+    boolean touchesSpecial(String text) {
+        return vocabulary.touchesSpecial(text);
+    }
+
+    /** Finds the places in a text that spell a special token. */
+    Matcher specialTokensIn(String text) {
+        return vocabulary.specialsIn(text);
+    }
+
+    /** The added token, special or not, with which a text begins. */
+    Optional<String> addedTokenAt(String text) {
+        return addedTokens.stream().filter(text::startsWith).findFirst();
+    }
+
+    private static List<String> addedTokens(ObjectNode definition) {
+        List<String> tokens = new ArrayList<>();
+        definition
+                .path("added_tokens")
+                .forEach(token -> tokens.add(token.path("content").asText()));
+        tokens.removeIf(String::isEmpty);
+        tokens.sort(Comparator.comparingInt(String::length).reversed());
+        return tokens;
     }
 
     boolean isByte(int id) {

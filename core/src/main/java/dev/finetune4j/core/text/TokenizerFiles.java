@@ -13,7 +13,11 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param definition what it says, with truncation and padding switched off
  * @param config of tokenizer_config.json; empty without the file
  * @param tokenMap of special_tokens_map.json; empty without the file
- * @param chatTemplate a Jinja source
+ * @param chatTemplates Jinja sources by name; the one for all purposes is named {@code default}
  * @param fingerprint the SHA-256 of tokenizer.json in hexadecimal
  */
 record TokenizerFiles(
@@ -32,11 +36,15 @@ record TokenizerFiles(
         ObjectNode definition,
         ObjectNode config,
         ObjectNode tokenMap,
-        Optional<String> chatTemplate,
+        Map<String, String> chatTemplates,
         String fingerprint) {
     static final ObjectMapper JSON = new ObjectMapper();
 
+    /** The name of the template for all purposes. */
+    static final String DEFAULT = "default";
+
     private static final String NAME = "tokenizer.json";
+    private static final String JINJA = ".jinja";
 
     static TokenizerFiles read(Path folderOrFile) {
         Path file = Files.isDirectory(folderOrFile) ? folderOrFile.resolve(NAME) : folderOrFile;
@@ -54,7 +62,7 @@ record TokenizerFiles(
         definition.putNull("padding");
         ObjectNode config = optional(file.resolveSibling("tokenizer_config.json"));
         ObjectNode tokenMap = optional(file.resolveSibling("special_tokens_map.json"));
-        return new TokenizerFiles(file, definition, config, tokenMap, template(file, config), sha256(source));
+        return new TokenizerFiles(file, definition, config, tokenMap, templates(file, config), sha256(source));
     }
 
     /** The token that one of the files gives a part, such as {@code eos_token}. */
@@ -68,21 +76,66 @@ record TokenizerFiles(
         return content.isTextual() && !content.textValue().isEmpty() ? content.textValue() : null;
     }
 
-    private static Optional<String> template(Path file, ObjectNode config) {
+    /** The texts that stand for special tokens in chat templates, under names such as {@code bos_token}. */
+    Map<String, String> namedTokens() {
+        Map<String, String> tokens = new LinkedHashMap<>();
+        for (ObjectNode source : List.of(tokenMap, config)) {
+            source.properties().forEach(entry -> {
+                String token = text(entry.getValue());
+                if (token != null && entry.getKey().endsWith("_token")) {
+                    tokens.put(entry.getKey(), token);
+                }
+            });
+        }
+        config.path("extra_special_tokens").properties().forEach(entry -> {
+            String token = text(entry.getValue());
+            if (token != null) {
+                tokens.put(entry.getKey(), token);
+            }
+        });
+        return tokens;
+    }
+
+    /** As in transformers, files of templates hide those in tokenizer_config.json. */
+    private static Map<String, String> templates(Path file, ObjectNode config) {
+        Map<String, String> templates = new LinkedHashMap<>();
         Path own = file.resolveSibling("chat_template.jinja");
         if (Files.isRegularFile(own)) {
-            return Optional.of(content(own));
+            templates.put(DEFAULT, content(own));
+        }
+        Path folder = file.resolveSibling("additional_chat_templates");
+        if (Files.isDirectory(folder)) {
+            additional(folder).forEach(path -> templates.put(baseName(folder, path), content(path)));
+        }
+        if (!templates.isEmpty()) {
+            return templates;
         }
         JsonNode template = config.path("chat_template");
-        if (template.isArray()) {
-            for (JsonNode entry : template) {
-                if (entry.path("name").asText().equals("default")) {
-                    template = entry.path("template");
-                    break;
-                }
+        if (template.isTextual()) {
+            templates.put(DEFAULT, template.textValue());
+        }
+        for (JsonNode entry : template) {
+            if (entry.path("template").isTextual()) {
+                templates.put(
+                        entry.path("name").asText(), entry.path("template").textValue());
             }
         }
-        return template.isTextual() ? Optional.of(template.textValue()) : Optional.empty();
+        return templates;
+    }
+
+    private static List<Path> additional(Path folder) {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.filter(path -> path.toString().endsWith(JINJA))
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw new CheckpointException(folder + " cannot be read: " + e, e);
+        }
+    }
+
+    private static String baseName(Path folder, Path path) {
+        String name = folder.relativize(path).toString();
+        return name.substring(0, name.length() - JINJA.length());
     }
 
     private static ObjectNode optional(Path file) {

@@ -12,6 +12,7 @@ import java.util.Iterator;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -169,6 +170,25 @@ final class Vocabulary {
     /** Whether the token is a single byte that counts only together with its neighbours. */
     boolean isByte(int id) {
         return id >= 0 && bytes.get(id);
+    }
+
+    /** Finds the places in a text that spell a special token. */
+    Matcher specialsIn(String text) {
+        return specialTexts.matcher(text);
+    }
+
+    /** Whether the text is a part of a special token's text, or ends as one begins, or begins as one ends. */
+    boolean touchesSpecial(String text) {
+        return special.stream().mapToObj(id -> tokens[id]).anyMatch(token -> token != null && touch(token, text));
+    }
+
+    private static boolean touch(String special, String text) {
+        boolean touch = special.contains(text);
+        for (int length = 1; length < Math.min(special.length(), text.length()); length++) {
+            touch |= text.regionMatches(0, special, special.length() - length, length)
+                    || special.regionMatches(0, text, text.length() - length, length);
+        }
+        return touch;
     }
 
     /** Whether the text of a special token stands in the text. */

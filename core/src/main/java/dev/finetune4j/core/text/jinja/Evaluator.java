@@ -51,7 +51,7 @@ final class Evaluator {
         if (expression instanceof Expression.Constant constant) {
             return constant.value();
         } else if (expression instanceof Expression.Name name) {
-            return scope.get(name.name());
+            return variable(scope.get(name.name()));
         } else if (expression instanceof Expression.Attribute attribute) {
             return Members.attribute(evaluate(attribute.object(), scope), attribute.name());
         } else if (expression instanceof Expression.Item item) {
@@ -82,6 +82,14 @@ final class Evaluator {
             return Operators.signed(sign.negative(), evaluate(sign.operand(), scope));
         }
         return collection(expression, scope);
+    }
+
+    private static @Nullable Object variable(@Nullable Object value) {
+        if (value == Globals.SELF) {
+            throw new Failure("the variable self is not supported: it stands for the blocks of templates that extend"
+                    + " each other");
+        }
+        return value;
     }
 
     private @Nullable Object collection(Expression expression, Scope scope) {

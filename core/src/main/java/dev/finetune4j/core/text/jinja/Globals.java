@@ -8,6 +8,9 @@ import org.jspecify.annotations.Nullable;
 
 /** The functions that every template has. */
 final class Globals {
+    /** The value of {@code self} unless a template gives that name to another: reading it is refused. */
+    static final Object SELF = new Object();
+
     private Globals() {}
 
     static Scope scope(Clock clock) {

@@ -1,8 +1,10 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.Token.Kind;
 import java.time.Clock;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,11 +19,15 @@ public final class JinjaTemplate {
     private final Source source;
     private final List<Statement> body;
     private final boolean marksGenerations;
+    private final Set<String> literals;
+    private final Set<String> names;
 
-    private JinjaTemplate(Source source, List<Statement> body, boolean marksGenerations) {
+    private JinjaTemplate(Source source, Tokens tokens, List<Statement> body, boolean marksGenerations) {
         this.source = source;
         this.body = body;
         this.marksGenerations = marksGenerations;
+        this.literals = tokens.texts(Kind.STRING);
+        this.names = tokens.texts(Kind.NAME);
     }
 
     /**
@@ -55,7 +61,7 @@ public final class JinjaTemplate {
             Tokens tokens = new Tokens(text);
             boolean[] marks = new boolean[1];
             List<Statement> body = Parser.parse(tokens, () -> marks[0] = true);
-            return new JinjaTemplate(text, body, marks[0]);
+            return new JinjaTemplate(text, tokens, body, marks[0]);
         } catch (Failure e) {
             throw text.error(0, e);
         } catch (StackOverflowError e) {
@@ -66,6 +72,16 @@ public final class JinjaTemplate {
     /** Whether the template has a {@code generation} tag, and so says itself which parts an assistant wrote. */
     public boolean marksGenerations() {
         return marksGenerations;
+    }
+
+    /** The texts that stand in quotes in the template's tags: what it can compare values with, search or write. */
+    public Set<String> literals() {
+        return literals;
+    }
+
+    /** The names in the template's tags, of variables, attributes, filters and all else. */
+    public Set<String> names() {
+        return names;
     }
 
     /**
@@ -82,6 +98,8 @@ public final class JinjaTemplate {
             for (Map.Entry<String, ? extends @Nullable Object> variable : variables.entrySet()) {
                 globals.set(variable.getKey(), Values.adopt(variable.getValue()));
             }
+            // As in Jinja, it hides a variable of that name.
+            globals.set("self", Globals.SELF);
             return new Interpreter(source, budget).render(body, new Scope(globals));
         } catch (Failure e) {
             throw source.error(0, e);

@@ -97,7 +97,10 @@ final class StringMethods {
                 throw new Failure("the method " + name + " of text is not supported");
             });
         }
-        TABLE.putAll(predicates());
+        TextTests.TABLE.forEach((name, test) -> TABLE.put(name, (text, evaluator, arguments) -> {
+            arguments.bindUnnamed(name, 0);
+            return test.test(text);
+        }));
     }
 
     private StringMethods() {}
@@ -146,75 +149,6 @@ final class StringMethods {
             }
             return padded(text, bound.whole("width", 0), fill.codePointAt(0), align);
         });
-    }
-
-    private static Map<String, Method> predicates() {
-        Map<String, Method> methods = new HashMap<>();
-        Map<String, IntPredicate> tests = Map.of(
-                "isalpha", Character::isLetter,
-                "isalnum", c -> Character.isLetter(c) || isNumeric(c),
-                "isdecimal", Character::isDigit,
-                "isdigit", StringMethods::isDigit,
-                "isnumeric", StringMethods::isNumeric,
-                "isspace", PythonText::isWhite);
-        tests.forEach((name, test) -> methods.put(name, (text, evaluator, arguments) -> {
-            arguments.bindUnnamed(name, 0);
-            return !text.isEmpty() && text.codePoints().allMatch(test);
-        }));
-        methods.put("isascii", (text, evaluator, arguments) -> text.chars().allMatch(c -> c < 128));
-        methods.put(
-                "isprintable", (text, evaluator, arguments) -> text.codePoints().allMatch(PythonText::isPrintable));
-        methods.put("isidentifier", (text, evaluator, arguments) -> !text.isEmpty() && PythonText.isIdentifier(text));
-        methods.put("islower", (text, evaluator, arguments) -> isCase(text, false));
-        methods.put("isupper", (text, evaluator, arguments) -> isCase(text, true));
-        methods.put("istitle", (text, evaluator, arguments) -> isTitle(text));
-        return methods;
-    }
-
-    // Letters never get that far, so their values as base-36 digits do not matter.
-    @SuppressWarnings("CharacterGetNumericValue")
-    private static boolean isDigit(int c) {
-        int value = Character.getNumericValue(c);
-        return Character.isDigit(c) || (Character.getType(c) == Character.OTHER_NUMBER && value >= 0 && value < 10);
-    }
-
-    private static boolean isNumeric(int c) {
-        int type = Character.getType(c);
-        return type == Character.DECIMAL_DIGIT_NUMBER
-                || type == Character.LETTER_NUMBER
-                || type == Character.OTHER_NUMBER
-                || "\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341\u767e\u5343\u4e07\u842c\u4ebf\u5104\u5146\u96f6"
-                                .indexOf(c)
-                        >= 0;
-    }
-
-    /** Whether the text has letters with a case and all of them have this one. */
-    static boolean isCase(String text, boolean upper) {
-        boolean cased = false;
-        for (int c : text.codePoints().toArray()) {
-            boolean isUpper = Character.isUpperCase(c);
-            boolean isLower = Character.isLowerCase(c);
-            if (Character.isTitleCase(c) || (upper ? isLower : isUpper)) {
-                return false;
-            }
-            cased |= upper ? isUpper : isLower;
-        }
-        return cased;
-    }
-
-    private static boolean isTitle(String text) {
-        boolean found = false;
-        boolean inWord = false;
-        for (int c : text.codePoints().toArray()) {
-            boolean capital = Character.isUpperCase(c) || Character.isTitleCase(c);
-            boolean small = Character.isLowerCase(c);
-            if ((capital && inWord) || (small && !inWord)) {
-                return false;
-            }
-            inWord = capital || small;
-            found |= inWord;
-        }
-        return found;
     }
 
     /** Without white space, or the given characters, at the ends. */

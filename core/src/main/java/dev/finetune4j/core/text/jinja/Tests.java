@@ -32,8 +32,8 @@ final class Tests {
         plain("iterable", Values::isIterable);
         plain("callable", value -> value instanceof Invocable || value instanceof Undefined);
         plain("escaped", value -> value instanceof SafeText);
-        plain("lower", value -> StringMethods.isCase(Values.str(value), false));
-        plain("upper", value -> StringMethods.isCase(Values.str(value), true));
+        plain("lower", value -> TextTests.isCase(Values.str(value), false));
+        plain("upper", value -> TextTests.isCase(Values.str(value), true));
         plain("odd", value -> Values.equal(Operators.binary("%", value, 2L), 1L));
         plain("even", value -> Values.equal(Operators.binary("%", value, 2L), 0L));
         plain("filter", value -> Filters.isKnown(String.valueOf(Values.hashKey(value))));

@@ -2,6 +2,8 @@ package dev.finetune4j.core.text.jinja;
 
 import dev.finetune4j.core.text.jinja.Token.Kind;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /** The tokens of a template with a place among them, from which the parsers read. */
 final class Tokens {
@@ -15,6 +17,14 @@ final class Tokens {
     Tokens(Source source) {
         this.source = source;
         this.tokens = Lexer.tokens(source);
+    }
+
+    /** The texts of all tokens of a kind. */
+    Set<String> texts(Kind kind) {
+        return tokens.stream()
+                .filter(token -> token.kind() == kind)
+                .map(Token::text)
+                .collect(Collectors.toUnmodifiableSet());
     }
 
     Token current() {

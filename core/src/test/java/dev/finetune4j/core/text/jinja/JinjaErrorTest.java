@@ -62,6 +62,9 @@ class JinjaErrorTest {
                 "{{ 'a'.encode() }} # 1 # 14 # not supported",
                 "{{ 'a'|safe + 'b' }} # 1 # 13 # 'safe'",
                 "{{ lipsum() }} # 1 # 10 # not supported",
+                "a\\n {{ self }} # 2 # 5 # self is not supported",
+                "{% if self is defined %}{% endif %} # 1 # 7 # self is not supported",
+                "{% macro m() %}{{ self.x }}{% endmacro %}{{ m() }} # 1 # 19 # self is not supported",
                 "{{ (1)|round(method='x') }} # 1 # 8 # method must be",
                 "{% if true %}{{ 1|nope }}{% endif %} # 1 # 19 # no filter named",
                 "{% set a.b = 1 %} # 1 # 4 # no namespace",
@@ -72,6 +75,14 @@ class JinjaErrorTest {
         assertTrue(error.reason().contains(reason), error.reason());
         assertEquals(line + ":" + column, error.line() + ":" + error.column(), error.reason());
         assertFalse(error.isRefusal());
+    }
+
+    @Test
+    void selfIsANameLikeOthersOnceItIsSet() {
+        assertEquals("1", Cases.render("{% for self in [1] %}{{ self }}{% endfor %}"));
+        assertEquals("2", Cases.render("{% macro m(self) %}{{ self }}{% endmacro %}{{ m(2) }}"));
+        assertEquals("3", Cases.render("{% set self = 3 %}{{ self }}", Map.of("self", 7)));
+        assertThrows(JinjaException.class, () -> Cases.render("{{ self }}", Map.of("self", 7)));
     }
 
     @Test

@@ -1,0 +1,117 @@
+package dev.finetune4j.core.text;
+
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+
+/**
+ * Finds the answers in a text that a template wrote without saying which parts are answers: an answer is what the text
+ * up to it has beyond the prompt for it. That holds only if both are beginnings of the whole text, so each is checked.
+ *
+ * <p>Templates that drop the thoughts of earlier answers write them as the model never would. Such an answer is not
+ * trained, and the last one is what the text teaches.
+ */
+final class AnswerSpans {
+    private final String whole;
+    private final List<String> ends;
+    private final List<String> specialEnds;
+    private final List<Span> found = new ArrayList<>();
+    private boolean leftOut;
+
+    /**
+     * For one text.
+     *
+     * @param ends the texts of tokens that end an answer; white space after one of them belongs to no answer
+     * @param specialEnds those of them that no message can spell; nothing after the first of them belongs to an answer,
+     *     since generation stops there
+     */
+    AnswerSpans(String whole, List<String> ends, List<String> specialEnds) {
+        this.whole = whole;
+        this.ends = ends;
+        this.specialEnds = specialEnds;
+    }
+
+    /**
+     * Adds the answer of a message, or leaves it out if others follow that make it another text.
+     *
+     * @param message its place, for messages
+     * @param isLast whether no answer follows
+     * @param prompt the text of what stands before it, with the announcement of an answer
+     * @param answered the text of what stands before it and itself
+     * @throws IllegalArgumentException if the answer cannot be told from the rest
+     */
+    void add(int message, boolean isLast, String prompt, String answered) {
+        if (!answered.startsWith(prompt)) {
+            throw inexact(
+                    message,
+                    "its text does not begin with the prompt that asks for it",
+                    "mark the answers in the template with {% generation %}");
+        }
+        String answer = upToEnd(answered.substring(prompt.length()));
+        if (!whole.startsWith(prompt + answer)) {
+            if (isLast) {
+                throw inexact(
+                        message,
+                        "it is written differently once other messages follow",
+                        "end the conversation with the answer");
+            }
+            leftOut = true;
+            return;
+        }
+        int start = prompt.length();
+        if (!found.isEmpty() && start < found.get(found.size() - 1).end()) {
+            throw inexact(
+                    message,
+                    "its text overlaps that of the answer before it",
+                    "mark the answers in the template with {% generation %}");
+        }
+        found.add(new Span(start, start + answer.length()));
+    }
+
+    /** In order. */
+    List<Span> found() {
+        return found;
+    }
+
+    /** Whether an earlier answer was left out. */
+    boolean leftOut() {
+        return leftOut;
+    }
+
+    /** Spans in order, those that touch or lie in each other as one. */
+    static List<Span> merged(List<Span> spans) {
+        List<Span> merged = new ArrayList<>();
+        List<Span> ordered = new ArrayList<>(spans);
+        ordered.sort(Comparator.comparingInt(Span::start));
+        for (Span span : ordered) {
+            int last = merged.size() - 1;
+            if (last >= 0 && span.start() <= merged.get(last).end()) {
+                merged.set(
+                        last,
+                        new Span(
+                                merged.get(last).start(),
+                                Math.max(merged.get(last).end(), span.end())));
+            } else {
+                merged.add(span);
+            }
+        }
+        return merged;
+    }
+
+    private String upToEnd(String answer) {
+        int end = answer.length();
+        for (String special : specialEnds) {
+            int at = answer.indexOf(special);
+            end = at < 0 ? end : Math.min(end, at + special.length());
+        }
+        String cut = answer.substring(0, end);
+        String bare = Whitespace.stripTrailing(cut);
+        return ends.stream().anyMatch(bare::endsWith) ? bare : cut;
+    }
+
+    private static IllegalArgumentException inexact(int message, String reason, String remedy) {
+        return new IllegalArgumentException("the checkpoint's own chat template does not let the answer in message "
+                + message + " be told from the rest: " + reason + "; " + remedy + ", or name another template");
+    }
+}

@@ -1,0 +1,278 @@
+package dev.finetune4j.core.text;
+
+import dev.finetune4j.core.text.jinja.JinjaException;
+import dev.finetune4j.core.text.jinja.JinjaTemplate;
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Clock;
+import java.time.ZoneId;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A checkpoint's own template in Jinja. It gets the variables that the transformers library gives it: the messages, the
+ * tools or none, the special tokens by their names, and whether to announce an answer.
+ *
+ * <p>What a message says is not read as a special token, since {@link Placeholders} stand for such texts while the
+ * template runs, and {@link NeutralText} shows where a template puts a special token together of a message's text.
+ *
+ * <p>It borrows the tokenizer.
+ */
+final class JinjaChatTemplate extends ChatTemplate {
+    private static final Logger LOG = LoggerFactory.getLogger(JinjaChatTemplate.class);
+
+    /** The name of the template for all purposes. */
+    static final String DEFAULT = TokenizerFiles.DEFAULT;
+
+    private static final String FOR_TOOLS = "tool_use";
+    /** A character that no template writes by itself. */
+    private static final String PROBE = "\u4ece";
+
+    private static final int NAME_DIGITS = 12;
+
+    /** A template that was read, with what is made of messages to check what it writes. */
+    private record Parsed(JinjaTemplate jinja, NeutralText neutral) {}
+
+    private final String name;
+    private final Map<String, Parsed> templates;
+    private final String sources;
+    private final Tokenizer tokenizer;
+    private final String defaultSystem;
+    private final Clock clock;
+    private final List<String> stopTokens;
+    private final AtomicBoolean warned = new AtomicBoolean();
+
+    private JinjaChatTemplate(
+            Map<String, Parsed> templates, String sources, Tokenizer tokenizer, String defaultSystem, Clock clock) {
+        this.name = "jinja-" + sha256(sources).substring(0, NAME_DIGITS);
+        this.templates = templates;
+        this.sources = sources;
+        this.tokenizer = tokenizer;
+        this.defaultSystem = defaultSystem;
+        this.clock = clock;
+        this.stopTokens = findStopTokens();
+    }
+
+    /**
+     * Reads the templates.
+     *
+     * @param sources by name, {@code default} among them
+     * @throws JinjaException if one cannot be read
+     */
+    static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer) {
+        return of(sources, tokenizer, Clock.system(ZoneId.systemDefault()));
+    }
+
+    static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer, Clock clock) {
+        Map<String, Parsed> templates = new TreeMap<>();
+        for (String wanted : List.of(DEFAULT, FOR_TOOLS)) {
+            String source = sources.get(wanted);
+            if (source != null) {
+                JinjaTemplate jinja = JinjaTemplate.parse(source);
+                NeutralText neutral = new NeutralText(jinja.literals(), jinja.names(), tokenizer);
+                templates.put(wanted, new Parsed(jinja, neutral));
+            }
+        }
+        String all = sources.getOrDefault(DEFAULT, "") + sources.getOrDefault(FOR_TOOLS, "");
+        return new JinjaChatTemplate(templates, all, tokenizer, "", clock);
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public List<String> stopTokens() {
+        return stopTokens;
+    }
+
+    @Override
+    public ChatTemplate withDefaultSystem(String system) {
+        return new JinjaChatTemplate(templates, sources, tokenizer, Objects.requireNonNull(system, "system"), clock);
+    }
+
+    @Override
+    boolean usesEos() {
+        return false;
+    }
+
+    @Override
+    public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
+        Job job = new Job(withSystem(conversation));
+        Rendering whole = job.write(job.messages.size(), addGenerationPrompt);
+        job.requireOwnSpecialTokens(whole.text(), addGenerationPrompt);
+        List<Span> trained;
+        try {
+            trained = job.answers(whole, !addGenerationPrompt);
+        } catch (IllegalArgumentException e) {
+            if (!addGenerationPrompt) {
+                throw e;
+            }
+            trained = List.of();
+        }
+        return job.placeholders.segments(whole.text(), trained);
+    }
+
+    private Conversation withSystem(Conversation conversation) {
+        if (defaultSystem.isEmpty() || conversation.system().isPresent()) {
+            return conversation;
+        }
+        List<ChatMessage> messages = new ArrayList<>(conversation.messages());
+        messages.add(0, ChatMessage.system(defaultSystem));
+        return new Conversation(messages, conversation.tools());
+    }
+
+    private boolean isSpecial(String token) {
+        return tokenizer.idOf(token).stream().anyMatch(tokenizer::isSpecial);
+    }
+
+    /** The added token that the template writes right after an answer, if there is one. */
+    private List<String> findStopTokens() {
+        try {
+            Conversation probe = Conversation.of(ChatMessage.user(PROBE), ChatMessage.assistant(PROBE));
+            String text = new Job(probe).write(2, false).text();
+            int end = text.lastIndexOf(PROBE);
+            String tail = end < 0 ? "" : text.substring(end + PROBE.length());
+            return tokenizer.addedTokenAt(tail.stripLeading()).stream().toList();
+        } catch (IllegalArgumentException e) {
+            return List.of();
+        }
+    }
+
+    private static String sha256(String text) {
+        try {
+            byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
+            return HexFormat.of().formatHex(digest);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+
+    /** One conversation in the making; all its renderings see the same time. */
+    private final class Job {
+        final List<ChatMessage> messages;
+        final Placeholders placeholders;
+        private final JinjaTemplate template;
+        private final NeutralText neutral;
+        private final @Nullable Object tools;
+        private final List<Object> values = new ArrayList<>();
+        private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
+
+        Job(Conversation conversation) {
+            this.messages = conversation.messages();
+            List<Object> raw = new ArrayList<>();
+            messages.forEach(message -> raw.add(value(message)));
+            this.placeholders = Placeholders.of(List.of(raw, conversation.tools()), sources, tokenizer);
+            raw.forEach(message -> values.add(Objects.requireNonNull(placeholders.putInto(message))));
+            boolean withTools = !conversation.tools().isEmpty();
+            this.tools = withTools ? placeholders.putInto(conversation.tools()) : null;
+            Parsed general = Objects.requireNonNull(templates.get(DEFAULT), DEFAULT);
+            Parsed chosen = withTools ? templates.getOrDefault(FOR_TOOLS, general) : general;
+            this.template = chosen.jinja();
+            this.neutral = chosen.neutral();
+        }
+
+        private Map<String, @Nullable Object> value(ChatMessage message) {
+            Map<String, @Nullable Object> value = new LinkedHashMap<>();
+            value.put("role", message.role().name().toLowerCase(Locale.ROOT));
+            value.put("content", message.content());
+            value.putAll(message.fields());
+            return value;
+        }
+
+        /** Writes the first messages. */
+        Rendering write(int count, boolean addGenerationPrompt) {
+            return write(values.subList(0, count), tools, addGenerationPrompt);
+        }
+
+        private Rendering write(List<?> messages, @Nullable Object tools, boolean addGenerationPrompt) {
+            Map<String, @Nullable Object> variables = new LinkedHashMap<>(tokenizer.namedTokens());
+            variables.put("messages", messages);
+            variables.put("tools", tools);
+            variables.put("documents", null);
+            variables.put("add_generation_prompt", addGenerationPrompt);
+            try {
+                return template.render(variables, now);
+            } catch (JinjaException e) {
+                String says = e.isRefusal() ? "refuses the conversation: " : "fails on the conversation: ";
+                throw new IllegalArgumentException(
+                        "the checkpoint's own chat template " + says + e.getMessage()
+                                + "; change the conversation, or name another template",
+                        e);
+            }
+        }
+
+        /**
+         * Makes sure that no text of a message became a part of a special token.
+         *
+         * @throws IllegalArgumentException if one did
+         */
+        void requireOwnSpecialTokens(String text, boolean addGenerationPrompt) {
+            List<String> found = tokenizer.specialTokensOf(text);
+            if (found.isEmpty()) {
+                return;
+            }
+            List<Object> silent = new ArrayList<>();
+            values.forEach(message -> silent.add(neutral.message((Map<?, ?>) message, placeholders)));
+            String written = write(silent, neutral.value(tools, placeholders), addGenerationPrompt)
+                    .text();
+            List<String> own = tokenizer.specialTokensOf(written);
+            if (!found.equals(own)) {
+                int place = 0;
+                while (place < found.size() - 1
+                        && place < own.size()
+                        && found.get(place).equals(own.get(place))) {
+                    place++;
+                }
+                throw new IllegalArgumentException("the checkpoint's own chat template writes the special token "
+                        + found.get(place) + " with a part of it taken from a message, or depending on a message's"
+                        + " text, so that what a message says would control the model; change the message, or name"
+                        + " another template");
+            }
+        }
+
+        /** Where the answers stand in the whole, in order. */
+        List<Span> answers(Rendering whole, boolean forTraining) {
+            if (template.marksGenerations() && whole.exactGenerations()) {
+                return AnswerSpans.merged(whole.generations());
+            }
+            List<String> ends = new ArrayList<>(stopTokens);
+            tokenizer.eosToken().ifPresent(ends::add);
+            List<String> special =
+                    ends.stream().filter(JinjaChatTemplate.this::isSpecial).toList();
+            AnswerSpans spans = new AnswerSpans(whole.text(), ends, special);
+            int last = messages.size() - 1;
+            while (last >= 0 && messages.get(last).role() != Role.ASSISTANT) {
+                last--;
+            }
+            for (int i = 0; i <= last; i++) {
+                if (messages.get(i).role() == Role.ASSISTANT) {
+                    spans.add(
+                            i,
+                            i == last,
+                            write(i, true).text(),
+                            write(i + 1, false).text());
+                }
+            }
+            if (forTraining && spans.leftOut() && warned.compareAndSet(false, true)) {
+                LOG.warn("the checkpoint's own chat template writes earlier answers differently once other messages"
+                        + " follow, such as without their thoughts; those are not trained, only later ones");
+            }
+            return spans.found();
+        }
+    }
+}

@@ -1,0 +1,200 @@
+package dev.finetune4j.core.text;
+
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Consumer;
+import java.util.regex.Matcher;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Rare characters that stand for the special tokens which messages spell, while a template runs: so the template cannot
+ * make special tokens of them, and afterwards they are found again.
+ *
+ * <p>The characters are ones that no text at hand has. They are letters, which nothing strips, escapes or cuts in two.
+ */
+final class Placeholders {
+    /** The last characters of a block of rare ideographs; they are taken from here downwards. */
+    private static final int LAST = 0x2A6D0;
+
+    private static final String SLOT_HEAD = "{{";
+
+    private final Map<String, String> byText = new HashMap<>();
+    private final Map<Integer, String> byCharacter = new HashMap<>();
+    private final Tokenizer tokenizer;
+
+    private int spare;
+
+    private Placeholders(Tokenizer tokenizer) {
+        this.tokenizer = tokenizer;
+    }
+
+    /**
+     * Chooses characters for the special tokens in some values.
+     *
+     * @param values lists, maps and texts in each other
+     * @param template the template's own text, which must not have the characters either
+     */
+    static Placeholders of(List<?> values, String template, Tokenizer tokenizer) {
+        Placeholders placeholders = new Placeholders(tokenizer);
+        Set<String> spelled = new TreeSet<>();
+        StringBuilder texts = new StringBuilder(template);
+        eachText(values, text -> {
+            texts.append(text);
+            placeholders.pieces(text, spelled::add);
+        });
+        String all = texts.toString();
+        int character = LAST;
+        for (String special : spelled) {
+            while (all.indexOf(character) >= 0) {
+                character--;
+            }
+            placeholders.byText.put(special, Character.toString(character));
+            placeholders.byCharacter.put(character, special);
+            character--;
+        }
+        while (all.indexOf(character) >= 0) {
+            character--;
+        }
+        placeholders.spare = character;
+        return placeholders;
+    }
+
+    private static void eachText(@Nullable Object value, Consumer<String> action) {
+        if (value instanceof String text) {
+            action.accept(text);
+        } else if (value instanceof Map<?, ?> map) {
+            map.forEach((key, item) -> {
+                eachText(key, action);
+                eachText(item, action);
+            });
+        } else if (value instanceof Iterable<?> items) {
+            items.forEach(item -> eachText(item, action));
+        }
+    }
+
+    /** One more such character, which stands for nothing. */
+    int spare() {
+        return spare;
+    }
+
+    boolean isPlaceholder(int character) {
+        return byCharacter.containsKey(character);
+    }
+
+    /** The value with the characters in place of the special tokens. */
+    @Nullable
+    Object putInto(@Nullable Object value) {
+        if (byText.isEmpty()) {
+            return value;
+        }
+        if (value instanceof String text) {
+            return putInto(text);
+        }
+        if (value instanceof Map<?, ?> map) {
+            Map<@Nullable Object, @Nullable Object> changed = new LinkedHashMap<>();
+            map.forEach((key, item) -> changed.put(putInto(key), putInto(item)));
+            return changed;
+        }
+        if (value instanceof Iterable<?> items) {
+            List<@Nullable Object> changed = new ArrayList<>();
+            items.forEach(item -> changed.add(putInto(item)));
+            return changed;
+        }
+        return value;
+    }
+
+    private String putInto(String text) {
+        StringBuilder changed = new StringBuilder();
+        int[] end = {0};
+        pieces(text, piece -> {
+            int start = text.indexOf(piece, end[0]);
+            changed.append(text, end[0], start).append(byText.get(piece));
+            end[0] = start + piece.length();
+        });
+        return changed.append(text, end[0], text.length()).toString();
+    }
+
+    /** The pieces of a text that would be read as special tokens, in order. */
+    private void pieces(String text, Consumer<String> action) {
+        Matcher special = tokenizer.specialTokensIn(text);
+        boolean found = false;
+        while (special.find()) {
+            action.accept(special.group());
+            found = true;
+        }
+        // Some tokenizers find a special token in text that does not spell it; then all of the text is kept apart.
+        String bare = Whitespace.strip(text);
+        if (!found && !bare.isEmpty() && tokenizer.mayHoldSpecial(text)) {
+            action.accept(bare);
+        }
+    }
+
+    /**
+     * Cuts what a template wrote where it comes from a message after all, and where training begins or ends.
+     *
+     * @param trained in order, without overlap
+     * @throws IllegalArgumentException if the template took a placeholder apart
+     */
+    List<Segment> segments(String text, List<Span> trained) {
+        requireWhole(text);
+        List<Segment> segments = new ArrayList<>();
+        int at = 0;
+        for (Span span : trained) {
+            cut(text.substring(at, span.start()), false, segments);
+            cut(text.substring(span.start(), span.end()), true, segments);
+            at = span.end();
+        }
+        cut(text.substring(at), false, segments);
+        return List.copyOf(segments);
+    }
+
+    private void cut(String text, boolean trained, List<Segment> segments) {
+        int start = 0;
+        int at = 0;
+        while (at < text.length()) {
+            int c = text.codePointAt(at);
+            String special = byCharacter.get(c);
+            boolean slot = text.startsWith(ChatTemplate.BOS, at) || text.startsWith(ChatTemplate.EOS, at);
+            int next = at + (slot ? SLOT_HEAD.length() : Character.charCount(c));
+            if (special != null) {
+                add(text.substring(start, at), false, trained, segments);
+                add(special, true, trained, segments);
+                start = next;
+            } else if (slot) {
+                // Cut in two, it is no slot: a template in Jinja writes the tokens themselves.
+                add(text.substring(start, next), false, trained, segments);
+                start = next;
+            }
+            at = next;
+        }
+        add(text.substring(start), false, trained, segments);
+    }
+
+    private static void add(String text, boolean content, boolean trained, List<Segment> segments) {
+        if (!text.isEmpty()) {
+            segments.add(new Segment(text, content, trained));
+        }
+    }
+
+    /** A template that writes JSON in ASCII escapes all characters that are not, and so the placeholders. */
+    private void requireWhole(String text) {
+        byCharacter.forEach((character, special) -> {
+            StringBuilder escape = new StringBuilder();
+            for (char half : Character.toChars(character)) {
+                escape.append(String.format(Locale.ROOT, "\\u%04x", (int) half));
+            }
+            if (text.contains(escape)) {
+                throw new IllegalArgumentException("a message spells the special token " + special
+                        + ", and the checkpoint's own chat template writes it with escapes, which cannot be told from"
+                        + " the message's own; take the token out of the message, or name another template");
+            }
+        });
+    }
+}

@@ -1,0 +1,88 @@
+package dev.finetune4j.core.text;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Compares a named template with a checkpoint's own by what they write for conversations in which templates differ:
+ * with and without a system text, of one and more turns, with white space at the edges, empty, with quotes, braces and
+ * thoughts.
+ */
+final class TemplateProof {
+    private static final List<String> TEXTS = List.of(
+            "plain",
+            " \n with white space \t\n",
+            "",
+            "{{ braces }} {% if x %} 'quotes\" \\n \u4f60\u597d \uD83D\uDE00",
+            "<think>\nthoughts\n</think>\n\nsaid",
+            "\u00a0 wide space \u3000");
+
+    private TemplateProof() {}
+
+    /**
+     * Whether the named template writes every one of the conversations as the other does, the trained parts included,
+     * save those that the other refuses, as long as there are some.
+     */
+    static boolean writesTheSame(ChatTemplate named, ChatTemplate own, Tokenizer tokenizer) {
+        boolean compared = false;
+        for (Conversation conversation : conversations()) {
+            boolean answered = conversation
+                            .messages()
+                            .get(conversation.messages().size() - 1)
+                            .role()
+                    == Role.ASSISTANT;
+            String expected = written(own, conversation, !answered, tokenizer);
+            if (expected == null && written(own, conversation, true, tokenizer) == null) {
+                continue;
+            }
+            if (!Objects.equals(expected, written(named, conversation, !answered, tokenizer))) {
+                return false;
+            }
+            compared = true;
+        }
+        return compared;
+    }
+
+    private static List<Conversation> conversations() {
+        List<Conversation> conversations = new ArrayList<>();
+        for (String text : TEXTS) {
+            for (ChatMessage system : new ChatMessage[] {null, ChatMessage.system("S"), ChatMessage.system(text)}) {
+                List<ChatMessage> messages = new ArrayList<>();
+                if (system != null) {
+                    messages.add(system);
+                }
+                for (ChatMessage message : List.of(
+                        ChatMessage.user(text),
+                        ChatMessage.assistant("a" + text),
+                        ChatMessage.user("U"),
+                        ChatMessage.assistant(text),
+                        ChatMessage.user("V"))) {
+                    messages.add(message);
+                    conversations.add(new Conversation(messages));
+                }
+            }
+        }
+        return conversations;
+    }
+
+    /** The text with the trained parts in marks; null if the template refuses. */
+    private static @Nullable String written(
+            ChatTemplate template, Conversation conversation, boolean prompt, Tokenizer tokenizer) {
+        try {
+            StringBuilder text = new StringBuilder();
+            boolean trained = false;
+            for (Segment segment : template.render(conversation, prompt)) {
+                if (segment.trained() != trained) {
+                    text.append('\uE000');
+                    trained = segment.trained();
+                }
+                text.append(segment.content() ? segment.text() : ChatEncoder.fillSlots(segment.text(), tokenizer));
+            }
+            return text.toString();
+        } catch (IllegalArgumentException e) {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,247 @@
+package dev.finetune4j.core.text;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.TestData;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Published templates as those of checkpoints: chats have the text of transformers, training exact marks or none. */
+class PublishedTemplatesTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final Clock CLOCK = Clock.fixed(Instant.parse("2025-03-07T14:05:09Z"), ZoneOffset.UTC);
+    private static final Pattern SPECIAL =
+            Pattern.compile("<[|\uff5c][^<>\\s'\"{}]+[|\uff5c]>|<(?:start|end)_of_turn>|\\[/?INST]");
+
+    private static final Conversation ONE_ANSWER =
+            Conversation.of(ChatMessage.user("first question"), ChatMessage.assistant("first answer"));
+    private static final Conversation TWO_ANSWERS =
+            ONE_ANSWER.with(ChatMessage.user("second question")).with(ChatMessage.assistant("second answer"));
+    private static final Conversation THOUGHTS = Conversation.of(
+            ChatMessage.user("first question"),
+            ChatMessage.assistant("<think>\nfirst thought\n</think>\n\nfirst answer"),
+            ChatMessage.user("second question"),
+            ChatMessage.assistant("<think>\nsecond thought\n</think>\n\nsecond answer"));
+
+    @TempDir
+    private Path folder;
+
+    private Path shared;
+
+    @BeforeEach
+    void requireShared() {
+        Path found = TestData.shared("chat-templates").orElse(null);
+        assumeTrue(found != null, TestData.ABSENT);
+        shared = found;
+    }
+
+    @Test
+    void chatsHaveTheTextOfTransformers() throws IOException {
+        int compared = 0;
+        Set<String> named = new TreeSet<>();
+        for (JsonNode entry : TestData.json(shared.resolve("index.json"))) {
+            String name = entry.path("name").asText();
+            try (Tokenizer tokenizer = checkpoint(entry)) {
+                ChatTemplate template =
+                        ChatTemplate.ofCheckpoint(tokenizer, CLOCK).orElseThrow();
+                if (template instanceof NamedTemplate) {
+                    named.add(name + "=" + template.name());
+                }
+                ChatEncoder encoder = new ChatEncoder(tokenizer, template);
+                for (JsonNode item : TestData.json(shared.resolve(name + ".json"))) {
+                    Conversation conversation = conversation(item).orElse(null);
+                    if (conversation != null && item.path("variables").size() <= 2) {
+                        check(encoder, conversation, item, name);
+                        compared++;
+                    }
+                }
+            }
+        }
+        System.out.println(
+                "chat templates of checkpoints: " + compared + " conversations compared; as named: " + named);
+        assertTrue(compared >= 500, compared + " compared");
+        assertTrue(named.contains("llama-3-instruct=llama3"), named.toString());
+        // It looks like one of a name, but leaves system texts out where that one writes them.
+        assertFalse(named.toString().contains("mistral-7b-instruct-v0.3"), named.toString());
+    }
+
+    private static void check(ChatEncoder encoder, Conversation conversation, JsonNode item, String name) {
+        String where = name + " " + item.path("name").asText();
+        boolean prompt = item.path("add_generation_prompt").asBoolean();
+        if (item.has("expected_error")) {
+            // A named template also writes what the published one refuses, such as a system text.
+            if (encoder.template() instanceof JinjaChatTemplate) {
+                assertThrows(IllegalArgumentException.class, () -> encoder.encode(conversation, prompt), where);
+            }
+            return;
+        }
+        EncodedChat chat;
+        try {
+            chat = encoder.encode(conversation, prompt);
+        } catch (IllegalArgumentException e) {
+            assertFalse(prompt, () -> where + ": " + e.getMessage());
+            assertTrue(e.getMessage().contains("be told from the rest: "), where + ": " + e.getMessage());
+            return;
+        }
+        Tokenizer tokenizer = encoder.tokenizer();
+        assertEquals(item.path("expected").asText(), tokenizer.decode(chat.ids()), where);
+        if (item.has("assistant_span_texts") && !prompt) {
+            String spans = Fixtures.stream(item.path("assistant_span_texts"))
+                    .map(JsonNode::asText)
+                    .collect(Collectors.joining());
+            assertEquals(spans, trained(encoder, chat), where);
+        }
+    }
+
+    @Test
+    void trainingHasExactMarksOrIsRefused() throws IOException {
+        List<Conversation> conversations = List.of(ONE_ANSWER, TWO_ANSWERS, THOUGHTS);
+        int[] exact = new int[conversations.size()];
+        Map<String, String> refused = new TreeMap<>();
+        Set<String> lastAlone = new TreeSet<>();
+        for (JsonNode entry : TestData.json(shared.resolve("index.json"))) {
+            String name = entry.path("name").asText();
+            try (Tokenizer tokenizer = checkpoint(entry)) {
+                ChatEncoder encoder = new ChatEncoder(
+                        tokenizer, ChatTemplate.ofCheckpoint(tokenizer, CLOCK).orElseThrow());
+                for (int i = 0; i < exact.length; i++) {
+                    String trained = marks(encoder, conversations.get(i), name, refused);
+                    exact[i] += trained == null ? 0 : 1;
+                    if (trained != null && !trained.contains("first answer")) {
+                        lastAlone.add(name);
+                    }
+                }
+            }
+        }
+        System.out.println("chat templates of checkpoints: exact marks with one answer from " + exact[0]
+                + ", with two from " + exact[1] + ", with thoughts from " + exact[2] + "; the last answer alone from "
+                + lastAlone + "; refused by " + refused.size() + " " + refused);
+        assertTrue(exact[0] >= 38 && exact[1] >= 38 && exact[2] >= 38, "exact marks");
+    }
+
+    /** The trained text; null if it was refused. */
+    private static @Nullable String marks(
+            ChatEncoder encoder, Conversation conversation, String name, Map<String, String> refused) {
+        EncodedChat chat;
+        try {
+            chat = encoder.encode(conversation, false);
+        } catch (IllegalArgumentException e) {
+            String reason = String.valueOf(e.getMessage());
+            assertTrue(reason.contains("be told from the rest: ") || reason.contains("fails on"), name + reason);
+            refused.put(name, reason.replaceAll("^.*(the rest:|fails on the conversation:) |;.*$", ""));
+            return null;
+        }
+        String trained = trained(encoder, chat);
+        int last = conversation.messages().size() - 1;
+        String answer = conversation.messages().get(last).content().replaceFirst("(?s)^.*</think>\\s*", "");
+        assertTrue(trained.contains(answer), name + ": " + trained);
+        assertFalse(trained.contains("question"), name + ": " + trained);
+        // What is not trained holds an answer only if that stands there without its thoughts, which may be empty ones.
+        boolean skipped = last > 1 && !trained.contains("first answer");
+        String untrained = decode(encoder, chat, false);
+        assertEquals(skipped, untrained.contains("answer"), name + ": " + untrained);
+        return trained;
+    }
+
+    private static String trained(ChatEncoder encoder, EncodedChat chat) {
+        return decode(encoder, chat, true);
+    }
+
+    private static String decode(ChatEncoder encoder, EncodedChat chat, boolean trained) {
+        int[] ids = IntStream.range(0, chat.ids().length)
+                .filter(i -> chat.trained()[i] == trained)
+                .map(i -> chat.ids()[i])
+                .toArray();
+        return encoder.tokenizer().decode(ids);
+    }
+
+    /** A tokenizer whose special tokens are those that the template writes, with the template beside it. */
+    private Tokenizer checkpoint(JsonNode entry) throws IOException {
+        String source = Fixtures.text(shared.resolve(entry.path("name").asText() + ".jinja"));
+        ObjectNode definition = (ObjectNode) TestData.json(TestData.resource("text/bytelevel/tokenizer.json"));
+        ArrayNode added = definition.withArray("added_tokens");
+        Set<String> known = new TreeSet<>();
+        int last = definition.path("model").path("vocab").size();
+        for (JsonNode token : added) {
+            known.add(token.path("content").asText());
+            last = Math.max(last, token.path("id").asInt());
+        }
+        Set<String> specials = SPECIAL.matcher(source)
+                .results()
+                .map(MatchResult::group)
+                .collect(Collectors.toCollection(TreeSet::new));
+        ObjectNode config = JSON.createObjectNode();
+        for (String part : List.of("bos_token", "eos_token")) {
+            config.set(part, entry.path(part));
+            specials.add(entry.path(part).asText());
+        }
+        specials.removeAll(known);
+        specials.remove("");
+        for (String special : specials) {
+            ObjectNode token = added.addObject();
+            token.put("id", ++last).put("content", special).put("special", true);
+            for (String flag : List.of("single_word", "lstrip", "rstrip", "normalized")) {
+                token.put(flag, false);
+            }
+        }
+        JSON.writeValue(folder.resolve("tokenizer.json").toFile(), definition);
+        JSON.writeValue(folder.resolve("tokenizer_config.json").toFile(), config);
+        Files.writeString(folder.resolve("chat_template.jinja"), source);
+        return Tokenizer.load(folder);
+    }
+
+    /** Empty if the order of the messages is none that a conversation has. */
+    private static Optional<Conversation> conversation(JsonNode item) {
+        List<ChatMessage> messages = new ArrayList<>();
+        for (JsonNode message : item.path("messages")) {
+            Map<String, @Nullable Object> fields = map(message);
+            Role role = Role.valueOf(String.valueOf(fields.remove("role")).toUpperCase(Locale.ROOT));
+            Object content = fields.get("content");
+            if (content instanceof String) {
+                fields.remove("content");
+            }
+            messages.add(new ChatMessage(role, content instanceof String text ? text : "", fields));
+        }
+        List<Map<String, @Nullable Object>> tools = new ArrayList<>();
+        item.path("tools").forEach(tool -> tools.add(map(tool)));
+        try {
+            return Optional.of(new Conversation(messages, tools));
+        } catch (IllegalArgumentException e) {
+            return Optional.empty();
+        }
+    }
+
+    private static Map<String, @Nullable Object> map(JsonNode object) {
+        return JSON.convertValue(object, new TypeReference<LinkedHashMap<String, @Nullable Object>>() {});
+    }
+}

@@ -56,8 +56,7 @@ public final class MergedModel {
         this.merging = adapter.merging();
         this.placement = new Placement(
                 Tensors.deviceOf(adapter.parameters().values().iterator().next()), Precision.FP32, Precision.FP32);
-        this.factory =
-                source.isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        this.factory = source.isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         this.type = precision.scalarType();
     }
 
@@ -79,19 +78,16 @@ public final class MergedModel {
             merged.requirePlaceForBiases(adapter);
             boolean tied = merged.collect();
             ModelFolder.write(
-                    merged.tensors,
-                    source,
-                    folder,
-                    precision,
-                    config -> config.put("tie_word_embeddings", tied));
+                    merged.tensors, source, folder, precision, config -> config.put("tie_word_embeddings", tied));
         }
     }
 
     private static void requireOther(Path source, Path folder) {
         try {
             if (Files.exists(folder) && Files.isSameFile(source, folder)) {
-                throw new SettingsException(List.of(folder + " is the base's own folder, whose weights merging reads while it"
-                        + " writes; choose another folder"));
+                throw new SettingsException(
+                        List.of(folder + " is the base's own folder, whose weights merging reads while it"
+                                + " writes; choose another folder"));
             }
         } catch (IOException e) {
             throw new FineTune4jException(folder + " could not be looked at (" + e + "); choose another folder", e);
@@ -117,7 +113,8 @@ public final class MergedModel {
     private boolean collect() {
         ModuleNames modules = ModelLoader.moduleNames(source);
         Map<String, LinearSpec> specs = ModelLoader.linearSpecs(source);
-        modules.embeddings().forEach(path -> add(path + ".weight", () -> embedding(path).denseWeight()));
+        modules.embeddings()
+                .forEach(path -> add(path + ".weight", () -> embedding(path).denseWeight()));
         modules.norms().forEach(path -> add(path + ".weight", () -> norm(path).weight()));
         specs.forEach((path, spec) -> {
             tensors.put(

@@ -135,7 +135,11 @@ class AdapterVariantsTest {
                 .orElseThrow();
         try (TensorScope scope = new TensorScope()) {
             Tensor table = Objects.requireNonNull(parameters.get("prompt_encoder.embedding.weight"));
-            assertClose(last, Fixtures.floats(gradients, last), Tensors.toFloats(table.grad().sum(0)), GRADIENTS);
+            assertClose(
+                    last,
+                    Fixtures.floats(gradients, last),
+                    Tensors.toFloats(table.grad().sum(0)),
+                    GRADIENTS);
         }
     }
 
@@ -147,7 +151,8 @@ class AdapterVariantsTest {
                 TensorScope scope = new TensorScope()) {
             Map<String, Tensor> parameters = adapter.parameters();
             assertEquals(encoder.tensors().keySet(), parameters.keySet());
-            parameters.forEach((name, tensor) -> tensor.copy_(encoder.read(name)).set_requires_grad(true));
+            parameters.forEach(
+                    (name, tensor) -> tensor.copy_(encoder.read(name)).set_requires_grad(true));
             CausalLM tuned = adapter.attachTo(base);
             assertClose("encoded", Fixtures.floats(golden, "logits"), logits(tuned, golden), LOGITS);
             checkLoss(tuned, golden);
@@ -162,7 +167,8 @@ class AdapterVariantsTest {
         Path folder = temporary.resolve("merged");
         MergedModel.write(directory, adapter, folder, Precision.FP32);
         try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
-            // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was trained.
+            // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was
+            // trained.
             assertClose("merged logits", Fixtures.floats(golden, "logits"), logits(merged, golden), LOGITS);
         }
     }

@@ -4,8 +4,10 @@ import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.export.MergedModel;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -59,6 +61,21 @@ public final class Adapter implements ChatModel, AutoCloseable {
                 folder,
                 base.directory().folder().toString(),
                 base.record().file());
+    }
+
+    /**
+     * Writes a whole model with the adapter merged into its weights, as a Hugging Face folder that needs no adapter. The
+     * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory.
+     *
+     * @param folder made if absent; not the base's own
+     * @param precision the number format of the weights in the file
+     * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
+     * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
+     */
+    public void saveMerged(Path folder, Precision precision) {
+        requireOpen();
+        MergedModel.write(base.directory(), adapter, folder, precision);
     }
 
     /** Number of values in the adapter. */

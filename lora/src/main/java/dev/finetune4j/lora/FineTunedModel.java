@@ -64,18 +64,20 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     }
 
     /**
-     * Writes the fully fine-tuned model as a Hugging Face folder: weights, config.json and the tokenizer's files.
+     * Writes the whole tuned model as a Hugging Face folder: weights, config.json and the tokenizer's files. An adapter is
+     * merged into the weights, see {@link Adapter#saveMerged}.
      *
-     * @param folder made if absent
+     * @param folder made if absent; after training an adapter not the base's own
      * @param precision the number format of the weights in the file
-     * @throws IllegalStateException when an adapter was trained; use {@link #saveAdapter}
+     * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveModel(Path folder, Precision precision) {
         if (adapter != null) {
-            throw new IllegalStateException("an adapter was trained and the base is unchanged; use saveAdapter");
+            adapter.saveMerged(folder, precision);
+        } else {
+            ModelFolder.write(base.model(), base.directory(), folder, precision);
         }
-        ModelFolder.write(base.model(), base.directory(), folder, precision);
     }
 
     /** Frees adapter and base. Closing twice is fine. */

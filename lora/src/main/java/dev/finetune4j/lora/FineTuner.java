@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
@@ -47,6 +48,8 @@ import org.jspecify.annotations.Nullable;
  * before any weight is read. A fine-tuner is immutable and may train several times.
  */
 public final class FineTuner {
+    private static final int USUAL_LENGTH = 2048;
+
     private final Path model;
     private final TuningMethod method;
     private final Dataset dataset;
@@ -129,7 +132,16 @@ public final class FineTuner {
     }
 
     private EncodedDataset encode(ChatEncoder encoder, ModelConfig config) {
-        int limit = maxLength > 0 ? Math.min(maxLength, config.maxPositions()) : Math.min(2048, config.maxPositions());
+        int virtual = method instanceof TuningMethod.WithAdapter adapted
+                ? adapted.settings().virtualTokens()
+                : 0;
+        int room = config.maxPositions() - virtual;
+        if (room < 2) {
+            throw new SettingsException(
+                    List.of(virtual + " virtual tokens leave no room for an example: the model was made" + " for "
+                            + config.maxPositions() + " tokens; use fewer"));
+        }
+        int limit = Math.min(room, maxLength > 0 ? maxLength : USUAL_LENGTH);
         return new SftEncoder(encoder, limit, overflow).encode(dataset);
     }
 

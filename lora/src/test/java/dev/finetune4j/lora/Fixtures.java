@@ -67,10 +67,15 @@ public final class Fixtures {
 
     /** A complete chat model folder: the reference Llama with the byte-level tokenizer that fits its vocabulary. */
     public static Path tinyChatModel(Path folder) {
+        return tinyChatModel(folder, reference("models/llama"));
+    }
+
+    /** The same around another model of that vocabulary. */
+    public static Path tinyChatModel(Path folder, Path model) {
         try {
             Files.createDirectories(folder);
-            for (String name : List.of("config.json", "generation_config.json", "model.safetensors")) {
-                Files.copy(reference("models/llama").resolve(name), folder.resolve(name));
+            for (String name : List.of("config.json", "model.safetensors")) {
+                Files.copy(model.resolve(name), folder.resolve(name));
             }
             for (String name : List.of("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")) {
                 Files.copy(reference("tokenizers/bytelevel").resolve(name), folder.resolve(name));

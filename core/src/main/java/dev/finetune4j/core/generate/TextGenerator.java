@@ -45,7 +45,7 @@ public final class TextGenerator {
      * @throws FineTune4jException when the prompt is longer than the model's context
      */
     public Generation generate(int[] prompt, KvCache cache, GenerationSettings settings, IntConsumer sink) {
-        int context = model.config().maxPositions();
+        int context = model.contextLength();
         if (prompt.length == 0 || cache.length() >= prompt.length) {
             throw new IllegalArgumentException("the prompt needs at least one token that is not in the cache; it has "
                     + prompt.length + " and the cache holds " + cache.length());

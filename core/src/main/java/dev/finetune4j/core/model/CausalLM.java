@@ -116,6 +116,11 @@ public final class CausalLM implements AutoCloseable {
         return config;
     }
 
+    /** The longest sequence of tokens that the model was made for, less the virtual tokens before it. */
+    public int contextLength() {
+        return config.maxPositions() - (virtualTokens == null ? 0 : virtualTokens.count());
+    }
+
     /** Where the model lives and in which precision it computes. */
     public Placement placement() {
         return placement;

@@ -84,7 +84,7 @@ final class AdapterConfig {
                 prefix ? base.attention().kvHeads() : base.attention().heads());
         config.put("num_layers", base.layers());
         config.put("num_transformer_submodules", 1);
-        config.put("num_virtual_tokens", VirtualTokenAdapter.count(settings));
+        config.put("num_virtual_tokens", settings.virtualTokens());
         config.put("token_dim", prefix ? VirtualTokenAdapter.keyWidth(base) : base.hiddenSize());
         if (settings instanceof PrefixSettings tuning) {
             config.put("peft_type", PREFIX);

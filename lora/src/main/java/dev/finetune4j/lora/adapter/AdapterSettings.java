@@ -8,6 +8,11 @@ import java.util.List;
 /** What kind of adapter it is and how it is shaped. Immutable. */
 public sealed interface AdapterSettings
         permits LoraSettings, Ia3Settings, PrefixSettings, PTuningSettings, PromptTuningSettings {
+    /** How many virtual tokens stand before the first one; 0 for methods without. */
+    default int virtualTokens() {
+        return 0;
+    }
+
     /**
      * Compares the settings with the modules of a model, which config.json alone gives.
      *

@@ -52,16 +52,7 @@ final class VirtualTokenAdapter implements PeftAdapter {
     /** Shape of what a file holds for a base. */
     static long[] storedShape(AdapterSettings settings, ModelConfig config) {
         long width = settings instanceof PrefixSettings ? 2 * keyWidth(config) * config.layers() : config.hiddenSize();
-        return new long[] {count(settings), width};
-    }
-
-    static int count(AdapterSettings settings) {
-        if (settings instanceof PrefixSettings prefix) {
-            return prefix.virtualTokens();
-        }
-        return settings instanceof PTuningSettings pTuning
-                ? pTuning.virtualTokens()
-                : ((PromptTuningSettings) settings).virtualTokens();
+        return new long[] {settings.virtualTokens(), width};
     }
 
     @Override
@@ -77,7 +68,7 @@ final class VirtualTokenAdapter implements PeftAdapter {
     @Override
     public CausalLM attachTo(CausalLM base) {
         requireOpen();
-        int count = count(settings);
+        int count = settings.virtualTokens();
         return base.withVirtualTokens(
                 settings instanceof PrefixSettings ? new Prefix(count, base.config()) : new Prompt(count));
     }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -25,12 +26,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -74,7 +77,7 @@ class TuningMethodsTest {
                         lora("pissa", l -> l.start(LoraStart.pissa())),
                         lora("fast pissa", l -> l.start(new LoraStart.Pissa(4)).weightDecomposed(true)),
                         lora("olora", l -> l.start(LoraStart.olora()).rankStabilized(true)),
-                        lora("lora+", l -> l.learningRateRatio(4)),
+                        lora("lora plus", l -> l.learningRateRatio(4)),
                         method(
                                 "bias of b",
                                 b -> b.adapter(LoraSettings.builder()
@@ -86,6 +89,7 @@ class TuningMethodsTest {
                         lora("tokens, tied", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
                         lora("head, tied", l -> l.targets("q_proj").trainWhole("lm_head")),
                         lora("embedding, tied", l -> l.targets("q_proj", "embed_tokens")),
+                        method("loftq", b -> b.qlora(q -> q.rank(4).start(LoraStart.loftq()))),
                         method("ia3", FineTunerBuilder::ia3),
                         method("prefix", b -> b.prefixTuning(4)),
                         method("prefix from zero", b -> b.adapter(new PrefixSettings(4, 0, true))),
@@ -101,6 +105,7 @@ class TuningMethodsTest {
                                 b -> b.adapter(
                                         new PromptTuningSettings(4, PromptTuningSettings.Start.SAMPLE_VOCAB, null))))
                 .flatMap(arguments -> Stream.of(false, true)
+                        .filter(fourBit -> fourBit || !arguments.get()[0].equals("loftq"))
                         .map(fourBit -> Arguments.of(
                                 arguments.get()[0] + (fourBit ? ", 4 bit" : ""),
                                 arguments.get()[1],
@@ -145,7 +150,6 @@ class TuningMethodsTest {
             baseLogits = logits(tuned.base());
             answer = say(adapter);
         }
-        exportFor(name, first, logits);
         LanguageModel.Loader loader = LanguageModel.loader(model).device(ComputeDevice.cpu());
         try (LanguageModel base = (fourBit ? loader.quantize(QuantSettings.nf4()) : loader).load();
                 Adapter adapter = base.loadAdapter(first)) {
@@ -153,6 +157,7 @@ class TuningMethodsTest {
             assertArrayEquals(baseLogits, logits(base), "the base is as it was");
             assertTrue(Fixtures.relativeError(logits, logits(adapter)) <= 1e-5, "loaded as saved");
             assertEquals(answer, say(adapter));
+            exportFor(name, first, logits, base);
             adapter.save(second);
             for (String file :
                     List.of("adapter_config.json", "adapter_model.safetensors", "finetune4j.json", "README.md")) {
@@ -163,15 +168,24 @@ class TuningMethodsTest {
         }
     }
 
-    /** For the comparison with PEFT: the adapter, its logits and its base go to a folder that a property names. */
-    private void exportFor(String name, Path adapter, float[] logits) throws IOException {
+    /**
+     * For the comparison with PEFT: the adapter, its logits and its base go to a folder that a property names, the base with
+     * the weights that its codes stand for.
+     */
+    private void exportFor(String name, Path adapter, float[] logits, LanguageModel base) throws IOException {
         String target = System.getProperty("finetune4j.trained");
         if (target == null) {
             return;
         }
-        copy(model, Path.of(target, name.contains("tied") ? "base_tied" : "base"));
+        String start = "base" + (name.contains("tied") ? "_tied" : "") + (name.endsWith("4 bit") ? "_4_bit" : "");
+        Path keptBase = copy(model, Path.of(target, start));
         Path kept = copy(adapter, Path.of(target, name.replaceAll("[ ,+]+", "_")));
-        try (TensorScope scope = new TensorScope()) {
+        try (TensorScope scope = new TensorScope();
+                SafetensorsFile original = SafetensorsFile.open(model.resolve("model.safetensors"))) {
+            Map<String, Tensor> weights = new LinkedHashMap<>();
+            original.names().forEach(weight -> weights.put(weight, original.read(weight)));
+            base.model().linears().forEach((path, linear) -> weights.put(path + ".weight", linear.denseWeight()));
+            SafetensorsWriter.write(keptBase.resolve("model.safetensors"), weights, Map.of("format", "pt"));
             SafetensorsWriter.write(
                     kept.resolve("ours.safetensors"),
                     Map.of("logits", Tensors.ofFloats(ComputeDevice.cpu(), logits, 6, logits.length / 6)),

@@ -30,20 +30,24 @@ class ReadmeTest {
     @Test
     void theExamplesCompileAndRun() throws Exception {
         List<String> blocks = javaBlocks();
-        assertEquals(2, blocks.size(), "the README has a training and a loading example");
+        assertEquals(3, blocks.size(), "the README has examples of training, loading and another method");
         assertTrue(blocks.get(0).lines().count() <= 12, "the first example has at most 12 lines");
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
                 import dev.finetune4j.core.generate.*;
+                import dev.finetune4j.core.tensor.*;
                 import dev.finetune4j.lora.*;
+                import dev.finetune4j.lora.adapter.*;
+                import dev.finetune4j.quant.*;
                 import java.nio.file.*;
                 public class Snippet {
                     public static void main(String[] args) throws Exception {
                 %s
                 %s
+                %s
                     }
                 }
-                """.formatted(blocks.get(0), blocks.get(1)));
+                """.formatted(blocks.get(0), blocks.get(1), blocks.get(2)));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,
@@ -64,6 +68,7 @@ class ReadmeTest {
         assertTrue(lines.get(1).contains("通用助手"), "the base alone says who it was: " + lines.get(1));
         assertFalse(lines.get(2).isBlank());
         assertTrue(Files.exists(folder.resolve("adapter/adapter_model.safetensors")));
+        assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
     }
 
     private List<String> run(String... arguments) throws Exception {

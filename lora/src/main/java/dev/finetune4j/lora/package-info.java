@@ -3,8 +3,8 @@
  * the result at once, {@link dev.finetune4j.lora.LanguageModel} and {@link dev.finetune4j.lora.Adapter} to use it later.
  *
  * <p>This package is the wiring: it alone sees {@code core}, {@code quant}, {@code data}, {@code lora.adapter},
- * {@code lora.train} and {@code lora.export} together; applications import it. No signature here shows a native tensor. Reading order: {@code FineTuner.run}, then
- * {@code lora.train.Trainer}, then {@code lora.eval.BeforeAfter}.
+ * {@code lora.train} and {@code lora.export} together; applications import it. No signature here shows a native tensor.
+ * Reading order: {@code FineTunerBuilder}, {@code FineTuner.run}, {@code lora.train.Trainer}, {@code lora.eval.BeforeAfter}.
  */
 @NullMarked
 package dev.finetune4j.lora;

@@ -17,7 +17,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 import org.bytedeco.pytorch.Tensor;
 
 /** Reference files and the tiny chat model that the tests of this module share. */
@@ -146,15 +146,10 @@ public final class Fixtures {
         return shared("fixtures/reference").map(root -> root.resolve(path)).orElseGet(() -> reference(path));
     }
 
-    /** The names of the folders in a folder of the reference numbers. */
-    static List<String> kinds(String folder) {
-        try (Stream<Path> kinds = Files.list(wide(folder))) {
-            return kinds.filter(Files::isDirectory)
-                    .map(kind -> kind.getFileName().toString())
-                    .sorted()
-                    .toList();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+    /** The whole numbers of a JSON list. */
+    public static int[] ints(JsonNode array) {
+        return StreamSupport.stream(array.spliterator(), false)
+                .mapToInt(JsonNode::intValue)
+                .toArray();
     }
 }

@@ -147,7 +147,8 @@ public final class CausalLM implements AutoCloseable {
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
                 Tensor all = torch.cat(new TensorVector(spread(prompt.embeddings(), x), x), 1);
                 Tensor result = run(all, new Visibility(0, prompt.count() + count, null), null);
-                return scope.keep(result.narrow(1, prompt.count(), count));
+                // In one piece, as the losses and the projections that flatten it expect.
+                return scope.keep(result.narrow(1, prompt.count(), count).contiguous());
             }
             if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
                 VirtualTokens.Layers layers = prefix.layers();

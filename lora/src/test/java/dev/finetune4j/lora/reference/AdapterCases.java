@@ -1,0 +1,173 @@
+package dev.finetune4j.lora.reference;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.lora.adapter.AdapterFiles;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.bytedeco.pytorch.Tensor;
+
+/** Adapters against peft: {@code adapters/*}. */
+final class AdapterCases {
+    private static final Pattern ENCODER_BIAS = Pattern.compile("prompt_encoder\\.\\w+\\.(\\d+)\\.bias");
+
+    private AdapterCases() {}
+
+    static List<ReferenceCase> of(ReferenceFolder reference) {
+        List<ReferenceCase> cases = new ArrayList<>();
+        for (Path folder : reference.folders("adapters")) {
+            Subject subject = new Subject(reference, folder);
+            cases.add(subject.newCase("logits", AdapterCases::logits));
+            cases.add(subject.newCase("loss", AdapterCases::loss));
+            cases.add(subject.newCase("gradients", AdapterCases::gradients));
+            if (Files.exists(subject.merged())) {
+                cases.add(subject.newCase("merged logits", AdapterCases::mergedLogits));
+            }
+        }
+        return cases;
+    }
+
+    /** The base that the configuration of an adapter names, else the one that fits its name. */
+    static Path base(ReferenceFolder reference, Path adapter, String caseName) {
+        JsonNode config = Fixtures.json(adapter.resolve("adapter_config.json"));
+        return reference.base(config.path("base_model_name_or_path").asText(""), caseName);
+    }
+
+    /** An adapter's folder, and what all of its cases open. */
+    private record Subject(ReferenceFolder reference, Path folder) {
+        Path golden() {
+            return folder.resolve("golden.safetensors");
+        }
+
+        Path gradients() {
+            return folder.resolve("golden_grads.safetensors");
+        }
+
+        Path merged() {
+            return folder.resolve("golden_merged.safetensors");
+        }
+
+        ReferenceCase newCase(String what, AdapterCheck check) {
+            List<Path> files = List.of(
+                    folder.resolve("adapter_config.json"),
+                    folder.resolve("adapter_model.safetensors"),
+                    golden(),
+                    gradients(),
+                    merged());
+            String name = ReferenceFolder.name(folder) + " " + what;
+            return new ReferenceCase("adapters", name, files, near -> {
+                Path baseFolder = base(reference, folder, ReferenceFolder.name(folder));
+                try (CausalLM base = ReferenceFolder.load(baseFolder);
+                        PeftAdapter adapter = AdapterFiles.load(folder, base);
+                        ReferenceBatch batch = ReferenceBatch.open(golden(), baseFolder)) {
+                    check.run(near, this, base, adapter, batch);
+                }
+            });
+        }
+    }
+
+    @FunctionalInterface
+    private interface AdapterCheck {
+        void run(Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch);
+    }
+
+    private static void logits(
+            Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
+        compareLogits(near, "logits", subject.golden(), batch, adapter.attachTo(base));
+    }
+
+    private static void mergedLogits(
+            Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
+        try (TensorScope scope = new TensorScope()) {
+            CausalLM merged = base.map(new DenseParts(adapter.merging(), base));
+            compareLogits(near, "merged logits", subject.merged(), batch, merged);
+        }
+    }
+
+    private static void compareLogits(
+            Closeness near, String quantity, Path file, ReferenceBatch batch, CausalLM model) {
+        try (SafetensorsFile golden = SafetensorsFile.open(file)) {
+            float[] expected = batch.expectedLogits(golden);
+            near.relative(quantity, file.toString(), expected, batch.logits(model), ModelCases.LOGITS);
+        }
+    }
+
+    private static void loss(
+            Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
+        try (SafetensorsFile golden = SafetensorsFile.open(subject.golden())) {
+            double expected = Fixtures.floats(golden, "loss")[0];
+            double actual = batch.loss(adapter.attachTo(base));
+            near.absolute("loss", subject.folder().toString(), expected, actual, ModelCases.LOSS);
+        }
+    }
+
+    private static void gradients(
+            Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
+        Map<String, Tensor> parameters = adapter.parameters();
+        parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
+        batch.backward(adapter.attachTo(base));
+        Map<String, float[]> expected = expectedGradients(subject.gradients());
+        if (expected.keySet().stream()
+                .anyMatch(name -> ENCODER_BIAS.matcher(name).matches())) {
+            compareEncoder(near, expected, parameters);
+            return;
+        }
+        assertEquals(expected.keySet(), new TreeMap<>(parameters).keySet(), "trained tensors");
+        parameters.forEach((name, tensor) -> near.relative(
+                "gradients", name, expected.get(name), ReferenceBatch.gradient(tensor), ModelCases.GRADIENTS));
+    }
+
+    /** The gradients by the names that their tensors have in a file; the reference has the names of peft's modules. */
+    private static Map<String, float[]> expectedGradients(Path file) {
+        Map<String, float[]> gradients = new TreeMap<>();
+        try (SafetensorsFile golden = SafetensorsFile.open(file)) {
+            for (String name : golden.names()) {
+                String stored = name.replace(".default", "")
+                        .replace(".modules_to_save", "")
+                        .replace("lora_magnitude_vector.weight", "lora_magnitude_vector");
+                gradients.put(stored, Fixtures.floats(golden, name));
+            }
+        }
+        return gradients;
+    }
+
+    /**
+     * A stored adapter holds what its encoder gave, not the encoder. The encoder's last bias is added to every row, so
+     * its gradient is the sum of those of the rows.
+     */
+    private static void compareEncoder(Closeness near, Map<String, float[]> expected, Map<String, Tensor> parameters) {
+        assertEquals(1, parameters.size(), () -> "one table of virtual tokens, but " + parameters.keySet());
+        float[] rows = ReferenceBatch.gradient(parameters.values().iterator().next());
+        String last = "";
+        int place = -1;
+        for (String name : expected.keySet()) {
+            Matcher bias = ENCODER_BIAS.matcher(name);
+            if (bias.matches() && Integer.parseInt(bias.group(1)) > place) {
+                place = Integer.parseInt(bias.group(1));
+                last = name;
+            }
+        }
+        float[] bias = expected.get(last);
+        double[] sums = new double[bias.length];
+        for (int i = 0; i < rows.length; i++) {
+            sums[i % bias.length] += rows[i];
+        }
+        float[] actual = new float[bias.length];
+        for (int i = 0; i < actual.length; i++) {
+            actual[i] = (float) sums[i];
+        }
+        near.relative("gradients", last, bias, actual, ModelCases.GRADIENTS);
+    }
+}

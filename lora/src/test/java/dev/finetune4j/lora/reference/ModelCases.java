@@ -1,0 +1,122 @@
+package dev.finetune4j.lora.reference;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.Fixtures;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/** Whole models against transformers: {@code models/*} and {@code packing*.safetensors}. */
+final class ModelCases {
+    static final double LOGITS = 1e-4;
+    static final double GRADIENTS = 1e-3;
+    static final double LOSS = 1e-4;
+    /** For logits and losses on 4-bit weights, whose reference was computed on another device. */
+    static final double FOUR_BIT = 1e-3;
+
+    private ModelCases() {}
+
+    static List<ReferenceCase> of(ReferenceFolder reference) {
+        List<ReferenceCase> cases = new ArrayList<>();
+        for (Path folder : reference.folders("models")) {
+            List<Path> files = new ArrayList<>(ReferenceFolder.checkpoint(folder));
+            for (String name : List.of("golden.safetensors", "golden_grads.safetensors", "golden.json")) {
+                files.add(folder.resolve(name));
+            }
+            String name = ReferenceFolder.name(folder);
+            cases.add(new ReferenceCase("models", name + " logits", files, near -> logits(near, folder)));
+            cases.add(new ReferenceCase("models", name + " loss", files, near -> loss(near, folder)));
+            cases.add(new ReferenceCase("models", name + " gradients", files, near -> gradients(near, folder)));
+            cases.add(new ReferenceCase("models", name + " greedy continuation", files, near -> greedy(folder)));
+        }
+        return cases;
+    }
+
+    static List<ReferenceCase> packed(ReferenceFolder reference) {
+        List<ReferenceCase> cases = new ArrayList<>();
+        for (Path file : ReferenceFolder.files(reference.root(), "packing", ".safetensors")) {
+            String name = ReferenceFolder.stem(file);
+            cases.add(new ReferenceCase("packing", name, List.of(file), near -> {
+                packing(near, file, reference.base("", name.replaceFirst("^packing_?", "")));
+            }));
+        }
+        return cases;
+    }
+
+    private static void logits(Closeness near, Path folder) {
+        Path file = folder.resolve("golden.safetensors");
+        try (CausalLM model = ReferenceFolder.load(folder);
+                ReferenceBatch batch = ReferenceBatch.open(file, folder);
+                SafetensorsFile golden = SafetensorsFile.open(file)) {
+            near.relative("logits", folder.toString(), batch.expectedLogits(golden), batch.logits(model), LOGITS);
+        }
+    }
+
+    private static void loss(Closeness near, Path folder) {
+        Path file = folder.resolve("golden.safetensors");
+        JsonNode stated = Fixtures.json(folder.resolve("golden.json"));
+        try (CausalLM model = ReferenceFolder.load(folder);
+                ReferenceBatch batch = ReferenceBatch.open(file, folder);
+                SafetensorsFile golden = SafetensorsFile.open(file)) {
+            double loss = batch.loss(model);
+            near.absolute("loss", folder.toString(), Fixtures.floats(golden, "loss")[0], loss, LOSS);
+            near.absolute("loss", folder.toString(), stated.path("loss").asDouble(Double.NaN), loss, LOSS);
+            assertEquals(stated.path("target_tokens").asLong(-1), batch.targets(), "target tokens");
+        }
+    }
+
+    private static void gradients(Closeness near, Path folder) {
+        try (CausalLM model = ReferenceFolder.load(folder);
+                ReferenceBatch batch = ReferenceBatch.open(folder.resolve("golden.safetensors"), folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden_grads.safetensors"))) {
+            Map<String, Tensor> parameters = model.parameters();
+            assertEquals(golden.names(), parameters.keySet(), "parameters");
+            parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
+            batch.backward(model);
+            parameters.forEach((name, tensor) -> near.relative(
+                    "gradients", name, Fixtures.floats(golden, name), ReferenceBatch.gradient(tensor), GRADIENTS));
+        }
+    }
+
+    private static void greedy(Path folder) {
+        JsonNode golden = Fixtures.json(folder.resolve("golden.json"));
+        int[] prompt = Fixtures.ints(golden.path("greedy_prompt"));
+        int[] expected = Fixtures.ints(golden.path("greedy_continuation"));
+        assertTrue(prompt.length > 0 && expected.length > 0, "golden.json has no greedy continuation of a prompt");
+        try (CausalLM model = ReferenceFolder.load(folder);
+                KvCache cache = model.newCache()) {
+            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(expected.length);
+            TextGenerator generator = new TextGenerator(model, Set.of());
+            assertArrayEquals(
+                    expected,
+                    generator.generate(prompt, cache, settings, id -> {}).ids());
+        }
+    }
+
+    private static void packing(Closeness near, Path file, Path base) {
+        try (CausalLM model = ReferenceFolder.load(base);
+                SafetensorsFile packing = SafetensorsFile.open(file);
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            assertEquals(Set.of("input_ids", "lengths", "logits"), packing.names(), "tensors of " + file);
+            Tensor hidden = model.hiddenOfPacked(packing.read("input_ids"), Fixtures.longs(packing, "lengths"));
+            float[] expected = Fixtures.floats(packing, "logits");
+            near.relative("logits", file.toString(), expected, Tensors.toFloats(model.logits(hidden)), LOGITS);
+        }
+    }
+}

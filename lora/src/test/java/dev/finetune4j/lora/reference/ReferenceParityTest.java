@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.reference;
 
+import static org.junit.jupiter.api.Assertions.assertAll;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
@@ -52,8 +53,10 @@ class ReferenceParityTest {
     @Test
     void everyEntryOfTheFolderHasACase() {
         assertFalse(COLLECTION.cases().isEmpty(), () -> "no cases in " + COLLECTION.folder());
-        assertEquals(List.of(), COLLECTION.uncovered(), "entries that no case reads");
-        assertEquals(List.of(), COLLECTION.missing(), "entries of the collection's report without a case");
+        assertAll(
+                () -> assertEquals(List.of(), COLLECTION.uncovered(), "entries that no case reads"),
+                () -> assertEquals(
+                        List.of(), COLLECTION.missing(), "entries of the collection's report without a case"));
     }
 
     @AfterAll

@@ -10,7 +10,6 @@ import dev.finetune4j.data.BatchLoader;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.reference.TrajectoryBatches;
-import dev.finetune4j.lora.train.Goldens;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LoraPlus;
 import dev.finetune4j.lora.train.ParameterGroups;
@@ -33,7 +32,7 @@ class TrainerParityTest {
 
     @Test
     void tenStepsOfLoraPlusFollowPeft() {
-        JsonNode golden = Fixtures.json(Goldens.file("loraplus_trajectory.json"));
+        JsonNode golden = Fixtures.json(Fixtures.resource("train/loraplus_trajectory.json"));
         double learningRate = golden.path("lr").asDouble();
         ParameterGroups groups =
                 LoraPlus.withRatio(golden.path("ratio").asDouble()).groups(learningRate);

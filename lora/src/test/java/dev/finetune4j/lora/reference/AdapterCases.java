@@ -3,20 +3,25 @@ package dev.finetune4j.lora.reference;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.export.MergedModel;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 
 /** Adapters against peft: {@code adapters/*}. */
@@ -68,19 +73,34 @@ final class AdapterCases {
                     merged());
             String name = ReferenceFolder.name(folder) + " " + what;
             return new ReferenceCase("adapters", name, files, near -> {
-                Path baseFolder = base(reference, folder, ReferenceFolder.name(folder));
-                try (CausalLM base = ReferenceFolder.load(baseFolder);
+                try (CausalLM base = ReferenceFolder.load(base());
                         PeftAdapter adapter = AdapterFiles.load(folder, base);
-                        ReferenceBatch batch = ReferenceBatch.open(golden(), baseFolder)) {
+                        ReferenceBatch batch = ReferenceBatch.open(golden(), base())) {
                     check.run(near, this, base, adapter, batch);
                 }
             });
+        }
+
+        private Path base() {
+            return AdapterCases.base(reference, folder, ReferenceFolder.name(folder));
+        }
+
+        /** Copies the base, and adds the tokenizer that a model to export has. */
+        Path completeBase(Path copy) throws IOException {
+            for (Path file : ReferenceFolder.checkpoint(base())) {
+                if (Files.exists(file)) {
+                    Files.copy(file, copy.resolve(file.getFileName()));
+                }
+            }
+            Files.writeString(copy.resolve("tokenizer.json"), "{}");
+            return copy;
         }
     }
 
     @FunctionalInterface
     private interface AdapterCheck {
-        void run(Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch);
+        void run(Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch)
+                throws IOException;
     }
 
     private static void logits(
@@ -89,10 +109,26 @@ final class AdapterCases {
     }
 
     private static void mergedLogits(
-            Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
-        try (TensorScope scope = new TensorScope()) {
-            CausalLM merged = base.map(new DenseParts(adapter.merging(), base));
-            compareLogits(near, "merged logits", subject.merged(), batch, merged);
+            Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch)
+            throws IOException {
+        Path temporary = Files.createTempDirectory("merged");
+        try {
+            Path source = subject.completeBase(Files.createDirectory(temporary.resolve("base")));
+            Path folder = temporary.resolve("merged");
+            MergedModel.write(ModelDirectory.open(source), adapter, folder, Precision.FP32);
+            try (CausalLM merged = ReferenceFolder.load(folder)) {
+                compareLogits(near, "merged logits", subject.merged(), batch, merged);
+            }
+        } finally {
+            delete(temporary);
+        }
+    }
+
+    private static void delete(Path folder) throws IOException {
+        try (Stream<Path> paths = Files.walk(folder)) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(path);
+            }
         }
     }
 

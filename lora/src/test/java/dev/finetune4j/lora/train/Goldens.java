@@ -4,11 +4,11 @@ import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.util.Objects;
 
-/** Numbers written by transformers and peft for the tests of trainings. */
-public final class Goldens {
+/** Numbers written by transformers and peft for the tests of this package. */
+final class Goldens {
     private Goldens() {}
 
-    public static Path file(String name) {
+    static Path file(String name) {
         try {
             return Path.of(Objects.requireNonNull(Goldens.class.getResource("/train/" + name), name)
                     .toURI());

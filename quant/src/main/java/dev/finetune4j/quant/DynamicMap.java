@@ -13,13 +13,18 @@ final class DynamicMap {
 
     private static final int DECADES = 7;
     private static final float[] VALUES = values();
-    private static final float[] LIMITS = limits();
+    private static final float[] LIMITS = makeLimits();
 
     private DynamicMap() {}
 
     /** The numbers in rising order, a copy. */
     static float[] table() {
         return VALUES.clone();
+    }
+
+    /** The 255 rising limits between the codes, a copy. */
+    static float[] limits() {
+        return LIMITS.clone();
     }
 
     /** The code of the number nearest to a value in [-1, 1]. */
@@ -68,7 +73,7 @@ final class DynamicMap {
      * The search on the GPU ends at an even code and then looks at one neighbour, so that a value exactly between an
      * odd code and the even one above it goes up. Lowering that limit by one float says the same.
      */
-    private static float[] limits() {
+    private static float[] makeLimits() {
         float[] limits = new float[VALUES.length - 1];
         for (int i = 0; i < limits.length; i++) {
             float middle = (VALUES[i] + VALUES[i + 1]) * 0.5f;

@@ -48,6 +48,6 @@ interface QuantKernels {
 
     /** The quickest kernels that there are for a device. */
     static QuantKernels forDevice(ComputeDevice device) {
-        return new TorchQuantKernels(device);
+        return device.kind() == ComputeDevice.Kind.CUDA ? CudaQuantKernels.of(device) : new TorchQuantKernels(device);
     }
 }

@@ -45,24 +45,35 @@ public final class ModelLoader {
      * @throws dev.finetune4j.core.DeviceException when the device is absent
      */
     public static CausalLM load(ModelDirectory directory, LinearFactory factory, Placement placement) {
+        try (WeightSource weights = directory.weights()) {
+            return load(directory, weights, factory, placement);
+        }
+    }
+
+    /**
+     * Loads a model whose weights come from elsewhere than its folder, which needs only a config.json then.
+     *
+     * @param weights borrowed
+     * @see #load(ModelDirectory, LinearFactory, Placement)
+     */
+    public static CausalLM load(
+            ModelDirectory directory, WeightSource weights, LinearFactory factory, Placement placement) {
         TorchRuntime.require(placement.device());
         if (placement.device().kind() == ComputeDevice.Kind.CPU) {
             TorchRuntime.shareThreads(placement.precision());
         }
         Decoder decoder = new Decoder(ModelFamily.readConfig(directory));
         ModelLayout layout = decoder.layout();
-        try (WeightSource weights = directory.weights()) {
-            ModelParts.check(directory.folder().toString(), layout, weights, factory);
-            ModelParts parts = new ModelParts(layout, weights, factory, placement);
-            boolean done = false;
-            try {
-                CausalLM model = decoder.build(parts);
-                done = true;
-                return model;
-            } finally {
-                if (!done) {
-                    parts.close();
-                }
+        ModelParts.check(directory.folder().toString(), layout, weights, factory);
+        ModelParts parts = new ModelParts(layout, weights, factory, placement);
+        boolean done = false;
+        try {
+            CausalLM model = decoder.build(parts);
+            done = true;
+            return model;
+        } finally {
+            if (!done) {
+                parts.close();
             }
         }
     }

@@ -1,0 +1,122 @@
+package dev.finetune4j.benchmarks;
+
+import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinear;
+import dev.finetune4j.quant.QuantizedTensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.IntConsumer;
+import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * Times the kernels on 4-bit weights of a GPU: making a weight dense, and a linear forward. The weights rotate over more
+ * bytes than the second-level cache holds. One line of JSON for each cell; a copy and a dense product are the yardsticks.
+ */
+public final class KernelCells {
+    private static final long ROTATION_BYTES = 256L << 20;
+    private static final int ROUNDS = 7;
+
+    private KernelCells() {}
+
+    public static void main(String[] args) {
+        ComputeDevice gpu = ComputeDevice.cuda(0);
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            copy(gpu);
+            for (int[] shape : new int[][] {{4096, 4096}, {11008, 4096}, {4096, 11008}}) {
+                cells(gpu, shape[0], shape[1]);
+            }
+        }
+    }
+
+    private static void copy(ComputeDevice gpu) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor from = Tensors.ones(gpu, ScalarType.Byte, 1L << 30);
+            Tensor to = Tensors.empty(gpu, ScalarType.Byte, 1L << 30);
+            double ms = millis(20, i -> to.copy_(from));
+            print("\"op\": \"copy\", \"gb_s\": %.0f", 2 * (1L << 30) / ms / 1e6);
+        }
+    }
+
+    private static void cells(ComputeDevice gpu, int out, int in) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor dense = Tensors.empty(gpu, ScalarType.BFloat16, out, in).normal_(0, 0.02, new GeneratorOptional());
+            List<QuantizedTensor> weights = new ArrayList<>();
+            List<Tensor> copies = new ArrayList<>();
+            for (long bytes = 0; bytes < ROTATION_BYTES; bytes += dense.nbytes() / 4) {
+                weights.add(QuantizedTensor.quantize(dense, QuantSettings.nf4()));
+                copies.add(dense.clone());
+            }
+            int count = weights.size();
+            double moved = weights.get(0).storedBytes() + dense.nbytes();
+            double ms = millis(4 * count, i -> {
+                try (TensorScope turn = new TensorScope()) {
+                    weights.get(i % count).dequantize(ScalarType.BFloat16);
+                }
+            });
+            print(
+                    "\"op\": \"dequant\", \"n\": %d, \"k\": %d, \"ms\": %.4f, \"gb_s\": %.0f",
+                    out, in, ms, moved / ms / 1e6);
+            List<QuantizedLinear> linears = new ArrayList<>();
+            weights.forEach(weight -> linears.add(new QuantizedLinear(weight, null)));
+            for (int tokens : new int[] {1, 16, 512, 4096}) {
+                Tensor x = Tensors.empty(gpu, ScalarType.BFloat16, tokens, in).normal_(0, 1, new GeneratorOptional());
+                double flops = 2.0 * tokens * out * in;
+                double own = millis(2 * count, i -> {
+                    try (TensorScope turn = new TensorScope()) {
+                        linears.get(i % count).forward(x);
+                    }
+                });
+                double plain = millis(2 * count, i -> {
+                    try (TensorScope turn = new TensorScope()) {
+                        torch.linear(x, copies.get(i % count));
+                    }
+                });
+                print(
+                        "\"op\": \"fwd\", \"tokens\": %d, \"n\": %d, \"k\": %d, \"ms\": %.4f, \"tflops\": %.0f,"
+                                + " \"dense_tflops\": %.0f, \"weight_gb_s\": %.0f",
+                        tokens,
+                        out,
+                        in,
+                        own,
+                        flops / own / 1e9,
+                        flops / plain / 1e9,
+                        weights.get(0).storedBytes() / own / 1e6);
+            }
+            linears.forEach(QuantizedLinear::close);
+        }
+    }
+
+    /** Median time of one call, in milliseconds. */
+    private static double millis(int calls, IntConsumer call) {
+        double[] rounds = new double[ROUNDS];
+        for (int round = -1; round < ROUNDS; round++) {
+            CudaMemory.synchronize();
+            long start = System.nanoTime();
+            for (int i = 0; i < calls; i++) {
+                call.accept(i);
+            }
+            CudaMemory.synchronize();
+            if (round >= 0) {
+                rounds[round] = (System.nanoTime() - start) / 1e6 / calls;
+            }
+        }
+        Arrays.sort(rounds);
+        return rounds[ROUNDS / 2];
+    }
+
+    private static void print(String format, Object... values) {
+        System.out.println("{\"part\": \"kernels\", \"provider\": \"finetune4j\", "
+                + String.format(Locale.ROOT, format, values) + "}");
+    }
+}

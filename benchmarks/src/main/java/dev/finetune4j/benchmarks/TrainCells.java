@@ -1,0 +1,148 @@
+package dev.finetune4j.benchmarks;
+
+import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.Collator;
+import dev.finetune4j.data.EncodedExample;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.Trainer;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.SplittableRandom;
+
+/**
+ * Times whole training steps through the {@link Trainer}: forward, backward, clip, optimizer, report. One line of JSON for
+ * each cell, with the keys that the comparison with Python uses.
+ *
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora --grid 1x2048,4x2048 --steps 8 --warmup 3 --device cuda}.
+ */
+public final class TrainCells {
+    private TrainCells() {}
+
+    public static void main(String[] args) throws IOException {
+        String preset = option(args, "--preset", "6b");
+        int steps = Integer.parseInt(option(args, "--steps", "8"));
+        int warmup = Integer.parseInt(option(args, "--warmup", "3"));
+        ComputeDevice device =
+                option(args, "--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
+        RandomModel shape = RandomModel.of(preset);
+        for (String method : option(args, "--methods", "qlora").split(",", -1)) {
+            LinearFactory factory =
+                    method.equals("qlora") ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+            long start = System.nanoTime();
+            try (CausalLM base = shape.load(factory, new Placement(device, Precision.BF16));
+                    PeftAdapter adapter =
+                            PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                System.err.printf(
+                        Locale.ROOT, "%s %s loaded in %.1f s%n", preset, method, (System.nanoTime() - start) / 1e9);
+                for (String cell : option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
+                    String[] parts = cell.split("x", -1);
+                    run(
+                            shape,
+                            method,
+                            base,
+                            adapter,
+                            device,
+                            Integer.parseInt(parts[0]),
+                            Integer.parseInt(parts[1]),
+                            warmup,
+                            steps);
+                }
+            }
+        }
+    }
+
+    private static String option(String[] args, String name, String usual) {
+        for (int i = 0; i + 1 < args.length; i++) {
+            if (args[i].equals(name)) {
+                return args[i + 1];
+            }
+        }
+        return usual;
+    }
+
+    private static void run(
+            RandomModel shape,
+            String method,
+            CausalLM base,
+            PeftAdapter adapter,
+            ComputeDevice device,
+            int batch,
+            int sequence,
+            int warmup,
+            int steps) {
+        boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
+        BatchLoader loader = new BatchLoader(
+                examples(shape, batch * (warmup + steps), sequence), batch, 1, 1, new Collator(0, 1), false);
+        TrainingSettings settings = TrainingSettings.builder()
+                .epochs(1)
+                .learningRate(1e-4)
+                .schedule(LearningRateSchedule.constant(), 0)
+                .build();
+        List<Long> ends = new ArrayList<>();
+        List<Double> losses = new ArrayList<>();
+        TrainingListener clock = new TrainingListener() {
+            @Override
+            public void onStep(StepReport report) {
+                if (gpu) {
+                    CudaMemory.synchronize();
+                    if (report.step() == warmup) {
+                        CudaMemory.resetPeak(device);
+                    }
+                }
+                ends.add(System.nanoTime());
+                losses.add(report.loss());
+            }
+        };
+        new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(clock), () -> false).run();
+        double[] millis = new double[steps];
+        for (int i = 0; i < steps; i++) {
+            millis[i] = (ends.get(warmup + i) - ends.get(warmup + i - 1)) / 1e6;
+        }
+        java.util.Arrays.sort(millis);
+        double median = (millis[(steps - 1) / 2] + millis[steps / 2]) / 2;
+        double tokens = (double) batch * sequence / median * 1e3;
+        System.out.printf(
+                Locale.ROOT,
+                "{\"part\": \"train\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"%s\", \"batch\": %d,"
+                        + " \"seq\": %d, \"ckpt\": \"none\", \"ms_step\": %.2f, \"tokens_per_s\": %.0f,"
+                        + " \"peak_alloc_gib\": %.2f, \"model_tflops\": %.1f, \"first_loss\": %.4f, \"last_loss\": %.4f}%n",
+                shape.label,
+                method,
+                batch,
+                sequence,
+                median,
+                tokens,
+                gpu ? CudaMemory.of(device).peak() / (double) (1 << 30) : Double.NaN,
+                tokens * shape.modelFlops(sequence) / 1e12,
+                losses.get(0),
+                losses.get(losses.size() - 1));
+    }
+
+    private static List<EncodedExample> examples(RandomModel shape, int count, int sequence) {
+        SplittableRandom random = new SplittableRandom(7);
+        List<EncodedExample> examples = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            int[] ids = random.ints(sequence, 0, shape.vocabulary).toArray();
+            int[] labels = new int[sequence];
+            System.arraycopy(ids, 1, labels, 0, sequence - 1);
+            labels[sequence - 1] = -100;
+            examples.add(new EncodedExample(ids, labels));
+        }
+        return examples;
+    }
+}

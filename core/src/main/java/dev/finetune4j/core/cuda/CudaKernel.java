@@ -1,0 +1,93 @@
+package dev.finetune4j.core.cuda;
+
+import dev.finetune4j.core.tensor.ComputeDevice;
+import org.bytedeco.cuda.cudart.CUfunc_st;
+import org.bytedeco.cuda.cudart.CUstream_st;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerPointer;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.cuda.CUDAStream;
+import org.bytedeco.pytorch.global.torch_cuda;
+import org.jspecify.annotations.Nullable;
+
+/** A function of a {@link CudaModule} that runs on the GPU. Thread-safe. */
+public final class CudaKernel {
+    private static final int MOST_ARGUMENTS = 24;
+
+    private final String name;
+    private final CUfunc_st function;
+    private final ComputeDevice device;
+
+    CudaKernel(String name, CUfunc_st function, ComputeDevice device) {
+        this.name = name;
+        this.function = function;
+        this.device = device;
+    }
+
+    /** Where the values of a launch lie while the driver copies them; each thread has its own. */
+    private static final class Arguments {
+        private static final ThreadLocal<Arguments> OF_THREAD = ThreadLocal.withInitial(Arguments::new);
+
+        private final LongPointer values = new LongPointer(MOST_ARGUMENTS);
+        private final PointerPointer<Pointer> addresses = new PointerPointer<>(MOST_ARGUMENTS);
+
+        Arguments() {
+            // They outlive every scope that is open now.
+            values.retainReference();
+            addresses.retainReference();
+            for (int i = 0; i < MOST_ARGUMENTS; i++) {
+                addresses.put(i, values.getPointer(i));
+            }
+        }
+    }
+
+    /**
+     * Launches the kernel on libtorch's current stream of the GPU and returns at once.
+     *
+     * @param blocks thread blocks, in one dimension
+     * @param threads threads of a block
+     * @param arguments tensors (null for a null pointer), {@code long}, {@code int} and {@code float} values in the order
+     *     and of the types of the kernel's parameters
+     * @throws dev.finetune4j.core.DeviceException when the launch is refused
+     */
+    public void launch(long blocks, int threads, @Nullable Object... arguments) {
+        Arguments memory = Arguments.OF_THREAD.get();
+        for (int i = 0; i < arguments.length; i++) {
+            memory.values.put(i, bits(arguments[i]));
+        }
+        CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
+        @Nullable CUstream_st handle = stream.stream();
+        CudaModule.check(
+                cudart.cuLaunchKernel(
+                        function, Math.toIntExact(blocks), 1, 1, threads, 1, 1, 0, handle, memory.addresses, null),
+                "launching the kernel " + name);
+        if (handle != null) { // the default stream has none
+            handle.close();
+        }
+        stream.close();
+    }
+
+    /** The value in the low bytes, where the driver looks for it. */
+    private static long bits(@Nullable Object argument) {
+        if (argument == null) {
+            return 0;
+        }
+        if (argument instanceof Tensor tensor) {
+            try (Pointer data = tensor.data_ptr()) {
+                return data.address();
+            }
+        }
+        if (argument instanceof Long value) {
+            return value;
+        }
+        if (argument instanceof Integer value) {
+            return value & 0xffffffffL;
+        }
+        if (argument instanceof Float value) {
+            return Float.floatToRawIntBits(value) & 0xffffffffL;
+        }
+        throw new IllegalArgumentException("a kernel takes tensors, long, int and float, not " + argument.getClass());
+    }
+}

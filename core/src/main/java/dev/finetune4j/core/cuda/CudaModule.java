@@ -1,0 +1,100 @@
+package dev.finetune4j.core.cuda;
+
+import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.cuda.cudart.CUfunc_st;
+import org.bytedeco.cuda.cudart.CUmod_st;
+import org.bytedeco.cuda.cudart.cudaDeviceProp;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.cuda.CUDAGuard;
+import org.bytedeco.pytorch.global.torch_cuda;
+
+/**
+ * A CUDA C++ source, compiled for one GPU. Modules live as long as the process: there is one for each source and GPU.
+ *
+ * <p>Thread-safe.
+ */
+public final class CudaModule {
+    /** A source and where it runs. */
+    private record Key(Class<?> owner, String resource, int device) {}
+
+    private static final Map<Key, CudaModule> LOADED = new ConcurrentHashMap<>();
+
+    private final ComputeDevice device;
+    private final CUmod_st module;
+    private final Map<String, CudaKernel> kernels = new ConcurrentHashMap<>();
+
+    private CudaModule(ComputeDevice device, CUmod_st module) {
+        this.device = device;
+        this.module = module;
+    }
+
+    /**
+     * The kernels of a source on a GPU, compiled at the first call; a compiled form is kept in the user's cache folder.
+     *
+     * @param owner a class of the package that holds the resource
+     * @param resource name of the source, such as {@code quant4bit.cu}
+     * @throws DeviceException when the source cannot be compiled or loaded; the message holds the compiler's
+     */
+    public static CudaModule of(Class<?> owner, String resource, ComputeDevice device) {
+        TorchRuntime.require(device);
+        return LOADED.computeIfAbsent(
+                new Key(owner, resource, device.index()), key -> load(read(owner, resource), resource, device));
+    }
+
+    private static CudaModule load(String source, String name, ComputeDevice device) {
+        // A module belongs to the context of the GPU that is current; libtorch's primary context exists after this.
+        try (CUDAGuard current = new CUDAGuard((byte) device.index());
+                Tensor wake = dev.finetune4j.core.tensor.Tensors.zeros(
+                        device, org.bytedeco.pytorch.global.torch.ScalarType.Byte, 1);
+                cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
+            String architecture = "sm_" + properties.major() + properties.minor();
+            byte[] cubin = CubinCache.get(source, name, architecture);
+            CUmod_st module = new CUmod_st();
+            try (BytePointer image = new BytePointer(cubin)) {
+                check(cudart.cuModuleLoadData(module, image), "loading " + name + " for " + architecture);
+            }
+            return new CudaModule(device, module);
+        }
+    }
+
+    private static String read(Class<?> owner, String resource) {
+        try (InputStream in = owner.getResourceAsStream(resource)) {
+            if (in == null) {
+                throw new IllegalStateException("the resource " + resource + " is not beside " + owner.getName());
+            }
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * A kernel of the source.
+     *
+     * @throws DeviceException when the source has none of this name
+     */
+    public CudaKernel kernel(String name) {
+        return kernels.computeIfAbsent(name, key -> {
+            CUfunc_st function = new CUfunc_st();
+            check(cudart.cuModuleGetFunction(function, module, key), "finding the kernel " + key);
+            return new CudaKernel(key, function, device);
+        });
+    }
+
+    static void check(int result, String what) {
+        if (result != 0) {
+            throw new DeviceException(what + " failed on the GPU with CUDA error " + result
+                    + "; if the GPU was used by a faulty kernel before, restart the process");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+/**
+ * Own kernels on CUDA GPUs: sources in CUDA C++ are resources, compiled at run time for the GPU at hand and launched on the
+ * stream that libtorch uses.
+ *
+ * <p>{@link dev.finetune4j.core.cuda.CudaModule} compiles and keeps them, {@link dev.finetune4j.core.cuda.CudaKernel} launches
+ * one. Nothing here is touched on a machine without a GPU. For {@code core} and {@code quant}; not for applications.
+ */
+@NullMarked
+package dev.finetune4j.core.cuda;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,183 @@
+package dev.finetune4j.quant;
+
+import dev.finetune4j.core.cuda.CudaKernel;
+import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Quantization on a CUDA GPU by kernels of our own ({@code quant4bit.cu}). A weight is made dense in one launch, its 8-bit
+ * scales included, at close to the speed of a copy; products are cuBLAS's on the dense weight, which lives only as long as
+ * the product runs.
+ */
+final class CudaQuantKernels implements QuantKernels {
+    private static final String SOURCE = "quant4bit.cu";
+    private static final int THREADS = 256;
+    private static final int WEIGHTS_PER_THREAD = 32;
+    private static final Map<ComputeDevice, CudaQuantKernels> OF_DEVICE = new ConcurrentHashMap<>();
+
+    private final ComputeDevice device;
+    private final CudaKernel absmax;
+    private final CudaKernel pack;
+    private final CudaKernel nest;
+    private final Map<ScalarType, CudaKernel> dequantize = new EnumMap<>(ScalarType.class);
+    private final Map<QuantType, Tensor> tables = new EnumMap<>(QuantType.class);
+    private final Map<QuantType, Tensor> limits = new EnumMap<>(QuantType.class);
+    private final Map<QuantType, Tensor> codes = new EnumMap<>(QuantType.class);
+    private final Tensor nestedLimits;
+
+    /** The kernels of a GPU; they and their tables of a few hundred bytes live as long as the process. */
+    static CudaQuantKernels of(ComputeDevice device) {
+        return OF_DEVICE.computeIfAbsent(device, CudaQuantKernels::new);
+    }
+
+    private CudaQuantKernels(ComputeDevice device) {
+        this.device = device;
+        CudaModule module = CudaModule.of(CudaQuantKernels.class, SOURCE, device);
+        absmax = module.kernel("absmax");
+        pack = module.kernel("pack");
+        nest = module.kernel("nest");
+        dequantize.put(ScalarType.Float, module.kernel("dequantize_f32"));
+        dequantize.put(ScalarType.BFloat16, module.kernel("dequantize_bf16"));
+        dequantize.put(ScalarType.Half, module.kernel("dequantize_f16"));
+        try (TensorScope scope = new TensorScope()) {
+            for (QuantType type : QuantType.values()) {
+                tables.put(type, scope.release(Tensors.ofFloats(device, type.codeTable(), 16)));
+                limits.put(type, scope.release(Tensors.ofFloats(device, type.thresholds(), 15)));
+                long[] wide = Arrays.stream(type.intervalCodes()).asLongStream().toArray();
+                codes.put(type, scope.release(Tensors.ofLongs(device, wide, 16).to(ScalarType.Int)));
+            }
+            nestedLimits = scope.release(Tensors.ofFloats(device, DynamicMap.limits(), 255));
+        }
+    }
+
+    @Override
+    public QuantizedTensor quantize(Tensor dense, QuantSettings settings) {
+        ScalarType type = Tensors.typeOf(dense);
+        if (!QuantState.holds(type) || dense.numel() == 0) {
+            throw new IllegalArgumentException("a weight of type " + type + " with " + dense.numel()
+                    + " elements cannot be quantized; expected at least one element in float32, bfloat16 or float16");
+        }
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor flat = dense.detach().contiguous();
+            long n = flat.numel();
+            int shift = Integer.numberOfTrailingZeros(settings.blockSize());
+            int kind = type == ScalarType.Float ? 0 : type == ScalarType.BFloat16 ? 1 : 2;
+            long blocks = (n + settings.blockSize() - 1) / settings.blockSize();
+            Tensor scales = Tensors.empty(device, ScalarType.Float, blocks);
+            absmax.launch(groups(32 * blocks), THREADS, flat, kind, n, shift, scales, blocks);
+            requireFinite(scales, settings.blockSize());
+            Tensor packed = Tensors.empty(device, ScalarType.Byte, (n + 1) / 2, 1);
+            QuantType code = settings.type();
+            pack.launch(
+                    groups((n + 1) / 2),
+                    THREADS,
+                    flat,
+                    kind,
+                    n,
+                    shift,
+                    scales,
+                    limits.get(code),
+                    codes.get(code),
+                    packed);
+            float offset = 0;
+            BlockScales kept;
+            if (settings.doubleQuantization()) {
+                offset = scales.mean(new ScalarTypeOptional()).item_float();
+                kept = nested(scope, scales, offset);
+            } else {
+                kept = new BlockScales.Plain(scope.release(scales));
+            }
+            QuantState state = new QuantState(settings, type, dense.shape(), offset);
+            return new QuantizedTensor(this, state, scope.release(packed), kept);
+        }
+    }
+
+    private BlockScales nested(TensorScope scope, Tensor scales, float offset) {
+        long n = scales.numel();
+        long outerBlocks = (n + DynamicMap.BLOCK_SIZE - 1) / DynamicMap.BLOCK_SIZE;
+        Tensor nestedCodes = Tensors.empty(device, ScalarType.Byte, n);
+        Tensor outer = Tensors.empty(device, ScalarType.Float, outerBlocks);
+        nest.launch(outerBlocks, DynamicMap.BLOCK_SIZE, scales, n, offset, nestedLimits, nestedCodes, outer);
+        Tensor map = Tensors.ofFloats(device, DynamicMap.table(), 256);
+        return new BlockScales.Nested(scope.release(nestedCodes), scope.release(map), scope.release(outer), offset);
+    }
+
+    private static void requireFinite(Tensor scales, int blockSize) {
+        if (!scales.isfinite().all().item_bool()) {
+            float[] values = Tensors.toFloats(scales);
+            for (int i = 0; i < values.length; i++) {
+                if (!Float.isFinite(values[i])) {
+                    throw new IllegalArgumentException("the weight holds a NaN or an infinity between its elements "
+                            + (long) i * blockSize + " and " + (i + 1L) * blockSize
+                            + "; such a weight cannot be quantized: replace the file that it came from");
+                }
+            }
+        }
+    }
+
+    private static long groups(long threads) {
+        return (threads + THREADS - 1) / THREADS;
+    }
+
+    @Override
+    public void dequantize(QuantizedTensor weight, Tensor out) {
+        if (!out.is_contiguous()) {
+            throw new IllegalArgumentException("the output must be contiguous; pass a fresh tensor");
+        }
+        CudaKernel kernel = dequantize.get(Tensors.typeOf(out));
+        if (kernel == null) {
+            throw new IllegalArgumentException("4-bit weights become float32, bfloat16 or float16, not "
+                    + Tensors.typeOf(out) + "; convert afterwards");
+        }
+        long n = out.numel();
+        BlockScales scales = weight.scales();
+        BlockScales.@Nullable Nested nested = scales instanceof BlockScales.Nested found ? found : null;
+        Tensor floats = nested == null ? ((BlockScales.Plain) scales).absmax() : nested.absmax();
+        kernel.launch(
+                Math.max(1, (n + (long) THREADS * WEIGHTS_PER_THREAD - 1) / ((long) THREADS * WEIGHTS_PER_THREAD)),
+                THREADS,
+                weight.packed(),
+                out,
+                n,
+                Integer.numberOfTrailingZeros(weight.settings().blockSize()),
+                Objects.requireNonNull(tables.get(weight.settings().type())),
+                floats,
+                nested == null ? null : nested.codes(),
+                nested == null ? null : nested.map(),
+                nested == null ? 0f : nested.offset());
+    }
+
+    @Override
+    public Tensor forward(Tensor x, QuantizedTensor weight, @Nullable Tensor bias) {
+        try (TensorScope scope = new TensorScope()) {
+            ScalarType type = Tensors.typeOf(x);
+            Tensor dense = weight.dequantize(type);
+            return scope.keep(
+                    bias == null
+                            ? torch.linear(x, dense)
+                            : torch.linear(x, dense, new TensorOptional(Tensors.as(bias, type))));
+        }
+    }
+
+    @Override
+    public Tensor backward(Tensor gradient, QuantizedTensor weight) {
+        try (TensorScope scope = new TensorScope()) {
+            return scope.keep(gradient.matmul(weight.dequantize(Tensors.typeOf(gradient))));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+// Kernels on 4-bit weights in the layout of bitsandbytes; see QuantizedTensor. No headers: the compiler runs where no CUDA
+// toolkit is installed. Every rounding that decides a byte is spelled out, so that no contraction can change it.
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+struct alignas(16) Vec4 { u32 x, y, z, w; };
+
+__device__ __forceinline__ float asFloat(u32 bits) { return __uint_as_float(bits); }
+
+// Two floats, each rounded to the nearest bfloat16 (ties to even), the first in the low half.
+__device__ __forceinline__ u32 bf16x2(float first, float second) {
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
+}
+
+__device__ __forceinline__ u32 f16x2(float first, float second) {
+    u32 pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
+}
+
+__device__ __forceinline__ float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// The scale of block b: a float, or an 8-bit code with one float for 256 of them.
+__device__ __forceinline__ float scaleOf(u64 b, const float* absmax, const u8* codes, const float* map, float offset) {
+    return codes ? __fadd_rn(__fmul_rn(map[codes[b]], absmax[b >> 8]), offset) : absmax[b];
+}
+
+struct ToFloat {
+    static __device__ __forceinline__ void eight(void* out, u64 word, const float* v) {
+        float4* to = reinterpret_cast<float4*>(out) + 2 * word;
+        to[0] = make_float4(v[0], v[1], v[2], v[3]);
+        to[1] = make_float4(v[4], v[5], v[6], v[7]);
+    }
+    static __device__ __forceinline__ void one(void* out, u64 i, float v) { reinterpret_cast<float*>(out)[i] = v; }
+};
+
+struct ToBf16 {
+    static __device__ __forceinline__ void eight(void* out, u64 word, const float* v) {
+        reinterpret_cast<Vec4*>(out)[word] =
+                Vec4{bf16x2(v[0], v[1]), bf16x2(v[2], v[3]), bf16x2(v[4], v[5]), bf16x2(v[6], v[7])};
+    }
+    static __device__ __forceinline__ void one(void* out, u64 i, float v) {
+        reinterpret_cast<u16*>(out)[i] = static_cast<u16>(bf16x2(v, 0.f));
+    }
+};
+
+struct ToF16 {
+    static __device__ __forceinline__ void eight(void* out, u64 word, const float* v) {
+        reinterpret_cast<Vec4*>(out)[word] =
+                Vec4{f16x2(v[0], v[1]), f16x2(v[2], v[3]), f16x2(v[4], v[5]), f16x2(v[6], v[7])};
+    }
+    static __device__ __forceinline__ void one(void* out, u64 i, float v) {
+        reinterpret_cast<u16*>(out)[i] = static_cast<u16>(f16x2(v, 0.f));
+    }
+};
+
+// A thread takes 4 packed bytes, 8 weights, at a time: reads and writes of a warp are contiguous, and eight weights share
+// one scale because blocks are at least 32 long. Several turns are in flight at once. The table lies in 16 banks of shared
+// memory, so that threads never wait for one another.
+template <class Out>
+__device__ __forceinline__ void dequantize(
+        const u8* packed, void* out, u64 n, int shift, const float* table, const float* absmax, const u8* codes,
+        const float* map, float offset) {
+    constexpr int TURNS = 4;
+    __shared__ float values[16];
+    if (threadIdx.x < 16) {
+        values[threadIdx.x] = table[threadIdx.x];
+    }
+    __syncthreads();
+    const u64 words = n / 8;
+    const u64 first = static_cast<u64>(blockIdx.x) * blockDim.x * TURNS + threadIdx.x;
+    u32 bytes[TURNS];
+    float scales[TURNS];
+#pragma unroll
+    for (int turn = 0; turn < TURNS; turn++) {
+        const u64 word = first + static_cast<u64>(turn) * blockDim.x;
+        if (word < words) {
+            bytes[turn] = reinterpret_cast<const u32*>(packed)[word];
+            scales[turn] = scaleOf(word >> (shift - 3), absmax, codes, map, offset);
+        }
+    }
+#pragma unroll
+    for (int turn = 0; turn < TURNS; turn++) {
+        const u64 word = first + static_cast<u64>(turn) * blockDim.x;
+        if (word < words) {
+            float v[8];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const u32 byte = bytes[turn] >> (8 * i);
+                v[2 * i] = __fmul_rn(values[byte >> 4 & 15], scales[turn]);
+                v[2 * i + 1] = __fmul_rn(values[byte & 15], scales[turn]);
+            }
+            Out::eight(out, word, v);
+        }
+    }
+    if (blockIdx.x == 0 && threadIdx.x < n - words * 8) {
+        const u64 i = words * 8 + threadIdx.x;
+        const u32 byte = packed[i / 2];
+        const float scale = scaleOf(i >> shift, absmax, codes, map, offset);
+        Out::one(out, i, __fmul_rn(values[i % 2 == 0 ? byte >> 4 : byte & 15], scale));
+    }
+}
+
+#define DEQUANTIZE(NAME, OUT)                                                                                          \
+    extern "C" __global__ void __launch_bounds__(256) NAME(                                                            \
+            const u8* packed, void* out, u64 n, int shift, const float* table, const float* absmax, const u8* codes,  \
+            const float* map, float offset) {                                                                          \
+        dequantize<OUT>(packed, out, n, shift, table, absmax, codes, map, offset);                                     \
+    }
+
+DEQUANTIZE(dequantize_f32, ToFloat)
+DEQUANTIZE(dequantize_bf16, ToBf16)
+DEQUANTIZE(dequantize_f16, ToF16)
+
+// Weights in the type of the checkpoint: 0 float32, 1 bfloat16, 2 float16.
+__device__ __forceinline__ float weightAt(const void* weights, u64 i, int type) {
+    if (type == 0) {
+        return reinterpret_cast<const float*>(weights)[i];
+    }
+    const u16 bits = reinterpret_cast<const u16*>(weights)[i];
+    if (type == 1) {
+        return asFloat(static_cast<u32>(bits) << 16);
+    }
+    float wide;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(bits));
+    return wide;
+}
+
+// The largest magnitude of each block, one warp for a block; a NaN stays one. Subnormal numbers count as zero.
+extern "C" __global__ void __launch_bounds__(256) absmax(
+        const void* weights, int type, u64 n, int shift, float* out, u64 blocks) {
+    const u64 block = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
+    if (block >= blocks) {
+        return;
+    }
+    const u64 from = block << shift;
+    const u64 to = min(n, from + (1ull << shift));
+    float largest = 0.f;
+    bool broken = false;
+    for (u64 i = from + threadIdx.x % 32; i < to; i += 32) {
+        const float magnitude = fabsf(weightAt(weights, i, type));
+        broken |= magnitude != magnitude;
+        largest = fmaxf(largest, magnitude);
+    }
+    for (int distance = 16; distance > 0; distance /= 2) {
+        largest = fmaxf(largest, __shfl_down_sync(~0u, largest, distance));
+    }
+    broken = __any_sync(~0u, broken);
+    if (threadIdx.x % 32 == 0) {
+        out[block] = broken ? asFloat(0x7fc00000) : largest < asFloat(0x00800000) ? 0.f : largest;
+    }
+}
+
+// One thread packs two weights. limits: 15 rising; codes: of the 16 intervals.
+extern "C" __global__ void __launch_bounds__(256) pack(
+        const void* weights, int type, u64 n, int shift, const float* absmax, const float* limits, const int* codes,
+        u8* packed) {
+    __shared__ float bounds[15];
+    __shared__ int code[16];
+    if (threadIdx.x < 15) {
+        bounds[threadIdx.x] = limits[threadIdx.x];
+    }
+    if (threadIdx.x < 16) {
+        code[threadIdx.x] = codes[threadIdx.x];
+    }
+    __syncthreads();
+    const u64 pair = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (pair >= (n + 1) / 2) {
+        return;
+    }
+    const float largest = absmax[pair * 2 >> shift];
+    u32 byte = 0;
+    if (largest > 0.f) {
+        const float factor = reciprocal(largest);
+        for (int half = 0; half < 2; half++) {
+            const u64 i = pair * 2 + half;
+            const float scaled = i < n ? __fmul_rn(weightAt(weights, i, type), factor) : 0.f;
+            int interval = 0;
+            for (int k = 0; k < 15; k++) {
+                interval += scaled > bounds[k];
+            }
+            byte = byte << 4 | code[interval];
+        }
+    }
+    packed[pair] = byte;
+}
+
+// Quantizes the scales again, 256 threads for 256 scales. limits: 255 rising.
+extern "C" __global__ void __launch_bounds__(256) nest(
+        const float* scales, u64 n, float offset, const float* limits, u8* codes, float* outer) {
+    __shared__ float largest[8];
+    const u64 i = static_cast<u64>(blockIdx.x) * 256 + threadIdx.x;
+    const float centred = i < n ? __fsub_rn(scales[i], offset) : 0.f;
+    float most = fabsf(centred);
+    for (int distance = 16; distance > 0; distance /= 2) {
+        most = fmaxf(most, __shfl_xor_sync(~0u, most, distance));
+    }
+    if (threadIdx.x % 32 == 0) {
+        largest[threadIdx.x / 32] = most;
+    }
+    __syncthreads();
+    most = largest[0];
+    for (int k = 1; k < 8; k++) {
+        most = fmaxf(most, largest[k]);
+    }
+    const bool empty = most < asFloat(0x00800000);
+    if (threadIdx.x == 0) {
+        outer[blockIdx.x] = empty ? 0.f : most;
+    }
+    if (i < n) {
+        int low = 0;
+        if (!empty) {
+            const float scaled = __fmul_rn(centred, reciprocal(most));
+            int high = 255;
+            while (low < high) {
+                const int middle = (low + high) >> 1;
+                if (scaled > limits[middle]) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+        }
+        codes[i] = static_cast<u8>(low);
+    }
+}

@@ -1,6 +1,9 @@
 package dev.finetune4j.core.autograd;
 
 import dev.finetune4j.core.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BiFunction;
 import org.bytedeco.pytorch.FunctionPreHook;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -33,7 +36,65 @@ public final class CustomFunction {
         Tensor apply(Tensor gradient);
     }
 
+    /** Tensors that a forward pass leaves for its backward pass, which frees them when it has run. */
+    public static final class Saved {
+        private final boolean recorded;
+        private final List<Tensor> tensors = new ArrayList<>();
+
+        private Saved(boolean recorded) {
+            this.recorded = recorded;
+        }
+
+        /** Keeps a tensor; without a backward pass to come, nothing is kept. */
+        public void keep(Tensor tensor) {
+            if (recorded) {
+                tensors.add(tensor.detach());
+            }
+        }
+
+        /** The tensor that was kept as the i-th. */
+        public Tensor get(int i) {
+            return tensors.get(i);
+        }
+
+        private void close() {
+            tensors.forEach(Tensor::close);
+        }
+    }
+
     private CustomFunction() {}
+
+    /**
+     * As {@link #apply(Tensor, java.util.function.UnaryOperator, Backward)}, for a function whose backward pass needs tensors
+     * of the forward pass.
+     *
+     * @param forward computes the output from the input and keeps what is needed
+     * @param backward computes the input's gradient from the output's and what was kept
+     */
+    public static Tensor apply(
+            Tensor input, BiFunction<Tensor, Saved, Tensor> forward, BiFunction<Tensor, Saved, Tensor> backward) {
+        Saved saved = new Saved(GradMode.is_enabled() && input.requires_grad());
+        TensorScope owner = TensorScope.ofStep();
+        return apply(
+                input,
+                x -> {
+                    try (TensorScope scope = new TensorScope()) {
+                        Tensor output = forward.apply(x, saved);
+                        for (Tensor kept : saved.tensors) {
+                            scope.release(kept);
+                            if (owner != null) {
+                                owner.adopt(kept);
+                            }
+                        }
+                        return scope.keep(output);
+                    }
+                },
+                gradient -> {
+                    Tensor result = backward.apply(gradient, saved);
+                    saved.close();
+                    return result;
+                });
+    }
 
     /**
      * Runs {@code forward} without recording and makes its result a function of {@code input}.

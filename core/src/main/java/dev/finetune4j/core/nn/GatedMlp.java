@@ -20,6 +20,14 @@ public final class GatedMlp {
 
     /** (B, T, D) to (B, T, D). */
     public Tensor forward(Tensor x) {
+        if (activation == Activation.SILU && FusedKernels.serve(x)) {
+            Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
+            if (FusedKernels.serveSwiglu(both)) {
+                return down.forward(FusedKernels.swiglu(both));
+            }
+            long inner = both.size(-1) / 2;
+            return down.forward(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)));
+        }
         Tensor[] inner = gateAndUp.forward(x);
         return down.forward(activation.apply(inner[0]).mul(inner[1]));
     }

@@ -3,6 +3,8 @@ package dev.finetune4j.core.nn;
 import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 
 /**
  * Several projections of one input, each a linear of its own or all of them stacked in the rows of one linear, as
@@ -44,6 +46,13 @@ public final class ProjectionGroup {
             start += widths[i];
         }
         return parts;
+    }
+
+    /** The projections of x behind one another in the last dimension. */
+    Tensor joined(Tensor x) {
+        return widths.length == 0
+                ? torch.cat(new TensorVector(forward(x)), -1)
+                : linears.get(0).forward(x);
     }
 
     ProjectionGroup map(PartMapper mapper) {

@@ -36,6 +36,9 @@ public final class RmsNorm implements AutoCloseable {
 
     /** Normalises (…, D). */
     public Tensor forward(Tensor x) {
+        if (FusedKernels.serveNorm(x, weight)) {
+            return FusedKernels.rmsNorm(x, weight, epsilon, fromOne);
+        }
         Tensor wide = Tensors.as(x, ScalarType.Float);
         Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
         Tensor normalised = wide.mul(meanSquare.add(new Scalar(epsilon)).rsqrt());

@@ -83,6 +83,9 @@ public final class RotaryEmbedding implements AutoCloseable {
      * @return the same shape
      */
     public static Tensor rotate(Tensor x, Angles angles) {
+        if (FusedKernels.serveRope(x, angles)) {
+            return FusedKernels.rope(x, angles);
+        }
         long turned = angles.cos().size(1);
         if (turned == x.size(3)) {
             return turn(x, angles);

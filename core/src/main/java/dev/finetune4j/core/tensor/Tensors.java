@@ -24,6 +24,11 @@ public final class Tensors {
         return torch.empty(shape, options(device, type), new MemoryFormatOptional());
     }
 
+    /** An uninitialised tensor of the shape, type and device of another, without gaps. */
+    public static Tensor emptyLike(Tensor other) {
+        return torch.empty(other.shape(), other.options(), new MemoryFormatOptional());
+    }
+
     /** A tensor of zeros. */
     public static Tensor zeros(ComputeDevice device, ScalarType type, long... shape) {
         return torch.zeros(shape, options(device, type));

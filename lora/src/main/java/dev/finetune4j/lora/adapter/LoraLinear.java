@@ -39,16 +39,26 @@ final class LoraLinear implements Linear {
         Tensor y = plain(x);
         boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
         Tensor input = dropping ? torch.dropout(x, part.dropout(), true) : x;
-        Tensor product = product(input, part.a(), part.b());
-        if (part.bias() != null) {
-            product = product.add(Tensors.as(part.bias(), Tensors.typeOf(x)));
-        }
         if (part.magnitude() == null) {
-            return y.add(product, new Scalar(part.scale()));
+            return added(y, input);
         }
+        Tensor product = product(input, part.a(), part.b());
         Tensor unbiased = withoutBias(dropping ? plain(input) : y);
         Tensor factor = Tensors.as(stretch(part.magnitude()), Tensors.typeOf(x)); // (out)
         return y.add(factor.sub(new Scalar(1)).mul(unbiased)).add(factor.mul(product.mul(new Scalar(part.scale()))));
+    }
+
+    /**
+     * y + scale · (B A x + bias). The scale is on the narrow side and the sum is the product's own, so that nothing of the
+     * output's size is made twice, forward or backward.
+     */
+    private Tensor added(Tensor y, Tensor x) {
+        ScalarType type = Tensors.typeOf(x);
+        Tensor low = torch.linear(x, Tensors.as(part.a(), type)).mul(new Scalar(part.scale())); // (…, r)
+        Tensor b = Tensors.as(part.b(), type);
+        Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t());
+        Tensor sum = flat.view(y.shape());
+        return part.bias() == null ? sum : sum.add(Tensors.as(part.bias(), type), new Scalar(part.scale()));
     }
 
     /** What the base computes without the starting factors, (…, out). */

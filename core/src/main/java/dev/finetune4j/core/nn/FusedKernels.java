@@ -1,0 +1,183 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.cuda.CudaKernel;
+import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * The element-wise parts of a decoder on a CUDA GPU ({@code elementwise.cu}): each is one launch where libtorch's operations
+ * would be five to ten, and keeps for the backward pass only what it must. In float32 and bfloat16; elsewhere, and where a
+ * shape does not fit into pieces of eight, the plain operations serve.
+ */
+final class FusedKernels {
+    private static final int THREADS = 256;
+    private static final int PIECE = 8;
+    private static final Map<ComputeDevice, FusedKernels> FLOAT = new ConcurrentHashMap<>();
+    private static final Map<ComputeDevice, FusedKernels> BF16 = new ConcurrentHashMap<>();
+
+    private final CudaKernel rmsForward;
+    private final CudaKernel rmsBackward;
+    private final CudaKernel swigluForward;
+    private final CudaKernel swigluBackward;
+    private final CudaKernel rope;
+
+    private FusedKernels(ComputeDevice device, String suffix) {
+        CudaModule module = CudaModule.of(FusedKernels.class, "elementwise.cu", device);
+        rmsForward = module.kernel("rms_forward_" + suffix);
+        rmsBackward = module.kernel("rms_backward_" + suffix);
+        swigluForward = module.kernel("swiglu_forward_" + suffix);
+        swigluBackward = module.kernel("swiglu_backward_" + suffix);
+        rope = module.kernel("rope_" + suffix);
+    }
+
+    /** Whether a tensor is where the kernels run and in a type of theirs. */
+    static boolean serve(Tensor x) {
+        if (!x.is_cuda()) {
+            return false;
+        }
+        ScalarType type = Tensors.typeOf(x);
+        return type == ScalarType.BFloat16 || type == ScalarType.Float;
+    }
+
+    private static FusedKernels of(Tensor x) {
+        ComputeDevice device = Tensors.deviceOf(x);
+        return Tensors.typeOf(x) == ScalarType.Float
+                ? FLOAT.computeIfAbsent(device, key -> new FusedKernels(key, "f32"))
+                : BF16.computeIfAbsent(device, key -> new FusedKernels(key, "bf16"));
+    }
+
+    /** Whether {@link #rmsNorm} serves. */
+    static boolean serveNorm(Tensor x, Tensor weight) {
+        return serve(x)
+                && Tensors.typeOf(weight) == Tensors.typeOf(x)
+                && !weight.requires_grad()
+                && weight.numel() % PIECE == 0;
+    }
+
+    /** {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. */
+    static Tensor rmsNorm(Tensor input, Tensor weight, double epsilon, boolean fromOne) {
+        FusedKernels kernels = of(input);
+        int width = Math.toIntExact(weight.numel());
+        int one = fromOne ? 1 : 0;
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> {
+                    Tensor x = given.contiguous();
+                    long rows = x.numel() / width;
+                    Tensor y = Tensors.emptyLike(x);
+                    Tensor inverse = Tensors.empty(Tensors.deviceOf(x), ScalarType.Float, rows);
+                    kernels.rmsForward.launch(rows, THREADS, x, weight, y, inverse, width, (float) epsilon, one);
+                    saved.keep(x);
+                    saved.keep(inverse);
+                    return y;
+                },
+                (gradient, saved) -> {
+                    Tensor dy = gradient.contiguous();
+                    Tensor x = saved.get(0);
+                    Tensor dx = Tensors.emptyLike(x);
+                    kernels.rmsBackward.launch(x.numel() / width, THREADS, dy, x, weight, saved.get(1), dx, width, one);
+                    return dx;
+                });
+    }
+
+    /** Whether {@link #swiglu} serves for halves of this width. */
+    static boolean serveSwiglu(Tensor both) {
+        return serve(both) && both.size(-1) % (2 * PIECE) == 0;
+    }
+
+    /**
+     * {@code silu(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
+     * memory.
+     */
+    static Tensor swiglu(Tensor input) {
+        FusedKernels kernels = of(input);
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> {
+                    Tensor both = given.contiguous();
+                    int width = Math.toIntExact(both.size(-1) / 2);
+                    long rows = both.numel() / (2L * width);
+                    long[] shape = both.shape();
+                    shape[shape.length - 1] = width;
+                    Tensor y = Tensors.empty(Tensors.deviceOf(both), Tensors.typeOf(both), shape);
+                    kernels.swigluForward.launch(groups(rows * width / PIECE), THREADS, both, y, rows, width);
+                    saved.keep(both);
+                    return y;
+                },
+                (gradient, saved) -> {
+                    Tensor both = saved.get(0);
+                    int width = Math.toIntExact(both.size(-1) / 2);
+                    long rows = both.numel() / (2L * width);
+                    kernels.swigluBackward.launch(
+                            groups(rows * width / PIECE), THREADS, gradient.contiguous(), both, rows, width);
+                    return both.detach();
+                });
+    }
+
+    /** Whether {@link #rope} serves. */
+    static boolean serveRope(Tensor x, RotaryEmbedding.Angles angles) {
+        return serve(x)
+                && angles.cos().size(1) == x.size(3)
+                && x.size(3) % (2 * PIECE) == 0
+                && Tensors.typeOf(angles.cos()) == Tensors.typeOf(x);
+    }
+
+    /** {@link RotaryEmbedding#rotate}; nothing is kept but the angles. */
+    static Tensor rope(Tensor input, RotaryEmbedding.Angles angles) {
+        FusedKernels kernels = of(input);
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> {
+                    Tensor cos = angles.cos().contiguous();
+                    Tensor sin = angles.sin().contiguous();
+                    saved.keep(cos);
+                    saved.keep(sin);
+                    return kernels.turn(given, cos, sin, 1);
+                },
+                (gradient, saved) -> kernels.turn(gradient, saved.get(0), saved.get(1), -1));
+    }
+
+    /** (B, heads, T, size) in any layout to the same shape, laid out as (B, T, heads, size). */
+    private Tensor turn(Tensor given, Tensor cos, Tensor sin, float direction) {
+        Tensor x = given.stride(3) == 1 && aligned(given) ? given : given.contiguous();
+        long batch = x.size(0);
+        int heads = Math.toIntExact(x.size(1));
+        int tokens = Math.toIntExact(x.size(2));
+        int size = Math.toIntExact(x.size(3));
+        Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), batch, tokens, heads, size);
+        long threads = batch * tokens * heads * (size / (2 * PIECE));
+        rope.launch(
+                groups(threads),
+                THREADS,
+                x,
+                y,
+                cos,
+                sin,
+                tokens,
+                heads,
+                size,
+                x.stride(0),
+                x.stride(2),
+                x.stride(1),
+                direction,
+                threads);
+        return y.transpose(1, 2);
+    }
+
+    private static boolean aligned(Tensor x) {
+        return x.stride(0) % PIECE == 0
+                && x.stride(1) % PIECE == 0
+                && x.stride(2) % PIECE == 0
+                && x.storage_offset() % PIECE == 0;
+    }
+
+    private static long groups(long threads) {
+        return (threads + THREADS - 1) / THREADS;
+    }
+}

@@ -1,0 +1,207 @@
+// The element-wise parts of a decoder, each in one pass over its data. T is float or bfloat16; sums are in float.
+
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+struct bf16 { u16 bits; };
+
+__device__ __forceinline__ float wide(float x) { return x; }
+__device__ __forceinline__ float wide(bf16 x) { return __uint_as_float(static_cast<u32>(x.bits) << 16); }
+
+template <class T> __device__ __forceinline__ T narrow(float x);
+template <> __device__ __forceinline__ float narrow<float>(float x) { return x; }
+template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) {
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.f), "f"(x));
+    return bf16{static_cast<u16>(pair)};
+}
+
+// Eight values that lie in a row, moved in 16-byte pieces.
+template <class T> struct alignas(16) Eight { T v[8]; };
+
+template <class T> __device__ __forceinline__ void load(const T* from, float* to) {
+    const Eight<T> e = *reinterpret_cast<const Eight<T>*>(from);
+#pragma unroll
+    for (int i = 0; i < 8; i++) to[i] = wide(e.v[i]);
+}
+
+template <class T> __device__ __forceinline__ void store(T* to, const float* from) {
+    Eight<T> e;
+#pragma unroll
+    for (int i = 0; i < 8; i++) e.v[i] = narrow<T>(from[i]);
+    *reinterpret_cast<Eight<T>*>(to) = e;
+}
+
+__device__ __forceinline__ float sumOfBlock(float x) {
+    __shared__ float parts[32];
+    for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(~0u, x, d);
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+    __syncthreads();
+    float all = 0.f;
+    for (int i = 0; i < blockDim.x / 32; i++) all += parts[i];
+    __syncthreads();
+    return all;
+}
+
+// One block for a row of x, shape (rows, width). fromOne: the factor is 1 + w, applied in float. Otherwise the normalised
+// value is rounded before it is scaled, as the published models do.
+template <class T, class W>
+__device__ __forceinline__ void rmsForward(
+        const T* x, const W* weight, T* y, float* inverse, int width, float epsilon, int fromOne) {
+    const T* row = x + static_cast<u64>(blockIdx.x) * width;
+    T* out = y + static_cast<u64>(blockIdx.x) * width;
+    float sum = 0.f;
+    for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
+        float v[8];
+        load(row + i, v);
+#pragma unroll
+        for (int k = 0; k < 8; k++) sum += v[k] * v[k];
+    }
+    const float scale = rsqrtf(sumOfBlock(sum) / width + epsilon);
+    if (threadIdx.x == 0) inverse[blockIdx.x] = scale;
+    for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
+        float v[8], w[8];
+        load(row + i, v);
+        load(weight + i, w);
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+            v[k] = fromOne ? v[k] * scale * (1.f + w[k]) : wide(narrow<T>(v[k] * scale)) * w[k];
+        }
+        store(out + i, v);
+    }
+}
+
+// dx = s · (g - x · s² · mean(g · x)) with g = dy · w.
+template <class T, class W>
+__device__ __forceinline__ void rmsBackward(
+        const T* dy, const T* x, const W* weight, const float* inverse, T* dx, int width, int fromOne) {
+    const u64 at = static_cast<u64>(blockIdx.x) * width;
+    const float scale = inverse[blockIdx.x];
+    float sum = 0.f;
+    for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
+        float g[8], v[8], w[8];
+        load(dy + at + i, g);
+        load(x + at + i, v);
+        load(weight + i, w);
+#pragma unroll
+        for (int k = 0; k < 8; k++) sum += g[k] * (fromOne ? 1.f + w[k] : w[k]) * v[k];
+    }
+    const float shared = sumOfBlock(sum) / width * scale * scale;
+    for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
+        float g[8], v[8], w[8];
+        load(dy + at + i, g);
+        load(x + at + i, v);
+        load(weight + i, w);
+#pragma unroll
+        for (int k = 0; k < 8; k++) g[k] = scale * (g[k] * (fromOne ? 1.f + w[k] : w[k]) - v[k] * shared);
+        store(dx + at + i, g);
+    }
+}
+
+#define RMS(SUFFIX, T, W)                                                                                              \
+    extern "C" __global__ void rms_forward_##SUFFIX(                                                                   \
+            const T* x, const W* weight, T* y, float* inverse, int width, float epsilon, int fromOne) {                \
+        rmsForward<T, W>(x, weight, y, inverse, width, epsilon, fromOne);                                              \
+    }                                                                                                                  \
+    extern "C" __global__ void rms_backward_##SUFFIX(                                                                  \
+            const T* dy, const T* x, const W* weight, const float* inverse, T* dx, int width, int fromOne) {           \
+        rmsBackward<T, W>(dy, x, weight, inverse, dx, width, fromOne);                                                 \
+    }
+
+RMS(f32, float, float)
+RMS(bf16, bf16, bf16)
+
+// both: shape (rows, 2 · width), gate first. y = silu(gate) · up.
+template <class T>
+__device__ __forceinline__ void swigluForward(const T* both, T* y, u64 rows, int width) {
+    const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
+    if (i >= rows * width) return;
+    const u64 row = i / width;
+    const u64 column = i - row * width;
+    float gate[8], up[8];
+    load(both + row * 2 * width + column, gate);
+    load(both + row * 2 * width + width + column, up);
+#pragma unroll
+    for (int k = 0; k < 8; k++) gate[k] = gate[k] / (1.f + __expf(-gate[k])) * up[k];
+    store(y + i, gate);
+}
+
+// The gradients of gate and up take their places.
+template <class T>
+__device__ __forceinline__ void swigluBackward(const T* dy, T* both, u64 rows, int width) {
+    const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
+    if (i >= rows * width) return;
+    const u64 row = i / width;
+    const u64 column = i - row * width;
+    T* first = both + row * 2 * width + column;
+    float g[8], gate[8], up[8];
+    load(dy + i, g);
+    load(first, gate);
+    load(first + width, up);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+        const float sigmoid = 1.f / (1.f + __expf(-gate[k]));
+        const float silu = gate[k] * sigmoid;
+        const float dgate = g[k] * up[k] * sigmoid * (1.f + gate[k] - silu);
+        up[k] = g[k] * silu;
+        gate[k] = dgate;
+    }
+    store(first, gate);
+    store(first + width, up);
+}
+
+#define SWIGLU(SUFFIX, T)                                                                                              \
+    extern "C" __global__ void swiglu_forward_##SUFFIX(const T* both, T* y, u64 rows, int width) {                     \
+        swigluForward<T>(both, y, rows, width);                                                                        \
+    }                                                                                                                  \
+    extern "C" __global__ void swiglu_backward_##SUFFIX(const T* dy, T* both, u64 rows, int width) {                   \
+        swigluBackward<T>(dy, both, rows, width);                                                                      \
+    }
+
+SWIGLU(f32, float)
+SWIGLU(bf16, bf16)
+
+// Turns the pairs (i, i + size / 2) of each head by the angle of its position; direction -1 turns back. x has any strides
+// but 1 between channels; y is (B, T, heads, size) without gaps. cos and sin: shape (T, size).
+template <class T>
+__device__ __forceinline__ void rope(
+        const T* x, T* y, const T* cosines, const T* sines, int tokens, int heads, int size, i64 ofBatch, i64 ofToken,
+        i64 ofHead, float direction, u64 threads) {
+    const u64 thread = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (thread >= threads) return;
+    const int pieces = size / 16;
+    const int channel = static_cast<int>(thread % pieces) * 8;
+    u64 rest = thread / pieces;
+    const int head = static_cast<int>(rest % heads);
+    rest /= heads;
+    const int token = static_cast<int>(rest % tokens);
+    const u64 batch = rest / tokens;
+    const T* from = x + static_cast<i64>(batch) * ofBatch + token * ofToken + head * ofHead + channel;
+    float a[8], b[8], c[8], s[8];
+    load(from, a);
+    load(from + size / 2, b);
+    load(cosines + static_cast<u64>(token) * size + channel, c);
+    load(sines + static_cast<u64>(token) * size + channel, s);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+        const float sine = s[k] * direction;
+        const float turned = a[k] * c[k] - b[k] * sine;
+        b[k] = b[k] * c[k] + a[k] * sine;
+        a[k] = turned;
+    }
+    T* to = y + ((batch * tokens + token) * heads + head) * size + channel;
+    store(to, a);
+    store(to + size / 2, b);
+}
+
+#define ROPE(SUFFIX, T)                                                                                                \
+    extern "C" __global__ void rope_##SUFFIX(                                                                          \
+            const T* x, T* y, const T* cosines, const T* sines, int tokens, int heads, int size, i64 ofBatch,          \
+            i64 ofToken, i64 ofHead, float direction, u64 threads) {                                                   \
+        rope<T>(x, y, cosines, sines, tokens, heads, size, ofBatch, ofToken, ofHead, direction, threads);              \
+    }
+
+ROPE(f32, float)
+ROPE(bf16, bf16)

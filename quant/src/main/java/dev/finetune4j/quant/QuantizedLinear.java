@@ -53,9 +53,7 @@ public final class QuantizedLinear implements Linear {
             throw new IllegalArgumentException("the input's last dimension must be " + inFeatures + ", but is "
                     + (x.dim() == 0 ? "absent" : x.size(-1)));
         }
-        QuantKernels kernels = weight.kernels();
-        return CustomFunction.apply(
-                x, input -> kernels.forward(input, weight, bias), gradient -> kernels.backward(gradient, weight));
+        return CustomFunction.apply(x, input -> weight.kernels().forward(input, weight, bias), this::inputGradient);
     }
 
     @Override
@@ -91,6 +89,21 @@ public final class QuantizedLinear implements Linear {
     @Override
     public @Nullable Tensor bias() {
         return bias;
+    }
+
+    @Override
+    public boolean isFrozen() {
+        return true;
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws IllegalStateException after closing
+     */
+    @Override
+    public Tensor inputGradient(Tensor gradient) {
+        return weight.kernels().backward(gradient, weight);
     }
 
     @Override

@@ -68,6 +68,16 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
+    public boolean isFrozen() {
+        return !weight.requires_grad() && (bias == null || !bias.requires_grad());
+    }
+
+    @Override
+    public Tensor inputGradient(Tensor gradient) {
+        return gradient.matmul(Tensors.as(weight, Tensors.typeOf(gradient)));
+    }
+
+    @Override
     public void close() {
         weight.close();
         if (bias != null) {

@@ -44,6 +44,25 @@ public interface Linear extends AutoCloseable {
     @Nullable
     Tensor bias();
 
+    /**
+     * Whether the output depends on nothing that is trained but {@code x}, and {@link #inputGradient} is there; an adapter
+     * around such a linear can run forward and backward by itself.
+     */
+    default boolean isFrozen() {
+        return false;
+    }
+
+    /**
+     * The gradient of the input of a frozen linear, {@code dx = dy W}.
+     *
+     * @param gradient that of the output, shape (…, {@link #outFeatures()})
+     * @return shape (…, {@link #inFeatures()}), a new tensor in the precision of the gradient
+     * @throws UnsupportedOperationException if the linear is not frozen
+     */
+    default Tensor inputGradient(Tensor gradient) {
+        throw new UnsupportedOperationException("this linear leaves its backward pass to libtorch");
+    }
+
     /** Frees the tensors that this linear owns. Closing twice is fine. */
     @Override
     void close();

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -36,8 +37,11 @@ final class LoraLinear implements Linear {
     @Override
     public Tensor forward(Tensor x) {
         ModulePart.open(part.a());
-        Tensor y = plain(x);
         boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
+        if (!dropping && isPlain() && base.isFrozen() && x.requires_grad()) {
+            return CustomFunction.apply(x, this::run, this::runBack);
+        }
+        Tensor y = plain(x);
         Tensor input = dropping ? torch.dropout(x, part.dropout(), true) : x;
         if (part.magnitude() == null) {
             return added(y, input);
@@ -59,6 +63,51 @@ final class LoraLinear implements Linear {
         Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t());
         Tensor sum = flat.view(y.shape());
         return part.bias() == null ? sum : sum.add(Tensors.as(part.bias(), type), new Scalar(part.scale()));
+    }
+
+    private boolean isPlain() {
+        return part.magnitude() == null && part.without() == null && part.bias() == null;
+    }
+
+    /** Forward without libtorch's recording: y and the narrow product share no copy of the output. */
+    private Tensor run(Tensor x, CustomFunction.Saved saved) {
+        ScalarType type = Tensors.typeOf(x);
+        Tensor low = torch.mm(
+                        x.reshape(-1, x.size(-1)), Tensors.as(part.a(), type).t())
+                .mul_(new Scalar(part.scale())); // (n, r)
+        Tensor y = base.forward(x);
+        y.view(-1, y.size(-1)).addmm_(low, Tensors.as(part.b(), type).t());
+        saved.keep(x);
+        saved.keep(low);
+        return y;
+    }
+
+    /**
+     * The gradients of A and B go straight to where they are gathered, in float32; that of x is the base's and the
+     * adapter's, added in place.
+     */
+    private Tensor runBack(Tensor gradient, CustomFunction.Saved saved) {
+        ScalarType type = Tensors.typeOf(gradient);
+        Tensor x = saved.get(0);
+        Tensor dy = gradient.reshape(-1, gradient.size(-1)); // (n, out)
+        Tensor dlow = torch.mm(dy, Tensors.as(part.b(), type)).mul_(new Scalar(part.scale())); // (n, r)
+        gather(part.b(), torch.mm(dy.t(), saved.get(1)));
+        gather(part.a(), torch.mm(dlow.t(), x.reshape(-1, x.size(-1))));
+        Tensor dx = base.inputGradient(gradient);
+        dx.view(-1, dx.size(-1)).addmm_(dlow, Tensors.as(part.a(), type));
+        return dx;
+    }
+
+    private static void gather(Tensor parameter, Tensor gradient) {
+        if (!parameter.requires_grad()) {
+            return;
+        }
+        Tensor sum = parameter.grad();
+        if (sum.defined()) {
+            sum.add_(gradient);
+        } else {
+            parameter.mutable_grad().put(gradient.to(ScalarType.Float));
+        }
     }
 
     /** What the base computes without the starting factors, (…, out). */

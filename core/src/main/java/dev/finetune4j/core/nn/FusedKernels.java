@@ -6,9 +6,13 @@ import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The element-wise parts of a decoder on a CUDA GPU ({@code elementwise.cu}): each is one launch where libtorch's operations
@@ -92,23 +96,27 @@ final class FusedKernels {
     }
 
     /**
+     * A result that can be made again from what is kept for its backward pass, until that has run.
+     *
+     * @param tensor the result
+     * @param again makes it once more
+     */
+    record Remade(Tensor tensor, Supplier<Tensor> again) {}
+
+    /**
      * {@code silu(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
      * memory.
      */
-    static Tensor swiglu(Tensor input) {
+    static Remade swiglu(Tensor input) {
         FusedKernels kernels = of(input);
-        return CustomFunction.apply(
+        AtomicReference<CustomFunction.@Nullable Saved> kept = new AtomicReference<>();
+        Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
                     Tensor both = given.contiguous();
-                    int width = Math.toIntExact(both.size(-1) / 2);
-                    long rows = both.numel() / (2L * width);
-                    long[] shape = both.shape();
-                    shape[shape.length - 1] = width;
-                    Tensor y = Tensors.empty(Tensors.deviceOf(both), Tensors.typeOf(both), shape);
-                    kernels.swigluForward.launch(groups(rows * width / PIECE), THREADS, both, y, rows, width);
                     saved.keep(both);
-                    return y;
+                    kept.set(saved);
+                    return kernels.gated(both);
                 },
                 (gradient, saved) -> {
                     Tensor both = saved.get(0);
@@ -118,6 +126,18 @@ final class FusedKernels {
                             groups(rows * width / PIECE), THREADS, gradient.contiguous(), both, rows, width);
                     return both.detach();
                 });
+        return new Remade(
+                result, () -> kernels.gated(Objects.requireNonNull(kept.get()).get(0)));
+    }
+
+    private Tensor gated(Tensor both) {
+        int width = Math.toIntExact(both.size(-1) / 2);
+        long rows = both.numel() / (2L * width);
+        long[] shape = both.shape();
+        shape[shape.length - 1] = width;
+        Tensor y = Tensors.empty(Tensors.deviceOf(both), Tensors.typeOf(both), shape);
+        swigluForward.launch(groups(rows * width / PIECE), THREADS, both, y, rows, width);
+        return y;
     }
 
     /** Whether {@link #rope} serves. */

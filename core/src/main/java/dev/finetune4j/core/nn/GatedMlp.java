@@ -23,7 +23,8 @@ public final class GatedMlp {
         if (activation == Activation.SILU && FusedKernels.serve(x)) {
             Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
             if (FusedKernels.serveSwiglu(both)) {
-                return down.forward(FusedKernels.swiglu(both));
+                FusedKernels.Remade gated = FusedKernels.swiglu(both);
+                return down.forward(gated.tensor(), gated.again());
             }
             long inner = both.size(-1) / 2;
             return down.forward(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)));

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import java.util.Map;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +21,16 @@ public interface Linear extends AutoCloseable {
      * @return shape (…, {@link #outFeatures()}), in the precision of {@code x}
      */
     Tensor forward(Tensor x);
+
+    /**
+     * As {@link #forward(Tensor)}, for an input that can be made again: what needs it in the backward pass may ask for it
+     * then and need not keep it.
+     *
+     * @param again makes {@code x} once more while the backward pass runs; the caller's scope owns what it makes
+     */
+    default Tensor forward(Tensor x, Supplier<Tensor> again) {
+        return forward(x);
+    }
 
     /** Size of the last dimension of the input. */
     long inFeatures();

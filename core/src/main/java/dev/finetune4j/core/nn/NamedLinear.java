@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -11,6 +12,10 @@ import org.bytedeco.pytorch.Tensor;
 public record NamedLinear(String name, Linear linear) {
     Tensor forward(Tensor x) {
         return linear.forward(x);
+    }
+
+    Tensor forward(Tensor x, Supplier<Tensor> again) {
+        return linear.forward(x, again);
     }
 
     NamedLinear map(PartMapper mapper) {

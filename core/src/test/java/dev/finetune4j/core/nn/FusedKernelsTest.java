@@ -97,7 +97,7 @@ class FusedKernelsTest {
                 new long[] {1, rows, 2L * width},
                 type,
                 (x, device) -> FusedKernels.serveSwiglu(x)
-                        ? FusedKernels.swiglu(x)
+                        ? FusedKernels.swiglu(x).tensor()
                         : torch.silu(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width)));
     }
 

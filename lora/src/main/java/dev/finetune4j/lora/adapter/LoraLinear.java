@@ -5,6 +5,7 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -36,10 +37,22 @@ final class LoraLinear implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
+        return compute(x, null);
+    }
+
+    @Override
+    public Tensor forward(Tensor x, Supplier<Tensor> again) {
+        return compute(x, again);
+    }
+
+    private Tensor compute(Tensor x, @Nullable Supplier<Tensor> again) {
         ModulePart.open(part.a());
         boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
         if (!dropping && isPlain() && base.isFrozen() && x.requires_grad()) {
-            return CustomFunction.apply(x, this::run, this::runBack);
+            return CustomFunction.apply(
+                    x,
+                    (input, saved) -> run(input, saved, again),
+                    (gradient, saved) -> runBack(gradient, saved, again));
         }
         Tensor y = plain(x);
         Tensor input = dropping ? torch.dropout(x, part.dropout(), true) : x;
@@ -70,15 +83,17 @@ final class LoraLinear implements Linear {
     }
 
     /** Forward without libtorch's recording: y and the narrow product share no copy of the output. */
-    private Tensor run(Tensor x, CustomFunction.Saved saved) {
+    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
         ScalarType type = Tensors.typeOf(x);
         Tensor low = torch.mm(
                         x.reshape(-1, x.size(-1)), Tensors.as(part.a(), type).t())
                 .mul_(new Scalar(part.scale())); // (n, r)
         Tensor y = base.forward(x);
         y.view(-1, y.size(-1)).addmm_(low, Tensors.as(part.b(), type).t());
-        saved.keep(x);
         saved.keep(low);
+        if (again == null) {
+            saved.keep(x);
+        }
         return y;
     }
 
@@ -86,12 +101,12 @@ final class LoraLinear implements Linear {
      * The gradients of A and B go straight to where they are gathered, in float32; that of x is the base's and the
      * adapter's, added in place.
      */
-    private Tensor runBack(Tensor gradient, CustomFunction.Saved saved) {
+    private Tensor runBack(Tensor gradient, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
         ScalarType type = Tensors.typeOf(gradient);
-        Tensor x = saved.get(0);
+        Tensor x = again == null ? saved.get(1) : again.get();
         Tensor dy = gradient.reshape(-1, gradient.size(-1)); // (n, out)
         Tensor dlow = torch.mm(dy, Tensors.as(part.b(), type)).mul_(new Scalar(part.scale())); // (n, r)
-        gather(part.b(), torch.mm(dy.t(), saved.get(1)));
+        gather(part.b(), torch.mm(dy.t(), saved.get(0)));
         gather(part.a(), torch.mm(dlow.t(), x.reshape(-1, x.size(-1))));
         Tensor dx = base.inputGradient(gradient);
         dx.view(-1, dx.size(-1)).addmm_(dlow, Tensors.as(part.a(), type));

@@ -7,6 +7,7 @@ import dev.finetune4j.lora.adapter.LoraSettingsBuilder;
 import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.train.LoraPlus;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,6 +25,7 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
     private final Map<String, Integer> ranks = new LinkedHashMap<>();
     private final Map<String, Double> alphas = new LinkedHashMap<>();
     private LoraStart start = LoraStart.kaiming();
+    private double alpha = 1;
     private @Nullable Double ratio;
 
     LoraChoices() {}
@@ -38,6 +40,7 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
 
     /** The adapter's product is scaled by {@code alpha / rank}; alpha is twice the rank by default. */
     public T alpha(double value) {
+        alpha = value;
         settings.alpha(value);
         return self();
     }
@@ -137,11 +140,24 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
      * @throws SettingsException naming every value that cannot work
      */
     LoraSettings settings() {
+        List<String> problems = new ArrayList<>();
         if (start instanceof LoraStart.Loftq && !(this instanceof QloraOptions)) {
-            throw new SettingsException(
-                    List.of("LoftQ starts from what quantizing the base loses; use qlora(…) with it"));
+            problems.add("LoftQ starts from what quantizing the base loses; use qlora(…) with it");
         }
-        return settings.rankPattern(ranks).alphaPattern(alphas).build();
+        if (!(alpha > 0) || alphas.values().stream().anyMatch(value -> !(value > 0))) {
+            problems.add("the LoRA alpha must be above 0 for training, but is " + alpha + " " + alphas
+                    + "; once or twice the rank is usual");
+        }
+        LoraSettings chosen = null;
+        try {
+            chosen = settings.rankPattern(ranks).alphaPattern(alphas).build();
+        } catch (SettingsException e) {
+            problems.addAll(e.problems());
+        }
+        if (chosen == null || !problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+        return chosen;
     }
 
     /** The learning rates by LoRA+, or null for one rate. */

@@ -144,7 +144,10 @@ public final class AdapterFiles {
         } catch (SettingsException | CheckpointException e) {
             throw new CheckpointException(configFile + ": " + e.getMessage(), e);
         }
-        plans.addAll(0, broughtAlong(weights, plans, modules));
+        List<PartPlan> brought = broughtAlong(weights, plans, modules);
+        brought.forEach(table ->
+                plans.replaceAll(plan -> plan.onResidual(table.modules().get(0))));
+        plans.addAll(0, brought);
         check(file, weights, plans);
         ComputeDevice device = base.placement().device();
         try {

@@ -29,6 +29,6 @@ public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, Li
         if (feedForward instanceof TargetModules.Named named) {
             return named.names().stream().anyMatch(path::endsWith);
         }
-        return feedForward instanceof TargetModules.Matching matching && path.matches(matching.regex());
+        return feedForward instanceof TargetModules.Matching matching && matching.matches(path);
     }
 }

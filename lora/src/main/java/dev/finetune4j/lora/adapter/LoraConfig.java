@@ -7,13 +7,9 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** LoRA settings as PEFT's {@code adapter_config.json} states them. */
 final class LoraConfig {
-    private static final Logger LOG = LoggerFactory.getLogger(LoraConfig.class);
-
     /** Starts after which the base is as it was, or from which PEFT, too, reads a trained adapter as a plain sum. */
     private static final Set<String> PLAIN_STARTS =
             Set.of("true", "false", "gaussian", "orthogonal", "eva", "mica", "lora_ga");
@@ -51,14 +47,6 @@ final class LoraConfig {
     private static LoraStart start(ConfigFields fields) {
         String start = fields.text("init_lora_weights", "true").toLowerCase(Locale.ROOT);
         if (start.equals("pissa")) {
-            return LoraStart.pissa();
-        }
-        if (start.startsWith("pissa_niter_")) {
-            LOG.warn(
-                    "{}: the adapter was started from an approximate decomposition of the base ({}), which cannot be"
-                            + " repeated exactly; the exact one is used. Ask for a converted adapter if its answers are off",
-                    fields.file(),
-                    start);
             return LoraStart.pissa();
         }
         if (start.equals("olora")) {

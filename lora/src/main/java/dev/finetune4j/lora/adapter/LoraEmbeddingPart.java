@@ -3,7 +3,10 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.nn.Embedding;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,17 +15,35 @@ import org.jspecify.annotations.Nullable;
  * @param a shape (r, V), float32
  * @param b shape (D, r), float32
  * @param magnitude length of each column of the adapted table, shape (D), float32; null unless it is trained apart
+ * @param doubled whether the file states twice the rank, because other modules have factors to go without
  * @param scale factor on the product
  */
-record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double scale) implements ModulePart {
+record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, boolean doubled, double scale)
+        implements ModulePart {
     static final String A = "lora_embedding_A";
     static final String B = "lora_embedding_B";
 
     @Override
     public Map<String, Tensor> trained() {
+        return named(a, b);
+    }
+
+    @Override
+    public Map<String, Tensor> stored() {
+        if (!doubled) {
+            return trained();
+        }
+        try (NoGradGuard off = new NoGradGuard()) {
+            return named(
+                    torch.cat(new TensorVector(a, torch.zeros_like(a)), 0), // (2r, V)
+                    torch.cat(new TensorVector(b, torch.zeros_like(b)), 1)); // (D, 2r)
+        }
+    }
+
+    private Map<String, Tensor> named(Tensor first, Tensor second) {
         Map<String, Tensor> tensors = new LinkedHashMap<>();
-        tensors.put(A, a);
-        tensors.put(B, b);
+        tensors.put(A, first);
+        tensors.put(B, second);
         if (magnitude != null) {
             tensors.put(LoraPart.MAGNITUDE, magnitude);
         }

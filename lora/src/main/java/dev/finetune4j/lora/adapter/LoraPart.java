@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param magnitude length of each row of the adapted weight, shape (out), float32; null unless it is trained apart
  * @param without the factors whose product the base goes without, so that the trained ones could start from them; null when
  *     the base computes as it is
+ * @param doubled whether the file states twice the rank, because other modules have factors to go without
  * @param scale factor on the products
  * @param dropout share of the input that training hides from A
  */
@@ -29,6 +30,7 @@ record LoraPart(
         @Nullable Tensor bias,
         @Nullable Tensor magnitude,
         @Nullable Factors without,
+        boolean doubled,
         double scale,
         double dropout)
         implements ModulePart {
@@ -63,16 +65,18 @@ record LoraPart(
         return tensors;
     }
 
-    /** The factors of an ordinary adapter: those that the base goes without follow the trained ones, subtracted. */
+    /** The factors of an ordinary adapter: those that the base goes without, or zeros, follow the trained ones. */
     @Override
     public Map<String, Tensor> stored() {
-        if (without == null) {
+        if (!doubled) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {
+            Tensor moreA = without == null ? torch.zeros_like(a) : without.a();
+            Tensor moreB = without == null ? torch.zeros_like(b) : without.b().neg();
             return named(
-                    torch.cat(new TensorVector(a, without.a()), 0), // (2r, in)
-                    torch.cat(new TensorVector(b, without.b().neg()), 1)); // (out, 2r)
+                    torch.cat(new TensorVector(a, moreA), 0), // (2r, in)
+                    torch.cat(new TensorVector(b, moreB), 1)); // (out, 2r)
         }
     }
 

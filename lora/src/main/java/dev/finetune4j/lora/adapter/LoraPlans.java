@@ -60,7 +60,7 @@ final class LoraPlans {
                 plans.add(new OnEmbedding(settings, path, embedding));
             } else {
                 plans.add(new OnLinear(
-                        settings, path, Objects.requireNonNull(base.linears().get(path))));
+                        settings, path, Objects.requireNonNull(base.linears().get(path)), false));
             }
         }
         return plans;
@@ -77,7 +77,13 @@ final class LoraPlans {
         return tensors.get(name);
     }
 
-    private record OnLinear(LoraSettings settings, String path, Linear linear) implements PartPlan {
+    /** @param onResidual whether the file brings the base's weight along as it is without the starting factors */
+    private record OnLinear(LoraSettings settings, String path, Linear linear, boolean onResidual) implements PartPlan {
+        @Override
+        public PartPlan onResidual(String module) {
+            return module.equals(path) ? new OnLinear(settings, path, linear, true) : this;
+        }
+
         @Override
         public List<String> modules() {
             return List.of(path);
@@ -114,7 +120,7 @@ final class LoraPlans {
             Tensor a = Objects.requireNonNull(tensors.get(LoraPart.A));
             Tensor b = Objects.requireNonNull(tensors.get(LoraPart.B));
             LoraPart.Factors without =
-                    settings.start().leavesBase() ? FirstFactors.ofBase(settings, path, linear) : null;
+                    settings.start().leavesBase() && !onResidual ? FirstFactors.ofBase(settings, path, linear) : null;
             return part(
                     new LoraPart.Factors(a, b),
                     optional(tensors, LoraPart.BIAS),
@@ -128,7 +134,14 @@ final class LoraPlans {
                 @Nullable Tensor magnitude,
                 LoraPart.@Nullable Factors without) {
             return new LoraPart(
-                    factors.a(), factors.b(), bias, magnitude, without, settings.scaleOf(path), settings.dropout());
+                    factors.a(),
+                    factors.b(),
+                    bias,
+                    magnitude,
+                    without,
+                    settings.start().leavesBase(),
+                    settings.scaleOf(path),
+                    settings.dropout());
         }
 
         /** The length of each row of a linear's weight, shape (out): with it an adapter changes nothing yet. */
@@ -164,7 +177,11 @@ final class LoraPlans {
             Tensor a = Tensors.zeros(context.device(), ScalarType.Float, rank, embedding.vocabulary());
             Tensor b = Tensors.normal(context.device(), context.random(), 1, embedding.width(), rank);
             return new LoraEmbeddingPart(
-                    a, b, settings.weightDecomposed() ? lengths(embedding) : null, settings.scaleOf(path));
+                    a,
+                    b,
+                    settings.weightDecomposed() ? lengths(embedding) : null,
+                    settings.start().leavesBase(),
+                    settings.scaleOf(path));
         }
 
         @Override
@@ -173,6 +190,7 @@ final class LoraPlans {
                     Objects.requireNonNull(tensors.get(LoraEmbeddingPart.A)),
                     Objects.requireNonNull(tensors.get(LoraEmbeddingPart.B)),
                     optional(tensors, LoraPart.MAGNITUDE),
+                    settings.start().leavesBase(),
                     settings.scaleOf(path));
         }
 

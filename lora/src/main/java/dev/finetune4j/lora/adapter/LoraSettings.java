@@ -15,7 +15,7 @@ import java.util.regex.PatternSyntaxException;
  * PEFT's {@code LoraConfig}.
  *
  * @param rank columns of A and rows of B, r, at least 1
- * @param alpha the adapter's product is scaled by {@code alpha / rank}
+ * @param alpha the adapter's product is scaled by {@code alpha / rank}; files may hold any number
  * @param dropout share of the adapter's inputs that training sets to zero, from 0 to below 1
  * @param modules the linears, and if it is named the embedding, that get an adapter
  * @param rankStabilized whether the product is scaled by {@code alpha / √rank} instead
@@ -59,8 +59,10 @@ public record LoraSettings(
         if (rank < 1) {
             problems.add("the LoRA rank must be at least 1, but is " + rank + "; 8 or 16 is usual");
         }
-        if (!(alpha > 0) || Double.isInfinite(alpha)) {
-            problems.add("the LoRA alpha must be above 0, but is " + alpha + "; once or twice the rank is usual");
+        boolean divides = start.leavesBase() || start instanceof LoraStart.Loftq;
+        if (!Double.isFinite(alpha) || (divides && alpha <= 0)) {
+            problems.add("the LoRA alpha must be a number" + (divides ? " above 0" : "") + ", but is " + alpha
+                    + "; once or twice the rank is usual");
         }
         if (!(dropout >= 0 && dropout < 1)) {
             problems.add("the LoRA dropout must be at least 0 and below 1, but is " + dropout);
@@ -85,8 +87,8 @@ public record LoraSettings(
         });
         alphaPattern.forEach((key, value) -> {
             requirePattern(problems, key);
-            if (!(value > 0) || Double.isInfinite(value)) {
-                problems.add("the alpha for \"" + key + "\" must be above 0, but is " + value);
+            if (!Double.isFinite(value)) {
+                problems.add("the alpha for \"" + key + "\" must be a number, but is " + value);
             }
         });
     }

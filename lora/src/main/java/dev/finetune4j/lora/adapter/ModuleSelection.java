@@ -109,7 +109,7 @@ public record ModuleSelection(
             return named.names().stream().anyMatch(name -> matches(path, name));
         }
         return targets instanceof TargetModules.Matching matching
-                ? path.matches(matching.regex())
+                ? matching.matches(path)
                 : !CausalLM.isOutputHead(path) && !CausalLM.isEmbedding(path);
     }
 

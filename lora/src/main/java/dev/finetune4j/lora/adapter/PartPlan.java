@@ -20,4 +20,9 @@ interface PartPlan {
 
     /** The part with these tensors, by the end of their names. What is made beside them belongs to the caller's scope. */
     ModulePart of(Map<String, Tensor> tensors);
+
+    /** The same plan when the file brings the weight of a module along, as it was without the starting factors. */
+    default PartPlan onResidual(String module) {
+        return this;
+    }
 }

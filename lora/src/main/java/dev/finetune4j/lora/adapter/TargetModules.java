@@ -34,11 +34,21 @@ public sealed interface TargetModules {
     record Matching(String regex) implements TargetModules {
         public Matching {
             try {
-                Pattern.compile(regex);
+                Pattern.compile(inJava(regex));
             } catch (PatternSyntaxException e) {
                 throw new SettingsException(List.of(
                         "the target modules \"" + regex + "\" are no regular expression: " + e.getDescription()));
             }
+        }
+
+        /** Whether a whole module path matches. */
+        boolean matches(String path) {
+            return path.matches(inJava(regex));
+        }
+
+        /** Python's spelling of named groups in Java's. */
+        private static String inJava(String regex) {
+            return regex.replace("(?P<", "(?<").replaceAll("\\(\\?P=(\\w+)\\)", "\\\\k<$1>");
         }
     }
 

@@ -58,6 +58,7 @@ public final class CausalLM implements AutoCloseable {
     private final @Nullable VirtualTokens virtualTokens;
     private final boolean owner;
     private final AtomicBoolean closed;
+    private final Runnable guard;
 
     private CausalLM(
             ModelConfig config,
@@ -70,7 +71,8 @@ public final class CausalLM implements AutoCloseable {
             Map<String, Linear> linears,
             @Nullable VirtualTokens virtualTokens,
             boolean owner,
-            AtomicBoolean closed) {
+            AtomicBoolean closed,
+            Runnable guard) {
         this.config = config;
         this.placement = placement;
         this.embedding = embedding;
@@ -82,6 +84,7 @@ public final class CausalLM implements AutoCloseable {
         this.virtualTokens = virtualTokens;
         this.owner = owner;
         this.closed = closed;
+        this.guard = guard;
     }
 
     static CausalLM of(
@@ -108,7 +111,8 @@ public final class CausalLM implements AutoCloseable {
                 new LinkedHashMap<>(parts.linears()),
                 null,
                 true,
-                new AtomicBoolean());
+                new AtomicBoolean(),
+                () -> {});
     }
 
     /** The numbers that define it. */
@@ -309,13 +313,37 @@ public final class CausalLM implements AutoCloseable {
                 replaced,
                 virtualTokens,
                 false,
-                closed);
+                closed,
+                guard);
     }
 
     /** A model over the same parts that sees these virtual tokens before every sequence. */
     public CausalLM withVirtualTokens(VirtualTokens tokens) {
         requireOpen();
-        return new CausalLM(config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, false, closed);
+        return new CausalLM(
+                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, false, closed, guard);
+    }
+
+    /**
+     * A model over the same parts that asks before each pass whether they are still there.
+     *
+     * @param check throws when they are not
+     */
+    public CausalLM guardedBy(Runnable check) {
+        requireOpen();
+        return new CausalLM(
+                config,
+                placement,
+                embedding,
+                rotaries,
+                blocks,
+                norm,
+                head,
+                linears,
+                virtualTokens,
+                false,
+                closed,
+                check);
     }
 
     /** All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. */
@@ -366,6 +394,7 @@ public final class CausalLM implements AutoCloseable {
         if (closed.get()) {
             throw new IllegalStateException("the model is closed; load it again to use it");
         }
+        guard.run();
     }
 
     /** Frees the weights if this model was loaded and is not a view. Closing twice is fine. */

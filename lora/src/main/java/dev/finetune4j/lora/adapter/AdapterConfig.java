@@ -144,6 +144,9 @@ final class AdapterConfig {
         int size = fields.integer("encoder_hidden_size", 0);
         boolean projected = fields.flag("prefix_projection", false);
         String start = fields.text("init_weights", "");
+        if (!start.isEmpty() && !start.equals("zero")) {
+            fields.problem("\"init_weights\" must be \"zero\" or null, but is " + start);
+        }
         return fields.build(() -> new PrefixSettings(count, projected ? Math.max(1, size) : 0, start.equals("zero")));
     }
 
@@ -152,7 +155,11 @@ final class AdapterConfig {
         int size = fields.integer("encoder_hidden_size", 0);
         int layers = fields.integer("encoder_num_layers", 2);
         double dropout = fields.number("encoder_dropout", 0);
-        boolean lstm = fields.text("encoder_reparameterization_type", "MLP").equals("LSTM");
+        String encoder = fields.text("encoder_reparameterization_type", "MLP");
+        boolean lstm = encoder.equals("LSTM");
+        if (!lstm && !encoder.equals("MLP")) {
+            fields.problem("\"encoder_reparameterization_type\" must be MLP or LSTM, but is " + encoder);
+        }
         return fields.build(() -> new PTuningSettings(
                 count, lstm ? PTuningSettings.Encoder.LSTM : PTuningSettings.Encoder.MLP, size, layers, dropout));
     }

@@ -1,11 +1,13 @@
 package dev.finetune4j.lora.adapter;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.io.TensorInfo;
@@ -19,6 +21,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -37,7 +40,8 @@ public final class AdapterFiles {
 
     private static final String CARD = "README.md";
     private static final String PREFIX = "base_model.model.";
-    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final Set<Dtype> NUMBERS = EnumSet.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16);
+    private static final ObjectMapper JSON = new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
     private AdapterFiles() {}
 
@@ -232,6 +236,9 @@ public final class AdapterFiles {
             problems.add("tensor " + name + " has the shape " + Arrays.toString(info.shape()) + ", this base needs "
                     + Arrays.toString(expected));
         }
+        if (info != null && !NUMBERS.contains(info.dtype())) {
+            problems.add("tensor " + name + " is of the type " + info.dtype() + "; an adapter's are one of " + NUMBERS);
+        }
     }
 
     private static JsonNode readJson(Path file) {
@@ -239,7 +246,13 @@ public final class AdapterFiles {
             throw new CheckpointException(file + " is missing; an adapter folder needs " + CONFIG + " and " + WEIGHTS);
         }
         try {
-            return JSON.readTree(file.toFile());
+            JsonNode json = JSON.readTree(file.toFile());
+            if (!json.isObject() || !json.path("peft_type").isTextual()) {
+                throw new CheckpointException(
+                        file + " is not the configuration of an adapter: it must be a JSON object that"
+                                + " names a \"peft_type\"");
+            }
+            return json;
         } catch (JsonProcessingException e) {
             throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
         } catch (IOException e) {

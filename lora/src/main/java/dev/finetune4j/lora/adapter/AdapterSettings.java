@@ -28,6 +28,9 @@ public sealed interface AdapterSettings
             collect(
                     problems,
                     () -> TokenRows.resolve(modules, lora.trainedTokens().keySet()));
+            if (problems.isEmpty()) {
+                problems.addAll(lora.conflicts(modules));
+            }
         } else if (this instanceof Ia3Settings ia3) {
             collect(problems, () -> ia3.modules().resolve(modules, modules.linears(), ia3.trainedWhole()));
             collect(problems, () -> TrainedModules.resolve(modules, ia3.trainedWhole()));

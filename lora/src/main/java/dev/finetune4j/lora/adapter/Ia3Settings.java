@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.SettingsException;
 import java.util.List;
 
 /**
@@ -14,6 +15,10 @@ public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, Li
         implements AdapterSettings {
     public Ia3Settings {
         trainedWhole = List.copyOf(trainedWhole);
+        List<String> problems = TrainedModules.problems(trainedWhole);
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
     }
 
     /** Keys, values and the inner activations of the feed-forward part, as in the paper. */

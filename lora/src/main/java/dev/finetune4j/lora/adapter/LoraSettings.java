@@ -1,12 +1,14 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
@@ -68,6 +70,7 @@ public record LoraSettings(
             problems.add("the LoRA dropout must be at least 0 and below 1, but is " + dropout);
         }
         checkPatterns(problems, rankPattern, alphaPattern);
+        problems.addAll(TrainedModules.problems(trainedWhole));
         checkTokens(problems, trainedWhole, trainedTokens);
         if (outputBias && (weightDecomposed || start.leavesBase() || start instanceof LoraStart.Loftq)) {
             problems.add("a bias on B goes with neither DoRA nor a start from the base's weights; leave one out");
@@ -106,6 +109,24 @@ public record LoraSettings(
                 problems.add("\"" + table + "\" is trained whole, so its tokens cannot be chosen apart; leave one out");
             }
         });
+    }
+
+    /** Modules of a model that these settings would change in two ways, which PEFT cannot load either. */
+    List<String> conflicts(ModuleNames names) {
+        Set<String> targets = modules.matching(LoraPlans.candidates(names), trainedWhole);
+        List<String> whole = TrainedModules.matching(names, trainedWhole);
+        List<String> tables = TokenRows.resolve(names, trainedTokens.keySet());
+        List<String> conflicts = new ArrayList<>();
+        for (String path : names.all()) {
+            int ways =
+                    (targets.contains(path) ? 1 : 0) + (whole.contains(path) ? 1 : 0) + (tables.contains(path) ? 1 : 0);
+            if (ways > 1) {
+                conflicts.add(
+                        "the module " + path + " is in more than one of targets, modules trained whole and trained"
+                                + " tokens; leave it in one");
+            }
+        }
+        return conflicts;
     }
 
     /** Starts with rank 16, alpha twice the rank, no dropout, all linears. */

@@ -1,6 +1,5 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
@@ -36,6 +35,10 @@ final class TokenRows {
         for (String name : names) {
             List<String> meant =
                     tables(modules).stream().filter(path -> path.endsWith(name)).toList();
+            meant.stream()
+                    .filter(tables::contains)
+                    .forEach(path -> problems.add("two names mean the table " + path + " of trained tokens: "
+                            + String.join(", ", names) + "; give it once, with all its tokens"));
             tables.addAll(meant);
             if (meant.isEmpty()) {
                 problems.add("no table of token vectors is called \"" + name + "\"; the model has "
@@ -55,6 +58,7 @@ final class TokenRows {
     }
 
     static List<PartPlan> plans(BaseModules base, Map<String, List<Integer>> tokens) {
+        resolve(base.names(), tokens.keySet());
         List<PartPlan> plans = new ArrayList<>();
         boolean shared = base.tiedHead() && sameEverywhere(tokens);
         boolean first = true;
@@ -87,8 +91,8 @@ final class TokenRows {
                 ? embedding.width()
                 : Objects.requireNonNull(head).inFeatures();
         ids.stream().filter(id -> id >= vocabulary).findFirst().ifPresent(id -> {
-            throw new CheckpointException("the trained token " + id + " does not exist: " + path + " has " + vocabulary
-                    + " rows; give token ids below that");
+            throw new SettingsException(List.of("the trained token " + id + " does not exist: " + path + " has "
+                    + vocabulary + " rows; give token ids below that"));
         });
         return new Plan(modules, ids, width, embedding, head);
     }

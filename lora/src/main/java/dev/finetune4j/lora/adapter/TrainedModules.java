@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Supplier;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -26,6 +28,23 @@ final class TrainedModules {
     private static final String BIAS = "bias";
 
     private TrainedModules() {}
+
+    /** What is wrong with the names themselves; PEFT reads them as regular expressions too. */
+    static List<String> problems(List<String> names) {
+        List<String> problems = new ArrayList<>();
+        for (String name : names) {
+            try {
+                Pattern.compile(name);
+            } catch (PatternSyntaxException e) {
+                problems.add("\"" + name + "\" is no name of a module to be trained whole: " + e.getDescription());
+            }
+            if (name.isEmpty()) {
+                problems.add(
+                        "the name of a module to be trained whole is empty; lm_head, embed_tokens and norm are usual");
+            }
+        }
+        return problems;
+    }
 
     /**
      * The modules that the names mean: those whose path, or that of a module around them, ends with a name.

@@ -16,7 +16,7 @@ final class VirtualTokenAdapter implements PeftAdapter {
 
     private final AdapterSettings settings;
     private final VirtualTokenEncoder encoder;
-    private boolean closed;
+    private volatile boolean closed;
 
     private VirtualTokenAdapter(AdapterSettings settings, VirtualTokenEncoder encoder) {
         this.settings = settings;
@@ -69,8 +69,14 @@ final class VirtualTokenAdapter implements PeftAdapter {
     public CausalLM attachTo(CausalLM base) {
         requireOpen();
         int count = settings.virtualTokens();
+        if (count >= base.config().maxPositions()) {
+            throw new IllegalArgumentException(
+                    count + " virtual tokens leave no room for others: the model was made for "
+                            + base.config().maxPositions() + " positions; use an adapter with fewer");
+        }
         return base.withVirtualTokens(
-                settings instanceof PrefixSettings ? new Prefix(count, base.config()) : new Prompt(count));
+                        settings instanceof PrefixSettings ? new Prefix(count, base.config()) : new Prompt(count))
+                .guardedBy(this::requireOpen);
     }
 
     @Override

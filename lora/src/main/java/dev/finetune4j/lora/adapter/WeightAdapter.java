@@ -24,7 +24,7 @@ final class WeightAdapter implements PeftAdapter {
 
     private final AdapterSettings settings;
     private final List<Placed> parts;
-    private boolean closed;
+    private volatile boolean closed;
 
     private WeightAdapter(AdapterSettings settings, List<Placed> parts) {
         this.settings = settings;
@@ -77,7 +77,7 @@ final class WeightAdapter implements PeftAdapter {
 
     @Override
     public CausalLM attachTo(CausalLM base) {
-        return base.map(merging());
+        return base.map(merging()).guardedBy(this::requireOpen);
     }
 
     @Override

@@ -40,7 +40,7 @@ import org.jspecify.annotations.Nullable;
  *         .placeholder("name", "张三")
  *         .train()) {
  *     tuned.saveAdapter(Path.of("adapter"));
- *     System.out.println(tuned.ask("你好,你是谁?"));
+ *     String answer = tuned.ask("你好,你是谁?");
  * }
  * }</pre>
  *

@@ -7,6 +7,8 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.Overflow;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
@@ -290,16 +292,27 @@ public final class FineTunerBuilder {
         return () -> {
             TuningMethod chosen = choice.get();
             if (quantization == null) {
+                requireQuantizedForLoftq(chosen);
                 return chosen;
             }
             if (!(chosen instanceof TuningMethod.WithAdapter adapted)) {
                 throw new SettingsException(
-                        List.of("full fine-tuning trains the weights themselves, which cannot be kept in"
-                                + " 4 bits; leave quantize(…) out or train an adapter"));
+                        List.of("full fine-tuning trains the weights themselves, which cannot be kept in 4 bits;"
+                                + " leave quantize(…) out or train an adapter"));
             }
             return new TuningMethod.WithAdapter(
                     adapted.settings(), quantization, adapted.plus(), adapted.usualLearningRate());
         };
+    }
+
+    private static void requireQuantizedForLoftq(TuningMethod chosen) {
+        if (chosen instanceof TuningMethod.WithAdapter adapted
+                && adapted.quantization() == null
+                && adapted.settings() instanceof LoraSettings lora
+                && lora.start() instanceof LoraStart.Loftq) {
+            throw new SettingsException(
+                    List.of("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it"));
+        }
     }
 
     private TrainingSettings trainingSettings(@Nullable TuningMethod chosen) {

@@ -27,8 +27,8 @@ import org.jspecify.annotations.Nullable;
  * <pre>{@code
  * try (LanguageModel model = LanguageModel.load(Path.of("Yi-1.5-6B-Chat"));
  *         Adapter adapter = model.loadAdapter(Path.of("adapter"))) {
- *     System.out.println(adapter.ask("你是谁?"));   // base and adapter
- *     System.out.println(model.ask("你是谁?"));     // the base alone
+ *     String tuned = adapter.ask("你是谁?");   // base and adapter
+ *     String plain = model.ask("你是谁?");     // the base alone
  * }
  * }</pre>
  *

@@ -7,7 +7,6 @@ import dev.finetune4j.lora.adapter.LoraSettingsBuilder;
 import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.train.LoraPlus;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,8 +23,6 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
     private final LoraSettingsBuilder settings = LoraSettings.builder();
     private final Map<String, Integer> ranks = new LinkedHashMap<>();
     private final Map<String, Double> alphas = new LinkedHashMap<>();
-    private LoraStart start = LoraStart.kaiming();
-    private double alpha = 1;
     private @Nullable Double ratio;
 
     LoraChoices() {}
@@ -40,7 +37,6 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
 
     /** The adapter's product is scaled by {@code alpha / rank}; alpha is twice the rank by default. */
     public T alpha(double value) {
-        alpha = value;
         settings.alpha(value);
         return self();
     }
@@ -105,7 +101,6 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
 
     /** How the factors start; {@link LoraStart#kaiming()} by default. */
     public T start(LoraStart value) {
-        start = value;
         settings.start(value);
         return self();
     }
@@ -140,22 +135,10 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
      * @throws SettingsException naming every value that cannot work
      */
     LoraSettings settings() {
-        List<String> problems = new ArrayList<>();
-        if (start instanceof LoraStart.Loftq && !(this instanceof QloraOptions)) {
-            problems.add("LoftQ starts from what quantizing the base loses; use qlora(…) with it");
-        }
-        if (!(alpha > 0) || alphas.values().stream().anyMatch(value -> !(value > 0))) {
-            problems.add("the LoRA alpha must be above 0 for training, but is " + alpha + " " + alphas
-                    + "; once or twice the rank is usual");
-        }
-        LoraSettings chosen = null;
-        try {
-            chosen = settings.rankPattern(ranks).alphaPattern(alphas).build();
-        } catch (SettingsException e) {
-            problems.addAll(e.problems());
-        }
-        if (chosen == null || !problems.isEmpty()) {
-            throw new SettingsException(problems);
+        LoraSettings chosen = settings.rankPattern(ranks).alphaPattern(alphas).build();
+        if (chosen.alpha() <= 0 || alphas.values().stream().anyMatch(alpha -> alpha <= 0)) {
+            throw new SettingsException(List.of("the LoRA alpha must be above 0 for training, but is " + chosen.alpha()
+                    + (alphas.isEmpty() ? "" : " and " + alphas) + "; once or twice the rank is usual"));
         }
         return chosen;
     }

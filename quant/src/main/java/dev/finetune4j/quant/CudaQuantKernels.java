@@ -80,7 +80,7 @@ final class CudaQuantKernels implements QuantKernels {
             long blocks = (n + settings.blockSize() - 1) / settings.blockSize();
             Tensor scales = Tensors.empty(device, ScalarType.Float, blocks);
             absmax.launch(groups(32 * blocks), THREADS, flat, kind, n, shift, scales, blocks);
-            requireFinite(scales, settings.blockSize());
+            requireFinite(scales, settings.blockSize(), n);
             Tensor packed = Tensors.empty(device, ScalarType.Byte, (n + 1) / 2, 1);
             QuantType code = settings.type();
             pack.launch(
@@ -94,15 +94,11 @@ final class CudaQuantKernels implements QuantKernels {
                     limits.get(code),
                     codes.get(code),
                     packed);
-            float offset = 0;
-            BlockScales kept;
-            if (settings.doubleQuantization()) {
-                offset = scales.mean(new ScalarTypeOptional()).item_float();
-                kept = nested(scope, scales, offset);
-            } else {
-                kept = new BlockScales.Plain(scope.release(scales));
-            }
+            boolean nested = settings.doubleQuantization();
+            float offset = nested ? scales.mean(new ScalarTypeOptional()).item_float() : 0;
             QuantState state = new QuantState(settings, type, dense.shape(), offset);
+            // Nothing that can fail comes between leaving the scope and belonging to the weight.
+            BlockScales kept = nested ? nested(scope, scales, offset) : new BlockScales.Plain(scope.release(scales));
             return new QuantizedTensor(this, state, scope.release(packed), kept);
         }
     }
@@ -117,13 +113,13 @@ final class CudaQuantKernels implements QuantKernels {
         return new BlockScales.Nested(scope.release(nestedCodes), scope.release(map), scope.release(outer), offset);
     }
 
-    private static void requireFinite(Tensor scales, int blockSize) {
+    private static void requireFinite(Tensor scales, int blockSize, long elements) {
         if (!scales.isfinite().all().item_bool()) {
             float[] values = Tensors.toFloats(scales);
             for (int i = 0; i < values.length; i++) {
                 if (!Float.isFinite(values[i])) {
                     throw new IllegalArgumentException("the weight holds a NaN or an infinity between its elements "
-                            + (long) i * blockSize + " and " + (i + 1L) * blockSize
+                            + (long) i * blockSize + " and " + Math.min(elements, (i + 1L) * blockSize)
                             + "; such a weight cannot be quantized: replace the file that it came from");
                 }
             }

@@ -1,15 +1,14 @@
 package dev.finetune4j.core.cuda;
 
 import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.io.CacheFolder;
+import dev.finetune4j.core.io.Sha256;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
-import java.util.Locale;
+import java.util.Optional;
 import org.bytedeco.cuda.global.nvrtc;
 import org.bytedeco.cuda.nvrtc._nvrtcProgram;
 import org.bytedeco.javacpp.BytePointer;
@@ -22,54 +21,42 @@ import org.slf4j.LoggerFactory;
 /** Compiles CUDA C++ for one architecture and keeps the result in a file that is named after source, compiler and GPU. */
 final class CubinCache {
     private static final Logger LOG = LoggerFactory.getLogger(CubinCache.class);
-    private static final String OPTION = "finetune4j.cache";
 
     private CubinCache() {}
 
-    static byte[] get(String source, String name, String architecture) {
-        Path file = folder().resolve(hash(architecture + '\n' + compiler() + '\n' + source) + ".cubin");
-        try {
-            if (Files.isRegularFile(file)) {
-                return Files.readAllBytes(file);
-            }
-        } catch (IOException e) {
-            LOG.debug("{} cannot be read: {}", file, e.toString());
-        }
-        byte[] cubin = compile(source, name, architecture);
-        keep(file, cubin);
-        return cubin;
+    /** The file of a compiled source, whether or not it is there. */
+    private static Path file(String source, String architecture) {
+        return CacheFolder.of("cuda").resolve(Sha256.hex(architecture + '\n' + compiler() + '\n' + source) + ".cubin");
     }
 
-    private static void keep(Path file, byte[] cubin) {
+    /** What was kept of an earlier compilation, if there is one. */
+    static Optional<byte[]> kept(String source, String architecture) {
+        Path file = file(source, architecture);
+        try {
+            return Files.isRegularFile(file) ? Optional.of(Files.readAllBytes(file)) : Optional.empty();
+        } catch (IOException e) {
+            LOG.debug("{} cannot be read: {}", file, e.toString());
+            return Optional.empty();
+        }
+    }
+
+    /** Compiles a source and keeps the result. */
+    static byte[] compiled(String source, String name, String architecture) {
+        byte[] cubin = compile(source, name, architecture);
+        Path file = file(source, architecture);
         try {
             Files.createDirectories(file.getParent());
             Path partial = Files.createTempFile(file.getParent(), "kernel", ".part");
-            Files.write(partial, cubin);
-            Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            try {
+                Files.write(partial, cubin);
+                Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            } finally {
+                Files.deleteIfExists(partial);
+            }
         } catch (IOException e) {
             LOG.debug("the compiled kernel is not kept: {}", e.toString());
         }
-    }
-
-    private static Path folder() {
-        String chosen = System.getProperty(OPTION);
-        if (chosen != null) {
-            return Path.of(chosen).resolve("cuda");
-        }
-        String home = System.getProperty("user.home", ".");
-        String os = System.getProperty("os.name", "").toLowerCase(Locale.ROOT);
-        String local = System.getenv(os.startsWith("win") ? "LOCALAPPDATA" : "XDG_CACHE_HOME");
-        Path cache = local == null || local.isBlank() ? Path.of(home, ".cache") : Path.of(local);
-        return cache.resolve("finetune4j").resolve("cuda");
-    }
-
-    private static String hash(String text) {
-        try {
-            byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
-            return HexFormat.of().formatHex(digest);
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
-        }
+        return cubin;
     }
 
     private static String compiler() {

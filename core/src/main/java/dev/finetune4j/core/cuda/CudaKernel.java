@@ -8,6 +8,7 @@ import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.cuda.CUDAGuard;
 import org.bytedeco.pytorch.cuda.CUDAStream;
 import org.bytedeco.pytorch.global.torch_cuda;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +35,9 @@ public final class CudaKernel {
         private final PointerPointer<Pointer> addresses = new PointerPointer<>(MOST_ARGUMENTS);
 
         Arguments() {
+            // A thread that has launched nothing yet has no context of the GPU; asking for nothing to be freed gives it
+            // one.
+            CudaModule.check(cudart.cudaFree(null), "entering the GPU");
             // They outlive every scope that is open now.
             values.retainReference();
             addresses.retainReference();
@@ -57,16 +61,24 @@ public final class CudaKernel {
         for (int i = 0; i < arguments.length; i++) {
             memory.values.put(i, bits(arguments[i]));
         }
-        CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
-        @Nullable CUstream_st handle = stream.stream();
-        CudaModule.check(
-                cudart.cuLaunchKernel(
-                        function, Math.toIntExact(blocks), 1, 1, threads, 1, 1, 0, handle, memory.addresses, null),
-                "launching the kernel " + name);
-        if (handle != null) { // the default stream has none
-            handle.close();
+        if (torch_cuda.current_device() == device.index()) {
+            launchHere(blocks, threads, memory);
+        } else {
+            try (CUDAGuard current = new CUDAGuard((byte) device.index())) {
+                launchHere(blocks, threads, memory);
+            }
         }
-        stream.close();
+    }
+
+    private void launchHere(long blocks, int threads, Arguments memory) {
+        // The default stream has no handle of its own.
+        try (CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
+                @Nullable CUstream_st handle = stream.stream()) {
+            CudaModule.check(
+                    cudart.cuLaunchKernel(
+                            function, Math.toIntExact(blocks), 1, 1, threads, 1, 1, 0, handle, memory.addresses, null),
+                    "launching the kernel " + name);
+        }
     }
 
     /** The value in the low bytes, where the driver looks for it. */

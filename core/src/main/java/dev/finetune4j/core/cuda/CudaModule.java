@@ -2,6 +2,7 @@ package dev.finetune4j.core.cuda;
 
 import dev.finetune4j.core.DeviceException;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;
 import java.io.InputStream;
@@ -16,6 +17,7 @@ import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.cuda.CUDAGuard;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.global.torch_cuda;
 
 /**
@@ -54,16 +56,26 @@ public final class CudaModule {
     private static CudaModule load(String source, String name, ComputeDevice device) {
         // A module belongs to the context of the GPU that is current; libtorch's primary context exists after this.
         try (CUDAGuard current = new CUDAGuard((byte) device.index());
-                Tensor wake = dev.finetune4j.core.tensor.Tensors.zeros(
-                        device, org.bytedeco.pytorch.global.torch.ScalarType.Byte, 1);
+                Tensor wake = Tensors.zeros(device, ScalarType.Byte, 1);
                 cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
             String architecture = "sm_" + properties.major() + properties.minor();
-            byte[] cubin = CubinCache.get(source, name, architecture);
             CUmod_st module = new CUmod_st();
-            try (BytePointer image = new BytePointer(cubin)) {
-                check(cudart.cuModuleLoadData(module, image), "loading " + name + " for " + architecture);
+            // A file that was kept may be damaged; then it is made anew.
+            boolean loaded = CubinCache.kept(source, architecture)
+                    .map(cubin -> load(module, cubin) == 0)
+                    .orElse(false);
+            if (!loaded) {
+                check(
+                        load(module, CubinCache.compiled(source, name, architecture)),
+                        "loading " + name + " for " + architecture);
             }
             return new CudaModule(device, module);
+        }
+    }
+
+    private static int load(CUmod_st module, byte[] cubin) {
+        try (BytePointer image = new BytePointer(cubin)) {
+            return cudart.cuModuleLoadData(module, image);
         }
     }
 

@@ -331,6 +331,10 @@ public final class CausalLM implements AutoCloseable {
      */
     public CausalLM guardedBy(Runnable check) {
         requireOpen();
+        Runnable both = () -> {
+            guard.run();
+            check.run();
+        };
         return new CausalLM(
                 config,
                 placement,
@@ -343,7 +347,7 @@ public final class CausalLM implements AutoCloseable {
                 virtualTokens,
                 false,
                 closed,
-                check);
+                both);
     }
 
     /** All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. */

@@ -49,6 +49,12 @@ final class FusedKernels {
         return type == ScalarType.BFloat16 || type == ScalarType.Float;
     }
 
+    /** Without gaps, and where 16 bytes at a time may be read. */
+    private static Tensor dense(Tensor x) {
+        Tensor whole = x.contiguous();
+        return whole.storage_offset() % PIECE == 0 ? whole : whole.clone();
+    }
+
     private static FusedKernels of(Tensor x) {
         ComputeDevice device = Tensors.deviceOf(x);
         return Tensors.typeOf(x) == ScalarType.Float
@@ -72,7 +78,7 @@ final class FusedKernels {
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
-                    Tensor x = given.contiguous();
+                    Tensor x = dense(given);
                     long rows = x.numel() / width;
                     Tensor y = Tensors.emptyLike(x);
                     Tensor inverse = Tensors.empty(Tensors.deviceOf(x), ScalarType.Float, rows);
@@ -82,7 +88,7 @@ final class FusedKernels {
                     return y;
                 },
                 (gradient, saved) -> {
-                    Tensor dy = gradient.contiguous();
+                    Tensor dy = dense(gradient);
                     Tensor x = saved.get(0);
                     Tensor dx = Tensors.emptyLike(x);
                     kernels.rmsBackward.launch(x.numel() / width, THREADS, dy, x, weight, saved.get(1), dx, width, one);
@@ -113,7 +119,7 @@ final class FusedKernels {
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
-                    Tensor both = given.contiguous();
+                    Tensor both = dense(given);
                     saved.keep(both);
                     kept.set(saved);
                     return kernels.gated(both);
@@ -123,7 +129,7 @@ final class FusedKernels {
                     int width = Math.toIntExact(both.size(-1) / 2);
                     long rows = both.numel() / (2L * width);
                     kernels.swigluBackward.launch(
-                            groups(rows * width / PIECE), THREADS, gradient.contiguous(), both, rows, width);
+                            groups(rows * width / PIECE), THREADS, dense(gradient), both, rows, width);
                     return both.detach();
                 });
         return new Remade(
@@ -154,8 +160,8 @@ final class FusedKernels {
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
-                    Tensor cos = angles.cos().contiguous();
-                    Tensor sin = angles.sin().contiguous();
+                    Tensor cos = dense(angles.cos());
+                    Tensor sin = dense(angles.sin());
                     saved.keep(cos);
                     saved.keep(sin);
                     return kernels.turn(given, cos, sin, 1);
@@ -165,7 +171,7 @@ final class FusedKernels {
 
     /** (B, heads, T, size) in any layout to the same shape, laid out as (B, T, heads, size). */
     private Tensor turn(Tensor given, Tensor cos, Tensor sin, float direction) {
-        Tensor x = given.stride(3) == 1 && aligned(given) ? given : given.contiguous();
+        Tensor x = given.stride(3) == 1 && aligned(given) ? given : dense(given);
         long batch = x.size(0);
         int heads = Math.toIntExact(x.size(1));
         int tokens = Math.toIntExact(x.size(2));

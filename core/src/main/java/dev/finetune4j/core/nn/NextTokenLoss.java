@@ -39,7 +39,7 @@ public final class NextTokenLoss {
     public static double backward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, double scale) {
         try (TensorScope scope = new TensorScope()) {
             Targets targets = Targets.of(labels, hidden);
-            Tensor leaf = hidden.detach().contiguous().set_requires_grad(true);
+            Tensor leaf = hidden.detach().set_requires_grad(true);
             double sum = 0;
             for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {
                 try (TensorScope chunk = new TensorScope()) {
@@ -60,11 +60,10 @@ public final class NextTokenLoss {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Targets targets = Targets.of(labels, hidden);
-            Tensor rows = hidden.contiguous();
             double sum = 0;
             for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {
                 try (TensorScope chunk = new TensorScope()) {
-                    sum += chunkLoss(rows, head, targets, start).item_double();
+                    sum += chunkLoss(hidden, head, targets, start).item_double();
                 }
             }
             return sum;

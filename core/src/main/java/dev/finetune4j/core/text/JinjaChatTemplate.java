@@ -1,16 +1,13 @@
 package dev.finetune4j.core.text;
 
+import dev.finetune4j.core.io.Sha256;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Clock;
 import java.time.ZoneId;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -57,7 +54,7 @@ final class JinjaChatTemplate extends ChatTemplate {
 
     private JinjaChatTemplate(
             Map<String, Parsed> templates, String sources, Tokenizer tokenizer, String defaultSystem, Clock clock) {
-        this.name = "jinja-" + sha256(sources).substring(0, NAME_DIGITS);
+        this.name = "jinja-" + Sha256.hex(sources).substring(0, NAME_DIGITS);
         this.templates = templates;
         this.sources = sources;
         this.tokenizer = tokenizer;
@@ -150,15 +147,6 @@ final class JinjaChatTemplate extends ChatTemplate {
             return tokenizer.addedTokenAt(tail.stripLeading()).stream().toList();
         } catch (IllegalArgumentException e) {
             return List.of();
-        }
-    }
-
-    private static String sha256(String text) {
-        try {
-            byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
-            return HexFormat.of().formatHex(digest);
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every Java platform has SHA-256", e);
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.io.CacheFolder;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URL;
@@ -78,8 +79,7 @@ final class NativeLibrary {
     }
 
     private static Path folder(String name) throws IOException {
-        Path wanted =
-                cache().resolve("finetune4j").resolve("native").resolve(name).toAbsolutePath();
+        Path wanted = CacheFolder.of("native").resolve(name).toAbsolutePath();
         try {
             Files.createDirectories(wanted);
             if (Files.isWritable(wanted)) {
@@ -92,22 +92,6 @@ final class NativeLibrary {
         Path temporary = Files.createTempDirectory(TEMPORARY).toAbsolutePath();
         temporary.toFile().deleteOnExit();
         return temporary;
-    }
-
-    private static Path cache() {
-        String home = System.getProperty("user.home", ".");
-        String os = System.getProperty("os.name", "").toLowerCase(Locale.ROOT);
-        if (os.startsWith("win")) {
-            return environment("LOCALAPPDATA", Path.of(home, "AppData", "Local"));
-        }
-        return os.startsWith("mac")
-                ? Path.of(home, "Library", "Caches")
-                : environment("XDG_CACHE_HOME", Path.of(home, ".cache"));
-    }
-
-    private static Path environment(String variable, Path otherwise) {
-        String value = System.getenv(variable);
-        return value == null || value.isBlank() ? otherwise : Path.of(value);
     }
 
     private static Path copy(Class<?> owner, String platform, String name, Path folder) throws IOException {

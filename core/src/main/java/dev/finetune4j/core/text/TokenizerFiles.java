@@ -5,14 +5,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.io.Sha256;
 import java.io.IOException;
 import java.nio.charset.MalformedInputException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -62,7 +59,7 @@ record TokenizerFiles(
         definition.putNull("padding");
         ObjectNode config = optional(file.resolveSibling("tokenizer_config.json"));
         ObjectNode tokenMap = optional(file.resolveSibling("special_tokens_map.json"));
-        return new TokenizerFiles(file, definition, config, tokenMap, templates(file, config), sha256(source));
+        return new TokenizerFiles(file, definition, config, tokenMap, templates(file, config), Sha256.hex(source));
     }
 
     /** The token that one of the files gives a part, such as {@code eos_token}. */
@@ -158,15 +155,6 @@ record TokenizerFiles(
     }
 
     /** Of the UTF-8 form, which is the file's own: a file that is no UTF-8 is not read. */
-    private static String sha256(String text) {
-        try {
-            byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
-            return HexFormat.of().formatHex(digest);
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every Java platform has SHA-256", e);
-        }
-    }
-
     private static String content(Path file) {
         try {
             return Files.readString(file);

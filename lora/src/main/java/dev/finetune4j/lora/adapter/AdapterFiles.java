@@ -38,6 +38,7 @@ public final class AdapterFiles {
     static final String CONFIG = "adapter_config.json";
     static final String WEIGHTS = "adapter_model.safetensors";
 
+    private static final String PICKLED = "adapter_model.bin";
     private static final String CARD = "README.md";
     private static final String PREFIX = "base_model.model.";
     private static final Set<Dtype> NUMBERS = EnumSet.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16);
@@ -130,7 +131,12 @@ public final class AdapterFiles {
         AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile));
         Path file = folder.resolve(WEIGHTS);
         if (!Files.isRegularFile(file)) {
-            throw new CheckpointException(file + " is missing; an adapter folder needs " + CONFIG + " and " + WEIGHTS);
+            String pickled = Files.isRegularFile(folder.resolve(PICKLED))
+                    ? "; " + PICKLED
+                            + " is there, but pickles can run code and are not read: load and save the adapter once"
+                            + " in Python, which writes " + WEIGHTS
+                    : "; an adapter folder needs " + CONFIG + " and " + WEIGHTS;
+            throw new CheckpointException(file + " is missing" + pickled);
         }
         try (SafetensorsFile weights = SafetensorsFile.open(file)) {
             return settings instanceof LoraSettings || settings instanceof Ia3Settings
@@ -191,7 +197,7 @@ public final class AdapterFiles {
         Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
         List<String> problems = new ArrayList<>();
         long[] expected = VirtualTokenAdapter.storedShape(settings, base.config());
-        checkShape(weights, unread, problems, VirtualTokenAdapter.STORED, expected);
+        checkTensor(weights, unread, problems, VirtualTokenAdapter.STORED, expected);
         report(file, unread, problems);
         try (TensorScope scope = new TensorScope()) {
             Tensor table =
@@ -211,8 +217,8 @@ public final class AdapterFiles {
     private static void check(Path file, SafetensorsFile weights, List<PartPlan> plans) {
         Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
         List<String> problems = new ArrayList<>();
-        plans.forEach(plan ->
-                plan.shapes().forEach((part, shape) -> checkShape(weights, unread, problems, name(plan, part), shape)));
+        plans.forEach(plan -> plan.shapes()
+                .forEach((part, shape) -> checkTensor(weights, unread, problems, name(plan, part), shape)));
         report(file, unread, problems);
     }
 
@@ -225,7 +231,7 @@ public final class AdapterFiles {
         }
     }
 
-    private static void checkShape(
+    private static void checkTensor(
             SafetensorsFile weights, Set<String> unread, List<String> problems, String name, long... expected) {
         if (!unread.remove(name)) {
             problems.add("tensor " + name + " " + Arrays.toString(expected) + " is missing");

@@ -2,7 +2,6 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -12,33 +11,21 @@ import org.jspecify.annotations.Nullable;
  * {@code y = base(l · x)} (<a href="https://arxiv.org/abs/2205.05638">(IA)³, Liu et al. 2022</a>). The product is taken in
  * float32. It owns neither the base nor the factors.
  */
-final class Ia3Linear implements Linear {
-    private final Linear base;
+final class Ia3Linear extends AdaptedLinear {
     private final Ia3Part part;
 
     Ia3Linear(Linear base, Ia3Part part) {
-        this.base = base;
+        super(base);
         this.part = part;
     }
 
     @Override
     public Tensor forward(Tensor x) {
-        ModulePart.open(part.factors());
         return part.ofInput() ? base.forward(rescale(x)) : rescale(base.forward(x));
     }
 
     private Tensor rescale(Tensor x) {
         return Tensors.as(x.mul(part.factors().view(-1)), Tensors.typeOf(x));
-    }
-
-    @Override
-    public long inFeatures() {
-        return base.inFeatures();
-    }
-
-    @Override
-    public long outFeatures() {
-        return base.outFeatures();
     }
 
     @Override
@@ -52,15 +39,5 @@ final class Ia3Linear implements Linear {
         return own == null || part.ofInput()
                 ? own
                 : Tensors.as(own, ScalarType.Float).mul(part.factors().view(-1));
-    }
-
-    @Override
-    public Map<String, Tensor> parameters() {
-        return base.parameters();
-    }
-
-    @Override
-    public void close() {
-        // The base belongs to the model and the factors to the adapter.
     }
 }

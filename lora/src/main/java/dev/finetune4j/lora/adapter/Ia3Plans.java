@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -15,13 +15,10 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 final class Ia3Plans {
     private Ia3Plans() {}
 
-    /** @throws CheckpointException when no module matches */
+    /** @throws SettingsException when no module matches */
     static List<PartPlan> of(Ia3Settings settings, BaseModules base) {
-        Set<String> targets = settings.modules().matching(base.names().linears(), settings.trainedWhole());
-        if (targets.isEmpty()) {
-            throw new CheckpointException("no linear of this base model matches \"target_modules\";"
-                    + " load the adapter on the model that it was trained on");
-        }
+        Set<String> targets =
+                settings.modules().matchingSome(base.names(), base.names().linears(), settings.trainedWhole());
         List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, settings.trainedWhole()));
         for (String path : targets) {
             Linear linear = Objects.requireNonNull(base.linears().get(path));

@@ -3,7 +3,6 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Map;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -13,18 +12,16 @@ import org.bytedeco.pytorch.global.torch;
  * An embedding with a low-rank addition to its table, {@code W + (alpha / r) · (B A)ᵀ}, whose columns have lengths of their
  * own when there is a magnitude. See {@link LoraLinear}. It owns neither the base nor the factors.
  */
-final class LoraEmbedding implements Embedding {
-    private final Embedding base;
+final class LoraEmbedding extends AdaptedEmbedding {
     private final LoraEmbeddingPart part;
 
     LoraEmbedding(Embedding base, LoraEmbeddingPart part) {
-        this.base = base;
+        super(base);
         this.part = part;
     }
 
     @Override
     public Tensor forward(Tensor tokens) {
-        ModulePart.open(part.a());
         Tensor rows = base.forward(tokens); // (B, T, D)
         Tensor low = torch.embedding(part.a().t(), tokens); // (B, T, r)
         Tensor added = torch.linear(low, part.b()).mul(new Scalar(part.scale() * base.scale()));
@@ -53,34 +50,9 @@ final class LoraEmbedding implements Embedding {
     }
 
     @Override
-    public long vocabulary() {
-        return base.vocabulary();
-    }
-
-    @Override
-    public long width() {
-        return base.width();
-    }
-
-    @Override
-    public double scale() {
-        return base.scale();
-    }
-
-    @Override
     public Tensor denseWeight() {
         return part.magnitude() == null
                 ? sum()
                 : sum().mul(stretch(part.magnitude()).detach());
-    }
-
-    @Override
-    public Map<String, Tensor> parameters() {
-        return base.parameters();
-    }
-
-    @Override
-    public void close() {
-        // The base belongs to the model and the factors to the adapter.
     }
 }

@@ -15,11 +15,9 @@ import org.jspecify.annotations.Nullable;
  * @param a shape (r, V), float32
  * @param b shape (D, r), float32
  * @param magnitude length of each column of the adapted table, shape (D), float32; null unless it is trained apart
- * @param doubled whether the file states twice the rank, because other modules have factors to go without
  * @param scale factor on the product
  */
-record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, boolean doubled, double scale)
-        implements ModulePart {
+record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double scale) implements ModulePart {
     static final String A = "lora_embedding_A";
     static final String B = "lora_embedding_B";
 
@@ -29,8 +27,8 @@ record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, boolean
     }
 
     @Override
-    public Map<String, Tensor> stored() {
-        if (!doubled) {
+    public Map<String, Tensor> stored(boolean doubleRank) {
+        if (!doubleRank) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {

@@ -4,7 +4,6 @@ import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Map;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -25,13 +24,12 @@ import org.jspecify.annotations.Nullable;
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only while gradients are recorded.
  * Forward calls may run in several threads at once. It owns neither the base nor the factors.
  */
-final class LoraLinear implements Linear {
-    private final Linear base;
+final class LoraLinear extends AdaptedLinear {
     private final LoraPart part;
 
     /** A linear that borrows the base and the part's tensors. */
     LoraLinear(Linear base, LoraPart part) {
-        this.base = base;
+        super(base);
         this.part = part;
     }
 
@@ -46,7 +44,6 @@ final class LoraLinear implements Linear {
     }
 
     private Tensor compute(Tensor x, @Nullable Supplier<Tensor> again) {
-        ModulePart.open(part.a());
         boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
         if (!dropping && isPlain() && base.isFrozen() && x.requires_grad()) {
             return CustomFunction.apply(
@@ -162,16 +159,6 @@ final class LoraLinear implements Linear {
         return without == null ? sum : sum.sub_(torch.matmul(without.b(), without.a()), scale);
     }
 
-    @Override
-    public long inFeatures() {
-        return base.inFeatures();
-    }
-
-    @Override
-    public long outFeatures() {
-        return base.outFeatures();
-    }
-
     /** The weight of a plain linear that computes the same: W + scale · B A, its rows at their trained length. */
     @Override
     public Tensor denseWeight() {
@@ -188,15 +175,5 @@ final class LoraLinear implements Linear {
         Tensor added = part.bias().mul(new Scalar(part.scale()));
         Tensor own = base.bias();
         return own == null ? added : Tensors.as(own, ScalarType.Float).add(added);
-    }
-
-    @Override
-    public Map<String, Tensor> parameters() {
-        return base.parameters();
-    }
-
-    @Override
-    public void close() {
-        // The base belongs to the model and the factors to the adapter.
     }
 }

@@ -20,7 +20,6 @@ import org.jspecify.annotations.Nullable;
  * @param magnitude length of each row of the adapted weight, shape (out), float32; null unless it is trained apart
  * @param without the factors whose product the base goes without, so that the trained ones could start from them; null when
  *     the base computes as it is
- * @param doubled whether the file states twice the rank, because other modules have factors to go without
  * @param scale factor on the products
  * @param dropout share of the input that training hides from A
  */
@@ -30,7 +29,6 @@ record LoraPart(
         @Nullable Tensor bias,
         @Nullable Tensor magnitude,
         @Nullable Factors without,
-        boolean doubled,
         double scale,
         double dropout)
         implements ModulePart {
@@ -67,8 +65,8 @@ record LoraPart(
 
     /** The factors of an ordinary adapter: those that the base goes without, or zeros, follow the trained ones. */
     @Override
-    public Map<String, Tensor> stored() {
-        if (!doubled) {
+    public Map<String, Tensor> stored(boolean doubleRank) {
+        if (!doubleRank) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {

@@ -1,11 +1,9 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -34,14 +32,11 @@ final class LoraPlans {
     /**
      * The parts in the order in which they are made; on one module the earlier one is beneath.
      *
-     * @throws CheckpointException when no module matches
+     * @throws SettingsException when no module matches
      */
     static List<PartPlan> of(LoraSettings settings, BaseModules base) {
-        Set<String> targets = settings.modules().matching(candidates(base.names()), settings.trainedWhole());
-        if (targets.isEmpty()) {
-            throw new CheckpointException("no linear of this base model matches \"target_modules\";"
-                    + " load the adapter on the model that it was trained on");
-        }
+        Set<String> targets =
+                settings.modules().matchingSome(base.names(), candidates(base.names()), settings.trainedWhole());
         List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, settings.trainedWhole()));
         Set<String> whole = new LinkedHashSet<>(TrainedModules.matching(base.names(), settings.trainedWhole()));
         plans.addAll(TokenRows.plans(base, settings.trainedTokens()));
@@ -73,8 +68,9 @@ final class LoraPlans {
         }
     }
 
-    private static @Nullable Tensor optional(Map<String, Tensor> tensors, String name) {
-        return tensors.get(name);
+    /** The lengths of a weight's rows or columns, with which an adapter changes nothing yet. */
+    private static Tensor lengths(Tensor weight, long summed) {
+        return weight.pow(new Scalar(2)).sum(summed).sqrt();
     }
 
     /** @param onResidual whether the file brings the base's weight along as it is without the starting factors */
@@ -112,7 +108,7 @@ final class LoraPlans {
             Tensor bias = settings.outputBias()
                     ? Tensors.zeros(context.device(), ScalarType.Float, linear.outFeatures())
                     : null;
-            return part(factors, bias, settings.weightDecomposed() ? lengths(linear) : null, without);
+            return part(factors, bias, settings.weightDecomposed() ? lengths(linear.denseWeight(), 1) : null, without);
         }
 
         @Override
@@ -122,10 +118,7 @@ final class LoraPlans {
             LoraPart.Factors without =
                     settings.start().leavesBase() && !onResidual ? FirstFactors.ofBase(settings, path, linear) : null;
             return part(
-                    new LoraPart.Factors(a, b),
-                    optional(tensors, LoraPart.BIAS),
-                    optional(tensors, LoraPart.MAGNITUDE),
-                    without);
+                    new LoraPart.Factors(a, b), tensors.get(LoraPart.BIAS), tensors.get(LoraPart.MAGNITUDE), without);
         }
 
         private LoraPart part(
@@ -134,22 +127,7 @@ final class LoraPlans {
                 @Nullable Tensor magnitude,
                 LoraPart.@Nullable Factors without) {
             return new LoraPart(
-                    factors.a(),
-                    factors.b(),
-                    bias,
-                    magnitude,
-                    without,
-                    settings.start().leavesBase(),
-                    settings.scaleOf(path),
-                    settings.dropout());
-        }
-
-        /** The length of each row of a linear's weight, shape (out): with it an adapter changes nothing yet. */
-        private static Tensor lengths(Linear linear) {
-            try (TensorScope scope = new TensorScope()) {
-                return scope.keep(
-                        linear.denseWeight().pow(new Scalar(2)).sum(1).sqrt().detach());
-            }
+                    factors.a(), factors.b(), bias, magnitude, without, settings.scaleOf(path), settings.dropout());
         }
     }
 
@@ -179,8 +157,7 @@ final class LoraPlans {
             return new LoraEmbeddingPart(
                     a,
                     b,
-                    settings.weightDecomposed() ? lengths(embedding) : null,
-                    settings.start().leavesBase(),
+                    settings.weightDecomposed() ? lengths(embedding.denseWeight(), 0) : null,
                     settings.scaleOf(path));
         }
 
@@ -189,16 +166,8 @@ final class LoraPlans {
             return new LoraEmbeddingPart(
                     Objects.requireNonNull(tensors.get(LoraEmbeddingPart.A)),
                     Objects.requireNonNull(tensors.get(LoraEmbeddingPart.B)),
-                    optional(tensors, LoraPart.MAGNITUDE),
-                    settings.start().leavesBase(),
+                    tensors.get(LoraPart.MAGNITUDE),
                     settings.scaleOf(path));
-        }
-
-        private static Tensor lengths(Embedding embedding) {
-            try (TensorScope scope = new TensorScope()) {
-                return scope.keep(
-                        embedding.denseWeight().pow(new Scalar(2)).sum(0).sqrt().detach());
-            }
         }
     }
 }

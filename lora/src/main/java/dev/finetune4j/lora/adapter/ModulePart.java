@@ -16,8 +16,12 @@ interface ModulePart extends AutoCloseable {
     /** The tensors to train, float32, by the end of their name in a PEFT file, such as {@code lora_A.weight}. */
     Map<String, Tensor> trained();
 
-    /** What a file holds, by the same names. What is made for it belongs to the caller's scope. */
-    default Map<String, Tensor> stored() {
+    /**
+     * What a file holds, by the same names. What is made for it belongs to the caller's scope.
+     *
+     * @param doubleRank whether the file states twice the rank, because some module has factors that the base goes without
+     */
+    default Map<String, Tensor> stored(boolean doubleRank) {
         return trained();
     }
 
@@ -45,13 +49,5 @@ interface ModulePart extends AutoCloseable {
     @Override
     default void close() {
         owned().forEach(Tensor::close);
-    }
-
-    /** The tensor, which fails when the adapter has been closed. */
-    static Tensor open(Tensor tensor) {
-        if (tensor.isNull()) {
-            throw new IllegalStateException("the adapter is closed; load it again to use it");
-        }
-        return tensor;
     }
 }

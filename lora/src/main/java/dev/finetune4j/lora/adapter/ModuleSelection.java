@@ -96,12 +96,32 @@ public record ModuleSelection(
                         + String.join(", ", lastParts(modules.linears()))));
             }
         }
+        return matchingSome(modules, candidates, trainedWhole);
+    }
+
+    /**
+     * As {@link #matching}, where one must be left.
+     *
+     * @throws SettingsException when none is; the message lists the names that exist
+     */
+    Set<String> matchingSome(ModuleNames modules, Collection<String> candidates, List<String> trainedWhole) {
         Set<String> chosen = matching(candidates, trainedWhole);
         if (chosen.isEmpty()) {
-            throw new SettingsException(List.of("no linear of the model matches the target modules " + this
+            throw new SettingsException(List.of("no linear of the model matches the target modules " + described()
                     + "; it has " + String.join(", ", lastParts(modules.linears()))));
         }
         return chosen;
+    }
+
+    private String described() {
+        String wanted = targets instanceof TargetModules.Named named
+                ? String.join(", ", named.names())
+                : targets instanceof TargetModules.Matching matching
+                        ? "of the regular expression \"" + matching.regex() + "\""
+                        : "(all linears)";
+        return wanted
+                + (exclude == null ? "" : " without the excluded ones")
+                + (layers.isEmpty() ? "" : " in the layers " + layers);
     }
 
     private static boolean wants(TargetModules targets, String path) {

@@ -2,18 +2,17 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Map;
+import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /** An embedding with some of its rows replaced by trained ones. It owns nothing. */
-final class TokenRowsEmbedding implements Embedding {
-    private final Embedding base;
+final class TokenRowsEmbedding extends AdaptedEmbedding {
     private final TokenRows.Part part;
 
     TokenRowsEmbedding(Embedding base, TokenRows.Part part) {
-        this.base = base;
+        super(base);
         this.part = part;
     }
 
@@ -21,10 +20,9 @@ final class TokenRowsEmbedding implements Embedding {
     @Override
     public Tensor forward(Tensor tokens) {
         Tensor rows = base.forward(tokens); // (B, T, D)
-        Tensor trained = Tensors.as(ModulePart.open(part.rows()), Tensors.typeOf(rows));
+        Tensor trained = Tensors.as(part.rows(), Tensors.typeOf(rows));
         Tensor same = tokens.unsqueeze(-1).eq(part.index()); // (B, T, n)
-        Tensor place =
-                same.to(torch.ScalarType.Long).argmax(new org.bytedeco.pytorch.LongOptional(-1), false); // (B, T)
+        Tensor place = same.to(torch.ScalarType.Long).argmax(new LongOptional(-1), false); // (B, T)
         Tensor replaced = torch.embedding(trained, place);
         if (base.scale() != 1) {
             replaced = replaced.mul(new Scalar(base.scale()));
@@ -33,32 +31,7 @@ final class TokenRowsEmbedding implements Embedding {
     }
 
     @Override
-    public long vocabulary() {
-        return base.vocabulary();
-    }
-
-    @Override
-    public long width() {
-        return base.width();
-    }
-
-    @Override
-    public double scale() {
-        return base.scale();
-    }
-
-    @Override
     public Tensor denseWeight() {
         return base.denseWeight().index_copy_(0, part.index(), part.rows().detach());
-    }
-
-    @Override
-    public Map<String, Tensor> parameters() {
-        return base.parameters();
-    }
-
-    @Override
-    public void close() {
-        // The base belongs to the model and the rows to the adapter.
     }
 }

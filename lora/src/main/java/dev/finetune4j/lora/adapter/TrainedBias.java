@@ -8,7 +8,6 @@ import java.util.Objects;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A copy of a linear's bias that is trained in its place.
@@ -56,43 +55,24 @@ record TrainedBias(String name, Tensor bias) implements ModulePart {
     }
 
     /** The linear with the trained bias: what it adds is the difference, so that any form of the weight can be beneath. */
-    private record Biased(Linear base, Tensor trained) implements Linear {
+    private static final class Biased extends AdaptedLinear {
+        private final Tensor trained;
+
+        Biased(Linear base, Tensor trained) {
+            super(base);
+            this.trained = trained;
+        }
+
         @Override
         public Tensor forward(Tensor x) {
-            ModulePart.open(trained);
             Tensor y = base.forward(x);
             Tensor own = Tensors.as(Objects.requireNonNull(base.bias()), ScalarType.Float);
             return y.add(Tensors.as(trained.sub(own), Tensors.typeOf(y)));
         }
 
         @Override
-        public long inFeatures() {
-            return base.inFeatures();
-        }
-
-        @Override
-        public long outFeatures() {
-            return base.outFeatures();
-        }
-
-        @Override
-        public Tensor denseWeight() {
-            return base.denseWeight();
-        }
-
-        @Override
-        public @Nullable Tensor bias() {
+        public Tensor bias() {
             return trained;
-        }
-
-        @Override
-        public Map<String, Tensor> parameters() {
-            return base.parameters();
-        }
-
-        @Override
-        public void close() {
-            // The base belongs to the model and the bias to the adapter.
         }
     }
 }

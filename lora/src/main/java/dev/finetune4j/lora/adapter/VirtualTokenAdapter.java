@@ -127,7 +127,6 @@ final class VirtualTokenAdapter implements PeftAdapter {
 
         @Override
         public Tensor embeddings() {
-            requireOpen();
             return encoder.encode();
         }
     }
@@ -148,7 +147,6 @@ final class VirtualTokenAdapter implements PeftAdapter {
 
         @Override
         public VirtualTokens.Layers layers() {
-            requireOpen();
             long kvHeads = config.attention().kvHeads();
             Tensor all = encoder.encode() // (n, 2 · layers · kv heads · head size)
                     .view(count, 2L * config.layers(), kvHeads, -1)

@@ -118,12 +118,13 @@ final class WeightAdapter implements PeftAdapter {
 
     @Override
     public AdapterSettings storedSettings() {
-        return settings instanceof LoraSettings lora && lora.start().leavesBase() ? lora.withDoubleRank() : settings;
+        return leavesBase() ? ((LoraSettings) settings).withDoubleRank() : settings;
     }
 
     @Override
     public Map<String, Tensor> stored() {
-        return named(ModulePart::stored);
+        boolean doubleRank = leavesBase();
+        return named(part -> part.stored(doubleRank));
     }
 
     private Map<String, Tensor> named(Function<ModulePart, Map<String, Tensor>> tensors) {
@@ -135,6 +136,11 @@ final class WeightAdapter implements PeftAdapter {
                             named.put(AdapterFiles.tensorName(placed.modules().get(0), part), tensor));
         }
         return named;
+    }
+
+    /** Whether the base computes without the factors that the training started from. */
+    private boolean leavesBase() {
+        return settings instanceof LoraSettings lora && lora.start().leavesBase();
     }
 
     private void requireOpen() {

@@ -7,6 +7,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
@@ -14,6 +15,7 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -27,6 +29,7 @@ final class CudaQuantKernels implements QuantKernels {
     private static final String SOURCE = "quant4bit.cu";
     private static final int THREADS = 256;
     private static final int WEIGHTS_PER_THREAD = 32;
+    private static final int WEIGHTS_PER_STORE = 8;
     private static final Map<ComputeDevice, CudaQuantKernels> OF_DEVICE = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
@@ -175,5 +178,43 @@ final class CudaQuantKernels implements QuantKernels {
         try (TensorScope scope = new TensorScope()) {
             return scope.keep(gradient.matmul(weight.dequantize(Tensors.typeOf(gradient))));
         }
+    }
+
+    @Override
+    public void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
+        try (TensorScope scope = new TensorScope()) {
+            y.addmm_(x, stacked(weights, Tensors.typeOf(x)).t());
+        }
+    }
+
+    @Override
+    public void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
+        try (TensorScope scope = new TensorScope()) {
+            dx.addmm_(gradient, stacked(weights, Tensors.typeOf(gradient)));
+        }
+    }
+
+    /** The dense weights in one matrix, so that one product serves all. */
+    private Tensor stacked(List<QuantizedTensor> weights, ScalarType type) {
+        if (weights.size() == 1) {
+            return weights.get(0).dequantize(type);
+        }
+        long width = weights.get(0).shape()[1];
+        if (weights.stream().anyMatch(weight -> weight.shape()[0] * width % WEIGHTS_PER_STORE != 0)) {
+            return torch.cat(
+                    new TensorVector(weights.stream()
+                            .map(weight -> weight.dequantize(type))
+                            .toArray(Tensor[]::new)),
+                    0);
+        }
+        long rows = weights.stream().mapToLong(weight -> weight.shape()[0]).sum();
+        Tensor all = Tensors.empty(device, type, rows, width);
+        long start = 0;
+        for (QuantizedTensor weight : weights) {
+            long count = weight.shape()[0];
+            dequantize(weight, all.narrow(0, start, count));
+            start += count;
+        }
+        return all;
     }
 }

@@ -1,6 +1,7 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.tensor.ComputeDevice;
+import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -45,6 +46,36 @@ interface QuantKernels {
      * @return shape (…, in), in the type of the gradient
      */
     Tensor backward(Tensor gradient, QuantizedTensor weight);
+
+    /**
+     * Adds the products with weights whose rows lie behind one another, {@code y += x Wᵀ}.
+     *
+     * @param y shape (n, sum of the outputs); with several weights in one piece
+     * @param x shape (n, in)
+     */
+    default void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
+        long start = 0;
+        for (QuantizedTensor weight : weights) {
+            long rows = weight.shape()[0];
+            y.narrow(1, start, rows).add_(forward(x, weight, null));
+            start += rows;
+        }
+    }
+
+    /**
+     * Adds the gradients of the one input of such weights, {@code dx += dy W}.
+     *
+     * @param dx shape (n, in)
+     * @param gradient shape (n, sum of the outputs)
+     */
+    default void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
+        long start = 0;
+        for (QuantizedTensor weight : weights) {
+            long rows = weight.shape()[0];
+            dx.add_(backward(gradient.narrow(1, start, rows), weight));
+            start += rows;
+        }
+    }
 
     /** The quickest kernels that there are for a device. */
     static QuantKernels forDevice(ComputeDevice device) {

@@ -2,6 +2,9 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.StackedWeights;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -104,6 +107,39 @@ public final class QuantizedLinear implements Linear {
     @Override
     public Tensor inputGradient(Tensor gradient) {
         return weight.kernels().backward(gradient, weight);
+    }
+
+    @Override
+    public void addProduct(Tensor y, Tensor x) {
+        weight.kernels().addProduct(y, x, List.of(weight));
+    }
+
+    @Override
+    public void addInputGradient(Tensor dx, Tensor gradient) {
+        weight.kernels().addInputGradient(dx, gradient, List.of(weight));
+    }
+
+    /** {@inheritDoc} Weights that are all in 4 bit go through one product where that pays. */
+    @Override
+    public StackedWeights stackedWith(List<Linear> linears) {
+        List<QuantizedTensor> weights = new ArrayList<>();
+        for (Linear linear : linears) {
+            if (!(linear instanceof QuantizedLinear quantized)) {
+                return StackedWeights.oneByOne(linears);
+            }
+            weights.add(quantized.weight);
+        }
+        return new StackedWeights() {
+            @Override
+            public void addProduct(Tensor y, Tensor x) {
+                weight.kernels().addProduct(y, x, weights);
+            }
+
+            @Override
+            public void addInputGradient(Tensor dx, Tensor gradient) {
+                weight.kernels().addInputGradient(dx, gradient, weights);
+            }
+        };
     }
 
     @Override

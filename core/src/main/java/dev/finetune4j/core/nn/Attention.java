@@ -65,26 +65,52 @@ public final class Attention {
      * @param past what the layer has before these tokens, or null when they are the first
      * @return shape (B, T, D)
      */
-    public Tensor forward(Tensor x, Context context, @Nullable PastKeys past) {
-        long batch = x.size(0);
-        long tokens = x.size(1);
-        Tensor[] qkv = inputs.forward(x);
-        Tensor q = split(qkv[0], batch, tokens, shape.heads());
-        Tensor k = split(qkv[1], batch, tokens, shape.kvHeads());
-        Tensor v = split(qkv[2], batch, tokens, shape.kvHeads());
-        if (norms != null) {
-            q = norms.query().forward(q);
-            k = norms.key().forward(k);
-        }
-        q = RotaryEmbedding.rotate(q, context.angles());
-        k = RotaryEmbedding.rotate(k, context.angles());
+    Tensor forward(Remade x, Context context, @Nullable PastKeys past) {
+        long batch = x.tensor().size(0);
+        long tokens = x.tensor().size(1);
+        Tensor[] qkv = turned(x, context); // (B, n, T, head size)
+        Tensor k = qkv[1];
+        Tensor v = qkv[2];
         if (past != null) {
             PastKeys.KeysAndValues all = past.append(k, v);
             k = all.keys();
             v = all.values();
         }
-        Tensor mixed = shape.softCap() > 0 ? capped(q, k, v, context) : plain(q, k, v, context); // (B, H, T, head size)
+        Tensor mixed = shape.softCap() > 0 ? capped(qkv[0], k, v, context) : plain(qkv[0], k, v, context);
         return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
+    }
+
+    /** Queries, keys and values with the angles of their positions. */
+    private Tensor[] turned(Remade x, Context context) {
+        long batch = x.tensor().size(0);
+        long tokens = x.tensor().size(1);
+        if (norms == null && inputs.isOneOperation(x.tensor())) {
+            Tensor joint = inputs.joined(x); // (B, T, (heads + 2 · kv heads) · head size)
+            int heads = shape.heads() + shape.kvHeads();
+            if (FusedKernels.serveJointRope(joint, context.angles(), shape.headDim())) {
+                return heads(inputs.split(FusedKernels.ropeInPlace(joint, heads, context.angles())), batch, tokens);
+            }
+            return turned(heads(inputs.split(joint), batch, tokens), context);
+        }
+        Tensor[] qkv = heads(inputs.forward(x), batch, tokens);
+        if (norms != null) {
+            qkv[0] = norms.query().forward(qkv[0]);
+            qkv[1] = norms.key().forward(qkv[1]);
+        }
+        return turned(qkv, context);
+    }
+
+    private static Tensor[] turned(Tensor[] qkv, Context context) {
+        qkv[0] = RotaryEmbedding.rotate(qkv[0], context.angles());
+        qkv[1] = RotaryEmbedding.rotate(qkv[1], context.angles());
+        return qkv;
+    }
+
+    private Tensor[] heads(Tensor[] qkv, long batch, long tokens) {
+        qkv[0] = split(qkv[0], batch, tokens, shape.heads());
+        qkv[1] = split(qkv[1], batch, tokens, shape.kvHeads());
+        qkv[2] = split(qkv[2], batch, tokens, shape.kvHeads());
+        return qkv;
     }
 
     private Tensor plain(Tensor q, Tensor k, Tensor v, Context context) {

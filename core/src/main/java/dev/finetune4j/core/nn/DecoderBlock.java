@@ -2,6 +2,7 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -18,7 +19,17 @@ public final class DecoderBlock implements AutoCloseable {
             return new Norms(before.map(mapper), after == null ? null : after.map(mapper));
         }
 
-        Tensor leave(Tensor x) {
+        /** {@code x + after(half(before(x)))}. */
+        Tensor around(Tensor x, Function<Remade, Tensor> half) {
+            if (!FusedKernels.serveBranch(x, before.norm())) {
+                return x.add(leave(half.apply(new Remade(before.forward(x), null))));
+            }
+            FusedKernels.Bypass bypass = new FusedKernels.Bypass();
+            Tensor result = leave(half.apply(before.norm().forward(x, bypass)));
+            return FusedKernels.add(x, result, bypass);
+        }
+
+        private Tensor leave(Tensor x) {
             return after == null ? x : after.forward(x);
         }
 
@@ -52,10 +63,8 @@ public final class DecoderBlock implements AutoCloseable {
      */
     public Tensor forward(Tensor x, Attention.Context context, @Nullable PastKeys past) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor mixed = attention.forward(attentionNorms.before().forward(x), context, past);
-            Tensor attended = x.add(attentionNorms.leave(mixed));
-            Tensor fed = mlp.forward(mlpNorms.before().forward(attended));
-            return scope.keep(attended.add(mlpNorms.leave(fed)));
+            Tensor attended = attentionNorms.around(x, normed -> attention.forward(normed, context, past));
+            return scope.keep(mlpNorms.around(attended, mlp::forward));
         }
     }
 

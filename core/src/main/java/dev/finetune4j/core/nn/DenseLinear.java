@@ -78,6 +78,16 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
+    public void addProduct(Tensor y, Tensor x) {
+        y.addmm_(x, Tensors.as(weight, Tensors.typeOf(x)).t());
+    }
+
+    @Override
+    public void addInputGradient(Tensor dx, Tensor gradient) {
+        dx.addmm_(gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
+    }
+
+    @Override
     public void close() {
         weight.close();
         if (bias != null) {

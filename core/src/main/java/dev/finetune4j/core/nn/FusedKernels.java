@@ -4,12 +4,13 @@ import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.function.Supplier;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +31,7 @@ final class FusedKernels {
     private final CudaKernel swigluForward;
     private final CudaKernel swigluBackward;
     private final CudaKernel rope;
+    private final CudaKernel ropeInPlace;
 
     private FusedKernels(ComputeDevice device, String suffix) {
         CudaModule module = CudaModule.of(FusedKernels.class, "elementwise.cu", device);
@@ -38,6 +40,7 @@ final class FusedKernels {
         swigluForward = module.kernel("swiglu_forward_" + suffix);
         swigluBackward = module.kernel("swiglu_backward_" + suffix);
         rope = module.kernel("rope_" + suffix);
+        ropeInPlace = module.kernel("rope_in_place_" + suffix);
     }
 
     /** Whether a tensor is where the kernels run and in a type of theirs. */
@@ -70,12 +73,47 @@ final class FusedKernels {
                 && weight.numel() % PIECE == 0;
     }
 
+    /** Whether {@link #rmsNorm} and {@link #add} can be the two ends of a branch around which x goes. */
+    static boolean serveBranch(Tensor x, RmsNorm norm) {
+        return GradMode.is_enabled() && x.requires_grad() && serveNorm(x, norm.weight());
+    }
+
+    /**
+     * The way around a branch, {@code x + f(norm(x))}: the gradient that goes along it is added where the norm's backward
+     * pass writes its own.
+     */
+    static final class Bypass {
+        private @Nullable Tensor gradient;
+
+        private void put(Tensor passing) {
+            try (TensorScope scope = new TensorScope()) {
+                gradient = scope.release(passing.detach());
+            }
+        }
+
+        /** The gradient, which now belongs to the scope of the caller. */
+        private Tensor take(TensorScope scope) {
+            Tensor taken = scope.adopt(Objects.requireNonNull(gradient));
+            gradient = null;
+            return taken;
+        }
+    }
+
+    /** {@code x + branch}, the end of a branch that begins with a norm of x; x gets its gradient there. */
+    static Tensor add(Tensor x, Tensor branch, Bypass bypass) {
+        return CustomFunction.apply(branch, given -> given.add(x), gradient -> {
+            bypass.put(gradient);
+            return gradient;
+        });
+    }
+
     /** {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. */
-    static Tensor rmsNorm(Tensor input, Tensor weight, double epsilon, boolean fromOne) {
+    static Remade rmsNorm(Tensor input, Tensor weight, double epsilon, boolean fromOne, @Nullable Bypass bypass) {
         FusedKernels kernels = of(input);
         int width = Math.toIntExact(weight.numel());
         int one = fromOne ? 1 : 0;
-        return CustomFunction.apply(
+        AtomicReference<CustomFunction.@Nullable Saved> kept = new AtomicReference<>();
+        Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
                     Tensor x = dense(given);
@@ -85,29 +123,32 @@ final class FusedKernels {
                     kernels.rmsForward.launch(rows, THREADS, x, weight, y, inverse, width, (float) epsilon, one);
                     saved.keep(x);
                     saved.keep(inverse);
+                    kept.set(saved);
                     return y;
                 },
                 (gradient, saved) -> {
-                    Tensor dy = dense(gradient);
-                    Tensor x = saved.get(0);
-                    Tensor dx = Tensors.emptyLike(x);
-                    kernels.rmsBackward.launch(x.numel() / width, THREADS, dy, x, weight, saved.get(1), dx, width, one);
-                    return dx;
+                    try (TensorScope scope = new TensorScope()) {
+                        Tensor dy = dense(gradient);
+                        Tensor x = saved.get(0);
+                        Tensor past = bypass == null ? null : dense(bypass.take(scope));
+                        Tensor dx = Tensors.emptyLike(x);
+                        kernels.rmsBackward.launch(
+                                x.numel() / width, THREADS, dy, x, weight, saved.get(1), past, dx, width, one);
+                        return scope.keep(dx);
+                    }
                 });
+        return new Remade(result, () -> {
+            Tensor x = Objects.requireNonNull(kept.get()).get(0);
+            Tensor y = Tensors.emptyLike(x);
+            kernels.rmsForward.launch(x.numel() / width, THREADS, x, weight, y, null, width, (float) epsilon, one);
+            return y;
+        });
     }
 
     /** Whether {@link #swiglu} serves for halves of this width. */
     static boolean serveSwiglu(Tensor both) {
         return serve(both) && both.size(-1) % (2 * PIECE) == 0;
     }
-
-    /**
-     * A result that can be made again from what is kept for its backward pass, until that has run.
-     *
-     * @param tensor the result
-     * @param again makes it once more
-     */
-    record Remade(Tensor tensor, Supplier<Tensor> again) {}
 
     /**
      * {@code silu(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
@@ -194,6 +235,43 @@ final class FusedKernels {
                 direction,
                 threads);
         return y.transpose(1, 2);
+    }
+
+    /** Whether {@link #ropeInPlace} serves for heads of this size behind one another. */
+    static boolean serveJointRope(Tensor joint, RotaryEmbedding.Angles angles, int size) {
+        return serve(joint)
+                && joint.is_contiguous()
+                && joint.storage_offset() % PIECE == 0
+                && angles.cos().size(1) == size
+                && size % (2 * PIECE) == 0
+                && Tensors.typeOf(angles.cos()) == Tensors.typeOf(joint);
+    }
+
+    /**
+     * Turns the first heads of rows (B, T, n) that nobody else reads, in their place; nothing is kept but the angles. The
+     * gradient is turned back in its place.
+     */
+    static Tensor ropeInPlace(Tensor input, int heads, RotaryEmbedding.Angles angles) {
+        FusedKernels kernels = of(input);
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> {
+                    Tensor cos = dense(angles.cos());
+                    Tensor sin = dense(angles.sin());
+                    saved.keep(cos);
+                    saved.keep(sin);
+                    return kernels.turnInPlace(given.detach(), heads, cos, sin, 1);
+                },
+                (gradient, saved) -> kernels.turnInPlace(dense(gradient), heads, saved.get(0), saved.get(1), -1));
+    }
+
+    private Tensor turnInPlace(Tensor rows, int heads, Tensor cos, Tensor sin, float direction) {
+        int tokens = Math.toIntExact(rows.size(1));
+        int size = Math.toIntExact(cos.size(1));
+        long threads = rows.size(0) * tokens * heads * (size / (2 * PIECE));
+        ropeInPlace.launch(
+                groups(threads), THREADS, rows, cos, sin, tokens, heads, size, rows.size(2), direction, threads);
+        return rows;
     }
 
     private static boolean aligned(Tensor x) {

@@ -19,12 +19,11 @@ public final class GatedMlp {
     }
 
     /** (B, T, D) to (B, T, D). */
-    public Tensor forward(Tensor x) {
-        if (activation == Activation.SILU && FusedKernels.serve(x)) {
+    Tensor forward(Remade x) {
+        if (activation == Activation.SILU && FusedKernels.serve(x.tensor())) {
             Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
             if (FusedKernels.serveSwiglu(both)) {
-                FusedKernels.Remade gated = FusedKernels.swiglu(both);
-                return down.forward(gated.tensor(), gated.again());
+                return down.forward(FusedKernels.swiglu(both));
             }
             long inner = both.size(-1) / 2;
             return down.forward(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)));

@@ -1,6 +1,8 @@
 package dev.finetune4j.core.nn;
 
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -72,6 +74,51 @@ public interface Linear extends AutoCloseable {
      */
     default Tensor inputGradient(Tensor gradient) {
         throw new UnsupportedOperationException("this linear leaves its backward pass to libtorch");
+    }
+
+    /**
+     * Adds the product with the weight of a frozen linear to what is there, {@code y += x Wᵀ}; the bias stays out.
+     *
+     * @param y shape (n, out), rows may have gaps between them
+     * @param x shape (n, in)
+     * @throws UnsupportedOperationException if the linear is not frozen
+     */
+    default void addProduct(Tensor y, Tensor x) {
+        throw new UnsupportedOperationException("this linear leaves its forward pass to libtorch");
+    }
+
+    /**
+     * Adds the gradient of the input to what is there, {@code dx += dy W}.
+     *
+     * @param dx shape (n, in)
+     * @param gradient shape (n, out), rows may have gaps between them
+     * @throws UnsupportedOperationException if the linear is not frozen
+     */
+    default void addInputGradient(Tensor dx, Tensor gradient) {
+        dx.add_(inputGradient(gradient));
+    }
+
+    /**
+     * The weights of frozen linears with one input, as one matrix with their rows behind one another.
+     *
+     * @param linears this one among them
+     */
+    default StackedWeights stackedWith(List<Linear> linears) {
+        return StackedWeights.oneByOne(linears);
+    }
+
+    /**
+     * These linears of one input as one operation, if this one knows how; the group asks each until one does.
+     *
+     * @param linears in order, this one among them
+     */
+    default Optional<JointProjection> joinedWith(List<Linear> linears) {
+        return Optional.empty();
+    }
+
+    /** Whether the forward pass draws random numbers while gradients are recorded, as dropout does. */
+    default boolean isRandom() {
+        return false;
     }
 
     /** Frees the tensors that this linear owns. Closing twice is fine. */

@@ -1,6 +1,5 @@
 package dev.finetune4j.core.nn;
 
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -14,8 +13,8 @@ public record NamedLinear(String name, Linear linear) {
         return linear.forward(x);
     }
 
-    Tensor forward(Tensor x, Supplier<Tensor> again) {
-        return linear.forward(x, again);
+    Tensor forward(Remade x) {
+        return x.again() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.again());
     }
 
     NamedLinear map(PartMapper mapper) {

@@ -1,11 +1,15 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
 import java.util.function.UnaryOperator;
+import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -15,8 +19,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * chunk of positions at a time: one chunk of logits is in memory, never all of them, and positions without a label cost
  * nothing.
  *
- * <p>Each chunk goes forward <em>and</em> backward at once. Its gradient is collected on a detached copy of the hidden
- * states, from which a single backward pass then runs through the model.
+ * <p>Each chunk goes forward <em>and</em> backward at once, as far as the hidden states; from their collected gradient a
+ * single backward pass then runs through the model. On a CUDA GPU the gradients of the logits take the logits' place.
  */
 public final class NextTokenLoss {
     /** The label of a position that is not to be learned. */
@@ -38,76 +42,152 @@ public final class NextTokenLoss {
      */
     public static double backward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, double scale) {
         try (TensorScope scope = new TensorScope()) {
-            Targets targets = Targets.of(labels, hidden);
-            Tensor leaf = hidden.detach().set_requires_grad(true);
-            double sum = 0;
+            ComputeDevice device = Tensors.deviceOf(hidden);
+            Targets targets = Targets.of(device, labels, 1);
+            Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
+            return backward(hidden, head, targets, factor).item_double();
+        }
+    }
+
+    /**
+     * The same without waiting for the device: everything that it needs is there already, and the loss stays there.
+     *
+     * @param scale factor on the loss, one float32
+     * @return the loss summed over the labelled positions, not scaled, float64, shape (1)
+     */
+    public static Tensor backward(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, Tensor scale) {
+        try (TensorScope scope = new TensorScope()) {
+            targets.requireFit(hidden);
+            Tensor flat = hidden.detach().view(-1, hidden.size(2)); // (B · T, D)
+            Tensor gradient = torch.zeros_like(flat);
+            Tensor sum = Tensors.zeros(Tensors.deviceOf(hidden), ScalarType.Double, 1);
             for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {
                 try (TensorScope chunk = new TensorScope()) {
-                    Tensor loss = chunkLoss(leaf, head, targets, start);
-                    loss.mul(new Scalar(scale)).backward();
-                    sum += loss.item_double();
+                    Tensor positions = targets.positions(start);
+                    Tensor chosen = flat.index_select(0, positions).set_requires_grad(true); // (n, D)
+                    sum.add_(chunkBackward(head.apply(chosen), targets.ids(start), scale));
+                    if (chosen.grad().defined()) {
+                        gradient.index_add_(0, positions, chosen.grad());
+                    }
                 }
             }
             if (hidden.requires_grad() && targets.count() > 0) {
-                backwardFrom(hidden, leaf.grad());
+                backwardFrom(hidden, gradient.view(hidden.shape()));
             }
-            return sum;
+            return scope.keep(sum);
         }
+    }
+
+    private static Tensor chunkBackward(Tensor logits, Tensor ids, Tensor scale) {
+        if (FusedCrossEntropy.serves(logits)) {
+            Tensor values = logits.detach();
+            Tensor losses = FusedCrossEntropy.toGradients(values, ids, scale);
+            backwardFrom(logits, values);
+            return losses.sum(new ScalarTypeOptional(ScalarType.Double));
+        }
+        Tensor loss = loss(logits, ids);
+        loss.mul(scale).backward();
+        return loss.detach().to(ScalarType.Double);
+    }
+
+    private static Tensor loss(Tensor logits, Tensor ids) {
+        return torch.cross_entropy_loss(
+                Tensors.as(logits, ScalarType.Float), ids, new TensorOptional(), SUM, IGNORE, 0.0);
     }
 
     /** The loss summed over the labelled positions, without gradients. */
     public static double sum(Tensor hidden, UnaryOperator<Tensor> head, long[] labels) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Targets targets = Targets.of(labels, hidden);
+            Targets targets = Targets.of(Tensors.deviceOf(hidden), labels, 1);
+            targets.requireFit(hidden);
+            Tensor flat = hidden.view(-1, hidden.size(2));
             double sum = 0;
             for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {
                 try (TensorScope chunk = new TensorScope()) {
-                    sum += chunkLoss(hidden, head, targets, start).item_double();
+                    Tensor chosen = flat.index_select(0, targets.positions(start));
+                    sum += loss(head.apply(chosen), targets.ids(start)).item_double();
                 }
             }
             return sum;
         }
     }
 
-    private static Tensor chunkLoss(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, int start) {
-        long rows = Math.min(ROWS_PER_CHUNK, targets.count() - start);
-        Tensor positions = targets.positions().narrow(0, start, rows);
-        Tensor chosen = hidden.view(-1, hidden.size(2)).index_select(0, positions); // (n, D)
-        Tensor logits = Tensors.as(head.apply(chosen), ScalarType.Float); // (n, V)
-        return torch.cross_entropy_loss(
-                logits, targets.ids().narrow(0, start, rows), new TensorOptional(), SUM, IGNORE, 0.0);
-    }
-
     private static void backwardFrom(Tensor root, Tensor gradient) {
-        root.backward(
-                gradient,
-                new org.bytedeco.pytorch.BoolOptional(),
-                false,
-                new org.bytedeco.pytorch.TensorArrayRefOptional());
+        root.backward(gradient, new BoolOptional(), false, new TensorArrayRefOptional());
     }
 
-    /** The labelled positions of the flattened batch and the ids wanted there. */
-    private record Targets(Tensor positions, Tensor ids, int count) {
-        static Targets of(long[] labels, Tensor hidden) {
-            if (labels.length != hidden.size(0) * hidden.size(1)) {
-                throw new IllegalArgumentException("there are " + labels.length + " labels for " + hidden.size(0)
-                        + " x " + hidden.size(1) + " positions");
-            }
-            long[] positions = new long[labels.length];
-            long[] ids = new long[labels.length];
-            int count = 0;
+    /** The labelled positions of a flattened batch and the ids wanted there. The tensors belong to the scope it was made in. */
+    public static final class Targets {
+        private final long labels;
+        private final Tensor positions;
+        private final Tensor ids;
+        private final int count;
+
+        private Targets(long labels, Tensor positions, Tensor ids, int count) {
+            this.labels = labels;
+            this.positions = positions;
+            this.ids = ids;
+            this.count = count;
+        }
+
+        /**
+         * The targets of a batch.
+         *
+         * @param device where the model is
+         * @param labels the id that each position must predict, row-major (B, T); {@link NextTokenLoss#IGNORE} for none
+         * @param multiple the number of positions is filled up to a multiple of this by some that are not learned, so that
+         *     batches come in few sizes
+         */
+        public static Targets of(ComputeDevice device, long[] labels, int multiple) {
+            int wanted =
+                    (int) Arrays.stream(labels).filter(label -> label != IGNORE).count();
+            int count = (wanted + multiple - 1) / multiple * multiple;
+            long[] positions = new long[count];
+            long[] ids = new long[count];
+            Arrays.fill(ids, IGNORE);
+            int found = 0;
             for (int i = 0; i < labels.length; i++) {
                 if (labels[i] != IGNORE) {
-                    positions[count] = i;
-                    ids[count++] = labels[i];
+                    positions[found] = i;
+                    ids[found++] = labels[i];
                 }
             }
-            var device = Tensors.deviceOf(hidden);
             return new Targets(
-                    Tensors.ofLongs(device, java.util.Arrays.copyOf(positions, count), count),
-                    Tensors.ofLongs(device, java.util.Arrays.copyOf(ids, count), count),
+                    labels.length,
+                    Tensors.ofLongs(device, positions, count),
+                    Tensors.ofLongs(device, ids, count),
                     count);
+        }
+
+        /** How many positions there are, those not learned included. */
+        public int count() {
+            return count;
+        }
+
+        /** Takes over the positions and ids of a batch with as many of both. */
+        public void copyFrom(Targets other) {
+            if (other.count != count || other.labels != labels) {
+                throw new IllegalArgumentException("targets of " + other.count + " of " + other.labels
+                        + " positions do not fit into those of " + count + " of " + labels);
+            }
+            positions.copy_(other.positions);
+            ids.copy_(other.ids);
+        }
+
+        private Tensor positions(int start) {
+            return positions.narrow(0, start, Math.min(ROWS_PER_CHUNK, count - start));
+        }
+
+        private Tensor ids(int start) {
+            return ids.narrow(0, start, Math.min(ROWS_PER_CHUNK, count - start));
+        }
+
+        private void requireFit(Tensor hidden) {
+            if (labels != hidden.size(0) * hidden.size(1)) {
+                throw new IllegalArgumentException("there are " + labels + " labels for " + hidden.size(0) + " x "
+                        + hidden.size(1) + " positions");
+            }
         }
     }
 }

@@ -2,9 +2,11 @@ package dev.finetune4j.core.nn;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Several projections of one input, each a linear of its own or all of them stacked in the rows of one linear, as
@@ -13,10 +15,17 @@ import org.bytedeco.pytorch.global.torch;
 public final class ProjectionGroup {
     private final List<NamedLinear> linears;
     private final long[] widths;
+    private final @Nullable JointProjection joint;
 
     private ProjectionGroup(List<NamedLinear> linears, long[] widths) {
         this.linears = linears;
         this.widths = widths;
+        List<Linear> plain = linears.stream().map(NamedLinear::linear).toList();
+        this.joint = plain.stream()
+                .map(linear -> linear.joinedWith(plain))
+                .flatMap(Optional::stream)
+                .findFirst()
+                .orElse(null);
     }
 
     /** One linear for each projection. */
@@ -34,22 +43,38 @@ public final class ProjectionGroup {
     }
 
     /** The projections of x, shape (…, D), in order. */
-    Tensor[] forward(Tensor x) {
-        if (widths.length == 0) {
-            return linears.stream().map(linear -> linear.forward(x)).toArray(Tensor[]::new);
+    Tensor[] forward(Remade x) {
+        if (!isOneOperation(x.tensor())) {
+            return linears.stream().map(linear -> linear.forward(x.tensor())).toArray(Tensor[]::new);
         }
-        Tensor all = linears.get(0).forward(x);
-        Tensor[] parts = new Tensor[widths.length];
-        long start = 0;
-        for (int i = 0; i < widths.length; i++) {
-            parts[i] = all.narrow(-1, start, widths[i]);
-            start += widths[i];
+        return split(joined(x));
+    }
+
+    /** Parts of the last dimension as wide as the projections. */
+    Tensor[] split(Tensor all) {
+        long[] parts = widths.length == 0
+                ? linears.stream()
+                        .mapToLong(linear -> linear.linear().outFeatures())
+                        .toArray()
+                : widths;
+        TensorVector split = all.split_with_sizes(parts, -1);
+        Tensor[] result = new Tensor[parts.length];
+        for (int i = 0; i < parts.length; i++) {
+            result[i] = split.get(i);
         }
-        return parts;
+        return result;
+    }
+
+    /** Whether the projections of this input come out behind one another by themselves. */
+    boolean isOneOperation(Tensor x) {
+        return widths.length > 0 || (joint != null && joint.serves(x));
     }
 
     /** The projections of x behind one another in the last dimension. */
-    Tensor joined(Tensor x) {
+    Tensor joined(Remade x) {
+        if (joint != null && joint.serves(x.tensor())) {
+            return joint.forward(x.tensor(), x.again());
+        }
         return widths.length == 0
                 ? torch.cat(new TensorVector(forward(x)), -1)
                 : linears.get(0).forward(x);

@@ -37,7 +37,7 @@ public final class RmsNorm implements AutoCloseable {
     /** Normalises (…, D). */
     public Tensor forward(Tensor x) {
         if (FusedKernels.serveNorm(x, weight)) {
-            return FusedKernels.rmsNorm(x, weight, epsilon, fromOne);
+            return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, null).tensor();
         }
         Tensor wide = Tensors.as(x, ScalarType.Float);
         Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
@@ -47,6 +47,15 @@ public final class RmsNorm implements AutoCloseable {
             return Tensors.as(normalised.mul(factor), Tensors.typeOf(x));
         }
         return Tensors.as(normalised, Tensors.typeOf(x)).mul(Tensors.as(weight, Tensors.typeOf(x)));
+    }
+
+    /**
+     * Normalises (…, D) where {@link FusedKernels#serveBranch} says so.
+     *
+     * @param bypass brings the gradient that goes past the branch that begins here
+     */
+    Remade forward(Tensor x, FusedKernels.Bypass bypass) {
+        return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, bypass);
     }
 
     /** The weight, shape (D). */

@@ -60,7 +60,7 @@ __device__ __forceinline__ void rmsForward(
         for (int k = 0; k < 8; k++) sum += v[k] * v[k];
     }
     const float scale = rsqrtf(sumOfBlock(sum) / width + epsilon);
-    if (threadIdx.x == 0) inverse[blockIdx.x] = scale;
+    if (inverse && threadIdx.x == 0) inverse[blockIdx.x] = scale;
     for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
         float v[8], w[8];
         load(row + i, v);
@@ -73,10 +73,10 @@ __device__ __forceinline__ void rmsForward(
     }
 }
 
-// dx = s · (g - x · s² · mean(g · x)) with g = dy · w.
+// dx = s · (g - x · s² · mean(g · x)) with g = dy · w, plus the gradient that went past the norm if there is one.
 template <class T, class W>
 __device__ __forceinline__ void rmsBackward(
-        const T* dy, const T* x, const W* weight, const float* inverse, T* dx, int width, int fromOne) {
+        const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, int width, int fromOne) {
     const u64 at = static_cast<u64>(blockIdx.x) * width;
     const float scale = inverse[blockIdx.x];
     float sum = 0.f;
@@ -96,6 +96,11 @@ __device__ __forceinline__ void rmsBackward(
         load(weight + i, w);
 #pragma unroll
         for (int k = 0; k < 8; k++) g[k] = scale * (g[k] * (fromOne ? 1.f + w[k] : w[k]) - v[k] * shared);
+        if (past) {
+            load(past + at + i, v);
+#pragma unroll
+            for (int k = 0; k < 8; k++) g[k] += v[k];
+        }
         store(dx + at + i, g);
     }
 }
@@ -106,8 +111,9 @@ __device__ __forceinline__ void rmsBackward(
         rmsForward<T, W>(x, weight, y, inverse, width, epsilon, fromOne);                                              \
     }                                                                                                                  \
     extern "C" __global__ void rms_backward_##SUFFIX(                                                                  \
-            const T* dy, const T* x, const W* weight, const float* inverse, T* dx, int width, int fromOne) {           \
-        rmsBackward<T, W>(dy, x, weight, inverse, dx, width, fromOne);                                                 \
+            const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, int width,           \
+            int fromOne) {                                                                                             \
+        rmsBackward<T, W>(dy, x, weight, inverse, past, dx, width, fromOne);                                           \
     }
 
 RMS(f32, float, float)
@@ -205,3 +211,43 @@ __device__ __forceinline__ void rope(
 
 ROPE(f32, float)
 ROPE(bf16, bf16)
+
+// The same in place, for the first heads of rows of a given width: shape (B, T, width).
+template <class T>
+__device__ __forceinline__ void ropeInPlace(
+        T* rows, const T* cosines, const T* sines, int tokens, int heads, int size, u64 width, float direction,
+        u64 threads) {
+    const u64 thread = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (thread >= threads) return;
+    const int pieces = size / 16;
+    const int channel = static_cast<int>(thread % pieces) * 8;
+    u64 rest = thread / pieces;
+    const int head = static_cast<int>(rest % heads);
+    const u64 row = rest / heads;
+    const u64 token = row % tokens;
+    T* at = rows + row * width + static_cast<u64>(head) * size + channel;
+    float a[8], b[8], c[8], s[8];
+    load(at, a);
+    load(at + size / 2, b);
+    load(cosines + token * size + channel, c);
+    load(sines + token * size + channel, s);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+        const float sine = s[k] * direction;
+        const float turned = a[k] * c[k] - b[k] * sine;
+        b[k] = b[k] * c[k] + a[k] * sine;
+        a[k] = turned;
+    }
+    store(at, a);
+    store(at + size / 2, b);
+}
+
+#define ROPE_IN_PLACE(SUFFIX, T)                                                                                       \
+    extern "C" __global__ void rope_in_place_##SUFFIX(                                                                 \
+            T* rows, const T* cosines, const T* sines, int tokens, int heads, int size, u64 width, float direction,    \
+            u64 threads) {                                                                                             \
+        ropeInPlace<T>(rows, cosines, sines, tokens, heads, size, width, direction, threads);                          \
+    }
+
+ROPE_IN_PLACE(f32, float)
+ROPE_IN_PLACE(bf16, bf16)

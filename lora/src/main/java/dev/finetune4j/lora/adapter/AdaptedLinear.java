@@ -45,4 +45,9 @@ abstract class AdaptedLinear implements Linear {
     public final void close() {
         // Nothing here is its own.
     }
+
+    @Override
+    public boolean isRandom() {
+        return base.isRandom();
+    }
 }

@@ -1,9 +1,11 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import java.util.Optional;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -26,11 +28,17 @@ import org.jspecify.annotations.Nullable;
  */
 final class LoraLinear extends AdaptedLinear {
     private final LoraPart part;
+    private final LoraProducts products;
 
     /** A linear that borrows the base and the part's tensors. */
     LoraLinear(Linear base, LoraPart part) {
         super(base);
         this.part = part;
+        this.products = new LoraProducts(List.of(this));
+    }
+
+    LoraPart part() {
+        return part;
     }
 
     @Override
@@ -43,14 +51,21 @@ final class LoraLinear extends AdaptedLinear {
         return compute(x, again);
     }
 
+    @Override
+    public Optional<JointProjection> joinedWith(List<Linear> linears) {
+        return Optional.of(new LoraProducts(linears));
+    }
+
+    @Override
+    public boolean isRandom() {
+        return part.dropout() > 0;
+    }
+
     private Tensor compute(Tensor x, @Nullable Supplier<Tensor> again) {
-        boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
-        if (!dropping && isPlain() && base.isFrozen() && x.requires_grad()) {
-            return CustomFunction.apply(
-                    x,
-                    (input, saved) -> run(input, saved, again),
-                    (gradient, saved) -> runBack(gradient, saved, again));
+        if (products.serves(x)) {
+            return products.forward(x, again);
         }
+        boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
         Tensor y = plain(x);
         Tensor input = dropping ? torch.dropout(x, part.dropout(), true) : x;
         if (part.magnitude() == null) {
@@ -73,53 +88,6 @@ final class LoraLinear extends AdaptedLinear {
         Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t());
         Tensor sum = flat.view(y.shape());
         return part.bias() == null ? sum : sum.add(Tensors.as(part.bias(), type), new Scalar(part.scale()));
-    }
-
-    private boolean isPlain() {
-        return part.magnitude() == null && part.without() == null && part.bias() == null;
-    }
-
-    /** Forward without libtorch's recording: y and the narrow product share no copy of the output. */
-    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
-        ScalarType type = Tensors.typeOf(x);
-        Tensor low = torch.mm(
-                        x.reshape(-1, x.size(-1)), Tensors.as(part.a(), type).t())
-                .mul_(new Scalar(part.scale())); // (n, r)
-        Tensor y = base.forward(x);
-        y.view(-1, y.size(-1)).addmm_(low, Tensors.as(part.b(), type).t());
-        saved.keep(low);
-        if (again == null) {
-            saved.keep(x);
-        }
-        return y;
-    }
-
-    /**
-     * The gradients of A and B go straight to where they are gathered, in float32; that of x is the base's and the
-     * adapter's, added in place.
-     */
-    private Tensor runBack(Tensor gradient, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
-        ScalarType type = Tensors.typeOf(gradient);
-        Tensor x = again == null ? saved.get(1) : again.get();
-        Tensor dy = gradient.reshape(-1, gradient.size(-1)); // (n, out)
-        Tensor dlow = torch.mm(dy, Tensors.as(part.b(), type)).mul_(new Scalar(part.scale())); // (n, r)
-        gather(part.b(), torch.mm(dy.t(), saved.get(0)));
-        gather(part.a(), torch.mm(dlow.t(), x.reshape(-1, x.size(-1))));
-        Tensor dx = base.inputGradient(gradient);
-        dx.view(-1, dx.size(-1)).addmm_(dlow, Tensors.as(part.a(), type));
-        return dx;
-    }
-
-    private static void gather(Tensor parameter, Tensor gradient) {
-        if (!parameter.requires_grad()) {
-            return;
-        }
-        Tensor sum = parameter.grad();
-        if (sum.defined()) {
-            sum.add_(gradient);
-        } else {
-            parameter.mutable_grad().put(gradient.to(ScalarType.Float));
-        }
     }
 
     /** What the base computes without the starting factors, (…, out). */

@@ -1,0 +1,99 @@
+// Cross entropy of rows of logits, whose gradients take their place. T is float or bfloat16; sums are in float.
+
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+struct bf16 { u16 bits; };
+
+__device__ __forceinline__ float wide(float x) { return x; }
+__device__ __forceinline__ float wide(bf16 x) { return __uint_as_float(static_cast<u32>(x.bits) << 16); }
+
+template <class T> __device__ __forceinline__ T narrow(float x);
+template <> __device__ __forceinline__ float narrow<float>(float x) { return x; }
+template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) {
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.f), "f"(x));
+    return bf16{static_cast<u16>(pair)};
+}
+
+template <class T> struct alignas(8 * sizeof(T)) Eight { T v[8]; };
+
+constexpr float NONE = -3.402823466e38f;
+
+// The largest value so far and the sum of exp(value - largest).
+struct Sum {
+    float most, sum;
+
+    __device__ __forceinline__ void join(float otherMost, float otherSum) {
+        const float both = fmaxf(most, otherMost);
+        sum = sum * __expf(most - both) + otherSum * __expf(otherMost - both);
+        most = both;
+    }
+};
+
+// One block for a row of (rows, width). Labels below 0 are not to be learned: their loss and gradient are zero. The
+// gradient is (softmax - onehot) · scale.
+template <class T>
+__device__ __forceinline__ void crossEntropy(
+        T* logits, const i64* labels, float* losses, const float* scale, int width) {
+    T* row = logits + static_cast<u64>(blockIdx.x) * width;
+    const i64 label = labels[blockIdx.x];
+    const bool aligned = width % 8 == 0;
+    const int whole = aligned ? width : 0;
+    if (label < 0) {
+        for (int i = threadIdx.x; i < width; i += blockDim.x) row[i] = narrow<T>(0.f);
+        if (threadIdx.x == 0) losses[blockIdx.x] = 0.f;
+        return;
+    }
+    const float ofLabel = wide(row[label]);
+    Sum own{NONE, 0.f};
+    for (int i = threadIdx.x * 8; i < whole; i += blockDim.x * 8) {
+        const Eight<T> e = *reinterpret_cast<const Eight<T>*>(row + i);
+        float most = own.most;
+#pragma unroll
+        for (int k = 0; k < 8; k++) most = fmaxf(most, wide(e.v[k]));
+        own.sum *= __expf(own.most - most);
+        own.most = most;
+#pragma unroll
+        for (int k = 0; k < 8; k++) own.sum += __expf(wide(e.v[k]) - most);
+    }
+    for (int i = whole + threadIdx.x; i < width; i += blockDim.x) own.join(wide(row[i]), 1.f);
+    for (int d = 16; d > 0; d /= 2) {
+        const float most = __shfl_xor_sync(~0u, own.most, d);
+        const float sum = __shfl_xor_sync(~0u, own.sum, d);
+        own.join(most, sum);
+    }
+    __shared__ Sum parts[32];
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = own;
+    // Nobody may write a gradient before everybody has read the label's value.
+    __syncthreads();
+    Sum all = parts[0];
+    for (int i = 1; i < blockDim.x / 32; i++) all.join(parts[i].most, parts[i].sum);
+    const float logSum = all.most + __logf(all.sum);
+    if (threadIdx.x == 0) losses[blockIdx.x] = logSum - ofLabel;
+    const float factor = *scale;
+    for (int i = threadIdx.x * 8; i < whole; i += blockDim.x * 8) {
+        Eight<T> e = *reinterpret_cast<const Eight<T>*>(row + i);
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+            const float p = __expf(wide(e.v[k]) - logSum);
+            e.v[k] = narrow<T>((i + k == label ? p - 1.f : p) * factor);
+        }
+        *reinterpret_cast<Eight<T>*>(row + i) = e;
+    }
+    for (int i = whole + threadIdx.x; i < width; i += blockDim.x) {
+        const float p = __expf(wide(row[i]) - logSum);
+        row[i] = narrow<T>((i == label ? p - 1.f : p) * factor);
+    }
+}
+
+#define CROSS_ENTROPY(SUFFIX, T)                                                                                       \
+    extern "C" __global__ void cross_entropy_##SUFFIX(                                                                 \
+            T* logits, const i64* labels, float* losses, const float* scale, int width) {                              \
+        crossEntropy<T>(logits, labels, losses, scale, width);                                                         \
+    }
+
+CROSS_ENTROPY(f32, float)
+CROSS_ENTROPY(bf16, bf16)

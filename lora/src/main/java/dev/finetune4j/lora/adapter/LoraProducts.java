@@ -1,0 +1,213 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.nn.JointProjection;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.StackedWeights;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Frozen linears of one input with plain low-rank additions as one operation with its own backward pass,
+ * {@code y = x Wᵀ + s · (x Aᵀ) Bᵀ}: the narrow product is written first and the wide one adds to it, so the output passes
+ * memory once; all A share one product, and so do the weights where {@link StackedWeights} can. The gradients of A and B go
+ * straight to where they are gathered, in float32.
+ */
+final class LoraProducts implements JointProjection {
+    /**
+     * One linear.
+     *
+     * @param base without the addition
+     * @param part the addition; null for none
+     */
+    private record Member(Linear base, @Nullable LoraPart part) {
+        long rank() {
+            return part == null ? 0 : part.a().size(0);
+        }
+    }
+
+    private final List<Member> members = new ArrayList<>();
+    private final StackedWeights weights;
+    private final long outputs;
+
+    /** @param linears those with an addition and bare ones, in order */
+    LoraProducts(List<Linear> linears) {
+        List<Linear> bases = new ArrayList<>();
+        for (Linear linear : linears) {
+            Member member = linear instanceof LoraLinear adapted
+                    ? new Member(adapted.base, adapted.part())
+                    : new Member(linear, null);
+            members.add(member);
+            bases.add(member.base());
+        }
+        weights = bases.get(0).stackedWith(bases);
+        outputs = bases.stream().mapToLong(Linear::outFeatures).sum();
+    }
+
+    /** On the GPU always, elsewhere where it saves something: when gradients are recorded. */
+    @Override
+    public boolean serves(Tensor x) {
+        boolean recorded = GradMode.is_enabled();
+        return (x.is_cuda() || recorded)
+                && members.stream().allMatch(member -> member.base().isFrozen() && isPlain(member.part(), recorded));
+    }
+
+    private static boolean isPlain(@Nullable LoraPart part, boolean recorded) {
+        return part == null
+                || (part.magnitude() == null
+                        && part.without() == null
+                        && part.bias() == null
+                        && !(recorded && part.dropout() > 0));
+    }
+
+    @Override
+    public Tensor forward(Tensor x, @Nullable Supplier<Tensor> again) {
+        boolean wanted = x.requires_grad();
+        // The factors have gradients even where the input needs none, as in the first layer.
+        Tensor input =
+                GradMode.is_enabled() && !wanted && isTrained() ? x.detach().set_requires_grad(true) : x;
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> run(given, saved, again),
+                (gradient, saved) -> runBack(gradient, saved, again, wanted));
+    }
+
+    private boolean isTrained() {
+        return members.stream()
+                .anyMatch(member -> member.part() != null
+                        && (member.part().a().requires_grad()
+                                || member.part().b().requires_grad()));
+    }
+
+    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
+        ScalarType type = Tensors.typeOf(x);
+        Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
+        Tensor low = torch.mm(flat, allA(type).t()); // (n, ranks)
+        scale(low);
+        Tensor y = Tensors.empty(Tensors.deviceOf(x), type, flat.size(0), outputs);
+        long column = 0;
+        long rank = 0;
+        for (Member member : members) {
+            start(y.narrow(1, column, member.base().outFeatures()), low.narrow(1, rank, member.rank()), member);
+            column += member.base().outFeatures();
+            rank += member.rank();
+        }
+        weights.addProduct(y, flat);
+        saved.keep(low);
+        if (again == null) {
+            saved.keep(x);
+        }
+        long[] shape = x.shape();
+        shape[shape.length - 1] = outputs;
+        return y.view(shape);
+    }
+
+    /** What the product with the weight is added to: the addition and the bias. */
+    private static void start(Tensor y, Tensor low, Member member) {
+        ScalarType type = Tensors.typeOf(y);
+        Tensor bias = member.base().bias();
+        if (member.part() != null) {
+            torch.mm_out(y, low, Tensors.as(member.part().b(), type).t());
+            if (bias != null) {
+                y.add_(Tensors.as(bias, type));
+            }
+        } else if (bias != null) {
+            y.copy_(Tensors.as(bias, type).expand(y.shape()));
+        } else {
+            y.zero_();
+        }
+    }
+
+    private Tensor runBack(
+            Tensor gradient, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again, boolean wanted) {
+        ScalarType type = Tensors.typeOf(gradient);
+        Tensor x = again == null ? saved.get(1) : again.get();
+        Tensor low = saved.get(0);
+        Tensor dy = gradient.reshape(-1, outputs); // (n, outputs)
+        Tensor dlow = Tensors.emptyLike(low);
+        long column = 0;
+        long rank = 0;
+        for (Member member : members) {
+            if (member.part() != null) {
+                Tensor own = dy.narrow(1, column, member.base().outFeatures());
+                Tensor b = member.part().b();
+                torch.mm_out(dlow.narrow(1, rank, member.rank()), own, Tensors.as(b, type));
+                gather(b, torch.mm(own.t(), low.narrow(1, rank, member.rank())));
+            }
+            column += member.base().outFeatures();
+            rank += member.rank();
+        }
+        scale(dlow);
+        gatherA(torch.mm(dlow.t(), x.reshape(-1, x.size(-1)))); // (ranks, in)
+        if (!wanted) {
+            return new Tensor();
+        }
+        Tensor dx = torch.mm(dlow, allA(type)); // (n, in)
+        weights.addInputGradient(dx, dy);
+        return dx.view(x.shape());
+    }
+
+    /** The A of all members behind one another, (ranks, in). */
+    private Tensor allA(ScalarType type) {
+        List<Tensor> factors = members.stream()
+                .map(Member::part)
+                .filter(Objects::nonNull)
+                .map(part -> Tensors.as(part.a(), type))
+                .toList();
+        return factors.size() == 1 ? factors.get(0) : torch.cat(new TensorVector(factors.toArray(Tensor[]::new)), 0);
+    }
+
+    /** Each member's columns of the narrow product by its factor. */
+    private void scale(Tensor low) {
+        double[] scales = members.stream()
+                .map(Member::part)
+                .filter(Objects::nonNull)
+                .mapToDouble(LoraPart::scale)
+                .distinct()
+                .toArray();
+        if (scales.length == 1) {
+            low.mul_(new Scalar(scales[0]));
+            return;
+        }
+        long rank = 0;
+        for (Member member : members) {
+            if (member.part() != null) {
+                low.narrow(1, rank, member.rank()).mul_(new Scalar(member.part().scale()));
+            }
+            rank += member.rank();
+        }
+    }
+
+    private void gatherA(Tensor gradient) {
+        long rank = 0;
+        for (Member member : members) {
+            if (member.part() != null) {
+                gather(member.part().a(), gradient.narrow(0, rank, member.rank()));
+            }
+            rank += member.rank();
+        }
+    }
+
+    private static void gather(Tensor parameter, Tensor gradient) {
+        if (!parameter.requires_grad()) {
+            return;
+        }
+        Tensor sum = parameter.grad();
+        if (sum.defined()) {
+            sum.add_(gradient);
+        } else {
+            parameter.mutable_grad().put(gradient.to(ScalarType.Float, false, true, new MemoryFormatOptional()));
+        }
+    }
+}

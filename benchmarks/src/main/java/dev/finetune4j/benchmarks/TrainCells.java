@@ -1,6 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -20,6 +21,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.SplittableRandom;
@@ -28,7 +30,7 @@ import java.util.SplittableRandom;
  * Times whole training steps through the {@link Trainer}: forward, backward, clip, optimizer, report. One line of JSON for
  * each cell, with the keys that the comparison with Python uses.
  *
- * <p>Arguments: {@code --preset 6b --methods qlora,lora --grid 1x2048,4x2048 --steps 8 --warmup 3 --device cuda}.
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora --grid 1x2048,4x2048 --ckpt none,full --steps 8 --warmup 3 --device cuda}.
  */
 public final class TrainCells {
     private TrainCells() {}
@@ -49,18 +51,20 @@ public final class TrainCells {
                             PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
                 System.err.printf(
                         Locale.ROOT, "%s %s loaded in %.1f s%n", preset, method, (System.nanoTime() - start) / 1e9);
-                for (String cell : option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
-                    String[] parts = cell.split("x", -1);
-                    run(
-                            shape,
-                            method,
-                            base,
-                            adapter,
-                            device,
-                            Integer.parseInt(parts[0]),
-                            Integer.parseInt(parts[1]),
-                            warmup,
-                            steps);
+                for (String checkpointing : option(args, "--ckpt", "none").split(",", -1)) {
+                    CausalLM model = adapter.attachTo(base)
+                            .withActivations(
+                                    checkpointing.equals("full") ? ActivationPolicy.all() : ActivationPolicy.none());
+                    for (String cell : option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
+                        String[] parts = cell.split("x", -1);
+                        run(
+                                shape,
+                                new Cell(method, checkpointing, Integer.parseInt(parts[0]), Integer.parseInt(parts[1])),
+                                model,
+                                adapter,
+                                warmup,
+                                steps);
+                    }
                 }
             }
         }
@@ -75,19 +79,18 @@ public final class TrainCells {
         return usual;
     }
 
-    private static void run(
-            RandomModel shape,
-            String method,
-            CausalLM base,
-            PeftAdapter adapter,
-            ComputeDevice device,
-            int batch,
-            int sequence,
-            int warmup,
-            int steps) {
+    private record Cell(String method, String checkpointing, int batch, int sequence) {}
+
+    private static void run(RandomModel shape, Cell cell, CausalLM model, PeftAdapter adapter, int warmup, int steps) {
+        ComputeDevice device = model.placement().device();
         boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
         BatchLoader loader = new BatchLoader(
-                examples(shape, batch * (warmup + steps), sequence), batch, 1, 1, new Collator(0, 1), false);
+                examples(shape, cell.batch() * (warmup + steps), cell.sequence()),
+                cell.batch(),
+                1,
+                1,
+                new Collator(0, 1),
+                false);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
                 .learningRate(1e-4)
@@ -100,35 +103,41 @@ public final class TrainCells {
             public void onStep(StepReport report) {
                 if (gpu) {
                     CudaMemory.synchronize();
-                    if (report.step() == warmup) {
-                        CudaMemory.resetPeak(device);
-                    }
                 }
                 ends.add(System.nanoTime());
                 losses.add(report.loss());
             }
         };
-        new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(clock), () -> false).run();
+        if (gpu) {
+            CudaMemory.emptyCache();
+            CudaMemory.resetPeak(device);
+        }
+        new Trainer(model, adapter.parameters(), loader, settings, List.of(clock), () -> false).run();
         double[] millis = new double[steps];
         for (int i = 0; i < steps; i++) {
             millis[i] = (ends.get(warmup + i) - ends.get(warmup + i - 1)) / 1e6;
         }
-        java.util.Arrays.sort(millis);
+        Arrays.sort(millis);
         double median = (millis[(steps - 1) / 2] + millis[steps / 2]) / 2;
-        double tokens = (double) batch * sequence / median * 1e3;
+        print(shape, cell, median, gpu ? CudaMemory.of(device).peak() / (double) (1 << 30) : Double.NaN, losses);
+    }
+
+    private static void print(RandomModel shape, Cell cell, double millis, double peak, List<Double> losses) {
+        double tokens = (double) cell.batch() * cell.sequence() / millis * 1e3;
         System.out.printf(
                 Locale.ROOT,
                 "{\"part\": \"train\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"%s\", \"batch\": %d,"
-                        + " \"seq\": %d, \"ckpt\": \"none\", \"ms_step\": %.2f, \"tokens_per_s\": %.0f,"
+                        + " \"seq\": %d, \"ckpt\": \"%s\", \"ms_step\": %.2f, \"tokens_per_s\": %.0f,"
                         + " \"peak_alloc_gib\": %.2f, \"model_tflops\": %.1f, \"first_loss\": %.4f, \"last_loss\": %.4f}%n",
                 shape.label,
-                method,
-                batch,
-                sequence,
-                median,
+                cell.method(),
+                cell.batch(),
+                cell.sequence(),
+                cell.checkpointing(),
+                millis,
                 tokens,
-                gpu ? CudaMemory.of(device).peak() / (double) (1 << 30) : Double.NaN,
-                tokens * shape.modelFlops(sequence) / 1e12,
+                peak,
+                tokens * shape.modelFlops(cell.sequence()) / 1e12,
                 losses.get(0),
                 losses.get(losses.size() - 1));
     }

@@ -7,7 +7,9 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -23,6 +25,10 @@ import org.bytedeco.pytorch.Tensor;
 /** Reference files and the tiny chat model that the tests of this module share. */
 public final class Fixtures {
     private static final ObjectMapper JSON = new ObjectMapper();
+
+    /** Where the models of the tests are; {@code -Dfinetune4j.device=cuda} for a GPU. */
+    private static final ComputeDevice DEVICE =
+            System.getProperty("finetune4j.device", "cpu").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
 
     private Fixtures() {}
 
@@ -60,9 +66,9 @@ public final class Fixtures {
         }
     }
 
-    /** Loads a model of a folder in float32 on the CPU. */
+    /** Loads a model of a folder in float32 on the device of the tests. */
     public static CausalLM model(Path folder, LinearFactory factory) {
-        return ModelLoader.load(ModelDirectory.open(folder), factory, Placement.cpuFp32());
+        return ModelLoader.load(ModelDirectory.open(folder), factory, new Placement(DEVICE, Precision.FP32));
     }
 
     /** A complete chat model folder: the reference Llama with the byte-level tokenizer that fits its vocabulary. */

@@ -40,6 +40,13 @@ public record CudaMemory(long allocated, long peak, long reserved) {
         }
     }
 
+    /** Gives back to the driver what libtorch keeps for new tensors. */
+    public static void emptyCache() {
+        try (TensorScope scope = new TensorScope()) {
+            torch_cuda.getAllocator().emptyCache();
+        }
+    }
+
     /** Waits until the GPU has done everything that was asked of it. */
     public static void synchronize() {
         torch_cuda.device_synchronize();

@@ -1,5 +1,6 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.autograd.Checkpoint;
 import dev.finetune4j.core.model.ModelConfig.LayerKind;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
@@ -25,6 +26,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -56,6 +58,7 @@ public final class CausalLM implements AutoCloseable {
     private final Linear head;
     private final Map<String, Linear> linears;
     private final @Nullable VirtualTokens virtualTokens;
+    private final ActivationPolicy activations;
     private final boolean owner;
     private final AtomicBoolean closed;
     private final Runnable guard;
@@ -70,6 +73,7 @@ public final class CausalLM implements AutoCloseable {
             Linear head,
             Map<String, Linear> linears,
             @Nullable VirtualTokens virtualTokens,
+            ActivationPolicy activations,
             boolean owner,
             AtomicBoolean closed,
             Runnable guard) {
@@ -82,6 +86,7 @@ public final class CausalLM implements AutoCloseable {
         this.head = head;
         this.linears = linears;
         this.virtualTokens = virtualTokens;
+        this.activations = activations;
         this.owner = owner;
         this.closed = closed;
         this.guard = guard;
@@ -110,6 +115,7 @@ public final class CausalLM implements AutoCloseable {
                 head,
                 new LinkedHashMap<>(parts.linears()),
                 null,
+                ActivationPolicy.none(),
                 true,
                 new AtomicBoolean(),
                 () -> {});
@@ -200,11 +206,19 @@ public final class CausalLM implements AutoCloseable {
 
     private Tensor run(Tensor x, Visibility visibility, @Nullable Past past) {
         Map<LayerKind, Attention.Context> contexts = new HashMap<>();
+        boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
+        boolean random = isRandom();
         Tensor state = x;
         for (int i = 0; i < blocks.size(); i++) {
-            Attention.Context context =
-                    contexts.computeIfAbsent(config.layerKinds().get(i), kind -> context(kind, visibility));
-            state = blocks.get(i).forward(state, context, past == null ? null : past.layer(i));
+            Attention.Context context = contexts.computeIfAbsent(
+                    config.layerKinds().get(i),
+                    kind -> again ? contextOfStep(kind, visibility) : context(kind, visibility));
+            DecoderBlock block = blocks.get(i);
+            if (again && activations.checkpoints(i)) {
+                state = Checkpoint.apply(state, random, input -> block.forward(input, context, null));
+            } else {
+                state = block.forward(state, context, past == null ? null : past.layer(i));
+            }
         }
         return norm.norm().forward(state);
     }
@@ -219,6 +233,19 @@ public final class CausalLM implements AutoCloseable {
                 ? rotary.angles(visibility.past(), visibility.count(), type)
                 : rotary.angles(visibility.restartingPositions(), type);
         return new Attention.Context(angles, visibility.mask(placement.device(), kind.window()));
+    }
+
+    /** As {@link #context}; blocks that compute again need its tensors until the backward pass has run. */
+    private Attention.Context contextOfStep(LayerKind kind, Visibility visibility) {
+        try (TensorScope scope = new TensorScope()) {
+            Attention.Context context = context(kind, visibility);
+            scope.keepForStep(context.angles().cos());
+            scope.keepForStep(context.angles().sin());
+            if (context.mask() != null) {
+                scope.keepForStep(context.mask());
+            }
+            return context;
+        }
     }
 
     /** (n, D) or (1, …) to the batch of x, in its type. */
@@ -312,6 +339,7 @@ public final class CausalLM implements AutoCloseable {
                 newHead,
                 replaced,
                 virtualTokens,
+                activations,
                 false,
                 closed,
                 guard);
@@ -321,7 +349,43 @@ public final class CausalLM implements AutoCloseable {
     public CausalLM withVirtualTokens(VirtualTokens tokens) {
         requireOpen();
         return new CausalLM(
-                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, false, closed, guard);
+                config,
+                placement,
+                embedding,
+                rotaries,
+                blocks,
+                norm,
+                head,
+                linears,
+                tokens,
+                activations,
+                false,
+                closed,
+                guard);
+    }
+
+    /** A model over the same parts that follows another policy while gradients are recorded; none when it is loaded. */
+    public CausalLM withActivations(ActivationPolicy policy) {
+        requireOpen();
+        return new CausalLM(
+                config,
+                placement,
+                embedding,
+                rotaries,
+                blocks,
+                norm,
+                head,
+                linears,
+                virtualTokens,
+                policy,
+                false,
+                closed,
+                guard);
+    }
+
+    /** Whether a pass draws random numbers while gradients are recorded, as dropout does. */
+    public boolean isRandom() {
+        return linears.values().stream().anyMatch(Linear::isRandom) || head.isRandom();
     }
 
     /**
@@ -345,6 +409,7 @@ public final class CausalLM implements AutoCloseable {
                 head,
                 linears,
                 virtualTokens,
+                activations,
                 false,
                 closed,
                 both);

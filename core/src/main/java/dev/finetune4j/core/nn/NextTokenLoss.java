@@ -41,9 +41,9 @@ public final class NextTokenLoss {
      * @return the loss summed over the labelled positions, not scaled
      */
     public static double backward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, double scale) {
-        try (TensorScope scope = new TensorScope()) {
-            ComputeDevice device = Tensors.deviceOf(hidden);
-            Targets targets = Targets.of(device, labels, 1);
+        ComputeDevice device = Tensors.deviceOf(hidden);
+        try (TensorScope scope = new TensorScope();
+                Targets targets = Targets.of(device, labels, 1)) {
             Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
             return backward(hidden, head, targets, factor).item_double();
         }
@@ -98,8 +98,8 @@ public final class NextTokenLoss {
     /** The loss summed over the labelled positions, without gradients. */
     public static double sum(Tensor hidden, UnaryOperator<Tensor> head, long[] labels) {
         try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            Targets targets = Targets.of(Tensors.deviceOf(hidden), labels, 1);
+                NoGradGuard off = new NoGradGuard();
+                Targets targets = Targets.of(Tensors.deviceOf(hidden), labels, 1)) {
             targets.requireFit(hidden);
             Tensor flat = hidden.view(-1, hidden.size(2));
             double sum = 0;
@@ -117,8 +117,8 @@ public final class NextTokenLoss {
         root.backward(gradient, new BoolOptional(), false, new TensorArrayRefOptional());
     }
 
-    /** The labelled positions of a flattened batch and the ids wanted there. The tensors belong to the scope it was made in. */
-    public static final class Targets {
+    /** The labelled positions of a flattened batch and the ids wanted there. */
+    public static final class Targets implements AutoCloseable {
         private final long labels;
         private final Tensor positions;
         private final Tensor ids;
@@ -153,11 +153,27 @@ public final class NextTokenLoss {
                     ids[found++] = labels[i];
                 }
             }
-            return new Targets(
-                    labels.length,
-                    Tensors.ofLongs(device, positions, count),
-                    Tensors.ofLongs(device, ids, count),
-                    count);
+            try (TensorScope scope = new TensorScope()) {
+                Tensor where = Tensors.ofLongs(device, positions, count);
+                Tensor what = Tensors.ofLongs(device, ids, count);
+                return new Targets(labels.length, scope.release(where), scope.release(what), count);
+            }
+        }
+
+        /** The same in memory of its own. */
+        public Targets copy() {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor where = positions.clone();
+                Tensor what = ids.clone();
+                return new Targets(labels, scope.release(where), scope.release(what), count);
+            }
+        }
+
+        /** Frees the tensors. Closing twice is fine. */
+        @Override
+        public void close() {
+            positions.close();
+            ids.close();
         }
 
         /** How many positions there are, those not learned included. */

@@ -66,6 +66,15 @@ public final class TensorScope implements AutoCloseable {
         return pointer;
     }
 
+    /** Moves an object made in this scope to that of the step ({@link #ofStep}), which may be this one. */
+    public <P extends Pointer> P keepForStep(P pointer) {
+        TensorScope step = ofStep();
+        if (step != null && step != this) {
+            step.adopt(release(pointer));
+        }
+        return pointer;
+    }
+
     /** Takes an object made in this scope out of every scope: the caller owns it and has to close it. */
     public <P extends Pointer> P release(P pointer) {
         pointer.retainReference();

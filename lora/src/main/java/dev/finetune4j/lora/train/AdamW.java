@@ -1,20 +1,28 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.cuda.CudaKernel;
+import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * AdamW: Adam with decoupled weight decay (<a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter 2019</a>), in
  * the order of operations of PyTorch, with β = (0.9, 0.999) and ε = 1e-8. Each group of parameters has its own learning
- * rate and may go without weight decay; a step is one update per group.
+ * rate and may go without weight decay; a step is one update per group, on a CUDA GPU one kernel, and waits for the device
+ * once.
  */
 final class AdamW implements AutoCloseable {
     private static final double BETA1 = 0.9;
     private static final double BETA2 = 0.999;
     private static final double EPSILON = 1e-8;
+    private static final int THREADS = 256;
+    private static final long MOST_BLOCKS = 4096;
 
     private final FlatParameters parameters;
     private final double weightDecay;
@@ -34,37 +42,96 @@ final class AdamW implements AutoCloseable {
     }
 
     /**
-     * Scales the gradients down so that their norm, over all groups together, is at most {@code maxNorm}; 0 leaves them as
-     * they are.
+     * What a step found.
      *
-     * @return the norm before
+     * @param loss the loss that was handed over
+     * @param norm of all gradients together, before they were scaled down
      */
-    double clip(double maxNorm) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            double norm = torch.linalg_vector_norm(parameters.gradients()).item_double();
-            double factor = maxNorm / (norm + 1e-6);
-            if (maxNorm > 0 && factor < 1) {
-                parameters.gradients().mul_(new Scalar(factor));
-            }
-            return norm;
+    record Found(double loss, double norm) {
+        /** Whether both are numbers; if not, nothing was changed. */
+        boolean isFinite() {
+            return Double.isFinite(loss) && Double.isFinite(norm);
         }
     }
 
     /**
-     * Moves the values by one step and clears the gradients.
+     * Scales the gradients down so that their norm, over all groups together, is at most {@code maxNorm}, moves the values
+     * by one step and clears the gradients. When the loss or the norm is not finite, the values stay.
      *
+     * @param loss of the step, float64, shape (1), on the device; looked at when everything before it is done
+     * @param maxNorm 0 leaves the gradients as they are
      * @param learningRate the learning rate of a group whose factor is 1
      */
-    void step(double learningRate) {
-        steps++;
+    Found step(Tensor loss, double maxNorm, double learningRate) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            for (FlatParameters.Slice slice : parameters.slices()) {
-                step(slice, learningRate * slice.group().learningRateFactor());
+            Tensor norm = torch.linalg_vector_norm(parameters.gradients());
+            if (parameters.values().is_cuda()) {
+                moveOnDevice(loss, norm, maxNorm, learningRate);
+                return found(loss, norm);
             }
-            parameters.gradients().zero_();
+            Found found = found(loss, norm);
+            if (found.isFinite()) {
+                move(found.norm(), maxNorm, learningRate);
+            }
+            return found;
         }
+    }
+
+    /** Both numbers in one copy from the device. */
+    private Found found(Tensor loss, Tensor norm) {
+        Tensor both =
+                torch.cat(new TensorVector(loss, norm.to(ScalarType.Double).view(1)), 0);
+        Tensor host = both.cpu();
+        Found found =
+                new Found(host.select(0, 0).item_double(), host.select(0, 1).item_double());
+        if (found.isFinite()) {
+            steps++;
+        }
+        return found;
+    }
+
+    private void moveOnDevice(Tensor loss, Tensor norm, double maxNorm, double learningRate) {
+        CudaKernel kernel =
+                CudaModule.of(AdamW.class, "adamw.cu", Tensors.deviceOf(loss)).kernel("adamw_f32");
+        int number = steps + 1;
+        for (FlatParameters.Slice slice : parameters.slices()) {
+            double rate = learningRate * slice.group().learningRateFactor();
+            long blocks = Math.min(MOST_BLOCKS, (slice.length() + THREADS - 1) / THREADS);
+            kernel.launch(
+                    blocks,
+                    THREADS,
+                    slice.of(parameters.values()),
+                    slice.of(parameters.gradients()),
+                    slice.of(mean),
+                    slice.of(variance),
+                    slice.length(),
+                    norm,
+                    loss,
+                    (float) maxNorm,
+                    (float) keep(slice, rate),
+                    (float) BETA1,
+                    (float) BETA2,
+                    (float) (rate / (1 - Math.pow(BETA1, number))),
+                    (float) Math.sqrt(1 - Math.pow(BETA2, number)),
+                    (float) EPSILON);
+        }
+    }
+
+    private void move(double norm, double maxNorm, double learningRate) {
+        double factor = maxNorm / (norm + 1e-6);
+        if (maxNorm > 0 && factor < 1) {
+            parameters.gradients().mul_(new Scalar(factor));
+        }
+        for (FlatParameters.Slice slice : parameters.slices()) {
+            step(slice, learningRate * slice.group().learningRateFactor());
+        }
+        parameters.gradients().zero_();
+    }
+
+    /** What weight decay leaves of the values. */
+    private double keep(FlatParameters.Slice slice, double learningRate) {
+        return weightDecay > 0 && slice.group().weightDecay() ? 1 - learningRate * weightDecay : 1;
     }
 
     private void step(FlatParameters.Slice slice, double learningRate) {
@@ -75,8 +142,9 @@ final class AdamW implements AutoCloseable {
             Tensor gradient = slice.of(parameters.gradients());
             Tensor first = slice.of(mean);
             Tensor second = slice.of(variance);
-            if (weightDecay > 0 && slice.group().weightDecay()) {
-                value.mul_(new Scalar(1 - learningRate * weightDecay));
+            double keep = keep(slice, learningRate);
+            if (keep != 1) {
+                value.mul_(new Scalar(keep));
             }
             first.lerp_(gradient, new Scalar(1 - BETA1));
             second.mul_(new Scalar(BETA2)).addcmul_(gradient, gradient, new Scalar(1 - BETA2));

@@ -2,8 +2,6 @@ package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.NextTokenLoss;
-import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
 import java.time.Duration;
@@ -86,13 +84,14 @@ public final class Trainer {
         tell(listener -> listener.onStart(totalSteps, count));
         List<StepReport> reports = new ArrayList<>();
         long start = System.nanoTime();
-        try (FlatParameters parameters = new FlatParameters(trainable, groups);
+        try (BatchPasses passes = new BatchPasses(model);
+                FlatParameters parameters = new FlatParameters(trainable, groups);
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
             for (int step = 0; step < totalSteps; step++) {
                 double factor = settings.schedule().factor(step, span);
                 long stepStart = System.nanoTime();
                 List<Batch> window = loader.nextWindow();
-                StepResult result = step(window, optimizer, settings.learningRate() * factor, step + 1);
+                AdamW.Found result = step(window, passes, optimizer, settings.learningRate() * factor, step + 1);
                 if (result == null) {
                     return end(TrainingReport.Outcome.CANCELLED, reports, count, start);
                 }
@@ -114,41 +113,30 @@ public final class Trainer {
         return span;
     }
 
-    private record StepResult(double loss, double gradNorm) {}
-
     /** One optimizer step, or null when cancelled before it was complete. */
-    private @Nullable StepResult step(List<Batch> window, AdamW optimizer, double learningRate, int number) {
+    private AdamW.@Nullable Found step(
+            List<Batch> window, BatchPasses passes, AdamW optimizer, double learningRate, int number) {
         int targets = window.stream().mapToInt(Batch::targetTokens).sum();
-        double sum = 0;
+        passes.clear();
         for (Batch batch : window) {
             if (cancelled.getAsBoolean()) {
                 return null;
             }
-            sum += backward(batch, 1.0 / targets);
+            passes.run(batch, 1.0 / targets);
         }
-        double loss = sum / targets;
-        double norm = optimizer.clip(settings.maxGradNorm());
-        if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
-            throw new TrainingException("step " + number + ": the loss is " + loss + " and the gradient norm " + norm
-                    + "; lower the learning rate, lengthen the warm-up, or compute in FP32");
+        AdamW.Found found = optimizer.step(passes.loss(), settings.maxGradNorm(), learningRate);
+        if (!found.isFinite()) {
+            throw new TrainingException("step " + number + ": the loss is " + found.loss() + " and the gradient norm "
+                    + found.norm() + "; lower the learning rate, lengthen the warm-up, or compute in FP32");
         }
-        optimizer.step(learningRate);
-        return new StepResult(loss, norm);
-    }
-
-    private double backward(Batch batch, double scale) {
-        try (TensorScope scope = TensorScope.forStep()) {
-            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
-            Tensor hidden = model.hidden(tokens, null); // (B, T, D)
-            return NextTokenLoss.backward(hidden, model::logits, batch.labels(), scale);
-        }
+        return found;
     }
 
     private StepReport report(
             int step,
             int totalSteps,
             List<Batch> window,
-            StepResult result,
+            AdamW.Found result,
             double factor,
             long start,
             long stepStart) {
@@ -160,7 +148,7 @@ public final class Trainer {
                 totalSteps,
                 (step + 1.0) / loader.stepsPerEpoch(),
                 result.loss(),
-                result.gradNorm(),
+                result.norm(),
                 settings.learningRate() * factor,
                 window.stream().mapToInt(Batch::targetTokens).sum(),
                 tokens,

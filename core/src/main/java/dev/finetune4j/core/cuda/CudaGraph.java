@@ -1,0 +1,147 @@
+package dev.finetune4j.core.cuda;
+
+import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.concurrent.atomic.AtomicLong;
+import org.bytedeco.cuda.cudart.CUgraphExec_st;
+import org.bytedeco.cuda.cudart.CUgraph_st;
+import org.bytedeco.cuda.cudart.CUstream_st;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.cuda.DeviceAssertionsDataVectorCUDAKernelLaunchInfoVectorPair;
+import org.bytedeco.pytorch.cuda.StreamFilter;
+import org.bytedeco.pytorch.global.torch_cuda;
+
+/**
+ * Work of a GPU that was written down once and is done again by one call, without the host's part of it
+ * (<a href="https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-graphs">CUDA graphs</a>).
+ *
+ * <p>The work reads and writes the same memory each time: what changes from time to time goes through tensors that were made
+ * before the recording. What is allocated during the recording belongs to the graph's {@link Memory} and must not be read
+ * after it. Confined to one thread.
+ */
+public final class CudaGraph implements AutoCloseable {
+    /** Where the graphs of one owner have their intermediate results; graphs that share it must not run side by side. */
+    public static final class Memory implements AutoCloseable {
+        // libtorch counts its own numbers up from 1.
+        private static final AtomicLong NEXT = new AtomicLong(1L << 40);
+
+        private final LongPointer number;
+
+        /** Memory that grows as graphs are recorded and is given back when the last of them is closed. */
+        public Memory() {
+            try (TensorScope scope = new TensorScope()) {
+                number = scope.release(new LongPointer(2));
+                number.put(0, NEXT.getAndIncrement()).put(1, 0);
+            }
+        }
+
+        /** The number as the binding takes it, which has no type of its own for it. */
+        private DeviceAssertionsDataVectorCUDAKernelLaunchInfoVectorPair id() {
+            return new DeviceAssertionsDataVectorCUDAKernelLaunchInfoVectorPair(number);
+        }
+
+        @Override
+        public void close() {
+            number.close();
+        }
+    }
+
+    /** Says which allocations belong to the recording: those of its stream. libtorch asks from any thread. */
+    private static final class OfStream extends StreamFilter {
+        private final transient long own;
+
+        OfStream(CUstream_st stream) {
+            own = stream.address();
+        }
+
+        @Override
+        public boolean call(Pointer stream) {
+            return stream != null && stream.address() == own;
+        }
+    }
+
+    private final CudaStream stream;
+    private final Memory memory;
+    private final CUgraphExec_st executable;
+    private boolean closed;
+
+    private CudaGraph(CudaStream stream, Memory memory, CUgraphExec_st executable) {
+        this.stream = stream;
+        this.memory = memory;
+        this.executable = executable;
+    }
+
+    /**
+     * Writes down what the body asks of the GPU on this stream; nothing of it is done yet.
+     *
+     * @param stream the current one
+     * @param memory of the graph; it must outlive it
+     * @param body asks for work, also from the threads of the backward pass; it must not wait for results or copy from the
+     *     host
+     * @throws DeviceException when something in the body cannot be recorded; the message says what the driver said
+     */
+    public static CudaGraph record(CudaStream stream, Memory memory, Runnable body) {
+        byte device = (byte) stream.device().index();
+        try (TensorScope scope = new TensorScope();
+                OfStream filter = new OfStream(stream.handle())) {
+            CUstream_st handle = stream.handle();
+            stream.synchronize();
+            CUgraph_st graph = new CUgraph_st();
+            torch_cuda.beginAllocateToPool(device, memory.id(), filter);
+            boolean worked = false;
+            boolean done = false;
+            try {
+                CudaModule.check(
+                        cudart.cudaStreamBeginCapture(handle, cudart.cudaStreamCaptureModeThreadLocal),
+                        "beginning to record GPU work");
+                try {
+                    body.run();
+                    worked = true;
+                } finally {
+                    int result = cudart.cudaStreamEndCapture(handle, graph);
+                    if (worked) {
+                        CudaModule.check(result, "recording GPU work");
+                    }
+                }
+                CUgraphExec_st executable = new CUgraphExec_st();
+                CudaModule.check(cudart.cudaGraphInstantiate(executable, graph, 0), "preparing recorded GPU work");
+                done = true;
+                return new CudaGraph(stream, memory, scope.release(executable));
+            } finally {
+                torch_cuda.endAllocateToPool(device, memory.id());
+                if (!graph.isNull()) {
+                    cudart.cudaGraphDestroy(graph);
+                }
+                if (!done) {
+                    torch_cuda.getAllocator().releasePool(device, memory.id());
+                }
+            }
+        }
+    }
+
+    /** Puts the work into the stream and returns at once. */
+    public void launch() {
+        if (closed) {
+            throw new IllegalStateException("this recording of GPU work is closed");
+        }
+        try (TensorScope scope = new TensorScope()) {
+            CudaModule.check(cudart.cudaGraphLaunch(executable, stream.handle()), "launching recorded GPU work");
+        }
+    }
+
+    /** Waits for the work and frees the graph and its part of the memory. Closing twice is fine. */
+    @Override
+    public void close() {
+        if (!closed) {
+            closed = true;
+            stream.synchronize();
+            cudart.cudaGraphExecDestroy(executable);
+            executable.close();
+            try (TensorScope scope = new TensorScope()) {
+                torch_cuda.getAllocator().releasePool((byte) stream.device().index(), memory.id());
+            }
+        }
+    }
+}

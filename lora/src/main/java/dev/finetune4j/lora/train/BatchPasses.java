@@ -1,0 +1,193 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.cuda.CudaGraph;
+import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.cuda.CudaStream;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.data.Batch;
+import java.util.HashSet;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The forward and backward passes of a training, one batch after the other; the losses add up on the device.
+ *
+ * <p>On a CUDA GPU the passes of a shape of batch that comes a second time are recorded and from then on launched by one
+ * call, because a small model is done faster than a host can ask for its thousand operations. Passes that draw random
+ * numbers are not recorded.
+ *
+ * <p>Confined to one thread.
+ */
+final class BatchPasses implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(BatchPasses.class);
+    private static final int MOST_RECORDINGS = 16;
+    private static final int POSITIONS_MULTIPLE = 64;
+
+    private final CausalLM model;
+    private final ComputeDevice device;
+    private final Tensor loss;
+    private final @Nullable Gpu gpu;
+    private final Set<Shape> seen = new HashSet<>();
+    private final Map<Shape, Recording> recordings = new LinkedHashMap<>();
+    private boolean recording;
+
+    /** What two batches share that one recording serves. */
+    private record Shape(int rows, int length, int targets) {}
+
+    /** What a pass reads. */
+    private record Inputs(Tensor tokens, NextTokenLoss.Targets targets, Tensor scale) implements AutoCloseable {
+        void copyFrom(Inputs other) {
+            tokens.copy_(other.tokens);
+            targets.copyFrom(other.targets);
+            scale.copy_(other.scale);
+        }
+
+        @Override
+        public void close() {
+            tokens.close();
+            targets.close();
+            scale.close();
+        }
+    }
+
+    /** Where recordings are made and what they share. */
+    private record Gpu(CudaStream stream, CudaGraph.Memory memory) implements AutoCloseable {
+        static Gpu open(ComputeDevice device) {
+            return new Gpu(CudaStream.open(device), new CudaGraph.Memory());
+        }
+
+        @Override
+        public void close() {
+            stream.close();
+            memory.close();
+        }
+    }
+
+    private record Recording(Inputs inputs, CudaGraph graph) implements AutoCloseable {
+        @Override
+        public void close() {
+            graph.close();
+            inputs.close();
+        }
+    }
+
+    /** Passes through a model; on a CUDA GPU in a stream of their own until they are closed. */
+    BatchPasses(CausalLM model) {
+        this.model = model;
+        device = model.placement().device();
+        gpu = device.kind() == ComputeDevice.Kind.CUDA ? Gpu.open(device) : null;
+        recording = gpu != null && !model.isRandom();
+        try (TensorScope scope = new TensorScope()) {
+            loss = scope.release(Tensors.zeros(device, ScalarType.Double, 1));
+        }
+    }
+
+    /** The sum of the losses since it was cleared, float64, shape (1), on the device. */
+    Tensor loss() {
+        return loss;
+    }
+
+    /** Begins a new sum. */
+    void clear() {
+        loss.zero_();
+    }
+
+    /**
+     * Adds a batch's gradients to those of the parameters and its loss to the sum.
+     *
+     * @param scale factor on the gradients and the loss
+     */
+    void run(Batch batch, double scale) {
+        try (Inputs inputs = inputs(batch, scale)) {
+            Shape shape =
+                    new Shape(batch.rows(), batch.length(), inputs.targets().count());
+            Recording known = recordings.get(shape);
+            if (known == null && gpu != null && recording && !seen.add(shape)) {
+                known = record(gpu, shape, inputs);
+            }
+            if (known == null) {
+                pass(inputs);
+            } else {
+                known.inputs().copyFrom(inputs);
+                known.graph().launch();
+            }
+        }
+    }
+
+    /** How many shapes of batches are recorded. */
+    int recorded() {
+        return recordings.size();
+    }
+
+    private Inputs inputs(Batch batch, double scale) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
+            Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
+            NextTokenLoss.Targets targets =
+                    NextTokenLoss.Targets.of(device, batch.labels(), gpu == null ? 1 : POSITIONS_MULTIPLE);
+            return new Inputs(scope.release(tokens), targets, scope.release(factor));
+        }
+    }
+
+    private void pass(Inputs inputs) {
+        try (TensorScope scope = TensorScope.forStep()) {
+            Tensor hidden = model.hidden(inputs.tokens(), null); // (B, T, D)
+            Tensor sum = NextTokenLoss.backward(hidden, model::logits, inputs.targets(), inputs.scale());
+            loss.add_(sum.mul(inputs.scale()));
+        }
+    }
+
+    private @Nullable Recording record(Gpu place, Shape shape, Inputs example) {
+        if (recordings.size() >= MOST_RECORDINGS) {
+            // The oldest goes; shapes that matter come again.
+            Iterator<Recording> oldest = recordings.values().iterator();
+            oldest.next().close();
+            oldest.remove();
+        }
+        // What plain passes have left behind is needed for the recording's own memory.
+        CudaMemory.emptyCache();
+        Inputs own = copy(example);
+        try {
+            Recording made = new Recording(own, CudaGraph.record(place.stream(), place.memory(), () -> pass(own)));
+            recordings.put(shape, made);
+            return made;
+        } catch (FineTune4jException e) {
+            own.close();
+            recording = false;
+            LOG.warn("the passes of this training cannot be recorded and are asked for one by one: {}", e.getMessage());
+            return null;
+        }
+    }
+
+    private static Inputs copy(Inputs inputs) {
+        try (TensorScope scope = new TensorScope()) {
+            return new Inputs(
+                    scope.release(inputs.tokens().clone()),
+                    inputs.targets().copy(),
+                    scope.release(inputs.scale().clone()));
+        }
+    }
+
+    /** Waits for what was asked for and frees everything. */
+    @Override
+    public void close() {
+        recordings.values().forEach(Recording::close);
+        recordings.clear();
+        loss.close();
+        if (gpu != null) {
+            gpu.close();
+        }
+    }
+}

@@ -1,0 +1,21 @@
+// AdamW in one pass, in the order of operations of PyTorch, with the clipping by norm before it. Nothing changes when the
+// loss or the norm is no number.
+
+typedef unsigned long long u64;
+
+extern "C" __global__ void __launch_bounds__(256) adamw_f32(
+        float* values, float* gradients, float* means, float* variances, u64 n, const float* norm, const double* loss,
+        float maxNorm, float keep, float beta1, float beta2, float rate, float root2, float epsilon) {
+    if (!isfinite(*norm) || !isfinite(*loss)) return;
+    const float factor = maxNorm > 0.f ? fminf(1.f, maxNorm / (*norm + 1e-6f)) : 1.f;
+    for (u64 i = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+         i += static_cast<u64>(gridDim.x) * blockDim.x) {
+        const float g = gradients[i] * factor;
+        const float m = means[i] + (g - means[i]) * (1.f - beta1);
+        const float v = variances[i] * beta2 + g * g * (1.f - beta2);
+        means[i] = m;
+        variances[i] = v;
+        gradients[i] = 0.f;
+        values[i] = values[i] * keep - rate * (m / (sqrtf(v) / root2 + epsilon));
+    }
+}

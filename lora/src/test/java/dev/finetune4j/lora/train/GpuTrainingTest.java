@@ -1,0 +1,162 @@
+package dev.finetune4j.lora.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.Collator;
+import dev.finetune4j.data.EncodedExample;
+import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.global.torch;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Trainings on a GPU, with recorded passes and with blocks that compute again, against those on the CPU in float32. */
+class GpuTrainingTest {
+    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final int STEPS = 20;
+
+    @BeforeEach
+    void needGpu() {
+        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+    }
+
+    private static LinearFactory factory(boolean quantized) {
+        return quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+    }
+
+    private static CausalLM model(String name, boolean quantized, Placement placement) {
+        return ModelLoader.load(
+                ModelDirectory.open(
+                        name.equals("llama") ? Fixtures.reference("models/llama") : Fixtures.resource("bases/" + name)),
+                factory(quantized),
+                placement);
+    }
+
+    /** Two lengths in turn, so that plain and recorded passes of both are run. */
+    private static List<EncodedExample> examples(int vocabulary, int count) {
+        SplittableRandom random = new SplittableRandom(7);
+        List<EncodedExample> examples = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            int length = i / 2 % 2 == 0 ? 24 : 17;
+            int[] ids = random.ints(length, 0, vocabulary).toArray();
+            int[] labels = new int[length];
+            for (int k = 0; k < length; k++) {
+                labels[k] = k < 4 || k == length - 1 ? EncodedExample.IGNORE : ids[k + 1];
+            }
+            examples.add(new EncodedExample(ids, labels));
+        }
+        return examples;
+    }
+
+    private static List<Double> losses(CausalLM base, LoraSettings settings, ActivationPolicy policy, int steps) {
+        BatchLoader loader =
+                new BatchLoader(examples(base.config().vocabSize(), 2 * steps), 2, 1, 1, new Collator(0, 1), false);
+        TrainingSettings training = TrainingSettings.builder()
+                .epochs(1)
+                .learningRate(2e-3)
+                .schedule(LearningRateSchedule.constant(), 0)
+                .build();
+        try (PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
+            TrainingReport report = new Trainer(
+                            adapter.attachTo(base).withActivations(policy),
+                            adapter.parameters(),
+                            loader,
+                            training,
+                            List.of(),
+                            () -> false)
+                    .run();
+            return report.steps().stream().map(StepReport::loss).toList();
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "llama, false, FP32, 0, 1e-4",
+        "llama, false, FP32, 1, 1e-4",
+        "llama, true, FP32, 2, 1e-4",
+        "llama_tied_bias, true, FP32, 0, 1e-4",
+        "llama_tied_bias, false, FP32, 1, 1e-4",
+        "gemma3, false, FP32, 0, 1e-4",
+        "gemma3, true, FP32, 1, 1e-4",
+        "llama, true, BF16, 0, 2e-2",
+        "llama, false, BF16, 1, 2e-2"
+    })
+    void lossesAreThoseOfTheCpu(String name, boolean quantized, Precision precision, int every, double tolerance) {
+        LoraSettings settings = LoraSettings.defaults();
+        List<Double> expected;
+        try (CausalLM base = model(name, quantized, Placement.cpuFp32())) {
+            expected = losses(base, settings, ActivationPolicy.none(), STEPS);
+        }
+        List<Double> actual;
+        try (CausalLM base = model(name, quantized, new Placement(GPU, precision))) {
+            actual = losses(base, settings, new ActivationPolicy(every), STEPS);
+        }
+        for (int i = 0; i < STEPS; i++) {
+            assertEquals(expected.get(i), actual.get(i), tolerance * expected.get(i), "step " + i);
+        }
+    }
+
+    @Test
+    void aShapeThatComesAgainIsRecorded() {
+        try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
+                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                BatchPasses passes = new BatchPasses(adapter.attachTo(base));
+                FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
+            Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
+            double[] sums = new double[4];
+            for (int i = 0; i < sums.length; i++) {
+                passes.clear();
+                passes.run(batch, 0.5);
+                sums[i] = passes.loss().item_double();
+                assertEquals(i == 0 ? 0 : 1, passes.recorded(), "pass " + i);
+                assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
+            }
+            assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
+        }
+    }
+
+    @Test
+    void manyStepsLeaveTheMemoryOfTheGpuFlat() {
+        try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16))) {
+            List<Long> allocated = new ArrayList<>();
+            BatchLoader loader =
+                    new BatchLoader(examples(base.config().vocabSize(), 400), 2, 1, 1, new Collator(0, 1), false);
+            TrainingSettings training =
+                    TrainingSettings.builder().epochs(1).learningRate(1e-4).build();
+            TrainingListener watch = new TrainingListener() {
+                @Override
+                public void onStep(StepReport report) {
+                    allocated.add(CudaMemory.of(GPU).allocated());
+                }
+            };
+            try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                new Trainer(adapter.attachTo(base), adapter.parameters(), loader, training, List.of(watch), () -> false)
+                        .run();
+            }
+            assertEquals(200, allocated.size());
+            assertTrue(allocated.get(199) <= allocated.get(9), allocated.get(9) + " to " + allocated.get(199));
+        }
+    }
+}

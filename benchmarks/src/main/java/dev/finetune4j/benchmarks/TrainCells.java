@@ -43,8 +43,14 @@ public final class TrainCells {
                 option(args, "--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
         RandomModel shape = RandomModel.of(preset);
         for (String method : option(args, "--methods", "qlora").split(",", -1)) {
-            LinearFactory factory =
-                    method.equals("qlora") ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+            QuantizedLinearFactory quantized = new QuantizedLinearFactory(QuantSettings.nf4());
+            LinearFactory factory = switch (method) {
+                case "lora" -> LinearFactory.dense();
+                case "qlora" -> quantized;
+                case "qlora-resident" -> quantized.keepingDense();
+                default ->
+                    throw new IllegalArgumentException("--methods takes lora, qlora and qlora-resident, not " + method);
+            };
             long start = System.nanoTime();
             try (CausalLM base = shape.load(factory, new Placement(device, Precision.BF16));
                     PeftAdapter adapter =
@@ -101,9 +107,7 @@ public final class TrainCells {
         TrainingListener clock = new TrainingListener() {
             @Override
             public void onStep(StepReport report) {
-                if (gpu) {
-                    CudaMemory.synchronize();
-                }
+                // The report waits for the end of its step, not for the next one, which was asked for before.
                 ends.add(System.nanoTime());
                 losses.add(report.loss());
             }

@@ -3,10 +3,14 @@ package dev.finetune4j.quant;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.StackedWeights;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -18,8 +22,11 @@ import org.jspecify.annotations.Nullable;
  * kept for the backward pass. Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class QuantizedLinear implements Linear {
+    private static final long MOST_STACKED_ELEMENTS = 1 << 25;
+
     private final QuantizedTensor weight;
     private final @Nullable Tensor bias;
+    private final @Nullable Tensor dense;
     private final long inFeatures;
     private final long outFeatures;
 
@@ -29,6 +36,10 @@ public final class QuantizedLinear implements Linear {
      * @throws IllegalArgumentException if the weight is not a matrix or the bias does not fit it
      */
     public QuantizedLinear(QuantizedTensor weight, @Nullable Tensor bias) {
+        this(weight, bias, null);
+    }
+
+    private QuantizedLinear(QuantizedTensor weight, @Nullable Tensor bias, @Nullable Tensor dense) {
         long[] shape = weight.shape();
         if (shape.length != 2) {
             throw new IllegalArgumentException(
@@ -40,8 +51,22 @@ public final class QuantizedLinear implements Linear {
         }
         this.weight = weight;
         this.bias = bias;
+        this.dense = dense;
         this.outFeatures = shape[0];
         this.inFeatures = shape[1];
+    }
+
+    /**
+     * A linear of the same numbers that keeps its weight dense beside the codes: no product waits for it to be unpacked, for
+     * as much memory as a linear that was never quantized.
+     *
+     * @param type in which it computes
+     * @return the owner of this linear's weight and bias from now on
+     */
+    QuantizedLinear keptDense(ScalarType type) {
+        try (TensorScope scope = new TensorScope()) {
+            return new QuantizedLinear(weight, bias, scope.release(weight.dequantize(type)));
+        }
     }
 
     /**
@@ -56,7 +81,22 @@ public final class QuantizedLinear implements Linear {
             throw new IllegalArgumentException("the input's last dimension must be " + inFeatures + ", but is "
                     + (x.dim() == 0 ? "absent" : x.size(-1)));
         }
-        return CustomFunction.apply(x, input -> weight.kernels().forward(input, weight, bias), this::inputGradient);
+        return CustomFunction.apply(x, this::product, this::inputGradient);
+    }
+
+    private Tensor product(Tensor x) {
+        Tensor kept = denseFor(x);
+        if (kept == null) {
+            return weight.kernels().forward(x, weight, bias);
+        }
+        return bias == null
+                ? torch.linear(x, kept)
+                : torch.linear(x, kept, new TensorOptional(Tensors.as(bias, Tensors.typeOf(x))));
+    }
+
+    /** The dense weight if it was kept in the type of x. */
+    private @Nullable Tensor denseFor(Tensor x) {
+        return dense != null && Tensors.typeOf(dense) == Tensors.typeOf(x) ? dense : null;
     }
 
     @Override
@@ -106,25 +146,45 @@ public final class QuantizedLinear implements Linear {
      */
     @Override
     public Tensor inputGradient(Tensor gradient) {
-        return weight.kernels().backward(gradient, weight);
+        Tensor kept = denseFor(gradient);
+        return kept == null ? weight.kernels().backward(gradient, weight) : gradient.matmul(kept);
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x) {
-        weight.kernels().addProduct(y, x, List.of(weight));
+        Tensor kept = denseFor(x);
+        if (kept != null) {
+            y.addmm_(x, kept.t());
+        } else {
+            weight.kernels().addProduct(y, x, List.of(weight));
+        }
     }
 
     @Override
     public void addInputGradient(Tensor dx, Tensor gradient) {
-        weight.kernels().addInputGradient(dx, gradient, List.of(weight));
+        Tensor kept = denseFor(gradient);
+        if (kept != null) {
+            dx.addmm_(gradient, kept);
+        } else {
+            weight.kernels().addInputGradient(dx, gradient, List.of(weight));
+        }
     }
 
-    /** {@inheritDoc} Weights that are all in 4 bit go through one product where that pays. */
+    /**
+     * {@inheritDoc} Weights that are all in 4 bit go through one product where that pays: large ones fill the device by
+     * themselves, and would need much memory for being dense at once.
+     */
     @Override
     public StackedWeights stackedWith(List<Linear> linears) {
         List<QuantizedTensor> weights = new ArrayList<>();
+        long elements = linears.stream()
+                .mapToLong(linear -> linear.inFeatures() * linear.outFeatures())
+                .sum();
+        if (elements > MOST_STACKED_ELEMENTS) {
+            return StackedWeights.oneByOne(linears);
+        }
         for (Linear linear : linears) {
-            if (!(linear instanceof QuantizedLinear quantized)) {
+            if (!(linear instanceof QuantizedLinear quantized) || quantized.dense != null) {
                 return StackedWeights.oneByOne(linears);
             }
             weights.add(quantized.weight);
@@ -147,6 +207,9 @@ public final class QuantizedLinear implements Linear {
         weight.close();
         if (bias != null) {
             bias.close();
+        }
+        if (dense != null) {
+            dense.close();
         }
     }
 }

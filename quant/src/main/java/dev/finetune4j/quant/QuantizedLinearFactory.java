@@ -26,12 +26,26 @@ import org.jspecify.annotations.Nullable;
  */
 public final class QuantizedLinearFactory implements LinearFactory {
     private final QuantSettings settings;
+    private final boolean keepingDense;
     private final LinearFactory dense = LinearFactory.dense();
     private final Map<ComputeDevice, QuantKernels> kernels = new ConcurrentHashMap<>();
 
     /** Quantizes dense weights with these settings; weights that are packed in the file keep theirs. */
     public QuantizedLinearFactory(QuantSettings settings) {
+        this(settings, false);
+    }
+
+    private QuantizedLinearFactory(QuantSettings settings, boolean keepingDense) {
         this.settings = Objects.requireNonNull(settings, "settings");
+        this.keepingDense = keepingDense;
+    }
+
+    /**
+     * A factory of linears with the same numbers that keep their weights dense beside the codes, in the precision of the
+     * model: as fast as weights that were never quantized, and as large.
+     */
+    public QuantizedLinearFactory keepingDense() {
+        return new QuantizedLinearFactory(settings, true);
     }
 
     /**
@@ -58,7 +72,8 @@ public final class QuantizedLinearFactory implements LinearFactory {
         }
         try {
             @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
-            return new QuantizedLinear(weight, bias);
+            QuantizedLinear linear = new QuantizedLinear(weight, bias);
+            return keepingDense ? linear.keptDense(placement.precision().scalarType()) : linear;
         } catch (RuntimeException e) {
             weight.close();
             throw e;

@@ -26,6 +26,16 @@ public final class Checkpoint {
      * @param function from one tensor to one; what else it depends on gets its gradients too
      */
     public static Tensor apply(Tensor input, boolean random, UnaryOperator<Tensor> function) {
+        return apply(input, random, function, function);
+    }
+
+    /**
+     * The same with a function that stands for the first in the backward pass.
+     *
+     * @param forGradient has the gradients of the function, but need not compute the values of its result
+     */
+    public static Tensor apply(
+            Tensor input, boolean random, UnaryOperator<Tensor> function, UnaryOperator<Tensor> forGradient) {
         if (!GradMode.is_enabled()) {
             return function.apply(input);
         }
@@ -46,9 +56,10 @@ public final class Checkpoint {
                 },
                 (gradient, saved) -> {
                     if (random) {
-                        return withState(saved.get(1), gradient, () -> back(saved.get(0), gradient, wanted, function));
+                        return withState(
+                                saved.get(1), gradient, () -> back(saved.get(0), gradient, wanted, forGradient));
                     }
-                    return back(saved.get(0), gradient, wanted, function);
+                    return back(saved.get(0), gradient, wanted, forGradient);
                 });
     }
 

@@ -103,6 +103,9 @@ public final class CudaGraph implements AutoCloseable {
                     int result = cudart.cudaStreamEndCapture(handle, graph);
                     if (worked) {
                         CudaModule.check(result, "recording GPU work");
+                    } else {
+                        // What the body has thrown says more; the driver must forget its own error.
+                        cudart.cudaGetLastError();
                     }
                 }
                 CUgraphExec_st executable = new CUgraphExec_st();

@@ -214,8 +214,13 @@ public final class CausalLM implements AutoCloseable {
                     config.layerKinds().get(i),
                     kind -> again ? contextOfStep(kind, visibility) : context(kind, visibility));
             DecoderBlock block = blocks.get(i);
-            if (again && activations.checkpoints(i)) {
-                state = Checkpoint.apply(state, random, input -> block.forward(input, context, null));
+            // The last block's turn comes at once in the backward pass.
+            if (again && activations.checkpoints(i) && i + 1 < blocks.size()) {
+                state = Checkpoint.apply(
+                        state,
+                        random,
+                        input -> block.forward(input, context, null),
+                        input -> block.forwardForGradient(input, context));
             } else {
                 state = block.forward(state, context, past == null ? null : past.layer(i));
             }

@@ -68,6 +68,21 @@ public final class DecoderBlock implements AutoCloseable {
         }
     }
 
+    /**
+     * Runs the block once more for its backward pass.
+     *
+     * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
+     */
+    public Tensor forwardForGradient(Tensor x, Attention.Context context) {
+        if (mlpNorms.after() != null) {
+            return forward(x, context, null);
+        }
+        try (TensorScope scope = new TensorScope()) {
+            Tensor attended = attentionNorms.around(x, normed -> attention.forward(normed, context, null));
+            return scope.keep(mlpNorms.around(attended, mlp::forwardForGradient));
+        }
+    }
+
     /** The same block with each part replaced by what the mapper makes of it. */
     public DecoderBlock map(PartMapper mapper) {
         return new DecoderBlock(

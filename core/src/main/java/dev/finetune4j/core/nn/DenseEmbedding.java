@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
 import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -28,9 +29,8 @@ public final class DenseEmbedding implements Embedding {
             return rows;
         }
         // In lower precision the published models round the factor to the weight's type before they multiply.
-        Tensor factor = Tensors.as(
-                Tensors.ofFloats(Tensors.deviceOf(rows), new float[] {(float) scale}, 1), Tensors.typeOf(rows));
-        return rows.mul(factor);
+        Tensor factor = Tensors.ones(Tensors.deviceOf(rows), Tensors.typeOf(rows), 1);
+        return rows.mul(factor.mul_(new Scalar(scale)));
     }
 
     @Override

@@ -20,16 +20,26 @@ public final class GatedMlp {
 
     /** (B, T, D) to (B, T, D). */
     Tensor forward(Remade x) {
+        return down.forward(gated(x));
+    }
+
+    /** The same for the backward pass alone; the values are not those of the result. */
+    Tensor forwardForGradient(Remade x) {
+        return down.forwardForGradient(gated(x));
+    }
+
+    /** {@code act(gate(x)) · up(x)}, (B, T, inner). */
+    private Remade gated(Remade x) {
         if (activation == Activation.SILU && FusedKernels.serve(x.tensor())) {
             Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
             if (FusedKernels.serveSwiglu(both)) {
-                return down.forward(FusedKernels.swiglu(both));
+                return FusedKernels.swiglu(both);
             }
             long inner = both.size(-1) / 2;
-            return down.forward(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)));
+            return new Remade(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)), null);
         }
         Tensor[] inner = gateAndUp.forward(x);
-        return down.forward(activation.apply(inner[0]).mul(inner[1]));
+        return new Remade(activation.apply(inner[0]).mul(inner[1]), null);
     }
 
     GatedMlp map(PartMapper mapper) {

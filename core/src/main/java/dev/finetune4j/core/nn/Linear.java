@@ -34,6 +34,16 @@ public interface Linear extends AutoCloseable {
         return forward(x);
     }
 
+    /**
+     * As {@link #forward(Tensor)} where only the backward pass matters, because the result was computed before: what it
+     * returns has the shape and the gradients of the result, but perhaps not its values.
+     *
+     * @param again as for {@link #forward(Tensor, Supplier)}; null if nothing makes {@code x} again
+     */
+    default Tensor forwardForGradient(Tensor x, @Nullable Supplier<Tensor> again) {
+        return again == null ? forward(x) : forward(x, again);
+    }
+
     /** Size of the last dimension of the input. */
     long inFeatures();
 

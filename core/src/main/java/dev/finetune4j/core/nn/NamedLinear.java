@@ -17,6 +17,10 @@ public record NamedLinear(String name, Linear linear) {
         return x.again() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.again());
     }
 
+    Tensor forwardForGradient(Remade x) {
+        return linear.forwardForGradient(x.tensor(), x.again());
+    }
+
     NamedLinear map(PartMapper mapper) {
         return new NamedLinear(name, mapper.linear(name, linear));
     }

@@ -17,6 +17,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * open {@link TensorScope}.
  */
 public final class Tensors {
+    private static final long MOST_PINNED_BYTES = 1 << 20;
+
     private Tensors() {}
 
     /** An uninitialised tensor. */
@@ -149,8 +151,15 @@ public final class Tensors {
         return new Scalar(value);
     }
 
+    /** Small tensors travel from pinned memory, so that nobody waits for what the GPU was asked before. */
     private static Tensor on(ComputeDevice device, Tensor host) {
-        return device.kind() == ComputeDevice.Kind.CPU ? host : host.to(device.toNative(), typeOf(host));
+        if (device.kind() == ComputeDevice.Kind.CPU) {
+            return host;
+        }
+        boolean small = host.nbytes() > 0 && host.nbytes() <= MOST_PINNED_BYTES;
+        return small
+                ? host.pin_memory().to(device.toNative(), typeOf(host), true, false, new MemoryFormatOptional())
+                : host.to(device.toNative(), typeOf(host));
     }
 
     private static TensorOptions options(ComputeDevice device, ScalarType type) {

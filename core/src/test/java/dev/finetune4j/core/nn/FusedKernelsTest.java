@@ -171,12 +171,12 @@ class FusedKernelsTest {
             Tensor values = Tensors.convert(logits.detach(), GPU, type);
             Tensor losses = FusedCrossEntropy.toGradients(
                     values, Tensors.ofLongs(GPU, labels, rows), Tensors.ofFloats(GPU, new float[] {0.25f}, 1));
-            double tolerance = type == ScalarType.Float ? 2e-6 : 1e-2;
+            double tolerance = type == ScalarType.Float ? 2e-6 : 8e-3;
             assertEquals(expected.item_double(), losses.sum().item_double(), 2e-6 * expected.item_double());
             float[] wanted = Tensors.toFloats(logits.grad());
             float[] actual = Tensors.toFloats(values);
             for (int i = 0; i < wanted.length; i++) {
-                assertEquals(wanted[i], actual[i], tolerance * (Math.abs(wanted[i]) + 1e-3), "element " + i);
+                assertEquals(wanted[i], actual[i], tolerance * (Math.abs(wanted[i]) + 0.1), "element " + i);
             }
         }
     }
@@ -193,10 +193,10 @@ class FusedKernelsTest {
                             .sum()
                             .backward();
                 }
-                // The weight, x and its gradient; the input of the norm and the numbers of its rows are gone.
+                // x, its gradient and the result that was handed over last; what the norm kept would be as much again.
                 long left = CudaMemory.of(GPU).allocated() - before;
                 // The first turn compiles and keeps what stays.
-                assertTrue(i == 0 || left <= 2 * x.nbytes() + 32768, "turn " + i + ": " + left);
+                assertTrue(i == 0 || left < 3.5 * x.nbytes(), "turn " + i + ": " + left + " of " + x.nbytes());
             }
         }
     }

@@ -52,6 +52,13 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
+    public Tensor forwardForGradient(Tensor x, @Nullable Supplier<Tensor> again) {
+        return products.serves(x) && x.requires_grad()
+                ? products.forwardForGradient(x, again)
+                : super.forwardForGradient(x, again);
+    }
+
+    @Override
     public Optional<JointProjection> joinedWith(List<Linear> linears) {
         return Optional.of(new LoraProducts(linears));
     }

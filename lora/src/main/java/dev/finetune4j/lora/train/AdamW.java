@@ -2,20 +2,23 @@ package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.cuda.CudaReadback;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Objects;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * AdamW: Adam with decoupled weight decay (<a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter 2019</a>), in
  * the order of operations of PyTorch, with β = (0.9, 0.999) and ε = 1e-8. Each group of parameters has its own learning
- * rate and may go without weight decay; a step is one update per group, on a CUDA GPU one kernel, and waits for the device
- * once.
+ * rate and may go without weight decay; a step is one update per group, on a CUDA GPU one kernel for
+ * which nobody waits.
  */
 final class AdamW implements AutoCloseable {
     private static final double BETA1 = 0.9;
@@ -58,43 +61,56 @@ final class AdamW implements AutoCloseable {
      * Scales the gradients down so that their norm, over all groups together, is at most {@code maxNorm}, moves the values
      * by one step and clears the gradients. When the loss or the norm is not finite, the values stay.
      *
-     * @param loss of the step, float64, shape (1), on the device; looked at when everything before it is done
+     * @param loss of the step, float64, shape (1), on the device
      * @param maxNorm 0 leaves the gradients as they are
      * @param learningRate the learning rate of a group whose factor is 1
+     * @return what was found; on a GPU it is known when the device has come so far
      */
-    Found step(Tensor loss, double maxNorm, double learningRate) {
+    Pending step(Tensor loss, double maxNorm, double learningRate) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor norm = torch.linalg_vector_norm(parameters.gradients());
-            if (parameters.values().is_cuda()) {
+            Tensor both =
+                    torch.cat(new TensorVector(loss, norm.to(ScalarType.Double).view(1)), 0);
+            steps++;
+            if (both.is_cuda()) {
                 moveOnDevice(loss, norm, maxNorm, learningRate);
-                return found(loss, norm);
+                return new Pending(CudaReadback.of(both), null);
             }
-            Found found = found(loss, norm);
+            Found found =
+                    new Found(both.select(0, 0).item_double(), both.select(0, 1).item_double());
             if (found.isFinite()) {
                 move(found.norm(), maxNorm, learningRate);
             }
-            return found;
+            return new Pending(null, found);
         }
     }
 
-    /** Both numbers in one copy from the device. */
-    private Found found(Tensor loss, Tensor norm) {
-        Tensor both =
-                torch.cat(new TensorVector(loss, norm.to(ScalarType.Double).view(1)), 0);
-        Tensor host = both.cpu();
-        Found found =
-                new Found(host.select(0, 0).item_double(), host.select(0, 1).item_double());
-        if (found.isFinite()) {
-            steps++;
+    /** What a step finds, perhaps not known yet. */
+    static final class Pending {
+        private final @Nullable CudaReadback coming;
+        private final @Nullable Found known;
+
+        private Pending(@Nullable CudaReadback coming, @Nullable Found known) {
+            this.coming = coming;
+            this.known = known;
         }
-        return found;
+
+        /** Waits for the step; to be called once. */
+        Found get() {
+            if (coming == null) {
+                return Objects.requireNonNull(known);
+            }
+            try (coming) {
+                double[] both = coming.get();
+                return new Found(both[0], both[1]);
+            }
+        }
     }
 
     private void moveOnDevice(Tensor loss, Tensor norm, double maxNorm, double learningRate) {
         CudaKernel kernel =
                 CudaModule.of(AdamW.class, "adamw.cu", Tensors.deviceOf(loss)).kernel("adamw_f32");
-        int number = steps + 1;
         for (FlatParameters.Slice slice : parameters.slices()) {
             double rate = learningRate * slice.group().learningRateFactor();
             long blocks = Math.min(MOST_BLOCKS, (slice.length() + THREADS - 1) / THREADS);
@@ -112,8 +128,8 @@ final class AdamW implements AutoCloseable {
                     (float) keep(slice, rate),
                     (float) BETA1,
                     (float) BETA2,
-                    (float) (rate / (1 - Math.pow(BETA1, number))),
-                    (float) Math.sqrt(1 - Math.pow(BETA2, number)),
+                    (float) (rate / (1 - Math.pow(BETA1, steps))),
+                    (float) Math.sqrt(1 - Math.pow(BETA2, steps)),
                     (float) EPSILON);
         }
     }

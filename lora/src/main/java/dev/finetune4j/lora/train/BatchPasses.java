@@ -1,6 +1,5 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.cuda.CudaGraph;
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.cuda.CudaStream;
@@ -126,6 +125,11 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
+    /** Whether passes are only asked for, and done later. */
+    boolean runsAhead() {
+        return gpu != null;
+    }
+
     /** How many shapes of batches are recorded. */
     int recorded() {
         return recordings.size();
@@ -163,7 +167,7 @@ final class BatchPasses implements AutoCloseable {
             Recording made = new Recording(own, CudaGraph.record(place.stream(), place.memory(), () -> pass(own)));
             recordings.put(shape, made);
             return made;
-        } catch (FineTune4jException e) {
+        } catch (RuntimeException e) {
             own.close();
             recording = false;
             LOG.warn("the passes of this training cannot be recorded and are asked for one by one: {}", e.getMessage());

@@ -33,6 +33,7 @@ public final class Trainer {
     private final TrainingSettings settings;
     private final List<TrainingListener> listeners;
     private final BooleanSupplier cancelled;
+    private long lastReport = Long.MIN_VALUE;
 
     /** A trainer that treats all parameters alike. */
     public Trainer(
@@ -87,20 +88,25 @@ public final class Trainer {
         try (BatchPasses passes = new BatchPasses(model);
                 FlatParameters parameters = new FlatParameters(trainable, groups);
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
-            for (int step = 0; step < totalSteps; step++) {
-                double factor = settings.schedule().factor(step, span);
-                long stepStart = System.nanoTime();
-                List<Batch> window = loader.nextWindow();
-                AdamW.Found result = step(window, passes, optimizer, settings.learningRate() * factor, step + 1);
-                if (result == null) {
-                    return end(TrainingReport.Outcome.CANCELLED, reports, count, start);
-                }
-                StepReport report = report(step, totalSteps, window, result, factor, start, stepStart);
+            @Nullable Step step = ask(0, passes);
+            while (step != null && !cancelled.getAsBoolean()) {
+                double factor = settings.schedule().factor(step.index(), span);
+                AdamW.Pending pending =
+                        optimizer.step(passes.loss(), settings.maxGradNorm(), settings.learningRate() * factor);
+                boolean more = step.index() + 1 < totalSteps;
+                // A GPU gets its next work before it is asked how it got on.
+                @Nullable Step ahead = more && passes.runsAhead() ? ask(step.index() + 1, passes) : null;
+                StepReport report = report(step, totalSteps, finite(pending.get(), step), factor, start);
+                lastReport = System.nanoTime();
                 reports.add(report);
                 tell(listener -> listener.onStep(report));
+                if (!more) {
+                    return end(TrainingReport.Outcome.COMPLETED, reports, count, start);
+                }
+                step = ahead != null ? ahead : ask(step.index() + 1, passes);
             }
         }
-        return end(TrainingReport.Outcome.COMPLETED, reports, count, start);
+        return end(TrainingReport.Outcome.CANCELLED, reports, count, start);
     }
 
     private LearningRateSchedule.Span span(int totalSteps) {
@@ -113,9 +119,13 @@ public final class Trainer {
         return span;
     }
 
-    /** One optimizer step, or null when cancelled before it was complete. */
-    private AdamW.@Nullable Found step(
-            List<Batch> window, BatchPasses passes, AdamW optimizer, double learningRate, int number) {
+    /** A step whose gradients were asked for. */
+    private record Step(int index, List<Batch> window, long start) {}
+
+    /** Asks for the gradients of a step; null when cancelled before all were asked for. */
+    private @Nullable Step ask(int index, BatchPasses passes) {
+        long start = System.nanoTime();
+        List<Batch> window = loader.nextWindow();
         int targets = window.stream().mapToInt(Batch::targetTokens).sum();
         passes.clear();
         for (Batch batch : window) {
@@ -124,37 +134,34 @@ public final class Trainer {
             }
             passes.run(batch, 1.0 / targets);
         }
-        AdamW.Found found = optimizer.step(passes.loss(), settings.maxGradNorm(), learningRate);
+        return new Step(index, window, start);
+    }
+
+    private static AdamW.Found finite(AdamW.Found found, Step step) {
         if (!found.isFinite()) {
-            throw new TrainingException("step " + number + ": the loss is " + found.loss() + " and the gradient norm "
-                    + found.norm() + "; lower the learning rate, lengthen the warm-up, or compute in FP32");
+            throw new TrainingException("step " + (step.index() + 1) + ": the loss is " + found.loss()
+                    + " and the gradient norm " + found.norm()
+                    + "; lower the learning rate, lengthen the warm-up, or compute in FP32");
         }
         return found;
     }
 
-    private StepReport report(
-            int step,
-            int totalSteps,
-            List<Batch> window,
-            AdamW.Found result,
-            double factor,
-            long start,
-            long stepStart) {
+    private StepReport report(Step step, int totalSteps, AdamW.Found result, double factor, long start) {
         long now = System.nanoTime();
-        int tokens = window.stream().mapToInt(Batch::tokens).sum();
+        int tokens = step.window().stream().mapToInt(Batch::tokens).sum();
         Duration elapsed = Duration.ofNanos(now - start);
         return new StepReport(
-                step + 1,
+                step.index() + 1,
                 totalSteps,
-                (step + 1.0) / loader.stepsPerEpoch(),
+                (step.index() + 1.0) / loader.stepsPerEpoch(),
                 result.loss(),
                 result.norm(),
                 settings.learningRate() * factor,
-                window.stream().mapToInt(Batch::targetTokens).sum(),
+                step.window().stream().mapToInt(Batch::targetTokens).sum(),
                 tokens,
-                tokens / ((now - stepStart) / 1e9),
+                tokens / ((now - Math.max(step.start(), lastReport)) / 1e9),
                 elapsed,
-                elapsed.multipliedBy(totalSteps - step - 1L).dividedBy(step + 1L));
+                elapsed.multipliedBy(totalSteps - step.index() - 1L).dividedBy(step.index() + 1L));
     }
 
     private TrainingReport end(TrainingReport.Outcome outcome, List<StepReport> reports, long count, long start) {

@@ -8,6 +8,7 @@ import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.NamedNorm;
+import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.PartMapper;
 import dev.finetune4j.core.nn.PastKeys;
 import dev.finetune4j.core.nn.RmsNorm;
@@ -237,7 +238,15 @@ public final class CausalLM implements AutoCloseable {
         RotaryEmbedding.Angles angles = visibility.lengths() == null
                 ? rotary.angles(visibility.past(), visibility.count(), type)
                 : rotary.angles(visibility.restartingPositions(), type);
-        return new Attention.Context(angles, visibility.mask(placement.device(), kind.window()));
+        // A bound on the scores needs a mask: it stands where no fused kernel lets anyone in.
+        if (visibility.lengths() != null
+                && config.attention().softCap() == 0
+                && PackedSequences.serve(placement.device(), type)) {
+            PackedSequences packed = PackedSequences.of(placement.device(), visibility.lengths());
+            return new Attention.Context(angles, null, packed, kind.window());
+        }
+        Tensor mask = visibility.mask(placement.device(), kind.window());
+        return new Attention.Context(angles, mask, null, kind.window());
     }
 
     /** As {@link #context}; blocks that compute again need its tensors until the backward pass has run. */
@@ -248,6 +257,9 @@ public final class CausalLM implements AutoCloseable {
             scope.keepForStep(context.angles().sin());
             if (context.mask() != null) {
                 scope.keepForStep(context.mask());
+            }
+            if (context.packed() != null) {
+                scope.keepForStep(context.packed().starts());
             }
             return context;
         }

@@ -29,10 +29,16 @@ public final class Attention {
      * What the layers of one forward pass share if they are of one kind.
      *
      * @param angles rotary angles of the new positions
-     * @param mask shape (T, past + T), true where a query may look; null when the plain causal rule or no rule applies
+     * @param mask shape (T, past + T), true where a query may look; null when the plain causal rule or no rule applies, or
+     *     the sequences say it
+     * @param packed the sequences that lie behind one another, where attention can do without a mask; null otherwise
+     * @param window how many positions a token sees, itself included; 0 for all
      */
     public record Context(
-            RotaryEmbedding.Angles angles, @Nullable Tensor mask) {}
+            RotaryEmbedding.Angles angles,
+            @Nullable Tensor mask,
+            @Nullable PackedSequences packed,
+            int window) {}
 
     /**
      * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>).
@@ -114,6 +120,9 @@ public final class Attention {
     }
 
     private Tensor plain(Tensor q, Tensor k, Tensor v, Context context) {
+        if (context.packed() != null) {
+            return context.packed().attend(q, k, v, shape.scale(), context.window());
+        }
         // With a past and one new token every position may be seen, so neither rule nor mask is needed.
         boolean causal = context.mask() == null && q.size(2) > 1;
         TensorOptional mask = context.mask() == null ? new TensorOptional() : new TensorOptional(context.mask());

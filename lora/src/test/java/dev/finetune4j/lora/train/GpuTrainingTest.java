@@ -13,6 +13,8 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
@@ -24,8 +26,12 @@ import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.SplittableRandom;
+import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -116,6 +122,57 @@ class GpuTrainingTest {
         for (int i = 0; i < STEPS; i++) {
             assertEquals(expected.get(i), actual.get(i), tolerance * expected.get(i), "step " + i);
         }
+    }
+
+    /** Attention over sequences behind one another gives each what it has alone, its gradients too. */
+    @ParameterizedTest
+    @CsvSource({"BF16, 3e-2", "FP32, 1e-5"})
+    void packedSequencesAreThoseAlone(Precision precision, double tolerance) {
+        long[] lengths = {5, 1, 17, 9};
+        try (CausalLM model = model("llama", false, new Placement(GPU, precision));
+                TensorScope scope = TensorScope.forStep()) {
+            long[] ids = new SplittableRandom(3).longs(32, 0, 200).toArray();
+            model.parameters().values().forEach(tensor -> tensor.set_requires_grad(true));
+            float[] packed = Tensors.toFloats(model.hiddenOfPacked(model.tokens(ids, 1, 32), lengths));
+            model.hiddenOfPacked(model.tokens(ids, 1, 32), lengths)
+                    .square()
+                    .sum()
+                    .backward();
+            Map<String, float[]> gradients = new HashMap<>();
+            model.parameters().forEach((name, tensor) -> {
+                if (tensor.grad().defined()) {
+                    gradients.put(name, Tensors.toFloats(tensor.grad()));
+                    tensor.mutable_grad().put(new Tensor());
+                }
+            });
+            int start = 0;
+            for (long length : lengths) {
+                long[] own = Arrays.copyOfRange(ids, start, start + (int) length);
+                Tensor hidden = model.hidden(model.tokens(own, 1, length), null);
+                float[] alone = Tensors.toFloats(hidden);
+                close(
+                        alone,
+                        Arrays.copyOfRange(
+                                packed, start * alone.length / (int) length, 32 * alone.length / (int) length),
+                        tolerance);
+                hidden.square().sum().backward();
+                start += (int) length;
+            }
+            assertTrue(gradients.size() > 10);
+            gradients.forEach((name, gradient) ->
+                    close(Tensors.toFloats(model.parameters().get(name).grad()), gradient, tolerance));
+        }
+    }
+
+    /** The first of the actual numbers are the expected ones, measured by the largest. */
+    private static void close(float[] expected, float[] actual, double tolerance) {
+        double largest = 0;
+        double difference = 0;
+        for (int i = 0; i < expected.length; i++) {
+            largest = Math.max(largest, Math.abs(expected[i]));
+            difference = Math.max(difference, Math.abs(expected[i] - actual[i]));
+        }
+        assertTrue(difference <= tolerance * largest, difference + " of " + largest);
     }
 
     @Test

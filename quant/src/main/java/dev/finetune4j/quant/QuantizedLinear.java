@@ -2,6 +2,7 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RowWeight;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -104,6 +105,11 @@ public final class QuantizedLinear implements Linear {
     @Override
     public Tensor inputGradient(Tensor gradient) {
         return weight.kernels().backward(gradient, weight);
+    }
+
+    @Override
+    public @Nullable RowWeight rowWeight(ScalarType type) {
+        return QuantRowKernel.weight(weight, bias, type);
     }
 
     @Override

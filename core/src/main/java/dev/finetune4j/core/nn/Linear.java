@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import java.util.Map;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -72,6 +73,15 @@ public interface Linear extends AutoCloseable {
      */
     default Tensor inputGradient(Tensor gradient) {
         throw new UnsupportedOperationException("this linear leaves its backward pass to libtorch");
+    }
+
+    /**
+     * How a GPU computes this linear for few rows without allocating memory; null where there is no such way.
+     *
+     * @param type of the input and the output
+     */
+    default @Nullable RowWeight rowWeight(ScalarType type) {
+        return null;
     }
 
     /** Frees the tensors that this linear owns. Closing twice is fine. */

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Supplier;
@@ -25,6 +26,9 @@ import org.jspecify.annotations.Nullable;
  * Forward calls may run in several threads at once. It owns neither the base nor the factors.
  */
 final class LoraLinear extends AdaptedLinear {
+    /** Kernels read 16 bytes of A at a time. */
+    private static final int ALIGNED_NUMBERS = 4;
+
     private final LoraPart part;
 
     /** A linear that borrows the base and the part's tensors. */
@@ -73,6 +77,18 @@ final class LoraLinear extends AdaptedLinear {
         Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t());
         Tensor sum = flat.view(y.shape());
         return part.bias() == null ? sum : sum.add(Tensors.as(part.bias(), type), new Scalar(part.scale()));
+    }
+
+    @Override
+    public @Nullable RowWeight rowWeight(ScalarType type) {
+        RowWeight weight = isPlain() ? base.rowWeight(type) : null;
+        boolean readable = part.a().is_contiguous()
+                && part.b().is_contiguous()
+                && part.a().storage_offset() % ALIGNED_NUMBERS == 0;
+        if (weight == null || weight.addition() != null || !readable) {
+            return null;
+        }
+        return weight.with(new RowWeight.LowRank(part.a(), part.b(), (float) part.scale()));
     }
 
     private boolean isPlain() {

@@ -1,6 +1,8 @@
 package dev.finetune4j.benchmarks;
 
+import dev.finetune4j.core.cuda.CudaGraph;
 import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.nn.RowProducts;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -11,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.function.IntConsumer;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -93,7 +96,32 @@ public final class KernelCells {
                         flops / plain / 1e9,
                         weights.get(0).storedBytes() / own / 1e6);
             }
+            fewRows(gpu, linears, weights.get(0).storedBytes(), out, in);
             linears.forEach(QuantizedLinear::close);
+        }
+    }
+
+    /** Products of few rows as a decoder runs them: recorded, so that the host does not count. */
+    private static void fewRows(ComputeDevice gpu, List<QuantizedLinear> linears, long bytes, int out, int in) {
+        List<RowProducts> products = new ArrayList<>();
+        for (QuantizedLinear linear : linears) {
+            products.add(Objects.requireNonNull(RowProducts.of(List.of(linear), ScalarType.BFloat16)));
+        }
+        for (int tokens : new int[] {1, 4, 8}) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor x = Tensors.empty(gpu, ScalarType.BFloat16, tokens, in).normal_(0, 1, new GeneratorOptional());
+                Tensor y = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out);
+                Tensor low = Tensors.empty(gpu, ScalarType.Float, 1);
+                products.get(0).run(x, tokens, low, y, false);
+                try (CudaGraph graph = CudaGraph.record(
+                        gpu, () -> products.forEach(product -> product.run(x, tokens, low, y, false)))) {
+                    double ms = millis(4, i -> graph.launch()) / products.size();
+                    print(
+                            "\"op\": \"rows\", \"tokens\": %d, \"n\": %d, \"k\": %d, \"ms\": %.5f,"
+                                    + " \"weight_gb_s\": %.0f",
+                            tokens, out, in, ms, bytes / ms / 1e6);
+                }
+            }
         }
     }
 

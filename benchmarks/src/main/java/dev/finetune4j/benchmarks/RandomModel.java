@@ -63,9 +63,14 @@ enum RandomModel {
 
     /** Floating-point operations per token of a forward and a backward pass that reaches the inputs only. */
     double modelFlops(int sequence) {
-        double linear = layers * (2.0 * hidden * hidden + 2.0 * hidden * kvHeads * headSize() + 3.0 * hidden * inner);
+        double linear = linearWeights();
         double attention = layers * 4.0 * heads * headSize() * sequence / 2;
         return 4 * (linear + (double) vocabulary * hidden) + 3.5 * attention;
+    }
+
+    /** Weights of all linears but the head. */
+    double linearWeights() {
+        return layers * (2.0 * hidden * hidden + 2.0 * hidden * kvHeads * headSize() + 3.0 * hidden * inner);
     }
 
     CausalLM load(LinearFactory factory, Placement placement) throws IOException {

@@ -2,6 +2,8 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.nn.RowKernel;
+import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -23,13 +25,14 @@ import org.jspecify.annotations.Nullable;
 /**
  * Quantization on a CUDA GPU by kernels of our own ({@code quant4bit.cu}). A weight is made dense in one launch, its 8-bit
  * scales included, at close to the speed of a copy; products are cuBLAS's on the dense weight, which lives only as long as
- * the product runs.
+ * the product runs. Few rows are multiplied without it, by {@link QuantRowKernel}.
  */
 final class CudaQuantKernels implements QuantKernels {
     private static final String SOURCE = "quant4bit.cu";
     private static final int THREADS = 256;
     private static final int WEIGHTS_PER_THREAD = 32;
     private static final int WEIGHTS_PER_STORE = 8;
+    private static final int ALIGNED_NUMBERS = 8;
     private static final Map<ComputeDevice, CudaQuantKernels> OF_DEVICE = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
@@ -154,7 +157,7 @@ final class CudaQuantKernels implements QuantKernels {
                 out,
                 n,
                 Integer.numberOfTrailingZeros(weight.settings().blockSize()),
-                Objects.requireNonNull(tables.get(weight.settings().type())),
+                table(weight.settings().type()),
                 floats,
                 nested == null ? null : nested.codes(),
                 nested == null ? null : nested.map(),
@@ -165,12 +168,37 @@ final class CudaQuantKernels implements QuantKernels {
     public Tensor forward(Tensor x, QuantizedTensor weight, @Nullable Tensor bias) {
         try (TensorScope scope = new TensorScope()) {
             ScalarType type = Tensors.typeOf(x);
+            long rows = x.numel() / x.size(-1);
+            RowWeight direct =
+                    rows > 0 && rows <= RowKernel.MOST_ROWS ? QuantRowKernel.weight(weight, bias, type) : null;
+            if (direct != null) {
+                return scope.keep(fewRows(x, Math.toIntExact(rows), direct));
+            }
             Tensor dense = weight.dequantize(type);
             return scope.keep(
                     bias == null
                             ? torch.linear(x, dense)
                             : torch.linear(x, dense, new TensorOptional(Tensors.as(bias, type))));
         }
+    }
+
+    private Tensor fewRows(Tensor x, int rows, RowWeight weight) {
+        long[] shape = x.shape();
+        shape[shape.length - 1] = weight.out();
+        Tensor y = Tensors.empty(device, Tensors.typeOf(x), shape);
+        Tensor whole = x.contiguous();
+        Tensor aligned = whole.storage_offset() % ALIGNED_NUMBERS == 0 ? whole : whole.clone();
+        weight.kernel().launch(aligned, rows, List.of(weight), null, y, false);
+        return y;
+    }
+
+    ComputeDevice device() {
+        return device;
+    }
+
+    /** The numbers of the codes, float32, shape (16). */
+    Tensor table(QuantType type) {
+        return Objects.requireNonNull(tables.get(type));
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.nn.StackedWeights;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -200,6 +201,11 @@ public final class QuantizedLinear implements Linear {
                 weight.kernels().addInputGradient(dx, gradient, weights);
             }
         };
+    }
+
+    @Override
+    public @Nullable RowWeight rowWeight(ScalarType type) {
+        return QuantRowKernel.weight(weight, bias, type);
     }
 
     @Override

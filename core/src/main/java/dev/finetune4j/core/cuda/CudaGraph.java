@@ -1,6 +1,7 @@
 package dev.finetune4j.core.cuda;
 
 import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.concurrent.atomic.AtomicLong;
 import org.bytedeco.cuda.cudart.CUgraphExec_st;
@@ -9,9 +10,11 @@ import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.cuda.CUDAStream;
 import org.bytedeco.pytorch.cuda.DeviceAssertionsDataVectorCUDAKernelLaunchInfoVectorPair;
 import org.bytedeco.pytorch.cuda.StreamFilter;
 import org.bytedeco.pytorch.global.torch_cuda;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Work of a GPU that was written down once and is done again by one call, without the host's part of it
@@ -62,15 +65,27 @@ public final class CudaGraph implements AutoCloseable {
         }
     }
 
-    private final CudaStream stream;
-    private final Memory memory;
+    private final ComputeDevice device;
+    private final @Nullable Memory memory;
     private final CUgraphExec_st executable;
     private boolean closed;
 
-    private CudaGraph(CudaStream stream, Memory memory, CUgraphExec_st executable) {
-        this.stream = stream;
+    private CudaGraph(ComputeDevice device, @Nullable Memory memory, CUgraphExec_st executable) {
+        this.device = device;
         this.memory = memory;
         this.executable = executable;
+    }
+
+    /**
+     * Writes down launches of kernels that work on memory which is there already; nothing of it is done yet.
+     *
+     * @param body launches kernels that have been loaded before. It may not allocate memory of the GPU, copy or wait
+     * @throws DeviceException when something in the body cannot be recorded
+     */
+    public static CudaGraph record(ComputeDevice device, Runnable body) {
+        try (CudaStream stream = CudaStream.open(device)) {
+            return new CudaGraph(device, null, capture(stream, body));
+        }
     }
 
     /**
@@ -86,16 +101,31 @@ public final class CudaGraph implements AutoCloseable {
         byte device = (byte) stream.device().index();
         try (TensorScope scope = new TensorScope();
                 OfStream filter = new OfStream(stream.handle())) {
+            torch_cuda.beginAllocateToPool(device, memory.id(), filter);
+            boolean done = false;
+            try {
+                CUgraphExec_st executable = capture(stream, body);
+                done = true;
+                return new CudaGraph(stream.device(), memory, executable);
+            } finally {
+                torch_cuda.endAllocateToPool(device, memory.id());
+                if (!done) {
+                    torch_cuda.getAllocator().releasePool(device, memory.id());
+                }
+            }
+        }
+    }
+
+    private static CUgraphExec_st capture(CudaStream stream, Runnable body) {
+        try (TensorScope scope = new TensorScope()) {
             CUstream_st handle = stream.handle();
             stream.synchronize();
             CUgraph_st graph = new CUgraph_st();
-            torch_cuda.beginAllocateToPool(device, memory.id(), filter);
-            boolean worked = false;
-            boolean done = false;
             try {
                 CudaModule.check(
                         cudart.cudaStreamBeginCapture(handle, cudart.cudaStreamCaptureModeThreadLocal),
                         "beginning to record GPU work");
+                boolean worked = false;
                 try {
                     body.run();
                     worked = true;
@@ -110,40 +140,44 @@ public final class CudaGraph implements AutoCloseable {
                 }
                 CUgraphExec_st executable = new CUgraphExec_st();
                 CudaModule.check(cudart.cudaGraphInstantiate(executable, graph, 0), "preparing recorded GPU work");
-                done = true;
-                return new CudaGraph(stream, memory, scope.release(executable));
+                return scope.release(executable);
             } finally {
-                torch_cuda.endAllocateToPool(device, memory.id());
                 if (!graph.isNull()) {
                     cudart.cudaGraphDestroy(graph);
-                }
-                if (!done) {
-                    torch_cuda.getAllocator().releasePool(device, memory.id());
                 }
             }
         }
     }
 
-    /** Puts the work into the stream and returns at once. */
+    /**
+     * Puts the work into the GPU's current stream and returns at once.
+     *
+     * @throws IllegalStateException after closing
+     */
     public void launch() {
         if (closed) {
             throw new IllegalStateException("this recording of GPU work is closed");
         }
-        try (TensorScope scope = new TensorScope()) {
-            CudaModule.check(cudart.cudaGraphLaunch(executable, stream.handle()), "launching recorded GPU work");
+        byte index = (byte) device.index();
+        // The default stream has no handle of its own.
+        try (CUDAStream stream = torch_cuda.getCurrentCUDAStream(index);
+                @Nullable CUstream_st handle = stream.stream()) {
+            CudaModule.check(cudart.cudaGraphLaunch(executable, handle), "launching recorded GPU work");
         }
     }
 
-    /** Waits for the work and frees the graph and its part of the memory. Closing twice is fine. */
+    /** Waits for the GPU and frees the graph and its part of the memory. Closing twice is fine. */
     @Override
     public void close() {
         if (!closed) {
             closed = true;
-            stream.synchronize();
+            CudaMemory.synchronize();
             cudart.cudaGraphExecDestroy(executable);
             executable.close();
-            try (TensorScope scope = new TensorScope()) {
-                torch_cuda.getAllocator().releasePool((byte) stream.device().index(), memory.id());
+            if (memory != null) {
+                try (TensorScope scope = new TensorScope()) {
+                    torch_cuda.getAllocator().releasePool((byte) device.index(), memory.id());
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
 
 /** A function of a {@link CudaModule} that runs on the GPU. Thread-safe. */
 public final class CudaKernel {
-    private static final int MOST_ARGUMENTS = 24;
+    private static final int MOST_ARGUMENTS = 64;
 
     private final String name;
     private final CUfunc_st function;

@@ -1,7 +1,6 @@
 package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
@@ -22,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 public final class ChatSession implements AutoCloseable {
     private final ChatEncoder encoder;
     private final TextGenerator generator;
-    private final KvCache cache;
+    private final Continuation memory;
     private final List<ChatMessage> messages = new ArrayList<>();
     private final GenerationSettings settings;
     private final @Nullable String system;
@@ -38,7 +37,7 @@ public final class ChatSession implements AutoCloseable {
     public ChatSession(CausalLM model, ChatEncoder encoder, GenerationSettings settings, @Nullable String system) {
         this.encoder = encoder;
         this.generator = new TextGenerator(model, encoder.stopIds());
-        this.cache = model.newCache();
+        this.memory = Continuation.of(model);
         this.settings = settings;
         this.system = system;
         reset();
@@ -70,13 +69,13 @@ public final class ChatSession implements AutoCloseable {
         asked.add(ChatMessage.user(message));
         int[] prompt = encoder.encode(new Conversation(asked), true).ids();
         int reused = Math.min(commonPrefix(prompt), prompt.length - 1);
-        cache.truncate(reused);
+        memory.truncate(reused);
         cachedIds = Arrays.copyOf(cachedIds, reused);
         StreamDecoder decoder = encoder.tokenizer().streamDecoder(true);
         StringBuilder text = new StringBuilder();
         IntStream.Builder generated = IntStream.builder();
         try {
-            TextGenerator.Generation generation = generator.generate(prompt, cache, settings, id -> {
+            TextGenerator.Generation generation = generator.generate(prompt, memory, settings, id -> {
                 generated.add(id);
                 emit(decoder.accept(id), text, sink);
             });
@@ -117,13 +116,13 @@ public final class ChatSession implements AutoCloseable {
     private void rememberCached(int[] prompt, int[] generated) {
         int[] all = Arrays.copyOf(prompt, prompt.length + generated.length);
         System.arraycopy(generated, 0, all, prompt.length, generated.length);
-        cachedIds = Arrays.copyOf(all, Math.toIntExact(cache.length()));
+        cachedIds = Arrays.copyOf(all, Math.toIntExact(memory.length()));
     }
 
     /** Frees the cache. Closing twice is fine. */
     @Override
     public void close() {
         closed = true;
-        cache.close();
+        memory.close();
     }
 }

@@ -3,18 +3,14 @@ package dev.finetune4j.core.generate;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
-import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.function.IntConsumer;
-import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Tensor;
 
 /**
  * Continues a sequence of tokens: the prompt goes through the model once, then one token at a time on the cache.
  *
- * <p>Thread-safe; each call needs a cache of its own.
+ * <p>Thread-safe; each call needs a continuation of its own.
  */
 public final class TextGenerator {
     /**
@@ -35,20 +31,29 @@ public final class TextGenerator {
     }
 
     /**
+     * Generates by the model's own forward pass; see {@link #generate(int[], Continuation, GenerationSettings, IntConsumer)}.
+     *
+     * @param cache holds the first {@code cache.length()} of the prompt's ids, fewer than all; stays the caller's
+     */
+    public Generation generate(int[] prompt, KvCache cache, GenerationSettings settings, IntConsumer sink) {
+        return generate(prompt, new CachedContinuation(model, cache), settings, sink);
+    }
+
+    /**
      * Generates until an end token, a limit or an interrupt of the thread.
      *
      * @param prompt ids of the whole text so far, at least one
-     * @param cache holds the first {@code cache.length()} of them, fewer than all; on return it holds all ids but the last
-     *     generated one
+     * @param text of the same model, remembers the first {@code text.length()} of them, fewer than all; on return it
+     *     remembers all ids but the last generated one
      * @param settings limits and sampling
      * @param sink gets each new id as soon as it is chosen
      * @throws FineTune4jException when the prompt is longer than the model's context
      */
-    public Generation generate(int[] prompt, KvCache cache, GenerationSettings settings, IntConsumer sink) {
+    public Generation generate(int[] prompt, Continuation text, GenerationSettings settings, IntConsumer sink) {
         int context = model.contextLength();
-        if (prompt.length == 0 || cache.length() >= prompt.length) {
-            throw new IllegalArgumentException("the prompt needs at least one token that is not in the cache; it has "
-                    + prompt.length + " and the cache holds " + cache.length());
+        if (prompt.length == 0 || text.length() >= prompt.length) {
+            throw new IllegalArgumentException("the prompt needs at least one token that is not yet remembered; it has "
+                    + prompt.length + " and the continuation holds " + text.length());
         }
         if (prompt.length >= context) {
             throw new FineTune4jException("the conversation has " + prompt.length
@@ -57,12 +62,12 @@ public final class TextGenerator {
         Sampler sampler = new Sampler(settings);
         int[] ids = Arrays.copyOf(prompt, (int) Math.min(context, prompt.length + (long) settings.maxNewTokens()));
         int length = prompt.length;
-        int fed = Math.toIntExact(cache.length());
+        int fed = Math.toIntExact(text.length());
         while (length < ids.length) {
             if (Thread.currentThread().isInterrupted()) {
                 return result(ids, prompt.length, length, StopReason.INTERRUPTED);
             }
-            float[] logits = lastLogits(Arrays.copyOfRange(ids, fed, length), cache);
+            float[] logits = text.feed(Arrays.copyOfRange(ids, fed, length));
             fed = length;
             int id = sampler.next(logits, ids, length);
             if (stopIds.contains(id)) {
@@ -77,15 +82,5 @@ public final class TextGenerator {
 
     private static Generation result(int[] ids, int from, int to, StopReason reason) {
         return new Generation(Arrays.copyOfRange(ids, from, to), reason);
-    }
-
-    private float[] lastLogits(int[] ids, KvCache cache) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            long[] wide = Arrays.stream(ids).asLongStream().toArray();
-            Tensor hidden = model.hidden(model.tokens(wide, 1, ids.length), cache); // (1, T, D)
-            Tensor last = hidden.narrow(1, ids.length - 1L, 1);
-            return Tensors.toFloats(model.logits(last)); // (V)
-        }
     }
 }

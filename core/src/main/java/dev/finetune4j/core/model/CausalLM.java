@@ -298,6 +298,16 @@ public final class CausalLM implements AutoCloseable {
         return embedding;
     }
 
+    /** The projection to the vocabulary, tied or not. */
+    public Linear head() {
+        return head;
+    }
+
+    /** Whether trained positions stand before every sequence. */
+    public boolean hasVirtualTokens() {
+        return virtualTokens != null;
+    }
+
     /** The projections by Hugging Face module path; the head is there unless it is tied to the embedding. */
     public Map<String, Linear> linears() {
         return Collections.unmodifiableMap(linears);
@@ -476,7 +486,12 @@ public final class CausalLM implements AutoCloseable {
         }
     }
 
-    private void requireOpen() {
+    /**
+     * Checks that the model and what it borrows are still there.
+     *
+     * @throws IllegalStateException if one of them is closed
+     */
+    public void requireOpen() {
         if (closed.get()) {
             throw new IllegalStateException("the model is closed; load it again to use it");
         }

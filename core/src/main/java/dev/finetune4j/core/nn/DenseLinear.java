@@ -88,6 +88,11 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
+    public @Nullable RowWeight rowWeight(ScalarType type) {
+        return DenseRowKernel.weight(weight, bias, type);
+    }
+
+    @Override
     public void close() {
         weight.close();
         if (bias != null) {

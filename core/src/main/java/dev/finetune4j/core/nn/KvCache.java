@@ -17,6 +17,7 @@ public final class KvCache implements AutoCloseable {
     private final List<Layer> layers;
     private long virtual;
     private long length;
+    private long moves;
     private boolean closed;
 
     /** A cache for a decoder with the given number of layers. */
@@ -60,6 +61,23 @@ public final class KvCache implements AutoCloseable {
         length = newLength;
     }
 
+    /**
+     * Makes room in every layer, so that its buffers stay where they are until that many positions are held.
+     *
+     * @param positions virtual ones included
+     * @param like an example of what is added: shape (B, kv heads, any, head size)
+     */
+    public void reserve(long positions, Tensor like) {
+        for (int i = 0; i < layers.size(); i++) {
+            layer(i).reserve(positions, like);
+        }
+    }
+
+    /** How often a buffer has been replaced so far: as long as it stays the same, so do {@link Layer#keys} and {@link Layer#values}. */
+    public long moves() {
+        return moves;
+    }
+
     /** Counts the positions that every layer has taken up; called by the model after its last layer. */
     public void advance(long positions) {
         length += positions;
@@ -93,6 +111,23 @@ public final class KvCache implements AutoCloseable {
             return new KeysAndValues(keys.narrow(2, 0, total), values.narrow(2, 0, total));
         }
 
+        /** The buffer of keys, shape (B, kv heads, capacity, head size); null before the first positions. It may be replaced. */
+        public @Nullable Tensor keys() {
+            return keys;
+        }
+
+        /** The buffer of values, as {@link #keys}. */
+        public @Nullable Tensor values() {
+            return values;
+        }
+
+        private void reserve(long positions, Tensor like) {
+            if (keys == null || keys.size(2) < positions || keys.size(0) != like.size(0)) {
+                keys = enlarge(keys, like, positions);
+                values = enlarge(values, like, positions);
+            }
+        }
+
         private Tensor store(@Nullable Tensor buffer, Tensor added, long total) {
             Tensor target = buffer;
             if (target == null || target.size(2) < total || target.size(0) != added.size(0)) {
@@ -103,6 +138,7 @@ public final class KvCache implements AutoCloseable {
         }
 
         private Tensor enlarge(@Nullable Tensor buffer, Tensor added, long total) {
+            moves++;
             long capacity = 64;
             while (capacity < total) {
                 capacity *= 2;

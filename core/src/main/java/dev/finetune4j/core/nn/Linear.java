@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -129,6 +130,15 @@ public interface Linear extends AutoCloseable {
     /** Whether the forward pass draws random numbers while gradients are recorded, as dropout does. */
     default boolean isRandom() {
         return false;
+    }
+
+    /**
+     * How a GPU computes this linear for few rows without allocating memory; null where there is no such way.
+     *
+     * @param type of the input and the output
+     */
+    default @Nullable RowWeight rowWeight(ScalarType type) {
+        return null;
     }
 
     /** Frees the tensors that this linear owns. Closing twice is fine. */

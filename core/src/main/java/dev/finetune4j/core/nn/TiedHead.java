@@ -48,6 +48,11 @@ public final class TiedHead implements Linear {
     }
 
     @Override
+    public @Nullable RowWeight rowWeight(ScalarType type) {
+        return DenseRowKernel.weight(embedding, null, type);
+    }
+
+    @Override
     public void close() {
         // The embedding belongs to the model.
     }

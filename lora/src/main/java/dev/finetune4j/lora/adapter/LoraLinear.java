@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
@@ -27,6 +28,9 @@ import org.jspecify.annotations.Nullable;
  * Forward calls may run in several threads at once. It owns neither the base nor the factors.
  */
 final class LoraLinear extends AdaptedLinear {
+    /** Kernels read 16 bytes of A at a time. */
+    private static final int ALIGNED_NUMBERS = 4;
+
     private final LoraPart part;
     private final LoraProducts products;
 
@@ -95,6 +99,22 @@ final class LoraLinear extends AdaptedLinear {
         Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t());
         Tensor sum = flat.view(y.shape());
         return part.bias() == null ? sum : sum.add(Tensors.as(part.bias(), type), new Scalar(part.scale()));
+    }
+
+    @Override
+    public @Nullable RowWeight rowWeight(ScalarType type) {
+        RowWeight weight = isPlain() ? base.rowWeight(type) : null;
+        boolean readable = part.a().is_contiguous()
+                && part.b().is_contiguous()
+                && part.a().storage_offset() % ALIGNED_NUMBERS == 0;
+        if (weight == null || weight.addition() != null || !readable) {
+            return null;
+        }
+        return weight.with(new RowWeight.LowRank(part.a(), part.b(), (float) part.scale()));
+    }
+
+    private boolean isPlain() {
+        return part.magnitude() == null && part.without() == null && part.bias() == null;
     }
 
     /** What the base computes without the starting factors, (…, out). */

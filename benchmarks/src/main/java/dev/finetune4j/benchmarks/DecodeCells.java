@@ -1,0 +1,168 @@
+package dev.finetune4j.benchmarks;
+
+import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.decode.GraphDecoder;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Times greedy decoding behind a prompt, by recorded steps ({@code static}) and by the ordinary pass on a growing cache
+ * ({@code dynamic}). One line of JSON for each cell, with the keys that the comparison with Python uses.
+ *
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora --cache static,dynamic --adapters false,true --batch 1,8 --prompt 128
+ * --new 128}.
+ */
+public final class DecodeCells {
+    private static final int ROUNDS = 3;
+    private static final double BITS_OF_WEIGHT = 4.127;
+
+    private final RandomModel shape;
+    private final String method;
+    private final boolean adapted;
+    private final CausalLM model;
+    private final int prompt;
+    private final int tokens;
+
+    private DecodeCells(RandomModel shape, String method, boolean adapted, CausalLM model, int prompt, int tokens) {
+        this.shape = shape;
+        this.method = method;
+        this.adapted = adapted;
+        this.model = model;
+        this.prompt = prompt;
+        this.tokens = tokens;
+    }
+
+    public static void main(String[] args) throws IOException {
+        RandomModel shape = RandomModel.of(option(args, "--preset", "6b"));
+        int prompt = Integer.parseInt(option(args, "--prompt", "128"));
+        int tokens = Integer.parseInt(option(args, "--new", "128"));
+        for (String method : option(args, "--methods", "qlora").split(",", -1)) {
+            LinearFactory factory =
+                    method.equals("qlora") ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+            try (CausalLM base = shape.load(factory, new Placement(ComputeDevice.cuda(0), Precision.BF16));
+                    PeftAdapter adapter =
+                            PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                for (String adapters : option(args, "--adapters", "false").split(",", -1)) {
+                    boolean adapted = Boolean.parseBoolean(adapters);
+                    DecodeCells cells = new DecodeCells(
+                            shape, method, adapted, adapted ? adapter.attachTo(base) : base, prompt, tokens);
+                    for (String cache :
+                            option(args, "--cache", "static,dynamic").split(",", -1)) {
+                        for (String batch : option(args, "--batch", "1,8").split(",", -1)) {
+                            cells.cell(cache.equals("static"), Integer.parseInt(batch));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private static String option(String[] args, String name, String usual) {
+        for (int i = 0; i + 1 < args.length; i++) {
+            if (args[i].equals(name)) {
+                return args[i + 1];
+            }
+        }
+        return usual;
+    }
+
+    private void cell(boolean recorded, int batch) {
+        try (KvCache cache = model.newCache();
+                GraphDecoder decoder = new GraphDecoder(model, cache, batch)) {
+            CudaMemory.resetPeak(ComputeDevice.cuda(0));
+            double[] millis = new double[ROUNDS + 1];
+            for (int round = 0; round <= ROUNDS; round++) {
+                cache.truncate(0);
+                long first = prefill(cache, batch);
+                millis[round] = recorded ? recorded(decoder, batch, first) : plain(cache, batch, first);
+            }
+            // The first round compiles and records.
+            double[] timed = Arrays.copyOfRange(millis, 1, millis.length);
+            Arrays.sort(timed);
+            print(recorded, batch, timed[ROUNDS / 2]);
+        }
+    }
+
+    private long prefill(KvCache cache, int batch) {
+        SplittableRandom random = new SplittableRandom(7);
+        long[] ids = random.longs((long) batch * prompt, 3, shape.vocabulary).toArray();
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor hidden = model.hidden(model.tokens(ids, batch, prompt), cache);
+            Tensor last = model.logits(hidden.narrow(1, prompt - 1L, 1));
+            return Tensors.toLongs(last.reshape(batch, -1).select(0, 0).argmax())[0];
+        }
+    }
+
+    /** Milliseconds of a token. */
+    private double recorded(GraphDecoder decoder, int batch, long first) {
+        long[] start = new long[batch];
+        Arrays.fill(start, first);
+        decoder.reserve(prompt + tokens + 2L);
+        decoder.feed(start);
+        decoder.feedLikeliest();
+        CudaMemory.synchronize();
+        long begin = System.nanoTime();
+        for (int i = 0; i < tokens; i++) {
+            decoder.feedLikeliest();
+        }
+        decoder.likeliest(tokens);
+        return (System.nanoTime() - begin) / 1e6 / tokens;
+    }
+
+    private double plain(KvCache cache, int batch, long first) {
+        long[] next = new long[batch];
+        Arrays.fill(next, first);
+        CudaMemory.synchronize();
+        long begin = System.nanoTime();
+        for (int i = 0; i < tokens; i++) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                Tensor hidden = model.hidden(model.tokens(next, batch, 1), cache);
+                next = Tensors.toLongs(model.logits(hidden)
+                        .reshape(batch, -1)
+                        .argmax(new org.bytedeco.pytorch.LongOptional(-1), false));
+            }
+        }
+        return (System.nanoTime() - begin) / 1e6 / tokens;
+    }
+
+    private void print(boolean recorded, int batch, double millis) {
+        double head = (double) shape.vocabulary * shape.hidden;
+        double linear = shape.linearWeights();
+        double bytes = linear * (method.equals("qlora") ? BITS_OF_WEIGHT / 8 : 2) + head * 2;
+        System.out.printf(
+                Locale.ROOT,
+                "{\"part\": \"decode\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"base of %s\","
+                        + " \"cache\": \"%s\", \"batch\": %d, \"prompt\": %d, \"new\": %d, \"adapters\": %b,"
+                        + " \"ms_token\": %.4f, \"tokens_per_s\": %.1f, \"peak_alloc_gib\": %.2f,"
+                        + " \"weight_stream_gb_s\": %.0f}%n",
+                shape.label,
+                method,
+                recorded ? "static" : "dynamic",
+                batch,
+                prompt,
+                tokens,
+                adapted,
+                millis,
+                batch / millis * 1e3,
+                CudaMemory.of(ComputeDevice.cuda(0)).peak() / (double) (1 << 30),
+                bytes / millis / 1e6);
+    }
+}

@@ -1,0 +1,63 @@
+package dev.finetune4j.core.decode;
+
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * The working memory of a step, whatever the length of the sequence. Owns its tensors.
+ *
+ * @param rows sequences, R
+ * @param step position and one token for each row, int64, shape (1 + R)
+ * @param state the residual stream, shape (R, D)
+ * @param normed shape (R, D)
+ * @param qkv queries, keys and values, shape (R, (heads + 2 · kv heads) · head size)
+ * @param mixed what attention gives, shape (R, heads · head size)
+ * @param gated inner numbers of the feed-forward part, shape (R, inner)
+ * @param low narrow products, float32, shape (R, widest rank, at least 1)
+ * @param logits shape (R, V)
+ */
+record DecodeBuffers(
+        int rows,
+        Tensor step,
+        Tensor state,
+        Tensor normed,
+        Tensor qkv,
+        Tensor mixed,
+        Tensor gated,
+        Tensor low,
+        Tensor logits)
+        implements AutoCloseable {
+    static DecodeBuffers make(int rows, ModelConfig config, ComputeDevice device, ScalarType type, int rank) {
+        long size = config.attention().headDim();
+        long queries = config.attention().heads() * size;
+        long keys = config.attention().kvHeads() * size;
+        try (TensorScope scope = new TensorScope()) {
+            DecodeBuffers buffers = new DecodeBuffers(
+                    rows,
+                    Tensors.zeros(device, ScalarType.Long, 1L + rows),
+                    Tensors.empty(device, type, rows, config.hiddenSize()),
+                    Tensors.empty(device, type, rows, config.hiddenSize()),
+                    Tensors.empty(device, type, rows, queries + 2 * keys),
+                    Tensors.empty(device, type, rows, queries),
+                    Tensors.empty(device, type, rows, config.intermediateSize()),
+                    Tensors.empty(device, ScalarType.Float, rows, Math.max(1, rank)),
+                    Tensors.empty(device, type, rows, config.vocabSize()));
+            buffers.all().forEach(scope::release);
+            return buffers;
+        }
+    }
+
+    private List<Tensor> all() {
+        return List.of(step, state, normed, qkv, mixed, gated, low, logits);
+    }
+
+    @Override
+    public void close() {
+        all().forEach(Tensor::close);
+    }
+}

@@ -1,0 +1,183 @@
+package dev.finetune4j.core.decode;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.nn.Activation;
+import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RopeScaling;
+import dev.finetune4j.core.nn.RopeSpec;
+import dev.finetune4j.core.nn.RowProducts;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The parts of a model in the order of a step. Borrows the model's tensors.
+ *
+ * @param embedding shape (V, D)
+ * @param blocks the layers
+ * @param norm weight of the last norm, shape (D)
+ * @param head the projection to the vocabulary
+ */
+record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts head) {
+    private static final int PIECE = 8;
+    private static final int MOST_HEADS_PER_KEY = 8;
+    private static final int MOST_HEAD_SIZE = 256;
+
+    /**
+     * One layer.
+     *
+     * @param attentionNorm weight of the norm before attention, shape (D)
+     * @param mlpNorm weight of the norm before the feed-forward part, shape (D)
+     */
+    record Block(
+            Tensor attentionNorm,
+            RowProducts inputs,
+            RowProducts output,
+            Tensor mlpNorm,
+            RowProducts gateAndUp,
+            RowProducts down) {}
+
+    /** The plan of a model, or why there is none. */
+    record Outcome(@Nullable DecodePlan plan, String obstacle) {}
+
+    static Outcome of(CausalLM model) {
+        Optional<String> obstacle = obstacle(model);
+        if (obstacle.isPresent()) {
+            return new Outcome(null, obstacle.get());
+        }
+        try {
+            return new Outcome(assemble(model), "");
+        } catch (NotServedException e) {
+            return new Outcome(null, e.part);
+        }
+    }
+
+    /** Says which part cannot be computed for few rows. */
+    private static final class NotServedException extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        private final String part;
+
+        NotServedException(String part) {
+            super(part, null, false, false);
+            this.part = part;
+        }
+    }
+
+    private static Optional<String> obstacle(CausalLM model) {
+        ModelConfig config = model.config();
+        ScalarType type = model.placement().precision().scalarType();
+        if (model.placement().device().kind() != ComputeDevice.Kind.CUDA) {
+            return Optional.of("the model is not on a CUDA GPU");
+        }
+        if (type != ScalarType.BFloat16 && type != ScalarType.Float) {
+            return Optional.of("it computes in " + type);
+        }
+        if (model.hasVirtualTokens()) {
+            return Optional.of("it has virtual tokens");
+        }
+        if (!(model.embedding() instanceof DenseEmbedding embedding)
+                || embedding.scale() != 1
+                || Tensors.typeOf(embedding.weight()) != type
+                || !embedding.weight().is_contiguous()) {
+            return Optional.of("its embedding is scaled, adapted or of another type");
+        }
+        return attentionObstacle(config).or(() -> restObstacle(config));
+    }
+
+    private static Optional<String> attentionObstacle(ModelConfig config) {
+        int size = config.attention().headDim();
+        if (config.attention().softCap() != 0 || config.norms().onHeads()) {
+            return Optional.of("its attention has bounded scores or norms on heads");
+        }
+        if (size % PIECE != 0 || size > MOST_HEAD_SIZE) {
+            return Optional.of("its heads have " + size + " channels");
+        }
+        if (config.attention().heads() / config.attention().kvHeads() > MOST_HEADS_PER_KEY) {
+            return Optional.of("too many query heads share a key head");
+        }
+        if (config.layerKinds().stream().distinct().count() != 1
+                || config.layerKinds().get(0).window() != 0) {
+            return Optional.of("its layers differ or see a window only");
+        }
+        RopeSpec rope = config.layerKinds().get(0).rope();
+        boolean fixed =
+                !(rope.scaling() instanceof RopeScaling.Dynamic) && !(rope.scaling() instanceof RopeScaling.LongRope);
+        return fixed && rope.channels() == size
+                ? Optional.empty()
+                : Optional.of("its rotary angles change with the length or leave channels out");
+    }
+
+    private static Optional<String> restObstacle(ModelConfig config) {
+        if (config.norms().fromOne() || config.norms().after() || config.hiddenSize() % PIECE != 0) {
+            return Optional.of("its norms are of another form");
+        }
+        if (config.activation() != Activation.SILU || config.parts().stacked() || config.logitSoftCap() != 0) {
+            return Optional.of("its feed-forward part, stacked weights or bounded logits are not served");
+        }
+        return Optional.empty();
+    }
+
+    private static DecodePlan assemble(CausalLM model) {
+        ScalarType type = model.placement().precision().scalarType();
+        Map<String, Tensor> parameters = model.parameters();
+        List<Block> blocks = new ArrayList<>();
+        for (int i = 0; i < model.config().layers(); i++) {
+            String block = "model.layers." + i;
+            String attention = block + ".self_attn.";
+            blocks.add(new Block(
+                    norm(parameters, block + ".input_layernorm", type),
+                    products(model, type, attention + "q_proj", attention + "k_proj", attention + "v_proj"),
+                    products(model, type, attention + "o_proj"),
+                    norm(parameters, block + ".post_attention_layernorm", type),
+                    products(model, type, block + ".mlp.gate_proj", block + ".mlp.up_proj"),
+                    products(model, type, block + ".mlp.down_proj")));
+        }
+        RowProducts head = RowProducts.of(List.of(model.head()), type);
+        if (head == null) {
+            throw new NotServedException("lm_head has no product for few rows");
+        }
+        DenseEmbedding embedding = (DenseEmbedding) model.embedding();
+        return new DecodePlan(embedding.weight(), blocks, norm(parameters, "model.norm", type), head);
+    }
+
+    private static Tensor norm(Map<String, Tensor> parameters, String name, ScalarType type) {
+        Tensor weight = parameters.get(name + ".weight");
+        if (weight == null || Tensors.typeOf(weight) != type) {
+            throw new NotServedException(name + " is of another type than the activations");
+        }
+        return weight;
+    }
+
+    private static RowProducts products(CausalLM model, ScalarType type, String... names) {
+        List<Linear> linears = Arrays.stream(names)
+                .map(name -> Objects.requireNonNull(model.linears().get(name), name))
+                .toList();
+        RowProducts products = RowProducts.of(linears, type);
+        if (products == null) {
+            throw new NotServedException(String.join(", ", names) + " have no common product for few rows");
+        }
+        return products;
+    }
+
+    /** The most numbers of a row that the narrow products of one group take. */
+    int widestRank() {
+        int rank = head.rank();
+        for (Block block : blocks) {
+            rank = Math.max(rank, Math.max(block.inputs().rank(), block.output().rank()));
+            rank = Math.max(
+                    rank, Math.max(block.gateAndUp().rank(), block.down().rank()));
+        }
+        return rank;
+    }
+}

@@ -1,0 +1,47 @@
+package dev.finetune4j.core.generate;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/** A continuation by the model's own forward pass on a cache: any model, any device. */
+final class CachedContinuation implements Continuation {
+    private final CausalLM model;
+    private final KvCache cache;
+
+    /** @param cache of the model; closed with this */
+    CachedContinuation(CausalLM model, KvCache cache) {
+        this.model = model;
+        this.cache = cache;
+    }
+
+    @Override
+    public long length() {
+        return cache.length();
+    }
+
+    @Override
+    public void truncate(long newLength) {
+        cache.truncate(newLength);
+    }
+
+    @Override
+    public float[] feed(int[] ids) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            long[] wide = Arrays.stream(ids).asLongStream().toArray();
+            Tensor hidden = model.hidden(model.tokens(wide, 1, ids.length), cache); // (1, T, D)
+            Tensor last = hidden.narrow(1, ids.length - 1L, 1);
+            return Tensors.toFloats(model.logits(last)); // (V)
+        }
+    }
+
+    @Override
+    public void close() {
+        cache.close();
+    }
+}

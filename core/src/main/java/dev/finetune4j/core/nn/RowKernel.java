@@ -1,0 +1,39 @@
+package dev.finetune4j.core.nn;
+
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Multiplies few rows by weights of one form on a GPU, in one launch that allocates nothing and may therefore be recorded.
+ * Equal kernels can take their weights together. Thread-safe.
+ */
+public interface RowKernel {
+    /** The most rows of an input. */
+    int MOST_ROWS = 8;
+
+    /** The most weights of one launch. */
+    int MOST_WEIGHTS = 3;
+
+    /**
+     * {@code y = x Wᵀ + b} for weights side by side, with the low-rank addition of each.
+     *
+     * @param x shape (rows, in), without gaps
+     * @param rows at most {@link #MOST_ROWS}
+     * @param weights at most {@link #MOST_WEIGHTS}, all of this kernel
+     * @param low float32, {@code scale · A x} of each weight with an addition, shape (rows, rank), one behind the other;
+     *     null when there is none
+     * @param y shape (rows, sum of the outputs), without gaps
+     * @param add whether the products are added to what y holds
+     */
+    void launch(Tensor x, int rows, List<RowWeight> weights, @Nullable Tensor low, Tensor y, boolean add);
+
+    /**
+     * {@code y = silu(x Gᵀ) · (x Uᵀ)}, biases and low-rank additions included.
+     *
+     * @param x shape (rows, in), without gaps
+     * @param low as for {@link #launch}, gate first
+     * @param y shape (rows, out), without gaps
+     */
+    void launchGated(Tensor x, int rows, RowWeight gate, RowWeight up, @Nullable Tensor low, Tensor y);
+}

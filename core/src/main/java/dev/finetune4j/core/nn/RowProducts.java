@@ -1,0 +1,104 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Several linears on the same few rows, in one launch, and one more when an adapter adds to them: the narrow products of all
+ * additions are made first, and the kernel of the weights adds the wide ones to its sums. Allocates nothing.
+ */
+public final class RowProducts {
+    private static final int THREADS = 256;
+
+    private final List<RowWeight> weights;
+    private final ScalarType type;
+    private final int rank;
+
+    private RowProducts(List<RowWeight> weights, ScalarType type) {
+        this.weights = List.copyOf(weights);
+        this.type = type;
+        this.rank = weights.stream().mapToInt(RowProducts::rank).sum();
+    }
+
+    private static int rank(RowWeight weight) {
+        return weight.addition() == null ? 0 : weight.addition().rank();
+    }
+
+    /**
+     * The products of linears that share an input; null when they have no common kernel.
+     *
+     * @param linears at most {@link RowKernel#MOST_WEIGHTS}
+     * @param type of input and output
+     */
+    public static @Nullable RowProducts of(List<Linear> linears, ScalarType type) {
+        List<RowWeight> weights = new ArrayList<>();
+        for (Linear linear : linears) {
+            RowWeight weight = linear.rowWeight(type);
+            if (weight == null) {
+                return null;
+            }
+            weights.add(weight);
+        }
+        RowKernel kernel = weights.get(0).kernel();
+        if (!weights.stream().allMatch(weight -> weight.kernel().equals(kernel))) {
+            return null;
+        }
+        return new RowProducts(weights, type);
+    }
+
+    /** Numbers of a row of the products. */
+    public int out() {
+        return weights.stream().mapToInt(RowWeight::out).sum();
+    }
+
+    /** Numbers of a row of the narrow products; 0 without additions. */
+    public int rank() {
+        return rank;
+    }
+
+    /**
+     * {@code y = x Wᵀ + b} of all linears, side by side.
+     *
+     * @param x shape (rows, in), without gaps
+     * @param rows at most {@link RowKernel#MOST_ROWS}
+     * @param low working memory, float32, at least rows · {@link #rank()} numbers
+     * @param y shape (rows, {@link #out()}), without gaps
+     * @param add whether the products are added to what y holds
+     */
+    public void run(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
+        narrow(x, rows, low);
+        weights.get(0).kernel().launch(x, rows, weights, low, y, add);
+    }
+
+    /**
+     * {@code y = silu(first) · second} of two linears.
+     *
+     * @param y shape (rows, out of each), without gaps
+     */
+    public void runGated(Tensor x, int rows, Tensor low, Tensor y) {
+        narrow(x, rows, low);
+        weights.get(0).kernel().launchGated(x, rows, weights.get(0), weights.get(1), low, y);
+    }
+
+    private void narrow(Tensor x, int rows, Tensor low) {
+        if (rank == 0) {
+            return;
+        }
+        List<@Nullable Object> arguments =
+                new ArrayList<>(List.of(x, low, rows, weights.get(0).in()));
+        for (int i = 0; i < RowKernel.MOST_WEIGHTS; i++) {
+            RowWeight.LowRank addition = i < weights.size() ? weights.get(i).addition() : null;
+            arguments.add(addition == null ? null : addition.a());
+            arguments.add(addition == null ? 0f : addition.scale());
+            arguments.add(addition == null ? 0 : addition.rank());
+        }
+        CudaModule.of(RowProducts.class, "rows.cu", Tensors.deviceOf(x))
+                .kernel(type == ScalarType.Float ? "low_rank_f32" : "low_rank_bf16")
+                .launch(rank, THREADS, arguments.toArray());
+    }
+}

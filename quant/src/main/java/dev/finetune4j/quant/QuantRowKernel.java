@@ -1,0 +1,112 @@
+package dev.finetune4j.quant;
+
+import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.nn.RowArguments;
+import dev.finetune4j.core.nn.RowKernel;
+import dev.finetune4j.core.nn.RowWeight;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Few rows times 4-bit weights ({@code fewrows.cu}), which are read once and never made dense.
+ *
+ * @param kernels where the weights are
+ * @param settings of all weights of a launch
+ * @param type of input and output: float32 or bfloat16
+ * @param tensorCores whether widths and blocks are such that tensor cores can multiply; else sums are made one by one in float
+ */
+record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarType type, boolean tensorCores)
+        implements RowKernel {
+    private static final int THREADS = 256;
+    private static final int WARPS = THREADS / 32;
+    private static final int OWN_ARGUMENTS = 5;
+    /** Weights that a lane reads at a time; they must lie in one block. */
+    private static final int PIECE = 32;
+
+    private static final int LEAST_TENSOR_BLOCK = 64;
+    private static final int TENSOR_OUTPUTS = 16;
+    private static final int TILE = 4;
+
+    /** A weight as this kernel takes it; null where the kernel does not serve. */
+    static @Nullable RowWeight weight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        long in = weight.shape()[1];
+        boolean serves = weight.kernels() instanceof CudaQuantKernels
+                && (type == ScalarType.BFloat16 || type == ScalarType.Float)
+                && (bias == null || Tensors.typeOf(bias) == type)
+                && in % PIECE == 0
+                && weight.settings().blockSize() >= PIECE
+                && weight.packed().storage_offset() == 0;
+        if (!serves) {
+            return null;
+        }
+        boolean tensorCores = type == ScalarType.BFloat16
+                && in % LEAST_TENSOR_BLOCK == 0
+                && weight.settings().blockSize() >= LEAST_TENSOR_BLOCK;
+        QuantRowKernel kernel =
+                new QuantRowKernel((CudaQuantKernels) weight.kernels(), weight.settings(), type, tensorCores);
+        return new RowWeight(kernel, Math.toIntExact(in), Math.toIntExact(weight.shape()[0]), weight, bias, null);
+    }
+
+    @Override
+    public void launch(Tensor x, int rows, List<RowWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
+        int outputs = weights.stream().mapToInt(RowWeight::out).sum();
+        long blocks = tensorCores
+                ? weights.stream()
+                        .mapToLong(weight -> blocks(weight.out(), TENSOR_OUTPUTS))
+                        .sum()
+                : blocks(outputs, WARPS);
+        launch("rows_", blocks, outputs, add, arguments(x, rows, low, y), rows, weights);
+    }
+
+    @Override
+    public void launchGated(Tensor x, int rows, RowWeight gate, RowWeight up, @Nullable Tensor low, Tensor y) {
+        long blocks = blocks(gate.out(), tensorCores ? TENSOR_OUTPUTS / 2 : WARPS);
+        launch("gated_", blocks, gate.out(), false, arguments(x, rows, low, y), rows, List.of(gate, up));
+    }
+
+    private static long blocks(int outputs, int ofBlock) {
+        return (outputs + ofBlock - 1L) / ofBlock;
+    }
+
+    private static RowArguments arguments(Tensor x, int rows, @Nullable Tensor low, Tensor y) {
+        return new RowArguments(rows, low).add(x, y);
+    }
+
+    private void launch(
+            String prefix,
+            long blocks,
+            int stride,
+            boolean add,
+            RowArguments arguments,
+            int rows,
+            List<RowWeight> weights) {
+        int shift = Integer.numberOfTrailingZeros(settings.blockSize());
+        arguments.add(weights.get(0).in(), rows, stride, add ? 1 : 0, shift, kernels.table(settings.type()));
+        for (int i = 0; i < MOST_WEIGHTS; i++) {
+            if (i < weights.size()) {
+                addWeight(arguments, (QuantizedTensor) weights.get(i).form());
+                arguments.addEnding(weights.get(i));
+            } else {
+                arguments.addNothing(OWN_ARGUMENTS);
+            }
+        }
+        String name = prefix
+                + (tensorCores
+                        ? rows <= TILE ? "tensor_4" : "tensor_8"
+                        : type == ScalarType.Float ? "plain_f32" : "plain_bf16");
+        CudaModule.of(QuantRowKernel.class, "fewrows.cu", kernels.device())
+                .kernel(name)
+                .launch(blocks, THREADS, arguments.toArray());
+    }
+
+    private static void addWeight(RowArguments arguments, QuantizedTensor weight) {
+        if (weight.scales() instanceof BlockScales.Nested nested) {
+            arguments.add(weight.packed(), nested.absmax(), nested.codes(), nested.map(), nested.offset());
+        } else if (weight.scales() instanceof BlockScales.Plain plain) {
+            arguments.add(weight.packed(), plain.absmax(), null, null, 0f);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+package dev.finetune4j.quant;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RowProducts;
+import dev.finetune4j.core.nn.RowWeight;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.util.List;
+import java.util.Objects;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Products of few rows with 4-bit weights against the dense weight and libtorch's product in float64. */
+class QuantRowKernelTest {
+    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+
+    private static void needGpu() {
+        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+    }
+
+    private static Tensor normal(int seed, double deviation, ScalarType type, long... shape) {
+        return Tensors.convert(
+                Tensors.normal(ComputeDevice.cpu(), new SplittableRandom(seed), deviation, shape), GPU, type);
+    }
+
+    private static QuantizedLinear linear(
+            int seed, QuantSettings settings, int out, int in, boolean bias, ScalarType type) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor dense = normal(seed, 0.05, ScalarType.BFloat16, out, in);
+            return new QuantizedLinear(
+                    QuantizedTensor.quantize(dense, settings),
+                    bias ? scope.release(normal(seed + 1, 1, type, out)) : null);
+        }
+    }
+
+    private static Tensor wide(Tensor x) {
+        return x.to(ScalarType.Double);
+    }
+
+    private static Tensor expected(Linear linear, Tensor x) {
+        Tensor y = torch.matmul(wide(x), wide(linear.denseWeight()).t());
+        return linear.bias() == null ? y : y.add(wide(Objects.requireNonNull(linear.bias())));
+    }
+
+    private static void assertClose(Tensor expected, Tensor actual) {
+        double tolerance = Tensors.typeOf(actual) == ScalarType.Float ? 1e-5 : 1e-2;
+        double error = wide(actual).sub(expected).abs().max().item_double()
+                / expected.abs().max().item_double();
+        assertTrue(error <= tolerance, "relative error " + error);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "NF4, 64, true, 4096, 4096, BFloat16", "NF4, 64, true, 1001, 64, BFloat16", "NF4, 64, true, 37, 352, BFloat16",
+        "FP4, 64, true, 100, 896, BFloat16", "NF4, 64, false, 17, 1088, BFloat16", "NF4, 32, true, 33, 160, BFloat16",
+        "FP4, 128, true, 50, 11008, BFloat16", "NF4, 256, false, 7, 256, BFloat16", "NF4, 64, true, 1, 192, BFloat16",
+        "NF4, 64, true, 37, 352, Float", "FP4, 64, false, 100, 4864, Float", "NF4, 4096, true, 9, 32, Float"
+    })
+    void hasTheProductsOfTheDenseWeight(QuantType type, int block, boolean nested, int out, int in, ScalarType number) {
+        needGpu();
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                QuantizedLinear linear =
+                        linear(out, new QuantSettings(type, block, nested), out, in, out % 2 == 1, number)) {
+            assertNotNull(linear.rowWeight(number), "the kernel serves");
+            for (int rows = 1; rows <= 8; rows++) {
+                Tensor x = normal(rows, 1, number, 1, rows, in);
+                Tensor y = linear.forward(x);
+                assertEquals(number.intern(), Tensors.typeOf(y));
+                assertClose(expected(linear, x), y);
+            }
+        }
+    }
+
+    @Test
+    void aWidthThatIsNoMultipleOf32TakesTheDenseWay() {
+        needGpu();
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                QuantizedLinear linear = linear(3, QuantSettings.nf4(), 33, 130, true, ScalarType.BFloat16)) {
+            assertNull(linear.rowWeight(ScalarType.BFloat16));
+            Tensor x = normal(5, 1, ScalarType.BFloat16, 2, 130);
+            assertClose(expected(linear, x), linear.forward(x));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"BFloat16, 1, 256", "BFloat16, 5, 352", "Float, 3, 256", "BFloat16, 8, 1024"})
+    void groupsGatesAndLowRankAdditions(ScalarType type, int rows, int in) {
+        needGpu();
+        QuantSettings settings = QuantSettings.nf4();
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                QuantizedLinear q = linear(1, settings, 100, in, true, type);
+                QuantizedLinear k = linear(3, settings, 24, in, false, type);
+                QuantizedLinear v = linear(5, settings, 24, in, true, type)) {
+            Tensor x = normal(7, 1, type, rows, in);
+            List<Linear> adapted = List.of(new Added(q, 4, in), k, new Added(v, 16, in));
+            RowProducts products = Objects.requireNonNull(RowProducts.of(adapted, type));
+            Tensor low = Tensors.empty(GPU, ScalarType.Float, rows, products.rank());
+            Tensor y = Tensors.ones(GPU, type, rows, products.out());
+            products.run(x, rows, low, y, true);
+            assertClose(expected(adapted.get(0), x).add(one()), y.narrow(1, 0, 100));
+            assertClose(expected(adapted.get(1), x).add(one()), y.narrow(1, 100, 24));
+            assertClose(expected(adapted.get(2), x).add(one()), y.narrow(1, 124, 24));
+
+            RowProducts pair = Objects.requireNonNull(RowProducts.of(List.of(new Added(v, 8, in), k), type));
+            Tensor gated = Tensors.empty(GPU, type, rows, 24);
+            pair.runGated(x, rows, low, gated);
+            assertClose(torch.silu(expected(new Added(v, 8, in), x)).mul(expected(k, x)), gated);
+        }
+    }
+
+    private static org.bytedeco.pytorch.Scalar one() {
+        return Tensors.scalar(1);
+    }
+
+    /** A linear with a low-rank addition, as adapters make them. */
+    private record Added(QuantizedLinear base, Tensor a, Tensor b) implements Linear {
+        Added(QuantizedLinear base, int rank, int in) {
+            this(
+                    base,
+                    normal(rank, 0.1, ScalarType.Float, rank, in),
+                    normal(rank + 1, 0.1, ScalarType.Float, base.outFeatures(), rank));
+        }
+
+        @Override
+        public Tensor forward(Tensor x) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        public long inFeatures() {
+            return base.inFeatures();
+        }
+
+        @Override
+        public long outFeatures() {
+            return base.outFeatures();
+        }
+
+        @Override
+        public Tensor denseWeight() {
+            return base.denseWeight().add(b.matmul(a).mul(Tensors.scalar(2)));
+        }
+
+        @Override
+        public java.util.Map<String, Tensor> parameters() {
+            return java.util.Map.of();
+        }
+
+        @Override
+        public @org.jspecify.annotations.Nullable Tensor bias() {
+            return base.bias();
+        }
+
+        @Override
+        public RowWeight rowWeight(ScalarType type) {
+            return Objects.requireNonNull(base.rowWeight(type)).with(new RowWeight.LowRank(a, b, 2));
+        }
+
+        @Override
+        public void close() {
+            a.close();
+            b.close();
+        }
+    }
+}

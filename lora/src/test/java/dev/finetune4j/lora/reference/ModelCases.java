@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Whole models against transformers: {@code models/*} and {@code packing*.safetensors}. */
 final class ModelCases {
@@ -114,7 +115,9 @@ final class ModelCases {
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             assertEquals(Set.of("input_ids", "lengths", "logits"), packing.names(), "tensors of " + file);
-            Tensor hidden = model.hiddenOfPacked(packing.read("input_ids"), Fixtures.longs(packing, "lengths"));
+            Tensor hidden = model.hiddenOfPacked(
+                    Tensors.convert(packing.read("input_ids"), model.placement().device(), ScalarType.Long),
+                    Fixtures.longs(packing, "lengths"));
             float[] expected = Fixtures.floats(packing, "logits");
             near.relative("logits", file.toString(), expected, Tensors.toFloats(model.logits(hidden)), LOGITS);
         }

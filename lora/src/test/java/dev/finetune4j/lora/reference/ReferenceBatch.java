@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** The batch that logits, loss and gradients of the reference belong to: ids, mask and labels of one file. */
 final class ReferenceBatch implements AutoCloseable {
@@ -38,7 +39,7 @@ final class ReferenceBatch implements AutoCloseable {
     float[] logits(CausalLM model) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return unpadded(Tensors.toFloats(model.logits(model.hidden(file.read("input_ids"), null))), length);
+            return unpadded(Tensors.toFloats(model.logits(model.hidden(ids(model), null))), length);
         }
     }
 
@@ -67,6 +68,10 @@ final class ReferenceBatch implements AutoCloseable {
         return kept;
     }
 
+    private Tensor ids(CausalLM model) {
+        return Tensors.convert(file.read("input_ids"), model.placement().device(), ScalarType.Long);
+    }
+
     private long[] mask() {
         if (file.names().contains("attention_mask")) {
             return Fixtures.longs(file, "attention_mask");
@@ -91,7 +96,7 @@ final class ReferenceBatch implements AutoCloseable {
     double loss(CausalLM model) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor hidden = model.hidden(file.read("input_ids"), null);
+            Tensor hidden = model.hidden(ids(model), null);
             return NextTokenLoss.sum(hidden, model::logits, labels()) / targets();
         }
     }
@@ -99,7 +104,7 @@ final class ReferenceBatch implements AutoCloseable {
     /** Brings the gradient of the mean loss to everything that asks for one. */
     void backward(CausalLM model) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor hidden = model.hidden(file.read("input_ids"), null);
+            Tensor hidden = model.hidden(ids(model), null);
             NextTokenLoss.backward(hidden, model::logits, labels(), 1.0 / targets());
         }
     }

@@ -47,6 +47,14 @@ public record CudaMemory(long allocated, long peak, long reserved) {
         }
     }
 
+    /**
+     * Frees what cuBLAS holds for each thread and stream that it was used on; it comes back where it is needed. Recordings of
+     * its work hold addresses of it: none may be launched afterwards.
+     */
+    public static void releaseWorkspaces() {
+        torch_cuda.clearCublasWorkspaces();
+    }
+
     /** Waits until the GPU has done everything that was asked of it. */
     public static void synchronize() {
         torch_cuda.device_synchronize();

@@ -29,6 +29,15 @@ public final class DecoderBlock implements AutoCloseable {
             return FusedKernels.add(x, result, bypass);
         }
 
+        /** The same for the backward pass alone, where nothing stands after the half; the values are not those of the sum. */
+        Tensor aroundForGradient(Tensor x, Function<Remade, Tensor> half) {
+            if (!FusedKernels.serveBranch(x, before.norm())) {
+                return around(x, half);
+            }
+            FusedKernels.Bypass bypass = new FusedKernels.Bypass();
+            return FusedKernels.meet(half.apply(before.norm().forward(x, bypass)), bypass);
+        }
+
         private Tensor leave(Tensor x) {
             return after == null ? x : after.forward(x);
         }
@@ -79,7 +88,7 @@ public final class DecoderBlock implements AutoCloseable {
         }
         try (TensorScope scope = new TensorScope()) {
             Tensor attended = attentionNorms.around(x, normed -> attention.forward(normed, context, null));
-            return scope.keep(mlpNorms.around(attended, mlp::forwardForGradient));
+            return scope.keep(mlpNorms.aroundForGradient(attended, mlp::forwardForGradient));
         }
     }
 

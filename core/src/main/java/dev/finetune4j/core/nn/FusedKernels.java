@@ -6,10 +6,13 @@ import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -101,18 +104,55 @@ final class FusedKernels {
 
     /** {@code x + branch}, the end of a branch that begins with a norm of x; x gets its gradient there. */
     static Tensor add(Tensor x, Tensor branch, Bypass bypass) {
-        return CustomFunction.apply(branch, given -> given.add(x), gradient -> {
+        return end(branch, given -> given.add(x), bypass);
+    }
+
+    /** The end of a branch as {@link #add} makes it, where nobody reads the sum. */
+    static Tensor meet(Tensor branch, Bypass bypass) {
+        return end(branch, Tensor::detach, bypass);
+    }
+
+    private static Tensor end(Tensor branch, UnaryOperator<Tensor> sum, Bypass bypass) {
+        return CustomFunction.apply(branch, sum, gradient -> {
             bypass.put(gradient);
             return gradient;
         });
     }
 
-    /** {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. */
+    /** Those who wait for a result to be brought back. */
+    private static final class Waiting implements BroughtBack {
+        private final List<Consumer<Tensor>> uses = new ArrayList<>();
+
+        @Override
+        public void then(Consumer<Tensor> use) {
+            uses.add(use);
+        }
+
+        boolean isAnybody() {
+            return !uses.isEmpty();
+        }
+
+        void bring(Tensor result) {
+            uses.forEach(use -> use.accept(result));
+            uses.clear();
+        }
+
+        /** Nobody brings anything back when there is no backward pass. */
+        @Nullable
+        BroughtBack whenRecorded(Tensor input) {
+            return GradMode.is_enabled() && input.requires_grad() ? this : null;
+        }
+    }
+
+    /**
+     * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Who waits for the result gets it
+     * in the memory of its gradient.
+     */
     static Remade rmsNorm(Tensor input, Tensor weight, double epsilon, boolean fromOne, @Nullable Bypass bypass) {
         FusedKernels kernels = of(input);
         int width = Math.toIntExact(weight.numel());
         int one = fromOne ? 1 : 0;
-        AtomicReference<CustomFunction.@Nullable Saved> kept = new AtomicReference<>();
+        Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -123,7 +163,6 @@ final class FusedKernels {
                     kernels.rmsForward.launch(rows, THREADS, x, weight, y, inverse, width, (float) epsilon, one);
                     saved.keep(x);
                     saved.keep(inverse);
-                    kept.set(saved);
                     return y;
                 },
                 (gradient, saved) -> {
@@ -131,18 +170,15 @@ final class FusedKernels {
                         Tensor dy = dense(gradient);
                         Tensor x = saved.get(0);
                         Tensor past = bypass == null ? null : dense(bypass.take(scope));
+                        Tensor y = waiting.isAnybody() ? dy : null;
                         Tensor dx = Tensors.emptyLike(x);
                         kernels.rmsBackward.launch(
-                                x.numel() / width, THREADS, dy, x, weight, saved.get(1), past, dx, width, one);
+                                x.numel() / width, THREADS, dy, x, weight, saved.get(1), past, dx, y, width, one);
+                        waiting.bring(dy);
                         return scope.keep(dx);
                     }
                 });
-        return new Remade(result, () -> {
-            Tensor x = Objects.requireNonNull(kept.get()).get(0);
-            Tensor y = Tensors.emptyLike(x);
-            kernels.rmsForward.launch(x.numel() / width, THREADS, x, weight, y, null, width, (float) epsilon, one);
-            return y;
-        });
+        return new Remade(result, waiting.whenRecorded(input));
     }
 
     /** Whether {@link #swiglu} serves for halves of this width. */
@@ -152,29 +188,29 @@ final class FusedKernels {
 
     /**
      * {@code silu(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
-     * memory.
+     * memory, and the result that of its own gradient for those who wait for it.
      */
     static Remade swiglu(Tensor input) {
         FusedKernels kernels = of(input);
-        AtomicReference<CustomFunction.@Nullable Saved> kept = new AtomicReference<>();
+        Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
                     Tensor both = dense(given);
                     saved.keep(both);
-                    kept.set(saved);
                     return kernels.gated(both);
                 },
                 (gradient, saved) -> {
                     Tensor both = saved.get(0);
+                    Tensor dy = dense(gradient);
                     int width = Math.toIntExact(both.size(-1) / 2);
                     long rows = both.numel() / (2L * width);
-                    kernels.swigluBackward.launch(
-                            groups(rows * width / PIECE), THREADS, dense(gradient), both, rows, width);
+                    Tensor y = waiting.isAnybody() ? dy : null;
+                    kernels.swigluBackward.launch(groups(rows * width / PIECE), THREADS, dy, both, y, rows, width);
+                    waiting.bring(dy);
                     return both.detach();
                 });
-        return new Remade(
-                result, () -> kernels.gated(Objects.requireNonNull(kept.get()).get(0)));
+        return new Remade(result, waiting.whenRecorded(input));
     }
 
     private Tensor gated(Tensor both) {

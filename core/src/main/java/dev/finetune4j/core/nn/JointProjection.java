@@ -1,6 +1,5 @@
 package dev.finetune4j.core.nn;
 
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -16,8 +15,8 @@ public interface JointProjection {
      * The outputs of all linears.
      *
      * @param x shape (…, in)
-     * @param again makes {@code x} once more in the backward pass, so that it need not be kept; null if nothing does
+     * @param later brings {@code x} once more in the backward pass, so that it need not be kept; null if nothing does
      * @return shape (…, sum of the linears' outputs)
      */
-    Tensor forward(Tensor x, @Nullable Supplier<Tensor> again);
+    Tensor forward(Tensor x, @Nullable BroughtBack later);
 }

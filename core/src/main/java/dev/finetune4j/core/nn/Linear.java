@@ -3,7 +3,6 @@ package dev.finetune4j.core.nn;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -26,12 +25,12 @@ public interface Linear extends AutoCloseable {
     Tensor forward(Tensor x);
 
     /**
-     * As {@link #forward(Tensor)}, for an input that can be made again: what needs it in the backward pass may ask for it
-     * then and need not keep it.
+     * As {@link #forward(Tensor)}, for an input that goes nowhere else and is brought back in the backward pass: who needs it
+     * there need not keep it.
      *
-     * @param again makes {@code x} once more while the backward pass runs; the caller's scope owns what it makes
+     * @param later brings {@code x} once more
      */
-    default Tensor forward(Tensor x, Supplier<Tensor> again) {
+    default Tensor forward(Tensor x, BroughtBack later) {
         return forward(x);
     }
 
@@ -39,10 +38,10 @@ public interface Linear extends AutoCloseable {
      * As {@link #forward(Tensor)} where only the backward pass matters, because the result was computed before: what it
      * returns has the shape and the gradients of the result, but perhaps not its values.
      *
-     * @param again as for {@link #forward(Tensor, Supplier)}; null if nothing makes {@code x} again
+     * @param later as for {@link #forward(Tensor, BroughtBack)}; null if nothing brings {@code x} back
      */
-    default Tensor forwardForGradient(Tensor x, @Nullable Supplier<Tensor> again) {
-        return again == null ? forward(x) : forward(x, again);
+    default Tensor forwardForGradient(Tensor x, @Nullable BroughtBack later) {
+        return later == null ? forward(x) : forward(x, later);
     }
 
     /** Size of the last dimension of the input. */

@@ -14,11 +14,11 @@ public record NamedLinear(String name, Linear linear) {
     }
 
     Tensor forward(Remade x) {
-        return x.again() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.again());
+        return x.later() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.later());
     }
 
     Tensor forwardForGradient(Remade x) {
-        return linear.forwardForGradient(x.tensor(), x.again());
+        return linear.forwardForGradient(x.tensor(), x.later());
     }
 
     NamedLinear map(PartMapper mapper) {

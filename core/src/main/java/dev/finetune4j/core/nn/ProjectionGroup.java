@@ -73,7 +73,7 @@ public final class ProjectionGroup {
     /** The projections of x behind one another in the last dimension. */
     Tensor joined(Remade x) {
         if (joint != null && joint.serves(x.tensor())) {
-            return joint.forward(x.tensor(), x.again());
+            return joint.forward(x.tensor(), x.later());
         }
         return widths.length == 0
                 ? torch.cat(new TensorVector(forward(x)), -1)

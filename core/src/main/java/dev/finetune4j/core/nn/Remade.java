@@ -1,14 +1,12 @@
 package dev.finetune4j.core.nn;
 
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An intermediate result that may be made again from what is kept for its backward pass, until that has run: who needs it in
- * a later backward pass may ask for it then instead of keeping it.
+ * An intermediate result that goes into one operation.
  *
  * @param tensor the result
- * @param again makes it once more; null when whoever needs it must keep it
+ * @param later brings it once more in the backward pass; null when whoever needs it there must keep it
  */
-record Remade(Tensor tensor, @Nullable Supplier<Tensor> again) {}
+record Remade(Tensor tensor, @Nullable BroughtBack later) {}

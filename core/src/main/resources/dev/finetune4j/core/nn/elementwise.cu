@@ -73,10 +73,12 @@ __device__ __forceinline__ void rmsForward(
     }
 }
 
-// dx = s · (g - x · s² · mean(g · x)) with g = dy · w, plus the gradient that went past the norm if there is one.
+// dx = s · (g - x · s² · mean(g · x)) with g = dy · w, plus the gradient that went past the norm if there is one. y, which
+// may be dy itself, gets the result of the forward pass once more.
 template <class T, class W>
 __device__ __forceinline__ void rmsBackward(
-        const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, int width, int fromOne) {
+        const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, T* y, int width,
+        int fromOne) {
     const u64 at = static_cast<u64>(blockIdx.x) * width;
     const float scale = inverse[blockIdx.x];
     float sum = 0.f;
@@ -95,7 +97,12 @@ __device__ __forceinline__ void rmsBackward(
         load(x + at + i, v);
         load(weight + i, w);
 #pragma unroll
-        for (int k = 0; k < 8; k++) g[k] = scale * (g[k] * (fromOne ? 1.f + w[k] : w[k]) - v[k] * shared);
+        for (int k = 0; k < 8; k++) {
+            const float normed = fromOne ? v[k] * scale * (1.f + w[k]) : wide(narrow<T>(v[k] * scale)) * w[k];
+            g[k] = scale * (g[k] * (fromOne ? 1.f + w[k] : w[k]) - v[k] * shared);
+            w[k] = normed;
+        }
+        if (y) store(y + at + i, w);
         if (past) {
             load(past + at + i, v);
 #pragma unroll
@@ -111,9 +118,9 @@ __device__ __forceinline__ void rmsBackward(
         rmsForward<T, W>(x, weight, y, inverse, width, epsilon, fromOne);                                              \
     }                                                                                                                  \
     extern "C" __global__ void rms_backward_##SUFFIX(                                                                  \
-            const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, int width,           \
+            const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, T* y, int width,     \
             int fromOne) {                                                                                             \
-        rmsBackward<T, W>(dy, x, weight, inverse, past, dx, width, fromOne);                                           \
+        rmsBackward<T, W>(dy, x, weight, inverse, past, dx, y, width, fromOne);                                        \
     }
 
 RMS(f32, float, float)
@@ -134,9 +141,9 @@ __device__ __forceinline__ void swigluForward(const T* both, T* y, u64 rows, int
     store(y + i, gate);
 }
 
-// The gradients of gate and up take their places.
+// The gradients of gate and up take their places. y, which may be dy itself, gets the result of the forward pass once more.
 template <class T>
-__device__ __forceinline__ void swigluBackward(const T* dy, T* both, u64 rows, int width) {
+__device__ __forceinline__ void swigluBackward(const T* dy, T* both, T* y, u64 rows, int width) {
     const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
     if (i >= rows * width) return;
     const u64 row = i / width;
@@ -151,9 +158,12 @@ __device__ __forceinline__ void swigluBackward(const T* dy, T* both, u64 rows, i
         const float sigmoid = 1.f / (1.f + __expf(-gate[k]));
         const float silu = gate[k] * sigmoid;
         const float dgate = g[k] * up[k] * sigmoid * (1.f + gate[k] - silu);
+        const float result = silu * up[k];
         up[k] = g[k] * silu;
         gate[k] = dgate;
+        g[k] = result;
     }
+    if (y) store(y + i, g);
     store(first, gate);
     store(first + width, up);
 }
@@ -162,8 +172,8 @@ __device__ __forceinline__ void swigluBackward(const T* dy, T* both, u64 rows, i
     extern "C" __global__ void swiglu_forward_##SUFFIX(const T* both, T* y, u64 rows, int width) {                     \
         swigluForward<T>(both, y, rows, width);                                                                        \
     }                                                                                                                  \
-    extern "C" __global__ void swiglu_backward_##SUFFIX(const T* dy, T* both, u64 rows, int width) {                   \
-        swigluBackward<T>(dy, both, rows, width);                                                                      \
+    extern "C" __global__ void swiglu_backward_##SUFFIX(const T* dy, T* both, T* y, u64 rows, int width) {             \
+        swigluBackward<T>(dy, both, y, rows, width);                                                                   \
     }
 
 SWIGLU(f32, float)

@@ -1,6 +1,5 @@
 package dev.finetune4j.core.nn;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -46,6 +45,14 @@ class FusedKernelsTest {
                 difference = Math.max(difference, Math.abs(expected[i][k] - actual[i][k]));
             }
             assertTrue(difference <= tolerance * size, (i == 0 ? "values: " : "gradients: ") + difference / size);
+        }
+    }
+
+    private static void assertClose(float[] expected, float[] actual) {
+        assertEquals(expected.length, actual.length);
+        for (int i = 0; i < expected.length; i++) {
+            // The compiler may contract other products and sums than in the forward pass.
+            assertEquals(expected[i], actual[i], 1e-6 + 4e-3 * Math.abs(expected[i]), "element " + i);
         }
     }
 
@@ -97,12 +104,15 @@ class FusedKernelsTest {
     @ParameterizedTest
     @CsvSource({"7, 16, Float", "33, 11008, Float", "5, 4864, BFloat16", "1, 8, BFloat16"})
     void swiglu(int rows, int width, ScalarType type) {
-        compare(
-                new long[] {1, rows, 2L * width},
-                type,
-                (x, device) -> FusedKernels.serveSwiglu(x)
-                        ? FusedKernels.swiglu(x).tensor()
-                        : torch.silu(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width)));
+        compare(new long[] {1, rows, 2L * width}, type, (x, device) -> {
+            if (!FusedKernels.serveSwiglu(x)) {
+                return torch.silu(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
+            }
+            Remade gated = FusedKernels.swiglu(x);
+            float[] values = Tensors.toFloats(gated.tensor());
+            gated.later().then(again -> assertClose(values, Tensors.toFloats(again)));
+            return gated.tensor();
+        });
     }
 
     @ParameterizedTest
@@ -148,9 +158,8 @@ class FusedKernelsTest {
             }
             FusedKernels.Bypass bypass = new FusedKernels.Bypass();
             Remade normed = norm.forward(x, bypass);
-            assertArrayEquals(
-                    Tensors.toFloats(normed.tensor()),
-                    Tensors.toFloats(normed.again().get()));
+            float[] values = Tensors.toFloats(normed.tensor());
+            normed.later().then(again -> assertClose(values, Tensors.toFloats(again)));
             return FusedKernels.add(x, torch.silu(normed.tensor()), bypass);
         });
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.nn.BroughtBack;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RowWeight;
@@ -7,7 +8,6 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -51,15 +51,15 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
-    public Tensor forward(Tensor x, Supplier<Tensor> again) {
-        return compute(x, again);
+    public Tensor forward(Tensor x, BroughtBack later) {
+        return compute(x, later);
     }
 
     @Override
-    public Tensor forwardForGradient(Tensor x, @Nullable Supplier<Tensor> again) {
+    public Tensor forwardForGradient(Tensor x, @Nullable BroughtBack later) {
         return products.serves(x) && x.requires_grad()
-                ? products.forwardForGradient(x, again)
-                : super.forwardForGradient(x, again);
+                ? products.forwardForGradient(x, later)
+                : super.forwardForGradient(x, later);
     }
 
     @Override
@@ -72,9 +72,9 @@ final class LoraLinear extends AdaptedLinear {
         return part.dropout() > 0;
     }
 
-    private Tensor compute(Tensor x, @Nullable Supplier<Tensor> again) {
+    private Tensor compute(Tensor x, @Nullable BroughtBack later) {
         if (products.serves(x)) {
-            return products.forward(x, again);
+            return products.forward(x, later);
         }
         boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
         Tensor y = plain(x);

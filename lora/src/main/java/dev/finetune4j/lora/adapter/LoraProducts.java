@@ -1,16 +1,17 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.nn.BroughtBack;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.StackedWeights;
+import dev.finetune4j.core.nn.WorkingCopies;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
-import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -72,26 +73,26 @@ final class LoraProducts implements JointProjection {
     }
 
     @Override
-    public Tensor forward(Tensor x, @Nullable Supplier<Tensor> again) {
+    public Tensor forward(Tensor x, @Nullable BroughtBack later) {
         boolean wanted = x.requires_grad();
         // The factors have gradients even where the input needs none, as in the first layer.
         Tensor input =
                 GradMode.is_enabled() && !wanted && isTrained() ? x.detach().set_requires_grad(true) : x;
         return CustomFunction.apply(
                 input,
-                (given, saved) -> run(given, saved, again),
-                (gradient, saved) -> runBack(gradient, saved, again, wanted));
+                (given, saved) -> run(given, saved, later),
+                (gradient, saved) -> runBack(gradient, saved, later, wanted));
     }
 
     /** As {@link Linear#forwardForGradient} does for one linear. */
-    Tensor forwardForGradient(Tensor x, @Nullable Supplier<Tensor> again) {
+    Tensor forwardForGradient(Tensor x, @Nullable BroughtBack later) {
         return CustomFunction.apply(
                 x,
                 (given, saved) -> {
-                    narrow(given, saved, again);
+                    narrow(given, saved, later);
                     return output(given);
                 },
-                (gradient, saved) -> runBack(gradient, saved, again, true));
+                (gradient, saved) -> runBack(gradient, saved, later, true));
     }
 
     private boolean isTrained() {
@@ -101,8 +102,8 @@ final class LoraProducts implements JointProjection {
                                 || member.part().b().requires_grad()));
     }
 
-    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
-        Tensor low = narrow(x, saved, again);
+    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable BroughtBack later) {
+        Tensor low = narrow(x, saved, later);
         Tensor output = output(x);
         Tensor y = output.view(-1, outputs);
         long column = 0;
@@ -116,12 +117,12 @@ final class LoraProducts implements JointProjection {
         return output;
     }
 
-    /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it can be made again. */
-    private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again) {
+    /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it is brought back. */
+    private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable BroughtBack later) {
         Tensor low = torch.mm(x.reshape(-1, x.size(-1)), allA(Tensors.typeOf(x)).t());
         scale(low);
         saved.keep(low);
-        if (again == null) {
+        if (later == null) {
             saved.keep(x);
         }
         return low;
@@ -139,7 +140,7 @@ final class LoraProducts implements JointProjection {
         ScalarType type = Tensors.typeOf(y);
         Tensor bias = member.base().bias();
         if (member.part() != null) {
-            torch.mm_out(y, low, Tensors.as(member.part().b(), type).t());
+            torch.mm_out(y, low, WorkingCopies.of(member.part().b(), type).t());
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -150,10 +151,8 @@ final class LoraProducts implements JointProjection {
         }
     }
 
-    private Tensor runBack(
-            Tensor gradient, CustomFunction.Saved saved, @Nullable Supplier<Tensor> again, boolean wanted) {
+    private Tensor runBack(Tensor gradient, CustomFunction.Saved saved, @Nullable BroughtBack later, boolean wanted) {
         ScalarType type = Tensors.typeOf(gradient);
-        Tensor x = again == null ? saved.get(1) : again.get();
         Tensor low = saved.get(0);
         Tensor dy = gradient.reshape(-1, outputs); // (n, outputs)
         Tensor dlow = Tensors.emptyLike(low);
@@ -163,21 +162,37 @@ final class LoraProducts implements JointProjection {
             if (member.part() != null) {
                 Tensor own = dy.narrow(1, column, member.base().outFeatures());
                 Tensor b = member.part().b();
-                torch.mm_out(dlow.narrow(1, rank, member.rank()), own, Tensors.as(b, type));
-                gather(b, torch.mm(own.t(), low.narrow(1, rank, member.rank())));
+                torch.mm_out(dlow.narrow(1, rank, member.rank()), own, WorkingCopies.of(b, type));
+                gather(b, own.t(), low.narrow(1, rank, member.rank()));
             }
             column += member.base().outFeatures();
             rank += member.rank();
         }
         scale(dlow);
-        gatherA(torch.mm(dlow.t(), x.reshape(-1, x.size(-1)))); // (ranks, in)
+        if (later == null) {
+            gatherA(dlow, saved.get(1));
+        } else {
+            gatherLater(dlow, later);
+        }
         if (!wanted) {
             return new Tensor();
         }
         // The library is twice as fast with a right factor that lies in columns.
         Tensor dx = torch.mm(dlow, allA(type).t().contiguous().t()); // (n, in)
         weights.addInputGradient(dx, dy);
-        return dx.view(x.shape());
+        long[] shape = gradient.shape();
+        shape[shape.length - 1] = dx.size(1);
+        return dx.view(shape);
+    }
+
+    private void gatherLater(Tensor dlow, BroughtBack later) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor kept = scope.release(dlow.detach());
+            later.then(x -> {
+                gatherA(kept, x);
+                kept.close();
+            });
+        }
     }
 
     /** The A of all members behind one another, (ranks, in). */
@@ -185,7 +200,7 @@ final class LoraProducts implements JointProjection {
         List<Tensor> factors = members.stream()
                 .map(Member::part)
                 .filter(Objects::nonNull)
-                .map(part -> Tensors.as(part.a(), type))
+                .map(part -> WorkingCopies.of(part.a(), type))
                 .toList();
         return factors.size() == 1 ? factors.get(0) : torch.cat(new TensorVector(factors.toArray(Tensor[]::new)), 0);
     }
@@ -211,25 +226,42 @@ final class LoraProducts implements JointProjection {
         }
     }
 
-    private void gatherA(Tensor gradient) {
+    /** Adds {@code dlowᵀ x}; x is read once for all members. */
+    private void gatherA(Tensor dlow, Tensor x) {
+        Tensor flat = x.reshape(-1, x.size(-1));
+        if (members.size() == 1) {
+            gather(Objects.requireNonNull(members.get(0).part()).a(), dlow.t(), flat);
+            return;
+        }
+        Tensor gradient = torch.mm(dlow.t(), flat); // (ranks, in)
         long rank = 0;
         for (Member member : members) {
-            if (member.part() != null) {
-                gather(member.part().a(), gradient.narrow(0, rank, member.rank()));
+            if (member.part() != null && member.part().a().requires_grad()) {
+                sum(member.part().a()).add_(gradient.narrow(0, rank, member.rank()));
             }
             rank += member.rank();
         }
     }
 
-    private static void gather(Tensor parameter, Tensor gradient) {
+    /** Adds the product of two matrices to a parameter's gradient, in float32 where the device does that in one go. */
+    private static void gather(Tensor parameter, Tensor left, Tensor right) {
         if (!parameter.requires_grad()) {
             return;
         }
-        Tensor sum = parameter.grad();
-        if (sum.defined()) {
-            sum.add_(gradient);
+        Tensor sum = sum(parameter);
+        if (left.is_cuda() && Tensors.typeOf(left) == ScalarType.BFloat16) {
+            Scalar one = new Scalar(1);
+            torch.addmm_outf(sum, left, right, ScalarType.Float, one, one, sum);
         } else {
-            parameter.mutable_grad().put(gradient.to(ScalarType.Float, false, true, new MemoryFormatOptional()));
+            sum.add_(torch.mm(left, right));
         }
+    }
+
+    /** Where the gradients of a parameter add up. */
+    private static Tensor sum(Tensor parameter) {
+        if (!parameter.grad().defined()) {
+            parameter.mutable_grad().put(torch.zeros_like(parameter.detach()));
+        }
+        return parameter.grad();
     }
 }

@@ -119,6 +119,7 @@ final class AdamW implements AutoCloseable {
                     THREADS,
                     slice.of(parameters.values()),
                     slice.of(parameters.gradients()),
+                    parameters.copies() == null ? null : slice.of(parameters.copies()),
                     slice.of(mean),
                     slice.of(variance),
                     slice.length(),

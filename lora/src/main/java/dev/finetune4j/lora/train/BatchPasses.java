@@ -63,14 +63,27 @@ final class BatchPasses implements AutoCloseable {
 
     /** Where recordings are made and what they share. */
     private record Gpu(CudaStream stream, CudaGraph.Memory memory) implements AutoCloseable {
+        private static int open;
+
         static Gpu open(ComputeDevice device) {
-            return new Gpu(CudaStream.open(device), new CudaGraph.Memory());
+            Gpu gpu = new Gpu(CudaStream.open(device), new CudaGraph.Memory());
+            count(1);
+            return gpu;
+        }
+
+        private static synchronized int count(int more) {
+            open += more;
+            return open;
         }
 
         @Override
         public void close() {
             stream.close();
             memory.close();
+            // The next training has a stream of its own, and with it other workspaces.
+            if (count(-1) == 0) {
+                CudaMemory.releaseWorkspaces();
+            }
         }
     }
 
@@ -128,6 +141,11 @@ final class BatchPasses implements AutoCloseable {
     /** Whether passes are only asked for, and done later. */
     boolean runsAhead() {
         return gpu != null;
+    }
+
+    /** The type that trained parameters are wanted in; float32 where the optimizer keeps no copies. */
+    ScalarType used() {
+        return gpu == null ? ScalarType.Float : model.placement().precision().scalarType();
     }
 
     /** How many shapes of batches are recorded. */

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.nn.WorkingCopies;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -9,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Trainable tensors moved onto one buffer, and their gradients onto another, so that an optimizer step is a handful of
@@ -37,14 +39,21 @@ final class FlatParameters implements AutoCloseable {
 
     private final List<Tensor> parameters = new ArrayList<>();
     private final List<Slice> slices = new ArrayList<>();
+    private final List<Tensor> shown = new ArrayList<>();
     private final Tensor values;
     private final Tensor gradients;
+    private final @Nullable Tensor copies;
 
     /**
      * @param trainable the tensors by name, float32 and on one device
      * @throws IllegalArgumentException when a tensor is of another type
      */
     FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups) {
+        this(trainable, groups, ScalarType.Float);
+    }
+
+    /** @param used the type in which the parameters are used; in another than float32 the optimizer keeps copies in it */
+    FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups, ScalarType used) {
         arrange(trainable, groups);
         long size = slices.stream().mapToLong(Slice::length).sum();
         ComputeDevice device = parameters.isEmpty() ? ComputeDevice.cpu() : Tensors.deviceOf(parameters.get(0));
@@ -62,9 +71,25 @@ final class FlatParameters implements AutoCloseable {
                 parameter.mutable_grad().put(gradients.narrow(0, offset, count).view(shape));
                 offset += count;
             }
+            copies = used == ScalarType.Float ? null : scope.release(values.to(used));
             // Last, so that a failure half-way leaves both to the scope.
             scope.release(values);
             scope.release(gradients);
+        }
+        if (copies != null) {
+            showCopies(copies);
+        }
+    }
+
+    private void showCopies(Tensor all) {
+        long offset = 0;
+        for (Tensor parameter : parameters) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor copy = all.narrow(0, offset, parameter.numel()).view(parameter.shape());
+                WorkingCopies.put(parameter, scope.release(copy));
+                shown.add(copy);
+            }
+            offset += parameter.numel();
         }
     }
 
@@ -97,6 +122,12 @@ final class FlatParameters implements AutoCloseable {
         return values;
     }
 
+    /** All values in the type in which they are used, in the same order; null where that is float32. */
+    @Nullable
+    Tensor copies() {
+        return copies;
+    }
+
     /** All gradients in one dimension, in the same order. */
     Tensor gradients() {
         return gradients;
@@ -109,6 +140,11 @@ final class FlatParameters implements AutoCloseable {
                 parameter.mutable_grad().put(new Tensor());
                 parameter.set_requires_grad(false);
             }
+        }
+        if (copies != null) {
+            parameters.forEach(WorkingCopies::remove);
+            shown.forEach(Tensor::close);
+            copies.close();
         }
         values.close();
         gradients.close();

@@ -86,7 +86,7 @@ public final class Trainer {
         List<StepReport> reports = new ArrayList<>();
         long start = System.nanoTime();
         try (BatchPasses passes = new BatchPasses(model);
-                FlatParameters parameters = new FlatParameters(trainable, groups);
+                FlatParameters parameters = new FlatParameters(trainable, groups, passes.used());
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
             @Nullable Step step = ask(0, passes);
             while (step != null && !cancelled.getAsBoolean()) {

@@ -1,10 +1,10 @@
 // AdamW in one pass, in the order of operations of PyTorch, with the clipping by norm before it. Nothing changes when the
-// loss or the norm is no number.
+// loss or the norm is no number. copies, if they are there, hold the values in bfloat16.
 
 typedef unsigned long long u64;
 
 extern "C" __global__ void __launch_bounds__(256) adamw_f32(
-        float* values, float* gradients, float* means, float* variances, u64 n, const float* norm, const double* loss,
+        float* values, float* gradients, unsigned short* copies, float* means, float* variances, u64 n, const float* norm, const double* loss,
         float maxNorm, float keep, float beta1, float beta2, float rate, float root2, float epsilon) {
     if (!isfinite(*norm) || !isfinite(*loss)) return;
     const float factor = maxNorm > 0.f ? fminf(1.f, maxNorm / (*norm + 1e-6f)) : 1.f;
@@ -16,6 +16,12 @@ extern "C" __global__ void __launch_bounds__(256) adamw_f32(
         means[i] = m;
         variances[i] = v;
         gradients[i] = 0.f;
-        values[i] = values[i] * keep - rate * (m / (sqrtf(v) / root2 + epsilon));
+        const float value = values[i] * keep - rate * (m / (sqrtf(v) / root2 + epsilon));
+        values[i] = value;
+        if (copies) {
+            unsigned pair;
+            asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.f), "f"(value));
+            copies[i] = static_cast<unsigned short>(pair);
+        }
     }
 }

@@ -56,6 +56,7 @@ public final class CausalLM implements AutoCloseable {
     private final Linear head;
     private final Map<String, Linear> linears;
     private final @Nullable VirtualTokens virtualTokens;
+    private final ActivationPolicy activations;
     private final boolean owner;
     private final AtomicBoolean closed;
     private final Runnable guard;
@@ -70,6 +71,7 @@ public final class CausalLM implements AutoCloseable {
             Linear head,
             Map<String, Linear> linears,
             @Nullable VirtualTokens virtualTokens,
+            ActivationPolicy activations,
             boolean owner,
             AtomicBoolean closed,
             Runnable guard) {
@@ -82,6 +84,7 @@ public final class CausalLM implements AutoCloseable {
         this.head = head;
         this.linears = linears;
         this.virtualTokens = virtualTokens;
+        this.activations = activations;
         this.owner = owner;
         this.closed = closed;
         this.guard = guard;
@@ -110,6 +113,7 @@ public final class CausalLM implements AutoCloseable {
                 head,
                 new LinkedHashMap<>(parts.linears()),
                 null,
+                ActivationPolicy.none(),
                 true,
                 new AtomicBoolean(),
                 () -> {});
@@ -312,6 +316,7 @@ public final class CausalLM implements AutoCloseable {
                 newHead,
                 replaced,
                 virtualTokens,
+                activations,
                 false,
                 closed,
                 guard);
@@ -320,8 +325,26 @@ public final class CausalLM implements AutoCloseable {
     /** A model over the same parts that sees these virtual tokens before every sequence. */
     public CausalLM withVirtualTokens(VirtualTokens tokens) {
         requireOpen();
+        return with(tokens, activations);
+    }
+
+    /**
+     * A model over the same parts whose blocks keep what the policy says for the backward pass; by default each keeps all
+     * that it needs.
+     */
+    public CausalLM withActivations(ActivationPolicy policy) {
+        requireOpen();
+        return with(virtualTokens, policy);
+    }
+
+    /** What the blocks keep for the backward pass. */
+    public ActivationPolicy activations() {
+        return activations;
+    }
+
+    private CausalLM with(@Nullable VirtualTokens tokens, ActivationPolicy policy) {
         return new CausalLM(
-                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, false, closed, guard);
+                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, closed, guard);
     }
 
     /**
@@ -345,6 +368,7 @@ public final class CausalLM implements AutoCloseable {
                 head,
                 linears,
                 virtualTokens,
+                activations,
                 false,
                 closed,
                 both);

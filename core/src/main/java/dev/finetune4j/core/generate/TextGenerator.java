@@ -3,6 +3,7 @@ package dev.finetune4j.core.generate;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
@@ -43,6 +44,7 @@ public final class TextGenerator {
      * @param settings limits and sampling
      * @param sink gets each new id as soon as it is chosen
      * @throws FineTune4jException when the prompt is longer than the model's context
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the cache is no longer of use then
      */
     public Generation generate(int[] prompt, KvCache cache, GenerationSettings settings, IntConsumer sink) {
         int context = model.contextLength();
@@ -62,7 +64,7 @@ public final class TextGenerator {
             if (Thread.currentThread().isInterrupted()) {
                 return result(ids, prompt.length, length, StopReason.INTERRUPTED);
             }
-            float[] logits = lastLogits(Arrays.copyOfRange(ids, fed, length), cache);
+            float[] logits = logits(Arrays.copyOfRange(ids, fed, length), cache);
             fed = length;
             int id = sampler.next(logits, ids, length);
             if (stopIds.contains(id)) {
@@ -77,6 +79,16 @@ public final class TextGenerator {
 
     private static Generation result(int[] ids, int from, int to, StopReason reason) {
         return new Generation(Arrays.copyOfRange(ids, from, to), reason);
+    }
+
+    private float[] logits(int[] ids, KvCache cache) {
+        long past = cache.positions();
+        try {
+            return lastLogits(ids, cache);
+        } catch (RuntimeException e) {
+            throw MemoryErrors.typed(
+                    e, model.placement().device(), "generating from " + ids.length + " tokens behind " + past + " others");
+        }
     }
 
     private float[] lastLogits(int[] ids, KvCache cache) {

@@ -1,0 +1,78 @@
+package dev.finetune4j.lora.plan;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.lora.adapter.AdapterOutline;
+import dev.finetune4j.lora.adapter.AdapterOutline.Change;
+import dev.finetune4j.lora.adapter.AdapterOutline.LowRank;
+import dev.finetune4j.lora.adapter.AdapterOutline.Trained;
+import dev.finetune4j.quant.QuantSettings;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The bytes that do not depend on the batch.
+ *
+ * @param weights of the base
+ * @param adapter of the adapter
+ * @param trained numbers that are trained
+ * @param largestDense the largest copy that a single linear makes of its weight, or of a gradient of it, in a pass
+ */
+record StaticBytes(long weights, long adapter, long trained, long largestDense) {
+    private static final String WEIGHT = ".weight";
+
+    static StaticBytes of(
+            CausalLM hollow,
+            @Nullable QuantSettings quantization,
+            AdapterOutline outline,
+            boolean full,
+            Placement placement) {
+        Map<String, Linear> linears = hollow.linears();
+        long weights = 0;
+        long numbers = 0;
+        for (var entry : hollow.parameters().entrySet()) {
+            long count = entry.getValue().numel();
+            numbers += count;
+            String path = entry.getKey().endsWith(WEIGHT)
+                    ? entry.getKey().substring(0, entry.getKey().length() - WEIGHT.length())
+                    : "";
+            boolean packed = quantization != null && linears.containsKey(path) && !CausalLM.isOutputHead(path);
+            weights += packed
+                    ? quantization.storedBytes(count)
+                    : count * placement.weights().bytes();
+        }
+        long largest = 0;
+        for (var entry : linears.entrySet()) {
+            boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
+            Change change = full ? new Trained() : outline.linears().get(entry.getKey());
+            long count = entry.getValue().inFeatures() * entry.getValue().outFeatures();
+            largest = Math.max(largest, count * copies(packed, change, placement.precision().bytes()));
+        }
+        long adapter = Float.BYTES * (outline.trainedValues() + outline.frozenValues());
+        return new StaticBytes(weights, adapter, full ? numbers : outline.trainedValues(), largest);
+    }
+
+    /** Bytes for each number of a weight that one linear makes for the time of its product. */
+    private static long copies(boolean packed, @Nullable Change change, int number) {
+        long dense = packed ? number : 0;
+        if (change instanceof Trained) {
+            return dense + number + Float.BYTES;
+        }
+        return change instanceof LowRank low && low.decomposed() ? dense + 2L * Float.BYTES : dense;
+    }
+
+    long gradients() {
+        return Float.BYTES * trained;
+    }
+
+    /** AdamW's two moments. */
+    long moments() {
+        return 2L * Float.BYTES * trained;
+    }
+
+    /** The root of the second moment, which is there while a step is taken. */
+    long optimizerStep() {
+        return Float.BYTES * trained;
+    }
+}

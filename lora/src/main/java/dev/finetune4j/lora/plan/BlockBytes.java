@@ -148,12 +148,12 @@ final class BlockBytes {
         return (2 * queries + 2 * keys) * e + heads * WIDE;
     }
 
-    /** Whether libtorch computes attention without storing the scores: not for shared keys on the CPU or in float32. */
+    /** Whether libtorch computes attention without storing the scores: on a GPU not for shared keys in float32 or with a mask. */
     private boolean fusedAttention(int index, long positions, boolean masked) {
         boolean shared = config.attention().heads() != config.attention().kvHeads();
         LayerKind kind = config.layerKinds().get(index);
         boolean window = kind.window() > 0 && kind.window() < positions;
-        return gpu && e == 2 ? !(masked || window) || !shared : !shared;
+        return !gpu || !shared || (e == 2 && !masked && !window);
     }
 
     /** Gate and up, and what is between them and the last projection unless it is made again. */

@@ -38,19 +38,21 @@ public final class PlanCells {
     private PlanCells() {}
 
     public static void main(String[] args) throws IOException {
-        ComputeDevice device =
-                TrainCells.option(args, "--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
+        ComputeDevice device = TrainCells.option(args, "--device", "cuda").equals("cuda")
+                ? ComputeDevice.cuda(0)
+                : ComputeDevice.cpu();
         RandomModel shape = RandomModel.of(TrainCells.option(args, "--preset", "6b"));
         Placement placement = new Placement(device, Precision.BF16);
         for (String method : TrainCells.option(args, "--methods", "qlora").split(",", -1)) {
             @Nullable QuantSettings form = method.equals("lora") ? null : QuantSettings.nf4();
             AdapterSettings settings = settings(method);
             DeviceMemory memory = DeviceMemory.of(device);
-            MemoryPlanner planner =
-                    shape.with(directory -> MemoryPlanner.of(directory, form, settings, placement));
+            MemoryPlanner planner = shape.with(directory -> MemoryPlanner.of(directory, form, settings, placement));
             if (device.kind() == ComputeDevice.Kind.CPU) {
-                cells(args, (rows, tokens, policy) -> System.out.println(
-                        planner.plan(rows, tokens, policy, memory).describe() + System.lineSeparator()));
+                cells(
+                        args,
+                        (rows, tokens, policy) -> System.out.println(
+                                planner.plan(rows, tokens, policy, memory).describe() + System.lineSeparator()));
                 continue;
             }
             LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
@@ -72,7 +74,8 @@ public final class PlanCells {
 
     private static void cells(String[] args, Cell cell) {
         for (String every : TrainCells.option(args, "--every", "0").split(",", -1)) {
-            for (String size : TrainCells.option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
+            for (String size :
+                    TrainCells.option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
                 String[] parts = size.split("x", -1);
                 cell.run(
                         Integer.parseInt(parts[0]),

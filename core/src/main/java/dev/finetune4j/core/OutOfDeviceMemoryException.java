@@ -9,7 +9,8 @@ import org.jspecify.annotations.Nullable;
  */
 public class OutOfDeviceMemoryException extends DeviceException {
     private static final long serialVersionUID = 1L;
-    private static final String USUAL_ADVICE = "use smaller batches or shorter texts, keep the base in 4 bits, or free memory";
+    private static final String USUAL_ADVICE =
+            "use smaller batches or shorter texts, keep the base in 4 bits, or free memory";
 
     private final String device;
     private final String action;

@@ -56,8 +56,7 @@ record TrainingPlan(
     private MemoryPlan plan(ModelDirectory directory, int rows, int tokens) {
         ComputeDevice chosen = device == null ? ComputeDevice.best() : device;
         DeviceMemory memory = DeviceMemory.of(chosen);
-        TuningMethod.@Nullable WithAdapter adapted =
-                method instanceof TuningMethod.WithAdapter found ? found : null;
+        TuningMethod.@Nullable WithAdapter adapted = method instanceof TuningMethod.WithAdapter found ? found : null;
         MemoryPlanner planner = MemoryPlanner.of(
                 directory,
                 adapted == null ? null : adapted.quantization(),

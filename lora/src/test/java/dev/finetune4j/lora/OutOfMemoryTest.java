@@ -67,7 +67,7 @@ class OutOfMemoryTest {
             if (!inBackward) {
                 take();
             }
-            return base.forward(CustomFunction.apply(x, Tensor::clone, gradient -> {
+            return base.forward(CustomFunction.apply(x, given -> given.clone(), gradient -> {
                 take();
                 return gradient.clone();
             }));
@@ -128,8 +128,9 @@ class OutOfMemoryTest {
         int[] ids = new SplittableRandom(3).ints(tokens, 0, vocabulary).toArray();
         int[] labels = Arrays.copyOf(Arrays.copyOfRange(ids, 1, tokens), tokens);
         labels[tokens - 1] = EncodedExample.IGNORE;
-        List<EncodedExample> examples =
-                Stream.generate(() -> new EncodedExample(ids, labels)).limit(rows).toList();
+        List<EncodedExample> examples = Stream.generate(() -> new EncodedExample(ids, labels))
+                .limit(rows)
+                .toList();
         BatchLoader loader = new BatchLoader(examples, rows, 1, 1, new Collator(0, 1), false);
         TrainingSettings settings =
                 TrainingSettings.builder().maxSteps(3).learningRate(1e-2).build();
@@ -141,8 +142,7 @@ class OutOfMemoryTest {
     void theSameAdapterTrainsOnAfterAFailedStep(boolean inBackward) {
         AtomicBoolean on = new AtomicBoolean(true);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                PeftAdapter adapter =
-                        PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
                 PeftAdapter other = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
             CausalLM view = greedy(adapter.attachTo(base), on, inBackward);
             OutOfDeviceMemoryException out =
@@ -211,7 +211,12 @@ class OutOfMemoryTest {
     @Test
     void theAdviceOfThePlanComesWithTheError() {
         OutOfDeviceMemoryException out = new OutOfDeviceMemoryException(
-                "cuda:0", "training step 7 with 8 x 512 tokens", 1L << 30, 1L << 28, 8L << 30, new RuntimeException("…"));
+                "cuda:0",
+                "training step 7 with 8 x 512 tokens",
+                1L << 30,
+                1L << 28,
+                8L << 30,
+                new RuntimeException("…"));
         MemoryPlan plan = FineTuner.builder()
                 .model(Fixtures.tinyChatModel(folder.resolve("model")))
                 .device(ComputeDevice.cpu())
@@ -230,18 +235,17 @@ class OutOfMemoryTest {
         assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
         ComputeDevice gpu = ComputeDevice.cuda(0);
         ModelDirectory directory = ModelDirectory.open(Fixtures.reference("models/llama"));
-        try (CausalLM base =
-                        ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));
-                PeftAdapter adapter =
-                        PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+        try (CausalLM base = ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));
+                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
             CausalLM view = adapter.attachTo(base);
             train(view, adapter, 1, 32, 200);
             long before = CudaMemory.of(gpu).allocated();
-            double limit = (CudaMemory.of(gpu).reserved() + (256L << 20)) / (double) DeviceMemory.of(gpu).total();
+            double limit = (CudaMemory.of(gpu).reserved() + (256L << 20))
+                    / (double) DeviceMemory.of(gpu).total();
             torch_cuda.getAllocator().setMemoryFraction(limit, (byte) 0);
             try {
-                OutOfDeviceMemoryException out = assertThrows(
-                        OutOfDeviceMemoryException.class, () -> train(view, adapter, 1 << 14, 128, 200));
+                OutOfDeviceMemoryException out =
+                        assertThrows(OutOfDeviceMemoryException.class, () -> train(view, adapter, 1 << 14, 128, 200));
                 assertTrue(out.action().startsWith("training step 1 with 16384 x 128"), out.getMessage());
                 assertTrue(out.requestedBytes().isPresent() && out.freeBytes().isPresent(), out.getMessage());
                 assertEquals(before, CudaMemory.of(gpu).allocated(), "the failed step is freed");

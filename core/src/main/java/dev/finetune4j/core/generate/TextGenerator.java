@@ -87,7 +87,9 @@ public final class TextGenerator {
             return lastLogits(ids, cache);
         } catch (RuntimeException e) {
             throw MemoryErrors.typed(
-                    e, model.placement().device(), "generating from " + ids.length + " tokens behind " + past + " others");
+                    e,
+                    model.placement().device(),
+                    "generating from " + ids.length + " tokens behind " + past + " others");
         }
     }
 

@@ -10,8 +10,7 @@ public record ActivationPolicy(int every) {
     /** @throws IllegalArgumentException if the number is negative */
     public ActivationPolicy {
         if (every < 0) {
-            throw new IllegalArgumentException(
-                    "every must be 0 (no block), 1 (all blocks) or more, but is " + every);
+            throw new IllegalArgumentException("every must be 0 (no block), 1 (all blocks) or more, but is " + every);
         }
     }
 

@@ -344,7 +344,8 @@ public final class CausalLM implements AutoCloseable {
 
     private CausalLM with(@Nullable VirtualTokens tokens, ActivationPolicy policy) {
         return new CausalLM(
-                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, closed, guard);
+                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, closed,
+                guard);
     }
 
     /**

@@ -32,7 +32,8 @@ public record DeviceMemory(long free, long total) {
             CUDAAllocator allocator = torch_cuda.getAllocator();
             SizeTPair driver = allocator.getMemoryInfo((byte) device.index());
             DeviceStats stats = allocator.getDeviceStats((byte) device.index());
-            long unused = stats.reserved_bytes().current() - stats.allocated_bytes().current();
+            long unused =
+                    stats.reserved_bytes().current() - stats.allocated_bytes().current();
             return new DeviceMemory(driver.first() + unused, driver.second());
         }
     }
@@ -41,7 +42,8 @@ public record DeviceMemory(long free, long total) {
         OperatingSystemMXBean system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
         long machine = Pointer.totalPhysicalBytes();
         long limit = system.getTotalMemorySize();
-        // The JVM knows the container's limit; what it calls free leaves out the caches that the system would give back.
+        // The JVM knows the container's limit; what it calls free leaves out the caches that the system would give
+        // back.
         if (limit < machine) {
             return new DeviceMemory(Math.min(Pointer.availablePhysicalBytes(), system.getFreeMemorySize()), limit);
         }

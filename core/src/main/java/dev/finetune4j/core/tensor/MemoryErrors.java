@@ -23,7 +23,8 @@ public final class MemoryErrors {
             + "|CUDNN_STATUS_ALLOC_FAILED"
             + "|DefaultCPUAllocator: (?:can't allocate|not enough) memory"
             + "|std::bad_alloc");
-    private static final Pattern BYTES = Pattern.compile("tried to allocate (?<bytes>\\d+) bytes", Pattern.CASE_INSENSITIVE);
+    private static final Pattern BYTES =
+            Pattern.compile("tried to allocate (?<bytes>\\d+) bytes", Pattern.CASE_INSENSITIVE);
     private static final Pattern UNITS =
             Pattern.compile("tried to allocate (?<number>[0-9.]+) (?<unit>[KMGT])iB", Pattern.CASE_INSENSITIVE);
 

@@ -61,10 +61,11 @@ class MemoryErrorsTest {
     void soIsOneWithinABackwardPassInJavaAndTheNextPassRuns() {
         try (TensorScope scope = new TensorScope()) {
             Tensor x = torch.randn(4, 3).set_requires_grad(true);
-            Tensor y = CustomFunction.apply(x, Tensor::clone, gradient -> absurd());
-            RuntimeException thrown = assertThrows(RuntimeException.class, () -> y.sum().backward());
+            Tensor y = CustomFunction.apply(x, given -> given.clone(), gradient -> absurd());
+            RuntimeException thrown =
+                    assertThrows(RuntimeException.class, () -> y.sum().backward());
             assertEquals(ABSURD, typed(thrown).requestedBytes().orElseThrow());
-            Tensor z = CustomFunction.apply(x, Tensor::clone, Tensor::clone);
+            Tensor z = CustomFunction.apply(x, given -> given.clone(), gradient -> gradient.clone());
             z.sum().backward();
             assertTrue(torch.allclose(x.grad(), torch.ones_like(x)));
         }

@@ -173,9 +173,7 @@ final class BlockBytes {
         long mlp = (gpu && config.activation() == Activation.SILU ? 2 : 5) * inner * e + 2 * hidden * e;
         long heads = config.attention().heads();
         boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
-        long attention = (4 * queries + 4 * keys) * e
-                + queries * WIDE
-                + (scores ? 3 * heads * positions * e : 0);
+        long attention = (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
         return 2 * hidden * e + norm + Math.max(mlp, attention);
     }
 }

@@ -90,8 +90,8 @@ public record MemoryPlan(
 
     /** A table for people, several lines. */
     public String describe() {
-        StringBuilder text = new StringBuilder(String.format(
-                Locale.ROOT, "%d x %d tokens on %s, %s%n", rows, tokens, device, describe(activations)));
+        StringBuilder text = new StringBuilder(
+                String.format(Locale.ROOT, "%d x %d tokens on %s, %s%n", rows, tokens, device, describe(activations)));
         for (Item item : items()) {
             text.append(String.format(Locale.ROOT, "%-22s%12s%n", item.name(), ByteCount.text(item.bytes())));
         }

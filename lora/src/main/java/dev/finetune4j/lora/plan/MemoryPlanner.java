@@ -72,9 +72,8 @@ public final class MemoryPlanner {
             @Nullable QuantSettings quantization,
             @Nullable AdapterSettings adapter,
             Placement placement) {
-        QuantSettings form = quantization == null && adapter != null && directory.isFourBit()
-                ? QuantSettings.nf4()
-                : quantization;
+        QuantSettings form =
+                quantization == null && adapter != null && directory.isFourBit() ? QuantSettings.nf4() : quantization;
         try (CausalLM hollow = ModelLoader.hollow(directory)) {
             AdapterOutline outline =
                     adapter == null ? new AdapterOutline(0, 0, Map.of()) : AdapterOutline.of(adapter, hollow);
@@ -107,8 +106,7 @@ public final class MemoryPlanner {
         boolean fits = fits(bytes, memory);
         MemoryPlan plan = new MemoryPlan(
                 placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.most(), fits, "");
-        return new MemoryPlan(
-                plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
+        return new MemoryPlan(plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
     }
 
     private boolean fits(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
@@ -172,7 +170,8 @@ public final class MemoryPlanner {
     }
 
     private String policyThatFits(MemoryPlan plan) {
-        int every = choose(plan.rows(), plan.tokens(), plan.memory()).activations().every();
+        int every =
+                choose(plan.rows(), plan.tokens(), plan.memory()).activations().every();
         return every == 1 ? "ActivationPolicy.all()" : "ActivationPolicy.every(" + every + ")";
     }
 

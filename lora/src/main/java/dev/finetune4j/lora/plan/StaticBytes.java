@@ -47,7 +47,9 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
             boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
             Change change = full ? new Trained() : outline.linears().get(entry.getKey());
             long count = entry.getValue().inFeatures() * entry.getValue().outFeatures();
-            largest = Math.max(largest, count * copies(packed, change, placement.precision().bytes()));
+            largest = Math.max(
+                    largest,
+                    count * copies(packed, change, placement.precision().bytes()));
         }
         long adapter = Float.BYTES * (outline.trainedValues() + outline.frozenValues());
         return new StaticBytes(weights, adapter, full ? numbers : outline.trainedValues(), largest);

@@ -100,7 +100,9 @@ class MemoryPlanTest {
         ModelDirectory directory = ModelDirectory.open(model);
         LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
         try (CausalLM loaded = ModelLoader.load(directory, factory, placement)) {
-            long bytes = loaded.parameters().values().stream().mapToLong(Tensor::nbytes).sum();
+            long bytes = loaded.parameters().values().stream()
+                    .mapToLong(Tensor::nbytes)
+                    .sum();
             bytes += loaded.linears().values().stream()
                     .mapToLong(linear -> linear instanceof QuantizedLinear packed ? stored(packed) : 0)
                     .sum();
@@ -126,7 +128,9 @@ class MemoryPlanTest {
                         .targets(TargetModules.named("q_proj", "embed_tokens"))
                         .trainedWhole(List.of("lm_head", "norm"))
                         .build(),
-                LoraSettings.builder().trainedTokens(Map.of("embed_tokens", List.of(1, 5))).build(),
+                LoraSettings.builder()
+                        .trainedTokens(Map.of("embed_tokens", List.of(1, 5)))
+                        .build(),
                 LoraSettings.builder().rank(4).start(LoraStart.pissa()).build(),
                 Ia3Settings.defaults(),
                 PrefixSettings.of(5),
@@ -174,7 +178,8 @@ class MemoryPlanTest {
         for (long gib : new long[] {60, 30, 26, 22, 18, 12}) {
             MemoryPlan plan = planner.choose(4, 2048, new DeviceMemory(gib << 30, 80L << 30));
             assertTrue(plan.fits(), plan.describe());
-            int every = plan.activations().every() == 0 ? 1000 : plan.activations().every();
+            int every =
+                    plan.activations().every() == 0 ? 1000 : plan.activations().every();
             assertTrue(every <= before, plan.describe());
             before = every;
         }
@@ -222,11 +227,8 @@ class MemoryPlanTest {
 
     @Test
     void anAdapterThatDoesNotFitTheModelIsRefused() {
-        LoraSettings unknown = LoraSettings.builder()
-                .targets(TargetModules.named("nonesuch"))
-                .build();
-        assertThrows(
-                SettingsException.class,
-                () -> MemoryPlanner.of(six, null, unknown, Placement.cpuFp32()));
+        LoraSettings unknown =
+                LoraSettings.builder().targets(TargetModules.named("nonesuch")).build();
+        assertThrows(SettingsException.class, () -> MemoryPlanner.of(six, null, unknown, Placement.cpuFp32()));
     }
 }

@@ -63,7 +63,7 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         long bytes = 0;
         for (RopeSpec rope :
                 config.layerKinds().stream().map(LayerKind::rope).distinct().toList()) {
-            bytes += 2 * rope.channels() * (size * Float.BYTES + positions * number());
+            bytes += 2L * rope.channels() * (size * Float.BYTES + positions * number());
         }
         long windows = config.layerKinds().stream()
                 .distinct()

@@ -32,26 +32,25 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
         long weights = 0;
         long numbers = 0;
         for (var entry : hollow.parameters().entrySet()) {
+            String name = entry.getKey();
+            String path = name.endsWith(WEIGHT) ? name.substring(0, name.length() - WEIGHT.length()) : "";
             long count = entry.getValue().numel();
             numbers += count;
-            String path = entry.getKey().endsWith(WEIGHT)
-                    ? entry.getKey().substring(0, entry.getKey().length() - WEIGHT.length())
-                    : "";
-            boolean packed = quantization != null && linears.containsKey(path) && !CausalLM.isOutputHead(path);
-            weights += packed
+            weights += quantization != null && linears.containsKey(path) && !CausalLM.isOutputHead(path)
                     ? quantization.storedBytes(count)
                     : count * placement.weights().bytes();
         }
+        long adapter = Float.BYTES * (outline.trainedValues() + outline.frozenValues());
+        Map<String, Change> changes = outline.linears();
         long largest = 0;
         for (var entry : linears.entrySet()) {
             boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
-            Change change = full ? new Trained() : outline.linears().get(entry.getKey());
+            Change change = full ? new Trained() : changes.get(entry.getKey());
             long count = entry.getValue().inFeatures() * entry.getValue().outFeatures();
             largest = Math.max(
                     largest,
                     count * copies(packed, change, placement.precision().bytes()));
         }
-        long adapter = Float.BYTES * (outline.trainedValues() + outline.frozenValues());
         return new StaticBytes(weights, adapter, full ? numbers : outline.trainedValues(), largest);
     }
 

@@ -46,7 +46,8 @@ class ReadmeTest {
                 %s
                     }
                 }
-                """.formatted(String.join("\n", blocks.subList(0, 3)) + "System.out.println();\n" + blocks.get(3)));
+                """.formatted(
+                        String.join("\n", blocks.subList(0, 3)) + "System.out.println();\n" + blocks.get(3)));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,

@@ -1,7 +1,6 @@
 package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
 import dev.finetune4j.core.nn.Activation;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
@@ -151,9 +150,7 @@ final class BlockBytes {
     /** Whether libtorch computes attention without storing the scores: on a GPU not for shared keys in float32 or with a mask. */
     private boolean fusedAttention(int index, long positions, boolean masked) {
         boolean shared = config.attention().heads() != config.attention().kvHeads();
-        LayerKind kind = config.layerKinds().get(index);
-        boolean window = kind.window() > 0 && kind.window() < positions;
-        return !gpu || !shared || (e == 2 && !masked && !window);
+        return !gpu || !shared || (e == 2 && !masked(index, positions, masked));
     }
 
     /** Gate and up, and what is between them and the last projection unless it is made again. */
@@ -167,8 +164,51 @@ final class BlockBytes {
         return bytes + 3 * inner * e + product;
     }
 
+    /** The mask of a block, which libtorch turns into numbers and keeps for each block, whatever the number of rows. */
+    long mask(int index, long positions, boolean masked) {
+        return masked(index, positions, masked) ? positions * positions * e : 0;
+    }
+
+    private boolean masked(int index, long positions, boolean everywhere) {
+        int window = config.layerKinds().get(index).window();
+        return everywhere || (window > 0 && window < positions);
+    }
+
+    /** What a block needs per token while it runs, in the larger of its two directions. */
+    long working(int index, long positions, boolean masked) {
+        return Math.max(forward(index, positions), backward(index, positions, masked));
+    }
+
+    /** What a block makes on its way forward and lets go at its end, when its scope closes. */
+    private long forward(int index, long positions) {
+        int norms = config.norms().after() ? 4 : 2;
+        long wide = fused ? 0 : 2L * norms * hidden * WIDE;
+        long mlp = (gpu && config.activation() == Activation.SILU ? 3 : 1) * inner * e;
+        long scores = config.attention().softCap() > 0 ? 4 * config.attention().heads() * positions * e : 0;
+        String attention = "model.layers." + index + ".self_attn.";
+        String feedForward = "model.layers." + index + ".mlp.";
+        long adapted = 0;
+        for (String name : List.of("q_proj", "k_proj", "v_proj", "qkv_proj")) {
+            adapted += temporary(attention + name, outputs(name));
+        }
+        for (String name : List.of("gate_proj", "up_proj", "gate_up_proj")) {
+            adapted += temporary(feedForward + name, outputs(name));
+        }
+        adapted += temporary(attention + "o_proj", hidden) + temporary(feedForward + "down_proj", hidden);
+        return wide + (queries + keys + 2 * hidden) * e + mlp + scores + adapted;
+    }
+
+    /** Outputs of which an adapter makes further ones by libtorch's operations. */
+    private long temporary(String path, long out) {
+        Change change = changes.get(path);
+        if (change instanceof LowRank low) {
+            return low.plain() ? 0 : (low.decomposed() ? 4 : 2) * out * e;
+        }
+        return change instanceof Rescaled rescaled && !rescaled.input() ? out * (e + WIDE) : 0;
+    }
+
     /** The gradients and temporaries per token while a block runs backward. */
-    long backward(int index, long positions, boolean masked) {
+    private long backward(int index, long positions, boolean masked) {
         long norm = fused ? 2 * hidden * e : 4 * hidden * WIDE;
         long mlp = (gpu && config.activation() == Activation.SILU ? 2 : 5) * inner * e + 2 * hidden * e;
         long heads = config.attention().heads();

@@ -32,7 +32,7 @@ public record MemoryPlan(
         String advice) {
     /**
      * The items of a plan, in bytes. They are not all there at the same time: the peak is the largest of three moments, the
-     * loss over a chunk of the vocabulary projection, the backward pass of a block, and the step of the optimizer.
+     * loss over a chunk of the vocabulary projection, a block at work, and the step of the optimizer.
      *
      * @param weights the base's weights, as they are kept
      * @param adapter the adapter's numbers, those that are not trained included; 0 for full fine-tuning
@@ -41,7 +41,7 @@ public record MemoryPlan(
      * @param tables rotary angles and masks
      * @param kept what the forward pass leaves for the backward pass, over all blocks
      * @param loss one chunk of logits, its gradients, and the gradient of the hidden states
-     * @param block what one block needs while it runs backward: gradients, a dense copy of its largest 4-bit linear, and what
+     * @param block what one block needs while it runs: temporaries, gradients, a dense copy of its largest 4-bit linear, and what
      *     it computes again
      * @param step the temporaries of the optimizer's step
      */
@@ -84,7 +84,7 @@ public record MemoryPlan(
                 new Item("rotary tables, masks", bytes.tables()),
                 new Item("kept for backward", bytes.kept()),
                 new Item("loss chunk", bytes.loss()),
-                new Item("one block backward", bytes.block()),
+                new Item("one block at work", bytes.block()),
                 new Item("optimizer step", bytes.step()));
     }
 

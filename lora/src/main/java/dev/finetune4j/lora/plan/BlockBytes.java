@@ -184,7 +184,7 @@ final class BlockBytes {
         int norms = config.norms().after() ? 4 : 2;
         long wide = fused ? 0 : 2L * norms * hidden * WIDE;
         long mlp = (gpu && config.activation() == Activation.SILU ? 3 : 1) * inner * e;
-        long scores = config.attention().softCap() > 0 ? 4 * config.attention().heads() * positions * e : 0;
+        long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
         String attention = "model.layers." + index + ".self_attn.";
         String feedForward = "model.layers." + index + ".mlp.";
         long adapted = 0;
@@ -202,7 +202,7 @@ final class BlockBytes {
     private long temporary(String path, long out) {
         Change change = changes.get(path);
         if (change instanceof LowRank low) {
-            return low.plain() ? 0 : (low.decomposed() ? 4 : 2) * out * e;
+            return low.plain() ? 0 : (low.decomposed() ? 4L : 2L) * out * e;
         }
         return change instanceof Rescaled rescaled && !rescaled.input() ? out * (e + WIDE) : 0;
     }

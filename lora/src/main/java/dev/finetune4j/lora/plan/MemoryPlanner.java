@@ -129,9 +129,8 @@ public final class MemoryPlanner {
         long again = 0;
         long working = 0;
         for (int i = 0; i < config.layers(); i++) {
-            long whole = batch * blocks.kept(i, positions, prefix)
-                    + blocks.mask(i, positions, prefix)
-                    + pass.castWeights();
+            long whole =
+                    batch * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + pass.castWeights();
             kept += policy.checkpoints(i) ? batch * blocks.checkpoint() : whole;
             again = Math.max(again, policy.checkpoints(i) ? whole : 0);
             working = Math.max(working, batch * blocks.working(i, positions, prefix));

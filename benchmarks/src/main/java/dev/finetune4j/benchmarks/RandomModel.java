@@ -17,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -74,6 +75,15 @@ enum RandomModel {
     }
 
     CausalLM load(LinearFactory factory, Placement placement) throws IOException {
+        return with(directory -> {
+            try (WeightSource weights = new Weights(this, placement.device())) {
+                return ModelLoader.load(directory, weights, factory, placement);
+            }
+        });
+    }
+
+    /** Lends a folder that holds the config.json of this shape. */
+    <T> T with(Function<ModelDirectory, T> use) throws IOException {
         Path folder = Files.createTempDirectory("random-model");
         Path config = folder.resolve("config.json");
         Files.writeString(config, """
@@ -81,8 +91,8 @@ enum RandomModel {
                  "num_attention_heads": %d, "num_key_value_heads": %d, "vocab_size": %d, "rms_norm_eps": 1e-5,
                  "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "silu"}
                 """.formatted(hidden, inner, layers, heads, kvHeads, vocabulary));
-        try (WeightSource weights = new Weights(this, placement.device())) {
-            return ModelLoader.load(ModelDirectory.open(folder), weights, factory, placement);
+        try {
+            return use.apply(ModelDirectory.open(folder));
         } finally {
             Files.delete(config);
             Files.delete(folder);

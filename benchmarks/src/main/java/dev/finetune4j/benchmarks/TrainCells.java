@@ -76,7 +76,7 @@ public final class TrainCells {
         }
     }
 
-    private static String option(String[] args, String name, String usual) {
+    static String option(String[] args, String name, String usual) {
         for (int i = 0; i + 1 < args.length; i++) {
             if (args[i].equals(name)) {
                 return args[i + 1];
@@ -146,7 +146,7 @@ public final class TrainCells {
                 losses.get(losses.size() - 1));
     }
 
-    private static List<EncodedExample> examples(RandomModel shape, int count, int sequence) {
+    static List<EncodedExample> examples(RandomModel shape, int count, int sequence) {
         SplittableRandom random = new SplittableRandom(7);
         List<EncodedExample> examples = new ArrayList<>();
         for (int i = 0; i < count; i++) {

@@ -30,7 +30,7 @@ class ReadmeTest {
     @Test
     void theExamplesCompileAndRun() throws Exception {
         List<String> blocks = javaBlocks();
-        assertEquals(3, blocks.size(), "the README has examples of training, loading and another method");
+        assertEquals(4, blocks.size(), "the README has examples of training, loading, another method and planning");
         assertTrue(blocks.get(0).lines().count() <= 12, "the first example has at most 12 lines");
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
@@ -38,16 +38,16 @@ class ReadmeTest {
                 import dev.finetune4j.core.tensor.*;
                 import dev.finetune4j.lora.*;
                 import dev.finetune4j.lora.adapter.*;
+                import dev.finetune4j.lora.plan.*;
                 import dev.finetune4j.quant.*;
                 import java.nio.file.*;
                 public class Snippet {
                     public static void main(String[] args) throws Exception {
                 %s
-                %s
-                %s
                     }
                 }
-                """.formatted(blocks.get(0), blocks.get(1), blocks.get(2)));
+                """.formatted(
+                        String.join("\n", blocks.subList(0, 3)) + "System.out.println();\n" + blocks.get(3)));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,
@@ -63,10 +63,12 @@ class ReadmeTest {
                 Bundled.baseModel().toString(),
                 Bundled.identityDataset().toString(),
                 folder.resolve("adapter").toString());
-        assertEquals(3, lines.size(), lines.toString());
+        assertEquals(15, lines.size(), lines.toString());
         assertFalse(lines.get(0).isBlank());
         assertTrue(lines.get(1).contains("通用助手"), "the base alone says who it was: " + lines.get(1));
         assertFalse(lines.get(2).isBlank());
+        assertTrue(lines.get(3).startsWith("4 x 512 tokens on "), lines.get(3));
+        assertEquals("it fits", lines.get(14));
         assertTrue(Files.exists(folder.resolve("adapter/adapter_model.safetensors")));
         assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
     }

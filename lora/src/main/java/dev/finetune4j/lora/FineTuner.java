@@ -1,11 +1,12 @@
 package dev.finetune4j.lora;
 
-import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -18,6 +19,7 @@ import dev.finetune4j.data.Overflow;
 import dev.finetune4j.data.SftEncoder;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.ParameterGroups;
 import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -48,8 +50,6 @@ import org.jspecify.annotations.Nullable;
  * before any weight is read. A fine-tuner is immutable and may train several times.
  */
 public final class FineTuner {
-    private static final int USUAL_LENGTH = 2048;
-
     private final Path model;
     private final TuningMethod method;
     private final Dataset dataset;
@@ -59,6 +59,7 @@ public final class FineTuner {
     private final @Nullable ComputeDevice device;
     private final @Nullable Precision precision;
     private final TrainingSettings training;
+    private final @Nullable ActivationPolicy activations;
     private final List<TrainingListener> listeners;
 
     FineTuner(
@@ -71,6 +72,7 @@ public final class FineTuner {
             @Nullable ComputeDevice device,
             @Nullable Precision precision,
             TrainingSettings training,
+            @Nullable ActivationPolicy activations,
             List<TrainingListener> listeners) {
         this.model = model;
         this.method = method;
@@ -81,6 +83,7 @@ public final class FineTuner {
         this.device = device;
         this.precision = precision;
         this.training = training;
+        this.activations = activations;
         this.listeners = List.copyOf(listeners);
     }
 
@@ -94,7 +97,9 @@ public final class FineTuner {
      * step left it, the report says {@code CANCELLED}, and the interrupt flag stays set.
      *
      * @return the tuned model, which the caller closes
-     * @throws dev.finetune4j.core.FineTune4jException when something is wrong; the message says what and how to mend it
+     * @throws dev.finetune4j.core.FineTune4jException when something is wrong; the message says what and how to mend it. {@link
+     *     dev.finetune4j.core.OutOfDeviceMemoryException} when memory runs out: everything is freed then, and a smaller
+     *     training can follow
      */
     public FineTunedModel train() {
         return run(() -> Thread.currentThread().isInterrupted(), new TrainingListener() {});
@@ -103,6 +108,16 @@ public final class FineTuner {
     /** Starts the training in a thread of its own; what goes wrong there arrives in the job's await and completion. */
     public TrainingJob start() {
         return TrainingJob.start(this::run);
+    }
+
+    /**
+     * The memory that the training will take, for batches of examples of the greatest length that the settings allow; the
+     * training itself plans with the longest example. Only config.json is read, and nothing is loaded.
+     *
+     * @throws dev.finetune4j.core.FineTune4jException when config.json, the settings or the device do not go together
+     */
+    public MemoryPlan plan() {
+        return new TrainingPlan(model, method, device, precision, training.batchSize(), activations).longest(maxLength);
     }
 
     private FineTunedModel run(BooleanSupplier cancelled, TrainingListener progress) {
@@ -115,34 +130,27 @@ public final class FineTuner {
         }
         Tokenizer tokenizer = Tokenizer.load(model);
         LanguageModel base = null;
+        MemoryPlan plan = null;
         try {
             ChatEncoder encoder = new ChatEncoder(
                     tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template), directory.eosTokenIds());
             LanguageModel.requireRowForEachToken(directory, tokenizer);
-            EncodedDataset data = encode(encoder, config);
+            int limit = TrainingPlan.longestExample(method, config, maxLength);
+            EncodedDataset data = new SftEncoder(encoder, limit, overflow).encode(dataset);
+            plan = new TrainingPlan(model, method, chosen, precision, training.batchSize(), activations)
+                    .of(data.examples().size(), data.report().longest());
             base = loader(chosen).load(directory, tokenizer, encoder);
-            return train(base, data, cancelled, progress);
+            return train(base, data, plan.activations(), cancelled, progress);
         } catch (RuntimeException | Error e) {
             tokenizer.close();
             if (base != null) {
                 base.close();
             }
+            if (e instanceof RuntimeException failure) {
+                throw TrainingPlan.advised(MemoryErrors.typed(failure, chosen, "preparing the training"), plan);
+            }
             throw e;
         }
-    }
-
-    private EncodedDataset encode(ChatEncoder encoder, ModelConfig config) {
-        int virtual = method instanceof TuningMethod.WithAdapter adapted
-                ? adapted.settings().virtualTokens()
-                : 0;
-        int room = config.maxPositions() - virtual;
-        if (room < 2) {
-            throw new SettingsException(
-                    List.of(virtual + " virtual tokens leave no room for an example: the model was made" + " for "
-                            + config.maxPositions() + " tokens; use fewer"));
-        }
-        int limit = Math.min(room, maxLength > 0 ? maxLength : USUAL_LENGTH);
-        return new SftEncoder(encoder, limit, overflow).encode(dataset);
     }
 
     private LanguageModel.Loader loader(ComputeDevice chosen) {
@@ -157,7 +165,11 @@ public final class FineTuner {
     }
 
     private FineTunedModel train(
-            LanguageModel base, EncodedDataset data, BooleanSupplier cancelled, TrainingListener progress) {
+            LanguageModel base,
+            EncodedDataset data,
+            ActivationPolicy policy,
+            BooleanSupplier cancelled,
+            TrainingListener progress) {
         List<TrainingListener> all = new ArrayList<>(listeners);
         all.add(progress);
         BatchLoader batches = new BatchLoader(
@@ -169,7 +181,9 @@ public final class FineTuner {
                 true);
         if (!(method instanceof TuningMethod.WithAdapter adapted)) {
             CausalLM whole = base.model();
-            TrainingReport report = new Trainer(whole, whole.parameters(), batches, training, all, cancelled).run();
+            TrainingReport report = new Trainer(
+                            whole.withActivations(policy), whole.parameters(), batches, training, all, cancelled)
+                    .run();
             return new FineTunedModel(base, null, report);
         }
         Adapter adapter = new Adapter(base, create(base, adapted.settings()));
@@ -178,7 +192,13 @@ public final class FineTuner {
                     ? ParameterGroups.ONE
                     : adapted.plus().groups(training.learningRate());
             TrainingReport report = new Trainer(
-                            adapter.view(), adapter.peft().parameters(), groups, batches, training, all, cancelled)
+                            adapter.view().withActivations(policy),
+                            adapter.peft().parameters(),
+                            groups,
+                            batches,
+                            training,
+                            all,
+                            cancelled)
                     .run();
             return new FineTunedModel(base, adapter, report);
         } catch (RuntimeException | Error e) {

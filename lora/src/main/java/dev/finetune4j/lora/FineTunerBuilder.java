@@ -1,6 +1,7 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.data.Dataset;
@@ -12,6 +13,7 @@ import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
@@ -42,6 +44,7 @@ public final class FineTunerBuilder {
     private @Nullable Precision precision;
     private @Nullable Double learningRate;
     private final TrainingSettings.Builder training = TrainingSettings.builder();
+    private @Nullable ActivationPolicy activations;
     private int maxLength;
     private Overflow overflow = Overflow.FAIL;
 
@@ -203,6 +206,15 @@ public final class FineTunerBuilder {
     }
 
     /**
+     * Which blocks keep only their input for the backward pass and compute again then, which saves memory and costs time. By
+     * default as few as the memory plan finds enough, see {@link #plan()}.
+     */
+    public FineTunerBuilder activations(ActivationPolicy policy) {
+        this.activations = policy;
+        return this;
+    }
+
+    /**
      * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³, 1e-2 for prefix tuning, 1e-3 for P-tuning,
      * 3e-2 for prompt tuning and 2e-5 for full fine-tuning.
      */
@@ -249,12 +261,7 @@ public final class FineTunerBuilder {
      */
     public FineTuner build() {
         List<String> found = new ArrayList<>(problems);
-        if (model == null) {
-            found.add("no model was chosen; call model(folder)");
-        }
-        if (method == null) {
-            found.add("no method was chosen; call qlora(…), lora(…), full() or another");
-        }
+        requireModelAndMethod(found);
         if (dataset == null) {
             found.add("no data set was chosen; call dataset(…)");
         }
@@ -274,7 +281,36 @@ public final class FineTunerBuilder {
                 device,
                 precision,
                 settings,
+                activations,
                 listeners);
+    }
+
+    /**
+     * The memory that a training with these settings takes, for batches of the longest examples that are allowed. Model and
+     * method must have been chosen, a data set need not; only config.json is read, and nothing is loaded.
+     *
+     * @throws SettingsException naming all that is missing or cannot work together
+     * @throws dev.finetune4j.core.CheckpointException when config.json cannot be read or is not supported
+     * @throws dev.finetune4j.core.DeviceException when the device is absent
+     */
+    public MemoryPlan plan() {
+        List<String> found = new ArrayList<>(problems);
+        requireModelAndMethod(found);
+        TuningMethod chosen = method == null ? null : collect(found, quantized(method));
+        TrainingSettings settings = collect(found, () -> trainingSettings(chosen));
+        if (model == null || chosen == null || settings == null || !found.isEmpty()) {
+            throw new SettingsException(found);
+        }
+        return new TrainingPlan(model, chosen, device, precision, settings.batchSize(), activations).longest(maxLength);
+    }
+
+    private void requireModelAndMethod(List<String> found) {
+        if (model == null) {
+            found.add("no model was chosen; call model(folder)");
+        }
+        if (method == null) {
+            found.add("no method was chosen; call qlora(…), lora(…), full() or another");
+        }
     }
 
     /** Builds the fine-tuner and trains. See {@link FineTuner#train()}. */

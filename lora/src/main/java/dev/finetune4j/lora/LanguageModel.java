@@ -185,11 +185,15 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         }
 
         private Placement placement() {
-            ComputeDevice chosen = device == null ? ComputeDevice.best() : device;
-            Precision usual = chosen.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : Precision.FP32;
-            Precision computed = precision == null ? usual : precision;
-            return new Placement(chosen, computed, trainable ? Precision.FP32 : computed);
+            return LanguageModel.placement(device == null ? ComputeDevice.best() : device, precision, trainable);
         }
+    }
+
+    /** The number formats on a device: those that are usual there unless one was chosen; trained weights in float32. */
+    static Placement placement(ComputeDevice device, @Nullable Precision precision, boolean trainable) {
+        Precision usual = device.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : Precision.FP32;
+        Precision computed = precision == null ? usual : precision;
+        return new Placement(device, computed, trainable ? Precision.FP32 : computed);
     }
 
     /** An id without a row in the embedding would fail deep inside libtorch, on a GPU beyond repair. */

@@ -3,7 +3,7 @@
  * the result at once, {@link dev.finetune4j.lora.LanguageModel} and {@link dev.finetune4j.lora.Adapter} to use it later.
  *
  * <p>This package is the wiring: it alone sees {@code core}, {@code quant}, {@code data}, {@code lora.adapter},
- * {@code lora.train} and {@code lora.export} together; applications import it. No signature here shows a native tensor.
+ * {@code lora.train}, {@code lora.plan} and {@code lora.export} together; applications import it. No signature here shows a native tensor.
  * Reading order: {@code FineTunerBuilder}, {@code FineTuner.run}, {@code lora.train.Trainer}, {@code lora.eval.BeforeAfter}.
  */
 @NullMarked

@@ -56,6 +56,7 @@ class ModuleEdgesTest {
                     "lora.eval.**",
                     List.of("lora.eval.**", "lora.train.**", "lora.adapter.**", "data.**", "core.**"),
                     true),
+            new Row("lora.plan.**", List.of("lora.plan.**", "lora.adapter.**", "quant.**", "core.**"), true),
             new Row("lora.export.**", List.of("lora.export.**", "lora.adapter.**", "quant.**", "core.**"), true),
             new Row("examples.**", List.of("examples.**", "lora.**", "quant.**", "data.**", "core.**"), true),
             new Row("benchmarks.**", List.of("benchmarks.**", "lora.**", "quant.**", "data.**", "core.**"), true));

@@ -33,6 +33,21 @@ public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantiz
         return new QuantSettings(QuantType.NF4, 64, true);
     }
 
+    /**
+     * The bytes that so many weights of one tensor take in memory: codes, scales and the table of the scales.
+     *
+     * @param weights how many there are, at least 1
+     */
+    public long storedBytes(long weights) {
+        long codes = (weights + 1) / 2;
+        long blocks = (weights + blockSize - 1) / blockSize;
+        if (!doubleQuantization) {
+            return codes + Float.BYTES * blocks;
+        }
+        long outer = (blocks + DynamicMap.BLOCK_SIZE - 1) / DynamicMap.BLOCK_SIZE;
+        return codes + blocks + Float.BYTES * (outer + DynamicMap.table().length + 1L);
+    }
+
     static boolean isBlockSize(long size) {
         return size >= MIN_BLOCK_SIZE && size <= MAX_BLOCK_SIZE && Long.bitCount(size) == 1;
     }

@@ -3,6 +3,7 @@ package dev.finetune4j.core.generate;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.function.IntConsumer;
@@ -48,6 +49,7 @@ public final class TextGenerator {
      * @param settings limits and sampling
      * @param sink gets each new id as soon as it is chosen
      * @throws FineTune4jException when the prompt is longer than the model's context
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the cache is no longer of use then
      */
     public Generation generate(int[] prompt, Continuation text, GenerationSettings settings, IntConsumer sink) {
         int context = model.contextLength();
@@ -67,7 +69,7 @@ public final class TextGenerator {
             if (Thread.currentThread().isInterrupted()) {
                 return result(ids, prompt.length, length, StopReason.INTERRUPTED);
             }
-            float[] logits = text.feed(Arrays.copyOfRange(ids, fed, length));
+            float[] logits = feed(text, Arrays.copyOfRange(ids, fed, length));
             fed = length;
             int id = sampler.next(logits, ids, length);
             if (stopIds.contains(id)) {
@@ -82,5 +84,17 @@ public final class TextGenerator {
 
     private static Generation result(int[] ids, int from, int to, StopReason reason) {
         return new Generation(Arrays.copyOfRange(ids, from, to), reason);
+    }
+
+    private float[] feed(Continuation text, int[] ids) {
+        long past = text.length();
+        try {
+            return text.feed(ids);
+        } catch (RuntimeException e) {
+            throw MemoryErrors.typed(
+                    e,
+                    model.placement().device(),
+                    "generating from " + ids.length + " tokens behind " + past + " others");
+        }
     }
 }

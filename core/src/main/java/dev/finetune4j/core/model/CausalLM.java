@@ -375,44 +375,21 @@ public final class CausalLM implements AutoCloseable {
     /** A model over the same parts that sees these virtual tokens before every sequence. */
     public CausalLM withVirtualTokens(VirtualTokens tokens) {
         requireOpen();
-        return new CausalLM(
-                config,
-                placement,
-                embedding,
-                rotaries,
-                blocks,
-                norm,
-                head,
-                linears,
-                tokens,
-                activations,
-                false,
-                closed,
-                guard);
+        return with(tokens, activations, guard);
     }
 
-    /** A model over the same parts that follows another policy while gradients are recorded; none when it is loaded. */
+    /**
+     * A model over the same parts whose blocks keep what the policy says for the backward pass; by default each keeps all
+     * that it needs.
+     */
     public CausalLM withActivations(ActivationPolicy policy) {
         requireOpen();
-        return new CausalLM(
-                config,
-                placement,
-                embedding,
-                rotaries,
-                blocks,
-                norm,
-                head,
-                linears,
-                virtualTokens,
-                policy,
-                false,
-                closed,
-                guard);
+        return with(virtualTokens, policy, guard);
     }
 
-    /** Whether a pass draws random numbers while gradients are recorded, as dropout does. */
-    public boolean isRandom() {
-        return linears.values().stream().anyMatch(Linear::isRandom) || head.isRandom();
+    /** What the blocks keep for the backward pass. */
+    public ActivationPolicy activations() {
+        return activations;
     }
 
     /**
@@ -422,24 +399,21 @@ public final class CausalLM implements AutoCloseable {
      */
     public CausalLM guardedBy(Runnable check) {
         requireOpen();
-        Runnable both = () -> {
+        return with(virtualTokens, activations, () -> {
             guard.run();
             check.run();
-        };
+        });
+    }
+
+    private CausalLM with(@Nullable VirtualTokens tokens, ActivationPolicy policy, Runnable check) {
         return new CausalLM(
-                config,
-                placement,
-                embedding,
-                rotaries,
-                blocks,
-                norm,
-                head,
-                linears,
-                virtualTokens,
-                activations,
-                false,
-                closed,
-                both);
+                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, closed,
+                check);
+    }
+
+    /** Whether a pass draws random numbers while gradients are recorded, as dropout does. */
+    public boolean isRandom() {
+        return linears.values().stream().anyMatch(Linear::isRandom) || head.isRandom();
     }
 
     /** All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. */

@@ -5,6 +5,7 @@ import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Collections;
@@ -35,6 +36,19 @@ public final class ModelLoader {
     }
 
     /**
+     * A model of the folder's shapes without its weights: every tensor is one zero seen as many. It serves to ask what a
+     * model will have before it is loaded; what it computes means nothing. Only config.json is read.
+     */
+    public static CausalLM hollow(ModelDirectory directory) {
+        TorchRuntime.start();
+        Decoder decoder = new Decoder(ModelFamily.readConfig(directory));
+        ModelLayout layout = decoder.layout();
+        try (WeightSource nothing = new HollowWeights(layout)) {
+            return decoder.build(new ModelParts(layout, nothing, LinearFactory.dense(), Placement.cpuFp32()));
+        }
+    }
+
+    /**
      * Loads a model, one tensor at a time.
      *
      * @param directory the model folder
@@ -43,6 +57,7 @@ public final class ModelLoader {
      * @throws dev.finetune4j.core.CheckpointException when the folder cannot be read or does not fit its config.json;
      *     all missing, misshapen and unexpected tensors are named at once, before any is read
      * @throws dev.finetune4j.core.DeviceException when the device is absent
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when its memory does not suffice
      */
     public static CausalLM load(ModelDirectory directory, LinearFactory factory, Placement placement) {
         try (WeightSource weights = directory.weights()) {
@@ -66,6 +81,14 @@ public final class ModelLoader {
         ModelLayout layout = decoder.layout();
         ModelParts.check(directory.folder().toString(), layout, weights, factory);
         ModelParts parts = new ModelParts(layout, weights, factory, placement);
+        try {
+            return build(decoder, parts);
+        } catch (RuntimeException e) {
+            throw MemoryErrors.typed(e, placement.device(), "loading the model in " + directory.folder());
+        }
+    }
+
+    private static CausalLM build(Decoder decoder, ModelParts parts) {
         boolean done = false;
         try {
             CausalLM model = decoder.build(parts);

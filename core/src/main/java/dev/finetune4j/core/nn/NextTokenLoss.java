@@ -26,8 +26,10 @@ public final class NextTokenLoss {
     /** The label of a position that is not to be learned. */
     public static final long IGNORE = -100;
 
+    /** How many positions are projected to the vocabulary at a time. */
+    public static final int ROWS_PER_CHUNK = 1024;
+
     private static final int SUM = 2;
-    private static final int ROWS_PER_CHUNK = 1024;
 
     private NextTokenLoss() {}
 

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
 import java.time.Duration;
@@ -34,6 +35,7 @@ public final class Trainer {
     private final List<TrainingListener> listeners;
     private final BooleanSupplier cancelled;
     private long lastReport = Long.MIN_VALUE;
+    private String doing = "making room for gradients and optimizer";
 
     /** A trainer that treats all parameters alike. */
     public Trainer(
@@ -77,8 +79,18 @@ public final class Trainer {
      * @throws SettingsException before anything is trained, when the schedule does not fit into the number of steps
      * @throws TrainingException when the loss or the gradients are no longer numbers; the values are then those of the last
      *     good step
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; what the step held is freed, and another
+     *     trainer can go on from the values of the last good step with smaller batches
      */
     public TrainingReport run() {
+        try {
+            return train();
+        } catch (RuntimeException e) {
+            throw MemoryErrors.typed(e, model.placement().device(), doing);
+        }
+    }
+
+    private TrainingReport train() {
         int totalSteps = settings.totalSteps(loader.stepsPerEpoch());
         LearningRateSchedule.Span span = span(totalSteps);
         long count = trainable.values().stream().mapToLong(Tensor::numel).sum();
@@ -132,6 +144,7 @@ public final class Trainer {
             if (cancelled.getAsBoolean()) {
                 return null;
             }
+            doing = "training step " + (index + 1) + " with " + batch.rows() + " x " + batch.length() + " tokens";
             passes.run(batch, 1.0 / targets);
         }
         return new Step(index, window, start);

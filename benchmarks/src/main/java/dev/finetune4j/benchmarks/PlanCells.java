@@ -1,0 +1,126 @@
+package dev.finetune4j.benchmarks;
+
+import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.DeviceMemory;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.Collator;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.plan.MemoryPlanner;
+import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.Trainer;
+import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.io.IOException;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Compares memory plans with what a GPU really takes. One line of JSON for each cell: planned and measured bytes of the loaded
+ * model with its adapter, and of the peak of two training steps. On the CPU, which counts no peak, it prints the plans alone.
+ *
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3 --grid 1x2048,4x2048 --every 0,4,1 --device cuda}.
+ */
+public final class PlanCells {
+    private static final int STEPS = 2;
+
+    private PlanCells() {}
+
+    public static void main(String[] args) throws IOException {
+        ComputeDevice device = TrainCells.option(args, "--device", "cuda").equals("cuda")
+                ? ComputeDevice.cuda(0)
+                : ComputeDevice.cpu();
+        RandomModel shape = RandomModel.of(TrainCells.option(args, "--preset", "6b"));
+        Placement placement = new Placement(device, Precision.BF16);
+        for (String method : TrainCells.option(args, "--methods", "qlora").split(",", -1)) {
+            @Nullable QuantSettings form = method.equals("lora") ? null : QuantSettings.nf4();
+            AdapterSettings settings = settings(method);
+            DeviceMemory memory = DeviceMemory.of(device);
+            MemoryPlanner planner = shape.with(directory -> MemoryPlanner.of(directory, form, settings, placement));
+            if (device.kind() == ComputeDevice.Kind.CPU) {
+                cells(
+                        args,
+                        (rows, tokens, policy) -> System.out.println(
+                                planner.plan(rows, tokens, policy, memory).describe() + System.lineSeparator()));
+                continue;
+            }
+            LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
+            try (CausalLM base = shape.load(factory, placement);
+                    PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
+                long loaded = CudaMemory.of(device).allocated();
+                cells(args, (rows, tokens, policy) -> {
+                    MemoryPlan plan = planner.plan(rows, tokens, policy, memory);
+                    train(shape, base.withActivations(policy), adapter, rows, tokens);
+                    print(method, plan, loaded, CudaMemory.of(device).peak());
+                });
+            }
+        }
+    }
+
+    private interface Cell {
+        void run(int rows, int tokens, ActivationPolicy policy);
+    }
+
+    private static void cells(String[] args, Cell cell) {
+        for (String every : TrainCells.option(args, "--every", "0").split(",", -1)) {
+            for (String size :
+                    TrainCells.option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
+                String[] parts = size.split("x", -1);
+                cell.run(
+                        Integer.parseInt(parts[0]),
+                        Integer.parseInt(parts[1]),
+                        new ActivationPolicy(Integer.parseInt(every)));
+            }
+        }
+    }
+
+    private static AdapterSettings settings(String method) {
+        return switch (method) {
+            case "qlora", "lora" -> LoraSettings.defaults();
+            case "dora" -> LoraSettings.builder().weightDecomposed(true).build();
+            case "dropout" -> LoraSettings.builder().dropout(0.05).build();
+            case "ia3" -> Ia3Settings.defaults();
+            default -> throw new IllegalArgumentException("there is no method " + method);
+        };
+    }
+
+    private static void train(RandomModel shape, CausalLM base, PeftAdapter adapter, int rows, int tokens) {
+        BatchLoader loader = new BatchLoader(
+                TrainCells.examples(shape, rows * STEPS, tokens), rows, 1, 1, new Collator(0, 1), false);
+        TrainingSettings settings = TrainingSettings.builder()
+                .epochs(1)
+                .schedule(LearningRateSchedule.constant(), 0)
+                .build();
+        CudaMemory.resetPeak(base.placement().device());
+        new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(), () -> false).run();
+        CudaMemory.synchronize();
+    }
+
+    private static void print(String method, MemoryPlan plan, long loaded, long peak) {
+        System.out.printf(
+                Locale.ROOT,
+                "{\"part\": \"plan\", \"method\": \"%s\", \"batch\": %d, \"seq\": %d, \"every\": %d,"
+                        + " \"planned_loaded\": %d, \"loaded\": %d, \"planned_peak\": %d, \"peak\": %d,"
+                        + " \"ratio\": %.3f}%n",
+                method,
+                plan.rows(),
+                plan.tokens(),
+                plan.activations().every(),
+                plan.bytes().weights() + plan.bytes().adapter(),
+                loaded,
+                plan.peak(),
+                peak,
+                (double) plan.peak() / peak);
+    }
+}

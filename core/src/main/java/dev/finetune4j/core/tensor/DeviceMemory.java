@@ -1,0 +1,57 @@
+package dev.finetune4j.core.tensor;
+
+import com.sun.management.OperatingSystemMXBean;
+import dev.finetune4j.core.ByteCount;
+import java.lang.management.ManagementFactory;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.SizeTPair;
+import org.bytedeco.pytorch.cuda.CUDAAllocator;
+import org.bytedeco.pytorch.cuda.DeviceStats;
+import org.bytedeco.pytorch.global.torch_cuda;
+
+/**
+ * The memory of a device, in bytes.
+ *
+ * @param free what can still be taken: on a GPU what the driver has and what libtorch's allocator holds without using it; on
+ *     the CPU what the operating system can give without swapping
+ * @param total what the device has; within a container what the container may use
+ */
+public record DeviceMemory(long free, long total) {
+    /**
+     * The memory of a device now.
+     *
+     * @throws dev.finetune4j.core.DeviceException when it is absent
+     */
+    public static DeviceMemory of(ComputeDevice device) {
+        TorchRuntime.require(device);
+        return device.kind() == ComputeDevice.Kind.CUDA ? ofCuda(device) : ofHost();
+    }
+
+    private static DeviceMemory ofCuda(ComputeDevice device) {
+        try (TensorScope scope = new TensorScope()) {
+            CUDAAllocator allocator = torch_cuda.getAllocator();
+            SizeTPair driver = allocator.getMemoryInfo((byte) device.index());
+            DeviceStats stats = allocator.getDeviceStats((byte) device.index());
+            long unused =
+                    stats.reserved_bytes().current() - stats.allocated_bytes().current();
+            return new DeviceMemory(driver.first() + unused, driver.second());
+        }
+    }
+
+    private static DeviceMemory ofHost() {
+        OperatingSystemMXBean system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+        long machine = Pointer.totalPhysicalBytes();
+        long limit = system.getTotalMemorySize();
+        // The JVM knows the container's limit; what it calls free leaves out the caches that the system would give
+        // back.
+        if (limit < machine) {
+            return new DeviceMemory(Math.min(Pointer.availablePhysicalBytes(), system.getFreeMemorySize()), limit);
+        }
+        return new DeviceMemory(Math.min(Pointer.availablePhysicalBytes(), machine), machine);
+    }
+
+    @Override
+    public String toString() {
+        return ByteCount.text(free) + " free of " + ByteCount.text(total);
+    }
+}

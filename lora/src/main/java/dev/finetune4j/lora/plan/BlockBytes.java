@@ -1,0 +1,222 @@
+package dev.finetune4j.lora.plan;
+
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.nn.Activation;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.adapter.AdapterOutline.Change;
+import dev.finetune4j.lora.adapter.AdapterOutline.LowRank;
+import dev.finetune4j.lora.adapter.AdapterOutline.Rescaled;
+import dev.finetune4j.lora.adapter.AdapterOutline.Trained;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The bytes per token that one block leaves for its backward pass, and that it needs while that runs, in the order of the
+ * code that it follows: {@code DecoderBlock}, {@code RmsNorm}, {@code Attention}, {@code GatedMlp}, {@code LoraLinear}, and
+ * {@code FusedKernels} where those serve.
+ *
+ * <p>Letters: D hidden size, I inner size, Q and K width of all query and all key heads, H query heads, T positions seen,
+ * e bytes of a number.
+ */
+final class BlockBytes {
+    /** A number in float32. */
+    private static final int WIDE = Float.BYTES;
+
+    private final ModelConfig config;
+    private final Map<String, Change> changes;
+    private final boolean everythingTrained;
+    private final boolean fused;
+    private final boolean gpu;
+    private final int e;
+    private final long hidden;
+    private final long inner;
+    private final long queries;
+    private final long keys;
+
+    /** @param everythingTrained whether the weights themselves are trained */
+    BlockBytes(
+            ModelConfig config,
+            Map<String, Change> changes,
+            boolean everythingTrained,
+            ComputeDevice device,
+            Precision precision) {
+        this.config = config;
+        this.changes = changes;
+        this.everythingTrained = everythingTrained;
+        this.gpu = device.kind() == ComputeDevice.Kind.CUDA;
+        this.fused = gpu && !everythingTrained;
+        this.e = precision.bytes();
+        this.hidden = config.hiddenSize();
+        this.inner = config.intermediateSize();
+        this.queries = (long) config.attention().heads() * config.attention().headDim();
+        this.keys = (long) config.attention().kvHeads() * config.attention().headDim();
+    }
+
+    /**
+     * What a block keeps for each token.
+     *
+     * @param index of the block
+     * @param positions T, virtual ones included
+     * @param masked whether every layer has a mask, as with trained keys before the first token
+     */
+    long kept(int index, long positions, boolean masked) {
+        String name = "model.layers." + index;
+        int norms = config.norms().after() ? 2 : 1;
+        long bytes = 2L * norms * norm(hidden);
+        bytes += inputs(name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj", hidden);
+        bytes += config.norms().onHeads() ? norm(queries + keys) : 0;
+        bytes += attention(index, positions, masked, keepsInput(change(name + ".self_attn.o_proj")));
+        bytes += own(change(name + ".self_attn.o_proj"), queries, hidden);
+        bytes += inputs(name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj", hidden);
+        return bytes + gated(change(name + ".mlp.down_proj"));
+    }
+
+    /** What is kept of a block that computes again: its input. */
+    long checkpoint() {
+        return hidden * e;
+    }
+
+    /** A norm keeps its input; libtorch's own operations keep it in float32, and the quotient when the weight is trained. */
+    private long norm(long width) {
+        if (fused) {
+            return width * e + WIDE;
+        }
+        return width * WIDE + WIDE + (everythingTrained ? width * e : 0);
+    }
+
+    /**
+     * Projections of one norm's output, which they keep in common, and what each keeps besides. Where the projections are one
+     * operation, the norm brings its output back.
+     */
+    private long inputs(String parent, List<String> separate, String stacked, long in) {
+        List<String> names = config.parts().stacked() ? List.of(stacked) : separate;
+        long bytes = 0;
+        boolean kept = false;
+        boolean broughtBack = fused;
+        for (String name : names) {
+            Change change = change(parent + "." + name);
+            bytes += own(change, in, outputs(name));
+            kept |= keepsInput(change);
+            broughtBack &= change == null || (change instanceof LowRank low && low.plain());
+        }
+        return bytes + (kept && !broughtBack ? in * e : 0);
+    }
+
+    private long outputs(String projection) {
+        return switch (projection) {
+            case "q_proj" -> queries;
+            case "k_proj", "v_proj" -> keys;
+            case "qkv_proj" -> queries + 2 * keys;
+            case "gate_up_proj" -> 2 * inner;
+            default -> inner;
+        };
+    }
+
+    private @Nullable Change change(String path) {
+        return everythingTrained ? new Trained() : changes.get(path);
+    }
+
+    /** Whether the linear needs its input for the gradients of what is trained in it. */
+    private static boolean keepsInput(@Nullable Change change) {
+        return change instanceof Trained
+                || (change instanceof Rescaled rescaled && rescaled.input())
+                || (change instanceof LowRank low && low.dropout() == 0);
+    }
+
+    /** What a linear keeps besides its input. */
+    private long own(@Nullable Change change, long in, long out) {
+        if (change instanceof Rescaled rescaled) {
+            return rescaled.input() ? 0 : out * e;
+        }
+        if (!(change instanceof LowRank low)) {
+            return 0;
+        }
+        // What dropout leaves, and its mask: one byte each on a GPU, numbers on the CPU.
+        long dropped = low.dropout() > 0 ? in * (e + (gpu ? 1 : e)) : 0;
+        return (long) low.rank() * e + dropped + (low.decomposed() ? 2 * out * e : 0);
+    }
+
+    /** Turned queries and keys, values and output; where no fused kernel serves also the scores, H · T for each token. */
+    private long attention(int index, long positions, boolean masked, boolean outputKept) {
+        long heads = config.attention().heads();
+        if (config.attention().softCap() > 0) {
+            return (2 * queries + 2 * keys) * e + 2 * heads * positions * e + (outputKept ? queries * e : 0);
+        }
+        if (!fusedAttention(index, positions, masked)) {
+            return 3 * queries * e + heads * positions * e + (outputKept ? queries * e : 0);
+        }
+        return (2 * queries + 2 * keys) * e + heads * WIDE;
+    }
+
+    /** Whether libtorch computes attention without storing the scores: on a GPU not for shared keys in float32 or with a mask. */
+    private boolean fusedAttention(int index, long positions, boolean masked) {
+        boolean shared = config.attention().heads() != config.attention().kvHeads();
+        return !gpu || !shared || (e == 2 && !masked(index, positions, masked));
+    }
+
+    /** Gate and up, and what is between them and the last projection unless it is made again. */
+    private long gated(@Nullable Change down) {
+        boolean again = down instanceof LowRank low && low.plain();
+        long product = keepsInput(down) ? inner * e : 0;
+        long bytes = own(down, inner, hidden);
+        if (gpu && config.activation() == Activation.SILU) {
+            return bytes + 2 * inner * e + (again ? 0 : product);
+        }
+        return bytes + 3 * inner * e + product;
+    }
+
+    /** The mask of a block, which libtorch turns into numbers and keeps for each block, whatever the number of rows. */
+    long mask(int index, long positions, boolean masked) {
+        return masked(index, positions, masked) ? positions * positions * e : 0;
+    }
+
+    private boolean masked(int index, long positions, boolean everywhere) {
+        int window = config.layerKinds().get(index).window();
+        return everywhere || (window > 0 && window < positions);
+    }
+
+    /** What a block needs per token while it runs, in the larger of its two directions. */
+    long working(int index, long positions, boolean masked) {
+        return Math.max(forward(index, positions), backward(index, positions, masked));
+    }
+
+    /** What a block makes on its way forward and lets go at its end, when its scope closes. */
+    private long forward(int index, long positions) {
+        int norms = config.norms().after() ? 4 : 2;
+        long wide = fused ? 0 : 2L * norms * hidden * WIDE;
+        long mlp = (gpu && config.activation() == Activation.SILU ? 3 : 1) * inner * e;
+        long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
+        String attention = "model.layers." + index + ".self_attn.";
+        String feedForward = "model.layers." + index + ".mlp.";
+        long adapted = 0;
+        for (String name : List.of("q_proj", "k_proj", "v_proj", "qkv_proj")) {
+            adapted += temporary(attention + name, outputs(name));
+        }
+        for (String name : List.of("gate_proj", "up_proj", "gate_up_proj")) {
+            adapted += temporary(feedForward + name, outputs(name));
+        }
+        adapted += temporary(attention + "o_proj", hidden) + temporary(feedForward + "down_proj", hidden);
+        return wide + (queries + keys + 2 * hidden) * e + mlp + scores + adapted;
+    }
+
+    /** Outputs of which an adapter makes further ones by libtorch's operations. */
+    private long temporary(String path, long out) {
+        Change change = changes.get(path);
+        if (change instanceof LowRank low) {
+            return low.plain() ? 0 : (low.decomposed() ? 4L : 2L) * out * e;
+        }
+        return change instanceof Rescaled rescaled && !rescaled.input() ? out * (e + WIDE) : 0;
+    }
+
+    /** The gradients and temporaries per token while a block runs backward. */
+    private long backward(int index, long positions, boolean masked) {
+        long norm = fused ? 2 * hidden * e : 4 * hidden * WIDE;
+        long mlp = (gpu && config.activation() == Activation.SILU ? 2 : 5) * inner * e + 2 * hidden * e;
+        long heads = config.attention().heads();
+        boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
+        long attention = (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
+        return 2 * hidden * e + norm + Math.max(mlp, attention);
+    }
+}

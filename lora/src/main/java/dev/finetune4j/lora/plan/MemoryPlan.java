@@ -1,0 +1,115 @@
+package dev.finetune4j.lora.plan;
+
+import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.tensor.DeviceMemory;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * What a training will hold in memory, item by item. Immutable; its components are plain numbers and texts, so a JSON library
+ * writes it as it is.
+ *
+ * @param device where it runs, such as {@code cuda:0}
+ * @param rows examples of a batch
+ * @param tokens positions of each, without virtual tokens
+ * @param activations which blocks compute again in the backward pass
+ * @param bytes the items
+ * @param memory of the device when the plan was made
+ * @param peak the most that is there at one moment, {@link Bytes#most()}
+ * @param fits whether the peak leaves a reserve of the free memory
+ * @param advice what to change: to make it fit, or, when it fits, should memory run out nevertheless
+ */
+public record MemoryPlan(
+        String device,
+        int rows,
+        int tokens,
+        ActivationPolicy activations,
+        Bytes bytes,
+        DeviceMemory memory,
+        long peak,
+        boolean fits,
+        String advice) {
+    /**
+     * The items of a plan, in bytes. They are not all there at the same time: the peak is the largest of three moments, the
+     * loss over a chunk of the vocabulary projection, a block at work, and the step of the optimizer.
+     *
+     * @param weights the base's weights, as they are kept
+     * @param adapter the adapter's numbers, those that are not trained included; 0 for full fine-tuning
+     * @param gradients of all that is trained, float32
+     * @param optimizer AdamW's two moments, float32
+     * @param tables rotary angles and masks
+     * @param kept what the forward pass leaves for the backward pass, over all blocks
+     * @param loss one chunk of logits, its gradients, and the gradient of the hidden states
+     * @param block what one block needs while it runs: temporaries, gradients, a dense copy of its largest 4-bit linear, and what
+     *     it computes again
+     * @param step the temporaries of the optimizer's step
+     */
+    public record Bytes(
+            long weights,
+            long adapter,
+            long gradients,
+            long optimizer,
+            long tables,
+            long kept,
+            long loss,
+            long block,
+            long step) {
+        /** What is there during the whole training. */
+        public long resident() {
+            return weights + adapter + gradients + optimizer + tables;
+        }
+
+        /** The most that is there at one moment. */
+        public long most() {
+            return resident() + Math.max(kept + Math.max(loss, block), step);
+        }
+    }
+
+    /**
+     * One line of the plan.
+     *
+     * @param name what it is
+     * @param bytes how much
+     */
+    public record Item(String name, long bytes) {}
+
+    /** All lines, in the order in which they come into being. */
+    public List<Item> items() {
+        return List.of(
+                new Item("weights", bytes.weights()),
+                new Item("adapter", bytes.adapter()),
+                new Item("gradients", bytes.gradients()),
+                new Item("optimizer", bytes.optimizer()),
+                new Item("rotary tables, masks", bytes.tables()),
+                new Item("kept for backward", bytes.kept()),
+                new Item("loss chunk", bytes.loss()),
+                new Item("one block at work", bytes.block()),
+                new Item("optimizer step", bytes.step()));
+    }
+
+    /** A table for people, several lines. */
+    public String describe() {
+        StringBuilder text = new StringBuilder(
+                String.format(Locale.ROOT, "%d x %d tokens on %s, %s%n", rows, tokens, device, describe(activations)));
+        for (Item item : items()) {
+            text.append(String.format(Locale.ROOT, "%-22s%12s%n", item.name(), ByteCount.text(item.bytes())));
+        }
+        text.append(String.format(Locale.ROOT, "%-22s%12s  of %s%n", "peak", ByteCount.text(peak), memory));
+        return text.append(fits ? "it fits" : advice).toString();
+    }
+
+    private static String describe(ActivationPolicy policy) {
+        return switch (policy.every()) {
+            case 0 -> "all activations kept";
+            case 1 -> "every block computes again in the backward pass";
+            default -> "one block of " + policy.every() + " computes again in the backward pass";
+        };
+    }
+
+    /** The same as {@link #describe()}. */
+    @Override
+    public String toString() {
+        return describe();
+    }
+}

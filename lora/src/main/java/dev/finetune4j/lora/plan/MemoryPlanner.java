@@ -1,0 +1,220 @@
+package dev.finetune4j.lora.plan;
+
+import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.DeviceMemory;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.lora.adapter.AdapterOutline;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.PrefixSettings;
+import dev.finetune4j.quant.QuantSettings;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Plans the memory of a training from config.json and the settings. Immutable and thread-safe.
+ *
+ * <p>Approximations: the pass of a block is counted as if its input needed a gradient, which the first block's does not with
+ * an adapter; an adapter on embedding or head, and single trained tokens, count with their numbers but not with what they keep
+ * in a pass; a 4-bit checkpoint counts as NF4 with double quantization and all its linears packed.
+ */
+public final class MemoryPlanner {
+    /**
+     * The part of the free memory that a plan leaves: libtorch rounds sizes up and its blocks get gaps, the libraries of
+     * matrix products take work space, and the JVM has its own.
+     */
+    private static final double RESERVE = 0.06;
+
+    private final ModelConfig config;
+    private final Placement placement;
+    private final boolean quantized;
+    private final boolean prefix;
+    private final int virtual;
+    private final boolean full;
+    private final StaticBytes fixed;
+    private final BlockBytes blocks;
+    private final PassBytes pass;
+
+    private MemoryPlanner(
+            CausalLM hollow,
+            @Nullable QuantSettings quantization,
+            @Nullable AdapterSettings adapter,
+            AdapterOutline outline,
+            Placement placement) {
+        this.config = hollow.config();
+        this.placement = placement;
+        this.quantized = quantization != null;
+        this.full = adapter == null;
+        this.prefix = adapter instanceof PrefixSettings;
+        this.virtual = adapter == null ? 0 : adapter.virtualTokens();
+        this.fixed = StaticBytes.of(hollow, quantization, outline, full, placement);
+        this.blocks = new BlockBytes(config, outline.linears(), full, placement.device(), placement.precision());
+        this.pass = new PassBytes(config, placement, full);
+    }
+
+    /**
+     * A planner for one model and method.
+     *
+     * @param directory the model's folder, of which config.json is read
+     * @param quantization form of the 4-bit base; null for a dense one, unless the checkpoint itself is in 4 bits
+     * @param adapter what is trained; null for all weights
+     * @param placement device and number formats; the weights are in float32 when all are trained
+     * @throws dev.finetune4j.core.CheckpointException when config.json is not supported
+     * @throws dev.finetune4j.core.SettingsException when the adapter does not fit the model
+     */
+    public static MemoryPlanner of(
+            ModelDirectory directory,
+            @Nullable QuantSettings quantization,
+            @Nullable AdapterSettings adapter,
+            Placement placement) {
+        QuantSettings form =
+                quantization == null && adapter != null && directory.isFourBit() ? QuantSettings.nf4() : quantization;
+        try (CausalLM hollow = ModelLoader.hollow(directory)) {
+            AdapterOutline outline =
+                    adapter == null ? new AdapterOutline(0, 0, Map.of()) : AdapterOutline.of(adapter, hollow);
+            return new MemoryPlanner(hollow, form, adapter, outline, placement);
+        }
+    }
+
+    /**
+     * The plan of a batch in which the fewest blocks compute again, so that it fits; when nothing fits, all do.
+     *
+     * @param rows examples of a batch
+     * @param tokens positions of each, without virtual tokens
+     * @param memory what the device has before anything is loaded
+     */
+    public MemoryPlan choose(int rows, int tokens, DeviceMemory memory) {
+        if (fits(rows, tokens, ActivationPolicy.none(), memory)) {
+            return plan(rows, tokens, ActivationPolicy.none(), memory);
+        }
+        for (int every = config.layers(); every > 1; every--) {
+            if (fits(rows, tokens, ActivationPolicy.every(every), memory)) {
+                return plan(rows, tokens, ActivationPolicy.every(every), memory);
+            }
+        }
+        return plan(rows, tokens, ActivationPolicy.all(), memory);
+    }
+
+    /** The plan of a batch of which the policy is given; see {@link #choose}. */
+    public MemoryPlan plan(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
+        MemoryPlan.Bytes bytes = bytes(rows, tokens, policy);
+        boolean fits = fits(bytes, memory);
+        MemoryPlan plan = new MemoryPlan(
+                placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.most(), fits, "");
+        return new MemoryPlan(plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
+    }
+
+    private boolean fits(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
+        return fits(bytes(rows, tokens, policy), memory);
+    }
+
+    private static boolean fits(MemoryPlan.Bytes bytes, DeviceMemory memory) {
+        return bytes.most() <= memory.free() * (1 - RESERVE);
+    }
+
+    private MemoryPlan.Bytes bytes(int rows, int tokens, ActivationPolicy policy) {
+        if (rows < 1 || tokens < 1) {
+            throw new IllegalArgumentException(
+                    "a batch has at least 1 row and 1 token, but " + rows + " x " + tokens + " was asked for");
+        }
+        // A prefix is among the keys only; other virtual tokens go through the model as the rest.
+        long positions = (long) tokens + virtual;
+        long batch = rows * (prefix ? tokens : positions);
+        long kept = batch * pass.lastNorm();
+        long again = 0;
+        long working = 0;
+        for (int i = 0; i < config.layers(); i++) {
+            long whole =
+                    batch * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + pass.castWeights();
+            // The last block never computes again: its turn comes at once.
+            boolean computesAgain = policy.checkpoints(i) && i + 1 < config.layers();
+            kept += computesAgain ? batch * blocks.checkpoint() : whole;
+            again = Math.max(again, computesAgain ? whole : 0);
+            working = Math.max(working, batch * blocks.working(i, positions, prefix));
+        }
+        return new MemoryPlan.Bytes(
+                fixed.weights(),
+                fixed.adapter(),
+                fixed.gradients(),
+                fixed.optimizer(placement),
+                pass.tables(positions),
+                kept,
+                pass.loss(batch),
+                again + working + fixed.largestDense(),
+                fixed.optimizerStep(placement));
+    }
+
+    private String advice(MemoryPlan plan) {
+        String needed = "the plan is " + ByteCount.text(plan.peak()) + " for batches of " + plan.rows() + " x "
+                + plan.tokens() + " tokens, " + ByteCount.text(plan.memory().free()) + " were free: ";
+        if (plan.fits()) {
+            return needed + smaller(plan) + ", or free memory that other programs hold";
+        }
+        if (plan.activations().every() != 1
+                && fits(plan.rows(), plan.tokens(), ActivationPolicy.all(), plan.memory())) {
+            return needed + "let blocks compute again with activations(" + policyThatFits(plan) + ")";
+        }
+        int rows = largest(plan.rows(), count -> fits(count, plan.tokens(), ActivationPolicy.all(), plan.memory()));
+        if (rows > 0) {
+            return needed + "lower the batch to " + rows + " (accumulation makes up for it)"
+                    + (plan.activations().every() == 1 ? "" : " and let all blocks compute again");
+        }
+        int tokens = largest(plan.tokens(), count -> fits(1, count, ActivationPolicy.all(), plan.memory()));
+        if (tokens >= 2) {
+            return needed + "lower the batch to 1 and maxLength to " + tokens
+                    + (plan.activations().every() == 1 ? "" : ", and let all blocks compute again");
+        }
+        return needed + ByteCount.text(plan.bytes().resident()) + " are there whatever the batch; " + smallerModel();
+    }
+
+    private String policyThatFits(MemoryPlan plan) {
+        int every =
+                choose(plan.rows(), plan.tokens(), plan.memory()).activations().every();
+        return every == 1 ? "ActivationPolicy.all()" : "ActivationPolicy.every(" + every + ")";
+    }
+
+    private static String smaller(MemoryPlan plan) {
+        if (plan.rows() > 1) {
+            return "should it not suffice, lower the batch to " + plan.rows() / 2 + " and raise the accumulation";
+        }
+        return plan.activations().every() == 1
+                ? "should it not suffice, lower maxLength"
+                : "should it not suffice, let all blocks compute again with activations(ActivationPolicy.all())";
+    }
+
+    private String smallerModel() {
+        if (full) {
+            return "train an adapter instead, with qlora(…) on a base in 4 bits";
+        }
+        if (!quantized) {
+            return "keep the base in 4 bits with qlora(…) or quantize(…)";
+        }
+        return placement.device().kind() == ComputeDevice.Kind.CUDA
+                ? "take a smaller model, a lower rank, or a GPU with more memory"
+                : "take a smaller model, a lower rank, or a machine with more memory";
+    }
+
+    private interface Trial {
+        boolean holds(int count);
+    }
+
+    /** The largest number below the given one for which the trial holds, as it does for all smaller ones; 0 for none. */
+    private static int largest(int limit, Trial trial) {
+        int low = 0;
+        int high = limit;
+        while (high - low > 1) {
+            int middle = (low + high) >>> 1;
+            if (trial.holds(middle)) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        return low;
+    }
+}

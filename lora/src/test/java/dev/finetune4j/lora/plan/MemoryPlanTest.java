@@ -1,0 +1,234 @@
+package dev.finetune4j.lora.plan;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.DeviceMemory;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.lora.adapter.AdapterOutline;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.BiasTraining;
+import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.LoraStart;
+import dev.finetune4j.lora.adapter.PTuningSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.PrefixSettings;
+import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantType;
+import dev.finetune4j.quant.QuantizedLinear;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class MemoryPlanTest {
+    private static final double GIB = 1L << 30;
+    private static final DeviceMemory LARGE = new DeviceMemory(79L << 30, 80L << 30);
+
+    @TempDir
+    private Path folder;
+
+    private ModelDirectory six;
+
+    @BeforeEach
+    void theShapeOfYi6b() throws IOException {
+        Files.writeString(folder.resolve("config.json"), """
+                {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+                 "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 64000, "rms_norm_eps": 1e-5,
+                 "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "silu"}
+                """);
+        six = ModelDirectory.open(folder);
+    }
+
+    private MemoryPlanner qlora() {
+        return MemoryPlanner.of(
+                six,
+                QuantSettings.nf4(),
+                LoraSettings.defaults(),
+                new Placement(ComputeDevice.cuda(0), Precision.BF16));
+    }
+
+    /** Peaks of training steps on an H100, all activations kept. */
+    @ParameterizedTest
+    @CsvSource({"1, 2048, 9.35", "4, 2048, 24.28"})
+    void agreesWithWhatWasMeasuredOnAGpu(int rows, int tokens, double measured) {
+        MemoryPlan plan = qlora().plan(rows, tokens, ActivationPolicy.none(), LARGE);
+        assertEquals(measured, plan.peak() / GIB, 0.05 * measured, plan.describe());
+        assertTrue(plan.fits());
+    }
+
+    static Stream<Arguments> forms() {
+        return Stream.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))
+                .flatMap(model -> Stream.of(
+                        Arguments.of(model, null),
+                        Arguments.of(model, QuantSettings.nf4()),
+                        Arguments.of(model, new QuantSettings(QuantType.FP4, 32, false))));
+    }
+
+    @ParameterizedTest
+    @MethodSource("forms")
+    void theWeightsAreThoseOfTheLoadedModel(Path model, @Nullable QuantSettings form) {
+        Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16);
+        ModelDirectory directory = ModelDirectory.open(model);
+        LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
+        try (CausalLM loaded = ModelLoader.load(directory, factory, placement)) {
+            long bytes = loaded.parameters().values().stream()
+                    .mapToLong(Tensor::nbytes)
+                    .sum();
+            bytes += loaded.linears().values().stream()
+                    .mapToLong(linear -> linear instanceof QuantizedLinear packed ? stored(packed) : 0)
+                    .sum();
+            MemoryPlan plan = MemoryPlanner.of(directory, form, LoraSettings.defaults(), placement)
+                    .plan(2, 16, ActivationPolicy.none(), LARGE);
+            assertEquals(bytes, plan.bytes().weights());
+        }
+    }
+
+    private static long stored(QuantizedLinear linear) {
+        Tensor bias = linear.bias();
+        return linear.weight().storedBytes() + (bias == null ? 0 : bias.nbytes());
+    }
+
+    static Stream<AdapterSettings> adapters() {
+        return Stream.of(
+                LoraSettings.defaults(),
+                LoraSettings.builder().rank(3).weightDecomposed(true).build(),
+                LoraSettings.builder().rankPattern(Map.of("q_proj", 2)).build(),
+                LoraSettings.builder().outputBias(true).build(),
+                LoraSettings.builder().bias(BiasTraining.ALL).build(),
+                LoraSettings.builder()
+                        .targets(TargetModules.named("q_proj", "embed_tokens"))
+                        .trainedWhole(List.of("lm_head", "norm"))
+                        .build(),
+                LoraSettings.builder()
+                        .trainedTokens(Map.of("embed_tokens", List.of(1, 5)))
+                        .build(),
+                LoraSettings.builder().rank(4).start(LoraStart.pissa()).build(),
+                Ia3Settings.defaults(),
+                PrefixSettings.of(5),
+                new PrefixSettings(5, 24, false),
+                PTuningSettings.of(4),
+                new PTuningSettings(4, PTuningSettings.Encoder.LSTM, 24, 2, 0.1),
+                PromptTuningSettings.random(7));
+    }
+
+    @ParameterizedTest
+    @MethodSource("adapters")
+    void theAdapterIsAsLargeAsTheRealOne(AdapterSettings settings) {
+        for (Path model : List.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))) {
+            ModelDirectory directory = ModelDirectory.open(model);
+            try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
+                    CausalLM hollow = ModelLoader.hollow(directory);
+                    PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
+                AdapterOutline outline = AdapterOutline.of(settings, hollow);
+                assertEquals(adapter.parameterCount(), outline.trainedValues());
+                MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
+                        .plan(1, 16, ActivationPolicy.none(), LARGE)
+                        .bytes();
+                assertEquals(4 * (outline.trainedValues() + outline.frozenValues()), bytes.adapter());
+                assertEquals(4 * adapter.parameterCount(), bytes.gradients());
+                assertEquals(8 * adapter.parameterCount(), bytes.optimizer());
+            }
+        }
+    }
+
+    @Test
+    void fullFineTuningHoldsFourTimesTheWeights() {
+        ModelDirectory directory = ModelDirectory.open(Fixtures.reference("models/llama"));
+        Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16, Precision.FP32);
+        MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, null, placement)
+                .plan(1, 16, ActivationPolicy.none(), LARGE)
+                .bytes();
+        assertEquals(0, bytes.adapter());
+        assertEquals(3 * bytes.weights(), bytes.gradients() + bytes.optimizer());
+    }
+
+    @Test
+    void asManyBlocksComputeAgainAsTheMemoryAsksFor() {
+        MemoryPlanner planner = qlora();
+        int before = Integer.MAX_VALUE;
+        for (long gib : new long[] {60, 30, 26, 22, 18, 12}) {
+            MemoryPlan plan = planner.choose(4, 2048, new DeviceMemory(gib << 30, 80L << 30));
+            assertTrue(plan.fits(), plan.describe());
+            int every =
+                    plan.activations().every() == 0 ? 1000 : plan.activations().every();
+            assertTrue(every <= before, plan.describe());
+            before = every;
+        }
+        assertEquals(1, before);
+        assertEquals(0, planner.choose(4, 2048, LARGE).activations().every());
+    }
+
+    @Test
+    void whatDoesNotFitIsAnsweredByABatchThatDoes() {
+        MemoryPlanner planner = qlora();
+        DeviceMemory small = new DeviceMemory(8L << 30, 8L << 30);
+        MemoryPlan plan = planner.choose(16, 2048, small);
+        assertFalse(plan.fits());
+        assertTrue(plan.advice().contains("8.0 GiB were free: lower the batch to 3 "), plan.advice());
+        assertTrue(planner.choose(3, 2048, small).fits());
+        assertFalse(planner.choose(4, 2048, small).fits());
+
+        MemoryPlan one = planner.choose(1, 8192, new DeviceMemory(6L << 30, 8L << 30));
+        assertTrue(one.advice().contains("lower the batch to 1 and maxLength to "), one.advice());
+        MemoryPlan kept = planner.plan(4, 2048, ActivationPolicy.none(), new DeviceMemory(20L << 30, 24L << 30));
+        assertTrue(kept.advice().contains("activations(ActivationPolicy.every("), kept.advice());
+        MemoryPlan none = planner.choose(1, 64, new DeviceMemory(2L << 30, 2L << 30));
+        assertTrue(none.advice().contains("take a smaller model"), none.advice());
+    }
+
+    @Test
+    void aDenseBaseThatIsTooLargeIsToBeQuantized() {
+        MemoryPlanner lora = MemoryPlanner.of(
+                six, null, LoraSettings.defaults(), new Placement(ComputeDevice.cuda(0), Precision.BF16));
+        MemoryPlan plan = lora.choose(1, 512, new DeviceMemory(10L << 30, 12L << 30));
+        assertTrue(plan.advice().contains("4 bits with qlora"), plan.advice());
+    }
+
+    @Test
+    void isWrittenAsATableAndAsJson() throws IOException {
+        MemoryPlan plan = qlora().plan(4, 2048, ActivationPolicy.every(2), LARGE);
+        assertTrue(plan.toString().contains("one block of 2 computes again"), plan.toString());
+        assertTrue(plan.toString().contains("weights                    3.6 GiB"), plan.toString());
+        ObjectMapper json = new ObjectMapper();
+        JsonNode node = json.readTree(json.writeValueAsString(plan));
+        assertEquals(plan.peak(), node.path("peak").asLong());
+        assertEquals(plan.bytes().kept(), node.path("bytes").path("kept").asLong());
+        assertEquals(2, node.path("activations").path("every").asInt());
+    }
+
+    @Test
+    void anAdapterThatDoesNotFitTheModelIsRefused() {
+        LoraSettings unknown =
+                LoraSettings.builder().targets(TargetModules.named("nonesuch")).build();
+        assertThrows(SettingsException.class, () -> MemoryPlanner.of(six, null, unknown, Placement.cpuFp32()));
+    }
+}

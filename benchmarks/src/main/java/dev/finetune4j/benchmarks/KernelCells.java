@@ -113,7 +113,7 @@ public final class KernelCells {
                 Tensor y = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out);
                 Tensor low = Tensors.empty(gpu, ScalarType.Float, 1);
                 products.get(0).run(x, tokens, low, y, false);
-                try (CudaGraph graph = CudaGraph.record(
+                try (CudaGraph graph = CudaGraph.recordOverlapping(
                         gpu, () -> products.forEach(product -> product.run(x, tokens, low, y, false)))) {
                     double ms = millis(4, i -> graph.launch()) / products.size();
                     print(

@@ -58,7 +58,7 @@ class GraphDecoderTest {
             adapter.parameters().forEach((name, tensor) -> {
                 if (name.contains("lora_B")) {
                     SplittableRandom random = new SplittableRandom(name.hashCode());
-                    tensor.copy_(Tensors.normal(GPU, random, 0.02, tensor.shape()));
+                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape()));
                 }
             });
         }
@@ -88,10 +88,7 @@ class GraphDecoderTest {
     }
 
     @ParameterizedTest
-    @CsvSource({
-        "false, false, FP32, false, 1e-4", "true, true, FP32, false, 1e-4", "false, true, FP32, true, 1e-4",
-        "true, false, BF16, false, 2e-2", "false, true, BF16, false, 2e-2", "true, true, BF16, true, 2e-2"
-    })
+    @CsvSource({"false, false, FP32, false, 1e-4", "true, true, FP32, false, 1e-4", "false, true, FP32, true, 1e-4"})
     void hasTheLogitsOfTheOrdinaryPass(
             boolean qwen, boolean fourBit, Precision precision, boolean adapted, double tolerance) {
         try (CausalLM base = model(qwen, fourBit, precision);
@@ -108,9 +105,7 @@ class GraphDecoderTest {
                     float[] actual = Tensors.toFloats(decoder.feed(next));
                     assertClose("step " + i, expected, actual, tolerance);
                     assertEquals(likeliest(actual), decoder.likeliest(1)[0][0], "step " + i);
-                    if (precision == Precision.FP32) {
-                        assertEquals(likeliest(expected), likeliest(actual), "step " + i);
-                    }
+                    assertEquals(likeliest(expected), likeliest(actual), "step " + i);
                     next = likeliest(expected);
                 }
                 // The keys and values in the cache are those of the ordinary pass too.
@@ -124,7 +119,7 @@ class GraphDecoderTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"2, FP32, 1e-4", "8, FP32, 1e-4", "5, BF16, 2e-2", "8, BF16, 2e-2"})
+    @CsvSource({"2, FP32, 1e-4", "8, FP32, 1e-4"})
     void decodesSeveralSequences(int rows, Precision precision, double tolerance) {
         try (CausalLM model = model(false, true, precision);
                 KvCache expectedCache = model.newCache();
@@ -143,6 +138,59 @@ class GraphDecoderTest {
             }
             assertArrayEquals(next, decoder.likeliest(2)[0]);
         }
+    }
+
+    /**
+     * Two ways in bfloat16 round at different places, so neither is the measure of the other: both are held against float32
+     * on the CPU with the same weights.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "true, false, false, 1",
+        "false, true, false, 1",
+        "true, true, true, 1",
+        "false, true, false, 5",
+        "false, true, false, 8"
+    })
+    void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted, int rows) {
+        LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        try (CausalLM base = model(qwen, fourBit, Precision.BF16);
+                PeftAdapter adapter = adapter(base);
+                CausalLM exactBase = RandomWeights.model(folder.resolve("exact"), qwen, factory, Placement.cpuFp32());
+                PeftAdapter exactAdapter = adapter(exactBase)) {
+            CausalLM model = adapted ? adapter.attachTo(base) : base;
+            CausalLM exact = adapted ? exactAdapter.attachTo(exactBase) : exactBase;
+            try (KvCache exactCache = exact.newCache();
+                    KvCache ordinaryCache = model.newCache();
+                    KvCache cache = model.newCache();
+                    GraphDecoder decoder = new GraphDecoder(model, cache, rows)) {
+                SplittableRandom random = new SplittableRandom(2);
+                long[] ids = random.longs(rows * 7L, 0, 300).toArray();
+                ordinary(exact, exactCache, rows, ids);
+                ordinary(model, ordinaryCache, rows, ids);
+                ordinary(model, cache, rows, ids);
+                double ofOrdinary = 0;
+                double ofRecorded = 0;
+                for (int i = 0; i < 32; i++) {
+                    long[] next = random.longs(rows, 0, 300).toArray();
+                    float[] expected = ordinary(exact, exactCache, rows, next);
+                    ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, rows, next));
+                    ofRecorded += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));
+                }
+                double ratio = Math.sqrt(ofRecorded / ofOrdinary);
+                assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
+            }
+        }
+    }
+
+    private static double squaredDistance(float[] expected, float[] actual) {
+        assertEquals(expected.length, actual.length);
+        double sum = 0;
+        for (int i = 0; i < expected.length; i++) {
+            double difference = (double) expected[i] - actual[i];
+            sum += difference * difference;
+        }
+        return sum;
     }
 
     @Test

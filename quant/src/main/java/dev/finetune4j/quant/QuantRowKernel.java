@@ -29,6 +29,10 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
     private static final int LEAST_TENSOR_BLOCK = 64;
     private static final int TENSOR_OUTPUTS = 16;
     private static final int TILE = 4;
+    /** Blocks that a multiprocessor holds at a time: of the kernels that read far ahead, and of the others. */
+    private static final int FEW_BLOCKS = 2;
+
+    private static final int MANY_BLOCKS = 3;
 
     /** A weight as this kernel takes it; null where the kernel does not serve. */
     static @Nullable RowWeight weight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
@@ -84,7 +88,14 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
             int rows,
             List<RowWeight> weights) {
         int shift = Integer.numberOfTrailingZeros(settings.blockSize());
-        arguments.add(weights.get(0).in(), rows, stride, add ? 1 : 0, shift, kernels.table(settings.type()));
+        arguments.add(
+                weights.get(0).in(),
+                rows,
+                stride,
+                add ? 1 : 0,
+                shift,
+                Math.toIntExact(blocks),
+                kernels.table(settings.type()));
         for (int i = 0; i < MOST_WEIGHTS; i++) {
             if (i < weights.size()) {
                 addWeight(arguments, (QuantizedTensor) weights.get(i).form());
@@ -93,13 +104,17 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
                 arguments.addNothing(OWN_ARGUMENTS);
             }
         }
-        String name = prefix
-                + (tensorCores
-                        ? rows <= TILE ? "tensor_4" : "tensor_8"
-                        : type == ScalarType.Float ? "plain_f32" : "plain_bf16");
-        CudaModule.of(QuantRowKernel.class, "fewrows.cu", kernels.device())
-                .kernel(name)
-                .launch(blocks, THREADS, arguments.toArray());
+        CudaModule module = CudaModule.of(QuantRowKernel.class, "fewrows.cu", kernels.device());
+        if (tensorCores) {
+            // Each block takes several tiles, so that reading never pauses.
+            long room = (long) FEW_BLOCKS * module.multiprocessors();
+            int held = blocks <= room ? FEW_BLOCKS : MANY_BLOCKS;
+            module.kernel(prefix + (rows <= TILE ? "tensor_4_" : "tensor_8_") + held)
+                    .launch(Math.min(blocks, (long) held * module.multiprocessors()), THREADS, arguments.toArray());
+        } else {
+            module.kernel(prefix + (type == ScalarType.Float ? "plain_f32" : "plain_bf16"))
+                    .launch(blocks, THREADS, arguments.toArray());
+        }
     }
 
     private static void addWeight(RowArguments arguments, QuantizedTensor weight) {

@@ -39,20 +39,35 @@ __device__ __forceinline__ Vec4 stream(const u8* from) {
     return v;
 }
 
+// The next kernel of the stream may begin as far as it does not need what this one writes; see waitForPrevious.
+__device__ __forceinline__ void nextMayStart() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Until the kernels before this one have written everything. Comes before all that reads their results or writes.
+__device__ __forceinline__ void waitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 __device__ __forceinline__ float silu(float x) { return x / (1.f + __expf(-x)); }
 
-// A matrix of weights, and what is done to its products: bias and low-rank addition.
+// A matrix of weights, and what is done to its products: bias and low-rank addition. Every field has eight bytes, as the host
+// lays out arguments.
 struct Part {
     const u8* packed;
     const float* absmax;
     const u8* codes;
     const float* map;
-    float offset;
+    alignas(8) float offset;
     const void* bias;
     const float* low;
     const float* b;
-    int rank;
-    int out;
+    alignas(8) int rank;
+    alignas(8) int out;
 
     template <class T> __device__ __forceinline__ float ending(int m, int row) const {
         float sum = bias ? wide(reinterpret_cast<const T*>(bias)[row]) : 0.f;
@@ -73,170 +88,210 @@ __device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a
 }
 
 constexpr int WARPS = 8;
-constexpr int AHEAD = 4;
 
-// What a lane reads of its two rows of weights before it multiplies: 32 weights of each, AHEAD times.
-struct Ahead {
-    Vec4 weights[AHEAD][2];
-    float outer[AHEAD][2];
-    u32 code[AHEAD][2];
+// What a lane has read of its two rows of weights before it multiplies: 32 weights of each, and their scales as stored.
+struct Slot {
+    Vec4 upper, lower;
+    float upperOuter, lowerOuter;
+    u32 upperCode, lowerCode;
+};
 
-    __device__ __forceinline__ void read(
-            const Part& upper, const Part& lower, u64 upperRow, u64 lowerRow, int chunk, int quad, int width, int shift) {
-#pragma unroll
-        for (int u = 0; u < AHEAD; u++) {
-            const int k = (chunk + u * WARPS) * 128 + quad * 32;
-            weights[u][0] = weights[u][1] = Vec4{0, 0, 0, 0};
-            outer[u][0] = outer[u][1] = 0.f;
-            code[u][0] = code[u][1] = 0;
-            if (k < width) {
-                const u64 one = upperRow * width + k, two = lowerRow * width + k;
-                weights[u][0] = stream(upper.packed + one / 2);
-                weights[u][1] = stream(lower.packed + two / 2);
-                outer[u][0] = upper.outer(one >> shift);
-                outer[u][1] = lower.outer(two >> shift);
-                if (upper.codes) {
-                    code[u][0] = upper.codes[one >> shift];
-                    code[u][1] = lower.codes[two >> shift];
-                }
+// A matrix among up to three, as all threads of a block see it.
+struct Place {
+    int part, start, column;
+};
+
+// Where a lane reads: the rows of a tile. index: of the row's first weight.
+struct Rows {
+    const Part *upper, *lower;
+    u64 upperIndex, lowerIndex;
+
+    __device__ __forceinline__ void read(Slot& slot, int k, int width, int shift) const {
+        slot.upper = slot.lower = Vec4{0, 0, 0, 0};
+        slot.upperOuter = slot.lowerOuter = 0.f;
+        slot.upperCode = slot.lowerCode = 0;
+        if (k < width) {
+            const u64 one = upperIndex + k, two = lowerIndex + k;
+            slot.upper = stream(upper->packed + one / 2);
+            slot.lower = stream(lower->packed + two / 2);
+            slot.upperOuter = upper->outer(one >> shift);
+            slot.lowerOuter = lower->outer(two >> shift);
+            if (upper->codes) {
+                slot.upperCode = upper->codes[one >> shift];
+                slot.lowerCode = lower->codes[two >> shift];
             }
         }
     }
 };
 
-// One block multiplies 16 rows of weights by up to 4 · TILES rows of x; its warps divide the width among them in chunks of
-// 128. A warp multiplies 16 x 16 weights at a time with 8 columns. The order of the width is free as long as both sides have
-// the same: lane (group, quad) takes 32 weights in a row from rows group and group + 8, so the four lanes of a group cover two
+// The pair of a byte of word in the lane's column of the table: a shift, one logical operation and a load.
+__device__ __forceinline__ u32 pairOf(const u32* pairs, u32 word, int byte, u32 column) {
+    const u32 moved = byte == 0 ? word << 7 : word >> (8 * byte - 7);
+    return *reinterpret_cast<const u32*>(reinterpret_cast<const u8*>(pairs) + (moved & 255 << 7 | column));
+}
+
+template <int OUTPUTS> __device__ __forceinline__ Place place(int tile, const Part& first, const Part& second) {
+    const int tiles = (first.out + OUTPUTS - 1) / OUTPUTS;
+    if (tile < tiles) return Place{0, tile * OUTPUTS, 0};
+    tile -= tiles;
+    const int more = (second.out + OUTPUTS - 1) / OUTPUTS;
+    if (tile < more) return Place{1, tile * OUTPUTS, first.out};
+    return Place{2, (tile - more) * OUTPUTS, first.out + second.out};
+}
+
+// 16 rows of weights make a tile, which one block multiplies by up to 4 · TILES rows of x; its warps divide the width among
+// them in chunks of 128. A block takes every gridDim.x-th tile. What a lane has multiplied makes room for what it needs
+// AHEAD chunks later, be it of the next tile, so that reading never pauses; the first of it is read while the kernel before
+// this one still runs, since weights do not depend on it.
+//
+// A warp multiplies 16 x 16 weights at a time with 8 columns. The order of the width is free as long as both sides have the
+// same: lane (group, quad) takes 32 weights in a row from rows group and group + 8, so the four lanes of a group cover two
 // blocks of 64 with different scales. Therefore the columns stand twice: 0 to 3 hold rows of x for the first two lanes' part
-// and zeros else, 4 to 7 the same rows for the last two lanes' part. Then every sum belongs to one block, and to the scale that
-// its lane holds.
+// and zeros else, 4 to 7 the same rows for the last two lanes' part. Then every sum belongs to one block, and to the scale
+// that its lane holds.
 //
 // gated: the upper eight rows are of one matrix and the lower eight of another; y = silu(upper) · lower. Otherwise the parts
 // lie side by side in y.
-template <int TILES, bool GATED>
+template <int TILES, bool GATED, int AHEAD>
 __device__ __forceinline__ void rowsOnTensorCores(
-        const bf16* x, bf16* y, int width, int rows, int stride, int add, int shift, const float* table,
-        const Part& first, const Part& second, const Part& third) {
+        const bf16* x, bf16* y, int width, int rows, int stride, int add, int shift, int tiles, const float* table,
+        const Part* parts) {
     constexpr int OUTPUTS = GATED ? 8 : 16;
     __shared__ alignas(16) u32 pairs[256 * 32];
-    __shared__ float upperMap[256], lowerMap[256];
-    __shared__ float sums[WARPS][16][4 * TILES];
+    __shared__ float maps[3][256];
+    __shared__ float sums[2][WARPS][16][4 * TILES];
+    nextMayStart();
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = lane / 4, quad = lane % 4;
-    int tile = blockIdx.x;
-    int column = 0;
-    Part upper = first;
-    if (!GATED) {
-        const int tiles = (first.out + 15) / 16;
-        if (tile >= tiles) {
-            tile -= tiles;
-            column = first.out;
-            upper = second;
-            const int more = (second.out + 15) / 16;
-            if (tile >= more) {
-                tile -= more;
-                column += second.out;
-                upper = third;
-            }
-        }
-    }
-    const Part lower = GATED ? second : upper;
-    const int start = tile * OUTPUTS;
-    // Rows behind the last are read as the last and not written.
-    const u64 upperRow = min(start + group, upper.out - 1);
-    const u64 lowerRow = GATED ? upperRow : static_cast<u64>(min(start + group + 8, upper.out - 1));
     const int chunks = (width + 127) / 128;
-    Ahead ahead;
-    ahead.read(upper, lower, upperRow, lowerRow, warp, quad, width, shift);
+    const int batches = (chunks + WARPS * AHEAD - 1) / (WARPS * AHEAD);
+    const auto rowsOf = [&](int tile) {
+        const Place at = GATED ? Place{0, tile * OUTPUTS, 0} : place<OUTPUTS>(tile, parts[0], parts[1]);
+        const Part& upper = parts[at.part];
+        // Rows behind the last are read as the last and not written.
+        const u64 one = static_cast<u64>(min(at.start + group, upper.out - 1)) * width;
+        const u64 two = GATED ? one : static_cast<u64>(min(at.start + group + 8, upper.out - 1)) * width;
+        return Rows{&upper, GATED ? &parts[1] : &upper, one, two};
+    };
+    Slot slots[AHEAD];
+    Rows from = rowsOf(blockIdx.x);
+#pragma unroll
+    for (int u = 0; u < AHEAD; u++) from.read(slots[u], (warp + u * WARPS) * 128 + quad * 32, width, shift);
     {
         // While those are on their way: the table, each thread one pair. The turn of the pieces keeps banks apart.
         const u32 pair = bf16x2(table[threadIdx.x >> 4], table[threadIdx.x & 15]);
         Vec4* to = reinterpret_cast<Vec4*>(pairs) + threadIdx.x * 8;
 #pragma unroll
         for (int i = 0; i < 8; i++) to[(i + threadIdx.x) % 8] = Vec4{pair, pair, pair, pair};
-        if (upper.codes) {
-            upperMap[threadIdx.x] = upper.map[threadIdx.x];
-            lowerMap[threadIdx.x] = lower.map[threadIdx.x];
+#pragma unroll
+        for (int p = 0; p < 3; p++) {
+            if (parts[p].codes) maps[p][threadIdx.x] = parts[p].map[threadIdx.x];
         }
     }
-    // The endings too: thread i has output i % OUTPUTS of row i / OUTPUTS.
-    const int mine = threadIdx.x % OUTPUTS, m = threadIdx.x / OUTPUTS;
-    const bool writes = m < rows && start + mine < upper.out;
-    float ending = 0.f, endingLower = 0.f;
-    if (writes) {
-        ending = upper.ending<bf16>(m, start + mine);
-        if (GATED) endingLower = lower.ending<bf16>(m, start + mine);
-    }
     __syncthreads();
-    float total[TILES][4] = {};
-    const u32* mineOfTable = pairs + lane;
-    for (int chunk = warp; chunk < chunks; chunk += WARPS * AHEAD) {
+    waitForPrevious();
+    const u32 column = lane * 4;
+    int turn = 0;
+    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x, turn ^= 1) {
+        const Place at = GATED ? Place{0, tile * OUTPUTS, 0} : place<OUTPUTS>(tile, parts[0], parts[1]);
+        const Part& upper = parts[at.part];
+        const Part& lower = GATED ? parts[1] : upper;
+        // Thread i has output i % OUTPUTS of row i / OUTPUTS; what it adds is read early.
+        const int mine = threadIdx.x % OUTPUTS, m = threadIdx.x / OUTPUTS;
+        const bool writes = m < rows && at.start + mine < upper.out;
+        bf16* to = y + static_cast<u64>(m) * stride + at.column + at.start + mine;
+        float value = 0.f, valueLower = 0.f;
+        if (writes) {
+            if (upper.bias) value = wide(reinterpret_cast<const bf16*>(upper.bias)[at.start + mine]);
+            if (GATED && lower.bias) valueLower = wide(reinterpret_cast<const bf16*>(lower.bias)[at.start + mine]);
+            if (add) value += wide(*to);
+        }
+        float total[TILES][4] = {};
+        for (int batch = 0; batch < batches; batch++) {
+            const bool last = batch + 1 == batches;
+            const bool more = !last || tile + gridDim.x < tiles;
+            if (last && more) from = rowsOf(tile + gridDim.x);
 #pragma unroll
-        for (int u = 0; u < AHEAD; u++) {
-            const int k = (chunk + u * WARPS) * 128 + quad * 32;
-            if (chunk + u * WARPS < chunks) {
-                Vec4 columns[TILES][4];
-                float part[TILES][4] = {};
+            for (int u = 0; u < AHEAD; u++) {
+                const int chunk = warp + (batch * AHEAD + u) * WARPS;
+                if (chunk < chunks) {
+                    const int k = chunk * 128 + quad * 32;
+                    Vec4 columns[TILES][4];
+                    float part[TILES][4] = {};
 #pragma unroll
-                for (int t = 0; t < TILES; t++) {
-                    const int row = t * 4 + group % 4;
-                    const bool there = row < rows && group / 4 == quad / 2 && k < width;
-                    const Vec4* from = reinterpret_cast<const Vec4*>(x + static_cast<u64>(row) * width + k);
+                    for (int t = 0; t < TILES; t++) {
+                        const int row = t * 4 + group % 4;
+                        const bool there = row < rows && group / 4 == quad / 2 && k < width;
+                        const Vec4* values = reinterpret_cast<const Vec4*>(x + static_cast<u64>(row) * width + k);
 #pragma unroll
-                    for (int i = 0; i < 4; i++) columns[t][i] = there ? from[i] : Vec4{0, 0, 0, 0};
-                }
+                        for (int i = 0; i < 4; i++) columns[t][i] = there ? values[i] : Vec4{0, 0, 0, 0};
+                    }
 #pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    const Vec4 one = ahead.weights[u][0], two = ahead.weights[u][1];
-                    const u32 above = i == 0 ? one.x : i == 1 ? one.y : i == 2 ? one.z : one.w;
-                    const u32 below = i == 0 ? two.x : i == 1 ? two.y : i == 2 ? two.z : two.w;
-                    u32 a[4], b[4];
+                    for (int i = 0; i < 4; i++) {
+                        const Vec4 one = slots[u].upper, two = slots[u].lower;
+                        const u32 above = i == 0 ? one.x : i == 1 ? one.y : i == 2 ? one.z : one.w;
+                        const u32 below = i == 0 ? two.x : i == 1 ? two.y : i == 2 ? two.z : two.w;
+                        u32 a[4], b[4];
 #pragma unroll
-                    for (int byte = 0; byte < 4; byte++) {
-                        a[byte] = mineOfTable[(above >> 8 * byte & 255) * 32];
-                        b[byte] = mineOfTable[(below >> 8 * byte & 255) * 32];
+                        for (int byte = 0; byte < 4; byte++) {
+                            a[byte] = pairOf(pairs, above, byte, column);
+                            b[byte] = pairOf(pairs, below, byte, column);
+                        }
+#pragma unroll
+                        for (int t = 0; t < TILES; t++) {
+                            multiply(part[t], a[0], b[0], a[1], b[1], columns[t][i].x, columns[t][i].y);
+                            multiply(part[t], a[2], b[2], a[3], b[3], columns[t][i].z, columns[t][i].w);
+                        }
+                    }
+                    float above = slots[u].upperOuter, below = slots[u].lowerOuter;
+                    if (upper.codes) {
+                        above = __fadd_rn(__fmul_rn(maps[at.part][slots[u].upperCode], above), upper.offset);
+                        below = __fadd_rn(__fmul_rn(maps[GATED ? 1 : at.part][slots[u].lowerCode], below), lower.offset);
                     }
 #pragma unroll
                     for (int t = 0; t < TILES; t++) {
-                        multiply(part[t], a[0], b[0], a[1], b[1], columns[t][i].x, columns[t][i].y);
-                        multiply(part[t], a[2], b[2], a[3], b[3], columns[t][i].z, columns[t][i].w);
+                        total[t][0] += part[t][0] * above;
+                        total[t][1] += part[t][1] * above;
+                        total[t][2] += part[t][2] * below;
+                        total[t][3] += part[t][3] * below;
                     }
                 }
-                float above = ahead.outer[u][0], below = ahead.outer[u][1];
-                if (upper.codes) {
-                    above = __fadd_rn(__fmul_rn(upperMap[ahead.code[u][0]], above), upper.offset);
-                    below = __fadd_rn(__fmul_rn(lowerMap[ahead.code[u][1]], below), lower.offset);
-                }
-#pragma unroll
-                for (int t = 0; t < TILES; t++) {
-                    total[t][0] += part[t][0] * above;
-                    total[t][1] += part[t][1] * above;
-                    total[t][2] += part[t][2] * below;
-                    total[t][3] += part[t][3] * below;
+                if (more) {
+                    const int next = warp + (last ? u : (batch + 1) * AHEAD + u) * WARPS;
+                    from.read(slots[u], next * 128 + quad * 32, width, shift);
                 }
             }
         }
-        if (chunk + WARPS * AHEAD < chunks) {
-            ahead.read(upper, lower, upperRow, lowerRow, chunk + WARPS * AHEAD, quad, width, shift);
-        }
-    }
+        // The narrow products of the low-rank additions, a sixteenth of them for each warp and half of a group.
 #pragma unroll
-    for (int t = 0; t < TILES; t++) {
+        for (int half = 0; half < 2; half++) {
+            const Part& part = half == 0 ? upper : lower;
+            const int row = min(at.start + group + (GATED ? 0 : half * 8), part.out - 1);
+            for (int r = warp + quad / 2 * WARPS; r < part.rank; r += 2 * WARPS) {
+                const float factor = part.b[static_cast<u64>(row) * part.rank + r];
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float both = total[t][i] + __shfl_xor_sync(~0u, total[t][i], 2);
-            if (quad < 2) sums[warp][group + i / 2 * 8][t * 4 + quad * 2 + i % 2] = both;
+                for (int i = 0; i < 2 * TILES; i++) {
+                    const int of = i / 2 * 4 + quad % 2 * 2 + i % 2;
+                    if (of < rows) total[i / 2][half * 2 + i % 2] += part.low[of * part.rank + r] * factor;
+                }
+            }
         }
-    }
-    __syncthreads();
-    if (writes) {
-        float value = ending, valueLower = endingLower;
-        for (int w = 0; w < WARPS; w++) {
-            value += sums[w][mine][m];
-            if (GATED) valueLower += sums[w][mine + 8][m];
+#pragma unroll
+        for (int t = 0; t < TILES; t++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float both = total[t][i] + __shfl_xor_sync(~0u, total[t][i], 2);
+                if (quad < 2) sums[turn][warp][group + i / 2 * 8][t * 4 + quad * 2 + i % 2] = both;
+            }
         }
-        if (GATED) value = silu(value) * valueLower;
-        bf16* to = y + static_cast<u64>(m) * stride + column + start + mine;
-        *to = narrow<bf16>(add ? wide(*to) + value : value);
+        __syncthreads();
+        if (writes) {
+#pragma unroll
+            for (int w = 0; w < WARPS; w++) {
+                value += sums[turn][w][mine][m];
+                if (GATED) valueLower += sums[turn][w][mine + 8][m];
+            }
+            *to = narrow<bf16>(GATED ? silu(value) * valueLower : value);
+        }
     }
 }
 
@@ -277,56 +332,69 @@ __device__ __forceinline__ void dot(
 
 template <class T, bool GATED>
 __device__ __forceinline__ void rowsPlain(
-        const T* x, T* y, int width, int rows, int stride, int add, int shift, const float* table, const Part& first,
-        const Part& second, const Part& third) {
+        const T* x, T* y, int width, int rows, int stride, int add, int shift, const float* table, const Part* parts) {
     __shared__ float values[16];
+    nextMayStart();
+    waitForPrevious();
     if (threadIdx.x < 16) values[threadIdx.x] = table[threadIdx.x];
     __syncthreads();
     const int lane = threadIdx.x % 32;
     const int column = blockIdx.x * WARPS + threadIdx.x / 32;
     int row = column;
-    Part part = first;
-    if (!GATED && row >= first.out) {
-        row -= first.out;
-        part = second;
-        if (row >= second.out) {
-            row -= second.out;
-            part = third;
+    const Part* at = parts;
+    if (!GATED && row >= at->out) {
+        row -= at->out;
+        at++;
+        if (row >= at->out) {
+            row -= at->out;
+            at++;
         }
     }
+    const Part& part = *at;
     if (row >= part.out) return;
     float sums[8], gated[8];
     dot(part, row, x, width, rows, shift, values, lane, sums);
-    if (GATED) dot(second, row, x, width, rows, shift, values, lane, gated);
+    if (GATED) dot(parts[1], row, x, width, rows, shift, values, lane, gated);
 #pragma unroll
     for (int m = 0; m < 8; m++) {
         if (m < rows && lane == m) {
             float value = sums[m] + part.ending<T>(m, row);
-            if (GATED) value = silu(value) * (gated[m] + second.ending<T>(m, row));
+            if (GATED) value = silu(value) * (gated[m] + parts[1].ending<T>(m, row));
             T* to = y + static_cast<u64>(m) * stride + column;
             *to = narrow<T>(add ? wide(*to) + value : value);
         }
     }
 }
 
-#define PART(P)                                                                                                        \
-    const u8 *packed##P, const float *absmax##P, const u8 *codes##P, const float *map##P, float offset##P,             \
-            const void *bias##P, const float *low##P, const float *b##P, int rank##P, int out##P
-#define PART_OF(P)                                                                                                     \
-    Part { packed##P, absmax##P, codes##P, map##P, offset##P, bias##P, low##P, b##P, rank##P, out##P }
+struct Parts {
+    Part of[3];
+};
 
 #define KERNEL(NAME, T, BLOCKS, FUNCTION)                                                                              \
     extern "C" __global__ void __launch_bounds__(256, BLOCKS) NAME(                                                    \
-            const T* x, T* y, int width, int rows, int stride, int add, int shift, const float* table, PART(0),        \
-            PART(1), PART(2)) {                                                                                        \
-        FUNCTION(x, y, width, rows, stride, add, shift, table, PART_OF(0), PART_OF(1), PART_OF(2));                    \
+            const T* x, T* y, int width, int rows, int stride, int add, int shift, int tiles, const float* table,      \
+            const __grid_constant__ Parts parts) {                                                                     \
+        FUNCTION;                                                                                                      \
     }
 
-KERNEL(rows_tensor_4, bf16, 2, (rowsOnTensorCores<1, false>))
-KERNEL(rows_tensor_8, bf16, 2, (rowsOnTensorCores<2, false>))
-KERNEL(gated_tensor_4, bf16, 2, (rowsOnTensorCores<1, true>))
-KERNEL(gated_tensor_8, bf16, 2, (rowsOnTensorCores<2, true>))
-KERNEL(rows_plain_bf16, bf16, 2, (rowsPlain<bf16, false>))
-KERNEL(gated_plain_bf16, bf16, 2, (rowsPlain<bf16, true>))
-KERNEL(rows_plain_f32, float, 2, (rowsPlain<float, false>))
-KERNEL(gated_plain_f32, float, 2, (rowsPlain<float, true>))
+// NAME_2: two blocks of a multiprocessor read far ahead, for weights that give each block one tile. NAME_3: three blocks read
+// less far ahead; where there are many tiles their number counts more.
+#define TENSOR_OF(NAME, BLOCKS, TILES, GATED, AHEAD)                                                                   \
+    KERNEL(                                                                                                            \
+            NAME##_##BLOCKS, bf16, BLOCKS,                                                                             \
+            (rowsOnTensorCores<TILES, GATED, AHEAD>(                                                                   \
+                    x, y, width, rows, stride, add, shift, tiles, table, parts.of)))
+#define TENSOR(NAME, TILES, GATED)                                                                                     \
+    TENSOR_OF(NAME, 2, TILES, GATED, 4)                                                                                \
+    TENSOR_OF(NAME, 3, TILES, GATED, 2)
+#define PLAIN(NAME, T, GATED)                                                                                          \
+    KERNEL(NAME, T, 2, (rowsPlain<T, GATED>(x, y, width, rows, stride, add, shift, table, parts.of)))
+
+TENSOR(rows_tensor_4, 1, false)
+TENSOR(rows_tensor_8, 2, false)
+TENSOR(gated_tensor_4, 1, true)
+TENSOR(gated_tensor_8, 2, true)
+PLAIN(rows_plain_bf16, bf16, false)
+PLAIN(gated_plain_bf16, bf16, true)
+PLAIN(rows_plain_f32, float, false)
+PLAIN(gated_plain_f32, float, true)

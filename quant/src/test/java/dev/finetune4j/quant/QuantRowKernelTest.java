@@ -65,10 +65,20 @@ class QuantRowKernelTest {
 
     @ParameterizedTest
     @CsvSource({
-        "NF4, 64, true, 4096, 4096, BFloat16", "NF4, 64, true, 1001, 64, BFloat16", "NF4, 64, true, 37, 352, BFloat16",
-        "FP4, 64, true, 100, 896, BFloat16", "NF4, 64, false, 17, 1088, BFloat16", "NF4, 32, true, 33, 160, BFloat16",
-        "FP4, 128, true, 50, 11008, BFloat16", "NF4, 256, false, 7, 256, BFloat16", "NF4, 64, true, 1, 192, BFloat16",
-        "NF4, 64, true, 37, 352, Float", "FP4, 64, false, 100, 4864, Float", "NF4, 4096, true, 9, 32, Float"
+        "NF4, 64, true, 4096, 4096, BFloat16",
+        "NF4, 64, true, 1001, 64, BFloat16",
+        "NF4, 64, true, 37, 352, BFloat16",
+        "FP4, 64, true, 100, 896, BFloat16",
+        "NF4, 64, false, 17, 1088, BFloat16",
+        "NF4, 32, true, 33, 160, BFloat16",
+        "FP4, 128, true, 50, 11008, BFloat16",
+        "NF4, 64, true, 9001, 192, BFloat16",
+        "NF4, 64, true, 4400, 4224, BFloat16",
+        "NF4, 256, false, 7, 256, BFloat16",
+        "NF4, 64, true, 1, 192, BFloat16",
+        "NF4, 64, true, 37, 352, Float",
+        "FP4, 64, false, 100, 4864, Float",
+        "NF4, 4096, true, 9, 32, Float"
     })
     void hasTheProductsOfTheDenseWeight(QuantType type, int block, boolean nested, int out, int in, ScalarType number) {
         needGpu();

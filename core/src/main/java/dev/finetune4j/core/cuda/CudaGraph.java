@@ -89,6 +89,18 @@ public final class CudaGraph implements AutoCloseable {
     }
 
     /**
+     * As {@link #record(ComputeDevice, Runnable)}, but a kernel may begin while the one in front of it still runs, to fetch
+     * what does not depend on it. GPUs before compute capability 9.0 take the kernels one after another.
+     *
+     * @param body launches only kernels that wait for those in front of them ({@code griddepcontrol.wait}) before they read
+     *     their results or write anything
+     * @throws DeviceException when something in the body cannot be recorded
+     */
+    public static CudaGraph recordOverlapping(ComputeDevice device, Runnable body) {
+        return record(device, () -> CudaKernel.overlapping(body));
+    }
+
+    /**
      * Writes down what the body asks of the GPU on this stream; nothing of it is done yet.
      *
      * @param stream the current one

@@ -2,6 +2,8 @@ package dev.finetune4j.core.cuda;
 
 import dev.finetune4j.core.tensor.ComputeDevice;
 import org.bytedeco.cuda.cudart.CUfunc_st;
+import org.bytedeco.cuda.cudart.CUlaunchAttribute;
+import org.bytedeco.cuda.cudart.CUlaunchConfig;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.javacpp.LongPointer;
@@ -33,6 +35,9 @@ public final class CudaKernel {
 
         private final LongPointer values = new LongPointer(MOST_ARGUMENTS);
         private final PointerPointer<Pointer> addresses = new PointerPointer<>(MOST_ARGUMENTS);
+        private final CUlaunchAttribute early = new CUlaunchAttribute();
+        private final CUlaunchConfig config = new CUlaunchConfig();
+        private boolean overlapping;
 
         Arguments() {
             // A thread that has launched nothing yet has no context of the GPU; asking for nothing to be freed gives it
@@ -41,9 +46,32 @@ public final class CudaKernel {
             // They outlive every scope that is open now.
             values.retainReference();
             addresses.retainReference();
+            early.retainReference();
+            config.retainReference();
+            early.id(cudart.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
+            early.value().programmaticStreamSerializationAllowed(1);
+            config.gridDimY(1).gridDimZ(1).blockDimY(1).blockDimZ(1).sharedMemBytes(0);
+            config.attrs(early).numAttrs(1);
             for (int i = 0; i < MOST_ARGUMENTS; i++) {
                 addresses.put(i, values.getPointer(i));
             }
+        }
+    }
+
+    /**
+     * Runs a body whose launches may begin before the kernel in front of them has ended
+     * (<a href="https://docs.nvidia.com/cuda/cuda-c-programming-guide/#programmatic-dependent-launch-and-synchronization">
+     * programmatic dependent launch</a>).
+     *
+     * @param body launches only kernels that wait for what they need themselves
+     */
+    static void overlapping(Runnable body) {
+        Arguments memory = Arguments.OF_THREAD.get();
+        memory.overlapping = true;
+        try {
+            body.run();
+        } finally {
+            memory.overlapping = false;
         }
     }
 
@@ -74,10 +102,15 @@ public final class CudaKernel {
         // The default stream has no handle of its own.
         try (CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
                 @Nullable CUstream_st handle = stream.stream()) {
-            CudaModule.check(
-                    cudart.cuLaunchKernel(
-                            function, Math.toIntExact(blocks), 1, 1, threads, 1, 1, 0, handle, memory.addresses, null),
-                    "launching the kernel " + name);
+            int grid = Math.toIntExact(blocks);
+            int result;
+            if (memory.overlapping) {
+                memory.config.gridDimX(grid).blockDimX(threads).hStream(handle);
+                result = cudart.cuLaunchKernelEx(memory.config, function, memory.addresses, null);
+            } else {
+                result = cudart.cuLaunchKernel(function, grid, 1, 1, threads, 1, 1, 0, handle, memory.addresses, null);
+            }
+            CudaModule.check(result, "launching the kernel " + name);
         }
     }
 

@@ -33,10 +33,12 @@ public final class CudaModule {
 
     private final ComputeDevice device;
     private final CUmod_st module;
+    private final int multiprocessors;
     private final Map<String, CudaKernel> kernels = new ConcurrentHashMap<>();
 
-    private CudaModule(ComputeDevice device, CUmod_st module) {
+    private CudaModule(ComputeDevice device, int multiprocessors, CUmod_st module) {
         this.device = device;
+        this.multiprocessors = multiprocessors;
         this.module = module;
     }
 
@@ -69,7 +71,7 @@ public final class CudaModule {
                         load(module, CubinCache.compiled(source, name, architecture)),
                         "loading " + name + " for " + architecture);
             }
-            return new CudaModule(device, module);
+            return new CudaModule(device, properties.multiProcessorCount(), module);
         }
     }
 
@@ -101,6 +103,11 @@ public final class CudaModule {
             check(cudart.cuModuleGetFunction(function, module, key), "finding the kernel " + key);
             return new CudaKernel(key, function, device);
         });
+    }
+
+    /** How many multiprocessors the GPU has. */
+    public int multiprocessors() {
+        return multiprocessors;
     }
 
     static void check(int result, String what) {

@@ -168,7 +168,7 @@ public final class GraphDecoder implements AutoCloseable {
             loaded = true;
         } else {
             if (graph == null) {
-                graph = CudaGraph.record(device, this::launch);
+                graph = CudaGraph.recordOverlapping(device, this::launch);
             }
             graph.launch();
         }

@@ -6,7 +6,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Multiplies few rows by weights of one form on a GPU, in one launch that allocates nothing and may therefore be recorded.
- * Equal kernels can take their weights together. Thread-safe.
+ * Equal kernels can take their weights together. It may be launched in
+ * {@link dev.finetune4j.core.cuda.CudaGraph#recordOverlapping}: what it reads ahead are weights. Thread-safe.
  */
 public interface RowKernel {
     /** The most rows of an input. */

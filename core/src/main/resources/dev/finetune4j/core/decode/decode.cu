@@ -35,6 +35,20 @@ template <class T> __device__ __forceinline__ void store(T* to, const float* fro
     *reinterpret_cast<Eight<T>*>(to) = e;
 }
 
+// The next kernel of the stream may begin as far as it does not need what this one writes; see waitForPrevious.
+__device__ __forceinline__ void nextMayStart() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Until the kernels before this one have written everything. Comes before all that reads their results or writes.
+__device__ __forceinline__ void waitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 __device__ __forceinline__ float sumOfWarp(float x) {
 #pragma unroll
     for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(~0u, x, d);
@@ -44,6 +58,8 @@ __device__ __forceinline__ float sumOfWarp(float x) {
 // Rows of the embedding to the residual stream: one block for a row.
 template <class T>
 __device__ __forceinline__ void embed(const i64* step, const T* table, T* state, int width) {
+    nextMayStart();
+    waitForPrevious();
     const T* from = table + static_cast<u64>(step[1 + blockIdx.x]) * width;
     T* to = state + static_cast<u64>(blockIdx.x) * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = from[i];
@@ -52,6 +68,8 @@ __device__ __forceinline__ void embed(const i64* step, const T* table, T* state,
 // One block for a row; the normalised value is rounded before it is scaled, as the published models do.
 template <class T>
 __device__ __forceinline__ void norm(const T* x, const T* weight, T* y, int width, float epsilon) {
+    nextMayStart();
+    waitForPrevious();
     __shared__ float parts[32];
     const T* row = x + static_cast<u64>(blockIdx.x) * width;
     T* out = y + static_cast<u64>(blockIdx.x) * width;
@@ -85,6 +103,8 @@ template <class T>
 __device__ __forceinline__ void ropeAppend(
         const i64* step, T* qkv, T* keys, T* values, const T* cosines, const T* sines, int heads, int kvHeads, int size,
         int capacity) {
+    nextMayStart();
+    waitForPrevious();
     const int all = heads + 2 * kvHeads;
     const int row = blockIdx.x / all;
     const int head = blockIdx.x % all;
@@ -125,6 +145,8 @@ template <class T>
 __device__ __forceinline__ void attend(
         const i64* step, const T* qkv, const T* keys, const T* values, float* partial, float* weights, int heads,
         int kvHeads, int size, int capacity, int splits, float scale) {
+    nextMayStart();
+    waitForPrevious();
     __shared__ alignas(16) float q[MOST_GROUP][MOST_SIZE];
     __shared__ float scores[MOST_GROUP][TILE];
     __shared__ float largest[MOST_GROUP], total[MOST_GROUP], shrink[MOST_GROUP];
@@ -232,6 +254,8 @@ __device__ __forceinline__ void attend(
 // Puts the splits together: one block for a head of a row.
 template <class T>
 __device__ __forceinline__ void combine(const float* partial, const float* weights, T* y, int size, int splits) {
+    nextMayStart();
+    waitForPrevious();
     const u64 place = static_cast<u64>(blockIdx.x) * splits;
     float most = NONE;
     for (int s = 0; s < splits; s++) most = fmaxf(most, weights[(place + s) * 2]);
@@ -248,6 +272,8 @@ __device__ __forceinline__ void combine(const float* partial, const float* weigh
 // shape (capacity, rows), the tokens by the position that they were chosen after. One block of 1024 threads for a row.
 template <class T>
 __device__ __forceinline__ void choose(const T* logits, i64* step, i64* chosen, int vocabulary, int rows, int capacity) {
+    nextMayStart();
+    waitForPrevious();
     __shared__ float values[32];
     __shared__ int places[32];
     __shared__ int broken;
@@ -293,7 +319,11 @@ __device__ __forceinline__ void choose(const T* logits, i64* step, i64* chosen, 
     }
 }
 
-extern "C" __global__ void advance(i64* step) { step[0]++; }
+extern "C" __global__ void advance(i64* step) {
+    nextMayStart();
+    waitForPrevious();
+    step[0]++;
+}
 
 #define DECODE(SUFFIX, T)                                                                                              \
     extern "C" __global__ void embed_##SUFFIX(const i64* step, const T* table, T* state, int width) {                  \

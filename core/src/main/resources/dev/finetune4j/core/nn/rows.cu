@@ -26,6 +26,20 @@ template <class T> __device__ __forceinline__ void load(const T* from, float* to
     for (int i = 0; i < 8; i++) to[i] = wide(e.v[i]);
 }
 
+// The next kernel of the stream may begin as far as it does not need what this one writes; see waitForPrevious.
+__device__ __forceinline__ void nextMayStart() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Until the kernels before this one have written everything. Comes before all that reads their results or writes.
+__device__ __forceinline__ void waitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 __device__ __forceinline__ float sumOfWarp(float x) {
 #pragma unroll
     for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(~0u, x, d);
@@ -73,6 +87,8 @@ __device__ __forceinline__ void dot(const T* weight, const T* x, int width, int 
 template <class T, int ROWS>
 __device__ __forceinline__ void rowsPlain(
         const T* x, T* y, int width, int stride, int add, Part<T> first, Part<T> second, Part<T> third) {
+    nextMayStart();
+    waitForPrevious();
     const int lane = threadIdx.x % 32;
     int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     int column = row;
@@ -100,6 +116,8 @@ __device__ __forceinline__ void rowsPlain(
 
 template <class T, int ROWS>
 __device__ __forceinline__ void rowsGated(const T* x, T* y, int width, Part<T> gate, Part<T> up) {
+    nextMayStart();
+    waitForPrevious();
     const int lane = threadIdx.x % 32;
     const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (row >= gate.out) return;
@@ -163,10 +181,15 @@ __device__ __forceinline__ void lowRank(
             a = a2, scale = scale2, rank = rank2;
         }
     }
+    nextMayStart();
+    // The factor does not depend on the kernel before this one.
+    const float* factor = a + static_cast<u64>(r) * width;
+    for (int k = threadIdx.x * 8; k < width; k += blockDim.x * 8) asm volatile("prefetch.global.L2 [%0];" ::"l"(factor + k));
+    waitForPrevious();
     float sums[MOST_ROWS] = {};
     for (int k = threadIdx.x * 8; k < width; k += blockDim.x * 8) {
         float w[8];
-        load(a + static_cast<u64>(r) * width + k, w);
+        load(factor + k, w);
 #pragma unroll
         for (int m = 0; m < MOST_ROWS; m++) {
             if (m < rows) {

@@ -82,7 +82,12 @@ public final class TorchRuntime {
      */
     public static void require(ComputeDevice device) {
         start();
-        if (device.kind() == ComputeDevice.Kind.CPU || device.index() < cudaDevices()) {
+        if (device.kind() == ComputeDevice.Kind.CPU) {
+            return;
+        }
+        if (device.index() < cudaDevices()) {
+            // Until then libtorch's allocator knows no GPU and cannot be asked about one.
+            torch.globalContext().lazyInitCUDA();
             return;
         }
         String found;

@@ -101,8 +101,14 @@ final class BatchPasses implements AutoCloseable {
         device = model.placement().device();
         gpu = device.kind() == ComputeDevice.Kind.CUDA ? Gpu.open(device) : null;
         recording = gpu != null && !model.isRandom();
+        boolean done = false;
         try (TensorScope scope = new TensorScope()) {
             loss = scope.release(Tensors.zeros(device, ScalarType.Double, 1));
+            done = true;
+        } finally {
+            if (!done && gpu != null) {
+                gpu.close();
+            }
         }
     }
 
@@ -195,10 +201,11 @@ final class BatchPasses implements AutoCloseable {
 
     private static Inputs copy(Inputs inputs) {
         try (TensorScope scope = new TensorScope()) {
-            return new Inputs(
-                    scope.release(inputs.tokens().clone()),
-                    inputs.targets().copy(),
-                    scope.release(inputs.scale().clone()));
+            Tensor tokens = inputs.tokens().clone();
+            Tensor scale = inputs.scale().clone();
+            // Last of those that can fail, because no scope owns it.
+            NextTokenLoss.Targets targets = inputs.targets().copy();
+            return new Inputs(scope.release(tokens), targets, scope.release(scale));
         }
     }
 

@@ -1,5 +1,4 @@
-// Few rows times 4-bit weights in the layout of bitsandbytes; see QuantizedTensor. No headers: the compiler runs where no CUDA
-// toolkit is installed.
+// Few rows times 4-bit weights in the layout of bitsandbytes; see QuantizedTensor.
 //
 // A row of weights is read once for all rows of x, so the limit is the memory's speed: 4.4e12 weights a second at 2.2 TB/s,
 // for which 132 multiprocessors have 6.5 instructions of a lane each. Decoding by arithmetic and multiplying on the ordinary
@@ -8,27 +7,9 @@
 // shared memory, once in each bank, so that the lanes of a warp never wait for each other. The numbers of the codes are
 // rounded to bfloat16 (relative 2^-9, as a dense bfloat16 weight is), the scale of a block is applied to float sums.
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "numbers.cuh"
 
 struct alignas(16) Vec4 { u32 x, y, z, w; };
-struct bf16 { u16 bits; };
-
-__device__ __forceinline__ float wide(float x) { return x; }
-__device__ __forceinline__ float wide(bf16 x) { return __uint_as_float(static_cast<u32>(x.bits) << 16); }
-
-// Two floats as bfloat16, the first in the low half.
-__device__ __forceinline__ u32 bf16x2(float first, float second) {
-    u32 pair;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-    return pair;
-}
-
-template <class T> __device__ __forceinline__ T narrow(float x);
-template <> __device__ __forceinline__ float narrow<float>(float x) { return x; }
-template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) { return bf16{static_cast<u16>(bf16x2(x, 0.f))}; }
 
 // Weights are read once: they shall not push out what is read again.
 __device__ __forceinline__ Vec4 stream(const u8* from) {
@@ -37,20 +18,6 @@ __device__ __forceinline__ Vec4 stream(const u8* from) {
                  : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
                  : "l"(from));
     return v;
-}
-
-// The next kernel of the stream may begin as far as it does not need what this one writes; see waitForPrevious.
-__device__ __forceinline__ void nextMayStart() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-// Until the kernels before this one have written everything. Comes before all that reads their results or writes.
-__device__ __forceinline__ void waitForPrevious() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
 }
 
 __device__ __forceinline__ float silu(float x) { return x / (1.f + __expf(-x)); }

@@ -29,6 +29,8 @@ public final class CudaModule {
     /** A source and where it runs. */
     private record Key(Class<?> owner, String resource, int device) {}
 
+    private static final String SHARED = "numbers.cuh";
+    private static final String INCLUDE = "#include \"" + SHARED + "\"";
     private static final Map<Key, CudaModule> LOADED = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
@@ -46,13 +48,19 @@ public final class CudaModule {
      * The kernels of a source on a GPU, compiled at the first call; a compiled form is kept in the user's cache folder.
      *
      * @param owner a class of the package that holds the resource
-     * @param resource name of the source, such as {@code quant4bit.cu}
+     * @param resource name of the source, such as {@code quant4bit.cu}; it may include {@code numbers.cuh}
      * @throws DeviceException when the source cannot be compiled or loaded; the message holds the compiler's
      */
     public static CudaModule of(Class<?> owner, String resource, ComputeDevice device) {
         TorchRuntime.require(device);
         return LOADED.computeIfAbsent(
-                new Key(owner, resource, device.index()), key -> load(read(owner, resource), resource, device));
+                new Key(owner, resource, device.index()), key -> load(source(owner, resource), resource, device));
+    }
+
+    /** The text of a source with what the kernels share in the place where it asks for it. */
+    private static String source(Class<?> owner, String resource) {
+        String text = read(owner, resource);
+        return text.contains(INCLUDE) ? text.replace(INCLUDE, read(CudaModule.class, SHARED)) : text;
     }
 
     private static CudaModule load(String source, String name, ComputeDevice device) {

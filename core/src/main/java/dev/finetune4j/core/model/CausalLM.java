@@ -8,7 +8,6 @@ import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.NamedNorm;
-import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.PartMapper;
 import dev.finetune4j.core.nn.PastKeys;
 import dev.finetune4j.core.nn.RmsNorm;
@@ -31,8 +30,6 @@ import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -156,14 +153,15 @@ public final class CausalLM implements AutoCloseable {
                 return scope.keep(result);
             }
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
-                Tensor all = torch.cat(new TensorVector(spread(prompt.embeddings(), x), x), 1);
+                Tensor all = VirtualPositions.before(x, prompt);
                 Tensor result = run(all, new Visibility(0, prompt.count() + count, null), null);
                 // In one piece, as the losses and the projections that flatten it expect.
                 return scope.keep(result.narrow(1, prompt.count(), count).contiguous());
             }
             if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
                 VirtualTokens.Layers layers = prefix.layers();
-                return scope.keep(run(x, new Visibility(prefix.count(), count, null), i -> behind(layers.layer(i))));
+                return scope.keep(run(
+                        x, new Visibility(prefix.count(), count, null), i -> VirtualPositions.before(layers.layer(i))));
             }
             return scope.keep(run(x, new Visibility(0, count, null), null));
         }
@@ -206,14 +204,12 @@ public final class CausalLM implements AutoCloseable {
     }
 
     private Tensor run(Tensor x, Visibility visibility, @Nullable Past past) {
-        Map<LayerKind, Attention.Context> contexts = new HashMap<>();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
+        LayerContexts contexts = new LayerContexts(config, placement, rotaries, visibility, again);
         boolean random = isRandom();
         Tensor state = x;
         for (int i = 0; i < blocks.size(); i++) {
-            Attention.Context context = contexts.computeIfAbsent(
-                    config.layerKinds().get(i),
-                    kind -> again ? contextOfStep(kind, visibility) : context(kind, visibility));
+            Attention.Context context = contexts.of(i);
             DecoderBlock block = blocks.get(i);
             // The last block's turn comes at once in the backward pass.
             if (again && activations.checkpoints(i) && i + 1 < blocks.size()) {
@@ -227,57 +223,6 @@ public final class CausalLM implements AutoCloseable {
             }
         }
         return norm.norm().forward(state);
-    }
-
-    private Attention.Context context(LayerKind kind, Visibility visibility) {
-        ScalarType type = placement.precision().scalarType();
-        RotaryEmbedding rotary = rotaries.get(kind.rope());
-        if (rotary == null) {
-            throw new AssertionError("no rotary embedding for " + kind);
-        }
-        RotaryEmbedding.Angles angles = visibility.lengths() == null
-                ? rotary.angles(visibility.past(), visibility.count(), type)
-                : rotary.angles(visibility.restartingPositions(), type);
-        // A bound on the scores needs a mask: it stands where no fused kernel lets anyone in.
-        if (visibility.lengths() != null
-                && config.attention().softCap() == 0
-                && PackedSequences.serve(placement.device(), type)) {
-            PackedSequences packed = PackedSequences.of(placement.device(), visibility.lengths());
-            return new Attention.Context(angles, null, packed, kind.window());
-        }
-        Tensor mask = visibility.mask(placement.device(), kind.window());
-        return new Attention.Context(angles, mask, null, kind.window());
-    }
-
-    /** As {@link #context}; blocks that compute again need its tensors until the backward pass has run. */
-    private Attention.Context contextOfStep(LayerKind kind, Visibility visibility) {
-        try (TensorScope scope = new TensorScope()) {
-            Attention.Context context = context(kind, visibility);
-            scope.keepForStep(context.angles().cos());
-            scope.keepForStep(context.angles().sin());
-            if (context.mask() != null) {
-                scope.keepForStep(context.mask());
-            }
-            if (context.packed() != null) {
-                scope.keepForStep(context.packed().starts());
-            }
-            return context;
-        }
-    }
-
-    /** (n, D) or (1, …) to the batch of x, in its type. */
-    private static Tensor spread(Tensor trained, Tensor x) {
-        return Tensors.as(trained, Tensors.typeOf(x)).unsqueeze(0).expand(x.size(0), trained.size(0), trained.size(1));
-    }
-
-    private static PastKeys behind(PastKeys.KeysAndValues first) {
-        return (keys, values) -> new PastKeys.KeysAndValues(join(first.keys(), keys), join(first.values(), values));
-    }
-
-    private static Tensor join(Tensor first, Tensor added) {
-        Tensor start = Tensors.as(first, Tensors.typeOf(added))
-                .expand(added.size(0), first.size(1), first.size(2), first.size(3));
-        return torch.cat(new TensorVector(start, added), 2);
     }
 
     /** Token ids as {@link #hidden} takes them, on the model's device. */

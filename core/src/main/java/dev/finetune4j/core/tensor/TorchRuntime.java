@@ -87,7 +87,7 @@ public final class TorchRuntime {
         }
         if (device.index() < cudaDevices()) {
             // Until then libtorch's allocator knows no GPU and cannot be asked about one.
-            torch.globalContext().lazyInitCUDA();
+            torch.globalContext().lazyInitDevice(torch.DeviceType.CUDA);
             return;
         }
         String found;

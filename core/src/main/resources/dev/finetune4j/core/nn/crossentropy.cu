@@ -1,24 +1,6 @@
 // Cross entropy of rows of logits, whose gradients take their place. T is float or bfloat16; sums are in float.
 
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef long long i64;
-
-struct bf16 { u16 bits; };
-
-__device__ __forceinline__ float wide(float x) { return x; }
-__device__ __forceinline__ float wide(bf16 x) { return __uint_as_float(static_cast<u32>(x.bits) << 16); }
-
-template <class T> __device__ __forceinline__ T narrow(float x);
-template <> __device__ __forceinline__ float narrow<float>(float x) { return x; }
-template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) {
-    u32 pair;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.f), "f"(x));
-    return bf16{static_cast<u16>(pair)};
-}
-
-template <class T> struct alignas(8 * sizeof(T)) Eight { T v[8]; };
+#include "numbers.cuh"
 
 constexpr float NONE = -3.402823466e38f;
 

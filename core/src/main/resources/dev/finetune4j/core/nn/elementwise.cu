@@ -1,38 +1,6 @@
 // The element-wise parts of a decoder, each in one pass over its data. T is float or bfloat16; sums are in float.
 
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef long long i64;
-
-struct bf16 { u16 bits; };
-
-__device__ __forceinline__ float wide(float x) { return x; }
-__device__ __forceinline__ float wide(bf16 x) { return __uint_as_float(static_cast<u32>(x.bits) << 16); }
-
-template <class T> __device__ __forceinline__ T narrow(float x);
-template <> __device__ __forceinline__ float narrow<float>(float x) { return x; }
-template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) {
-    u32 pair;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.f), "f"(x));
-    return bf16{static_cast<u16>(pair)};
-}
-
-// Eight values that lie in a row, moved in 16-byte pieces.
-template <class T> struct alignas(16) Eight { T v[8]; };
-
-template <class T> __device__ __forceinline__ void load(const T* from, float* to) {
-    const Eight<T> e = *reinterpret_cast<const Eight<T>*>(from);
-#pragma unroll
-    for (int i = 0; i < 8; i++) to[i] = wide(e.v[i]);
-}
-
-template <class T> __device__ __forceinline__ void store(T* to, const float* from) {
-    Eight<T> e;
-#pragma unroll
-    for (int i = 0; i < 8; i++) e.v[i] = narrow<T>(from[i]);
-    *reinterpret_cast<Eight<T>*>(to) = e;
-}
+#include "numbers.cuh"
 
 __device__ __forceinline__ float sumOfBlock(float x) {
     __shared__ float parts[32];

@@ -1,0 +1,76 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.nn.Attention;
+import dev.finetune4j.core.nn.PackedSequences;
+import dev.finetune4j.core.nn.RopeSpec;
+import dev.finetune4j.core.nn.RotaryEmbedding;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.HashMap;
+import java.util.Map;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** What the layers of one pass share, made once for each kind of layer. Confined to the thread of the pass. */
+final class LayerContexts {
+    private final ModelConfig config;
+    private final Placement placement;
+    private final Map<RopeSpec, RotaryEmbedding> rotaries;
+    private final Visibility visibility;
+    private final boolean untilBackward;
+    private final Map<LayerKind, Attention.Context> made = new HashMap<>();
+
+    /** @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there */
+    LayerContexts(
+            ModelConfig config,
+            Placement placement,
+            Map<RopeSpec, RotaryEmbedding> rotaries,
+            Visibility visibility,
+            boolean untilBackward) {
+        this.config = config;
+        this.placement = placement;
+        this.rotaries = rotaries;
+        this.visibility = visibility;
+        this.untilBackward = untilBackward;
+    }
+
+    /** That of a layer, counted from 0. */
+    Attention.Context of(int layer) {
+        return made.computeIfAbsent(
+                config.layerKinds().get(layer), kind -> untilBackward ? makeForStep(kind) : make(kind));
+    }
+
+    private Attention.Context makeForStep(LayerKind kind) {
+        try (TensorScope scope = new TensorScope()) {
+            Attention.Context context = make(kind);
+            scope.keepForStep(context.angles().cos());
+            scope.keepForStep(context.angles().sin());
+            if (context.mask() != null) {
+                scope.keepForStep(context.mask());
+            }
+            if (context.packed() != null) {
+                scope.keepForStep(context.packed().starts());
+            }
+            return context;
+        }
+    }
+
+    private Attention.Context make(LayerKind kind) {
+        ScalarType type = placement.precision().scalarType();
+        RotaryEmbedding rotary = rotaries.get(kind.rope());
+        if (rotary == null) {
+            throw new AssertionError("no rotary embedding for " + kind);
+        }
+        RotaryEmbedding.Angles angles = visibility.lengths() == null
+                ? rotary.angles(visibility.past(), visibility.count(), type)
+                : rotary.angles(visibility.restartingPositions(), type);
+        // A bound on the scores needs a mask: it stands where no fused kernel lets anyone in.
+        if (visibility.lengths() != null
+                && config.attention().softCap() == 0
+                && PackedSequences.serve(placement.device(), type)) {
+            PackedSequences packed = PackedSequences.of(placement.device(), visibility.lengths());
+            return new Attention.Context(angles, null, packed, kind.window());
+        }
+        return new Attention.Context(angles, visibility.mask(placement.device(), kind.window()), null, kind.window());
+    }
+}

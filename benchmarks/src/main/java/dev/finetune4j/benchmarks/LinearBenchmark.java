@@ -1,16 +1,7 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
-import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinear;
-import dev.finetune4j.quant.QuantizedTensor;
-import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -27,8 +18,12 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
+import org.openjdk.jmh.infra.Blackhole;
 
-/** One projection, dense and in 4 bits, forward and backward: what quantization costs in time. */
+/**
+ * One projection with a frozen weight, dense and in 4 bits: what quantization costs in time, and what it saves where a product
+ * waits for its weight.
+ */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -36,73 +31,81 @@ import org.openjdk.jmh.annotations.Warmup;
 @Measurement(iterations = 3, time = 1)
 @Fork(1)
 public class LinearBenchmark {
-    /** The form of the weight. */
-    public enum Form {
-        DENSE,
-        NF4
-    }
+    @Param("cpu")
+    private String device;
 
-    @Param
-    private Form form;
+    @Param({"bf16", "fp32"})
+    private String type;
 
-    @Param({"FP32", "BF16"})
-    private Precision precision;
+    @Param({"dense", "nf4"})
+    private String form;
 
-    @Param({"1", "128"})
+    @Param({"1", "16", "128", "512"})
     private int tokens;
 
-    @Param({"1024"})
-    private int width;
+    @Param({"4096x4096", "11008x4096", "4096x11008"})
+    private String shape;
 
-    private Linear linear;
+    /** MiB of equal weights that are used in turn. */
+    @Param("256")
+    private int rotation;
+
+    private Workbench bench;
+    private Rotation<Linear> linears;
     private Tensor input;
     private Tensor gradient;
 
-    /** Makes the weight and the input. */
+    /** Makes the weights, the input and the gradient of the output. */
     @Setup(Level.Trial)
     public void setUp() {
-        TorchRuntime.start();
-        SplittableRandom random = new SplittableRandom(1);
-        ComputeDevice cpu = ComputeDevice.cpu();
+        bench = Workbench.of(device, type);
+        MatrixShape size = MatrixShape.of(shape);
+        WeightForm kind = WeightForm.of(form);
         try (TensorScope scope = new TensorScope()) {
-            Tensor weight = Tensors.as(Tensors.uniform(cpu, random, 0.05, width, width), precision.scalarType());
-            linear = form == Form.DENSE
-                    ? new DenseLinear(scope.release(weight), null)
-                    : new QuantizedLinear(QuantizedTensor.quantize(weight, QuantSettings.nf4()), null);
-            Tensor x = Tensors.as(Tensors.uniform(cpu, random, 1, tokens, width), precision.scalarType());
-            input = scope.release(x.detach());
-            gradient = scope.release(x.clone());
+            Tensor weight = bench.normal(0.02, size.out(), size.in());
+            long bytes = kind == WeightForm.DENSE ? weight.nbytes() : size.elements() / 2;
+            linears = new Rotation<>(() -> kind.linear(weight), bytes, rotation);
+            input = scope.release(bench.normal(1, tokens, size.in()));
+            gradient = scope.release(bench.normal(1, tokens, size.out()));
         }
     }
 
-    /** Frees both. */
+    /** Frees them. */
     @TearDown(Level.Trial)
-    public void tearDown() {
-        linear.close();
+    public void tearDown() throws Exception {
+        linears.close();
         input.close();
         gradient.close();
     }
 
     /** The forward pass alone. */
     @Benchmark
-    public void forward() {
+    public void forward(Blackhole sink) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            linear.forward(input);
+            sink.consume(linears.next().forward(input));
+            bench.finish();
         }
     }
 
-    /** Forward, and backward to the input. */
+    /** The gradient of the input alone: a frozen weight has none. */
     @Benchmark
-    public void forwardAndBackward() {
-        try (TensorScope scope = new TensorScope()) {
+    public void backward(Blackhole sink) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            sink.consume(linears.next().inputGradient(gradient));
+            bench.finish();
+        }
+    }
+
+    /** Both, as libtorch's recording runs them. */
+    @Benchmark
+    public void forwardAndBackward(Blackhole sink) {
+        try (TensorScope scope = TensorScope.forStep()) {
             Tensor x = input.detach().set_requires_grad(true);
-            linear.forward(x)
-                    .backward(
-                            gradient,
-                            new org.bytedeco.pytorch.BoolOptional(),
-                            false,
-                            new org.bytedeco.pytorch.TensorArrayRefOptional());
+            Workbench.backward(linears.next().forward(x), gradient);
+            sink.consume(x.grad());
+            bench.finish();
         }
     }
 }

@@ -27,6 +27,10 @@ enum RandomModel {
     SIX_B("6b", 4096, 11008, 32, 32, 4, 64000),
     ONE_AND_A_HALF_B("1.5b", 2048, 8192, 20, 32, 8, 64000),
     HALF_B("0.5b", 896, 4864, 24, 14, 2, 151936),
+    /** The same with a vocabulary of the usual size. */
+    HALF_B_32K("0.5b-32k", 896, 4864, 24, 14, 2, 32000),
+    /** One block of the 6B shape with hardly a vocabulary. */
+    LAYER("layer", 4096, 11008, 1, 32, 4, 512),
     TINY("tiny", 128, 352, 2, 4, 2, 512),
     /** As many operations as the 6B shape but hardly any arithmetic: what the host alone costs. */
     HOST("host", 128, 352, 32, 4, 2, 512);

@@ -5,6 +5,7 @@ import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
@@ -102,6 +103,29 @@ public final class QuantizedTensor implements AutoCloseable {
             kernels.dequantize(this, out);
             return scope.keep(out);
         }
+    }
+
+    /**
+     * Writes the weight as ordinary numbers into memory that is there, rounded once to its type.
+     *
+     * @param out of the weight's shape and on its device, float32, bfloat16 or float16, without gaps
+     * @throws IllegalArgumentException if it is something else; nothing is written then
+     * @throws IllegalStateException after closing
+     */
+    public void dequantizeInto(Tensor out) {
+        requireOpen();
+        ScalarType type = Tensors.typeOf(out);
+        boolean fits = Arrays.equals(out.shape(), state.shape())
+                && (type == ScalarType.Float || type == ScalarType.BFloat16 || type == ScalarType.Half)
+                && out.is_contiguous()
+                && Tensors.deviceOf(out).equals(device());
+        if (!fits) {
+            throw new IllegalArgumentException("the weight has the shape " + Arrays.toString(state.shape()) + " on "
+                    + device() + " and is written as float32, bfloat16 or float16 without gaps, but the output is "
+                    + type + " of " + Arrays.toString(out.shape()) + " on " + Tensors.deviceOf(out)
+                    + (out.is_contiguous() ? "" : " with gaps"));
+        }
+        kernels.dequantize(this, out);
     }
 
     /**

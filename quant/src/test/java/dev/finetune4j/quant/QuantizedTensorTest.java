@@ -68,6 +68,29 @@ class QuantizedTensorTest {
         return count;
     }
 
+    @Test
+    void numbersAreWrittenIntoMemoryThatIsThere() {
+        SplittableRandom random = new SplittableRandom(5);
+        Tensor dense = Tensors.uniform(ComputeDevice.cpu(), random, 0.1, 7, 33);
+        try (QuantizedTensor weight = QuantizedTensor.quantize(dense, QuantSettings.nf4())) {
+            for (ScalarType type : new ScalarType[] {ScalarType.Float, ScalarType.BFloat16, ScalarType.Half}) {
+                Tensor out = Tensors.ones(ComputeDevice.cpu(), type, 7, 33);
+                weight.dequantizeInto(out);
+                assertTrue(out.equal(weight.dequantize(type)), type.toString());
+            }
+            Tensor gaps =
+                    Tensors.ones(ComputeDevice.cpu(), ScalarType.Float, 33, 7).t();
+            Tensor other = Tensors.ones(ComputeDevice.cpu(), ScalarType.Float, 33, 7);
+            Tensor integers = Tensors.zeros(ComputeDevice.cpu(), ScalarType.Int, 7, 33);
+            for (Tensor wrong : new Tensor[] {gaps, other, integers}) {
+                assertThrows(IllegalArgumentException.class, () -> weight.dequantizeInto(wrong));
+            }
+            assertTrue(gaps.equal(Tensors.ones(ComputeDevice.cpu(), ScalarType.Float, 7, 33)));
+            weight.close();
+            assertThrows(IllegalStateException.class, () -> weight.dequantizeInto(gaps));
+        }
+    }
+
     @ParameterizedTest
     @CsvSource({
         "NF4, 64, false, 1", "NF4, 64, true, 63", "NF4, 32, true, 1025", "FP4, 32, false, 31",

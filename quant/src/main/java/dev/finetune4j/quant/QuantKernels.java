@@ -1,5 +1,6 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
@@ -79,6 +80,9 @@ interface QuantKernels {
 
     /** The quickest kernels that there are for a device. */
     static QuantKernels forDevice(ComputeDevice device) {
-        return device.kind() == ComputeDevice.Kind.CUDA ? CudaQuantKernels.of(device) : new TorchQuantKernels(device);
+        if (device.kind() == ComputeDevice.Kind.CUDA) {
+            return CudaQuantKernels.of(device);
+        }
+        return CpuKernels.get().<QuantKernels>map(CpuQuantKernels::new).orElseGet(() -> new TorchQuantKernels(device));
     }
 }

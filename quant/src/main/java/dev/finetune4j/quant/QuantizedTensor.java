@@ -1,6 +1,7 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.cpu.CpuCodes;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -9,8 +10,10 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A weight in 4-bit codes with one scale per block, in the layout of bitsandbytes
@@ -39,6 +42,7 @@ public final class QuantizedTensor implements AutoCloseable {
     private final QuantState state;
     private final Tensor packed;
     private final BlockScales scales;
+    private volatile @Nullable CpuCodes cpuCodes;
     private volatile boolean closed;
 
     /** Owns the tensors, which belong to no scope. */
@@ -207,6 +211,29 @@ public final class QuantizedTensor implements AutoCloseable {
 
     QuantKernels kernels() {
         return kernels;
+    }
+
+    /** How many weights there are. */
+    long elements() {
+        return state.elements();
+    }
+
+    /**
+     * Where the parts are, for the kernels of the CPU; made once.
+     *
+     * @param make from the scales
+     */
+    CpuCodes cpuCodes(Function<CpuCodes.Scales, CpuCodes> make) {
+        requireOpen();
+        @Nullable CpuCodes known = cpuCodes;
+        if (known == null) {
+            known = make.apply(
+                    scales instanceof BlockScales.Nested nested
+                            ? new CpuCodes.Scales(nested.absmax(), nested.codes(), nested.map(), nested.offset())
+                            : new CpuCodes.Scales(((BlockScales.Plain) scales).absmax(), null, null, 0));
+            cpuCodes = known;
+        }
+        return known;
     }
 
     private void requireOpen() {

@@ -52,7 +52,8 @@ final class TorchQuantKernels implements QuantKernels {
 
     @Override
     public QuantizedTensor quantize(Tensor dense, QuantSettings settings) {
-        return new TorchQuantizer(device, settings, 2 * Math.max(chunk, 1 << 18)).quantize(this, dense);
+        TorchPasses passes = new TorchPasses(device, settings, 2 * Math.max(chunk, 1 << 18));
+        return new Quantizer(device, settings, passes).quantize(this, dense);
     }
 
     @Override

@@ -5,28 +5,41 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * One quantization by libtorch operations. The pass over the weight runs in chunks on its device; the scales, one per
- * block, are worked on in Java, where each rounding is under control.
+ * One quantization with scales that are worked on in Java, where each rounding is under control. The two passes over the
+ * weight, which take the time, are somebody else's.
  */
-final class TorchQuantizer {
+final class Quantizer {
+    /** What runs over all weights. */
+    interface Passes {
+        /**
+         * The largest magnitude of each block; not finite where the block holds a number that is not.
+         *
+         * @param flat all weights, shape (n), without gaps
+         */
+        float[] absmax(Tensor flat);
+
+        /**
+         * The codes, uint8, shape (⌈n/2⌉, 1); the scope of the caller owns them.
+         *
+         * @param factors what the weights of each block are multiplied by; 0 makes code 0
+         */
+        Tensor pack(Tensor flat, float[] factors);
+    }
+
     private final ComputeDevice device;
     private final QuantSettings settings;
     private final int block;
-    private final long chunk;
+    private final Passes passes;
 
-    /** @param chunk weights per turn, a multiple of the largest block size */
-    TorchQuantizer(ComputeDevice device, QuantSettings settings, long chunk) {
+    Quantizer(ComputeDevice device, QuantSettings settings, Passes passes) {
         this.device = device;
         this.settings = settings;
         this.block = settings.blockSize();
-        this.chunk = chunk;
+        this.passes = passes;
     }
 
     QuantizedTensor quantize(QuantKernels kernels, Tensor dense) {
@@ -38,8 +51,8 @@ final class TorchQuantizer {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor flat = dense.detach().contiguous().view(-1);
-            float[] absmax = absmax(flat);
-            Tensor packed = pack(flat, absmax);
+            float[] absmax = scales(flat);
+            Tensor packed = passes.pack(flat, factors(absmax));
             Tensor[] owned;
             BlockScales scales;
             float offset = 0;
@@ -64,19 +77,12 @@ final class TorchQuantizer {
         }
     }
 
-    private float[] absmax(Tensor flat) {
-        long elements = flat.numel();
-        float[] absmax = new float[Math.toIntExact((elements + block - 1) / block)];
-        for (long start = 0; start < elements; start += chunk) {
-            try (TensorScope turn = new TensorScope()) {
-                float[] part = Tensors.toFloats(torch.amax(blocks(flat, start).abs(), new long[] {1}, false));
-                System.arraycopy(part, 0, absmax, Math.toIntExact(start / block), part.length);
-            }
-        }
+    private float[] scales(Tensor flat) {
+        float[] absmax = passes.absmax(flat);
         for (int i = 0; i < absmax.length; i++) {
             if (!Float.isFinite(absmax[i])) {
                 throw new IllegalArgumentException("the weight holds a NaN or an infinity between its elements "
-                        + (long) i * block + " and " + Math.min(elements, (i + 1L) * block)
+                        + (long) i * block + " and " + Math.min(flat.numel(), (i + 1L) * block)
                         + "; such a weight cannot be quantized: replace the file that it came from");
             }
             // The GPU takes subnormal numbers for zero.
@@ -85,53 +91,12 @@ final class TorchQuantizer {
         return absmax;
     }
 
-    private Tensor pack(Tensor flat, float[] absmax) {
-        long elements = flat.numel();
-        Tensor packed = Tensors.empty(device, ScalarType.Byte, (elements + 1) / 2, 1);
-        Tensor bytes = packed.view(-1);
+    private static float[] factors(float[] absmax) {
         float[] reciprocals = new float[absmax.length];
         for (int i = 0; i < absmax.length; i++) {
             reciprocals[i] = absmax[i] == 0 ? 0 : CudaRounding.reciprocal(absmax[i]);
         }
-        Tensor factors = Tensors.ofFloats(device, reciprocals, reciprocals.length, 1);
-        Tensor limits = Tensors.ofFloats(device, settings.type().thresholds(), 15);
-        Tensor bytesOfPairs = bytesOfPairs();
-        for (long start = 0; start < elements; start += chunk) {
-            try (TensorScope turn = new TensorScope()) {
-                Tensor weights = blocks(flat, start);
-                Tensor chunkFactors = factors.narrow(0, start / block, weights.size(0));
-                Tensor intervals = torch.bucketize(weights.mul(chunkFactors), limits, true, false)
-                        .view(-1, 2);
-                Tensor pair = intervals.select(1, 0).mul(new Scalar(16)).add_(intervals.select(1, 1));
-                Tensor codes = bytesOfPairs.index_select(0, pair).view(-1, block / 2);
-                // Zero times infinity is NaN on the GPU, and NaN becomes code 0.
-                codes.masked_fill_(chunkFactors.eq(Tensors.scalar(0)), Tensors.scalar(0));
-                long count = Math.min(codes.numel(), bytes.numel() - start / 2);
-                bytes.narrow(0, start / 2, count).copy_(codes.view(-1).narrow(0, 0, count));
-            }
-        }
-        return packed;
-    }
-
-    /** Weights from {@code start} on in float32, shape (blocks, block size); zeros fill the last block up. */
-    private Tensor blocks(Tensor flat, long start) {
-        long count = Math.min(chunk, flat.numel() - start);
-        Tensor part = Tensors.as(flat.narrow(0, start, count), ScalarType.Float);
-        long missing = (block - count % block) % block;
-        if (missing > 0) {
-            part = torch.cat(new TensorVector(part, Tensors.zeros(device, ScalarType.Float, missing)), 0);
-        }
-        return part.view(-1, block);
-    }
-
-    /** The byte for each pair of intervals {@code 16 * first + second}. */
-    private Tensor bytesOfPairs() {
-        int[] codes = settings.type().intervalCodes();
-        byte[] table = new byte[256];
-        for (int i = 0; i < table.length; i++) {
-            table[i] = (byte) (codes[i >> 4] << 4 | codes[i & 15]);
-        }
-        return Tensors.ofBytes(device, table, table.length);
+        return reciprocals;
     }
 
     /**

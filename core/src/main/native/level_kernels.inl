@@ -1,0 +1,29 @@
+// Everything that a level has, built from its vectors. Included once for each level, inside its namespace.
+
+#include "codes.inl"
+#include "rows.inl"
+#ifdef FINETUNE4J_PAIRS
+#include "rows_bf16.inl"
+#endif
+
+inline void few_rows(
+    const Codes &codes, int64_t in, int64_t out, const bf16 *x, int64_t tokens, const bf16 *bias, bf16 *y,
+    int64_t stride, bool add, int threads) {
+#ifdef FINETUNE4J_PAIRS
+    if (pairs_fit(codes, in)) {
+        multiply_pairs(codes, in, out, x, tokens, bias, y, stride, add, threads);
+        return;
+    }
+#endif
+    multiply_rows(codes, in, out, x, tokens, bias, y, stride, add, threads);
+}
+
+inline const Kernels &kernels() {
+    static const Kernels all = {
+        {decode<float>, decode<bf16>, decode<f16>},
+        {absmax<float>, absmax<bf16>, absmax<f16>},
+        {encode<float>, encode<bf16>, encode<f16>},
+        {multiply_rows<float>, few_rows},
+    };
+    return all;
+}

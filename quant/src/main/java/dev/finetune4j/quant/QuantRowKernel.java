@@ -11,15 +11,24 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Few rows times 4-bit weights ({@code fewrows.cu}), which are read once and never made dense.
+ * Few rows times 4-bit weights ({@code ringrows.cu} and {@code fewrows.cu}), which are read once and never made dense.
  *
  * @param kernels where the weights are
  * @param settings of all weights of a launch
  * @param type of input and output: float32 or bfloat16
- * @param tensorCores whether widths and blocks are such that tensor cores can multiply; else sums are made one by one in float
+ * @param way how the weights' width and blocks let them be multiplied
  */
-record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarType type, boolean tensorCores)
-        implements RowKernel {
+record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarType type, Way way) implements RowKernel {
+    /** What multiplies. */
+    enum Way {
+        /** Tensor cores, on weights that pass through shared memory. */
+        RING,
+        /** Tensor cores, on weights that a lane reads for itself. */
+        TENSOR_CORES,
+        /** Sums one by one in float. */
+        ONE_BY_ONE
+    }
+
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     private static final int OWN_ARGUMENTS = 5;
@@ -33,6 +42,11 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
     private static final int FEW_BLOCKS = 2;
 
     private static final int MANY_BLOCKS = 3;
+    private static final int RING_STEP = 256;
+    private static final int RING_BLOCK = 64;
+    private static final int RING_BYTES = 78848;
+    /** Weights are counted in 32 bits there. */
+    private static final long MOST_RING_WEIGHTS = 1L << 32;
 
     /** A weight as this kernel takes it; null where the kernel does not serve. */
     static @Nullable RowWeight weight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
@@ -46,28 +60,38 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
         if (!serves) {
             return null;
         }
-        boolean tensorCores = type == ScalarType.BFloat16
-                && in % LEAST_TENSOR_BLOCK == 0
-                && weight.settings().blockSize() >= LEAST_TENSOR_BLOCK;
         QuantRowKernel kernel =
-                new QuantRowKernel((CudaQuantKernels) weight.kernels(), weight.settings(), type, tensorCores);
+                new QuantRowKernel((CudaQuantKernels) weight.kernels(), weight.settings(), type, way(weight, type));
         return new RowWeight(kernel, Math.toIntExact(in), Math.toIntExact(weight.shape()[0]), weight, bias, null);
+    }
+
+    private static Way way(QuantizedTensor weight, ScalarType type) {
+        int block = weight.settings().blockSize();
+        long in = weight.shape()[1];
+        if (type != ScalarType.BFloat16 || in % LEAST_TENSOR_BLOCK != 0 || block < LEAST_TENSOR_BLOCK) {
+            return Way.ONE_BY_ONE;
+        }
+        boolean ring = in % RING_STEP == 0
+                && block == RING_BLOCK
+                && weight.settings().doubleQuantization()
+                && weight.shape()[0] * in < MOST_RING_WEIGHTS;
+        return ring ? Way.RING : Way.TENSOR_CORES;
     }
 
     @Override
     public void launch(Tensor x, int rows, List<RowWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
         int outputs = weights.stream().mapToInt(RowWeight::out).sum();
-        long blocks = tensorCores
-                ? weights.stream()
+        long blocks = way == Way.ONE_BY_ONE
+                ? blocks(outputs, WARPS)
+                : weights.stream()
                         .mapToLong(weight -> blocks(weight.out(), TENSOR_OUTPUTS))
-                        .sum()
-                : blocks(outputs, WARPS);
+                        .sum();
         launch("rows_", blocks, outputs, add, arguments(x, rows, low, y), rows, weights);
     }
 
     @Override
     public void launchGated(Tensor x, int rows, RowWeight gate, RowWeight up, @Nullable Tensor low, Tensor y) {
-        long blocks = blocks(gate.out(), tensorCores ? TENSOR_OUTPUTS / 2 : WARPS);
+        long blocks = blocks(gate.out(), way == Way.ONE_BY_ONE ? WARPS : TENSOR_OUTPUTS / 2);
         launch("gated_", blocks, gate.out(), false, arguments(x, rows, low, y), rows, List.of(gate, up));
     }
 
@@ -104,16 +128,21 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
                 arguments.addNothing(OWN_ARGUMENTS);
             }
         }
-        CudaModule module = CudaModule.of(QuantRowKernel.class, "fewrows.cu", kernels.device());
-        if (tensorCores) {
-            // Each block takes several tiles, so that reading never pauses.
-            long room = (long) FEW_BLOCKS * module.multiprocessors();
-            int held = blocks <= room ? FEW_BLOCKS : MANY_BLOCKS;
-            module.kernel(prefix + (rows <= TILE ? "tensor_4_" : "tensor_8_") + held)
-                    .launch(Math.min(blocks, (long) held * module.multiprocessors()), THREADS, arguments.toArray());
-        } else {
-            module.kernel(prefix + (type == ScalarType.Float ? "plain_f32" : "plain_bf16"))
-                    .launch(blocks, THREADS, arguments.toArray());
+        @Nullable Object[] values = arguments.toArray();
+        CudaModule module =
+                CudaModule.of(QuantRowKernel.class, way == Way.RING ? "ringrows.cu" : "fewrows.cu", kernels.device());
+        // Each block takes several tiles, so that reading never pauses.
+        long room = (long) FEW_BLOCKS * module.multiprocessors();
+        switch (way) {
+            case RING -> module.kernel(prefix + "ring", RING_BYTES).launch(Math.min(blocks, room), THREADS, values);
+            case TENSOR_CORES -> {
+                int held = blocks <= room ? FEW_BLOCKS : MANY_BLOCKS;
+                module.kernel(prefix + (rows <= TILE ? "tensor_4_" : "tensor_8_") + held)
+                        .launch(Math.min(blocks, (long) held * module.multiprocessors()), THREADS, values);
+            }
+            case ONE_BY_ONE ->
+                module.kernel(prefix + (type == ScalarType.Float ? "plain_f32" : "plain_bf16"))
+                        .launch(blocks, THREADS, values);
         }
     }
 

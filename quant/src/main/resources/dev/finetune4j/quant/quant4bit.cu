@@ -8,7 +8,20 @@ typedef unsigned long long u64;
 
 struct alignas(16) Vec4 { u32 x, y, z, w; };
 
+// What is read or written once passes by the first cache: a warp's stores need not wait for a line of it.
+__device__ __forceinline__ u32 readOnce(const u32* from) {
+    u32 v;
+    asm volatile("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(v) : "l"(from));
+    return v;
+}
+
+__device__ __forceinline__ void writeOnce(Vec4* to, u32 x, u32 y, u32 z, u32 w) {
+    asm volatile("st.global.L1::no_allocate.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x), "r"(y), "r"(z), "r"(w)
+                 : "memory");
+}
+
 __device__ __forceinline__ float asFloat(u32 bits) { return __uint_as_float(bits); }
+__device__ __forceinline__ u32 asBits(float x) { return __float_as_uint(x); }
 
 // Two floats, each rounded to the nearest bfloat16 (ties to even), the first in the low half.
 __device__ __forceinline__ u32 bf16x2(float first, float second) {
@@ -36,17 +49,18 @@ __device__ __forceinline__ float scaleOf(u64 b, const float* absmax, const u8* c
 
 struct ToFloat {
     static __device__ __forceinline__ void eight(void* out, u64 word, const float* v) {
-        float4* to = reinterpret_cast<float4*>(out) + 2 * word;
-        to[0] = make_float4(v[0], v[1], v[2], v[3]);
-        to[1] = make_float4(v[4], v[5], v[6], v[7]);
+        Vec4* to = reinterpret_cast<Vec4*>(out) + 2 * word;
+        writeOnce(to, asBits(v[0]), asBits(v[1]), asBits(v[2]), asBits(v[3]));
+        writeOnce(to + 1, asBits(v[4]), asBits(v[5]), asBits(v[6]), asBits(v[7]));
     }
     static __device__ __forceinline__ void one(void* out, u64 i, float v) { reinterpret_cast<float*>(out)[i] = v; }
 };
 
 struct ToBf16 {
     static __device__ __forceinline__ void eight(void* out, u64 word, const float* v) {
-        reinterpret_cast<Vec4*>(out)[word] =
-                Vec4{bf16x2(v[0], v[1]), bf16x2(v[2], v[3]), bf16x2(v[4], v[5]), bf16x2(v[6], v[7])};
+        writeOnce(
+                reinterpret_cast<Vec4*>(out) + word, bf16x2(v[0], v[1]), bf16x2(v[2], v[3]), bf16x2(v[4], v[5]),
+                bf16x2(v[6], v[7]));
     }
     static __device__ __forceinline__ void one(void* out, u64 i, float v) {
         reinterpret_cast<u16*>(out)[i] = static_cast<u16>(bf16x2(v, 0.f));
@@ -55,8 +69,9 @@ struct ToBf16 {
 
 struct ToF16 {
     static __device__ __forceinline__ void eight(void* out, u64 word, const float* v) {
-        reinterpret_cast<Vec4*>(out)[word] =
-                Vec4{f16x2(v[0], v[1]), f16x2(v[2], v[3]), f16x2(v[4], v[5]), f16x2(v[6], v[7])};
+        writeOnce(
+                reinterpret_cast<Vec4*>(out) + word, f16x2(v[0], v[1]), f16x2(v[2], v[3]), f16x2(v[4], v[5]),
+                f16x2(v[6], v[7]));
     }
     static __device__ __forceinline__ void one(void* out, u64 i, float v) {
         reinterpret_cast<u16*>(out)[i] = static_cast<u16>(f16x2(v, 0.f));
@@ -79,25 +94,30 @@ __device__ __forceinline__ void dequantize(
     const u64 words = n / 8;
     const u64 first = static_cast<u64>(blockIdx.x) * blockDim.x * TURNS + threadIdx.x;
     u32 bytes[TURNS];
-    float scales[TURNS];
+    float outers[TURNS];
+    u8 inners[TURNS];
 #pragma unroll
     for (int turn = 0; turn < TURNS; turn++) {
         const u64 word = first + static_cast<u64>(turn) * blockDim.x;
         if (word < words) {
-            bytes[turn] = reinterpret_cast<const u32*>(packed)[word];
-            scales[turn] = scaleOf(word >> (shift - 3), absmax, codes, map, offset);
+            bytes[turn] = readOnce(reinterpret_cast<const u32*>(packed) + word);
+            const u64 b = word >> (shift - 3);
+            inners[turn] = codes ? codes[b] : 0;
+            outers[turn] = absmax[codes ? b >> 8 : b];
         }
     }
 #pragma unroll
     for (int turn = 0; turn < TURNS; turn++) {
         const u64 word = first + static_cast<u64>(turn) * blockDim.x;
         if (word < words) {
+            const float scale =
+                    codes ? __fadd_rn(__fmul_rn(map[inners[turn]], outers[turn]), offset) : outers[turn];
             float v[8];
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const u32 byte = bytes[turn] >> (8 * i);
-                v[2 * i] = __fmul_rn(values[byte >> 4 & 15], scales[turn]);
-                v[2 * i + 1] = __fmul_rn(values[byte & 15], scales[turn]);
+                v[2 * i] = __fmul_rn(values[byte >> 4 & 15], scale);
+                v[2 * i + 1] = __fmul_rn(values[byte & 15], scale);
             }
             Out::eight(out, word, v);
         }

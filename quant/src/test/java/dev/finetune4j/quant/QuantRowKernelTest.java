@@ -75,6 +75,12 @@ class QuantRowKernelTest {
         "NF4, 64, true, 9001, 192, BFloat16",
         "NF4, 64, true, 4400, 4224, BFloat16",
         "NF4, 256, false, 7, 256, BFloat16",
+        "NF4, 64, true, 7, 256, BFloat16",
+        "FP4, 64, true, 1, 512, BFloat16",
+        "NF4, 64, true, 129, 2304, BFloat16",
+        "NF4, 64, true, 4097, 1792, BFloat16",
+        "NF4, 64, true, 11008, 4096, BFloat16",
+        "NF4, 64, true, 513, 11008, BFloat16",
         "NF4, 64, true, 1, 192, BFloat16",
         "NF4, 64, true, 37, 352, Float",
         "FP4, 64, false, 100, 4864, Float",
@@ -109,7 +115,7 @@ class QuantRowKernelTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"BFloat16, 1, 256", "BFloat16, 5, 352", "Float, 3, 256", "BFloat16, 8, 1024"})
+    @CsvSource({"BFloat16, 1, 256", "BFloat16, 5, 352", "Float, 3, 256", "BFloat16, 8, 1024", "BFloat16, 3, 2304"})
     void groupsGatesAndLowRankAdditions(ScalarType type, int rows, int in) {
         needGpu();
         QuantSettings settings = QuantSettings.nf4();

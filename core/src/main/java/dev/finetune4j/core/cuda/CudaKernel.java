@@ -21,11 +21,13 @@ public final class CudaKernel {
 
     private final String name;
     private final CUfunc_st function;
+    private final int sharedBytes;
     private final ComputeDevice device;
 
-    CudaKernel(String name, CUfunc_st function, ComputeDevice device) {
+    CudaKernel(String name, CUfunc_st function, int sharedBytes, ComputeDevice device) {
         this.name = name;
         this.function = function;
+        this.sharedBytes = sharedBytes;
         this.device = device;
     }
 
@@ -50,7 +52,7 @@ public final class CudaKernel {
             config.retainReference();
             early.id(cudart.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
             early.value().programmaticStreamSerializationAllowed(1);
-            config.gridDimY(1).gridDimZ(1).blockDimY(1).blockDimZ(1).sharedMemBytes(0);
+            config.gridDimY(1).gridDimZ(1).blockDimY(1).blockDimZ(1);
             config.attrs(early).numAttrs(1);
             for (int i = 0; i < MOST_ARGUMENTS; i++) {
                 addresses.put(i, values.getPointer(i));
@@ -105,10 +107,15 @@ public final class CudaKernel {
             int grid = Math.toIntExact(blocks);
             int result;
             if (memory.overlapping) {
-                memory.config.gridDimX(grid).blockDimX(threads).hStream(handle);
+                memory.config
+                        .gridDimX(grid)
+                        .blockDimX(threads)
+                        .sharedMemBytes(sharedBytes)
+                        .hStream(handle);
                 result = cudart.cuLaunchKernelEx(memory.config, function, memory.addresses, null);
             } else {
-                result = cudart.cuLaunchKernel(function, grid, 1, 1, threads, 1, 1, 0, handle, memory.addresses, null);
+                result = cudart.cuLaunchKernel(
+                        function, grid, 1, 1, threads, 1, 1, sharedBytes, handle, memory.addresses, null);
             }
             CudaModule.check(result, "launching the kernel " + name);
         }

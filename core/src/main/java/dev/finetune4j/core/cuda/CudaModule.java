@@ -10,6 +10,8 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.bytedeco.cuda.cudart.CUfunc_st;
 import org.bytedeco.cuda.cudart.CUmod_st;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
@@ -29,8 +31,7 @@ public final class CudaModule {
     /** A source and where it runs. */
     private record Key(Class<?> owner, String resource, int device) {}
 
-    private static final String SHARED = "numbers.cuh";
-    private static final String INCLUDE = "#include \"" + SHARED + "\"";
+    private static final Pattern INCLUDE = Pattern.compile("(?m)^#include \"([a-z]+\\.cuh)\"$");
     private static final Map<Key, CudaModule> LOADED = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
@@ -48,7 +49,8 @@ public final class CudaModule {
      * The kernels of a source on a GPU, compiled at the first call; a compiled form is kept in the user's cache folder.
      *
      * @param owner a class of the package that holds the resource
-     * @param resource name of the source, such as {@code quant4bit.cu}; it may include {@code numbers.cuh}
+     * @param resource name of the source, such as {@code quant4bit.cu}; it may include files of the ending
+     *     {@code .cuh} that lie beside it, and {@code numbers.cuh}
      * @throws DeviceException when the source cannot be compiled or loaded; the message holds the compiler's
      */
     public static CudaModule of(Class<?> owner, String resource, ComputeDevice device) {
@@ -57,10 +59,12 @@ public final class CudaModule {
                 new Key(owner, resource, device.index()), key -> load(source(owner, resource), resource, device));
     }
 
-    /** The text of a source with what the kernels share in the place where it asks for it. */
+    /** The text of a source with what it includes in the place where it asks for it: its neighbours, or what all kernels share. */
     private static String source(Class<?> owner, String resource) {
-        String text = read(owner, resource);
-        return text.contains(INCLUDE) ? text.replace(INCLUDE, read(CudaModule.class, SHARED)) : text;
+        return INCLUDE.matcher(read(owner, resource)).replaceAll(include -> {
+            String name = include.group(1);
+            return Matcher.quoteReplacement(read(owner.getResource(name) == null ? CudaModule.class : owner, name));
+        });
     }
 
     private static CudaModule load(String source, String name, ComputeDevice device) {
@@ -106,10 +110,26 @@ public final class CudaModule {
      * @throws DeviceException when the source has none of this name
      */
     public CudaKernel kernel(String name) {
+        return kernel(name, 0);
+    }
+
+    /**
+     * A kernel of the source whose blocks get shared memory at the launch.
+     *
+     * @param sharedBytes for each block, the same at every call
+     * @throws DeviceException when the source has no kernel of this name, or the GPU not so much shared memory
+     */
+    public CudaKernel kernel(String name, int sharedBytes) {
         return kernels.computeIfAbsent(name, key -> {
             CUfunc_st function = new CUfunc_st();
             check(cudart.cuModuleGetFunction(function, module, key), "finding the kernel " + key);
-            return new CudaKernel(key, function, device);
+            if (sharedBytes > 0) {
+                check(
+                        cudart.cuFuncSetAttribute(
+                                function, cudart.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes),
+                        "reserving " + sharedBytes + " bytes of shared memory for the kernel " + key);
+            }
+            return new CudaKernel(key, function, sharedBytes, device);
         });
     }
 

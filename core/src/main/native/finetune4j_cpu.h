@@ -72,4 +72,27 @@ inline void cpu_rows(
     }
 }
 
+/// Whether a level has the products of panels.
+inline bool cpu_has_panels(int level) { return kernels_of(level).forward != nullptr; }
+
+inline void cpu_forward(
+    int level, int threads, address packed, int shift, address table, address absmax, address nested, address map,
+    float offset, long long in, long long out, address x, long long x_stride, long long tokens, address bias, address y,
+    long long y_stride, bool add) {
+    Codes codes = {at<uint8_t>(packed), shift, at<float>(table), at<float>(absmax), at<uint8_t>(nested), at<float>(map),
+                   offset};
+    kernels_of(level).forward(
+        codes, in, out, at<bf16>(x), x_stride, tokens, at<bf16>(bias), at<bf16>(y), y_stride, add, threads);
+}
+
+inline void cpu_backward(
+    int level, int threads, address packed, int shift, address table, address absmax, address nested, address map,
+    float offset, long long in, long long out, address dy, long long dy_stride, long long tokens, address dx,
+    long long dx_stride, bool add) {
+    Codes codes = {at<uint8_t>(packed), shift, at<float>(table), at<float>(absmax), at<uint8_t>(nested), at<float>(map),
+                   offset};
+    kernels_of(level).backward(
+        codes, in, out, at<bf16>(dy), dy_stride, tokens, at<bf16>(dx), dx_stride, add, threads);
+}
+
 }  // namespace finetune4j

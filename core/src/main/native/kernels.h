@@ -28,6 +28,16 @@ using Rows = void (*)(
     const Codes &codes, int64_t in, int64_t out, const T *x, int64_t tokens, const T *bias, T *y, int64_t stride,
     bool add, int threads);
 
+/// y = x Wᵀ + bias for any number of tokens; whole blocks of at least 64 weights make a row.
+using Forward = void (*)(
+    const Codes &codes, int64_t in, int64_t out, const bf16 *x, int64_t x_stride, int64_t tokens, const bf16 *bias,
+    bf16 *y, int64_t y_stride, bool add, int threads);
+
+/// dx = dy W for weights of such rows, an even number of them.
+using Backward = void (*)(
+    const Codes &codes, int64_t in, int64_t out, const bf16 *dy, int64_t dy_stride, int64_t tokens, bf16 *dx,
+    int64_t dx_stride, bool add, int threads);
+
 struct Kernels {
     struct {
         Decode<float> f32;
@@ -48,6 +58,8 @@ struct Kernels {
         Rows<float> f32;
         Rows<bf16> b16;
     } rows;
+    Forward forward;  // null where the level has no products of pairs
+    Backward backward;
 };
 
 }  // namespace finetune4j

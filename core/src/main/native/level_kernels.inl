@@ -4,6 +4,7 @@
 #include "rows.inl"
 #ifdef FINETUNE4J_PAIRS
 #include "rows_bf16.inl"
+#include "gemm_bf16.inl"
 #endif
 
 inline void few_rows(
@@ -24,6 +25,13 @@ inline const Kernels &kernels() {
         {absmax<float>, absmax<bf16>, absmax<f16>},
         {encode<float>, encode<bf16>, encode<f16>},
         {multiply_rows<float>, few_rows},
+#ifdef FINETUNE4J_PAIRS
+        multiply_panels,
+        multiply_panels_back,
+#else
+        nullptr,
+        nullptr,
+#endif
     };
     return all;
 }

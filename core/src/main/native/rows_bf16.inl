@@ -86,11 +86,9 @@ inline void pair_sums(
             __m512bh odd = (__m512bh)_mm512_loadu_si512(numbers + 32);
             for (int r = 0; r < R; r++) {
                 sum[r][t] = _mm512_dpbf16_ps(sum[r][t], first_codes[r], even);
-                if (T * R <= 8) {
-                    second[r][t] = _mm512_dpbf16_ps(second[r][t], second_codes[r], odd);
-                } else {
-                    sum[r][t] = _mm512_dpbf16_ps(sum[r][t], second_codes[r], odd);
-                }
+                // Two chains where there are registers for them.
+                __m512 &other = T * R <= 8 ? second[r][t] : sum[r][t];
+                other = _mm512_dpbf16_ps(other, second_codes[r], odd);
             }
         }
     }
@@ -106,7 +104,6 @@ inline void pair_rows(
     const Codes &codes, __m512 table, int64_t in, int64_t begin, int64_t end, const bf16 *x, const bf16 *bias, bf16 *y,
     int64_t stride, bool add, float *scales) {
     float sums[T * R];
-    // A row may begin anywhere in the second half of a block of more than 64 weights.
     for (int64_t row = begin; row < end; row += R) {
         int64_t blocks = (in + (int64_t{1} << codes.shift) - 1) >> codes.shift;
         for (int r = 0; r < R; r++) {
@@ -126,7 +123,7 @@ template <int T>
 inline void pair_tokens(
     const Codes &codes, __m512 table, int64_t in, int64_t begin, int64_t end, const bf16 *x, const bf16 *bias, bf16 *y,
     int64_t stride, bool add, float *scales) {
-    constexpr int R = T <= 4 ? 4 : 2;
+    constexpr int R = 4;
     int64_t whole = begin + (end - begin) / R * R;
     pair_rows<T, R>(codes, table, in, begin, whole, x, bias, y, stride, add, scales);
     pair_rows<T, 1>(codes, table, in, whole, end, x, bias, y, stride, add, scales);
@@ -154,19 +151,20 @@ inline void multiply_pairs(
             auto run = [&](auto kernel) {
                 kernel(codes, table, in, begin, end, numbers, bias, to, stride, add, scales.data());
             };
-            if (rest >= 8) {
-                run(pair_tokens<8>);
-                token += 8;
-            } else if (rest >= 4) {
-                run(pair_tokens<4>);
-                token += 4;
-            } else if (rest >= 2) {
-                run(pair_tokens<2>);
-                token += 2;
-            } else {
-                run(pair_tokens<1>);
-                token += 1;
+            switch (std::min<int64_t>(rest, 4)) {
+                case 4:
+                    run(pair_tokens<4>);
+                    break;
+                case 3:
+                    run(pair_tokens<3>);
+                    break;
+                case 2:
+                    run(pair_tokens<2>);
+                    break;
+                default:
+                    run(pair_tokens<1>);
             }
+            token += std::min<int64_t>(rest, 4);
         }
     });
 }

@@ -1,5 +1,6 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.cpu.CodeKernels;
 import dev.finetune4j.core.cpu.CpuCodes;
 import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -18,24 +19,36 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Quantization on the CPU by the kernels of {@link CpuKernels}. Few rows are multiplied by the codes themselves; for more, a
- * panel of the weight is made dense that fits into the processor's cache, and libtorch multiplies by it, so that the dense
- * weight is never in memory. The panels of a forward pass are rows of the weight and those of a backward pass columns: either
- * way each number of the result is one sum.
+ * panel of the weight is made dense that fits into the processor's cache, so that the dense weight is never in memory: by
+ * kernels that decode and multiply in one where the processor has products of bfloat16 pairs, elsewhere by libtorch. The
+ * panels of a forward pass are rows of the weight and those of a backward pass columns: either way each number of the result
+ * is one sum.
  */
 final class CpuQuantKernels implements QuantKernels {
-    private static final int FEW_ROWS = 16;
+    /** Up to so many rows are multiplied by the codes: where there are products of panels, and elsewhere. */
+    private static final int FEW_ROWS = 8;
+
+    private static final int FEW_ROWS_ELSE = 16;
     private static final long PANEL_BYTES = 1 << 20;
     private static final long PANEL_MULTIPLE = 64;
 
-    private final CpuKernels cpu;
-    private final Map<QuantType, FloatPointer> tables = new EnumMap<>(QuantType.class);
+    private static final Map<QuantType, FloatPointer> TABLES = tables();
 
-    /** The tables of the codes live as long as this object. */
+    private final CodeKernels cpu;
+
     CpuQuantKernels(CpuKernels cpu) {
-        this.cpu = cpu;
-        for (QuantType type : QuantType.values()) {
-            tables.put(type, new FloatPointer(type.codeTable()));
+        this.cpu = cpu.codes();
+    }
+
+    /** The numbers of the codes in native memory that no scope owns; they live as long as the process. */
+    private static Map<QuantType, FloatPointer> tables() {
+        Map<QuantType, FloatPointer> tables = new EnumMap<>(QuantType.class);
+        try (TensorScope scope = new TensorScope()) {
+            for (QuantType type : QuantType.values()) {
+                tables.put(type, scope.release(new FloatPointer(type.codeTable())));
+            }
         }
+        return tables;
     }
 
     @Override
@@ -72,8 +85,8 @@ final class CpuQuantKernels implements QuantKernels {
         }
         CpuCodes codes = codes(weight);
         long elements = codes.elements();
-        CpuKernels.Part whole = new CpuKernels.Part(elements, 0, 1, 0, elements);
-        if (CpuKernels.decodes(Tensors.typeOf(out))) {
+        CodeKernels.Part whole = new CodeKernels.Part(elements, 0, 1, 0, elements);
+        if (CodeKernels.decodes(Tensors.typeOf(out))) {
             cpu.decode(codes, whole, out);
         } else {
             try (TensorScope scope = new TensorScope();
@@ -91,7 +104,7 @@ final class CpuQuantKernels implements QuantKernels {
                 weight.packed(),
                 weight.elements(),
                 weight.settings().blockSize(),
-                Objects.requireNonNull(tables.get(weight.settings().type())),
+                Objects.requireNonNull(TABLES.get(weight.settings().type())),
                 scales));
     }
 
@@ -105,20 +118,37 @@ final class CpuQuantKernels implements QuantKernels {
             shape[shape.length - 1] = out;
             Tensor y = Tensors.empty(ComputeDevice.cpu(), type, shape);
             @Nullable Tensor added = bias == null ? null : Tensors.as(bias, type);
-            if (servesFew(flat)) {
-                cpu.rows(codes(weight), flat.contiguous(), added, y.view(-1, out), false);
-            } else if (added == null) {
-                product(y.view(-1, out), flat, weight, false);
-            } else {
-                y.copy_(added.expand(shape));
-                product(y.view(-1, out), flat, weight, true);
-            }
+            multiply(y.view(-1, out), flat, weight, added, false);
             return scope.keep(y);
         }
     }
 
-    private static boolean servesFew(Tensor flat) {
-        return flat.size(0) <= FEW_ROWS && CpuKernels.multiplies(Tensors.typeOf(flat));
+    /** {@code y = x Wᵀ + b}, or that added to y, both of two dimensions, in the way that is quickest. */
+    private void multiply(Tensor y, Tensor x, QuantizedTensor weight, @Nullable Tensor bias, boolean add) {
+        boolean panels = hasPanels(weight, Tensors.typeOf(x));
+        if (CodeKernels.multiplies(Tensors.typeOf(x)) && x.size(0) <= (panels ? FEW_ROWS : FEW_ROWS_ELSE)) {
+            cpu.rows(codes(weight), x.contiguous(), bias, y, add);
+        } else if (panels) {
+            cpu.forward(codes(weight), rowsInOnePiece(x), bias, y, add);
+        } else if (bias == null) {
+            product(y, x, weight, add);
+        } else {
+            if (add) {
+                y.add_(bias);
+            } else {
+                y.copy_(bias.expand(y.shape()));
+            }
+            product(y, x, weight, true);
+        }
+    }
+
+    private boolean hasPanels(QuantizedTensor weight, ScalarType type) {
+        long[] shape = weight.shape();
+        return cpu.hasPanels(type, weight.settings().blockSize(), shape[1], shape[0]);
+    }
+
+    private static Tensor rowsInOnePiece(Tensor x) {
+        return x.stride(1) == 1 && x.stride(0) >= x.size(1) ? x : x.contiguous();
     }
 
     /** {@code y = x Wᵀ}, or that added to y, both of two dimensions. */
@@ -132,7 +162,7 @@ final class CpuQuantKernels implements QuantKernels {
             try (TensorScope turn = new TensorScope()) {
                 long rows = Math.min(step, out - row);
                 Tensor dense = room.narrow(0, 0, rows);
-                decode(weight, new CpuKernels.Part(in, row, rows, 0, in), dense);
+                decode(weight, new CodeKernels.Part(in, row, rows, 0, in), dense);
                 Tensor part = y.narrow(1, row, rows);
                 if (add) {
                     part.addmm_(x, dense.t());
@@ -143,8 +173,8 @@ final class CpuQuantKernels implements QuantKernels {
         }
     }
 
-    private void decode(QuantizedTensor weight, CpuKernels.Part part, Tensor to) {
-        if (CpuKernels.decodes(Tensors.typeOf(to))) {
+    private void decode(QuantizedTensor weight, CodeKernels.Part part, Tensor to) {
+        if (CodeKernels.decodes(Tensors.typeOf(to))) {
             cpu.decode(codes(weight), part, to);
             return;
         }
@@ -172,6 +202,10 @@ final class CpuQuantKernels implements QuantKernels {
 
     /** {@code dx = dy W}, or that added to dx, both of two dimensions. */
     private void inputGradient(Tensor dx, Tensor gradient, QuantizedTensor weight, boolean add) {
+        if (hasPanels(weight, Tensors.typeOf(gradient))) {
+            cpu.backward(codes(weight), rowsInOnePiece(gradient), dx, add);
+            return;
+        }
         long out = weight.shape()[0];
         long in = weight.shape()[1];
         ScalarType type = Tensors.typeOf(gradient);
@@ -181,7 +215,7 @@ final class CpuQuantKernels implements QuantKernels {
             try (TensorScope turn = new TensorScope()) {
                 long width = Math.min(step, in - column);
                 Tensor dense = room.narrow(0, 0, out * width).view(out, width);
-                decode(weight, new CpuKernels.Part(in, 0, out, column, width), dense);
+                decode(weight, new CodeKernels.Part(in, 0, out, column, width), dense);
                 Tensor part = dx.narrow(1, column, width);
                 if (add) {
                     part.addmm_(gradient, dense);
@@ -198,11 +232,7 @@ final class CpuQuantKernels implements QuantKernels {
             long start = 0;
             for (QuantizedTensor weight : weights) {
                 Tensor part = y.narrow(1, start, weight.shape()[0]);
-                if (servesFew(x)) {
-                    cpu.rows(codes(weight), x.contiguous(), null, part, true);
-                } else {
-                    product(part, x, weight, true);
-                }
+                multiply(part, x, weight, null, true);
                 start += weight.shape()[0];
             }
         }

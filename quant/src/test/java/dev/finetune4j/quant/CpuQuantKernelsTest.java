@@ -210,6 +210,24 @@ class CpuQuantKernelsTest {
         Sums.assertSame(expectedDx, dx);
     }
 
+    /** The numbers of the codes must not belong to the scope in which the first weight is made. */
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void aWeightOutlivesTheScopeThatItWasMadeIn(CpuLevel level) {
+        QuantizedTensor weight;
+        try (TensorScope inner = new TensorScope()) {
+            weight = kernels(level).quantize(weight(ScalarType.Float, 64, 128), QuantSettings.nf4());
+            weight.dequantize(ScalarType.Float);
+        }
+        try (weight) {
+            for (int i = 0; i < 100; i++) {
+                Tensors.zeros(CPU, ScalarType.Float, 16);
+            }
+            compare(weight.kernels(), weight, ScalarType.BFloat16, 3);
+            compare(weight.kernels(), weight, ScalarType.BFloat16, 20);
+        }
+    }
+
     @Test
     void whatDoesNotFitIsRefusedBeforeMemoryIsTouched() {
         CpuKernels cpu = CpuKernels.get().orElse(null);

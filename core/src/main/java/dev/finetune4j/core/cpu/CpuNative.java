@@ -77,4 +77,45 @@ final class CpuNative {
             long y,
             long stride,
             @Cast("bool") boolean add);
+
+    static native @Cast("bool") boolean cpu_has_panels(int level);
+
+    static native void cpu_forward(
+            int level,
+            int threads,
+            long packed,
+            int shift,
+            long table,
+            long absmax,
+            long nested,
+            long map,
+            float offset,
+            long in,
+            long out,
+            long x,
+            long xStride,
+            long tokens,
+            long bias,
+            long y,
+            long yStride,
+            @Cast("bool") boolean add);
+
+    static native void cpu_backward(
+            int level,
+            int threads,
+            long packed,
+            int shift,
+            long table,
+            long absmax,
+            long nested,
+            long map,
+            float offset,
+            long in,
+            long out,
+            long gradient,
+            long gradientStride,
+            long tokens,
+            long dx,
+            long dxStride,
+            @Cast("bool") boolean add);
 }

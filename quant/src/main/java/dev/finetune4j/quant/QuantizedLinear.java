@@ -1,7 +1,6 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.nn.FrozenProducts;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.nn.StackedWeights;
@@ -11,6 +10,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -89,7 +90,9 @@ public final class QuantizedLinear implements Linear {
         if (kept == null) {
             return weight.kernels().forward(x, weight, bias);
         }
-        return FrozenProducts.forward(x, kept, bias == null ? null : Tensors.as(bias, Tensors.typeOf(x)));
+        return bias == null
+                ? torch.linear(x, kept)
+                : torch.linear(x, kept, new TensorOptional(Tensors.as(bias, Tensors.typeOf(x))));
     }
 
     /** The dense weight if it was kept in the type of x. */
@@ -145,14 +148,14 @@ public final class QuantizedLinear implements Linear {
     @Override
     public Tensor inputGradient(Tensor gradient) {
         Tensor kept = denseFor(gradient);
-        return kept == null ? weight.kernels().backward(gradient, weight) : FrozenProducts.backward(gradient, kept);
+        return kept == null ? weight.kernels().backward(gradient, weight) : gradient.matmul(kept);
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x) {
         Tensor kept = denseFor(x);
         if (kept != null) {
-            FrozenProducts.add(y, x, kept);
+            y.addmm_(x, kept.t());
         } else {
             weight.kernels().addProduct(y, x, List.of(weight));
         }
@@ -162,7 +165,7 @@ public final class QuantizedLinear implements Linear {
     public void addInputGradient(Tensor dx, Tensor gradient) {
         Tensor kept = denseFor(gradient);
         if (kept != null) {
-            FrozenProducts.addBackward(dx, gradient, kept);
+            dx.addmm_(gradient, kept);
         } else {
             weight.kernels().addInputGradient(dx, gradient, List.of(weight));
         }

@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Times the kernels on 4-bit weights of a GPU: making a weight dense, and a linear forward. The weights rotate over more
+ * Times the kernels on 4-bit weights of a GPU: making a weight dense, and a linear forward and backward. The weights rotate over more
  * bytes than the second-level cache holds. One line of JSON for each cell; a copy and a dense product are the yardsticks.
  */
 public final class KernelCells {
@@ -74,7 +74,6 @@ public final class KernelCells {
             weights.forEach(weight -> linears.add(new QuantizedLinear(weight, null)));
             for (int tokens : new int[] {1, 16, 512, 4096}) {
                 Tensor x = Tensors.empty(gpu, ScalarType.BFloat16, tokens, in).normal_(0, 1, new GeneratorOptional());
-                double flops = 2.0 * tokens * out * in;
                 double own = millis(2 * count, i -> {
                     try (TensorScope turn = new TensorScope()) {
                         linears.get(i % count).forward(x);
@@ -85,20 +84,38 @@ public final class KernelCells {
                         torch.linear(x, copies.get(i % count));
                     }
                 });
-                print(
-                        "\"op\": \"fwd\", \"tokens\": %d, \"n\": %d, \"k\": %d, \"ms\": %.4f, \"tflops\": %.0f,"
-                                + " \"dense_tflops\": %.0f, \"weight_gb_s\": %.0f",
+                printProduct("fwd", tokens, out, in, own, plain, weights.get(0).storedBytes());
+                Tensor dy = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out).normal_(0, 1, new GeneratorOptional());
+                double ownBack = millis(2 * count, i -> {
+                    try (TensorScope turn = new TensorScope()) {
+                        linears.get(i % count).inputGradient(dy);
+                    }
+                });
+                double plainBack = millis(2 * count, i -> {
+                    try (TensorScope turn = new TensorScope()) {
+                        dy.matmul(copies.get(i % count));
+                    }
+                });
+                printProduct(
+                        "bwd",
                         tokens,
                         out,
                         in,
-                        own,
-                        flops / own / 1e9,
-                        flops / plain / 1e9,
-                        weights.get(0).storedBytes() / own / 1e6);
+                        ownBack,
+                        plainBack,
+                        weights.get(0).storedBytes());
             }
             fewRows(gpu, linears, weights.get(0).storedBytes(), out, in);
             linears.forEach(QuantizedLinear::close);
         }
+    }
+
+    private static void printProduct(String op, int tokens, int out, int in, double own, double dense, long bytes) {
+        double flops = 2.0 * tokens * out * in;
+        print(
+                "\"op\": \"%s\", \"tokens\": %d, \"n\": %d, \"k\": %d, \"ms\": %.4f, \"tflops\": %.0f,"
+                        + " \"dense_tflops\": %.0f, \"weight_gb_s\": %.0f",
+                op, tokens, out, in, own, flops / own / 1e9, flops / dense / 1e9, bytes / own / 1e6);
     }
 
     /** Products of few rows as a decoder runs them: recorded, so that the host does not count. */

@@ -2,6 +2,7 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.nn.FrozenProducts;
 import dev.finetune4j.core.nn.RowKernel;
 import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -16,7 +17,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -175,10 +175,7 @@ final class CudaQuantKernels implements QuantKernels {
                 return scope.keep(fewRows(x, Math.toIntExact(rows), direct));
             }
             Tensor dense = weight.dequantize(type);
-            return scope.keep(
-                    bias == null
-                            ? torch.linear(x, dense)
-                            : torch.linear(x, dense, new TensorOptional(Tensors.as(bias, type))));
+            return scope.keep(FrozenProducts.forward(x, dense, bias == null ? null : Tensors.as(bias, type)));
         }
     }
 
@@ -204,21 +201,21 @@ final class CudaQuantKernels implements QuantKernels {
     @Override
     public Tensor backward(Tensor gradient, QuantizedTensor weight) {
         try (TensorScope scope = new TensorScope()) {
-            return scope.keep(gradient.matmul(weight.dequantize(Tensors.typeOf(gradient))));
+            return scope.keep(FrozenProducts.backward(gradient, weight.dequantize(Tensors.typeOf(gradient))));
         }
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
-            y.addmm_(x, stacked(weights, Tensors.typeOf(x)).t());
+            FrozenProducts.add(y, x, stacked(weights, Tensors.typeOf(x)));
         }
     }
 
     @Override
     public void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
-            dx.addmm_(gradient, stacked(weights, Tensors.typeOf(gradient)));
+            FrozenProducts.addBackward(dx, gradient, stacked(weights, Tensors.typeOf(gradient)));
         }
     }
 

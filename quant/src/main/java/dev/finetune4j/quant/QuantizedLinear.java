@@ -1,6 +1,7 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.nn.FrozenProducts;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.nn.StackedWeights;
@@ -10,8 +11,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -90,9 +89,7 @@ public final class QuantizedLinear implements Linear {
         if (kept == null) {
             return weight.kernels().forward(x, weight, bias);
         }
-        return bias == null
-                ? torch.linear(x, kept)
-                : torch.linear(x, kept, new TensorOptional(Tensors.as(bias, Tensors.typeOf(x))));
+        return FrozenProducts.forward(x, kept, bias == null ? null : Tensors.as(bias, Tensors.typeOf(x)));
     }
 
     /** The dense weight if it was kept in the type of x. */
@@ -148,14 +145,14 @@ public final class QuantizedLinear implements Linear {
     @Override
     public Tensor inputGradient(Tensor gradient) {
         Tensor kept = denseFor(gradient);
-        return kept == null ? weight.kernels().backward(gradient, weight) : gradient.matmul(kept);
+        return kept == null ? weight.kernels().backward(gradient, weight) : FrozenProducts.backward(gradient, kept);
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x) {
         Tensor kept = denseFor(x);
         if (kept != null) {
-            y.addmm_(x, kept.t());
+            FrozenProducts.add(y, x, kept);
         } else {
             weight.kernels().addProduct(y, x, List.of(weight));
         }
@@ -165,7 +162,7 @@ public final class QuantizedLinear implements Linear {
     public void addInputGradient(Tensor dx, Tensor gradient) {
         Tensor kept = denseFor(gradient);
         if (kept != null) {
-            dx.addmm_(gradient, kept);
+            FrozenProducts.addBackward(dx, gradient, kept);
         } else {
             weight.kernels().addInputGradient(dx, gradient, List.of(weight));
         }

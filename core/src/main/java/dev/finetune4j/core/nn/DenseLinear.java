@@ -74,17 +74,17 @@ public final class DenseLinear implements Linear {
 
     @Override
     public Tensor inputGradient(Tensor gradient) {
-        return gradient.matmul(Tensors.as(weight, Tensors.typeOf(gradient)));
+        return FrozenProducts.backward(gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x) {
-        y.addmm_(x, Tensors.as(weight, Tensors.typeOf(x)).t());
+        FrozenProducts.add(y, x, Tensors.as(weight, Tensors.typeOf(x)));
     }
 
     @Override
     public void addInputGradient(Tensor dx, Tensor gradient) {
-        dx.addmm_(gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
+        FrozenProducts.addBackward(dx, gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
     }
 
     @Override

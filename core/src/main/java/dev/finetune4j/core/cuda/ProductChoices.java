@@ -1,0 +1,76 @@
+package dev.finetune4j.core.cuda;
+
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.io.CacheFolder;
+import dev.finetune4j.core.io.Sha256;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Which kernel was chosen for a product, in a file for each kind of GPU and version of cuBLAS. A file that cannot be read or
+ * written only costs the time to choose again. Thread-safe; of two processes the last one's choices stay.
+ */
+final class ProductChoices {
+    private static final Logger LOG = LoggerFactory.getLogger(ProductChoices.class);
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private final Path file;
+    private final Map<String, long[]> chosen = new TreeMap<>();
+
+    private ProductChoices(Path file) {
+        this.file = file;
+    }
+
+    /** What is known of products on such a GPU. */
+    static ProductChoices of(String gpu, long version) {
+        return in(CacheFolder.of("cuda").resolve("products-" + Sha256.hex(gpu + '\n' + version) + ".json"));
+    }
+
+    /** What a file holds. */
+    static ProductChoices in(Path file) {
+        ProductChoices choices = new ProductChoices(file);
+        choices.chosen.putAll(choices.read());
+        return choices;
+    }
+
+    private Map<String, long[]> read() {
+        try {
+            return Files.isRegularFile(file) ? JSON.readValue(file.toFile(), new TypeReference<>() {}) : Map.of();
+        } catch (IOException e) {
+            LOG.debug("{} cannot be read: {}", file, e.toString());
+            return Map.of();
+        }
+    }
+
+    /** The numbers of the kernel that was chosen for a shape. */
+    synchronized Optional<long[]> get(ProductShape shape) {
+        return Optional.ofNullable(chosen.get(shape.key()));
+    }
+
+    /** Keeps a choice. */
+    synchronized void put(ProductShape shape, long[] kernel) {
+        chosen.put(shape.key(), kernel);
+        Map<String, long[]> all = new TreeMap<>(read());
+        all.putAll(chosen);
+        try {
+            Files.createDirectories(file.getParent());
+            Path partial = Files.createTempFile(file.getParent(), "products", ".part");
+            try {
+                JSON.writeValue(partial.toFile(), all);
+                Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            } finally {
+                Files.deleteIfExists(partial);
+            }
+        } catch (IOException e) {
+            LOG.debug("the choice of a product's kernel is not kept: {}", e.toString());
+        }
+    }
+}

@@ -1,0 +1,28 @@
+package dev.finetune4j.core.cuda;
+
+/**
+ * What a product {@code y = x Wᵀ} or {@code y = x W} looks like in memory.
+ *
+ * @param m numbers of a row of y
+ * @param n rows of x and y
+ * @param k numbers of a row of x
+ * @param weightStride from a row of the weight to the next, in numbers
+ * @param xStride the same of x
+ * @param yStride the same of y
+ * @param transposed whether the weight has m rows of k numbers rather than k rows of m
+ */
+record ProductShape(long m, long n, long k, long weightStride, long xStride, long yStride, boolean transposed) {
+    /** The product that brings the gradient of x from that of y, both without gaps. */
+    ProductShape ofGradient() {
+        return new ProductShape(k, n, m, weightStride, m, k, !transposed);
+    }
+
+    /** What the choice of a kernel depends on; gaps between rows hardly change it. */
+    String key() {
+        return m + "x" + n + "x" + k + (transposed ? "t" : "n");
+    }
+
+    double operations() {
+        return 2.0 * m * n * k;
+    }
+}

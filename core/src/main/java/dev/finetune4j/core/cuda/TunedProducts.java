@@ -1,0 +1,234 @@
+package dev.finetune4j.core.cuda;
+
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.cuda.cublas.cublasLtContext;
+import org.bytedeco.cuda.cudart.CUstream_st;
+import org.bytedeco.cuda.cudart.cudaDeviceProp;
+import org.bytedeco.cuda.global.cublas;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.cuda.CUDAGuard;
+import org.bytedeco.pytorch.cuda.CUDAStream;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch_cuda;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Large products with weights in bfloat16 on a CUDA GPU by the quickest of the kernels that cuBLAS proposes, which is not
+ * always its first. A shape is tried out when it is met for the first time, in about a tenth of a second; the choice is kept
+ * in the user's cache folder, so that a later run takes the same kernels and gives the same numbers. The system property
+ * {@code finetune4j.cuda.tune=false} leaves everything to libtorch.
+ *
+ * <p>Thread-safe. Results come in the order of the GPU's current stream, as libtorch's do.
+ */
+public final class TunedProducts {
+    private static final Logger LOG = LoggerFactory.getLogger(TunedProducts.class);
+    private static final boolean WANTED = Boolean.parseBoolean(System.getProperty("finetune4j.cuda.tune", "true"));
+    /** Operations of a product that runs long enough for a choice to matter: about 30 µs on an H200. */
+    private static final double LEAST_OPERATIONS = 2e10;
+
+    private static final int ALIGNED_NUMBERS = 8;
+    private static final int ROUNDS = 5;
+    private static final double OPERATIONS_OF_A_ROUND = 2e12;
+    /** How much of the first kernel's time another one may take to be preferred. */
+    private static final double PREFERRED = 0.98;
+
+    private static final Map<ComputeDevice, TunedProducts> OF_DEVICE = new ConcurrentHashMap<>();
+
+    /** A product that is ready to run. */
+    private record Ready(ProductPlan plan, ProductPlan.Kernel kernel) {}
+
+    private final ComputeDevice device;
+    private final cublasLtContext context;
+    private final ProductChoices choices;
+    private final Map<ProductShape, Optional<Ready>> ready = new ConcurrentHashMap<>();
+
+    private TunedProducts(ComputeDevice device) {
+        this.device = device;
+        try (TensorScope scope = new TensorScope();
+                CUDAGuard current = new CUDAGuard((byte) device.index())) {
+            context = scope.release(new cublasLtContext());
+            CudaModule.check(cublas.cublasLtCreate(context), "opening cuBLAS");
+            cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index());
+            choices = ProductChoices.of(properties.name().getString(), cublas.cublasLtGetVersion());
+        }
+    }
+
+    /**
+     * {@code y = x Wᵀ} or {@code y = x W}, or the same added to what y holds.
+     *
+     * @param y shape (n, m), bfloat16; rows may have gaps between them
+     * @param x shape (n, k), bfloat16; rows may have gaps between them
+     * @param weight shape (m, k) to be transposed, or (k, m); rows may have gaps between them
+     * @return false when the product is left to libtorch, and nothing has happened: it is small, of another type or layout, or
+     *     met for the first time while the GPU's work is being recorded
+     */
+    public static boolean multiply(Tensor y, Tensor x, Tensor weight, boolean transposed, boolean add) {
+        if (!WANTED || !serves(y) || !serves(x) || !serves(weight)) {
+            return false;
+        }
+        ProductShape shape = new ProductShape(
+                y.size(1), x.size(0), x.size(1), weight.stride(0), x.stride(0), y.stride(0), transposed);
+        if (shape.operations() < LEAST_OPERATIONS) {
+            return false;
+        }
+        return OF_DEVICE
+                .computeIfAbsent(Tensors.deviceOf(x), TunedProducts::new)
+                .run(shape, y, x, weight, add);
+    }
+
+    private static boolean serves(Tensor t) {
+        return t.is_cuda()
+                && t.dim() == 2
+                && Tensors.typeOf(t) == ScalarType.BFloat16
+                && t.stride(1) == 1
+                && t.stride(0) >= t.size(1)
+                && t.stride(0) % ALIGNED_NUMBERS == 0
+                && t.storage_offset() % ALIGNED_NUMBERS == 0;
+    }
+
+    private boolean run(ProductShape shape, Tensor y, Tensor x, Tensor weight, boolean add) {
+        // The default stream has no handle of its own.
+        try (TensorScope scope = new TensorScope();
+                CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
+                @Nullable CUstream_st handle = stream.stream()) {
+            Optional<Ready> product = ready.get(shape);
+            if (product == null) {
+                boolean recording = isRecording(handle);
+                if (recording && choices.get(shape).isEmpty()) {
+                    return false;
+                }
+                product = prepare(shape, x, weight, handle);
+                if (!recording) {
+                    prepareGradient(shape, weight, handle);
+                }
+            }
+            product.ifPresent(found ->
+                    CudaModule.check(launch(found.plan(), found.kernel(), y, x, weight, add, handle), "multiplying"));
+            return product.isPresent();
+        }
+    }
+
+    private static boolean isRecording(@Nullable CUstream_st stream) {
+        int[] status = new int[1];
+        CudaModule.check(cudart.cudaStreamIsCapturing(stream, status), "asking whether GPU work is recorded");
+        return status[0] != 0;
+    }
+
+    private Optional<Ready> prepare(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+        Optional<Ready> known = ready.get(shape);
+        if (known != null) {
+            return known;
+        }
+        ProductPlan plan = new ProductPlan(context, shape);
+        Optional<ProductPlan.Kernel> kernel = choices.get(shape).flatMap(plan::kernel);
+        if (kernel.isEmpty()) {
+            kernel = quickest(shape, plan, x, weight, stream);
+            kernel.ifPresent(found -> choices.put(shape, found.numbers()));
+        }
+        Optional<Ready> product = kernel.map(found -> new Ready(plan, found));
+        ready.put(shape, product);
+        return product;
+    }
+
+    /**
+     * The product of the gradient comes when the memory is full of what the backward pass needs, so it is tried out beside the
+     * forward product.
+     */
+    private void prepareGradient(ProductShape shape, Tensor weight, @Nullable CUstream_st stream) {
+        ProductShape back = shape.ofGradient();
+        if (shape.transposed() && choices.get(back).isEmpty()) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor gradient = Tensors.empty(device, ScalarType.BFloat16, back.n(), back.k())
+                        .normal_(0, 1, new GeneratorOptional());
+                prepare(back, gradient, weight, stream);
+            }
+        }
+    }
+
+    private Optional<ProductPlan.Kernel> quickest(
+            ProductShape shape, ProductPlan plan, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+        try (TensorScope scope = new TensorScope()) {
+            List<ProductPlan.Kernel> kernels = plan.candidates();
+            if (kernels.isEmpty()) {
+                LOG.debug("cuBLAS proposes no kernel for {}", shape);
+                return Optional.empty();
+            }
+            Tensor y = Tensors.empty(device, ScalarType.BFloat16, shape.n(), shape.yStride());
+            int calls = (int) Math.max(1, Math.round(OPERATIONS_OF_A_ROUND / shape.operations()));
+            double[] medians = new double[kernels.size()];
+            double[][] times = new double[kernels.size()][ROUNDS];
+            // In turns, so that a GPU which changes its clock does so to all alike; the first round wakes them up.
+            for (int round = -1; round < ROUNDS; round++) {
+                for (int i = 0; i < medians.length; i++) {
+                    double seconds = seconds(plan, kernels.get(i), y, x, weight, calls, stream);
+                    if (round >= 0) {
+                        times[i][round] = seconds;
+                    }
+                }
+            }
+            int best = 0;
+            for (int i = 0; i < medians.length; i++) {
+                Arrays.sort(times[i]);
+                medians[i] = times[i][ROUNDS / 2];
+                double limit = best == 0 ? PREFERRED * medians[0] : medians[best];
+                if (i > 0 && medians[i] < limit) {
+                    best = i;
+                }
+            }
+            LOG.debug(
+                    "{}: kernel {} of {}, {} of the first one's time",
+                    shape.key(),
+                    best,
+                    medians.length,
+                    medians[best] / medians[0]);
+            return Optional.of(kernels.get(best));
+        }
+    }
+
+    private double seconds(
+            ProductPlan plan,
+            ProductPlan.Kernel kernel,
+            Tensor y,
+            Tensor x,
+            Tensor weight,
+            int calls,
+            @Nullable CUstream_st stream) {
+        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
+        long start = System.nanoTime();
+        for (int i = 0; i < calls; i++) {
+            if (launch(plan, kernel, y, x, weight, false, stream) != 0) {
+                return Double.POSITIVE_INFINITY;
+            }
+        }
+        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
+        return (System.nanoTime() - start) / 1e9;
+    }
+
+    private int launch(
+            ProductPlan plan,
+            ProductPlan.Kernel kernel,
+            Tensor y,
+            Tensor x,
+            Tensor weight,
+            boolean add,
+            @Nullable CUstream_st stream) {
+        try (TensorScope scope = new TensorScope()) {
+            Pointer workspace = kernel.workspace() == 0
+                    ? null
+                    : Tensors.empty(device, ScalarType.Byte, kernel.workspace()).data_ptr();
+            return plan.launch(kernel, y.data_ptr(), x.data_ptr(), weight.data_ptr(), add, workspace, stream);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.cuda.TunedProducts;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+
+/** Products with a dense weight that is not trained, by the quickest way that the device has. Nothing records gradients. */
+public final class FrozenProducts {
+    private FrozenProducts() {}
+
+    /**
+     * {@code x Wᵀ + b}.
+     *
+     * @param x shape (…, in)
+     * @param weight shape (out, in), of the type of x
+     * @param bias shape (out), of the type of x, or null
+     * @return shape (…, out)
+     */
+    public static Tensor forward(Tensor x, Tensor weight, @Nullable Tensor bias) {
+        if (bias == null && x.is_cuda()) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor flat = x.reshape(-1, x.size(-1));
+                Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
+                if (TunedProducts.multiply(y, flat, weight, true, false)) {
+                    return scope.keep(y.view(withLast(x, weight.size(0))));
+                }
+            }
+        }
+        return bias == null ? torch.linear(x, weight) : torch.linear(x, weight, new TensorOptional(bias));
+    }
+
+    /**
+     * The gradient of the input, {@code dy W}.
+     *
+     * @param gradient shape (…, out)
+     * @param weight shape (out, in), of the type of the gradient
+     * @return shape (…, in)
+     */
+    public static Tensor backward(Tensor gradient, Tensor weight) {
+        if (gradient.is_cuda()) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor flat = gradient.reshape(-1, gradient.size(-1));
+                Tensor dx = Tensors.empty(
+                        Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
+                if (TunedProducts.multiply(dx, flat, weight, false, false)) {
+                    return scope.keep(dx.view(withLast(gradient, weight.size(1))));
+                }
+            }
+        }
+        return gradient.matmul(weight);
+    }
+
+    /**
+     * {@code y += x Wᵀ}.
+     *
+     * @param y shape (n, out), rows may have gaps between them
+     * @param x shape (n, in)
+     * @param weight shape (out, in), of the type of x
+     */
+    public static void add(Tensor y, Tensor x, Tensor weight) {
+        if (!TunedProducts.multiply(y, x, weight, true, true)) {
+            y.addmm_(x, weight.t());
+        }
+    }
+
+    /**
+     * {@code dx += dy W}.
+     *
+     * @param dx shape (n, in)
+     * @param gradient shape (n, out), rows may have gaps between them
+     * @param weight shape (out, in), of the type of the gradient
+     */
+    public static void addBackward(Tensor dx, Tensor gradient, Tensor weight) {
+        if (!TunedProducts.multiply(dx, gradient, weight, false, true)) {
+            dx.addmm_(gradient, weight);
+        }
+    }
+
+    private static long[] withLast(Tensor x, long size) {
+        long[] shape = x.shape();
+        shape[shape.length - 1] = size;
+        return shape;
+    }
+}

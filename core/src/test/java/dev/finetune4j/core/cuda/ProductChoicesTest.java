@@ -1,0 +1,65 @@
+package dev.finetune4j.core.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ProductChoicesTest {
+    private static final ProductShape SHAPE = new ProductShape(11008, 4096, 4096, 4096, 4096, 22016, true);
+    private static final long[] KERNEL = {1, -2, Long.MAX_VALUE, 0, 5, 6, 7, 8};
+
+    @TempDir
+    Path folder;
+
+    @Test
+    void aChoiceIsThereAgainInAnotherRun() {
+        Path file = folder.resolve("new/products.json");
+        ProductChoices.in(file).put(SHAPE, KERNEL);
+        assertArrayEquals(KERNEL, ProductChoices.in(file).get(SHAPE).orElseThrow());
+        assertTrue(ProductChoices.in(file).get(SHAPE.ofGradient()).isEmpty());
+    }
+
+    @Test
+    void gapsBetweenRowsShareAChoice() {
+        ProductChoices choices = ProductChoices.in(folder.resolve("products.json"));
+        choices.put(SHAPE, KERNEL);
+        ProductShape packed = new ProductShape(11008, 4096, 4096, 4096, 4096, 11008, true);
+        assertArrayEquals(KERNEL, choices.get(packed).orElseThrow());
+    }
+
+    @Test
+    void twoRunsKeepTheChoicesOfBoth() {
+        Path file = folder.resolve("products.json");
+        ProductChoices one = ProductChoices.in(file);
+        ProductChoices two = ProductChoices.in(file);
+        one.put(SHAPE, KERNEL);
+        two.put(SHAPE.ofGradient(), KERNEL);
+        ProductChoices both = ProductChoices.in(file);
+        assertTrue(both.get(SHAPE).isPresent() && both.get(SHAPE.ofGradient()).isPresent());
+    }
+
+    @Test
+    void aDamagedFileIsAsNone() throws IOException {
+        Path file = folder.resolve("products.json");
+        Files.writeString(file, "{\"11008x4096x4096t\": [1, 2");
+        ProductChoices choices = ProductChoices.in(file);
+        assertTrue(choices.get(SHAPE).isEmpty());
+        choices.put(SHAPE, KERNEL);
+        assertArrayEquals(KERNEL, ProductChoices.in(file).get(SHAPE).orElseThrow());
+        try (var files = Files.list(folder)) {
+            assertEquals(List.of(file), files.toList(), "nothing half-written stays");
+        }
+    }
+
+    @Test
+    void theGradientsProductTurnsTheShape() {
+        assertEquals(new ProductShape(4096, 4096, 11008, 4096, 11008, 4096, false), SHAPE.ofGradient());
+    }
+}

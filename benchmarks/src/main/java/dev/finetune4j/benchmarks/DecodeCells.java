@@ -89,7 +89,7 @@ public final class DecodeCells {
             double[] millis = new double[ROUNDS + 1];
             for (int round = 0; round <= ROUNDS; round++) {
                 cache.truncate(0);
-                long first = prefill(cache, batch);
+                long first = prefill(model, shape, cache, batch, prompt);
                 millis[round] = recorded ? recorded(decoder, batch, first) : plain(cache, batch, first);
             }
             // The first round compiles and records.
@@ -99,7 +99,8 @@ public final class DecodeCells {
         }
     }
 
-    private long prefill(KvCache cache, int batch) {
+    /** Takes up random prompts; returns the likeliest next token of the first. */
+    static long prefill(CausalLM model, RandomModel shape, KvCache cache, int batch, int prompt) {
         SplittableRandom random = new SplittableRandom(7);
         long[] ids = random.longs((long) batch * prompt, 3, shape.vocabulary).toArray();
         try (TensorScope scope = new TensorScope();

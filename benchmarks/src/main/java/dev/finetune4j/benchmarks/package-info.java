@@ -7,7 +7,8 @@
  * </pre>
  *
  * <p>{@code TrainCells}, {@code DecodeCells} and {@code KernelCells} are programs that time whole steps and kernels, on a GPU
- * above all; {@code GPU-NOTES.md} in this module has their figures.
+ * above all; {@code StepBreakdown} says which kernels the time of a step goes to. {@code GPU-NOTES.md} in this module has their
+ * figures.
  *
  * <p>Start with {@code LinearBenchmark}. Imports the library modules, not {@code examples}; nothing imports this module.
  */

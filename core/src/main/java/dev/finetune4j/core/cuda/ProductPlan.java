@@ -52,7 +52,8 @@ final class ProductPlan {
     private final cublasLtMatrixLayoutOpaque_t weight;
     private final cublasLtMatrixLayoutOpaque_t x;
     private final cublasLtMatrixLayoutOpaque_t y;
-    private final FloatPointer zeroAndOne;
+    private final FloatPointer zero;
+    private final FloatPointer one;
 
     ProductPlan(cublasLtContext context, ProductShape shape) {
         this.context = context;
@@ -72,7 +73,8 @@ final class ProductPlan {
                     shape.weightStride()));
             x = scope.release(layout(shape.k(), shape.n(), shape.xStride()));
             y = scope.release(layout(shape.m(), shape.n(), shape.yStride()));
-            zeroAndOne = scope.release(new FloatPointer(0f, 1f));
+            zero = scope.release(new FloatPointer(new float[] {0f}));
+            one = scope.release(new FloatPointer(new float[] {1f}));
         }
     }
 
@@ -147,25 +149,22 @@ final class ProductPlan {
             boolean add,
             @Nullable Pointer workspace,
             @Nullable CUstream_st stream) {
-        try (FloatPointer one = zeroAndOne.getPointer(1);
-                FloatPointer kept = zeroAndOne.getPointer(add ? 1 : 0)) {
-            return cublas.cublasLtMatmul(
-                    context,
-                    operation,
-                    one,
-                    weightData,
-                    weight,
-                    xData,
-                    x,
-                    kept,
-                    yData,
-                    y,
-                    yData,
-                    y,
-                    kernel.algorithm(),
-                    workspace,
-                    kernel.workspace(),
-                    stream);
-        }
+        return cublas.cublasLtMatmul(
+                context,
+                operation,
+                one,
+                weightData,
+                weight,
+                xData,
+                x,
+                add ? one : zero,
+                yData,
+                y,
+                yData,
+                y,
+                kernel.algorithm(),
+                workspace,
+                kernel.workspace(),
+                stream);
     }
 }

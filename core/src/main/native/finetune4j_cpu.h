@@ -72,6 +72,117 @@ inline void cpu_rows(
     }
 }
 
+template <typename T>
+inline const Elements<T> &elements_of(int level);
+
+template <>
+inline const Elements<float> &elements_of<float>(int level) {
+    return kernels_of(level).elements_f32;
+}
+
+template <>
+inline const Elements<bf16> &elements_of<bf16>(int level) {
+    return kernels_of(level).elements_b16;
+}
+
+/// Calls work with the element-wise kernels of a type, float32 or bfloat16, and a number of it.
+template <typename Work>
+inline void with_elements(int level, int type, const Work &work) {
+    if (type == F32) {
+        work(elements_of<float>(level), float{});
+    } else {
+        work(elements_of<bf16>(level), bf16{});
+    }
+}
+
+inline void cpu_rms_forward(
+    int level, int threads, int type, address x, address weight, address y, address inverse, long long rows,
+    long long width, float epsilon, bool from_one) {
+    with_elements(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.rms_forward(
+            at<T>(x), at<T>(weight), at<T>(y), at<float>(inverse), rows, width, epsilon, from_one, threads);
+    });
+}
+
+inline void cpu_rms_backward(
+    int level, int threads, int type, address dy, address x, address weight, address inverse, address past, address dx,
+    address y, long long rows, long long width, bool from_one) {
+    with_elements(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.rms_backward(
+            at<T>(dy), at<T>(x), at<T>(weight), at<float>(inverse), at<T>(past), at<T>(dx), at<T>(y), rows, width,
+            from_one, threads);
+    });
+}
+
+inline void cpu_swiglu_forward(
+    int level, int threads, int type, address both, address y, long long rows, long long width) {
+    with_elements(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.swiglu_forward(at<T>(both), at<T>(y), rows, width, threads);
+    });
+}
+
+inline void cpu_swiglu_backward(
+    int level, int threads, int type, address dy, address both, address y, long long rows, long long width) {
+    with_elements(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.swiglu_backward(at<T>(dy), at<T>(both), at<T>(y), rows, width, threads);
+    });
+}
+
+/// shape: the ten numbers of RopeShape in order.
+inline void cpu_rope(
+    int level, int threads, int type, address x, address y, address cosines, address sines, const long long *shape,
+    float direction) {
+    RopeShape places = {shape[0], shape[1],           shape[2],           shape[3],
+                        {shape[4], shape[5], shape[6]}, {shape[7], shape[8], shape[9]}};
+    with_elements(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.rope(at<T>(x), at<T>(y), at<T>(cosines), at<T>(sines), places, direction, threads);
+    });
+}
+
+inline void cpu_cross_entropy(
+    int level, int threads, int type, address logits, address labels, address losses, float scale, long long rows,
+    long long width) {
+    with_elements(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.cross_entropy(at<T>(logits), at<int64_t>(labels), at<float>(losses), scale, rows, width, threads);
+    });
+}
+
+inline void cpu_adamw(
+    int level, int threads, address values, address gradients, address copies, address mean, address variance,
+    long long count, float factor, float keep, float beta1, float beta2, float rate, float root, float epsilon) {
+    AdamwStep step = {factor, keep, beta1, beta2, rate, root, epsilon};
+    kernels_of(level).adamw(
+        at<float>(values), at<float>(gradients), at<bf16>(copies), at<float>(mean), at<float>(variance), count, step,
+        threads);
+}
+
+inline void cpu_rows_by_rows(
+    int level, int threads, address a, long long a_stride, address b, long long b_stride, address c,
+    long long c_stride, long long rows, long long columns, long long depth, float scale) {
+    kernels_of(level).dense.rows_by_rows(
+        at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<bf16>(c), c_stride, rows, columns, depth, scale, threads);
+}
+
+inline void cpu_rows_by_columns(
+    int level, int threads, address a, long long a_stride, address b, long long b_stride, address c,
+    long long c_stride, long long rows, long long columns, long long depth, float scale) {
+    kernels_of(level).dense.rows_by_columns(
+        at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<bf16>(c), c_stride, rows, columns, depth, scale, threads);
+}
+
+inline void cpu_add_columns_by_columns(
+    int level, int threads, address a, long long a_stride, address b, long long b_stride, address c,
+    long long c_stride, long long rows, long long columns, long long depth, bool turned) {
+    kernels_of(level).dense.add_columns_by_columns(
+        at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<float>(c), c_stride, rows, columns, depth, turned, threads);
+}
+
 /// Whether a level has the products of panels.
 inline bool cpu_has_panels(int level) { return kernels_of(level).forward != nullptr; }
 

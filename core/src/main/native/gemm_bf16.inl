@@ -154,13 +154,18 @@ inline void pack_rows(
     }
 }
 
+/// Numbers of two rows in turn: the first sixteen of each.
+inline __m512i interleave_low() {
+    return _mm512_set_epi16(
+        47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1,
+        32, 0);
+}
+
 /// Pairs of neighbouring rows of the weight; its columns are the panel's.
 inline void pack_columns(
     const Codes &codes, __m512 table, int64_t in, int64_t row, int64_t rows, int64_t column, int64_t width,
     bf16 *panel) {
-    const __m512i low = _mm512_set_epi16(
-        47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1,
-        32, 0);
+    const __m512i low = interleave_low();
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     int64_t pairs = rows / 2;
     for (int64_t pair = 0; pair < pairs; pair++) {

@@ -38,6 +38,62 @@ using Backward = void (*)(
     const Codes &codes, int64_t in, int64_t out, const bf16 *dy, int64_t dy_stride, int64_t tokens, bf16 *dx,
     int64_t dx_stride, bool add, int threads);
 
+/// Heads of tokens and the steps between them in memory: from batch to batch, token to token, head to head.
+struct RopeShape {
+    int64_t batch;
+    int64_t tokens;
+    int64_t heads;
+    int64_t size;
+    int64_t from[3];
+    int64_t to[3];
+};
+
+/// The numbers of a step of AdamW: what gradients are multiplied by, what decay leaves of the values, and the corrected rate
+/// and root of the bias corrections.
+struct AdamwStep {
+    float factor;
+    float keep;
+    float beta1;
+    float beta2;
+    float rate;
+    float root;
+    float epsilon;
+};
+
+/// Element-wise parts of a decoder; see elements.inl.
+template <typename T>
+struct Elements {
+    void (*rms_forward)(
+        const T *x, const T *weight, T *y, float *inverse, int64_t rows, int64_t width, float epsilon, bool from_one,
+        int threads);
+    void (*rms_backward)(
+        const T *dy, const T *x, const T *weight, const float *inverse, const T *past, T *dx, T *y, int64_t rows,
+        int64_t width, bool from_one, int threads);
+    void (*swiglu_forward)(const T *both, T *y, int64_t rows, int64_t width, int threads);
+    void (*swiglu_backward)(const T *dy, T *both, T *y, int64_t rows, int64_t width, int threads);
+    void (*rope)(
+        const T *x, T *y, const T *cosines, const T *sines, const RopeShape &shape, float direction, int threads);
+    void (*cross_entropy)(
+        T *logits, const int64_t *labels, float *losses, float scale, int64_t rows, int64_t width, int threads);
+};
+
+/// Products of dense bfloat16 matrices; see dense_bf16.inl.
+struct Dense {
+    void (*rows_by_rows)(
+        const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, bf16 *c, int64_t c_stride, int64_t rows,
+        int64_t columns, int64_t depth, float scale, int threads);
+    void (*rows_by_columns)(
+        const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, bf16 *c, int64_t c_stride, int64_t rows,
+        int64_t columns, int64_t depth, float scale, int threads);
+    void (*add_columns_by_columns)(
+        const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, float *c, int64_t c_stride, int64_t rows,
+        int64_t columns, int64_t depth, bool turned, int threads);
+};
+
+using Adamw = void (*)(
+    float *values, float *gradients, bf16 *copies, float *mean, float *variance, int64_t count, const AdamwStep &step,
+    int threads);
+
 struct Kernels {
     struct {
         Decode<float> f32;
@@ -60,6 +116,10 @@ struct Kernels {
     } rows;
     Forward forward;  // null where the level has no products of pairs
     Backward backward;
+    Dense dense;  // null where forward is
+    Elements<float> elements_f32;
+    Elements<bf16> elements_b16;
+    Adamw adamw;
 };
 
 }  // namespace finetune4j

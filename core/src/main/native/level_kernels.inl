@@ -2,9 +2,11 @@
 
 #include "codes.inl"
 #include "rows.inl"
+#include "elements.inl"
 #ifdef FINETUNE4J_PAIRS
 #include "rows_bf16.inl"
 #include "gemm_bf16.inl"
+#include "dense_bf16.inl"
 #endif
 
 inline void few_rows(
@@ -19,6 +21,11 @@ inline void few_rows(
     multiply_rows(codes, in, out, x, tokens, bias, y, stride, add, threads);
 }
 
+template <typename T>
+inline Elements<T> elements() {
+    return {rms_forward<T>, rms_backward<T>, swiglu_forward<T>, swiglu_backward<T>, rope<T>, cross_entropy<T>};
+}
+
 inline const Kernels &kernels() {
     static const Kernels all = {
         {decode<float>, decode<bf16>, decode<f16>},
@@ -28,10 +35,15 @@ inline const Kernels &kernels() {
 #ifdef FINETUNE4J_PAIRS
         multiply_panels,
         multiply_panels_back,
+        {rows_by_rows, rows_by_columns, add_columns_by_columns},
 #else
         nullptr,
         nullptr,
+        {nullptr, nullptr, nullptr},
 #endif
+        elements<float>(),
+        elements<bf16>(),
+        adamw,
     };
     return all;
 }

@@ -28,10 +28,14 @@ public final class CpuKernels {
 
     private final CpuLevel level;
     private final CodeKernels codes;
+    private final ElementKernels elements;
+    private final @Nullable PairKernels pairs;
 
     private CpuKernels(CpuLevel level) {
         this.level = level;
         this.codes = new CodeKernels(level);
+        this.elements = new ElementKernels(level);
+        this.pairs = CpuNative.cpu_has_panels(level.number) ? new PairKernels(level) : null;
     }
 
     private static final class Holder {
@@ -106,6 +110,16 @@ public final class CpuKernels {
     /** The instructions that these kernels use. */
     public CpuLevel level() {
         return level;
+    }
+
+    /** The element-wise kernels. */
+    public ElementKernels elements() {
+        return elements;
+    }
+
+    /** The products of narrow bfloat16 matrices, where the level has them. */
+    public Optional<PairKernels> pairs() {
+        return Optional.ofNullable(pairs);
     }
 
     /** The kernels for 4-bit weights. */

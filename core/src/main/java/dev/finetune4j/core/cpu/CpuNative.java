@@ -118,4 +118,118 @@ final class CpuNative {
             long dx,
             long dxStride,
             @Cast("bool") boolean add);
+
+    static native void cpu_rms_forward(
+            int level,
+            int threads,
+            int type,
+            long x,
+            long weight,
+            long y,
+            long inverse,
+            long rows,
+            long width,
+            float epsilon,
+            @Cast("bool") boolean fromOne);
+
+    static native void cpu_rms_backward(
+            int level,
+            int threads,
+            int type,
+            long gradient,
+            long x,
+            long weight,
+            long inverse,
+            long past,
+            long dx,
+            long y,
+            long rows,
+            long width,
+            @Cast("bool") boolean fromOne);
+
+    static native void cpu_swiglu_forward(int level, int threads, int type, long both, long y, long rows, long width);
+
+    static native void cpu_swiglu_backward(
+            int level, int threads, int type, long gradient, long both, long y, long rows, long width);
+
+    static native void cpu_rope(
+            int level,
+            int threads,
+            int type,
+            long x,
+            long y,
+            long cosines,
+            long sines,
+            @Cast("const long long*") long[] shape,
+            float direction);
+
+    static native void cpu_cross_entropy(
+            int level,
+            int threads,
+            int type,
+            long logits,
+            long labels,
+            long losses,
+            float scale,
+            long rows,
+            long width);
+
+    static native void cpu_adamw(
+            int level,
+            int threads,
+            long values,
+            long gradients,
+            long copies,
+            long mean,
+            long variance,
+            long count,
+            float factor,
+            float keep,
+            float beta1,
+            float beta2,
+            float rate,
+            float root,
+            float epsilon);
+
+    static native void cpu_rows_by_rows(
+            int level,
+            int threads,
+            long a,
+            long aStride,
+            long b,
+            long bStride,
+            long c,
+            long cStride,
+            long rows,
+            long columns,
+            long depth,
+            float scale);
+
+    static native void cpu_rows_by_columns(
+            int level,
+            int threads,
+            long a,
+            long aStride,
+            long b,
+            long bStride,
+            long c,
+            long cStride,
+            long rows,
+            long columns,
+            long depth,
+            float scale);
+
+    static native void cpu_add_columns_by_columns(
+            int level,
+            int threads,
+            long a,
+            long aStride,
+            long b,
+            long bStride,
+            long c,
+            long cStride,
+            long rows,
+            long columns,
+            long depth,
+            @Cast("bool") boolean turned);
 }

@@ -1,11 +1,13 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -126,6 +128,21 @@ public final class Attention {
         // With a past and one new token every position may be seen, so neither rule nor mask is needed.
         boolean causal = context.mask() == null && q.size(2) > 1;
         TensorOptional mask = context.mask() == null ? new TensorOptional() : new TensorOptional(context.mask());
+        ScalarType type = Tensors.typeOf(q);
+        if (!q.is_cuda() && type == ScalarType.BFloat16) {
+            // On the CPU the library's attention multiplies bfloat16 numbers one by one, but float32 ones in vectors.
+            return attend(
+                            Tensors.as(q, ScalarType.Float),
+                            Tensors.as(k, ScalarType.Float),
+                            Tensors.as(v, ScalarType.Float),
+                            mask,
+                            causal)
+                    .to(type);
+        }
+        return attend(q, k, v, mask, causal);
+    }
+
+    private Tensor attend(Tensor q, Tensor k, Tensor v, TensorOptional mask, boolean causal) {
         return torch.scaled_dot_product_attention(
                 q, k, v, mask, 0.0, causal, new DoubleOptional(shape.scale()), shape.heads() != shape.kvHeads());
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -10,7 +11,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Cross entropy on a CUDA GPU in two passes over the logits, whose gradients take their place, so that no copy of them in
+ * Cross entropy on a CUDA GPU or a CPU in two passes over the logits, whose gradients take their place, so that no copy of them in
  * float32 is made. Thread-safe; the kernels live as long as the process.
  */
 final class FusedCrossEntropy {
@@ -36,11 +37,16 @@ final class FusedCrossEntropy {
      *
      * @param logits shape (n, V), written over
      * @param labels int64, shape (n); one below 0 makes no loss
-     * @param scale factor on the loss, one float32 on the same GPU
+     * @param scale factor on the loss, one float32 on the same device
      * @return the loss of each row, not scaled, float32, shape (n)
      */
     static Tensor toGradients(Tensor logits, Tensor labels, Tensor scale) {
         ComputeDevice device = Tensors.deviceOf(logits);
+        if (device.kind() == ComputeDevice.Kind.CPU) {
+            Tensor losses = Tensors.empty(device, ScalarType.Float, logits.size(0));
+            CpuKernels.get().orElseThrow().elements().crossEntropy(logits, labels, losses, scale.item_float());
+            return losses;
+        }
         FusedCrossEntropy kernels = OF_DEVICE.computeIfAbsent(device, FusedCrossEntropy::new);
         Tensor losses = Tensors.empty(device, ScalarType.Float, logits.size(0));
         CudaKernel kernel = Tensors.typeOf(logits) == ScalarType.Float ? kernels.floats : kernels.halves;

@@ -1,16 +1,12 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.cuda.CudaKernel;
-import dev.finetune4j.core.cuda.CudaModule;
-import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.GradMode;
@@ -19,40 +15,20 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The element-wise parts of a decoder on a CUDA GPU ({@code elementwise.cu}): each is one launch where libtorch's operations
- * would be five to ten, and keeps for the backward pass only what it must. In float32 and bfloat16; elsewhere, and where a
- * shape does not fit into pieces of eight, the plain operations serve.
+ * The element-wise parts of a decoder by kernels of our own ({@link Elementwise}), on a CUDA GPU and on a CPU: each is one
+ * pass where libtorch's operations would be five to ten, and keeps for the backward pass only what it must. In float32 and
+ * bfloat16; elsewhere, and where a shape does not fit into pieces of eight, the plain operations serve.
  */
 final class FusedKernels {
-    private static final int THREADS = 256;
     private static final int PIECE = 8;
-    private static final Map<ComputeDevice, FusedKernels> FLOAT = new ConcurrentHashMap<>();
-    private static final Map<ComputeDevice, FusedKernels> BF16 = new ConcurrentHashMap<>();
 
-    private final CudaKernel rmsForward;
-    private final CudaKernel rmsBackward;
-    private final CudaKernel swigluForward;
-    private final CudaKernel swigluBackward;
-    private final CudaKernel rope;
-    private final CudaKernel ropeInPlace;
-
-    private FusedKernels(ComputeDevice device, String suffix) {
-        CudaModule module = CudaModule.of(FusedKernels.class, "elementwise.cu", device);
-        rmsForward = module.kernel("rms_forward_" + suffix);
-        rmsBackward = module.kernel("rms_backward_" + suffix);
-        swigluForward = module.kernel("swiglu_forward_" + suffix);
-        swigluBackward = module.kernel("swiglu_backward_" + suffix);
-        rope = module.kernel("rope_" + suffix);
-        ropeInPlace = module.kernel("rope_in_place_" + suffix);
-    }
+    private FusedKernels() {}
 
     /** Whether a tensor is where the kernels run and in a type of theirs. */
     static boolean serve(Tensor x) {
-        if (!x.is_cuda()) {
-            return false;
-        }
         ScalarType type = Tensors.typeOf(x);
-        return type == ScalarType.BFloat16 || type == ScalarType.Float;
+        return (type == ScalarType.BFloat16 || type == ScalarType.Float)
+                && (x.is_cuda() || CpuKernels.get().isPresent());
     }
 
     /** Without gaps, and where 16 bytes at a time may be read. */
@@ -61,11 +37,10 @@ final class FusedKernels {
         return whole.storage_offset() % PIECE == 0 ? whole : whole.clone();
     }
 
-    private static FusedKernels of(Tensor x) {
-        ComputeDevice device = Tensors.deviceOf(x);
-        return Tensors.typeOf(x) == ScalarType.Float
-                ? FLOAT.computeIfAbsent(device, key -> new FusedKernels(key, "f32"))
-                : BF16.computeIfAbsent(device, key -> new FusedKernels(key, "bf16"));
+    private static Elementwise of(Tensor x) {
+        return x.is_cuda()
+                ? CudaElementwise.of(Tensors.deviceOf(x), Tensors.typeOf(x))
+                : new CpuElementwise(CpuKernels.get().orElseThrow().elements());
     }
 
     /** Whether {@link #rmsNorm} serves. */
@@ -149,9 +124,8 @@ final class FusedKernels {
      * in the memory of its gradient.
      */
     static Remade rmsNorm(Tensor input, Tensor weight, double epsilon, boolean fromOne, @Nullable Bypass bypass) {
-        FusedKernels kernels = of(input);
+        Elementwise kernels = of(input);
         int width = Math.toIntExact(weight.numel());
-        int one = fromOne ? 1 : 0;
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
@@ -160,7 +134,7 @@ final class FusedKernels {
                     long rows = x.numel() / width;
                     Tensor y = Tensors.emptyLike(x);
                     Tensor inverse = Tensors.empty(Tensors.deviceOf(x), ScalarType.Float, rows);
-                    kernels.rmsForward.launch(rows, THREADS, x, weight, y, inverse, width, (float) epsilon, one);
+                    kernels.rmsForward(x, weight, y, inverse, (float) epsilon, fromOne);
                     saved.keep(x);
                     saved.keep(inverse);
                     return y;
@@ -172,8 +146,7 @@ final class FusedKernels {
                         Tensor past = bypass == null ? null : dense(bypass.take(scope));
                         Tensor y = waiting.isAnybody() ? dy : null;
                         Tensor dx = Tensors.emptyLike(x);
-                        kernels.rmsBackward.launch(
-                                x.numel() / width, THREADS, dy, x, weight, saved.get(1), past, dx, y, width, one);
+                        kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, fromOne);
                         waiting.bring(dy);
                         return scope.keep(dx);
                     }
@@ -191,35 +164,30 @@ final class FusedKernels {
      * memory, and the result that of its own gradient for those who wait for it.
      */
     static Remade swiglu(Tensor input) {
-        FusedKernels kernels = of(input);
+        Elementwise kernels = of(input);
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
                     Tensor both = dense(given);
                     saved.keep(both);
-                    return kernels.gated(both);
+                    return gated(kernels, both);
                 },
                 (gradient, saved) -> {
                     Tensor both = saved.get(0);
                     Tensor dy = dense(gradient);
-                    int width = Math.toIntExact(both.size(-1) / 2);
-                    long rows = both.numel() / (2L * width);
-                    Tensor y = waiting.isAnybody() ? dy : null;
-                    kernels.swigluBackward.launch(groups(rows * width / PIECE), THREADS, dy, both, y, rows, width);
+                    kernels.swigluBackward(dy, both, waiting.isAnybody() ? dy : null);
                     waiting.bring(dy);
                     return both.detach();
                 });
         return new Remade(result, waiting.whenRecorded(input));
     }
 
-    private Tensor gated(Tensor both) {
-        int width = Math.toIntExact(both.size(-1) / 2);
-        long rows = both.numel() / (2L * width);
+    private static Tensor gated(Elementwise kernels, Tensor both) {
         long[] shape = both.shape();
-        shape[shape.length - 1] = width;
+        shape[shape.length - 1] /= 2;
         Tensor y = Tensors.empty(Tensors.deviceOf(both), Tensors.typeOf(both), shape);
-        swigluForward.launch(groups(rows * width / PIECE), THREADS, both, y, rows, width);
+        kernels.swigluForward(both, y);
         return y;
     }
 
@@ -233,7 +201,7 @@ final class FusedKernels {
 
     /** {@link RotaryEmbedding#rotate}; nothing is kept but the angles. */
     static Tensor rope(Tensor input, RotaryEmbedding.Angles angles) {
-        FusedKernels kernels = of(input);
+        Elementwise kernels = of(input);
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -241,35 +209,16 @@ final class FusedKernels {
                     Tensor sin = dense(angles.sin());
                     saved.keep(cos);
                     saved.keep(sin);
-                    return kernels.turn(given, cos, sin, 1);
+                    return turn(kernels, given, cos, sin, 1);
                 },
-                (gradient, saved) -> kernels.turn(gradient, saved.get(0), saved.get(1), -1));
+                (gradient, saved) -> turn(kernels, gradient, saved.get(0), saved.get(1), -1));
     }
 
     /** (B, heads, T, size) in any layout to the same shape, laid out as (B, T, heads, size). */
-    private Tensor turn(Tensor given, Tensor cos, Tensor sin, float direction) {
+    private static Tensor turn(Elementwise kernels, Tensor given, Tensor cos, Tensor sin, float direction) {
         Tensor x = given.stride(3) == 1 && aligned(given) ? given : dense(given);
-        long batch = x.size(0);
-        int heads = Math.toIntExact(x.size(1));
-        int tokens = Math.toIntExact(x.size(2));
-        int size = Math.toIntExact(x.size(3));
-        Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), batch, tokens, heads, size);
-        long threads = batch * tokens * heads * (size / (2 * PIECE));
-        rope.launch(
-                groups(threads),
-                THREADS,
-                x,
-                y,
-                cos,
-                sin,
-                tokens,
-                heads,
-                size,
-                x.stride(0),
-                x.stride(2),
-                x.stride(1),
-                direction,
-                threads);
+        Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), x.size(0), x.size(2), x.size(1), x.size(3));
+        kernels.rope(x, y, cos, sin, direction);
         return y.transpose(1, 2);
     }
 
@@ -288,7 +237,7 @@ final class FusedKernels {
      * gradient is turned back in its place.
      */
     static Tensor ropeInPlace(Tensor input, int heads, RotaryEmbedding.Angles angles) {
-        FusedKernels kernels = of(input);
+        Elementwise kernels = of(input);
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -296,17 +245,14 @@ final class FusedKernels {
                     Tensor sin = dense(angles.sin());
                     saved.keep(cos);
                     saved.keep(sin);
-                    return kernels.turnInPlace(given.detach(), heads, cos, sin, 1);
+                    return turnInPlace(kernels, given.detach(), heads, cos, sin, 1);
                 },
-                (gradient, saved) -> kernels.turnInPlace(dense(gradient), heads, saved.get(0), saved.get(1), -1));
+                (gradient, saved) -> turnInPlace(kernels, dense(gradient), heads, saved.get(0), saved.get(1), -1));
     }
 
-    private Tensor turnInPlace(Tensor rows, int heads, Tensor cos, Tensor sin, float direction) {
-        int tokens = Math.toIntExact(rows.size(1));
-        int size = Math.toIntExact(cos.size(1));
-        long threads = rows.size(0) * tokens * heads * (size / (2 * PIECE));
-        ropeInPlace.launch(
-                groups(threads), THREADS, rows, cos, sin, tokens, heads, size, rows.size(2), direction, threads);
+    private static Tensor turnInPlace(
+            Elementwise kernels, Tensor rows, int heads, Tensor cos, Tensor sin, float direction) {
+        kernels.ropeInPlace(rows, heads, cos, sin, direction);
         return rows;
     }
 
@@ -315,9 +261,5 @@ final class FusedKernels {
                 && x.stride(1) % PIECE == 0
                 && x.stride(2) % PIECE == 0
                 && x.storage_offset() % PIECE == 0;
-    }
-
-    private static long groups(long threads) {
-        return (threads + THREADS - 1) / THREADS;
     }
 }

@@ -30,7 +30,9 @@ public final class GatedMlp {
 
     /** {@code act(gate(x)) · up(x)}, (B, T, inner). */
     private Remade gated(Remade x) {
-        if (activation == Activation.SILU && FusedKernels.serve(x.tensor())) {
+        if (activation == Activation.SILU
+                && FusedKernels.serve(x.tensor())
+                && (x.tensor().is_cuda() || gateAndUp.isOneOperation(x.tensor()))) {
             Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
             if (FusedKernels.serveSwiglu(both)) {
                 return FusedKernels.swiglu(both);

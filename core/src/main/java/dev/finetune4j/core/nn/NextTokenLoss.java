@@ -20,7 +20,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * nothing.
  *
  * <p>Each chunk goes forward <em>and</em> backward at once, as far as the hidden states; from their collected gradient a
- * single backward pass then runs through the model. On a CUDA GPU the gradients of the logits take the logits' place.
+ * single backward pass then runs through the model. Where there are kernels for it, the gradients of the logits take the logits' place.
  */
 public final class NextTokenLoss {
     /** The label of a position that is not to be learned. */

@@ -125,6 +125,15 @@ public final class TorchRuntime {
     }
 
     /**
+     * How many threads an operation may use that is not a large matrix product: one where these are OpenBLAS's, whose own
+     * threads stand ready, and otherwise {@link #threads()}.
+     */
+    public static synchronized int elementThreads() {
+        start();
+        return main == Precision.FP32 ? 1 : threads;
+    }
+
+    /**
      * Gives the threads to the library that does the large matrix products in the given format on the CPU: OpenBLAS in
      * float32, oneDNN (on libtorch's own threads) in bfloat16. Each pool spins while it waits for work, so two pools of
      * all processors would fight for them: measured on two cores, up to five times slower than one pool alone. This is a

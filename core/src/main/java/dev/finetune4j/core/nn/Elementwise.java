@@ -1,0 +1,63 @@
+package dev.finetune4j.core.nn;
+
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** The passes behind {@link FusedKernels} on one sort of processor. All tensors are there and of one type. Thread-safe. */
+interface Elementwise {
+    /**
+     * {@code y = x / sqrt(mean(x²) + ε) · w} by rows.
+     *
+     * @param x shape (…, width), without gaps
+     * @param y as x
+     * @param inverse float32, shape (rows): gets the factor of each row
+     */
+    void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne);
+
+    /**
+     * The gradient of the input.
+     *
+     * @param past a gradient that is added; null for none
+     * @param y gets the output once more, may be the gradient; null when nobody wants it
+     */
+    void rmsBackward(
+            Tensor gradient,
+            Tensor x,
+            Tensor weight,
+            Tensor inverse,
+            @Nullable Tensor past,
+            Tensor dx,
+            @Nullable Tensor y,
+            boolean fromOne);
+
+    /**
+     * {@code y = silu(gate) · up}.
+     *
+     * @param both shape (…, 2 · width), without gaps, gate first
+     */
+    void swigluForward(Tensor both, Tensor y);
+
+    /**
+     * The gradients of gate and up take their places.
+     *
+     * @param y gets the output once more, may be the gradient; null when nobody wants it
+     */
+    void swigluBackward(Tensor gradient, Tensor both, @Nullable Tensor y);
+
+    /**
+     * Turns heads by the angles of their positions.
+     *
+     * @param x shape (B, heads, T, size) with channels side by side
+     * @param y shape (B, T, heads, size), without gaps
+     * @param direction 1, or -1 to turn back
+     */
+    void rope(Tensor x, Tensor y, Tensor cos, Tensor sin, float direction);
+
+    /**
+     * The same in place.
+     *
+     * @param rows shape (B, T, n), without gaps
+     * @param heads how many of the heads that a row begins with
+     */
+    void ropeInPlace(Tensor rows, int heads, Tensor cos, Tensor sin, float direction);
+}

@@ -1,0 +1,210 @@
+package dev.finetune4j.core.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Element-wise kernels and narrow products of each level that the machine has, against libtorch's operations. */
+class CpuKernelsTest {
+    private static final ComputeDevice CPU = ComputeDevice.cpu();
+    private static final List<ScalarType> TYPES = List.of(ScalarType.Float, ScalarType.BFloat16);
+
+    private final SplittableRandom random = new SplittableRandom(3);
+    private TensorScope scope;
+
+    @BeforeEach
+    void open() {
+        scope = new TensorScope();
+    }
+
+    @AfterEach
+    void close() {
+        scope.close();
+    }
+
+    private static CpuKernels kernels(CpuLevel level) {
+        CpuKernels kernels = CpuKernels.of(level).orElse(null);
+        assumeTrue(kernels != null, () -> "neither this machine nor this build has " + level);
+        return kernels;
+    }
+
+    private Tensor random(ScalarType type, long... shape) {
+        return Tensors.uniform(CPU, random, 2, shape).to(type);
+    }
+
+    private static Tensor wide(Tensor x) {
+        return x.to(ScalarType.Float);
+    }
+
+    private static void assertNear(Tensor expected, Tensor actual, ScalarType type) {
+        float[] wanted = Tensors.toFloats(expected);
+        float largest = 0;
+        for (float value : wanted) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        float share = type == ScalarType.Float ? 4e-6f : 1 / 64f;
+        assertArrayEquals(wanted, Tensors.toFloats(actual), Math.max(share * largest, Float.MIN_NORMAL));
+    }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void normsAndTheirGradients(CpuLevel level) {
+        ElementKernels elements = kernels(level).elements();
+        for (ScalarType type : TYPES) {
+            for (long width : new long[] {1, 7, 16, 37, 896}) {
+                for (boolean fromOne : new boolean[] {false, true}) {
+                    Tensor x = random(type, 5, width);
+                    Tensor weight = random(type, width);
+                    Tensor gradient = random(type, 5, width);
+                    Tensor past = random(type, 5, width);
+                    Tensor leaf = wide(x).clone().set_requires_grad(true);
+                    Tensor mean = leaf.mul(leaf).mean(new long[] {-1}, true, new ScalarTypeOptional());
+                    Tensor factor = fromOne ? wide(weight).add(new Scalar(1)) : wide(weight);
+                    Tensor expected =
+                            leaf.mul(mean.add(new Scalar(1e-5)).rsqrt()).mul(factor);
+                    expected.mul(wide(gradient)).sum().backward();
+                    Tensor y = Tensors.emptyLike(x);
+                    Tensor inverse = Tensors.empty(CPU, ScalarType.Float, 5);
+                    elements.rmsForward(x, weight, y, inverse, 1e-5f, fromOne);
+                    assertNear(expected.detach(), y, type);
+                    Tensor dx = Tensors.emptyLike(x);
+                    elements.rmsBackward(gradient, x, weight, inverse, past, dx, gradient, fromOne);
+                    assertNear(leaf.grad().add(wide(past)), dx, type);
+                    assertEquals(true, gradient.equal(y), "the result is brought back");
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void gatedUnitsAndTheirGradients(CpuLevel level) {
+        ElementKernels elements = kernels(level).elements();
+        for (ScalarType type : TYPES) {
+            for (long width : new long[] {1, 9, 64, 451}) {
+                Tensor both = random(type, 3, 2 * width);
+                Tensor gradient = random(type, 3, width);
+                Tensor leaf = wide(both).clone().set_requires_grad(true);
+                Tensor expected = torch.silu(leaf.narrow(1, 0, width)).mul(leaf.narrow(1, width, width));
+                expected.mul(wide(gradient)).sum().backward();
+                Tensor y = Tensors.empty(CPU, type, 3, width);
+                elements.swigluForward(both, y);
+                assertNear(expected.detach(), y, type);
+                elements.swigluBackward(gradient, both, gradient);
+                assertNear(leaf.grad(), both, type);
+                assertNear(expected.detach(), gradient, type);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void headsAreTurnedInPlaceAndBack(CpuLevel level) {
+        ElementKernels elements = kernels(level).elements();
+        for (ScalarType type : TYPES) {
+            for (long size : new long[] {2, 10, 64}) {
+                Tensor x = random(type, 2, 3, 4, size);
+                Tensor cos = random(type, 3, size / 2);
+                Tensor sin = random(type, 3, size / 2);
+                Tensor cosines = torch.cat(new TensorVector(cos, cos), 1);
+                Tensor sines = torch.cat(new TensorVector(sin, sin), 1);
+                Tensor first = wide(x).narrow(3, 0, size / 2);
+                Tensor second = wide(x).narrow(3, size / 2, size / 2);
+                Tensor c = wide(cos).view(1, 3, 1, size / 2);
+                Tensor s = wide(sin).view(1, 3, 1, size / 2);
+                for (int direction : new int[] {1, -1}) {
+                    Tensor turned = s.mul(new Scalar(direction));
+                    Tensor expected = torch.cat(
+                            new TensorVector(
+                                    first.mul(c).sub(second.mul(turned)),
+                                    second.mul(c).add(first.mul(turned))),
+                            3);
+                    Tensor y = Tensors.emptyLike(x);
+                    elements.rope(x, y, cosines, sines, direction);
+                    assertNear(expected, y, type);
+                    Tensor own = x.clone();
+                    elements.rope(own, own, cosines, sines, direction);
+                    assertEquals(true, y.equal(own));
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void logitsBecomeGradients(CpuLevel level) {
+        ElementKernels elements = kernels(level).elements();
+        for (ScalarType type : TYPES) {
+            for (long width : new long[] {1, 13, 512, 1003}) {
+                Tensor logits = random(type, 3, width);
+                Tensor labels = Tensors.ofLongs(CPU, new long[] {0, -100, width - 1}, 3);
+                Tensor leaf = wide(logits).clone().set_requires_grad(true);
+                Tensor log = torch.log_softmax(leaf, 1);
+                Tensor rows = torch.stack(new TensorVector(
+                        log.select(0, 0).select(0, 0).neg(),
+                        log.select(0, 2).select(0, width - 1).neg()));
+                rows.sum().mul(new Scalar(0.25)).backward();
+                Tensor losses = Tensors.empty(CPU, ScalarType.Float, 3);
+                elements.crossEntropy(logits, labels, losses, 0.25f);
+                float[] found = Tensors.toFloats(losses);
+                float[] wanted = Tensors.toFloats(rows.detach());
+                assertArrayEquals(new float[] {wanted[0], 0, wanted[1]}, found, 1e-4f);
+                assertNear(leaf.grad(), logits, type);
+            }
+        }
+        Tensor broken = Tensors.zeros(CPU, ScalarType.Float, 1, 40).div(Tensors.scalar(0));
+        Tensor losses = Tensors.empty(CPU, ScalarType.Float, 1);
+        elements.crossEntropy(broken, Tensors.ofLongs(CPU, new long[] {3}, 1), losses, 1);
+        assertTrue(Float.isNaN(Tensors.toFloats(losses)[0]), "what is no number makes no loss");
+    }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void narrowProducts(CpuLevel level) {
+        PairKernels pairs = kernels(level).pairs().orElse(null);
+        assumeTrue(pairs != null, () -> level + " has no products of pairs");
+        for (long[] s : new long[][] {{1, 2, 2}, {5, 16, 64}, {37, 48, 130}, {200, 6, 1100}, {16, 300, 48}}) {
+            try (TensorScope turn = new TensorScope()) {
+                Tensor a = random(ScalarType.BFloat16, s[0], s[2]);
+                Tensor b = random(ScalarType.BFloat16, s[1], s[2]);
+                Tensor c =
+                        Tensors.empty(CPU, ScalarType.BFloat16, s[0], 2 * s[1]).narrow(1, s[1], s[1]);
+                pairs.rowsByRows(a, b, c, 0.5f);
+                assertNear(wide(a).mm(wide(b).t()).mul(new Scalar(0.5)), c.contiguous(), ScalarType.BFloat16);
+                Tensor d = random(ScalarType.BFloat16, s[2], s[1]);
+                pairs.rowsByColumns(a, d, c, 0.5f);
+                assertNear(wide(a).mm(wide(d)).mul(new Scalar(0.5)), c.contiguous(), ScalarType.BFloat16);
+                Tensor e = random(ScalarType.BFloat16, s[2] - 1, s[0]);
+                Tensor f = random(ScalarType.BFloat16, s[2] - 1, s[1]);
+                Tensor sum = random(ScalarType.Float, s[0], s[1]);
+                Tensor expected = sum.add(wide(e).t().mm(wide(f)));
+                Tensor turned = sum.t().contiguous().clone();
+                pairs.addColumnsByColumns(e, f, sum, false);
+                pairs.addColumnsByColumns(e, f, turned, true);
+                assertNear(expected, sum, ScalarType.BFloat16);
+                assertNear(expected, turned.t().contiguous(), ScalarType.BFloat16);
+            }
+        }
+        Tensor odd = random(ScalarType.BFloat16, 2, 3);
+        Tensor out = Tensors.empty(CPU, ScalarType.BFloat16, 2, 2);
+        assertThrows(IllegalArgumentException.class, () -> pairs.rowsByRows(odd, odd, out, 1));
+    }
+}

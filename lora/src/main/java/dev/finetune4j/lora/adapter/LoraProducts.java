@@ -119,7 +119,10 @@ final class LoraProducts implements JointProjection {
 
     /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it is brought back. */
     private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable BroughtBack later) {
-        Tensor low = torch.mm(x.reshape(-1, x.size(-1)), allA(Tensors.typeOf(x)).t());
+        Tensor flat = x.reshape(-1, x.size(-1));
+        Tensor all = allA(Tensors.typeOf(x));
+        Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), all.size(0));
+        NarrowProducts.byRows(flat, all, low);
         scale(low);
         saved.keep(low);
         if (later == null) {
@@ -140,7 +143,7 @@ final class LoraProducts implements JointProjection {
         ScalarType type = Tensors.typeOf(y);
         Tensor bias = member.base().bias();
         if (member.part() != null) {
-            torch.mm_out(y, low, WorkingCopies.of(member.part().b(), type).t());
+            NarrowProducts.byRows(low, WorkingCopies.of(member.part().b(), type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -162,8 +165,8 @@ final class LoraProducts implements JointProjection {
             if (member.part() != null) {
                 Tensor own = dy.narrow(1, column, member.base().outFeatures());
                 Tensor b = member.part().b();
-                torch.mm_out(dlow.narrow(1, rank, member.rank()), own, WorkingCopies.of(b, type));
-                gather(b, own.t(), low.narrow(1, rank, member.rank()));
+                NarrowProducts.byColumns(own, WorkingCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
+                gather(b, own, low.narrow(1, rank, member.rank()));
             }
             column += member.base().outFeatures();
             rank += member.rank();
@@ -177,12 +180,21 @@ final class LoraProducts implements JointProjection {
         if (!wanted) {
             return new Tensor();
         }
-        // The library is twice as fast with a right factor that lies in columns.
-        Tensor dx = torch.mm(dlow, allA(type).t().contiguous().t()); // (n, in)
+        Tensor dx = throughA(dlow, allA(type)); // (n, in)
         weights.addInputGradient(dx, dy);
         long[] shape = gradient.shape();
         shape[shape.length - 1] = dx.size(1);
         return dx.view(shape);
+    }
+
+    private static Tensor throughA(Tensor dlow, Tensor all) {
+        if (dlow.is_cuda()) {
+            // The library is twice as fast with a right factor that lies in columns.
+            return torch.mm(dlow, all.t().contiguous().t());
+        }
+        Tensor dx = Tensors.empty(Tensors.deviceOf(dlow), Tensors.typeOf(dlow), dlow.size(0), all.size(1));
+        NarrowProducts.byColumns(dlow, all, dx);
+        return dx;
     }
 
     private void gatherLater(Tensor dlow, BroughtBack later) {
@@ -230,7 +242,11 @@ final class LoraProducts implements JointProjection {
     private void gatherA(Tensor dlow, Tensor x) {
         Tensor flat = x.reshape(-1, x.size(-1));
         if (members.size() == 1) {
-            gather(Objects.requireNonNull(members.get(0).part()).a(), dlow.t(), flat);
+            gather(Objects.requireNonNull(members.get(0).part()).a(), dlow, flat);
+            return;
+        }
+        if (!x.is_cuda()) {
+            gatherEachA(dlow, flat);
             return;
         }
         Tensor gradient = torch.mm(dlow.t(), flat); // (ranks, in)
@@ -243,17 +259,20 @@ final class LoraProducts implements JointProjection {
         }
     }
 
-    /** Adds the product of two matrices to a parameter's gradient, in float32 where the device does that in one go. */
-    private static void gather(Tensor parameter, Tensor left, Tensor right) {
-        if (!parameter.requires_grad()) {
-            return;
+    private void gatherEachA(Tensor dlow, Tensor x) {
+        long rank = 0;
+        for (Member member : members) {
+            if (member.part() != null) {
+                gather(member.part().a(), dlow.narrow(1, rank, member.rank()), x);
+            }
+            rank += member.rank();
         }
-        Tensor sum = sum(parameter);
-        if (left.is_cuda() && Tensors.typeOf(left) == ScalarType.BFloat16) {
-            Scalar one = new Scalar(1);
-            torch.addmm_outf(sum, left, right, ScalarType.Float, one, one, sum);
-        } else {
-            sum.add_(torch.mm(left, right));
+    }
+
+    /** Adds {@code leftᵀ right} to a parameter's gradient. */
+    private static void gather(Tensor parameter, Tensor left, Tensor right) {
+        if (parameter.requires_grad()) {
+            NarrowProducts.addTo(sum(parameter), left, right);
         }
     }
 

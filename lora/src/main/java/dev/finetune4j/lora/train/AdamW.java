@@ -1,11 +1,14 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.cpu.ElementKernels;
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.cuda.CudaReadback;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Objects;
+import java.util.Optional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -17,8 +20,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * AdamW: Adam with decoupled weight decay (<a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter 2019</a>), in
  * the order of operations of PyTorch, with β = (0.9, 0.999) and ε = 1e-8. Each group of parameters has its own learning
- * rate and may go without weight decay; a step is one update per group, on a CUDA GPU one kernel for
- * which nobody waits.
+ * rate and may go without weight decay; a step is one update per group, one pass over its values where there
+ * are kernels for it; on a CUDA GPU nobody waits for it.
  */
 final class AdamW implements AutoCloseable {
     private static final double BETA1 = 0.9;
@@ -137,6 +140,11 @@ final class AdamW implements AutoCloseable {
 
     private void move(double norm, double maxNorm, double learningRate) {
         double factor = maxNorm / (norm + 1e-6);
+        Optional<ElementKernels> kernels = CpuKernels.get().map(CpuKernels::elements);
+        if (kernels.isPresent()) {
+            moveByKernel(kernels.get(), maxNorm > 0 ? Math.min(1, factor) : 1, learningRate);
+            return;
+        }
         if (maxNorm > 0 && factor < 1) {
             parameters.gradients().mul_(new Scalar(factor));
         }
@@ -144,6 +152,28 @@ final class AdamW implements AutoCloseable {
             step(slice, learningRate * slice.group().learningRateFactor());
         }
         parameters.gradients().zero_();
+    }
+
+    private void moveByKernel(ElementKernels kernels, double factor, double learningRate) {
+        try (TensorScope scope = new TensorScope()) {
+            for (FlatParameters.Slice slice : parameters.slices()) {
+                double rate = learningRate * slice.group().learningRateFactor();
+                kernels.adamw(
+                        slice.of(parameters.values()),
+                        slice.of(parameters.gradients()),
+                        parameters.copies() == null ? null : slice.of(parameters.copies()),
+                        slice.of(mean),
+                        slice.of(variance),
+                        new ElementKernels.Step(
+                                (float) factor,
+                                (float) keep(slice, rate),
+                                (float) BETA1,
+                                (float) BETA2,
+                                (float) (rate / (1 - Math.pow(BETA1, steps))),
+                                (float) Math.sqrt(1 - Math.pow(BETA2, steps)),
+                                (float) EPSILON));
+            }
+        }
     }
 
     /** What weight decay leaves of the values. */

@@ -1,0 +1,66 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.cpu.PairKernels;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Optional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * The products with factors, one side of which is a rank. Libraries for the CPU are slow at these shapes, so that our own
+ * kernels make them where there are some; elsewhere libtorch does.
+ */
+final class NarrowProducts {
+    private NarrowProducts() {}
+
+    private static Optional<PairKernels> kernels(Tensor a, Tensor b) {
+        return PairKernels.serves(a) && PairKernels.serves(b)
+                ? CpuKernels.get().flatMap(CpuKernels::pairs)
+                : Optional.empty();
+    }
+
+    /**
+     * {@code c = a bᵀ}.
+     *
+     * @param a shape (n, k)
+     * @param b shape (m, k)
+     * @param c shape (n, m), rows may have gaps between them
+     */
+    static void byRows(Tensor a, Tensor b, Tensor c) {
+        kernels(a, b).ifPresentOrElse(kernels -> kernels.rowsByRows(a, b, c, 1), () -> torch.mm_out(c, a, b.t()));
+    }
+
+    /**
+     * {@code c = a b}.
+     *
+     * @param a shape (n, k)
+     * @param b shape (k, m)
+     * @param c shape (n, m), rows may have gaps between them
+     */
+    static void byColumns(Tensor a, Tensor b, Tensor c) {
+        kernels(a, b).ifPresentOrElse(kernels -> kernels.rowsByColumns(a, b, c, 1), () -> torch.mm_out(c, a, b));
+    }
+
+    /**
+     * Adds {@code aᵀ b} to a sum, in float32 where the device does that in one go.
+     *
+     * @param sum float32, shape (n, m)
+     * @param a shape (k, n)
+     * @param b shape (k, m)
+     */
+    static void addTo(Tensor sum, Tensor a, Tensor b) {
+        Optional<PairKernels> kernels = kernels(a, b);
+        if (kernels.isPresent()) {
+            boolean turned = a.size(1) > b.size(1);
+            kernels.get().addColumnsByColumns(turned ? b : a, turned ? a : b, sum, turned);
+        } else if (a.is_cuda() && Tensors.typeOf(a) == ScalarType.BFloat16) {
+            Scalar one = new Scalar(1);
+            torch.addmm_outf(sum, a.t(), b, ScalarType.Float, one, one, sum);
+        } else {
+            sum.add_(torch.mm(a.t(), b));
+        }
+    }
+}

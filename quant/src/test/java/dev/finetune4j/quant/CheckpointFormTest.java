@@ -31,6 +31,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
+@EveryLevel
 class CheckpointFormTest {
     private static final String STATE = "w.quant_state.bitsandbytes__nf4";
 

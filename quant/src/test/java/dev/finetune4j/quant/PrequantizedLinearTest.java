@@ -35,6 +35,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Every form in which bitsandbytes stores a 4-bit linear, from files that the test makes by hand. */
+@EveryLevel
 class PrequantizedLinearTest {
     private static final ComputeDevice CPU = ComputeDevice.cpu();
     private static final QuantSettings OTHER = new QuantSettings(QuantType.NF4, 32, true);

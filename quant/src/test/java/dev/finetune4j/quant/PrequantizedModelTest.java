@@ -40,6 +40,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Whole checkpoints with 4-bit weights, biases and skipped modules: the same model as the dense one they stand for. */
+@EveryLevel
 class PrequantizedModelTest {
     private static final Map<String, long[]> LINEARS = linears();
     private static final Set<String> SKIPPED =

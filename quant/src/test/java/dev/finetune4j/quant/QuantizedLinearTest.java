@@ -27,6 +27,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
+@EveryLevel
 class QuantizedLinearTest {
     private static final ComputeDevice CPU = ComputeDevice.cpu();
 

@@ -39,7 +39,21 @@ public final class CpuKernels {
     }
 
     private static final class Holder {
-        private static final @Nullable CpuKernels FOUND = find(System.getProperty(PROPERTY, ""));
+        private static final @Nullable CpuKernels FOUND;
+        /** Kept, because what a class's start throws comes out as an error, and only once. */
+        private static final @Nullable DeviceException REFUSED;
+
+        static {
+            CpuKernels found = null;
+            DeviceException refused = null;
+            try {
+                found = find(System.getProperty(PROPERTY, ""));
+            } catch (DeviceException e) {
+                refused = e;
+            }
+            FOUND = found;
+            REFUSED = refused;
+        }
     }
 
     /**
@@ -48,6 +62,10 @@ public final class CpuKernels {
      * @throws DeviceException if the system property asks for what this machine or this build does not have
      */
     public static Optional<CpuKernels> get() {
+        DeviceException refused = Holder.REFUSED;
+        if (refused != null) {
+            throw new DeviceException(String.valueOf(refused.getMessage()), refused);
+        }
         return Optional.ofNullable(Holder.FOUND);
     }
 

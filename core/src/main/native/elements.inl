@@ -165,7 +165,7 @@ void rope(
     const T *x, T *y, const T *cosines, const T *sines, const RopeShape &shape, float direction, int threads) {
     int64_t half = shape.size / 2;
     int64_t tokens = shape.batch * shape.tokens;
-    parallel(threads, tokens, std::max<int64_t>(1, SOME_NUMBERS / (shape.heads * shape.size)), [&](int64_t begin, int64_t end) {
+    parallel(threads, tokens, std::max<int64_t>(1, SOME_NUMBERS / std::max<int64_t>(1, shape.heads * shape.size)), [&](int64_t begin, int64_t end) {
         for (int64_t index = begin; index < end; index++) {
             int64_t batch = index / shape.tokens;
             int64_t token = index % shape.tokens;

@@ -31,13 +31,17 @@ public final class CudaModule {
     /** A source and where it runs. */
     private record Key(Class<?> owner, String resource, int device) {}
 
+    private record KernelKey(String name, int sharedBytes) {}
+
+    private static final int GIVEN_SHARED_BYTES = 48 << 10;
+
     private static final Pattern INCLUDE = Pattern.compile("(?m)^#include \"([a-z]+\\.cuh)\"$");
     private static final Map<Key, CudaModule> LOADED = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
     private final CUmod_st module;
     private final int multiprocessors;
-    private final Map<String, CudaKernel> kernels = new ConcurrentHashMap<>();
+    private final Map<KernelKey, CudaKernel> kernels = new ConcurrentHashMap<>();
 
     private CudaModule(ComputeDevice device, int multiprocessors, CUmod_st module) {
         this.device = device;
@@ -116,20 +120,20 @@ public final class CudaModule {
     /**
      * A kernel of the source whose blocks get shared memory at the launch.
      *
-     * @param sharedBytes for each block, the same at every call
+     * @param sharedBytes for each block; above 48 KiB, which a GPU gives only if it is told before, the same at every call
      * @throws DeviceException when the source has no kernel of this name, or the GPU not so much shared memory
      */
     public CudaKernel kernel(String name, int sharedBytes) {
-        return kernels.computeIfAbsent(name, key -> {
+        return kernels.computeIfAbsent(new KernelKey(name, sharedBytes), key -> {
             CUfunc_st function = new CUfunc_st();
-            check(cudart.cuModuleGetFunction(function, module, key), "finding the kernel " + key);
-            if (sharedBytes > 0) {
+            check(cudart.cuModuleGetFunction(function, module, name), "finding the kernel " + name);
+            if (sharedBytes > GIVEN_SHARED_BYTES) {
                 check(
                         cudart.cuFuncSetAttribute(
                                 function, cudart.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes),
-                        "reserving " + sharedBytes + " bytes of shared memory for the kernel " + key);
+                        "reserving " + sharedBytes + " bytes of shared memory for the kernel " + name);
             }
-            return new CudaKernel(key, function, sharedBytes, device);
+            return new CudaKernel(name, function, sharedBytes, device);
         });
     }
 

@@ -20,6 +20,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param gated inner numbers of the feed-forward part, shape (R, inner)
  * @param low narrow products, float32, shape (R, widest rank, at least 1)
  * @param logits shape (R, V)
+ * @param done how many blocks that work together are through, int32, shape (R · kv heads); zeros between kernels
  */
 record DecodeBuffers(
         int rows,
@@ -30,7 +31,8 @@ record DecodeBuffers(
         Tensor mixed,
         Tensor gated,
         Tensor low,
-        Tensor logits)
+        Tensor logits,
+        Tensor done)
         implements AutoCloseable {
     static DecodeBuffers make(int rows, ModelConfig config, ComputeDevice device, ScalarType type, int rank) {
         long size = config.attention().headDim();
@@ -46,14 +48,18 @@ record DecodeBuffers(
                     Tensors.empty(device, type, rows, queries),
                     Tensors.empty(device, type, rows, config.intermediateSize()),
                     Tensors.empty(device, ScalarType.Float, rows, Math.max(1, rank)),
-                    Tensors.empty(device, type, rows, config.vocabSize()));
+                    Tensors.empty(device, type, rows, config.vocabSize()),
+                    Tensors.zeros(
+                            device,
+                            ScalarType.Int,
+                            (long) rows * config.attention().kvHeads()));
             buffers.all().forEach(scope::release);
             return buffers;
         }
     }
 
     private List<Tensor> all() {
-        return List.of(step, state, normed, qkv, mixed, gated, low, logits);
+        return List.of(step, state, normed, qkv, mixed, gated, low, logits, done);
     }
 
     @Override

@@ -10,27 +10,31 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /** The kernels of {@code decode.cu} for one type of number. */
 final class DecodeKernels {
     private static final int THREADS = 512;
-    private static final int ATTENTION_THREADS = 128;
+    private static final int ATTENTION_THREADS = 256;
     private static final int CHOOSE_THREADS = 1024;
+    /** Of the same channel of the keys of a tile. */
+    private static final int TILE_BYTES = 32;
+    /** Behind each key and value, so that neighbours lie in different banks. */
+    private static final int PADDING = 32;
 
     private final CudaKernel embed;
     private final CudaKernel norm;
-    private final CudaKernel ropeAppend;
     private final CudaKernel attend;
-    private final CudaKernel combine;
     private final CudaKernel choose;
-    private final CudaKernel advance;
 
-    DecodeKernels(ComputeDevice device, ScalarType type) {
+    DecodeKernels(ComputeDevice device, ScalarType type, Attention.Shape shape) {
         CudaModule module = CudaModule.of(DecodeKernels.class, "decode.cu", device);
         String suffix = type == ScalarType.Float ? "_f32" : "_bf16";
         embed = module.kernel("embed" + suffix);
         norm = module.kernel("norm" + suffix);
-        ropeAppend = module.kernel("rope_append" + suffix);
-        attend = module.kernel("attend" + suffix);
-        combine = module.kernel("combine" + suffix);
+        attend = module.kernel("attend" + suffix, attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2));
         choose = module.kernel("choose" + suffix);
-        advance = module.kernel("advance");
+    }
+
+    /** Two tiles of keys and of values, the new key and value, and a turned query for each warp. */
+    private static int attentionBytes(int size, int bytesOfNumber) {
+        int rows = 4 * TILE_BYTES / bytesOfNumber + 2;
+        return rows * (size * bytesOfNumber + PADDING) + ATTENTION_THREADS / 32 * size * Float.BYTES;
     }
 
     void embed(DecodeBuffers buffers, Tensor table) {
@@ -45,48 +49,25 @@ final class DecodeKernels {
 
     /** Attention of the new position, whose keys and values go to the cache. */
     void attention(DecodeBuffers buffers, DecodeRoom room, Tensor keys, Tensor values, Attention.Shape shape) {
-        int size = shape.headDim();
-        int heads = shape.heads();
-        int kvHeads = shape.kvHeads();
-        int rows = buffers.rows();
-        int capacity = Math.toIntExact(keys.size(2));
-        int pairThreads = (size / 2 + 31) / 32 * 32;
-        ropeAppend.launch(
-                (long) rows * (heads + 2L * kvHeads),
-                pairThreads,
+        attend.launch(
+                (long) buffers.rows() * shape.kvHeads() * room.splits(),
+                ATTENTION_THREADS,
                 buffers.step(),
                 buffers.qkv(),
                 keys,
                 values,
                 room.cos(),
                 room.sin(),
-                heads,
-                kvHeads,
-                size,
-                capacity);
-        attend.launch(
-                (long) rows * kvHeads * room.splits(),
-                ATTENTION_THREADS,
-                buffers.step(),
-                buffers.qkv(),
-                keys,
-                values,
                 room.partial(),
                 room.weights(),
-                heads,
-                kvHeads,
-                size,
-                capacity,
+                buffers.done(),
+                buffers.mixed(),
+                shape.heads(),
+                shape.kvHeads(),
+                shape.headDim(),
+                Math.toIntExact(keys.size(2)),
                 room.splits(),
                 (float) shape.scale());
-        combine.launch(
-                (long) rows * heads,
-                ATTENTION_THREADS,
-                room.partial(),
-                room.weights(),
-                buffers.mixed(),
-                size,
-                room.splits());
     }
 
     /** Makes the likeliest tokens the next ones and moves on by a position. */
@@ -97,10 +78,10 @@ final class DecodeKernels {
                 buffers.logits(),
                 buffers.step(),
                 room.chosen(),
+                buffers.done(),
                 width(buffers.logits()),
                 buffers.rows(),
                 Math.toIntExact(room.chosen().size(0)));
-        advance.launch(1, 1, buffers.step());
     }
 
     private static int width(Tensor matrix) {

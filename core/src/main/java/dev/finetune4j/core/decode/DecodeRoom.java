@@ -21,7 +21,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 record DecodeRoom(Tensor cos, Tensor sin, int splits, Tensor partial, Tensor weights, Tensor chosen)
         implements AutoCloseable {
-    /** About two blocks for each multiprocessor of a large GPU. */
+    /** About two blocks for each multiprocessor of a large GPU; the kernel has room for that many splits. */
     private static final int BLOCKS = 264;
 
     private static final int LEAST_POSITIONS_OF_SPLIT = 16;

@@ -66,7 +66,7 @@ public final class GraphDecoder implements AutoCloseable {
         this.plan = outcome.plan();
         this.device = model.placement().device();
         this.type = model.placement().precision().scalarType();
-        this.kernels = new DecodeKernels(device, type);
+        this.kernels = new DecodeKernels(device, type, model.config().attention());
         this.buffers = DecodeBuffers.make(rows, model.config(), device, type, plan.widestRank());
     }
 

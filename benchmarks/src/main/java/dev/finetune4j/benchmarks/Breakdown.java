@@ -15,24 +15,18 @@ import java.util.TreeSet;
  *
  * @param steps how many were traced
  * @param wallMillis from the beginning of the first work to the end of the last
- * @param busyMillis in which at least one piece of work ran
- * @param parts time and number by kind; times of overlapping kernels count in full, so their sum can exceed {@code busyMillis}
+ * @param parts time and number by kind. A moment in which kernels overlap counts for the one that began first: the others wait
+ *     for it, or use what it leaves of the GPU
  * @param names by kind and name, the longest first
  * @param unknown readable names that no rule knows; they are counted as other
  */
-record Breakdown(
-        int steps,
-        double wallMillis,
-        double busyMillis,
-        Map<KernelKind, Part> parts,
-        List<Named> names,
-        List<String> unknown) {
+record Breakdown(int steps, double wallMillis, Map<KernelKind, Part> parts, List<Named> names, List<String> unknown) {
     private static final int TOP = 12;
 
     /**
      * A part of a step.
      *
-     * @param millis the sum of the times of its kernels
+     * @param millis the sum of its kernels' own times
      * @param launches kernels, copies and settings of memory
      */
     record Part(double millis, double launches) {
@@ -72,9 +66,10 @@ record Breakdown(
         Map<Key, Part> byName = new HashMap<>();
         Map<KernelKind, Part> parts = new EnumMap<>(KernelKind.class);
         TreeSet<String> unknown = new TreeSet<>();
-        for (int i = 0; i < kernels.size(); i++) {
+        long[] nanos = ownNanos(kernels);
+        for (int i = 0; i < nanos.length; i++) {
             TracedKernel kernel = kernels.get(i);
-            Part part = new Part(kernel.nanos() / 1e6 / steps, 1.0 / steps);
+            Part part = new Part(nanos[i] / 1e6 / steps, 1.0 / steps);
             parts.merge(kinds.get(i), part, Part::plus);
             byName.merge(new Key(kernel.name(), kinds.get(i)), part, Part::plus);
             if (KernelRole.of(kernel.name()) == KernelRole.UNKNOWN) {
@@ -86,36 +81,33 @@ record Breakdown(
         names.sort(Comparator.comparingDouble(named -> -named.part().millis()));
         long first = kernels.get(0).start();
         long end = kernels.stream().mapToLong(TracedKernel::end).max().orElse(first);
-        return new Breakdown(
-                steps,
-                (end - first) / 1e6 / steps,
-                busyNanos(kernels) / 1e6 / steps,
-                parts,
-                names,
-                List.copyOf(unknown));
+        return new Breakdown(steps, (end - first) / 1e6 / steps, parts, names, List.copyOf(unknown));
     }
 
     /**
-     * The nanoseconds in which at least one kernel ran.
+     * The nanoseconds of each kernel in which none ran that had begun before it.
      *
      * @param kernels in the order of their beginnings
      */
-    static long busyNanos(List<TracedKernel> kernels) {
-        long busy = 0;
+    static long[] ownNanos(List<TracedKernel> kernels) {
+        long[] own = new long[kernels.size()];
         long until = Long.MIN_VALUE;
-        for (TracedKernel kernel : kernels) {
-            long from = Math.max(kernel.start(), until);
-            if (kernel.end() > from) {
-                busy += kernel.end() - from;
-                until = kernel.end();
-            }
+        for (int i = 0; i < own.length; i++) {
+            TracedKernel kernel = kernels.get(i);
+            own[i] = Math.max(0, kernel.end() - Math.max(kernel.start(), until));
+            until = Math.max(until, kernel.end());
         }
-        return busy;
+        return own;
+    }
+
+    /** Milliseconds of a step in which at least one piece of work ran. */
+    double busyMillis() {
+        return total().millis();
     }
 
     /** Milliseconds of a step in which nothing ran. */
     double gapMillis() {
-        return wallMillis - busyMillis;
+        return wallMillis - busyMillis();
     }
 
     /** All kinds together. */
@@ -132,10 +124,9 @@ record Breakdown(
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("steps", steps);
         map.put("ms_step_traced", rounded(wallMillis));
-        map.put("ms_busy", rounded(busyMillis));
-        map.put("busy_share", rounded(busyMillis / wallMillis));
+        map.put("ms_busy", rounded(busyMillis()));
+        map.put("busy_share", rounded(busyMillis() / wallMillis));
         map.put("ms_gaps", rounded(gapMillis()));
-        map.put("ms_overlapped", rounded(total().millis() - busyMillis));
         map.put("launches", rounded(total().launches()));
         Map<String, Object> kinds = new LinkedHashMap<>();
         for (KernelKind kind : KernelKind.values()) {
@@ -168,7 +159,6 @@ record Breakdown(
         for (KernelKind kind : KernelKind.values()) {
             row(text, kind.label, part(kind));
         }
-        row(text, "counted twice: overlapping", new Part(busyMillis - total().millis(), 0));
         row(text, "nothing runs (gaps)", new Part(gapMillis(), 0));
         row(text, "step as traced", new Part(wallMillis, total().launches()));
         for (Named named : names.subList(0, Math.min(TOP, names.size()))) {

@@ -29,7 +29,7 @@ enum KernelRole {
             contains("logsoftmax", "nll_loss", "embedding", "indexselect", "gather_kernel", "indexfunc")),
     ATTENTION(
             KernelKind.ATTENTION,
-            starts("attend_", "combine_"),
+            starts("attend_"),
             contains("flash", "fmha", "sdpa", "cudnn", "_softmaxforward", "_softmaxbackward")),
     /** Adds up the parts of the product in front of it. */
     PARTIAL_SUMS(null, starts(), contains("splitkreduce", "splitk_reduce", "reducesplitk")),
@@ -38,8 +38,8 @@ enum KernelRole {
             KernelKind.ELEMENTWISE,
             starts("rms_", "swiglu_", "rope_", "norm_"),
             contains("elementwise", "layer_norm", "rmsnorm")),
-    /** Small sums and what counts steps. */
-    SMALL(KernelKind.OTHER, starts("advance"), contains("reduce_kernel")),
+    /** Small sums. */
+    SMALL(KernelKind.OTHER, starts(), contains("reduce_kernel")),
     UNKNOWN(KernelKind.OTHER, starts(), contains());
 
     private final @Nullable KernelKind kind;

@@ -17,22 +17,26 @@
 #include <immintrin.h>
 #endif
 
-/* As many independent sums as fit into the registers beside the two factors. */
-#if defined(__AVX512F__)
-#define LANES 16
-#define CHAINS 16
-#define REGISTER "v"
-#elif defined(__x86_64__)
+/* Sums that do not wait for each other, as many as fit into the registers; named one by one, or they would lie in memory. */
+#define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#if defined(__x86_64__) && !defined(__AVX512F__)
 #define LANES 8
 #define CHAINS 12
 #define REGISTER "x"
+#define EACH(X) TWELVE(X)
+#else
+#define CHAINS 16
+#define EACH(X) TWELVE(X) X(12) X(13) X(14) X(15)
+#ifdef __AVX512F__
+#define LANES 16
+#define REGISTER "v"
 #else
 #define LANES 4
-#define CHAINS 24
 #define REGISTER "w"
 #endif
+#endif
 
-enum { ROUNDS = 20, STEPS = 500000, BUFFER = 192 << 20 };
+enum { ROUNDS = 100, STEPS = 400000, BUFFER = 192 << 20 };
 
 typedef float floats __attribute__((vector_size(LANES * 4)));
 typedef uint64_t words __attribute__((vector_size(64)));
@@ -52,20 +56,23 @@ static double now(void) {
 
 static void *multiply_floats(void *argument) {
     task *own = argument;
-    floats sum[CHAINS], a, b;
+    floats a, b, all;
     for (int i = 0; i < LANES; i++) {
         a[i] = 1.0f + own->sink * 1e-9f;
         b[i] = 1e-6f + own->sink;
     }
-    for (int c = 0; c < CHAINS; c++) sum[c] = b * (float) c;
+    all = b;
+#define START(c) floats sum##c = b * (float) c;
+#define MULTIPLY_ADD(c)                 \
+    sum##c = sum##c * a + b; /* contracted to one instruction */ \
+    __asm__ volatile("" : "+" REGISTER(sum##c));
+#define GATHER(c) all += sum##c;
+    EACH(START)
     for (long s = 0; s < STEPS; s++) {
-        for (int c = 0; c < CHAINS; c++) {
-            sum[c] = sum[c] * a + b; /* contracted to one instruction */
-            __asm__ volatile("" : "+" REGISTER(sum[c]), "+" REGISTER(a), "+" REGISTER(b));
-        }
+        EACH(MULTIPLY_ADD)
     }
-    for (int c = 1; c < CHAINS; c++) sum[0] += sum[c];
-    own->sink = sum[0][0] * 0;
+    EACH(GATHER)
+    own->sink = all[0] * 0;
     own->work = 2.0 * LANES * CHAINS * STEPS;
     return NULL;
 }
@@ -73,17 +80,19 @@ static void *multiply_floats(void *argument) {
 #ifdef __AVX512BF16__
 static void *multiply_bfloats(void *argument) {
     task *own = argument;
-    __m512 sum[CHAINS];
+    __m512 all = _mm512_setzero_ps();
     __m512bh a = (__m512bh) _mm512_set1_epi16(0x3f80), b = (__m512bh) _mm512_set1_epi16(0x3800);
-    for (int c = 0; c < CHAINS; c++) sum[c] = _mm512_set1_ps((float) c);
+#define START_BF16(c) __m512 sum##c = _mm512_set1_ps((float) c);
+#define MULTIPLY_ADD_BF16(c)                    \
+    sum##c = _mm512_dpbf16_ps(sum##c, a, b); \
+    __asm__ volatile("" : "+v"(sum##c));
+#define GATHER_BF16(c) all = _mm512_add_ps(all, sum##c);
+    EACH(START_BF16)
     for (long s = 0; s < STEPS; s++) {
-        for (int c = 0; c < CHAINS; c++) {
-            sum[c] = _mm512_dpbf16_ps(sum[c], a, b);
-            __asm__ volatile("" : "+v"(sum[c]), "+v"(a), "+v"(b));
-        }
+        EACH(MULTIPLY_ADD_BF16)
     }
-    for (int c = 1; c < CHAINS; c++) sum[0] = _mm512_add_ps(sum[0], sum[c]);
-    own->sink = _mm512_reduce_add_ps(sum[0]) * 0;
+    EACH(GATHER_BF16)
+    own->sink = _mm512_reduce_add_ps(all) * 0;
     own->work = 2.0 * 32 * CHAINS * STEPS;
     return NULL;
 }

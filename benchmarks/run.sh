@@ -89,7 +89,7 @@ group() {
                 -p tokens=1,512 -p shape=4096x4096 -p module=self_attn.q_proj
             ;;
         attention)
-            measure 07-attention AttentionBenchmark "${short[@]}" -p type=bf16
+            measure 07-attention AttentionBenchmark "${short[@]}" -p type=bf16 -p tokens=256
             ;;
         loss)
             measure 08-loss LossBenchmark "${short[@]}" -p type=bf16

@@ -183,6 +183,55 @@ inline void cpu_add_columns_by_columns(
         at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<float>(c), c_stride, rows, columns, depth, turned, threads);
 }
 
+/// Calls work with the kernels for one token of a type, float32 or bfloat16, and a number of it.
+template <typename Work>
+inline void with_tokens(int level, int type, const Work &work) {
+    if (type == F32) {
+        work(kernels_of(level).tokens_f32, float{});
+    } else {
+        work(kernels_of(level).tokens_b16, bf16{});
+    }
+}
+
+inline void cpu_dense_rows(
+    int level, int threads, int type, address weight, long long in, long long out, address x, long long rows,
+    address bias, address y, long long stride, bool add) {
+    with_tokens(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.dense_rows(at<T>(weight), in, out, at<T>(x), rows, at<T>(bias), at<T>(y), stride, add, threads);
+    });
+}
+
+inline void cpu_low_rank(
+    int level, int threads, int type, address a, address x, address low, long long rows, long long rank, long long in,
+    float scale) {
+    with_tokens(level, type, [&](auto &kernels, auto number) {
+        kernels.low_rank(at<float>(a), at<decltype(number)>(x), at<float>(low), rows, rank, in, scale, threads);
+    });
+}
+
+inline void cpu_high_rank(
+    int level, int threads, int type, address b, address low, address y, long long stride, long long rows,
+    long long rank, long long out, bool add) {
+    with_tokens(level, type, [&](auto &kernels, auto number) {
+        kernels.high_rank(
+            at<float>(b), at<float>(low), at<decltype(number)>(y), stride, rows, rank, out, add, threads);
+    });
+}
+
+inline void cpu_attend(
+    int level, int threads, int type, long long heads, long long kv_heads, long long size, long long capacity,
+    long long position, float scale, address qkv, address keys, address values, address cosine, address sine,
+    address room, address mixed) {
+    AttendShape shape = {heads, kv_heads, size, capacity, position, scale};
+    with_tokens(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.attend(
+            shape, at<T>(qkv), at<T>(keys), at<T>(values), at<T>(cosine), at<T>(sine), at<float>(room), at<T>(mixed),
+            threads);
+    });
+}
+
 /// Whether a level has the products of panels.
 inline bool cpu_has_panels(int level) { return kernels_of(level).forward != nullptr; }
 

@@ -77,6 +77,32 @@ struct Elements {
         T *logits, const int64_t *labels, float *losses, float scale, int64_t rows, int64_t width, int threads);
 };
 
+/// Heads of a token and the cache that it joins; position counts the tokens before it.
+struct AttendShape {
+    int64_t heads;
+    int64_t kv_heads;
+    int64_t size;
+    int64_t capacity;
+    int64_t position;
+    float scale;
+};
+
+/// What a decoder does for one token; see decode.inl.
+template <typename T>
+struct Tokens {
+    void (*dense_rows)(
+        const T *weight, int64_t in, int64_t out, const T *x, int64_t rows, const T *bias, T *y, int64_t stride,
+        bool add, int threads);
+    void (*low_rank)(
+        const float *a, const T *x, float *low, int64_t rows, int64_t rank, int64_t in, float scale, int threads);
+    void (*high_rank)(
+        const float *b, const float *low, T *y, int64_t stride, int64_t rows, int64_t rank, int64_t out, bool add,
+        int threads);
+    void (*attend)(
+        const AttendShape &shape, T *qkv, T *keys, T *values, const T *cosine, const T *sine, float *room, T *mixed,
+        int threads);
+};
+
 /// Products of dense bfloat16 matrices; see dense_bf16.inl.
 struct Dense {
     void (*rows_by_rows)(
@@ -120,6 +146,8 @@ struct Kernels {
     Elements<float> elements_f32;
     Elements<bf16> elements_b16;
     Adamw adamw;
+    Tokens<float> tokens_f32;
+    Tokens<bf16> tokens_b16;
 };
 
 }  // namespace finetune4j

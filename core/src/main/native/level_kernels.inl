@@ -3,6 +3,7 @@
 #include "codes.inl"
 #include "rows.inl"
 #include "elements.inl"
+#include "decode.inl"
 #ifdef FINETUNE4J_PAIRS
 #include "rows_bf16.inl"
 #include "gemm_bf16.inl"
@@ -26,6 +27,11 @@ inline Elements<T> elements() {
     return {rms_forward<T>, rms_backward<T>, swiglu_forward<T>, swiglu_backward<T>, rope<T>, cross_entropy<T>};
 }
 
+template <typename T>
+inline Tokens<T> tokens() {
+    return {dense_rows<T>, low_rank<T>, high_rank<T>, attend<T>};
+}
+
 inline const Kernels &kernels() {
     static const Kernels all = {
         {decode<float>, decode<bf16>, decode<f16>},
@@ -44,6 +50,8 @@ inline const Kernels &kernels() {
         elements<float>(),
         elements<bf16>(),
         adamw,
+        tokens<float>(),
+        tokens<bf16>(),
     };
     return all;
 }

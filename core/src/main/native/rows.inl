@@ -2,8 +2,8 @@
 
 constexpr int64_t PIECE = 1024;  // weights that are decoded at a time
 
-template <typename T>
-inline float dot(const T *a, const T *b, int64_t count) {
+template <typename A, typename B>
+inline float dot(const A *a, const B *b, int64_t count) {
     Floats sum[4] = {spread(0), spread(0), spread(0), spread(0)};
     int64_t at = 0;
     for (; at + 4 * LANES <= count; at += 4 * LANES) {

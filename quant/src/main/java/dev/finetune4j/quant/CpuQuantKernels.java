@@ -3,6 +3,8 @@ package dev.finetune4j.quant;
 import dev.finetune4j.core.cpu.CodeKernels;
 import dev.finetune4j.core.cpu.CpuCodes;
 import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.nn.CpuRowKernel;
+import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -140,6 +142,21 @@ final class CpuQuantKernels implements QuantKernels {
             }
             product(y, x, weight, true);
         }
+    }
+
+    /** A weight for few rows; null for numbers that are not multiplied by the codes themselves. */
+    @Nullable
+    RowWeight rowWeight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        if (!CodeKernels.multiplies(type) || (bias != null && Tensors.typeOf(bias) != type)) {
+            return null;
+        }
+        // The codes are asked for at each product, so that a closed weight says so.
+        return CpuRowKernel.weight(
+                type,
+                weight.shape()[1],
+                weight.shape()[0],
+                bias,
+                (x, added, y, add) -> cpu.rows(codes(weight), x, added, y, add));
     }
 
     private boolean hasPanels(QuantizedTensor weight, ScalarType type) {

@@ -202,7 +202,9 @@ public final class QuantizedLinear implements Linear {
 
     @Override
     public @Nullable RowWeight rowWeight(ScalarType type) {
-        return QuantRowKernel.weight(weight, bias, type);
+        return weight.kernels() instanceof CpuQuantKernels kernels
+                ? kernels.rowWeight(weight, bias, type)
+                : QuantRowKernel.weight(weight, bias, type);
     }
 
     @Override

@@ -29,12 +29,14 @@ public final class CpuKernels {
     private final CpuLevel level;
     private final CodeKernels codes;
     private final ElementKernels elements;
+    private final TokenKernels tokens;
     private final @Nullable PairKernels pairs;
 
     private CpuKernels(CpuLevel level) {
         this.level = level;
         this.codes = new CodeKernels(level);
         this.elements = new ElementKernels(level);
+        this.tokens = new TokenKernels(level);
         this.pairs = CpuNative.cpu_has_panels(level.number) ? new PairKernels(level) : null;
     }
 
@@ -133,6 +135,11 @@ public final class CpuKernels {
     /** The element-wise kernels. */
     public ElementKernels elements() {
         return elements;
+    }
+
+    /** The kernels for one token. */
+    public TokenKernels tokens() {
+        return tokens;
     }
 
     /** The products of narrow bfloat16 matrices, where the level has them. */

@@ -232,4 +232,52 @@ final class CpuNative {
             long columns,
             long depth,
             @Cast("bool") boolean turned);
+
+    static native void cpu_dense_rows(
+            int level,
+            int threads,
+            int type,
+            long weight,
+            long in,
+            long out,
+            long x,
+            long rows,
+            long bias,
+            long y,
+            long stride,
+            @Cast("bool") boolean add);
+
+    static native void cpu_low_rank(
+            int level, int threads, int type, long a, long x, long low, long rows, long rank, long in, float scale);
+
+    static native void cpu_high_rank(
+            int level,
+            int threads,
+            int type,
+            long b,
+            long low,
+            long y,
+            long stride,
+            long rows,
+            long rank,
+            long out,
+            @Cast("bool") boolean add);
+
+    static native void cpu_attend(
+            int level,
+            int threads,
+            int type,
+            long heads,
+            long kvHeads,
+            long size,
+            long capacity,
+            long position,
+            float scale,
+            long qkv,
+            long keys,
+            long values,
+            long cosine,
+            long sine,
+            long room,
+            long mixed);
 }

@@ -24,7 +24,7 @@ public final class ElementKernels {
         return type == ScalarType.Float || type == ScalarType.BFloat16;
     }
 
-    private static int number(ScalarType type) {
+    static int number(ScalarType type) {
         if (!serves(type)) {
             throw new IllegalArgumentException("the kernels take float32 and bfloat16, not " + type);
         }

@@ -50,8 +50,14 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
     /** The plan of a model, or why there is none. */
     record Outcome(@Nullable DecodePlan plan, String obstacle) {}
 
+    /** The plan for a GPU. */
     static Outcome of(CausalLM model) {
-        Optional<String> obstacle = obstacle(model);
+        return of(model, ComputeDevice.Kind.CUDA);
+    }
+
+    /** The plan for a kind of device. */
+    static Outcome of(CausalLM model, ComputeDevice.Kind kind) {
+        Optional<String> obstacle = obstacle(model, kind);
         if (obstacle.isPresent()) {
             return new Outcome(null, obstacle.get());
         }
@@ -74,11 +80,11 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
         }
     }
 
-    private static Optional<String> obstacle(CausalLM model) {
+    private static Optional<String> obstacle(CausalLM model, ComputeDevice.Kind kind) {
         ModelConfig config = model.config();
         ScalarType type = model.placement().precision().scalarType();
-        if (model.placement().device().kind() != ComputeDevice.Kind.CUDA) {
-            return Optional.of("the model is not on a CUDA GPU");
+        if (model.placement().device().kind() != kind) {
+            return Optional.of("the model is not on a " + (kind == ComputeDevice.Kind.CUDA ? "CUDA GPU" : "CPU"));
         }
         if (type != ScalarType.BFloat16 && type != ScalarType.Float) {
             return Optional.of("it computes in " + type);

@@ -1,9 +1,9 @@
 /**
- * One token at a time on a CUDA GPU: every step is the same sequence of kernels on memory that stays where it is, recorded
- * once and repeated by one call.
+ * One token at a time: every step is the same sequence of kernels on memory that stays where it is, on a CUDA GPU recorded once
+ * and repeated by one call.
  *
- * <p>{@link dev.finetune4j.core.decode.GraphDecoder} is what others use; it says which models it serves. Imports {@code nn},
- * {@code model}, {@code cuda} and {@code tensor}.
+ * <p>{@link dev.finetune4j.core.decode.GraphDecoder} and, on the CPU, {@link dev.finetune4j.core.decode.CpuDecoder} are what
+ * others use; they say which models they serve. Imports {@code nn}, {@code model}, {@code cuda}, {@code cpu} and {@code tensor}.
  */
 @NullMarked
 package dev.finetune4j.core.decode;

@@ -1,9 +1,10 @@
 package dev.finetune4j.core.generate;
 
+import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.decode.GraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
-import java.util.Optional;
+import dev.finetune4j.core.tensor.ComputeDevice;
 
 /**
  * What a model remembers of a text, and what it expects after it: the seam between generation, which chooses tokens, and the
@@ -35,11 +36,16 @@ public interface Continuation extends AutoCloseable {
     @Override
     void close();
 
-    /** The quickest way that there is for the model; {@link GraphDecoder#obstacle} says when single tokens take the ordinary one. */
+    /**
+     * The quickest way that there is for the model; {@link GraphDecoder#obstacle} and {@link CpuDecoder#obstacle} say when single
+     * tokens take the ordinary one.
+     */
     static Continuation of(CausalLM model) {
         KvCache cache = model.newCache();
         Continuation plain = new CachedContinuation(model, cache);
-        Optional<String> obstacle = GraphDecoder.obstacle(model);
-        return obstacle.isPresent() ? plain : new GraphContinuation(model, cache, plain);
+        if (model.placement().device().kind() == ComputeDevice.Kind.CPU) {
+            return CpuDecoder.obstacle(model).isPresent() ? plain : new CpuContinuation(model, cache, plain);
+        }
+        return GraphDecoder.obstacle(model).isPresent() ? plain : new GraphContinuation(model, cache, plain);
     }
 }

@@ -89,7 +89,7 @@ public final class DenseLinear implements Linear {
 
     @Override
     public @Nullable RowWeight rowWeight(ScalarType type) {
-        return DenseRowKernel.weight(weight, bias, type);
+        return weight.is_cuda() ? DenseRowKernel.weight(weight, bias, type) : CpuRowKernel.dense(weight, bias, type);
     }
 
     @Override

@@ -132,7 +132,7 @@ public interface Linear extends AutoCloseable {
     }
 
     /**
-     * How a GPU computes this linear for few rows without allocating memory; null where there is no such way.
+     * How this linear is computed for few rows by kernels of our own; null where there is no such way.
      *
      * @param type of the input and the output
      */

@@ -5,9 +5,9 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Multiplies few rows by weights of one form on a GPU, in one launch that allocates nothing and may therefore be recorded.
- * Equal kernels can take their weights together. It may be launched in
- * {@link dev.finetune4j.core.cuda.CudaGraph#recordOverlapping}: what it reads ahead are weights. Thread-safe.
+ * Multiplies few rows by weights of one form. Equal kernels can take their weights together. On a GPU that is one launch, which
+ * allocates nothing and may therefore be recorded, in {@link dev.finetune4j.core.cuda.CudaGraph#recordOverlapping} too: what it
+ * reads ahead are weights. Thread-safe.
  */
 public interface RowKernel {
     /** The most rows of an input. */

@@ -9,8 +9,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Several linears on the same few rows, in one launch, and one more when an adapter adds to them: the narrow products of all
- * additions are made first, and the kernel of the weights adds the wide ones to its sums. Allocates nothing.
+ * Several linears on the same few rows, on a GPU in one launch, and one more when an adapter adds to them: the narrow products
+ * of all additions are made first, and the kernel of the weights adds the wide ones to its sums. Allocates nothing there.
  */
 public final class RowProducts {
     private static final int THREADS = 256;
@@ -87,6 +87,10 @@ public final class RowProducts {
 
     private void narrow(Tensor x, int rows, Tensor low) {
         if (rank == 0) {
+            return;
+        }
+        if (!x.is_cuda()) {
+            CpuRowKernel.narrow(x, weights, low);
             return;
         }
         List<@Nullable Object> arguments =

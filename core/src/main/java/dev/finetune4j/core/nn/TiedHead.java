@@ -49,7 +49,9 @@ public final class TiedHead implements Linear {
 
     @Override
     public @Nullable RowWeight rowWeight(ScalarType type) {
-        return DenseRowKernel.weight(embedding, null, type);
+        return embedding.is_cuda()
+                ? DenseRowKernel.weight(embedding, null, type)
+                : CpuRowKernel.dense(embedding, null, type);
     }
 
     @Override

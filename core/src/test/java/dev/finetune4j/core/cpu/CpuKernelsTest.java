@@ -207,4 +207,107 @@ class CpuKernelsTest {
         Tensor out = Tensors.empty(CPU, ScalarType.BFloat16, 2, 2);
         assertThrows(IllegalArgumentException.class, () -> pairs.rowsByRows(odd, odd, out, 1));
     }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void fewRows(CpuLevel level) {
+        TokenKernels tokens = kernels(level).tokens();
+        for (ScalarType type : TYPES) {
+            for (long[] s : new long[][] {{1, 1, 1, 1}, {1, 37, 19, 3}, {3, 200, 448, 16}, {2, 5, 1001, 24}}) {
+                long rows = s[0];
+                long out = s[1];
+                Tensor weight = random(type, out, s[2]);
+                Tensor x = random(type, rows, s[2]);
+                Tensor bias = random(type, out);
+                Tensor y = Tensors.empty(CPU, type, rows, out + 3).narrow(1, 2, out);
+                tokens.denseRows(weight, x, bias, y, false);
+                Tensor product = wide(x).mm(wide(weight).t());
+                assertNear(product.add(wide(bias)), y.contiguous(), type);
+                Tensor start = wide(y).clone();
+                tokens.denseRows(weight, x, null, y, true);
+                assertNear(product.add(start), y.contiguous(), type);
+                Tensor a = random(ScalarType.Float, s[3], s[2]);
+                Tensor b = random(ScalarType.Float, out, s[3]);
+                Tensor low = Tensors.zeros(CPU, ScalarType.Float, rows * s[3] + 4);
+                tokens.lowRank(a, x, low, 4, 0.5f);
+                Tensor narrow = wide(x).mm(a.t()).mul(new Scalar(0.5));
+                assertNear(
+                        narrow, low.narrow(0, 4, rows * s[3]).view(rows, s[3]).clone(), ScalarType.Float);
+                start = wide(y).clone();
+                tokens.highRank(b, low, 4, y, true);
+                assertNear(narrow.mm(b.t()).add(start), y.contiguous(), type);
+                tokens.highRank(b, low, 4, y, false);
+                assertNear(narrow.mm(b.t()), y.contiguous(), type);
+            }
+        }
+        Tensor weight = random(ScalarType.Float, 4, 6);
+        Tensor x = random(ScalarType.Float, 1, 6);
+        Tensor y = random(ScalarType.Float, 1, 5);
+        assertThrows(IllegalArgumentException.class, () -> tokens.denseRows(weight, x, null, y, false));
+        assertThrows(IllegalArgumentException.class, () -> tokens.lowRank(weight, x, y, 2, 1));
+    }
+
+    @ParameterizedTest
+    @EnumSource(CpuLevel.class)
+    void attentionOfOneToken(CpuLevel level) {
+        CpuKernels kernels = kernels(level);
+        TokenKernels tokens = kernels.tokens();
+        for (ScalarType type : TYPES) {
+            for (long[] s : new long[][] {{1, 1, 2, 0}, {4, 2, 10, 1}, {6, 2, 64, 37}, {3, 3, 40, 300}}) {
+                try (TensorScope turn = new TensorScope()) {
+                    attentionOfOneToken(kernels, type, s[0], s[1], s[2], s[3]);
+                }
+            }
+        }
+        Tensor cache = random(ScalarType.Float, 1, 1, 4, 8);
+        Tensor angles = random(ScalarType.Float, 9, 8);
+        Tensor room = random(ScalarType.Float, 100);
+        Tensor qkv = random(ScalarType.Float, 1, 24);
+        Tensor mixed = random(ScalarType.Float, 1, 8);
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> tokens.attend(qkv, cache, cache, 4, angles, angles, 1, room, mixed),
+                "there is no room for a fifth position");
+    }
+
+    private void attentionOfOneToken(
+            CpuKernels kernels, ScalarType type, long heads, long kvHeads, long size, long position) {
+        long capacity = position + 5;
+        Tensor qkv = random(type, 1, (heads + 2 * kvHeads) * size);
+        Tensor keys = random(type, 1, kvHeads, capacity, size);
+        Tensor values = random(type, 1, kvHeads, capacity, size);
+        Tensor half = random(type, capacity, size / 2);
+        Tensor cosines = torch.cat(new TensorVector(half, half), 1);
+        half = random(type, capacity, size / 2);
+        Tensor sines = torch.cat(new TensorVector(half, half), 1);
+        Tensor given = qkv.view(heads + 2 * kvHeads, size).clone();
+        Tensor turned = Tensors.emptyLike(given.narrow(0, 0, heads + kvHeads));
+        turn(kernels.elements(), given, turned, cosines.narrow(0, position, 1), sines.narrow(0, position, 1));
+        Tensor room = Tensors.empty(CPU, ScalarType.Float, TokenKernels.room(heads, size, capacity));
+        Tensor mixed = Tensors.empty(CPU, type, 1, heads * size);
+        kernels.tokens().attend(qkv, keys, values, position, cosines, sines, 0.3f, room, mixed);
+        assertTrue(
+                keys.select(0, 0).select(1, position).equal(turned.narrow(0, heads, kvHeads)),
+                "the key is in the cache");
+        assertTrue(
+                values.select(0, 0).select(1, position).equal(given.narrow(0, heads + kvHeads, kvHeads)),
+                "the value is in the cache");
+        Tensor query = wide(turned.narrow(0, 0, heads)).view(kvHeads, heads / kvHeads, size);
+        Tensor seen = wide(keys).select(0, 0).narrow(1, 0, position + 1);
+        Tensor weights = torch.softmax(query.matmul(seen.transpose(1, 2)).mul(new Scalar(0.3)), -1);
+        Tensor expected = weights.matmul(wide(values).select(0, 0).narrow(1, 0, position + 1));
+        assertNear(expected.reshape(1, heads * size), mixed, type);
+    }
+
+    /** Queries and keys turned by the kernel that another test holds against libtorch. */
+    private static void turn(ElementKernels elements, Tensor given, Tensor turned, Tensor cosines, Tensor sines) {
+        long heads = turned.size(0);
+        long size = turned.size(1);
+        elements.rope(
+                given.narrow(0, 0, heads).view(1, 1, heads, size),
+                turned.view(1, 1, heads, size),
+                cosines.contiguous(),
+                sines.contiguous(),
+                1);
+    }
 }

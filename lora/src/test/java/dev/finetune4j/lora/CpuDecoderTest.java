@@ -1,0 +1,240 @@
+package dev.finetune4j.lora;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.decode.CpuDecoder;
+import dev.finetune4j.core.generate.Continuation;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Set;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Steps by the kernels of the CPU against the ordinary pass. */
+class CpuDecoderTest {
+    private static final long[] PROMPT = {17, 250, 33, 201, 12, 99, 7};
+
+    @TempDir
+    Path folder;
+
+    @BeforeEach
+    void needsKernels() {
+        assumeTrue(CpuKernels.get().isPresent(), "this build has no CPU kernels, or they are switched off");
+    }
+
+    private CausalLM model(String name, boolean qwen, boolean fourBit, Precision precision) {
+        LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        return RandomWeights.model(folder.resolve(name), qwen, factory, new Placement(ComputeDevice.cpu(), precision));
+    }
+
+    /** An adapter whose B is not zero, so that it changes the output. */
+    private static PeftAdapter adapter(CausalLM base) {
+        PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            adapter.parameters().forEach((name, tensor) -> {
+                if (name.contains("lora_B")) {
+                    SplittableRandom random = new SplittableRandom(name.hashCode());
+                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape()));
+                }
+            });
+        }
+        return adapter;
+    }
+
+    private static float[] ordinary(CausalLM model, KvCache cache, long... ids) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor hidden = model.hidden(model.tokens(ids, 1, ids.length), cache);
+            return Tensors.toFloats(model.logits(hidden.narrow(1, ids.length - 1L, 1)));
+        }
+    }
+
+    private static void assertClose(String what, float[] expected, float[] actual) {
+        double error = Fixtures.relativeError(expected, actual);
+        assertTrue(error <= 1e-4, what + ": relative error " + error);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, false, false", "true, true, false", "false, true, true", "true, false, true"})
+    void hasTheLogitsOfTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted) {
+        try (CausalLM base = model("model", qwen, fourBit, Precision.FP32);
+                PeftAdapter adapter = adapter(base)) {
+            CausalLM model = adapted ? adapter.attachTo(base) : base;
+            assertEquals("", CpuDecoder.obstacle(model).orElse(""));
+            try (KvCache expectedCache = model.newCache();
+                    KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                ordinary(model, expectedCache, PROMPT);
+                ordinary(model, cache, PROMPT);
+                for (long next : new SplittableRandom(5).longs(64, 0, 300).toArray()) {
+                    assertClose(
+                            "token " + next,
+                            ordinary(model, expectedCache, next),
+                            Tensors.toFloats(decoder.feed(next)));
+                }
+                // The keys and values in the cache are those of the ordinary pass too.
+                assertClose("behind", ordinary(model, expectedCache, 5, 6, 7), ordinary(model, cache, 5, 6, 7));
+            }
+        }
+    }
+
+    /** Two ways in bfloat16 round at different places, so both are held against float32 with the same weights. */
+    @ParameterizedTest
+    @CsvSource({"true, false, false", "false, true, false", "true, true, true"})
+    void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted) {
+        try (CausalLM base = model("bf16", qwen, fourBit, Precision.BF16);
+                PeftAdapter adapter = adapter(base);
+                CausalLM exactBase = model("fp32", qwen, fourBit, Precision.FP32);
+                PeftAdapter exactAdapter = adapter(exactBase)) {
+            CausalLM model = adapted ? adapter.attachTo(base) : base;
+            CausalLM exact = adapted ? exactAdapter.attachTo(exactBase) : exactBase;
+            try (KvCache exactCache = exact.newCache();
+                    KvCache ordinaryCache = model.newCache();
+                    KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                ordinary(exact, exactCache, PROMPT);
+                ordinary(model, ordinaryCache, PROMPT);
+                ordinary(model, cache, PROMPT);
+                double ofOrdinary = 0;
+                double ofSteps = 0;
+                for (long next : new SplittableRandom(2).longs(32, 0, 300).toArray()) {
+                    float[] expected = ordinary(exact, exactCache, next);
+                    ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, next));
+                    ofSteps += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));
+                }
+                double ratio = Math.sqrt(ofSteps / ofOrdinary);
+                assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
+            }
+        }
+    }
+
+    private static double squaredDistance(float[] expected, float[] actual) {
+        assertEquals(expected.length, actual.length);
+        double sum = 0;
+        for (int i = 0; i < expected.length; i++) {
+            double difference = (double) expected[i] - actual[i];
+            sum += difference * difference;
+        }
+        return sum;
+    }
+
+    @Test
+    void followsTruncationAndGrowthOfTheCache() {
+        try (CausalLM model = model("model", true, true, Precision.FP32);
+                KvCache expectedCache = model.newCache();
+                KvCache cache = model.newCache();
+                CpuDecoder decoder = new CpuDecoder(model, cache)) {
+            long[] ids = new SplittableRandom(4).longs(600, 0, 300).toArray();
+            for (int i = 0; i < 300; i++) {
+                decoder.feed(ids[i]);
+            }
+            float[] expected = ordinary(model, expectedCache, Arrays.copyOf(ids, 301));
+            assertClose("behind a growth", expected, Tensors.toFloats(decoder.feed(ids[300])));
+            cache.truncate(40);
+            expectedCache.truncate(40);
+            expected = ordinary(model, expectedCache, 9);
+            assertClose("behind a cut", expected, Tensors.toFloats(decoder.feed(9)));
+            // The ordinary pass moves the buffers.
+            ordinary(model, cache, ids);
+            ordinary(model, expectedCache, ids);
+            expected = ordinary(model, expectedCache, 11);
+            assertClose("behind a long piece", expected, Tensors.toFloats(decoder.feed(11)));
+        }
+    }
+
+    @Test
+    void generationHasTheTextOfTheOrdinaryPass() {
+        try (CausalLM model = model("model", false, true, Precision.FP32);
+                KvCache cache = model.newCache();
+                Continuation text = Continuation.of(model)) {
+            assertEquals("CpuContinuation", text.getClass().getSimpleName());
+            int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
+            TextGenerator generator = new TextGenerator(model, Set.of());
+            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
+            int[] expected =
+                    generator.generate(prompt, cache, settings, id -> {}).ids();
+            assertArrayEquals(
+                    expected,
+                    generator.generate(prompt, text, settings, id -> {}).ids());
+        }
+    }
+
+    @Test
+    void stepsLeaveMemoryFlat() {
+        try (CausalLM model = model("model", false, true, Precision.BF16);
+                KvCache cache = model.newCache();
+                CpuDecoder decoder = new CpuDecoder(model, cache)) {
+            long before = 0;
+            for (int turn = 0; turn < 3; turn++) {
+                for (int i = 0; i < 400; i++) {
+                    decoder.feed(i % 300);
+                }
+                cache.truncate(0);
+                long now = TorchRuntime.residentBytes();
+                assertTrue(turn < 2 || now < before + (16 << 20), "grown by " + (now - before) + " bytes");
+                before = now;
+            }
+        }
+    }
+
+    @Test
+    void closedPartsSaySo() {
+        try (CausalLM base = model("model", false, true, Precision.BF16);
+                PeftAdapter adapter = adapter(base)) {
+            CausalLM model = adapter.attachTo(base);
+            try (KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                decoder.feed(1);
+                assertThrows(IllegalArgumentException.class, () -> decoder.feed(-1));
+                assertThrows(IllegalArgumentException.class, () -> decoder.feed(1 << 20));
+                adapter.close();
+                assertThrows(IllegalStateException.class, () -> decoder.feed(1));
+                decoder.close();
+                assertThrows(IllegalStateException.class, () -> decoder.feed(1));
+            }
+        }
+    }
+
+    @Test
+    void virtualTokensTakeTheOrdinaryWay() {
+        try (CausalLM base = model("model", false, true, Precision.BF16);
+                PeftAdapter prompt =
+                        PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1))) {
+            CausalLM model = prompt.attachTo(base);
+            assertEquals("it has virtual tokens", CpuDecoder.obstacle(model).orElseThrow());
+            try (KvCache cache = model.newCache()) {
+                IllegalArgumentException refused =
+                        assertThrows(IllegalArgumentException.class, () -> new CpuDecoder(model, cache));
+                assertTrue(refused.getMessage().contains("use CausalLM.hidden"), refused.getMessage());
+            }
+        }
+    }
+}

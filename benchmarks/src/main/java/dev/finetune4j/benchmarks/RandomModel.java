@@ -9,7 +9,9 @@ import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,6 +20,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
+import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -103,13 +106,26 @@ enum RandomModel {
         }
     }
 
-    /** Weights that come into being when they are read: normal with deviation 0.02, norms at one. */
+    /**
+     * Weights that come into being when they are read: normal with deviation 0.02, norms at one. A CPU draws them slowly, so
+     * that there some are drawn once and repeated.
+     */
     private static final class Weights implements WeightSource {
+        private static final double DEVIATION = 0.02;
+        /** A prime, so that no two rows of a weight are alike. */
+        private static final long DRAWN = 1_000_003;
+
         private final ComputeDevice device;
+        private final Tensor drawn;
         private final Map<String, long[]> shapes = new LinkedHashMap<>();
 
         Weights(RandomModel model, ComputeDevice device) {
             this.device = device;
+            TorchRuntime.start();
+            try (TensorScope scope = new TensorScope()) {
+                drawn = scope.release(Tensors.ones(ComputeDevice.cpu(), ScalarType.BFloat16, DRAWN)
+                        .normal_(0, DEVIATION, new GeneratorOptional()));
+            }
             long keys = (long) model.kvHeads * model.headSize();
             shapes.put("model.embed_tokens.weight", new long[] {model.vocabulary, model.hidden});
             for (int i = 0; i < model.layers; i++) {
@@ -146,13 +162,31 @@ enum RandomModel {
         @Override
         public Tensor read(String name) {
             long[] shape = Objects.requireNonNull(shapes.get(name), name);
-            Tensor tensor = Tensors.ones(device, ScalarType.BFloat16, shape);
-            return shape.length == 1 ? tensor : tensor.normal_(0, 0.02, new org.bytedeco.pytorch.GeneratorOptional());
+            if (shape.length == 1) {
+                return Tensors.ones(device, ScalarType.BFloat16, shape);
+            }
+            if (device.kind() == ComputeDevice.Kind.CUDA) {
+                return Tensors.ones(device, ScalarType.BFloat16, shape).normal_(0, DEVIATION, new GeneratorOptional());
+            }
+            Tensor tensor = Tensors.empty(device, ScalarType.BFloat16, shape);
+            repeat(tensor);
+            return tensor;
+        }
+
+        private void repeat(Tensor tensor) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor flat = tensor.view(-1);
+                long count = flat.numel();
+                for (long start = 0; start < count; start += DRAWN) {
+                    long some = Math.min(DRAWN, count - start);
+                    flat.narrow(0, start, some).copy_(drawn.narrow(0, 0, some));
+                }
+            }
         }
 
         @Override
         public void close() {
-            // Nothing is open.
+            drawn.close();
         }
     }
 }

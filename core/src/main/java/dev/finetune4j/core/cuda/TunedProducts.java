@@ -1,6 +1,8 @@
 package dev.finetune4j.core.cuda;
 
+import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
@@ -8,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Supplier;
 import org.bytedeco.cuda.cublas.cublasLtContext;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
@@ -134,7 +137,7 @@ public final class TunedProducts {
         ProductPlan plan = new ProductPlan(context, shape);
         Optional<ProductPlan.Kernel> kernel = choices.get(shape).flatMap(plan::kernel);
         if (kernel.isEmpty()) {
-            kernel = quickest(shape, plan, x, weight, stream);
+            kernel = ifThereIsRoom(shape, () -> quickest(shape, plan, x, weight, stream));
             kernel.ifPresent(found -> choices.put(shape, found.numbers()));
         }
         Optional<Ready> product = kernel.map(found -> new Ready(plan, found));
@@ -149,11 +152,27 @@ public final class TunedProducts {
     private void prepareGradient(ProductShape shape, Tensor weight, @Nullable CUstream_st stream) {
         ProductShape back = shape.ofGradient();
         if (shape.transposed() && choices.get(back).isEmpty()) {
-            try (TensorScope scope = new TensorScope()) {
-                Tensor gradient = Tensors.empty(device, ScalarType.BFloat16, back.n(), back.k())
-                        .normal_(0, 1, new GeneratorOptional());
-                prepare(back, gradient, weight, stream);
+            ifThereIsRoom(back, () -> {
+                try (TensorScope scope = new TensorScope()) {
+                    Tensor gradient = Tensors.empty(device, ScalarType.BFloat16, back.n(), back.k())
+                            .normal_(0, 1, new GeneratorOptional());
+                    return prepare(back, gradient, weight, stream);
+                }
+            });
+        }
+    }
+
+    /** Nothing when the trial finds no memory for its result: training without it may still have enough. */
+    private <T> Optional<T> ifThereIsRoom(ProductShape shape, Supplier<Optional<T>> trial) {
+        try {
+            return trial.get();
+        } catch (RuntimeException e) {
+            RuntimeException typed = MemoryErrors.typed(e, device, "trying out products");
+            if (typed instanceof OutOfDeviceMemoryException) {
+                LOG.info("no memory is left to try out the product {}; it stays libtorch's", shape.key());
+                return Optional.empty();
             }
+            throw typed;
         }
     }
 

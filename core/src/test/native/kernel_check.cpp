@@ -2,6 +2,7 @@
 // touch, and compares with plain loops. Meant to be built with the address and undefined-behaviour sanitizers; sanitize.sh
 // beside this file does so.
 #include "check_codes.h"
+#include "check_decode.h"
 #include "check_elements.h"
 
 int main() {
@@ -15,6 +16,7 @@ int main() {
         int before = comparisons;
         check_codes(level);
         check_elements(level);
+        check_decode(level);
         if (cpu_has_panels(level)) {
             check_products_of_panels(level);
             check_dense_products(level);

@@ -11,7 +11,6 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -121,7 +120,6 @@ enum RandomModel {
 
         Weights(RandomModel model, ComputeDevice device) {
             this.device = device;
-            TorchRuntime.start();
             try (TensorScope scope = new TensorScope()) {
                 drawn = scope.release(Tensors.ones(ComputeDevice.cpu(), ScalarType.BFloat16, DRAWN)
                         .normal_(0, DEVIATION, new GeneratorOptional()));

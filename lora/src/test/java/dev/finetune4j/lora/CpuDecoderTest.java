@@ -1,5 +1,10 @@
 package dev.finetune4j.lora;
 
+import static dev.finetune4j.lora.DecoderCases.PROMPT;
+import static dev.finetune4j.lora.DecoderCases.adapter;
+import static dev.finetune4j.lora.DecoderCases.assertClose;
+import static dev.finetune4j.lora.DecoderCases.ordinary;
+import static dev.finetune4j.lora.DecoderCases.squaredDistance;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -17,10 +22,8 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
-import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
@@ -29,8 +32,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.SplittableRandom;
-import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -39,8 +40,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** Steps by the kernels of the CPU against the ordinary pass. */
 class CpuDecoderTest {
-    private static final long[] PROMPT = {17, 250, 33, 201, 12, 99, 7};
-
     @TempDir
     Path folder;
 
@@ -54,34 +53,6 @@ class CpuDecoderTest {
         return RandomWeights.model(folder.resolve(name), qwen, factory, new Placement(ComputeDevice.cpu(), precision));
     }
 
-    /** An adapter whose B is not zero, so that it changes the output. */
-    private static PeftAdapter adapter(CausalLM base) {
-        PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            adapter.parameters().forEach((name, tensor) -> {
-                if (name.contains("lora_B")) {
-                    SplittableRandom random = new SplittableRandom(name.hashCode());
-                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape()));
-                }
-            });
-        }
-        return adapter;
-    }
-
-    private static float[] ordinary(CausalLM model, KvCache cache, long... ids) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            Tensor hidden = model.hidden(model.tokens(ids, 1, ids.length), cache);
-            return Tensors.toFloats(model.logits(hidden.narrow(1, ids.length - 1L, 1)));
-        }
-    }
-
-    private static void assertClose(String what, float[] expected, float[] actual) {
-        double error = Fixtures.relativeError(expected, actual);
-        assertTrue(error <= 1e-4, what + ": relative error " + error);
-    }
-
     @ParameterizedTest
     @CsvSource({"false, false, false", "true, true, false", "false, true, true", "true, false, true"})
     void hasTheLogitsOfTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted) {
@@ -92,16 +63,18 @@ class CpuDecoderTest {
             try (KvCache expectedCache = model.newCache();
                     KvCache cache = model.newCache();
                     CpuDecoder decoder = new CpuDecoder(model, cache)) {
-                ordinary(model, expectedCache, PROMPT);
-                ordinary(model, cache, PROMPT);
+                ordinary(model, expectedCache, 1, PROMPT);
+                ordinary(model, cache, 1, PROMPT);
                 for (long next : new SplittableRandom(5).longs(64, 0, 300).toArray()) {
                     assertClose(
                             "token " + next,
-                            ordinary(model, expectedCache, next),
-                            Tensors.toFloats(decoder.feed(next)));
+                            ordinary(model, expectedCache, 1, next),
+                            Tensors.toFloats(decoder.feed(next)),
+                            1e-4);
                 }
                 // The keys and values in the cache are those of the ordinary pass too.
-                assertClose("behind", ordinary(model, expectedCache, 5, 6, 7), ordinary(model, cache, 5, 6, 7));
+                assertClose(
+                        "behind", ordinary(model, expectedCache, 1, 5, 6, 7), ordinary(model, cache, 1, 5, 6, 7), 1e-4);
             }
         }
     }
@@ -120,30 +93,20 @@ class CpuDecoderTest {
                     KvCache ordinaryCache = model.newCache();
                     KvCache cache = model.newCache();
                     CpuDecoder decoder = new CpuDecoder(model, cache)) {
-                ordinary(exact, exactCache, PROMPT);
-                ordinary(model, ordinaryCache, PROMPT);
-                ordinary(model, cache, PROMPT);
+                ordinary(exact, exactCache, 1, PROMPT);
+                ordinary(model, ordinaryCache, 1, PROMPT);
+                ordinary(model, cache, 1, PROMPT);
                 double ofOrdinary = 0;
                 double ofSteps = 0;
                 for (long next : new SplittableRandom(2).longs(32, 0, 300).toArray()) {
-                    float[] expected = ordinary(exact, exactCache, next);
-                    ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, next));
+                    float[] expected = ordinary(exact, exactCache, 1, next);
+                    ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, 1, next));
                     ofSteps += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));
                 }
                 double ratio = Math.sqrt(ofSteps / ofOrdinary);
                 assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
             }
         }
-    }
-
-    private static double squaredDistance(float[] expected, float[] actual) {
-        assertEquals(expected.length, actual.length);
-        double sum = 0;
-        for (int i = 0; i < expected.length; i++) {
-            double difference = (double) expected[i] - actual[i];
-            sum += difference * difference;
-        }
-        return sum;
     }
 
     @Test
@@ -156,17 +119,17 @@ class CpuDecoderTest {
             for (int i = 0; i < 300; i++) {
                 decoder.feed(ids[i]);
             }
-            float[] expected = ordinary(model, expectedCache, Arrays.copyOf(ids, 301));
-            assertClose("behind a growth", expected, Tensors.toFloats(decoder.feed(ids[300])));
+            float[] expected = ordinary(model, expectedCache, 1, Arrays.copyOf(ids, 301));
+            assertClose("behind a growth", expected, Tensors.toFloats(decoder.feed(ids[300])), 1e-4);
             cache.truncate(40);
             expectedCache.truncate(40);
-            expected = ordinary(model, expectedCache, 9);
-            assertClose("behind a cut", expected, Tensors.toFloats(decoder.feed(9)));
+            expected = ordinary(model, expectedCache, 1, 9);
+            assertClose("behind a cut", expected, Tensors.toFloats(decoder.feed(9)), 1e-4);
             // The ordinary pass moves the buffers.
-            ordinary(model, cache, ids);
-            ordinary(model, expectedCache, ids);
-            expected = ordinary(model, expectedCache, 11);
-            assertClose("behind a long piece", expected, Tensors.toFloats(decoder.feed(11)));
+            ordinary(model, cache, 1, ids);
+            ordinary(model, expectedCache, 1, ids);
+            expected = ordinary(model, expectedCache, 1, 11);
+            assertClose("behind a long piece", expected, Tensors.toFloats(decoder.feed(11)), 1e-4);
         }
     }
 
@@ -175,7 +138,7 @@ class CpuDecoderTest {
         try (CausalLM model = model("model", false, true, Precision.FP32);
                 KvCache cache = model.newCache();
                 Continuation text = Continuation.of(model)) {
-            assertEquals("CpuContinuation", text.getClass().getSimpleName());
+            assertEquals("DecodingContinuation", text.getClass().getSimpleName());
             int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
             TextGenerator generator = new TextGenerator(model, Set.of());
             GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
@@ -192,16 +155,17 @@ class CpuDecoderTest {
         try (CausalLM model = model("model", false, true, Precision.BF16);
                 KvCache cache = model.newCache();
                 CpuDecoder decoder = new CpuDecoder(model, cache)) {
-            long before = 0;
-            for (int turn = 0; turn < 3; turn++) {
+            long settled = 0;
+            // The JVM itself takes memory until its compilers are through.
+            for (int turn = 0; turn < 12; turn++) {
                 for (int i = 0; i < 400; i++) {
                     decoder.feed(i % 300);
                 }
                 cache.truncate(0);
-                long now = TorchRuntime.residentBytes();
-                assertTrue(turn < 2 || now < before + (16 << 20), "grown by " + (now - before) + " bytes");
-                before = now;
+                settled = turn == 5 ? TorchRuntime.residentBytes() : settled;
             }
+            long grown = TorchRuntime.residentBytes() - settled;
+            assertTrue(grown < 8 << 20, "2,400 steps have grown by " + grown + " bytes");
         }
     }
 
@@ -214,6 +178,7 @@ class CpuDecoderTest {
                     CpuDecoder decoder = new CpuDecoder(model, cache)) {
                 decoder.feed(1);
                 assertThrows(IllegalArgumentException.class, () -> decoder.feed(-1));
+                assertThrows(IllegalArgumentException.class, () -> decoder.feed(1, 2));
                 assertThrows(IllegalArgumentException.class, () -> decoder.feed(1 << 20));
                 adapter.close();
                 assertThrows(IllegalStateException.class, () -> decoder.feed(1));

@@ -1,5 +1,10 @@
 package dev.finetune4j.lora;
 
+import static dev.finetune4j.lora.DecoderCases.PROMPT;
+import static dev.finetune4j.lora.DecoderCases.adapter;
+import static dev.finetune4j.lora.DecoderCases.assertClose;
+import static dev.finetune4j.lora.DecoderCases.ordinary;
+import static dev.finetune4j.lora.DecoderCases.squaredDistance;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -17,10 +22,8 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
-import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
@@ -29,7 +32,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.SplittableRandom;
-import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -39,7 +41,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** Recorded steps on a GPU against the ordinary pass. */
 class GraphDecoderTest {
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
-    private static final long[] PROMPT = {17, 250, 33, 201, 12, 99, 7};
 
     @TempDir
     Path folder;
@@ -50,41 +51,12 @@ class GraphDecoderTest {
         return RandomWeights.model(folder.resolve("model"), qwen, factory, new Placement(GPU, precision));
     }
 
-    /** An adapter whose B is not zero, so that it changes the output. */
-    private static PeftAdapter adapter(CausalLM base) {
-        PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            adapter.parameters().forEach((name, tensor) -> {
-                if (name.contains("lora_B")) {
-                    SplittableRandom random = new SplittableRandom(name.hashCode());
-                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape()));
-                }
-            });
-        }
-        return adapter;
-    }
-
-    private static float[] ordinary(CausalLM model, KvCache cache, int rows, long... ids) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            int tokens = ids.length / rows;
-            Tensor hidden = model.hidden(model.tokens(ids, rows, tokens), cache);
-            return Tensors.toFloats(model.logits(hidden.narrow(1, tokens - 1L, 1)));
-        }
-    }
-
     private static int likeliest(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
             best = logits[i] > logits[best] ? i : best;
         }
         return best;
-    }
-
-    private static void assertClose(String what, float[] expected, float[] actual, double tolerance) {
-        double error = Fixtures.relativeError(expected, actual);
-        assertTrue(error <= tolerance, what + ": relative error " + error + ", allowed " + tolerance);
     }
 
     @ParameterizedTest
@@ -181,16 +153,6 @@ class GraphDecoderTest {
                 assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
             }
         }
-    }
-
-    private static double squaredDistance(float[] expected, float[] actual) {
-        assertEquals(expected.length, actual.length);
-        double sum = 0;
-        for (int i = 0; i < expected.length; i++) {
-            double difference = (double) expected[i] - actual[i];
-            sum += difference * difference;
-        }
-        return sum;
     }
 
     @Test

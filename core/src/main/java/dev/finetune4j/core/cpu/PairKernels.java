@@ -48,26 +48,7 @@ public final class PairKernels {
      * @param c shape (n, m)
      */
     public void rowsByRows(Tensor a, Tensor b, Tensor c, float scale) {
-        long depth = a.size(1);
-        boolean fits = b.size(1) == depth
-                && c.size(0) == a.size(0)
-                && c.size(1) == b.size(0)
-                && depth % 2 == 0
-                && Tensors.typeOf(c) == ScalarType.BFloat16;
-        require(fits, a, b, c);
-        CpuNative.cpu_rows_by_rows(
-                level.number,
-                TorchRuntime.threads(),
-                CpuCodes.address(a),
-                a.stride(0),
-                CpuCodes.address(b),
-                b.stride(0),
-                CpuCodes.address(c),
-                c.stride(0),
-                c.size(0),
-                c.size(1),
-                depth,
-                scale);
+        multiply(CpuNative::cpu_rows_by_rows, a, b, b.size(1), b.size(0), c, scale);
     }
 
     /**
@@ -78,14 +59,35 @@ public final class PairKernels {
      * @param c shape (n, m)
      */
     public void rowsByColumns(Tensor a, Tensor b, Tensor c, float scale) {
-        long depth = a.size(1);
-        boolean fits = b.size(0) == depth
+        multiply(CpuNative::cpu_rows_by_columns, a, b, b.size(0), b.size(1), c, scale);
+    }
+
+    /** A native product as {@link CpuNative} has them. */
+    @FunctionalInterface
+    private interface Product {
+        void run(
+                int level,
+                int threads,
+                long a,
+                long aStride,
+                long b,
+                long bStride,
+                long c,
+                long cStride,
+                long rows,
+                long columns,
+                long depth,
+                float scale);
+    }
+
+    private void multiply(Product product, Tensor a, Tensor b, long depth, long columns, Tensor c, float scale) {
+        boolean fits = a.size(1) == depth
                 && c.size(0) == a.size(0)
-                && c.size(1) == b.size(1)
+                && c.size(1) == columns
                 && depth % 2 == 0
                 && Tensors.typeOf(c) == ScalarType.BFloat16;
         require(fits, a, b, c);
-        CpuNative.cpu_rows_by_columns(
+        product.run(
                 level.number,
                 TorchRuntime.threads(),
                 CpuCodes.address(a),
@@ -95,7 +97,7 @@ public final class PairKernels {
                 CpuCodes.address(c),
                 c.stride(0),
                 c.size(0),
-                c.size(1),
+                columns,
                 depth,
                 scale);
     }

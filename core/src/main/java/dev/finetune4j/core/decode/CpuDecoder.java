@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Confined to one thread at a time. It borrows model and cache: close it before them.
  */
-public final class CpuDecoder implements AutoCloseable {
+public final class CpuDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
     private final CausalLM model;
@@ -89,14 +89,12 @@ public final class CpuDecoder implements AutoCloseable {
         return outcome.plan() != null ? Optional.empty() : Optional.of(outcome.obstacle());
     }
 
-    /**
-     * Feeds a token.
-     *
-     * @return the logits of the token after it, shape (1, V), in memory that the next step writes over; it stays this decoder's
-     * @throws IllegalArgumentException if there is no such token
-     * @throws IllegalStateException if the decoder, the model, its adapter or the cache is closed
-     */
-    public Tensor feed(long token) {
+    @Override
+    public Tensor feed(long... fed) {
+        if (fed.length != 1) {
+            throw new IllegalArgumentException("one sequence is decoded, but " + fed.length + " tokens were given");
+        }
+        long token = fed[0];
         if (closed) {
             throw new IllegalStateException("the decoder is closed; make a new one");
         }
@@ -177,7 +175,6 @@ public final class CpuDecoder implements AutoCloseable {
         }
     }
 
-    /** Frees the working memory. Closing twice is fine. */
     @Override
     public void close() {
         if (!closed) {

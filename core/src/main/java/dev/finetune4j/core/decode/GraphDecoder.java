@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Confined to one thread at a time. It borrows model and cache: close it before them.
  */
-public final class GraphDecoder implements AutoCloseable {
+public final class GraphDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
     private final CausalLM model;
@@ -113,14 +113,7 @@ public final class GraphDecoder implements AutoCloseable {
         }
     }
 
-    /**
-     * Feeds one token of each sequence.
-     *
-     * @param tokens one id for each sequence
-     * @return the logits of the tokens after them, shape (R, V), in memory that the next step writes over; it stays this
-     *     decoder's
-     * @throws IllegalStateException if the decoder, the model, its adapter or the cache is closed
-     */
+    @Override
     public Tensor feed(long... tokens) {
         if (tokens.length != buffers.rows()) {
             throw new IllegalArgumentException(
@@ -238,7 +231,6 @@ public final class GraphDecoder implements AutoCloseable {
         model.requireOpen();
     }
 
-    /** Frees the working memory and the recorded step. Closing twice is fine. */
     @Override
     public void close() {
         if (!closed) {

@@ -44,8 +44,12 @@ public interface Continuation extends AutoCloseable {
         KvCache cache = model.newCache();
         Continuation plain = new CachedContinuation(model, cache);
         if (model.placement().device().kind() == ComputeDevice.Kind.CPU) {
-            return CpuDecoder.obstacle(model).isPresent() ? plain : new CpuContinuation(model, cache, plain);
+            return CpuDecoder.obstacle(model).isPresent()
+                    ? plain
+                    : new DecodingContinuation(plain, () -> new CpuDecoder(model, cache));
         }
-        return GraphDecoder.obstacle(model).isPresent() ? plain : new GraphContinuation(model, cache, plain);
+        return GraphDecoder.obstacle(model).isPresent()
+                ? plain
+                : new DecodingContinuation(plain, () -> new GraphDecoder(model, cache, 1));
     }
 }

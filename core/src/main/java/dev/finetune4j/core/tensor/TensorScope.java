@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 public final class TensorScope implements AutoCloseable {
     private static final ThreadLocal<Deque<TensorScope>> OPEN = ThreadLocal.withInitial(ArrayDeque::new);
 
-    private final PointerScope scope = new PointerScope();
+    private final PointerScope scope;
     private @Nullable Pointer handedToNativeCode;
     private final boolean root;
     private boolean closed;
@@ -28,6 +28,9 @@ public final class TensorScope implements AutoCloseable {
     }
 
     private TensorScope(boolean root) {
+        // The first pointer of the process settles how JavaCPP accounts for memory.
+        TorchRuntime.start();
+        this.scope = new PointerScope();
         this.root = root;
         OPEN.get().push(this);
     }

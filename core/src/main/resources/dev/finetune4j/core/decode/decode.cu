@@ -231,7 +231,7 @@ template <class T> struct Tiles {
 
 // A head, turned by the angles of the position and rounded, as the models round it: one warp. to(channel, value)
 template <class T, class To>
-__device__ __forceinline__ void turn(const T* head, const float* cosines, const float* sines, int half, const To& to) {
+__device__ __forceinline__ void rotate(const T* head, const float* cosines, const float* sines, int half, const To& to) {
 #pragma unroll
     for (int i = 0; i < MOST_SIZE / 64; i++) {
         const int pair = i * 32 + threadIdx.x % 32;
@@ -289,7 +289,8 @@ __device__ __forceinline__ void sweep(
     }
 }
 
-// What several warps have of one head, put together by the first of them. room: shape (warps, size + 2)
+// What several warps have of one head, put together by the first of them. room: shape (warps, size + 4), the sums, the largest
+// score and the total.
 __device__ __forceinline__ void gather(Mixture& mixture, float* room, int subset, int subsets, int size) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     __syncthreads();
@@ -356,13 +357,13 @@ __device__ __forceinline__ void attend(
     float* q = reinterpret_cast<float*>(memory + (4 * KEYS + 2) * tiles.stride) + warp * size;
     const T* of = qkv + static_cast<u64>(row) * (heads + 2 * kvHeads) * size;
     if (head < group) {
-        turn(of + (kvHead * group + head) * size, cosine, sine, half, [&](int c, T v) { q[c] = wide(v) * scale; });
+        rotate(of + (kvHead * group + head) * size, cosine, sine, half, [&](int c, T v) { q[c] = wide(v) * scale; });
     }
     if (hasNewest) {
         const u64 place = base + static_cast<u64>(share.length - 1) * size;
         if (warp == ATTENTION_WARPS - 1) {
             T* to = reinterpret_cast<T*>(tiles.newest(0));
-            turn(of + (heads + kvHead) * size, cosine, sine, half, [&](int c, T v) { to[c] = v, keys[place + c] = v; });
+            rotate(of + (heads + kvHead) * size, cosine, sine, half, [&](int c, T v) { to[c] = v, keys[place + c] = v; });
         } else if (warp == ATTENTION_WARPS - 2) {
             const T* from = of + (heads + kvHeads + kvHead) * size;
             T* to = reinterpret_cast<T*>(tiles.newest(1));

@@ -1,26 +1,23 @@
 package dev.finetune4j.core.generate;
 
-import dev.finetune4j.core.decode.CpuDecoder;
-import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.decode.TokenDecoder;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/** A continuation that takes single tokens by the kernels of the CPU, and longer pieces by the ordinary pass on the same cache. */
-final class CpuContinuation implements Continuation {
-    private final CausalLM model;
-    private final KvCache cache;
+/** A continuation that takes single tokens by a decoder, and longer pieces by the ordinary pass on the same cache. */
+final class DecodingContinuation implements Continuation {
     private final Continuation plain;
-    private @Nullable CpuDecoder decoder;
+    private final Supplier<TokenDecoder> decoders;
+    private @Nullable TokenDecoder decoder;
 
     /**
-     * @param cache of the model
-     * @param plain takes longer pieces on the same cache, which it closes
+     * @param plain takes longer pieces, and closes the cache
+     * @param decoders makes the decoder on the same cache when the first token comes
      */
-    CpuContinuation(CausalLM model, KvCache cache, Continuation plain) {
-        this.model = model;
-        this.cache = cache;
+    DecodingContinuation(Continuation plain, Supplier<TokenDecoder> decoders) {
         this.plain = plain;
+        this.decoders = decoders;
     }
 
     @Override
@@ -39,7 +36,7 @@ final class CpuContinuation implements Continuation {
             return plain.feed(ids);
         }
         if (decoder == null) {
-            decoder = new CpuDecoder(model, cache);
+            decoder = decoders.get();
         }
         return Tensors.toFloats(decoder.feed(ids[0]));
     }

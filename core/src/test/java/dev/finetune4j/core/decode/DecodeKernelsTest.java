@@ -1,0 +1,166 @@
+package dev.finetune4j.core.decode;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.finetune4j.core.nn.Attention;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Attention and choice of a step, alone, against libtorch's operations in float32. */
+class DecodeKernelsTest {
+    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final long[] POSITIONS = {0, 1, 15, 16, 17, 100, 255, 256, 999};
+    private static final int CAPACITY = 1000;
+
+    @BeforeEach
+    void needsGpu() {
+        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+    }
+
+    private static Tensor normal(ScalarType type, long... shape) {
+        return Tensors.empty(GPU, type, shape).normal_(0, 1, new GeneratorOptional());
+    }
+
+    private static Tensor wide(Tensor x) {
+        return x.to(ScalarType.Float);
+    }
+
+    private static Tensor zeros(long... shape) {
+        return Tensors.zeros(GPU, ScalarType.Float, shape);
+    }
+
+    /** As the models turn heads: shape (rows, heads, size). */
+    private static Tensor turned(Tensor heads, Tensor cos, Tensor sin) {
+        long half = heads.size(2) / 2;
+        Tensor swapped = torch.cat(new TensorVector(heads.narrow(2, half, half).neg(), heads.narrow(2, 0, half)), 2);
+        return heads.mul(cos).add(swapped.mul(sin));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "Float, 1, 8, 1, 64, 5",
+        "Float, 3, 2, 2, 256, 13",
+        "Float, 1, 3, 1, 8, 62",
+        "BFloat16, 1, 32, 4, 128, 62",
+        "BFloat16, 8, 14, 2, 64, 16",
+        "BFloat16, 2, 6, 2, 80, 33",
+        "BFloat16, 1, 4, 2, 256, 62",
+        "BFloat16, 1, 4, 4, 128, 62",
+        "BFloat16, 5, 7, 1, 96, 1",
+        "BFloat16, 1, 8, 1, 128, 264"
+    })
+    void attentionIsThatOfPlainOperations(ScalarType type, int rows, int heads, int kvHeads, int size, int splits) {
+        Attention.Shape shape = new Attention.Shape(heads, kvHeads, size, 1 / Math.sqrt(size), 0);
+        double tolerance = type == ScalarType.Float ? 1e-5 : 1e-2;
+        for (long position : POSITIONS) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                Tensor keys = normal(type, rows, kvHeads, CAPACITY, size);
+                Tensor values = normal(type, rows, kvHeads, CAPACITY, size);
+                Tensor half = normal(type, CAPACITY, size / 2);
+                Tensor cos = torch.cat(new TensorVector(half.cos(), half.cos()), 1);
+                Tensor sin = torch.cat(new TensorVector(half.sin(), half.sin()), 1);
+                Tensor qkv = normal(type, rows, (heads + 2L * kvHeads) * size);
+                Tensor done = Tensors.zeros(GPU, ScalarType.Int, (long) rows * kvHeads);
+                DecodeBuffers buffers = buffers(type, rows, (long) heads * size, qkv, done);
+                buffers.step().narrow(0, 0, 1).fill_(new Scalar(position));
+                DecodeRoom room = new DecodeRoom(
+                        cos, sin, splits, zeros(rows, heads, splits, size), zeros(rows, heads, splits, 2), done);
+                Tensor all = wide(qkv).view(rows, heads + 2L * kvHeads, size);
+                Tensor c = wide(cos.narrow(0, position, 1));
+                Tensor s = wide(sin.narrow(0, position, 1));
+                Tensor q = wide(turned(all.narrow(1, 0, heads), c, s).to(type));
+                Tensor k = turned(all.narrow(1, heads, kvHeads), c, s).to(type);
+                Tensor v = all.narrow(1, heads + (long) kvHeads, kvHeads).to(type);
+                Tensor pastKeys = keys.narrow(2, 0, position).clone();
+                Tensor pastValues = values.narrow(2, 0, position).clone();
+
+                new DecodeKernels(GPU, type, shape).attention(buffers, room, keys, values, shape);
+
+                Tensor allKeys = wide(torch.cat(new TensorVector(pastKeys, k.unsqueeze(2)), 2));
+                Tensor allValues = wide(torch.cat(new TensorVector(pastValues, v.unsqueeze(2)), 2));
+                Tensor grouped = q.view(rows, kvHeads, heads / kvHeads, size);
+                Tensor weights = torch.softmax(
+                        torch.matmul(grouped, allKeys.transpose(2, 3)).mul(new Scalar(shape.scale())),
+                        3,
+                        new ScalarTypeOptional());
+                Tensor expected = torch.matmul(weights, allValues).reshape(rows, (long) heads * size);
+                String what = "position " + position;
+                assertClose(what, expected, buffers.mixed(), tolerance);
+                assertClose(what + ", keys", allKeys, keys.narrow(2, 0, position + 1), tolerance);
+                assertClose(what + ", values", allValues, values.narrow(2, 0, position + 1), 0);
+                assertEquals(0, done.abs().max().item_int(), "blocks left over");
+            }
+        }
+    }
+
+    private static void assertClose(String what, Tensor expected, Tensor actual, double tolerance) {
+        double error = wide(actual).sub(expected).abs().max().item_double()
+                / expected.abs().max().item_double();
+        assertTrue(error <= tolerance, what + ": relative error " + error);
+    }
+
+    private static DecodeBuffers buffers(ScalarType type, int rows, long mixed, Tensor logitsOrHeads, Tensor done) {
+        Tensor none = zeros(1);
+        return new DecodeBuffers(
+                rows,
+                Tensors.zeros(GPU, ScalarType.Long, 1L + rows),
+                none,
+                none,
+                logitsOrHeads,
+                Tensors.zeros(GPU, type, rows, mixed),
+                none,
+                none,
+                logitsOrHeads,
+                done);
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 7, 64, 1001, 64000, 151936})
+    void theFirstOfTheLikeliestIsChosen(long vocabulary) {
+        for (ScalarType type : new ScalarType[] {ScalarType.Float, ScalarType.BFloat16}) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                int rows = 4;
+                Tensor logits = normal(type, rows, vocabulary);
+                long[] places = {0, vocabulary - 1, vocabulary / 2, vocabulary / 3};
+                for (int i = 0; i < rows; i++) {
+                    logits.select(0, i).narrow(0, places[i], 1).fill_(new Scalar(9));
+                    // An equal one behind it changes nothing.
+                    logits.select(0, i).narrow(0, vocabulary - 1, 1).fill_(new Scalar(9));
+                }
+                logits.select(0, 3).narrow(0, vocabulary / 4, 1).fill_(new Scalar(Double.NaN));
+                Tensor done = Tensors.zeros(GPU, ScalarType.Int, 1);
+                DecodeBuffers buffers = buffers(type, rows, 8, logits, done);
+                buffers.step().narrow(0, 0, 1).fill_(new Scalar(2));
+                Tensor chosen = Tensors.zeros(GPU, ScalarType.Long, 5, rows);
+                Attention.Shape shape = new Attention.Shape(1, 1, 8, 1, 0);
+                DecodeRoom room = new DecodeRoom(logits, logits, 1, logits, logits, chosen);
+
+                new DecodeKernels(GPU, type, shape).choose(buffers, room);
+
+                assertArrayEquals(
+                        new long[] {places[0], places[1], places[2], -1}, Tensors.toLongs(chosen.narrow(0, 2, 1)));
+                assertArrayEquals(new long[] {3, places[0], places[1], places[2], 0}, Tensors.toLongs(buffers.step()));
+                assertEquals(0, done.item_int(), "blocks left over");
+            }
+        }
+    }
+}

@@ -3,30 +3,73 @@
 constexpr int64_t RANGE = 1 << 16;  // weights that a thread takes at least
 constexpr int64_t AWAY_BYTES = 1 << 20;  // larger results go past the caches
 
+template <bool AWAY, typename T>
+inline void expand(const Lookup<T> &lookup, const uint8_t *packed, T *to) {
+    if (AWAY) {
+        expand_away(lookup, packed, to);
+    } else {
+        expand(lookup, packed, to);
+    }
+}
+
+/// Decodes weights [at, stop) of one block.
+template <typename T, bool AWAY>
+inline void decode_piece(const Codes &codes, Table table, int64_t at, int64_t stop, T *to) {
+    float scale = codes.scale(at >> codes.shift);
+    Lookup<T> lookup;
+    scaled(table, scale, lookup);
+    if ((at & 1) != 0) {
+        narrow(codes.table[codes.code(at)] * scale, *to++);
+        at++;
+    }
+    for (; at + 32 <= stop; at += 32, to += 32) {
+        expand<AWAY>(lookup, codes.packed + (at >> 1), to);
+    }
+    for (; at < stop; at++) {
+        narrow(codes.table[codes.code(at)] * scale, *to++);
+    }
+}
+
+/// Decodes whole blocks of a multiple of 64 weights; little but the vectors is left in the loop.
+template <typename T, bool AWAY, typename Scale>
+inline void decode_blocks(
+    Table table, const Scale &scale, int64_t block, int64_t last, int64_t size, const uint8_t *packed, T *to) {
+    for (; block < last; block++) {
+        Lookup<T> lookup;
+        scaled(table, scale(block), lookup);
+        for (int64_t i = 0; i < size; i += 64, packed += 32, to += 64) {
+            expand<AWAY>(lookup, packed, to);
+            expand<AWAY>(lookup, packed + 16, to + 32);
+        }
+    }
+}
+
 /// Decodes weights [start, start + count) of the flat matrix.
 template <typename T, bool AWAY>
-inline void decode_range(const Codes &codes, Table table, int64_t start, int64_t count, T *to) {
+inline void decode_range(const Codes &of, Table table, int64_t start, int64_t count, T *to) {
+    const Codes codes = of;  // a copy that no write to memory can change
+    const int64_t size = int64_t{1} << codes.shift;
     int64_t end = start + count;
     int64_t at = start;
     while (at < end) {
         int64_t block = at >> codes.shift;
-        int64_t stop = std::min(end, (block + 1) << codes.shift);
-        float scale = codes.scale(block);
-        Lookup<T> lookup;
-        scaled(table, scale, lookup);
-        if ((at & 1) != 0) {
-            narrow(codes.table[codes.code(at)] * scale, *to++);
-            at++;
-        }
-        for (; at + 32 <= stop; at += 32, to += 32) {
-            if (AWAY) {
-                expand_away(lookup, codes.packed + (at >> 1), to);
+        int64_t last = end >> codes.shift;
+        if (size >= 64 && block < last && (at & (size - 1)) == 0) {
+            const uint8_t *packed = codes.packed + (at >> 1);
+            if (codes.nested == nullptr) {
+                const float *scales = codes.absmax;
+                decode_blocks<T, AWAY>(table, [=](int64_t i) { return scales[i]; }, block, last, size, packed, to);
             } else {
-                expand(lookup, codes.packed + (at >> 1), to);
+                decode_blocks<T, AWAY>(
+                    table, [=](int64_t i) { return codes.scale(i); }, block, last, size, packed, to);
             }
-        }
-        for (; at < stop; at++) {
-            narrow(codes.table[codes.code(at)] * scale, *to++);
+            to += (last << codes.shift) - at;
+            at = last << codes.shift;
+        } else {
+            int64_t stop = std::min(end, (block + 1) << codes.shift);
+            decode_piece<T, AWAY>(codes, table, at, stop, to);
+            to += stop - at;
+            at = stop;
         }
     }
 }

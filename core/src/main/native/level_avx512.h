@@ -104,25 +104,48 @@ inline void scaled(Table table, float scale, Lookup<float> &to) {
     to.table = _mm512_mul_ps(table.v, _mm512_set1_ps(scale));
 }
 inline void scaled(Table table, float scale, Lookup<bf16> &to) {
-    to.table = _mm512_broadcast_i64x4(to_bf16(_mm512_mul_ps(table.v, _mm512_set1_ps(scale))));
+    __m512 numbers = _mm512_mul_ps(table.v, _mm512_set1_ps(scale));
+#ifdef FINETUNE4J_PAIRS
+    // The instruction takes tiny numbers for zero, so it is kept to scales that make none.
+    if (scale >= 0x1p-100f && scale <= 0x1p100f) {
+        to.table = _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(numbers));
+        return;
+    }
+#endif
+    to.table = _mm512_broadcast_i64x4(to_bf16(numbers));
 }
 inline void scaled(Table table, float scale, Lookup<f16> &to) {
     to.table = _mm512_broadcast_i64x4(to_f16(_mm512_mul_ps(table.v, _mm512_set1_ps(scale))));
 }
 
+/// The codes of 16 weights, one in four bytes; of what stands above their four bits a permutation takes no notice.
+inline __m512i spread_sixteen(const uint8_t *packed) {
+    int64_t bytes;
+    std::memcpy(&bytes, packed, sizeof bytes);
+    const __m512i places = _mm512_set_epi32(
+        0x07070707, 0x07070707, 0x06060606, 0x06060606, 0x05050505, 0x05050505, 0x04040404, 0x04040404, 0x03030303,
+        0x03030303, 0x02020202, 0x02020202, 0x01010101, 0x01010101, 0x00000000, 0x00000000);
+    __m512i twice = _mm512_shuffle_epi8(_mm512_set1_epi64(bytes), places);
+    return _mm512_srlv_epi32(twice, _mm512_set1_epi64(4));
+}
+
+/// The codes of 32 weights, one in two bytes; a permutation looks at five bits, and the table is there twice.
+inline __m512i spread_codes(const uint8_t *packed) {
+    const __m512i places = _mm512_set_epi32(
+        0x0f0f0f0f, 0x0e0e0e0e, 0x0d0d0d0d, 0x0c0c0c0c, 0x0b0b0b0b, 0x0a0a0a0a, 0x09090909, 0x08080808, 0x07070707,
+        0x06060606, 0x05050505, 0x04040404, 0x03030303, 0x02020202, 0x01010101, 0x00000000);
+    __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i *>(packed)));
+    return _mm512_srlv_epi16(_mm512_shuffle_epi8(bytes, places), _mm512_set1_epi32(4));
+}
+
 /// Writes 32 weights.
 inline void expand(const Lookup<float> &lookup, const uint8_t *packed, float *to) {
     for (int half = 0; half < 2; half++) {
-        __m512i bytes =
-            _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(packed + 8 * half)));
-        __m512i index = _mm512_or_si512(_mm512_srli_epi64(bytes, 4), _mm512_slli_epi64(bytes, 32));
-        _mm512_storeu_ps(to + 16 * half, _mm512_permutexvar_ps(index, lookup.table));
+        _mm512_storeu_ps(to + 16 * half, _mm512_permutexvar_ps(spread_sixteen(packed + 8 * half), lookup.table));
     }
 }
 inline __m512i expanded(__m512i table, const uint8_t *packed) {
-    __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(packed)));
-    __m512i index = _mm512_or_si512(_mm512_srli_epi32(bytes, 4), _mm512_slli_epi32(bytes, 16));
-    return _mm512_permutexvar_epi16(index, table);
+    return _mm512_permutexvar_epi16(spread_codes(packed), table);
 }
 inline void expand(const Lookup<bf16> &lookup, const uint8_t *packed, bf16 *to) {
     _mm512_storeu_si512(to, expanded(lookup.table, packed));
@@ -134,10 +157,7 @@ inline void expand(const Lookup<f16> &lookup, const uint8_t *packed, f16 *to) {
 /// The same past the caches, to where 64 bytes begin.
 inline void expand_away(const Lookup<float> &lookup, const uint8_t *packed, float *to) {
     for (int half = 0; half < 2; half++) {
-        __m512i bytes =
-            _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(packed + 8 * half)));
-        __m512i index = _mm512_or_si512(_mm512_srli_epi64(bytes, 4), _mm512_slli_epi64(bytes, 32));
-        _mm512_stream_ps(to + 16 * half, _mm512_permutexvar_ps(index, lookup.table));
+        _mm512_stream_ps(to + 16 * half, _mm512_permutexvar_ps(spread_sixteen(packed + 8 * half), lookup.table));
     }
 }
 inline void expand_away(const Lookup<bf16> &lookup, const uint8_t *packed, bf16 *to) {

@@ -86,7 +86,7 @@ public final class CodeKernels {
         long target = CpuCodes.address("decoded weights", to, Tensors.typeOf(to), part.rows() * part.width());
         CpuNative.cpu_decode(
                 level.number,
-                TorchRuntime.threads(),
+                TorchRuntime.elementThreads(),
                 weight.packed,
                 weight.shift,
                 weight.table,
@@ -118,7 +118,7 @@ public final class CodeKernels {
         try (FloatPointer found = new FloatPointer(blocks)) {
             CpuNative.cpu_absmax(
                     level.number,
-                    TorchRuntime.threads(),
+                    TorchRuntime.elementThreads(),
                     type,
                     from,
                     count,
@@ -159,7 +159,7 @@ public final class CodeKernels {
                 BytePointer nativeCodes = new BytePointer(codes)) {
             CpuNative.cpu_encode(
                     level.number,
-                    TorchRuntime.threads(),
+                    TorchRuntime.elementThreads(),
                     type,
                     from,
                     count,
@@ -203,7 +203,7 @@ public final class CodeKernels {
         }
         CpuNative.cpu_rows(
                 level.number,
-                TorchRuntime.threads(),
+                TorchRuntime.elementThreads(),
                 weight.packed,
                 weight.shift,
                 weight.table,
@@ -253,7 +253,7 @@ public final class CodeKernels {
         requirePanels(weight, x, y, in, out);
         CpuNative.cpu_forward(
                 level.number,
-                TorchRuntime.threads(),
+                TorchRuntime.elementThreads(),
                 weight.packed,
                 weight.shift,
                 weight.table,
@@ -286,7 +286,7 @@ public final class CodeKernels {
         requirePanels(weight, dx, gradient, in, out);
         CpuNative.cpu_backward(
                 level.number,
-                TorchRuntime.threads(),
+                TorchRuntime.elementThreads(),
                 weight.packed,
                 weight.shift,
                 weight.table,

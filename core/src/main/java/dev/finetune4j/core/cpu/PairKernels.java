@@ -89,7 +89,7 @@ public final class PairKernels {
         require(fits, a, b, c);
         product.run(
                 level.number,
-                TorchRuntime.threads(),
+                TorchRuntime.elementThreads(),
                 CpuCodes.address(a),
                 a.stride(0),
                 CpuCodes.address(b),
@@ -119,7 +119,7 @@ public final class PairKernels {
         require(fits, a, b, c);
         CpuNative.cpu_add_columns_by_columns(
                 level.number,
-                TorchRuntime.threads(),
+                TorchRuntime.elementThreads(),
                 CpuCodes.address(a),
                 a.stride(0),
                 CpuCodes.address(b),

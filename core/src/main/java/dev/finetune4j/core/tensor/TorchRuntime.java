@@ -125,8 +125,8 @@ public final class TorchRuntime {
     }
 
     /**
-     * How many threads an operation may use that is not a large matrix product: one where these are OpenBLAS's, whose own
-     * threads stand ready, and otherwise {@link #threads()}.
+     * How many threads an operation may use that is not one of OpenBLAS's matrix products: one where the threads are with
+     * OpenBLAS, which waits for its next product at full speed, and otherwise {@link #threads()}.
      */
     public static synchronized int elementThreads() {
         start();

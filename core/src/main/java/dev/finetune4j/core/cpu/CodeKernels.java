@@ -203,7 +203,7 @@ public final class CodeKernels {
         }
         CpuNative.cpu_rows(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 weight.packed,
                 weight.shift,
                 weight.table,

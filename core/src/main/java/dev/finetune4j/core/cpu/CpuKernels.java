@@ -14,8 +14,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The kernels of the CPU, at the best level that the processor has or the one that the system property {@value #PROPERTY}
  * names: {@code portable}, {@code neon}, {@code avx2}, {@code avx512} or {@code avx512-bf16}; {@code off} leaves all to
- * libtorch. They run on as many threads as {@link TorchRuntime#elementThreads()} says. Sizes and types are checked before anything
- * goes down to native code, because nothing checks them there.
+ * libtorch. What stands beside matrix products of libtorch runs on as many threads as {@link TorchRuntime#elementThreads()} says, what
+ * makes a step of decoding by itself on {@link TorchRuntime#threads()}. Sizes and types are checked before anything goes down
+ * to native code, because nothing checks them there.
  *
  * <p>Thread-safe.
  */

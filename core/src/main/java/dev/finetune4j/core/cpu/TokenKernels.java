@@ -52,7 +52,7 @@ public final class TokenKernels {
         require(in > 0 && x.size(1) == in && isMatrix(y, type, rows, out), "input and output", x, y);
         CpuNative.cpu_dense_rows(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 ElementKernels.number(type),
                 CpuCodes.address("weight", weight, type, in * out),
                 in,
@@ -80,7 +80,7 @@ public final class TokenKernels {
         require(in > 0 && x.size(1) == in && place >= 0, "input and factor", x, a);
         CpuNative.cpu_low_rank(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 ElementKernels.number(type),
                 CpuCodes.address("factor", a, ScalarType.Float, rank * in),
                 CpuCodes.address("input", x, type, rows * in),
@@ -106,7 +106,7 @@ public final class TokenKernels {
         require(rank > 0 && place >= 0 && isMatrix(y, type, rows, out), "factor and output", b, y);
         CpuNative.cpu_high_rank(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 ElementKernels.number(type),
                 CpuCodes.address("factor", b, ScalarType.Float, rank * out),
                 CpuCodes.address("narrow products", low, ScalarType.Float, place + rows * rank) + Float.BYTES * place,
@@ -162,7 +162,7 @@ public final class TokenKernels {
         int bytes = type == ScalarType.Float ? Float.BYTES : Short.BYTES;
         CpuNative.cpu_attend(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 ElementKernels.number(type),
                 heads,
                 kvHeads,

@@ -28,6 +28,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 public final class KernelCells {
     private static final long ROTATION_BYTES = 256L << 20;
     private static final int ROUNDS = 7;
+    /** Of a round: so long that its begin and end, where the GPU waits for the host, do not count. */
+    private static final double ROUND_MILLIS = 60;
+
+    private static final int MOST_CALLS = 2000;
+    /** How often a recording for few rows goes through the weights: a decoder's holds some hundred products. */
+    private static final int RECORDED_TURNS = 16;
 
     private KernelCells() {}
 
@@ -46,7 +52,7 @@ public final class KernelCells {
         try (TensorScope scope = new TensorScope()) {
             Tensor from = Tensors.ones(gpu, ScalarType.Byte, 1L << 30);
             Tensor to = Tensors.empty(gpu, ScalarType.Byte, 1L << 30);
-            double ms = millis(20, i -> to.copy_(from));
+            double ms = millis(i -> to.copy_(from));
             print("\"op\": \"copy\", \"gb_s\": %.0f", 2 * (1L << 30) / ms / 1e6);
         }
     }
@@ -62,7 +68,7 @@ public final class KernelCells {
             }
             int count = weights.size();
             double moved = weights.get(0).storedBytes() + dense.nbytes();
-            double ms = millis(4 * count, i -> {
+            double ms = millis(i -> {
                 try (TensorScope turn = new TensorScope()) {
                     weights.get(i % count).dequantize(ScalarType.BFloat16);
                 }
@@ -74,24 +80,24 @@ public final class KernelCells {
             weights.forEach(weight -> linears.add(new QuantizedLinear(weight, null)));
             for (int tokens : new int[] {1, 16, 512, 4096}) {
                 Tensor x = Tensors.empty(gpu, ScalarType.BFloat16, tokens, in).normal_(0, 1, new GeneratorOptional());
-                double own = millis(2 * count, i -> {
+                double own = millis(i -> {
                     try (TensorScope turn = new TensorScope()) {
                         linears.get(i % count).forward(x);
                     }
                 });
-                double plain = millis(2 * count, i -> {
+                double plain = millis(i -> {
                     try (TensorScope turn = new TensorScope()) {
                         torch.linear(x, copies.get(i % count));
                     }
                 });
                 printProduct("fwd", tokens, out, in, own, plain, weights.get(0).storedBytes());
                 Tensor dy = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out).normal_(0, 1, new GeneratorOptional());
-                double ownBack = millis(2 * count, i -> {
+                double ownBack = millis(i -> {
                     try (TensorScope turn = new TensorScope()) {
                         linears.get(i % count).inputGradient(dy);
                     }
                 });
-                double plainBack = millis(2 * count, i -> {
+                double plainBack = millis(i -> {
                     try (TensorScope turn = new TensorScope()) {
                         dy.matmul(copies.get(i % count));
                     }
@@ -130,9 +136,12 @@ public final class KernelCells {
                 Tensor y = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out);
                 Tensor low = Tensors.empty(gpu, ScalarType.Float, 1);
                 products.get(0).run(x, tokens, low, y, false);
-                try (CudaGraph graph = CudaGraph.recordOverlapping(
-                        gpu, () -> products.forEach(product -> product.run(x, tokens, low, y, false)))) {
-                    double ms = millis(4, i -> graph.launch()) / products.size();
+                try (CudaGraph graph = CudaGraph.recordOverlapping(gpu, () -> {
+                    for (int turn = 0; turn < RECORDED_TURNS; turn++) {
+                        products.forEach(product -> product.run(x, tokens, low, y, false));
+                    }
+                })) {
+                    double ms = millis(i -> graph.launch()) / (RECORDED_TURNS * products.size());
                     print(
                             "\"op\": \"rows\", \"tokens\": %d, \"n\": %d, \"k\": %d, \"ms\": %.5f,"
                                     + " \"weight_gb_s\": %.0f",
@@ -142,22 +151,26 @@ public final class KernelCells {
         }
     }
 
-    /** Median time of one call, in milliseconds. */
-    private static double millis(int calls, IntConsumer call) {
+    /** Median time of one call, in milliseconds, over rounds of as many calls as take {@link #ROUND_MILLIS}. */
+    private static double millis(IntConsumer call) {
+        millis(call, 3);
+        int calls = (int) Math.max(1, Math.min(MOST_CALLS, ROUND_MILLIS / millis(call, 3)));
         double[] rounds = new double[ROUNDS];
-        for (int round = -1; round < ROUNDS; round++) {
-            CudaMemory.synchronize();
-            long start = System.nanoTime();
-            for (int i = 0; i < calls; i++) {
-                call.accept(i);
-            }
-            CudaMemory.synchronize();
-            if (round >= 0) {
-                rounds[round] = (System.nanoTime() - start) / 1e6 / calls;
-            }
+        for (int round = 0; round < ROUNDS; round++) {
+            rounds[round] = millis(call, calls);
         }
         Arrays.sort(rounds);
         return rounds[ROUNDS / 2];
+    }
+
+    private static double millis(IntConsumer call, int calls) {
+        CudaMemory.synchronize();
+        long start = System.nanoTime();
+        for (int i = 0; i < calls; i++) {
+            call.accept(i);
+        }
+        CudaMemory.synchronize();
+        return (System.nanoTime() - start) / 1e6 / calls;
     }
 
     private static void print(String format, Object... values) {

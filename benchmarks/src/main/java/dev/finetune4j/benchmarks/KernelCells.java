@@ -23,7 +23,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Times the kernels on 4-bit weights of a GPU: making a weight dense, and a linear forward and backward. The weights rotate over more
- * bytes than the second-level cache holds. One line of JSON for each cell; a copy and a dense product are the yardsticks.
+ * bytes than the second-level cache holds. One line of JSON for each cell; before them what the GPU reaches at most ({@link Roofline}),
+ * and beside each the dense product.
  */
 public final class KernelCells {
     private static final long ROTATION_BYTES = 256L << 20;
@@ -41,19 +42,10 @@ public final class KernelCells {
         ComputeDevice gpu = ComputeDevice.cuda(0);
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            copy(gpu);
+            Roofline.cells(gpu);
             for (int[] shape : new int[][] {{4096, 4096}, {11008, 4096}, {4096, 11008}}) {
                 cells(gpu, shape[0], shape[1]);
             }
-        }
-    }
-
-    private static void copy(ComputeDevice gpu) {
-        try (TensorScope scope = new TensorScope()) {
-            Tensor from = Tensors.ones(gpu, ScalarType.Byte, 1L << 30);
-            Tensor to = Tensors.empty(gpu, ScalarType.Byte, 1L << 30);
-            double ms = millis(i -> to.copy_(from));
-            print("\"op\": \"copy\", \"gb_s\": %.0f", 2 * (1L << 30) / ms / 1e6);
         }
     }
 
@@ -152,7 +144,7 @@ public final class KernelCells {
     }
 
     /** Median time of one call, in milliseconds, over rounds of as many calls as take {@link #ROUND_MILLIS}. */
-    private static double millis(IntConsumer call) {
+    static double millis(IntConsumer call) {
         millis(call, 3);
         int calls = (int) Math.max(1, Math.min(MOST_CALLS, ROUND_MILLIS / millis(call, 3)));
         double[] rounds = new double[ROUNDS];
@@ -174,7 +166,11 @@ public final class KernelCells {
     }
 
     private static void print(String format, Object... values) {
-        System.out.println("{\"part\": \"kernels\", \"provider\": \"finetune4j\", "
+        print("kernels", format, values);
+    }
+
+    static void print(String part, String format, Object[] values) {
+        System.out.println("{\"part\": \"" + part + "\", \"provider\": \"finetune4j\", "
                 + String.format(Locale.ROOT, format, values) + "}");
     }
 }

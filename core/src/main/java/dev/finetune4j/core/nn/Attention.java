@@ -84,7 +84,7 @@ public final class Attention {
             k = all.keys();
             v = all.values();
         }
-        Tensor mixed = shape.softCap() > 0 ? capped(qkv[0], k, v, context) : plain(qkv[0], k, v, context);
+        Tensor mixed = shape.softCap() > 0 ? capped(qkv[0], k, v, context) : plain(shape, qkv[0], k, v, context);
         return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
     }
 
@@ -121,7 +121,8 @@ public final class Attention {
         return qkv;
     }
 
-    private Tensor plain(Tensor q, Tensor k, Tensor v, Context context) {
+    /** Attention without a bound on its scores; on a GPU in bfloat16 by a fused kernel. */
+    static Tensor plain(Shape shape, Tensor q, Tensor k, Tensor v, Context context) {
         if (context.packed() != null) {
             return context.packed().attend(q, k, v, shape.scale(), context.window());
         }
@@ -132,6 +133,7 @@ public final class Attention {
         if (!q.is_cuda() && type == ScalarType.BFloat16) {
             // On the CPU the library's attention multiplies bfloat16 numbers one by one, but float32 ones in vectors.
             return attend(
+                            shape,
                             Tensors.as(q, ScalarType.Float),
                             Tensors.as(k, ScalarType.Float),
                             Tensors.as(v, ScalarType.Float),
@@ -139,10 +141,10 @@ public final class Attention {
                             causal)
                     .to(type);
         }
-        return attend(q, k, v, mask, causal);
+        return attend(shape, q, k, v, mask, causal);
     }
 
-    private Tensor attend(Tensor q, Tensor k, Tensor v, TensorOptional mask, boolean causal) {
+    private static Tensor attend(Shape shape, Tensor q, Tensor k, Tensor v, TensorOptional mask, boolean causal) {
         return torch.scaled_dot_product_attention(
                 q, k, v, mask, 0.0, causal, new DoubleOptional(shape.scale()), shape.heads() != shape.kvHeads());
     }

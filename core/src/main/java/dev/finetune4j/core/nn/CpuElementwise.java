@@ -2,6 +2,7 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.cpu.ElementKernels;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 
 /** The passes on the CPU. */
@@ -9,6 +10,20 @@ record CpuElementwise(ElementKernels kernels) implements Elementwise {
     @Override
     public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne) {
         kernels.rmsForward(x, weight, y, inverse, epsilon, fromOne);
+    }
+
+    @Override
+    public void rmsForwardOfSum(
+            Tensor x,
+            Tensor branch,
+            Tensor sum,
+            Tensor weight,
+            Tensor y,
+            Tensor inverse,
+            float epsilon,
+            boolean fromOne) {
+        torch.add_out(sum, x, branch);
+        kernels.rmsForward(sum, weight, y, inverse, epsilon, fromOne);
     }
 
     @Override
@@ -25,13 +40,21 @@ record CpuElementwise(ElementKernels kernels) implements Elementwise {
     }
 
     @Override
-    public void swigluForward(Tensor both, Tensor y) {
+    public void gatedForward(Activation activation, Tensor both, Tensor y) {
+        requireSilu(activation);
         kernels.swigluForward(both, y);
     }
 
     @Override
-    public void swigluBackward(Tensor gradient, Tensor both, @Nullable Tensor y) {
+    public void gatedBackward(Activation activation, Tensor gradient, Tensor both, @Nullable Tensor y) {
+        requireSilu(activation);
         kernels.swigluBackward(gradient, both, y);
+    }
+
+    private static void requireSilu(Activation activation) {
+        if (activation != Activation.SILU) {
+            throw new IllegalArgumentException("there is no kernel for " + activation + " on the CPU");
+        }
     }
 
     @Override

@@ -3,7 +3,9 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.cuda.CudaKernel;
 import dev.finetune4j.core.cuda.CudaModule;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import java.util.EnumMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -18,8 +20,8 @@ final class CudaElementwise implements Elementwise {
 
     private final CudaKernel rmsForward;
     private final CudaKernel rmsBackward;
-    private final CudaKernel swigluForward;
-    private final CudaKernel swigluBackward;
+    private final Map<Activation, CudaKernel> gatedForward;
+    private final Map<Activation, CudaKernel> gatedBackward;
     private final CudaKernel rope;
     private final CudaKernel ropeInPlace;
 
@@ -27,10 +29,23 @@ final class CudaElementwise implements Elementwise {
         CudaModule module = CudaModule.of(FusedKernels.class, "elementwise.cu", device);
         rmsForward = module.kernel("rms_forward_" + suffix);
         rmsBackward = module.kernel("rms_backward_" + suffix);
-        swigluForward = module.kernel("swiglu_forward_" + suffix);
-        swigluBackward = module.kernel("swiglu_backward_" + suffix);
+        gatedForward = gated(module, "_forward_" + suffix);
+        gatedBackward = gated(module, "_backward_" + suffix);
         rope = module.kernel("rope_" + suffix);
         ropeInPlace = module.kernel("rope_in_place_" + suffix);
+    }
+
+    private static Map<Activation, CudaKernel> gated(CudaModule module, String ending) {
+        Map<Activation, CudaKernel> kernels = new EnumMap<>(Activation.class);
+        for (Activation activation : Activation.values()) {
+            String name = switch (activation) {
+                case SILU -> "swiglu";
+                case GELU -> "geglu";
+                case GELU_TANH -> "geglu_tanh";
+            };
+            kernels.put(activation, module.kernel(name + ending));
+        }
+        return Map.copyOf(kernels);
     }
 
     static CudaElementwise of(ComputeDevice device, ScalarType type) {
@@ -42,7 +57,23 @@ final class CudaElementwise implements Elementwise {
     @Override
     public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne) {
         int width = Math.toIntExact(weight.numel());
-        rmsForward.launch(x.numel() / width, THREADS, x, weight, y, inverse, width, epsilon, fromOne ? 1 : 0);
+        rmsForward.launch(
+                x.numel() / width, THREADS, x, null, null, weight, y, inverse, width, epsilon, fromOne ? 1 : 0);
+    }
+
+    @Override
+    public void rmsForwardOfSum(
+            Tensor x,
+            Tensor branch,
+            Tensor sum,
+            Tensor weight,
+            Tensor y,
+            Tensor inverse,
+            float epsilon,
+            boolean fromOne) {
+        int width = Math.toIntExact(weight.numel());
+        rmsForward.launch(
+                x.numel() / width, THREADS, x, branch, sum, weight, y, inverse, width, epsilon, fromOne ? 1 : 0);
     }
 
     @Override
@@ -61,17 +92,17 @@ final class CudaElementwise implements Elementwise {
     }
 
     @Override
-    public void swigluForward(Tensor both, Tensor y) {
+    public void gatedForward(Activation activation, Tensor both, Tensor y) {
         int width = Math.toIntExact(both.size(-1) / 2);
         long rows = both.numel() / (2L * width);
-        swigluForward.launch(groups(rows * width / PIECE), THREADS, both, y, rows, width);
+        kernel(gatedForward, activation).launch(groups(rows * width / PIECE), THREADS, both, y, rows, width);
     }
 
     @Override
-    public void swigluBackward(Tensor gradient, Tensor both, @Nullable Tensor y) {
+    public void gatedBackward(Activation activation, Tensor gradient, Tensor both, @Nullable Tensor y) {
         int width = Math.toIntExact(both.size(-1) / 2);
         long rows = both.numel() / (2L * width);
-        swigluBackward.launch(groups(rows * width / PIECE), THREADS, gradient, both, y, rows, width);
+        kernel(gatedBackward, activation).launch(groups(rows * width / PIECE), THREADS, gradient, both, y, rows, width);
     }
 
     @Override
@@ -105,6 +136,10 @@ final class CudaElementwise implements Elementwise {
         long threads = rows.size(0) * tokens * heads * (size / (2 * PIECE));
         ropeInPlace.launch(
                 groups(threads), THREADS, rows, cos, sin, tokens, heads, size, rows.size(2), direction, threads);
+    }
+
+    private static CudaKernel kernel(Map<Activation, CudaKernel> kernels, Activation activation) {
+        return Objects.requireNonNull(kernels.get(activation));
     }
 
     private static long groups(long threads) {

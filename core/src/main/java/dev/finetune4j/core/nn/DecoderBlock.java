@@ -19,23 +19,24 @@ public final class DecoderBlock implements AutoCloseable {
             return new Norms(before.map(mapper), after == null ? null : after.map(mapper));
         }
 
-        /** {@code x + after(half(before(x)))}. */
-        Tensor around(Tensor x, Function<Remade, Tensor> half) {
-            if (!FusedKernels.serveBranch(x, before.norm())) {
-                return x.add(leave(half.apply(new Remade(before.forward(x), null))));
-            }
-            FusedKernels.Bypass bypass = new FusedKernels.Bypass();
-            Tensor result = leave(half.apply(before.norm().forward(x, bypass)));
-            return FusedKernels.add(x, result, bypass);
+        /** The way around the half, where the norm before it adds the gradient; null where it cannot. */
+        FusedKernels.@Nullable Bypass bypass(Tensor x) {
+            return FusedKernels.serveBranch(x, before.norm()) ? new FusedKernels.Bypass() : null;
         }
 
-        /** The same for the backward pass alone, where nothing stands after the half; the values are not those of the sum. */
-        Tensor aroundForGradient(Tensor x, Function<Remade, Tensor> half) {
-            if (!FusedKernels.serveBranch(x, before.norm())) {
-                return around(x, half);
-            }
-            FusedKernels.Bypass bypass = new FusedKernels.Bypass();
-            return FusedKernels.meet(half.apply(before.norm().forward(x, bypass)), bypass);
+        /** {@code after(half(before(x)))}. */
+        Tensor branch(Tensor x, FusedKernels.@Nullable Bypass bypass, Function<Remade, Tensor> half) {
+            return leave(half.apply(
+                    bypass == null
+                            ? new Remade(before.forward(x), null)
+                            : before.norm().forward(x, bypass)));
+        }
+
+        /** {@code x + after(half(before(x)))}. */
+        Tensor around(Tensor x, Function<Remade, Tensor> half) {
+            FusedKernels.Bypass bypass = bypass(x);
+            Tensor branch = branch(x, bypass, half);
+            return bypass == null ? x.add(branch) : FusedKernels.add(x, branch, bypass);
         }
 
         private Tensor leave(Tensor x) {
@@ -71,10 +72,7 @@ public final class DecoderBlock implements AutoCloseable {
      * @return shape (B, T, D)
      */
     public Tensor forward(Tensor x, Attention.Context context, @Nullable PastKeys past) {
-        try (TensorScope scope = new TensorScope()) {
-            Tensor attended = attentionNorms.around(x, normed -> attention.forward(normed, context, past));
-            return scope.keep(mlpNorms.around(attended, mlp::forward));
-        }
+        return run(x, context, past, false);
     }
 
     /**
@@ -83,12 +81,23 @@ public final class DecoderBlock implements AutoCloseable {
      * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
      */
     public Tensor forwardForGradient(Tensor x, Attention.Context context) {
-        if (mlpNorms.after() != null) {
-            return forward(x, context, null);
-        }
+        return run(x, context, null, mlpNorms.after() == null);
+    }
+
+    private Tensor run(Tensor x, Attention.Context context, @Nullable PastKeys past, boolean forGradient) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor attended = attentionNorms.around(x, normed -> attention.forward(normed, context, null));
-            return scope.keep(mlpNorms.aroundForGradient(attended, mlp::forwardForGradient));
+            FusedKernels.Bypass around = attentionNorms.bypass(x);
+            Tensor attended = attentionNorms.branch(x, around, normed -> attention.forward(normed, context, past));
+            RmsNorm norm = mlpNorms.before().norm();
+            if (!FusedKernels.serveSum(x, attended, around, norm.weight())) {
+                Tensor sum = around == null ? x.add(attended) : FusedKernels.add(x, attended, around);
+                return scope.keep(mlpNorms.around(sum, mlp::forward));
+            }
+            FusedKernels.NormedSum sum = norm.forward(x, attended, around);
+            return scope.keep(
+                    forGradient
+                            ? sum.meet(mlp.forwardForGradient(sum.normed()))
+                            : sum.add(mlpNorms.leave(mlp.forward(sum.normed()))));
         }
     }
 

@@ -15,6 +15,22 @@ interface Elementwise {
     void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne);
 
     /**
+     * The same of {@code x + branch}.
+     *
+     * @param branch as x
+     * @param sum as x: gets x + branch
+     */
+    void rmsForwardOfSum(
+            Tensor x,
+            Tensor branch,
+            Tensor sum,
+            Tensor weight,
+            Tensor y,
+            Tensor inverse,
+            float epsilon,
+            boolean fromOne);
+
+    /**
      * The gradient of the input.
      *
      * @param past a gradient that is added; null for none
@@ -31,18 +47,18 @@ interface Elementwise {
             boolean fromOne);
 
     /**
-     * {@code y = silu(gate) · up}.
+     * {@code y = act(gate) · up}.
      *
      * @param both shape (…, 2 · width), without gaps, gate first
      */
-    void swigluForward(Tensor both, Tensor y);
+    void gatedForward(Activation activation, Tensor both, Tensor y);
 
     /**
      * The gradients of gate and up take their places.
      *
      * @param y gets the output once more, may be the gradient; null when nobody wants it
      */
-    void swigluBackward(Tensor gradient, Tensor both, @Nullable Tensor y);
+    void gatedBackward(Activation activation, Tensor gradient, Tensor both, @Nullable Tensor y);
 
     /**
      * Turns heads by the angles of their positions.

@@ -141,29 +141,107 @@ final class FusedKernels {
                 },
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
-                        Tensor dy = dense(gradient);
-                        Tensor x = saved.get(0);
-                        Tensor past = bypass == null ? null : dense(bypass.take(scope));
-                        Tensor y = waiting.isAnybody() ? dy : null;
-                        Tensor dx = Tensors.emptyLike(x);
-                        kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, fromOne);
-                        waiting.bring(dy);
-                        return scope.keep(dx);
+                        return scope.keep(
+                                normBackward(kernels, gradient, weight, fromOne, bypass, waiting, saved, scope));
                     }
                 });
         return new Remade(result, waiting.whenRecorded(input));
     }
 
-    /** Whether {@link #swiglu} serves for halves of this width. */
-    static boolean serveSwiglu(Tensor both) {
-        return serve(both) && both.size(-1) % (2 * PIECE) == 0;
+    /**
+     * The end of a branch and the norm behind it.
+     *
+     * @param total {@code x + branch}; its gradient goes around the next branch and through the norm
+     * @param normed the norm of it
+     * @param bypass brings the gradient around the branch that begins with the norm; null when none is recorded
+     */
+    record NormedSum(Tensor total, Remade normed, @Nullable Bypass bypass) {
+        /** The end of the branch that begins with the norm. */
+        Tensor add(Tensor branch) {
+            return bypass == null ? total.add(branch) : FusedKernels.add(total, branch, bypass);
+        }
+
+        /** The same where nobody reads the sum. */
+        Tensor meet(Tensor branch) {
+            return bypass == null ? total.add(branch) : FusedKernels.meet(branch, bypass);
+        }
     }
 
     /**
-     * {@code silu(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
+     * Whether {@link #addAndNorm} serves.
+     *
+     * @param around the way around the branch, over which x gets its gradient; null for none
+     */
+    static boolean serveSum(Tensor x, Tensor branch, @Nullable Bypass around, Tensor weight) {
+        return serveNorm(branch, weight)
+                && Tensors.typeOf(x) == Tensors.typeOf(branch)
+                && (around != null || !GradMode.is_enabled() || !x.requires_grad());
+    }
+
+    /** {@link #add} of x and a branch and {@link #rmsNorm} of the sum, in one pass forward as backward. */
+    static NormedSum addAndNorm(
+            Tensor x, Tensor branch, @Nullable Bypass around, Tensor weight, double epsilon, boolean fromOne) {
+        Elementwise kernels = of(branch);
+        Waiting waiting = new Waiting();
+        Bypass next = GradMode.is_enabled() && branch.requires_grad() ? new Bypass() : null;
+        Tensor total = Tensors.emptyLike(branch);
+        Tensor result = CustomFunction.apply(
+                branch,
+                (given, saved) -> {
+                    Tensor y = Tensors.emptyLike(total);
+                    Tensor inverse = Tensors.empty(Tensors.deviceOf(y), ScalarType.Float, y.numel() / weight.numel());
+                    kernels.rmsForwardOfSum(
+                            dense(x), dense(given), total, weight, y, inverse, (float) epsilon, fromOne);
+                    saved.keep(total);
+                    saved.keep(inverse);
+                    return y;
+                },
+                (gradient, saved) -> {
+                    try (TensorScope scope = new TensorScope()) {
+                        Tensor dx = normBackward(kernels, gradient, weight, fromOne, next, waiting, saved, scope);
+                        if (around != null) {
+                            around.put(dx);
+                        }
+                        return scope.keep(dx);
+                    }
+                });
+        return new NormedSum(total, new Remade(result, waiting.whenRecorded(branch)), next);
+    }
+
+    private static Tensor normBackward(
+            Elementwise kernels,
+            Tensor gradient,
+            Tensor weight,
+            boolean fromOne,
+            @Nullable Bypass bypass,
+            Waiting waiting,
+            CustomFunction.Saved saved,
+            TensorScope scope) {
+        Tensor dy = dense(gradient);
+        Tensor x = saved.get(0);
+        Tensor past = bypass == null ? null : dense(bypass.take(scope));
+        Tensor y = waiting.isAnybody() ? dy : null;
+        Tensor dx = Tensors.emptyLike(x);
+        kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, fromOne);
+        waiting.bring(dy);
+        return dx;
+    }
+
+    /** Whether {@link #gated} may serve for what becomes of a tensor, if its width is right. */
+    static boolean serveGate(Activation activation, Tensor x) {
+        return serve(x) && (activation == Activation.SILU || x.is_cuda());
+    }
+
+    /** Whether {@link #gated} serves for halves of this width. */
+    static boolean serveGated(Activation activation, Tensor both) {
+        return serveGate(activation, both) && both.size(-1) % (2 * PIECE) == 0;
+    }
+
+    /**
+     * {@code act(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
      * memory, and the result that of its own gradient for those who wait for it.
      */
-    static Remade swiglu(Tensor input) {
+    static Remade gated(Activation activation, Tensor input) {
         Elementwise kernels = of(input);
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
@@ -171,23 +249,23 @@ final class FusedKernels {
                 (given, saved) -> {
                     Tensor both = dense(given);
                     saved.keep(both);
-                    return gated(kernels, both);
+                    return gated(kernels, activation, both);
                 },
                 (gradient, saved) -> {
                     Tensor both = saved.get(0);
                     Tensor dy = dense(gradient);
-                    kernels.swigluBackward(dy, both, waiting.isAnybody() ? dy : null);
+                    kernels.gatedBackward(activation, dy, both, waiting.isAnybody() ? dy : null);
                     waiting.bring(dy);
                     return both.detach();
                 });
         return new Remade(result, waiting.whenRecorded(input));
     }
 
-    private static Tensor gated(Elementwise kernels, Tensor both) {
+    private static Tensor gated(Elementwise kernels, Activation activation, Tensor both) {
         long[] shape = both.shape();
         shape[shape.length - 1] /= 2;
         Tensor y = Tensors.empty(Tensors.deviceOf(both), Tensors.typeOf(both), shape);
-        kernels.swigluForward(both, y);
+        kernels.gatedForward(activation, both, y);
         return y;
     }
 

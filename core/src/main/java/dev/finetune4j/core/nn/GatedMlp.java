@@ -30,12 +30,11 @@ public final class GatedMlp {
 
     /** {@code act(gate(x)) · up(x)}, (B, T, inner). */
     private Remade gated(Remade x) {
-        if (activation == Activation.SILU
-                && FusedKernels.serve(x.tensor())
+        if (FusedKernels.serveGate(activation, x.tensor())
                 && (x.tensor().is_cuda() || gateAndUp.isOneOperation(x.tensor()))) {
             Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
-            if (FusedKernels.serveSwiglu(both)) {
-                return FusedKernels.swiglu(both);
+            if (FusedKernels.serveGated(activation, both)) {
+                return FusedKernels.gated(activation, both);
             }
             long inner = both.size(-1) / 2;
             return new Remade(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)), null);

@@ -5,6 +5,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Root mean square normalisation of the last dimension, {@code x / sqrt(mean(x²) + ε) · w}
@@ -56,6 +57,15 @@ public final class RmsNorm implements AutoCloseable {
      */
     Remade forward(Tensor x, FusedKernels.Bypass bypass) {
         return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, bypass);
+    }
+
+    /**
+     * The sum of x and a branch, and its norm, where {@link FusedKernels#serveSum} says so.
+     *
+     * @param around the way around the branch, over which x gets its gradient; null for none
+     */
+    FusedKernels.NormedSum forward(Tensor x, Tensor branch, FusedKernels.@Nullable Bypass around) {
+        return FusedKernels.addAndNorm(x, branch, around, weight, epsilon, fromOne);
     }
 
     /** The weight, shape (D). */

@@ -14,19 +14,30 @@ __device__ __forceinline__ float sumOfBlock(float x) {
 }
 
 // One block for a row of x, shape (rows, width). fromOne: the factor is 1 + w, applied in float. Otherwise the normalised
-// value is rounded before it is scaled, as the published models do.
+// value is rounded before it is scaled, as the published models do. With a branch, x + branch is written to total and that is
+// what is normalised.
 template <class T, class W>
 __device__ __forceinline__ void rmsForward(
-        const T* x, const W* weight, T* y, float* inverse, int width, float epsilon, int fromOne) {
-    const T* row = x + static_cast<u64>(blockIdx.x) * width;
-    T* out = y + static_cast<u64>(blockIdx.x) * width;
+        const T* x, const T* branch, T* total, const W* weight, T* y, float* inverse, int width, float epsilon, int fromOne) {
+    const u64 at = static_cast<u64>(blockIdx.x) * width;
+    const T* row = x + at;
+    T* out = y + at;
     float sum = 0.f;
     for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
         float v[8];
         load(row + i, v);
+        if (branch) {
+            float b[8];
+            load(branch + at + i, b);
+#pragma unroll
+            for (int k = 0; k < 8; k++) v[k] = wide(narrow<T>(v[k] + b[k]));
+            store(total + at + i, v);
+        }
 #pragma unroll
         for (int k = 0; k < 8; k++) sum += v[k] * v[k];
     }
+    // A thread reads again only what it has written itself.
+    if (branch) row = total + at;
     const float scale = rsqrtf(sumOfBlock(sum) / width + epsilon);
     if (inverse && threadIdx.x == 0) inverse[blockIdx.x] = scale;
     for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
@@ -82,8 +93,9 @@ __device__ __forceinline__ void rmsBackward(
 
 #define RMS(SUFFIX, T, W)                                                                                              \
     extern "C" __global__ void rms_forward_##SUFFIX(                                                                   \
-            const T* x, const W* weight, T* y, float* inverse, int width, float epsilon, int fromOne) {                \
-        rmsForward<T, W>(x, weight, y, inverse, width, epsilon, fromOne);                                              \
+            const T* x, const T* branch, T* total, const W* weight, T* y, float* inverse, int width, float epsilon,    \
+            int fromOne) {                                                                                             \
+        rmsForward<T, W>(x, branch, total, weight, y, inverse, width, epsilon, fromOne);                               \
     }                                                                                                                  \
     extern "C" __global__ void rms_backward_##SUFFIX(                                                                  \
             const T* dy, const T* x, const W* weight, const float* inverse, const T* past, T* dx, T* y, int width,     \
@@ -94,9 +106,32 @@ __device__ __forceinline__ void rmsBackward(
 RMS(f32, float, float)
 RMS(bf16, bf16, bf16)
 
-// both: shape (rows, 2 · width), gate first. y = silu(gate) · up.
-template <class T>
-__device__ __forceinline__ void swigluForward(const T* both, T* y, u64 rows, int width) {
+// What a gate goes through: the value, and its slope.
+struct Silu {
+    static __device__ __forceinline__ float2 at(float x) {
+        const float sigmoid = 1.f / (1.f + __expf(-x)), value = x * sigmoid;
+        return float2{value, sigmoid * (1.f + x - value)};
+    }
+};
+
+struct Gelu {
+    static __device__ __forceinline__ float2 at(float x) {
+        const float share = 0.5f * (1.f + erff(x * 0.70710678f));
+        return float2{x * share, share + x * 0.39894228f * __expf(-0.5f * x * x)};
+    }
+};
+
+struct GeluTanh {
+    static __device__ __forceinline__ float2 at(float x) {
+        const float square = 0.044715f * x * x, bent = tanhf(0.79788456f * x * (1.f + square));
+        const float share = 0.5f * (1.f + bent);
+        return float2{x * share, share + 0.5f * x * (1.f - bent * bent) * 0.79788456f * (1.f + 3.f * square)};
+    }
+};
+
+// both: shape (rows, 2 · width), gate first. y = act(gate) · up.
+template <class T, class Act>
+__device__ __forceinline__ void gatedForward(const T* both, T* y, u64 rows, int width) {
     const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
     if (i >= rows * width) return;
     const u64 row = i / width;
@@ -105,13 +140,13 @@ __device__ __forceinline__ void swigluForward(const T* both, T* y, u64 rows, int
     load(both + row * 2 * width + column, gate);
     load(both + row * 2 * width + width + column, up);
 #pragma unroll
-    for (int k = 0; k < 8; k++) gate[k] = gate[k] / (1.f + __expf(-gate[k])) * up[k];
+    for (int k = 0; k < 8; k++) gate[k] = Act::at(gate[k]).x * up[k];
     store(y + i, gate);
 }
 
 // The gradients of gate and up take their places. y, which may be dy itself, gets the result of the forward pass once more.
-template <class T>
-__device__ __forceinline__ void swigluBackward(const T* dy, T* both, T* y, u64 rows, int width) {
+template <class T, class Act>
+__device__ __forceinline__ void gatedBackward(const T* dy, T* both, T* y, u64 rows, int width) {
     const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
     if (i >= rows * width) return;
     const u64 row = i / width;
@@ -123,12 +158,10 @@ __device__ __forceinline__ void swigluBackward(const T* dy, T* both, T* y, u64 r
     load(first + width, up);
 #pragma unroll
     for (int k = 0; k < 8; k++) {
-        const float sigmoid = 1.f / (1.f + __expf(-gate[k]));
-        const float silu = gate[k] * sigmoid;
-        const float dgate = g[k] * up[k] * sigmoid * (1.f + gate[k] - silu);
-        const float result = silu * up[k];
-        up[k] = g[k] * silu;
-        gate[k] = dgate;
+        const float2 act = Act::at(gate[k]);
+        gate[k] = g[k] * up[k] * act.y;
+        const float result = act.x * up[k];
+        up[k] = g[k] * act.x;
         g[k] = result;
     }
     if (y) store(y + i, g);
@@ -136,16 +169,20 @@ __device__ __forceinline__ void swigluBackward(const T* dy, T* both, T* y, u64 r
     store(first + width, up);
 }
 
-#define SWIGLU(SUFFIX, T)                                                                                              \
-    extern "C" __global__ void swiglu_forward_##SUFFIX(const T* both, T* y, u64 rows, int width) {                     \
-        swigluForward<T>(both, y, rows, width);                                                                        \
+#define GATED(NAME, ACT, SUFFIX, T)                                                                                    \
+    extern "C" __global__ void NAME##_forward_##SUFFIX(const T* both, T* y, u64 rows, int width) {                     \
+        gatedForward<T, ACT>(both, y, rows, width);                                                                    \
     }                                                                                                                  \
-    extern "C" __global__ void swiglu_backward_##SUFFIX(const T* dy, T* both, T* y, u64 rows, int width) {             \
-        swigluBackward<T>(dy, both, y, rows, width);                                                                   \
+    extern "C" __global__ void NAME##_backward_##SUFFIX(const T* dy, T* both, T* y, u64 rows, int width) {             \
+        gatedBackward<T, ACT>(dy, both, y, rows, width);                                                               \
     }
 
-SWIGLU(f32, float)
-SWIGLU(bf16, bf16)
+GATED(swiglu, Silu, f32, float)
+GATED(swiglu, Silu, bf16, bf16)
+GATED(geglu, Gelu, f32, float)
+GATED(geglu, Gelu, bf16, bf16)
+GATED(geglu_tanh, GeluTanh, f32, float)
+GATED(geglu_tanh, GeluTanh, bf16, bf16)
 
 // Turns the pairs (i, i + size / 2) of each head by the angle of its position; direction -1 turns back. x has any strides
 // but 1 between channels; y is (B, T, heads, size) without gaps. cos and sin: shape (T, size).

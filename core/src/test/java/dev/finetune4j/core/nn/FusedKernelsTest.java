@@ -103,13 +103,24 @@ class FusedKernelsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"7, 16, Float", "33, 11008, Float", "5, 4864, BFloat16", "1, 8, BFloat16"})
-    void swiglu(int rows, int width, ScalarType type) {
+    @CsvSource({
+        "SILU, 7, 16, Float",
+        "SILU, 33, 11008, Float",
+        "SILU, 5, 4864, BFloat16",
+        "SILU, 1, 8, BFloat16",
+        "GELU, 7, 16, Float",
+        "GELU, 5, 4864, BFloat16",
+        "GELU_TANH, 33, 6912, Float",
+        "GELU_TANH, 5, 16384, BFloat16",
+        "GELU_TANH, 1, 8, Float"
+    })
+    void gated(Activation activation, int rows, int width, ScalarType type) {
         compare(new long[] {1, rows, 2L * width}, type, (x, device) -> {
-            if (!FusedKernels.serveSwiglu(x)) {
-                return torch.silu(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
+            if (!x.is_cuda()) {
+                return activation.apply(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
             }
-            Remade gated = FusedKernels.swiglu(x);
+            assertTrue(FusedKernels.serveGated(activation, x));
+            Remade gated = FusedKernels.gated(activation, x);
             float[] values = Tensors.toFloats(gated.tensor());
             gated.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
             return gated.tensor();
@@ -162,6 +173,29 @@ class FusedKernelsTest {
             float[] values = Tensors.toFloats(normed.tensor());
             normed.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
             return FusedKernels.add(x, torch.silu(normed.tensor()), bypass);
+        });
+    }
+
+    /** A sum and its norm in one kernel: values and gradients of both, also where x needs no gradient. */
+    @ParameterizedTest
+    @CsvSource({"7, 64, Float, true", "5, 4096, BFloat16, true", "3, 896, Float, false", "1, 8, Float, true"})
+    void sumAndNorm(int rows, int width, ScalarType type, boolean trained) {
+        compare(new long[] {1, rows, width}, type, (x, device) -> {
+            RmsNorm first = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, false);
+            RmsNorm second = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, false);
+            Tensor stream = trained ? x : x.detach();
+            if (!x.is_cuda()) {
+                Tensor sum = stream.add(torch.silu(trained ? first.forward(stream) : x));
+                return sum.add(torch.silu(second.forward(sum)));
+            }
+            FusedKernels.Bypass around = trained ? new FusedKernels.Bypass() : null;
+            Tensor branch = torch.silu(
+                    around == null ? x : first.forward(stream, around).tensor());
+            assertTrue(FusedKernels.serveSum(stream, branch, around, second.weight()));
+            FusedKernels.NormedSum sum = second.forward(stream, branch, around);
+            float[] values = Tensors.toFloats(sum.normed().tensor());
+            sum.normed().later().then(again -> assertClose(values, Tensors.toFloats(again), type));
+            return sum.add(torch.silu(sum.normed().tensor()));
         });
     }
 

@@ -1,7 +1,6 @@
 package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.nn.Activation;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterOutline.Change;
@@ -161,7 +160,7 @@ final class BlockBytes {
         boolean again = down instanceof LowRank low && low.plain();
         long product = keepsInput(down) ? inner * e : 0;
         long bytes = own(down, inner, hidden);
-        if (gpu && config.activation() == Activation.SILU) {
+        if (gpu) {
             return bytes + 2 * inner * e + (again ? 0 : product);
         }
         return bytes + 3 * inner * e + product;
@@ -186,7 +185,7 @@ final class BlockBytes {
     private long forward(int index, long positions) {
         int norms = config.norms().after() ? 4 : 2;
         long wide = fused ? 0 : 2L * norms * hidden * WIDE;
-        long mlp = (gpu && config.activation() == Activation.SILU ? 3 : 1) * inner * e;
+        long mlp = (gpu ? 3 : 1) * inner * e;
         long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
         String attention = "model.layers." + index + ".self_attn.";
         String feedForward = "model.layers." + index + ".mlp.";
@@ -213,7 +212,7 @@ final class BlockBytes {
     /** The gradients and temporaries per token while a block runs backward. */
     private long backward(int index, long positions, boolean masked) {
         long norm = fused ? 2 * hidden * e : 4 * hidden * WIDE;
-        long mlp = (gpu && config.activation() == Activation.SILU ? 2 : 5) * inner * e + 2 * hidden * e;
+        long mlp = (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
         long heads = config.attention().heads();
         boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
         long attention = (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);

@@ -66,8 +66,8 @@ public final class KernelCells {
                 }
             });
             print(
-                    "\"op\": \"dequant\", \"n\": %d, \"k\": %d, \"ms\": %.4f, \"gb_s\": %.0f",
-                    out, in, ms, moved / ms / 1e6);
+                    "\"op\": \"dequant\", \"n\": %d, \"k\": %d, \"ms\": %.4f, \"gb_s\": %.0f, \"gelem_s\": %.0f",
+                    out, in, ms, moved / ms / 1e6, (double) out * in / ms / 1e6);
             List<QuantizedLinear> linears = new ArrayList<>();
             weights.forEach(weight -> linears.add(new QuantizedLinear(weight, null)));
             for (int tokens : new int[] {1, 16, 512, 4096}) {
@@ -95,7 +95,7 @@ public final class KernelCells {
                     }
                 });
                 printProduct(
-                        "bwd",
+                        "bwd_dx",
                         tokens,
                         out,
                         in,

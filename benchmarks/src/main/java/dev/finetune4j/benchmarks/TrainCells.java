@@ -132,7 +132,7 @@ public final class TrainCells {
                 Locale.ROOT,
                 "{\"part\": \"train\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"%s\", \"batch\": %d,"
                         + " \"seq\": %d, \"ckpt\": \"%s\", \"ms_step\": %.2f, \"tokens_per_s\": %.0f,"
-                        + " \"peak_alloc_gib\": %.2f, \"model_tflops\": %.1f, \"first_loss\": %.4f, \"last_loss\": %.4f}%n",
+                        + " \"peak_alloc_gib\": %.2f, \"model_tflops\": %.1f, \"loss_first\": %.4f, \"loss_last\": %.4f}%n",
                 shape.label,
                 cell.method(),
                 cell.batch(),

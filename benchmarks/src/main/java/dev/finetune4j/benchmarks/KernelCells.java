@@ -51,61 +51,37 @@ public final class KernelCells {
 
     private static void cells(ComputeDevice gpu, int out, int in) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor dense = Tensors.empty(gpu, ScalarType.BFloat16, out, in).normal_(0, 0.02, new GeneratorOptional());
+            Tensor dense = normal(gpu, 0.02, out, in);
             List<QuantizedTensor> weights = new ArrayList<>();
             List<Tensor> copies = new ArrayList<>();
             for (long bytes = 0; bytes < ROTATION_BYTES; bytes += dense.nbytes() / 4) {
                 weights.add(QuantizedTensor.quantize(dense, QuantSettings.nf4()));
                 copies.add(dense.clone());
             }
-            int count = weights.size();
-            double moved = weights.get(0).storedBytes() + dense.nbytes();
-            double ms = millis(i -> {
-                try (TensorScope turn = new TensorScope()) {
-                    weights.get(i % count).dequantize(ScalarType.BFloat16);
-                }
-            });
+            long stored = weights.get(0).storedBytes();
+            double ms = millis(i -> weights.get(i % weights.size()).dequantize(ScalarType.BFloat16));
             print(
                     "\"op\": \"dequant\", \"n\": %d, \"k\": %d, \"ms\": %.4f, \"gb_s\": %.0f, \"gelem_s\": %.0f",
-                    out, in, ms, moved / ms / 1e6, (double) out * in / ms / 1e6);
+                    out, in, ms, (stored + dense.nbytes()) / ms / 1e6, (double) out * in / ms / 1e6);
             List<QuantizedLinear> linears = new ArrayList<>();
             weights.forEach(weight -> linears.add(new QuantizedLinear(weight, null)));
             for (int tokens : new int[] {1, 16, 512, 4096}) {
-                Tensor x = Tensors.empty(gpu, ScalarType.BFloat16, tokens, in).normal_(0, 1, new GeneratorOptional());
-                double own = millis(i -> {
-                    try (TensorScope turn = new TensorScope()) {
-                        linears.get(i % count).forward(x);
-                    }
-                });
-                double plain = millis(i -> {
-                    try (TensorScope turn = new TensorScope()) {
-                        torch.linear(x, copies.get(i % count));
-                    }
-                });
-                printProduct("fwd", tokens, out, in, own, plain, weights.get(0).storedBytes());
-                Tensor dy = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out).normal_(0, 1, new GeneratorOptional());
-                double ownBack = millis(i -> {
-                    try (TensorScope turn = new TensorScope()) {
-                        linears.get(i % count).inputGradient(dy);
-                    }
-                });
-                double plainBack = millis(i -> {
-                    try (TensorScope turn = new TensorScope()) {
-                        dy.matmul(copies.get(i % count));
-                    }
-                });
-                printProduct(
-                        "bwd_dx",
-                        tokens,
-                        out,
-                        in,
-                        ownBack,
-                        plainBack,
-                        weights.get(0).storedBytes());
+                Tensor x = normal(gpu, 1, tokens, in);
+                double own = millis(i -> linears.get(i % linears.size()).forward(x));
+                double plain = millis(i -> torch.linear(x, copies.get(i % copies.size())));
+                printProduct("fwd", tokens, out, in, own, plain, stored);
+                Tensor dy = normal(gpu, 1, tokens, out);
+                double ownBack = millis(i -> linears.get(i % linears.size()).inputGradient(dy));
+                double plainBack = millis(i -> dy.matmul(copies.get(i % copies.size())));
+                printProduct("bwd_dx", tokens, out, in, ownBack, plainBack, stored);
             }
-            fewRows(gpu, linears, weights.get(0).storedBytes(), out, in);
+            fewRows(gpu, linears, stored, out, in);
             linears.forEach(QuantizedLinear::close);
         }
+    }
+
+    static Tensor normal(ComputeDevice gpu, double deviation, long... shape) {
+        return Tensors.empty(gpu, ScalarType.BFloat16, shape).normal_(0, deviation, new GeneratorOptional());
     }
 
     private static void printProduct(String op, int tokens, int out, int in, double own, double dense, long bytes) {
@@ -124,7 +100,7 @@ public final class KernelCells {
         }
         for (int tokens : new int[] {1, 4, 8}) {
             try (TensorScope scope = new TensorScope()) {
-                Tensor x = Tensors.empty(gpu, ScalarType.BFloat16, tokens, in).normal_(0, 1, new GeneratorOptional());
+                Tensor x = normal(gpu, 1, tokens, in);
                 Tensor y = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out);
                 Tensor low = Tensors.empty(gpu, ScalarType.Float, 1);
                 products.get(0).run(x, tokens, low, y, false);
@@ -143,7 +119,10 @@ public final class KernelCells {
         }
     }
 
-    /** Median time of one call, in milliseconds, over rounds of as many calls as take {@link #ROUND_MILLIS}. */
+    /**
+     * Median time of one call, in milliseconds, over rounds of {@link #ROUND_MILLIS} or of {@link #MOST_CALLS} calls. What a call
+     * makes is freed at its end.
+     */
     static double millis(IntConsumer call) {
         millis(call, 3);
         int calls = (int) Math.max(1, Math.min(MOST_CALLS, ROUND_MILLIS / millis(call, 3)));
@@ -159,7 +138,9 @@ public final class KernelCells {
         CudaMemory.synchronize();
         long start = System.nanoTime();
         for (int i = 0; i < calls; i++) {
-            call.accept(i);
+            try (TensorScope turn = new TensorScope()) {
+                call.accept(i);
+            }
         }
         CudaMemory.synchronize();
         return (System.nanoTime() - start) / 1e6 / calls;

@@ -6,10 +6,9 @@ import dev.finetune4j.core.tensor.Tensors;
 import java.util.Locale;
 import java.util.Objects;
 import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.pytorch.AutoGradMode;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.DoubleOptional;
-import org.bytedeco.pytorch.GeneratorOptional;
-import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Node;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -24,6 +23,8 @@ final class Roofline {
     private static final int HEADS = 32;
     private static final int KV_HEADS = 4;
     private static final int HEAD_SIZE = 128;
+    /** Of a causal forward pass. */
+    private static final double FLOPS = 2.0 * HEADS * TOKENS * TOKENS * HEAD_SIZE;
 
     private Roofline() {}
 
@@ -44,55 +45,41 @@ final class Roofline {
 
     private static void product(ComputeDevice gpu) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor a = normal(gpu, SIZE, SIZE);
-            Tensor b = normal(gpu, SIZE, SIZE);
-            double ms = KernelCells.millis(i -> torch.matmul(a, b).close());
+            Tensor a = KernelCells.normal(gpu, 1, SIZE, SIZE);
+            Tensor b = KernelCells.normal(gpu, 1, SIZE, SIZE);
+            double ms = KernelCells.millis(i -> torch.matmul(a, b));
             print("\"op\": \"gemm\", \"n\": %d, \"tflops\": %.0f", SIZE, 2.0 * SIZE * SIZE * SIZE / ms / 1e9);
         }
     }
 
     private static void attention(ComputeDevice gpu) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor q = normal(gpu, 1, HEADS, TOKENS, HEAD_SIZE);
-            Tensor k = normal(gpu, 1, KV_HEADS, TOKENS, HEAD_SIZE);
-            Tensor v = normal(gpu, 1, KV_HEADS, TOKENS, HEAD_SIZE);
-            Tensor gradient = normal(gpu, 1, HEADS, TOKENS, HEAD_SIZE);
-            double forward = KernelCells.millis(i -> attend(q, k, v).close());
-            boolean before = GradMode.is_enabled();
-            GradMode.set_enabled(true);
-            try {
-                for (Tensor leaf : new Tensor[] {q, k, v}) {
-                    leaf.set_requires_grad(true);
-                }
-                String kernel = kernel(q, k, v);
-                TensorVector leaves = new TensorVector(q, k, v);
-                double both = KernelCells.millis(i -> {
-                    try (TensorScope turn = new TensorScope()) {
-                        torch.grad(
-                                new TensorVector(attend(q, k, v)),
-                                leaves,
-                                new TensorVector(gradient),
-                                new BoolOptional(),
-                                false,
-                                false);
-                    }
-                });
-                double flops = 2.0 * HEADS * TOKENS * TOKENS * HEAD_SIZE;
+            Tensor q = KernelCells.normal(gpu, 1, 1, HEADS, TOKENS, HEAD_SIZE);
+            Tensor k = KernelCells.normal(gpu, 1, 1, KV_HEADS, TOKENS, HEAD_SIZE);
+            Tensor v = KernelCells.normal(gpu, 1, 1, KV_HEADS, TOKENS, HEAD_SIZE);
+            Tensor gradient = KernelCells.normal(gpu, 1, 1, HEADS, TOKENS, HEAD_SIZE);
+            double forward = KernelCells.millis(i -> attend(q, k, v));
+            for (Tensor leaf : new Tensor[] {q, k, v}) {
+                leaf.set_requires_grad(true);
+            }
+            TensorVector leaves = new TensorVector(q, k, v);
+            TensorVector gradients = new TensorVector(gradient);
+            try (AutoGradMode recording = new AutoGradMode(true)) {
+                double both = KernelCells.millis(i -> torch.grad(
+                        new TensorVector(attend(q, k, v)), leaves, gradients, new BoolOptional(), false, false));
                 print(
                         "\"op\": \"sdpa\", \"backend\": \"%s\", \"batch\": 1, \"seq\": %d, \"heads\": %d, \"kv_heads\": %d,"
                                 + " \"head_dim\": %d, \"fwd_ms\": %.4f, \"fwd_tflops\": %.0f, \"fwd_bwd_ms\": %.4f,"
                                 + " \"bwd_tflops\": %.0f",
-                        kernel,
+                        kernel(q, k, v),
                         TOKENS,
                         HEADS,
                         KV_HEADS,
                         HEAD_SIZE,
                         forward,
-                        flops / forward / 1e9,
+                        FLOPS / forward / 1e9,
                         both,
-                        2.5 * flops / (both - forward) / 1e9);
-            } finally {
-                GradMode.set_enabled(before);
+                        2.5 * FLOPS / (both - forward) / 1e9);
             }
         }
     }
@@ -112,10 +99,6 @@ final class Roofline {
     private static Tensor attend(Tensor q, Tensor k, Tensor v) {
         return torch.scaled_dot_product_attention(
                 q, k, v, new TensorOptional(), 0.0, true, new DoubleOptional(1 / Math.sqrt(HEAD_SIZE)), true);
-    }
-
-    private static Tensor normal(ComputeDevice gpu, long... shape) {
-        return Tensors.empty(gpu, ScalarType.BFloat16, shape).normal_(0, 1, new GeneratorOptional());
     }
 
     private static void print(String format, Object... values) {

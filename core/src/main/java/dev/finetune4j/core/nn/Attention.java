@@ -121,7 +121,7 @@ public final class Attention {
         return qkv;
     }
 
-    /** Attention without a bound on its scores; on a GPU in bfloat16 by a fused kernel. */
+    /** Attention without a bound on its scores; on a GPU in bfloat16 by a fused kernel where there is no mask. */
     static Tensor plain(Shape shape, Tensor q, Tensor k, Tensor v, Context context) {
         if (context.packed() != null) {
             return context.packed().attend(q, k, v, shape.scale(), context.window());

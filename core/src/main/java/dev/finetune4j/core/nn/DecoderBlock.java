@@ -91,7 +91,7 @@ public final class DecoderBlock implements AutoCloseable {
             RmsNorm norm = mlpNorms.before().norm();
             if (!FusedKernels.serveSum(x, attended, around, norm.weight())) {
                 Tensor sum = around == null ? x.add(attended) : FusedKernels.add(x, attended, around);
-                return scope.keep(mlpNorms.around(sum, mlp::forward));
+                return scope.keep(mlpNorms.around(sum, forGradient ? mlp::forwardForGradient : mlp::forward));
             }
             FusedKernels.NormedSum sum = norm.forward(x, attended, around);
             return scope.keep(

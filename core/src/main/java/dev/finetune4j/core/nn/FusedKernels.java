@@ -178,7 +178,7 @@ final class FusedKernels {
                 && (around != null || !GradMode.is_enabled() || !x.requires_grad());
     }
 
-    /** {@link #add} of x and a branch and {@link #rmsNorm} of the sum, in one pass forward as backward. */
+    /** {@link #add} of x and a branch and {@link #rmsNorm} of the sum, on a GPU in one pass. */
     static NormedSum addAndNorm(
             Tensor x, Tensor branch, @Nullable Bypass around, Tensor weight, double epsilon, boolean fromOne) {
         Elementwise kernels = of(branch);

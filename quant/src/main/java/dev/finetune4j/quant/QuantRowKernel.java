@@ -44,7 +44,10 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
     private static final int MANY_BLOCKS = 3;
     private static final int RING_STEP = 256;
     private static final int RING_BLOCK = 64;
-    private static final int RING_BYTES = 78848;
+    private static final int RING_BYTES = 82944;
+    /** Tiles that a block multiplies side by side. */
+    private static final int MOST_HELD = 3;
+
     /** Weights are counted in 32 bits there. */
     private static final long MOST_RING_WEIGHTS = 1L << 32;
 
@@ -95,8 +98,8 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
         launch("gated_", blocks, gate.out(), false, arguments(x, rows, low, y), rows, List.of(gate, up));
     }
 
-    private static long blocks(int outputs, int ofBlock) {
-        return (outputs + ofBlock - 1L) / ofBlock;
+    private static long blocks(long outputs, long ofBlock) {
+        return (outputs + ofBlock - 1) / ofBlock;
     }
 
     private static RowArguments arguments(Tensor x, int rows, @Nullable Tensor low, Tensor y) {
@@ -134,7 +137,10 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
         // Each block takes several tiles, so that reading never pauses.
         long room = (long) FEW_BLOCKS * module.multiprocessors();
         switch (way) {
-            case RING -> module.kernel(prefix + "ring", RING_BYTES).launch(Math.min(blocks, room), THREADS, values);
+            case RING -> {
+                long held = Math.min(MOST_HELD, blocks(blocks, room));
+                module.kernel(prefix + "ring_" + held, RING_BYTES).launch(Math.min(blocks, room), THREADS, values);
+            }
             case TENSOR_CORES -> {
                 int held = blocks <= room ? FEW_BLOCKS : MANY_BLOCKS;
                 module.kernel(prefix + (rows <= TILE ? "tensor_4_" : "tensor_8_") + held)

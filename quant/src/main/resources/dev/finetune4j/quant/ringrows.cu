@@ -8,6 +8,7 @@
 
 constexpr int DEPTH = 2;                   // steps of a warp that are on their way while it multiplies another
 constexpr int STEP = 256;                  // weights of a row in a step
+constexpr int MOST_HELD = 3;               // tiles of a block that are multiplied side by side, so that x is read once for all
 constexpr int PIECES = STEP / 2 / 16;      // of 16 bytes
 
 __device__ __forceinline__ u32 sharedAddress(const void* p) { return static_cast<u32>(__cvta_generic_to_shared(p)); }
@@ -44,11 +45,11 @@ struct alignas(256) Room {
     Entry table[256];
     Scales scales[WARPS][DEPTH];
     float maps[3][256];
-    float sums[2][WARPS][16][8];
+    float sums[MOST_HELD][WARPS][16][8];   // while a warp multiplies, its part of the first: the factors of a step's blocks
 };
 static_assert(WARPS * DEPTH * 16 == 256, "every entry has a row");
 static_assert(sizeof(Entry) == 256, "see pairAt");
-static_assert(sizeof(Room) == 78848, "the host knows the size");
+static_assert(sizeof(Room) == 82944, "the host knows the size");
 
 // Where a row keeps a piece, so that lanes which read together never meet in a bank.
 __device__ __forceinline__ int turned(int row, int piece) { return piece ^ ((row & 1) << 2 | (row & 2)); }
@@ -72,108 +73,155 @@ __device__ __forceinline__ void multiplyWords(
     multiply(sums, a[2], b[2], a[3], b[3], x.z, x.w);
 }
 
-// The copies of a warp: a step of 16 rows, then the next, through all tiles of the block.
-template <bool GATED> struct Copies {
+// How many of the tiles that a block has left it multiplies side by side.
+template <int HELD> __device__ __forceinline__ int held(int left) { return HELD == 3 && left == 4 ? 2 : min(left, HELD); }
+
+template <bool GATED> __device__ __forceinline__ Place placeOf(int tile, const Part* parts) {
+    return GATED ? Place{0, tile * 8, 0} : place<16>(tile, parts[0], parts[1]);
+}
+
+// The copies of a warp: a step of 16 rows of each held tile, then the next step, through all tiles of the block.
+template <bool GATED, int HELD> struct Copies {
     const Part* parts;
     const u8 *packed, *secondPacked, *scales;
-    u32 piece[4];                          // this lane's of rows 4 apart, counted from the matrix's begin
-    u32 first;                             // the first of the weights whose scales it copies
     u32 to, toScales;
-    int width, steps, left, tile, tiles, slot;
+    int width, steps, left, first, count, j, step, part, out, slot;
 
-    __device__ __forceinline__ void begin(const Part* of, Room& room, int widthOf, int stepsOf, int tilesOf) {
+    __device__ __forceinline__ void begin(const Part* of, Room& room, int widthOf, int stepsOf, int leftOf) {
         const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = lane / 8;
-        parts = of, width = widthOf, steps = stepsOf, left = 0, tile = blockIdx.x, tiles = tilesOf, slot = 0;
+        parts = of, width = widthOf, steps = stepsOf, left = stepsOf > 0 ? leftOf : 0, first = blockIdx.x, count = held<HELD>(left);
+        j = step = slot = 0, part = -1;
         to = sharedAddress(&room.table[warp * DEPTH * 16 + row].weights[turned(row, lane % 8)]);
         toScales = sharedAddress(&room.scales[warp][0].codes[lane]);
     }
 
-    __device__ __forceinline__ void enter() {
-        const int lane = threadIdx.x % 32, start = threadIdx.x / 32 * STEP;
-        const Place at = GATED ? Place{0, tile * 8, 0} : place<16>(tile, parts[0], parts[1]);
-        const Part& part = parts[at.part];
-        packed = part.packed;
+    __device__ __forceinline__ void enter(int entered) {
+        const int lane = threadIdx.x % 32;
+        part = entered;
+        const Part& of = parts[GATED ? lane % 16 / 8 : entered];
+        packed = parts[entered].packed, out = parts[entered].out;
         if (GATED) secondPacked = parts[1].packed;
-        // Rows behind the last are read as the last and not written.
-        const auto rowOf = [&](int row) { return static_cast<u32>(min(at.start + (GATED ? row % 8 : row), part.out - 1)); };
-#pragma unroll
-        for (int i = 0; i < 4; i++) piece[i] = (rowOf(i * 4 + lane / 8) * width + start) / 32 + lane % 8;
-        const Part& of = GATED ? parts[lane % 16 / 8] : part;
-        first = rowOf(lane % 16) * width + start;
         scales = lane < 16 ? of.codes : reinterpret_cast<const u8*>(of.absmax);
-        if (of.rank) asm volatile("prefetch.global.L2 [%0];" ::"l"(of.b + static_cast<u64>(rowOf(lane % 16)) * of.rank));
-        left = steps;
-        tile += gridDim.x;
     }
 
     __device__ __forceinline__ void next() {
-        if (left == 0 && steps > 0 && tile < tiles) enter();
-        if (left > 0) {
-            left--;
+        if (count > 0) {
+            const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, tile = first + j * static_cast<int>(gridDim.x);
+            const Place at = placeOf<GATED>(tile, parts);
+            if (at.part != part) enter(at.part);
+            // Rows behind the last are read as the last and not written.
+            const auto rowOf = [&](int row) { return static_cast<u32>(min(at.start + (GATED ? row % 8 : row), out - 1)); };
+            const u32 column = warp * PIECES + step * (WARPS * PIECES) + lane % 8;
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const u8* from = GATED && i >= 2 ? secondPacked : packed;
-                copy16(to + i * 4 * static_cast<int>(sizeof(Entry)), from + static_cast<u64>(piece[i]) * 16);
-                piece[i] += WARPS * PIECES;
+                const u32 piece = rowOf(i * 4 + lane / 8) * (width / 32) + column;
+                copy16(to + i * 4 * static_cast<int>(sizeof(Entry)), from + static_cast<u64>(piece) * 16);
             }
-            copy4(toScales, scales + (threadIdx.x % 32 < 16 ? first >> 6 : first >> 14 << 2));
-            first += WARPS * STEP;
+            const u32 weight = rowOf(lane % 16) * width + (warp + step * WARPS) * STEP;
+            copy4(toScales, scales + (lane < 16 ? weight >> 6 : weight >> 14 << 2));
+            advance(at.start);
         }
         asm volatile("cp.async.commit_group;" ::: "memory");
         slot ^= 1;
-        to += slot ? 16 * sizeof(Entry) : -16 * sizeof(Entry);
-        toScales += slot ? sizeof(Scales) : -sizeof(Scales);
+        const int forth = slot ? 1 : -1;
+        to += forth * 16 * static_cast<int>(sizeof(Entry));
+        toScales += forth * static_cast<int>(sizeof(Scales));
+    }
+
+    __device__ __forceinline__ void advance(int start) {
+        if (step == 0) {
+            const int lane = threadIdx.x % 32;
+            const Part& of = parts[GATED ? lane % 16 / 8 : part];
+            const int row = min(start + lane % (GATED ? 8 : 16), out - 1);
+            if (of.rank) asm volatile("prefetch.global.L2 [%0];" ::"l"(of.b + static_cast<u64>(row) * of.rank));
+        }
+        if (++j < count) return;
+        j = 0;
+        if (++step < steps) return;
+        step = 0;
+        first += count * static_cast<int>(gridDim.x);
+        left -= count;
+        count = held<HELD>(left);
     }
 };
 
-// A lane's share of the low-rank addition to one of its rows and two columns: the first factor and its narrow products are
-// read long before they are needed.
-struct Addition {
-    const float *low, *b;
-    int rank;
-    float factor, lows[2];
+// A warp's share of the low-rank addition to one row of weights and two of x.
+__device__ __forceinline__ void addLowRank(float* sums, const Part& part, int row, int column, int rows) {
+    const int rank = part.rank;
+    const float* low = part.low + column * rank;
+    const float* b = part.b + static_cast<u64>(min(row, part.out - 1)) * rank;
+    for (int r = threadIdx.x / 32; r < rank; r += WARPS) {
+        const float factor = b[r];
+        if (column < rows) sums[0] += low[r] * factor;
+        if (column + 1 < rows) sums[1] += low[rank + r] * factor;
+    }
+}
 
-    __device__ __forceinline__ void begin(const Part& part, int row, int column, int rows) {
-        rank = part.rank;
-        low = part.low + column * rank;
-        b = part.b + static_cast<u64>(min(row, part.out - 1)) * rank;
-        factor = lows[0] = lows[1] = 0.f;
-        const int start = threadIdx.x / 32;
-        if (start < rank) {
-            factor = b[start];
-            if (column < rows) lows[0] = low[start];
-            if (column + 1 < rows) lows[1] = low[rank + start];
+// The outputs of held tiles, numbered by tiles and in them row by row of y: what is added to them, and their sums.
+template <bool GATED> struct Outputs {
+    static constexpr int EACH = GATED ? 8 : 16;  // of a row of y
+    const Part* parts;
+    bf16* y;
+    int first, count, rows, stride;
+    bool add;
+
+    struct Spot {
+        const Part *upper, *lower;
+        bf16* to;                          // null where there is no output
+        int tile, mine, m, row;
+    };
+
+    __device__ __forceinline__ Spot at(int output) const {
+        const int ofTile = EACH * rows, tile = output < ofTile ? 0 : output < 2 * ofTile ? 1 : 2, rest = output - tile * ofTile;
+        const int index = first + tile * static_cast<int>(gridDim.x);
+        const Place place = placeOf<GATED>(index, parts);
+        Spot spot{parts + place.part, GATED ? parts + 1 : parts + place.part, nullptr, tile, rest % EACH, rest / EACH, 0};
+        spot.row = place.start + spot.mine;
+        if (output < count * ofTile && spot.row < spot.upper->out) {
+            spot.to = y + static_cast<u64>(spot.m) * stride + place.column + spot.row;
         }
+        return spot;
     }
 
-    __device__ __forceinline__ void addTo(float* sums, int column, int rows) const {
-        sums[0] += lows[0] * factor;
-        sums[1] += lows[1] * factor;
-        for (int r = threadIdx.x / 32 + WARPS; r < rank; r += WARPS) {
-            const float more = b[r];
-            if (column < rows) sums[0] += low[r] * more;
-            if (column + 1 < rows) sums[1] += low[rank + r] * more;
+    __device__ __forceinline__ float2 before(const Spot& spot) const {
+        float2 value{0.f, 0.f};
+        if (!spot.to) return value;
+        if (spot.upper->bias) value.x = wide(reinterpret_cast<const bf16*>(spot.upper->bias)[spot.row]);
+        if (GATED && spot.lower->bias) value.y = wide(reinterpret_cast<const bf16*>(spot.lower->bias)[spot.row]);
+        if (add) value.x += wide(*spot.to);
+        return value;
+    }
+
+    __device__ __forceinline__ void write(const Spot& spot, float2 value, const float (&sums)[MOST_HELD][WARPS][16][8]) const {
+        if (!spot.to) return;
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) {
+            value.x += sums[spot.tile][w][spot.mine][spot.m];
+            if (GATED) value.y += sums[spot.tile][w][spot.mine + 8][spot.m];
         }
+        *spot.to = narrow<bf16>(GATED ? silu(value.x) * value.y : value.x);
     }
 };
 
 // 16 rows of weights make a tile, which one block multiplies by up to eight rows of x; its warps divide the width among them
-// in steps. A block takes every gridDim.x-th tile. The first steps are copied while the kernel before this one still runs,
+// in steps. A block takes every gridDim.x-th tile, HELD of them side by side: what x has for a step is read once for them, and
+// their sums are added up at once. The first steps are copied while the kernel before this one still runs,
 // since weights do not depend on it.
 //
 // gated: the upper eight rows are of one matrix and the lower eight of another; y = silu(upper) · lower. Otherwise the parts
 // lie side by side in y.
-template <bool GATED>
+template <bool GATED, int HELD>
 __device__ __forceinline__ void rowsThroughRing(
         const bf16* x, bf16* y, int width, int rows, int stride, int add, int tiles, const float* table, const Part* parts) {
-    constexpr int OUTPUTS = GATED ? 8 : 16;
     extern __shared__ __align__(256) u8 memory[];
     Room& room = *reinterpret_cast<Room*>(memory);
     nextMayStart();
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = lane / 4, quad = lane % 4;
     const int steps = (width / STEP - warp + WARPS - 1) / WARPS;  // of this warp in a tile
-    Copies<GATED> copies;
-    copies.begin(parts, room, width, steps, tiles);
+    int left = (tiles - static_cast<int>(blockIdx.x) + static_cast<int>(gridDim.x) - 1) / static_cast<int>(gridDim.x);
+    Copies<GATED, HELD> copies;
+    copies.begin(parts, room, width, steps, left);
 #pragma unroll
     for (int i = 0; i < DEPTH; i++) copies.next();
     {
@@ -190,90 +238,110 @@ __device__ __forceinline__ void rowsThroughRing(
     __syncthreads();
     waitForPrevious();
     const u32 column = lane * 4;
-    int slot = 0, turn = 0;
-    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x, turn ^= 1) {
-        const Place at = GATED ? Place{0, tile * 8, 0} : place<16>(tile, parts[0], parts[1]);
-        const Part& upper = parts[at.part];
-        const Part& lower = GATED ? parts[1] : upper;
-        const float* mapUpper = room.maps[at.part];
-        const float* mapLower = room.maps[GATED ? 1 : at.part];
-        // Thread i has output i % OUTPUTS of row i / OUTPUTS; what it adds is read early.
-        const int mine = threadIdx.x % OUTPUTS, m = threadIdx.x / OUTPUTS;
-        const bool writes = m < rows && at.start + mine < upper.out;
-        bf16* to = y + static_cast<u64>(m) * stride + at.column + at.start + mine;
-        float value = 0.f, valueLower = 0.f;
-        if (writes) {
-            if (upper.bias) value = wide(reinterpret_cast<const bf16*>(upper.bias)[at.start + mine]);
-            if (GATED && lower.bias) valueLower = wide(reinterpret_cast<const bf16*>(lower.bias)[at.start + mine]);
-            if (add) value += wide(*to);
-        }
-        Addition upperAddition, lowerAddition;
-        upperAddition.begin(upper, at.start + group, quad * 2, rows);
-        lowerAddition.begin(lower, at.start + group + (GATED ? 0 : 8), quad * 2, rows);
-        float total[4] = {};
-        for (int step = 0; step < steps; step++) {
-            const int k = (warp + step * WARPS) * STEP;
-            const Vec4* values = reinterpret_cast<const Vec4*>(x + static_cast<u64>(group) * width + k);
+    // Rows behind the last are read as the last; what comes of them is not written.
+    const bf16* own = x + static_cast<u64>(min(group, rows - 1)) * width + warp * STEP + quad * 16;
+    const Entry* entry = &room.table[warp * DEPTH * 16 + group];
+    const uint2* pieces[4];
+#pragma unroll
+    for (int block = 0; block < 4; block++) {
+        pieces[block] = reinterpret_cast<const uint2*>(&entry->weights[turned(group, block * 2 + quad / 2)]) + quad % 2;
+    }
+    float(*factors)[4] = reinterpret_cast<float(*)[4]>(room.sums[0][warp]);
+    int slot = 0;
+    for (int first = blockIdx.x; left > 0;) {
+        const int count = held<HELD>(left);
+        const Outputs<GATED> outputs{parts, y, first, count, rows, stride, add != 0};
+        const float2 before = outputs.before(outputs.at(threadIdx.x));
+        float totals[HELD][4] = {};
+        const Vec4* values = reinterpret_cast<const Vec4*>(own);
+        for (int step = 0; step < steps; step++, values += WARPS * STEP / 8) {
             Vec4 columns[8];
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
-                columns[i] = Vec4{0, 0, 0, 0};
-                if (group < rows) columns[i] = early(values + i / 2 * 8 + quad * 2 + i % 2);
-            }
-            asm volatile("cp.async.wait_group %0;" ::"n"(DEPTH - 1) : "memory");
-            __syncwarp();
-            const Scales& scales = room.scales[warp][slot];
-            const u32 codesUpper = scales.codes[group], codesLower = scales.codes[group + 8];
-            const float outerUpper = scales.outers[group], outerLower = scales.outers[group + 8];
-            const Entry* row = &room.table[(warp * DEPTH + slot) * 16 + group];
-            uint2 words[2][4];
+            for (int i = 0; i < 8; i++) columns[i] = early(values + i / 2 * 8 + i % 2);
+#pragma unroll 1
+            for (int j = 0; j < HELD; j++) {
+                float total[4] = {totals[0][0], totals[0][1], totals[0][2], totals[0][3]};
+                if (j < count) {
+                    asm volatile("cp.async.wait_group %0;" ::"n"(DEPTH - 1) : "memory");
+                    __syncwarp();
+                    const Scales& scales = room.scales[warp][slot];
+                    const u32 codes = reinterpret_cast<const u16*>(scales.codes)[lane];
+                    const float outer = scales.outers[lane / 2];
+                    const int part = GATED ? lane / 16 : placeOf<GATED>(first + j * static_cast<int>(gridDim.x), parts).part;
+                    uint2 words[2][4];
 #pragma unroll
-            for (int block = 0; block < 4; block++) {
-                const int piece = turned(group, block * 2 + quad / 2);
-                words[0][block] = reinterpret_cast<const uint2*>(&row[0].weights[piece])[quad % 2];
-                words[1][block] = reinterpret_cast<const uint2*>(&row[8].weights[piece])[quad % 2];
-            }
-            // What has been read makes room for what is needed DEPTH steps later.
-            __syncwarp();
-            copies.next();
-            slot ^= 1;
+                    for (int block = 0; block < 4; block++) {
+                        words[0][block] = pieces[block][slot * 16 * sizeof(Entry) / sizeof(uint2)];
+                        words[1][block] = pieces[block][(slot * 16 + 8) * sizeof(Entry) / sizeof(uint2)];
+                    }
+                    const float* map = room.maps[part];
+                    const float offset = parts[part].offset;
+                    reinterpret_cast<float2*>(factors)[lane] = float2{
+                            __fadd_rn(__fmul_rn(map[codes & 255], outer), offset),
+                            __fadd_rn(__fmul_rn(map[codes >> 8], outer), offset)};
+                    // What has been read makes room for what is needed DEPTH steps later.
+                    __syncwarp();
+                    copies.next();
+                    slot ^= 1;
+                    const float4 above4 = *reinterpret_cast<const float4*>(factors[group]);
+                    const float4 below4 = *reinterpret_cast<const float4*>(factors[group + 8]);
+                    const float above[] = {above4.x, above4.y, above4.z, above4.w};
+                    const float below[] = {below4.x, below4.y, below4.z, below4.w};
 #pragma unroll
-            for (int block = 0; block < 4; block++) {
-                const float above =
-                        __fadd_rn(__fmul_rn(mapUpper[codesUpper >> 8 * block & 255], outerUpper), upper.offset);
-                const float below =
-                        __fadd_rn(__fmul_rn(mapLower[codesLower >> 8 * block & 255], outerLower), lower.offset);
-                float sums[4] = {};
-                multiplyWords(room.table, sums, words[0][block].x, words[1][block].x, columns[block * 2], column);
-                multiplyWords(room.table, sums, words[0][block].y, words[1][block].y, columns[block * 2 + 1], column);
-                total[0] += sums[0] * above;
-                total[1] += sums[1] * above;
-                total[2] += sums[2] * below;
-                total[3] += sums[3] * below;
+                    for (int block = 0; block < 4; block++) {
+                        float sums[4] = {};
+                        multiplyWords(room.table, sums, words[0][block].x, words[1][block].x, columns[block * 2], column);
+                        multiplyWords(room.table, sums, words[0][block].y, words[1][block].y, columns[block * 2 + 1], column);
+                        total[0] += sums[0] * above[block];
+                        total[1] += sums[1] * above[block];
+                        total[2] += sums[2] * below[block];
+                        total[3] += sums[3] * below[block];
+                    }
+                }
+                // The next tile's come to the front, which keeps all of them in registers.
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+#pragma unroll
+                    for (int t = 1; t < HELD; t++) totals[t - 1][i] = totals[t][i];
+                    totals[HELD - 1][i] = total[i];
+                }
             }
         }
-        upperAddition.addTo(total, quad * 2, rows);
-        lowerAddition.addTo(total + 2, quad * 2, rows);
+        __syncwarp();
 #pragma unroll
-        for (int i = 0; i < 4; i++) room.sums[turn][warp][group + i / 2 * 8][quad * 2 + i % 2] = total[i];
+        for (int j = 0; j < HELD; j++) {
+            if (j < count) {
+                const int tile = first + j * static_cast<int>(gridDim.x);
+                const Place at = placeOf<GATED>(tile, parts);
+                addLowRank(totals[j], parts[at.part], at.start + group, quad * 2, rows);
+                addLowRank(totals[j] + 2, parts[GATED ? 1 : at.part], at.start + group + (GATED ? 0 : 8), quad * 2, rows);
+#pragma unroll
+                for (int i = 0; i < 4; i++) room.sums[j][warp][group + i / 2 * 8][quad * 2 + i % 2] = totals[j][i];
+            }
+        }
         __syncthreads();
-        if (writes) {
-#pragma unroll
-            for (int w = 0; w < WARPS; w++) {
-                value += room.sums[turn][w][mine][m];
-                if (GATED) valueLower += room.sums[turn][w][mine + 8][m];
-            }
-            *to = narrow<bf16>(GATED ? silu(value) * valueLower : value);
+        outputs.write(outputs.at(threadIdx.x), before, room.sums);
+        const int more = threadIdx.x + 256;
+        if (more < count * Outputs<GATED>::EACH * rows) {
+            const auto spot = outputs.at(more);
+            outputs.write(spot, outputs.before(spot), room.sums);
         }
+        first += count * static_cast<int>(gridDim.x);
+        left -= count;
+        if (left > 0) __syncthreads();
     }
 }
 
-#define RING(NAME, GATED)                                                                                              \
+#define RING(NAME, GATED, HELD)                                                                                        \
     extern "C" __global__ void __launch_bounds__(256, 2) NAME(                                                         \
             const bf16* x, bf16* y, int width, int rows, int stride, int add, int shift, int tiles, const float* table, \
             const __grid_constant__ Parts parts) {                                                                     \
-        rowsThroughRing<GATED>(x, y, width, rows, stride, add, tiles, table, parts.of);                                \
+        rowsThroughRing<GATED, HELD>(x, y, width, rows, stride, add, tiles, table, parts.of);                          \
     }
 
-RING(rows_ring, false)
-RING(gated_ring, true)
+RING(rows_ring_1, false, 1)
+RING(rows_ring_2, false, 2)
+RING(rows_ring_3, false, 3)
+RING(gated_ring_1, true, 1)
+RING(gated_ring_2, true, 2)
+RING(gated_ring_3, true, 3)

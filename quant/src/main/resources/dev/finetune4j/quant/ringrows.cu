@@ -134,7 +134,9 @@ template <bool GATED, int HELD> struct Copies {
             const int lane = threadIdx.x % 32;
             const Part& of = parts[GATED ? lane % 16 / 8 : part];
             const int row = min(start + lane % (GATED ? 8 : 16), out - 1);
-            if (of.rank) asm volatile("prefetch.global.L2 [%0];" ::"l"(of.b + static_cast<u64>(row) * of.rank));
+            // The warps spread over the row.
+            const int r = of.rank / WARPS * (threadIdx.x / 32);
+            if (of.rank) asm volatile("prefetch.global.L1 [%0];" ::"l"(of.b + static_cast<u64>(row) * of.rank + r));
         }
         if (++j < count) return;
         j = 0;
@@ -146,15 +148,52 @@ template <bool GATED, int HELD> struct Copies {
     }
 };
 
-// A warp's share of the low-rank addition to one row of weights and two of x.
-__device__ __forceinline__ void addLowRank(float* sums, const Part& part, int row, int column, int rows) {
-    const int rank = part.rank;
-    const float* low = part.low + column * rank;
-    const float* b = part.b + static_cast<u64>(min(row, part.out - 1)) * rank;
-    for (int r = threadIdx.x / 32; r < rank; r += WARPS) {
-        const float factor = b[r];
-        if (column < rows) sums[0] += low[r] * factor;
-        if (column + 1 < rows) sums[1] += low[rank + r] * factor;
+// A warp's share of the low-rank additions to the held tiles. All that two of its ranks need is asked for before any of it is
+// used, so that a rank of up to 16 waits only once.
+template <bool GATED, int HELD>
+__device__ __forceinline__ void addLowRank(float (&totals)[HELD][4], const Part* parts, int first, int count, int rows) {
+    constexpr int AT_ONCE = 2, MATRICES = GATED ? 2 : 1;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = lane % 4 * 2;
+    Place at[HELD];
+    int most = 0;
+#pragma unroll
+    for (int j = 0; j < HELD; j++) {
+        at[j] = placeOf<GATED>(first + min(j, count - 1) * static_cast<int>(gridDim.x), parts);
+#pragma unroll
+        for (int i = 0; i < MATRICES; i++) most = max(most, parts[at[j].part + i].rank);
+    }
+    for (int start = warp; start < most; start += AT_ONCE * WARPS) {
+        float factors[HELD][2][AT_ONCE], lows[HELD][MATRICES][AT_ONCE][2];
+#pragma unroll
+        for (int j = 0; j < HELD; j++) {
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const int matrix = GATED ? half : 0;
+                const Part& part = parts[at[j].part + matrix];
+                const int row = min(at[j].start + lane / 4 + (GATED ? 0 : half * 8), part.out - 1);
+#pragma unroll
+                for (int i = 0; i < AT_ONCE; i++) {
+                    const int r = start + i * WARPS;
+                    const bool counts = j < count && r < part.rank;
+                    factors[j][half][i] = counts ? part.b[static_cast<u64>(row) * part.rank + r] : 0.f;
+                    if (!GATED && half) continue;
+#pragma unroll
+                    for (int m = 0; m < 2; m++) {
+                        lows[j][matrix][i][m] = counts && column + m < rows ? part.low[(column + m) * part.rank + r] : 0.f;
+                    }
+                }
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < HELD; j++) {
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+#pragma unroll
+                for (int sum = 0; sum < 4; sum++) {
+                    totals[j][sum] += factors[j][sum / 2][i] * lows[j][GATED ? sum / 2 : 0][i][sum % 2];
+                }
+            }
+        }
     }
 }
 
@@ -237,6 +276,11 @@ __device__ __forceinline__ void rowsThroughRing(
     }
     __syncthreads();
     waitForPrevious();
+#pragma unroll
+    for (int p = 0; p < 3; p++) {
+        const int at = threadIdx.x * 8;
+        if (at < rows * parts[p].rank) asm volatile("prefetch.global.L1 [%0];" ::"l"(parts[p].low + at));
+    }
     const u32 column = lane * 4;
     // Rows behind the last are read as the last; what comes of them is not written.
     const bf16* own = x + static_cast<u64>(min(group, rows - 1)) * width + warp * STEP + quad * 16;
@@ -307,16 +351,13 @@ __device__ __forceinline__ void rowsThroughRing(
                 }
             }
         }
+        addLowRank<GATED>(totals, parts, first, count, rows);
         __syncwarp();
 #pragma unroll
         for (int j = 0; j < HELD; j++) {
-            if (j < count) {
-                const int tile = first + j * static_cast<int>(gridDim.x);
-                const Place at = placeOf<GATED>(tile, parts);
-                addLowRank(totals[j], parts[at.part], at.start + group, quad * 2, rows);
-                addLowRank(totals[j] + 2, parts[GATED ? 1 : at.part], at.start + group + (GATED ? 0 : 8), quad * 2, rows);
 #pragma unroll
-                for (int i = 0; i < 4; i++) room.sums[j][warp][group + i / 2 * 8][quad * 2 + i % 2] = totals[j][i];
+            for (int i = 0; i < 4; i++) {
+                if (j < count) room.sums[j][warp][group + i / 2 * 8][quad * 2 + i % 2] = totals[j][i];
             }
         }
         __syncthreads();

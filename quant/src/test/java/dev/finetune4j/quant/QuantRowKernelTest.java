@@ -115,29 +115,40 @@ class QuantRowKernelTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"BFloat16, 1, 256", "BFloat16, 5, 352", "Float, 3, 256", "BFloat16, 8, 1024", "BFloat16, 3, 2304"})
-    void groupsGatesAndLowRankAdditions(ScalarType type, int rows, int in) {
+    @CsvSource({
+        "BFloat16, 1, 256, 100, 24, 4",
+        "BFloat16, 5, 352, 100, 24, 4",
+        "Float, 3, 256, 100, 24, 4",
+        "BFloat16, 8, 1024, 100, 24, 4",
+        "BFloat16, 3, 2304, 100, 24, 4",
+        "BFloat16, 2, 512, 9001, 2201, 40",
+        "BFloat16, 7, 256, 4300, 4500, 20",
+        "BFloat16, 1, 12544, 50, 24, 17",
+        "Float, 2, 12544, 50, 24, 17"
+    })
+    void groupsGatesAndLowRankAdditions(ScalarType type, int rows, int in, int out, int others, int rank) {
         needGpu();
         QuantSettings settings = QuantSettings.nf4();
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
-                QuantizedLinear q = linear(1, settings, 100, in, true, type);
-                QuantizedLinear k = linear(3, settings, 24, in, false, type);
-                QuantizedLinear v = linear(5, settings, 24, in, true, type)) {
+                QuantizedLinear q = linear(1, settings, out, in, true, type);
+                QuantizedLinear k = linear(3, settings, others, in, false, type);
+                QuantizedLinear v = linear(5, settings, others, in, true, type)) {
             Tensor x = normal(7, 1, type, rows, in);
-            List<Linear> adapted = List.of(new Added(q, 4, in), k, new Added(v, 16, in));
+            List<Linear> adapted = List.of(new Added(q, rank, in), k, new Added(v, 16, in));
             RowProducts products = Objects.requireNonNull(RowProducts.of(adapted, type));
             Tensor low = Tensors.empty(GPU, ScalarType.Float, rows, products.rank());
             Tensor y = Tensors.ones(GPU, type, rows, products.out());
             products.run(x, rows, low, y, true);
-            assertClose(expected(adapted.get(0), x).add(one()), y.narrow(1, 0, 100));
-            assertClose(expected(adapted.get(1), x).add(one()), y.narrow(1, 100, 24));
-            assertClose(expected(adapted.get(2), x).add(one()), y.narrow(1, 124, 24));
+            assertClose(expected(adapted.get(0), x).add(one()), y.narrow(1, 0, out));
+            assertClose(expected(adapted.get(1), x).add(one()), y.narrow(1, out, others));
+            assertClose(expected(adapted.get(2), x).add(one()), y.narrow(1, out + (long) others, others));
 
-            RowProducts pair = Objects.requireNonNull(RowProducts.of(List.of(new Added(v, 8, in), k), type));
-            Tensor gated = Tensors.empty(GPU, type, rows, 24);
+            Linear gate = new Added(v, rank, in);
+            RowProducts pair = Objects.requireNonNull(RowProducts.of(List.of(gate, k), type));
+            Tensor gated = Tensors.empty(GPU, type, rows, others);
             pair.runGated(x, rows, low, gated);
-            assertClose(torch.silu(expected(new Added(v, 8, in), x)).mul(expected(k, x)), gated);
+            assertClose(torch.silu(expected(gate, x)).mul(expected(k, x)), gated);
         }
     }
 

@@ -13,7 +13,10 @@ import org.jspecify.annotations.Nullable;
  * of all additions are made first, and the kernel of the weights adds the wide ones to its sums. Allocates nothing there.
  */
 public final class RowProducts {
-    private static final int THREADS = 256;
+    /** Threads of a block of the narrow products, and rows of x that it takes. */
+    private static final int LOW_THREADS = 512;
+
+    private static final int LOW_ROWS = 2;
 
     private final List<RowWeight> weights;
     private final ScalarType type;
@@ -103,6 +106,6 @@ public final class RowProducts {
         }
         CudaModule.of(RowProducts.class, "rows.cu", Tensors.deviceOf(x))
                 .kernel(type == ScalarType.Float ? "low_rank_f32" : "low_rank_bf16")
-                .launch(rank, THREADS, arguments.toArray());
+                .launch((long) rank * ((rows + LOW_ROWS - 1) / LOW_ROWS), LOW_THREADS, arguments.toArray());
     }
 }

@@ -9,8 +9,6 @@ __device__ __forceinline__ float sumOfWarp(float x) {
     return x;
 }
 
-constexpr int MOST_ROWS = 8;
-
 template <class T> struct Part {
     const T* weight;
     const T* bias;
@@ -123,13 +121,19 @@ __device__ __forceinline__ void rowsGated(const T* x, T* y, int width, Part<T> g
 ALL_ROWS(f32, float)
 ALL_ROWS(bf16, bf16)
 
-// scale · A x of up to three factors A, one block of 256 threads for a row of A. width: a multiple of 8.
+constexpr int LOW_THREADS = 512;
+constexpr int LOW_ROWS = 2;            // of x for a block
+constexpr int LOW_AT_ONCE = 3;         // pieces of a lane that are asked for before the first is used
+
+// scale · A x of up to three factors A, one block for a row of A and LOW_ROWS rows of x; the blocks of the same rows of x lie
+// side by side. width: a multiple of 8.
 template <class T>
 __device__ __forceinline__ void lowRank(
         const T* x, float* low, int rows, int width, const float* a0, float scale0, int rank0, const float* a1,
         float scale1, int rank1, const float* a2, float scale2, int rank2) {
-    __shared__ float parts[8][MOST_ROWS];
-    int r = blockIdx.x;
+    __shared__ float parts[LOW_THREADS / 32][LOW_ROWS];
+    const int ranks = rank0 + rank1 + rank2, first = blockIdx.x / ranks * LOW_ROWS;
+    int r = blockIdx.x % ranks;
     int rank = rank0;
     const float* a = a0;
     float scale = scale0;
@@ -144,40 +148,60 @@ __device__ __forceinline__ void lowRank(
             a = a2, scale = scale2, rank = rank2;
         }
     }
+    const float* factor = a + static_cast<u64>(r) * width;
+    Eight<float> weights[LOW_AT_ONCE];
+    const auto readWeights = [&](int start) {
+#pragma unroll
+        for (int i = 0; i < LOW_AT_ONCE; i++) {
+            const int k = start + i * LOW_THREADS * 8;
+            weights[i] = k < width ? *reinterpret_cast<const Eight<float>*>(factor + k) : Eight<float>{};
+        }
+    };
     nextMayStart();
     // The factor does not depend on the kernel before this one.
-    const float* factor = a + static_cast<u64>(r) * width;
-    for (int k = threadIdx.x * 8; k < width; k += blockDim.x * 8) asm volatile("prefetch.global.L2 [%0];" ::"l"(factor + k));
+    readWeights(threadIdx.x * 8);
     waitForPrevious();
-    float sums[MOST_ROWS] = {};
-    for (int k = threadIdx.x * 8; k < width; k += blockDim.x * 8) {
-        float w[8];
-        load(factor + k, w);
+    float sums[LOW_ROWS] = {};
+    for (int start = threadIdx.x * 8; start < width;) {
+        Eight<T> values[LOW_AT_ONCE][LOW_ROWS];
 #pragma unroll
-        for (int m = 0; m < MOST_ROWS; m++) {
-            if (m < rows) {
-                float v[8];
-                load(x + static_cast<u64>(m) * width + k, v);
+        for (int i = 0; i < LOW_AT_ONCE; i++) {
+            const int k = start + i * LOW_THREADS * 8;
 #pragma unroll
-                for (int i = 0; i < 8; i++) sums[m] += w[i] * v[i];
+            for (int m = 0; m < LOW_ROWS; m++) {
+                // A row behind the last is read as the last and not written.
+                const T* row = x + static_cast<u64>(min(first + m, rows - 1)) * width;
+                values[i][m] = k < width ? *reinterpret_cast<const Eight<T>*>(row + k) : Eight<T>{};
             }
         }
+#pragma unroll
+        for (int i = 0; i < LOW_AT_ONCE; i++) {
+#pragma unroll
+            for (int m = 0; m < LOW_ROWS; m++) {
+#pragma unroll
+                for (int n = 0; n < 8; n++) sums[m] += weights[i].v[n] * wide(values[i][m].v[n]);
+            }
+        }
+        start += LOW_AT_ONCE * LOW_THREADS * 8;
+        if (start < width) readWeights(start);
     }
 #pragma unroll
-    for (int m = 0; m < MOST_ROWS; m++) {
+    for (int m = 0; m < LOW_ROWS; m++) {
         const float sum = sumOfWarp(sums[m]);
         if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32][m] = sum;
     }
     __syncthreads();
-    if (threadIdx.x < rows) {
+    const int m = threadIdx.x;
+    if (m < LOW_ROWS && first + m < rows) {
         float sum = 0.f;
-        for (int warp = 0; warp < 8; warp++) sum += parts[warp][threadIdx.x];
-        to[threadIdx.x * rank + r] = sum * scale;
+#pragma unroll
+        for (int warp = 0; warp < LOW_THREADS / 32; warp++) sum += parts[warp][m];
+        to[(first + m) * rank + r] = sum * scale;
     }
 }
 
 #define LOW_RANK(SUFFIX, T)                                                                                            \
-    extern "C" __global__ void __launch_bounds__(256) low_rank_##SUFFIX(                                               \
+    extern "C" __global__ void __launch_bounds__(LOW_THREADS) low_rank_##SUFFIX(                                      \
             const T* x, float* low, int rows, int width, const float* a0, float scale0, int rank0, const float* a1,    \
             float scale1, int rank1, const float* a2, float scale2, int rank2) {                                       \
         lowRank<T>(x, low, rows, width, a0, scale0, rank0, a1, scale1, rank1, a2, scale2, rank2);                      \

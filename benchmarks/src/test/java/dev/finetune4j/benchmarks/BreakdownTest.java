@@ -63,7 +63,7 @@ class BreakdownTest {
         "cross_entropy_bf16, LOSS",
         "choose_bf16, CHOICE",
         "rows_tensor_8_2, ROW_PRODUCT",
-        "gated_ring, ROW_PRODUCT",
+        "gated_ring_3, ROW_PRODUCT",
         "low_rank_bf16, NARROW_ROW_PRODUCT",
         "adamw_f32, STEP",
         "attend_bf16, ATTENTION",
@@ -190,7 +190,7 @@ class BreakdownTest {
                         KernelKind.BASE,
                         KernelKind.VOCABULARY,
                         KernelKind.VOCABULARY),
-                kinds(0, "embed_bf16", "norm_bf16", "low_rank_bf16", "gated_ring", "rows_bf16_1", "choose_bf16"));
+                kinds(0, "embed_bf16", "norm_bf16", "low_rank_bf16", "gated_ring_3", "rows_tile", "choose_bf16"));
     }
 
     @Test

@@ -10,7 +10,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Few rows times dense weights ({@code rows.cu}): one warp for an output, which reads each weight once for all rows.
+ * Few rows times dense weights ({@code rows.cu}): one warp for an output, or from three rows of bfloat16 on by tensor cores, 16
+ * outputs a block. Each weight is read once for all rows.
  *
  * @param type of weights, input and output: float32 or bfloat16
  */
@@ -18,6 +19,10 @@ record DenseRowKernel(ComputeDevice device, ScalarType type) implements RowKerne
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     private static final int PIECE = 8;
+    private static final int TILE_OUTPUTS = 16;
+    /** For fewer a warp for each output is as quick or quicker. */
+    private static final int LEAST_TENSOR_ROWS = 3;
+
     private static final int OWN_ARGUMENTS = 1;
 
     /** A weight as this kernel takes it; null where the kernel does not serve. */
@@ -44,8 +49,8 @@ record DenseRowKernel(ComputeDevice device, ScalarType type) implements RowKerne
     @Override
     public void launch(Tensor x, int rows, List<RowWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
         int outputs = weights.stream().mapToInt(RowWeight::out).sum();
-        RowArguments arguments =
-                new RowArguments(rows, low).add(x, y, weights.get(0).in(), outputs, add ? 1 : 0);
+        RowArguments arguments = arguments(x, rows, low, y, weights.get(0));
+        arguments.add(outputs, add ? 1 : 0);
         for (int i = 0; i < MOST_WEIGHTS; i++) {
             if (i < weights.size()) {
                 arguments.add(weights.get(i).form()).addEnding(weights.get(i));
@@ -53,18 +58,38 @@ record DenseRowKernel(ComputeDevice device, ScalarType type) implements RowKerne
                 arguments.addNothing(OWN_ARGUMENTS);
             }
         }
-        kernel("rows_", rows).launch((outputs + WARPS - 1) / WARPS, THREADS, arguments.toArray());
+        int blocks = tensorCores(rows)
+                ? weights.stream()
+                        .mapToInt(weight -> blocks(weight.out(), TILE_OUTPUTS))
+                        .sum()
+                : blocks(outputs, WARPS);
+        kernel("rows_", rows).launch(blocks, THREADS, arguments.toArray());
     }
 
     @Override
     public void launchGated(Tensor x, int rows, RowWeight gate, RowWeight up, @Nullable Tensor low, Tensor y) {
-        RowArguments arguments = new RowArguments(rows, low).add(x, y, gate.in());
+        RowArguments arguments = arguments(x, rows, low, y, gate);
         arguments.add(gate.form()).addEnding(gate).add(up.form()).addEnding(up);
-        kernel("gated_", rows).launch((gate.out() + WARPS - 1) / WARPS, THREADS, arguments.toArray());
+        kernel("gated_", rows)
+                .launch(blocks(gate.out(), tensorCores(rows) ? TILE_OUTPUTS / 2 : WARPS), THREADS, arguments.toArray());
+    }
+
+    private RowArguments arguments(Tensor x, int rows, @Nullable Tensor low, Tensor y, RowWeight first) {
+        RowArguments arguments = new RowArguments(rows, low).add(x, y, first.in());
+        return tensorCores(rows) ? arguments.add(rows) : arguments;
+    }
+
+    private static int blocks(int outputs, int ofBlock) {
+        return (outputs + ofBlock - 1) / ofBlock;
+    }
+
+    /** Whether tensor cores multiply: they take bfloat16 and sum in float. */
+    private boolean tensorCores(int rows) {
+        return type == ScalarType.BFloat16 && rows >= LEAST_TENSOR_ROWS;
     }
 
     private CudaKernel kernel(String prefix, int rows) {
         return CudaModule.of(DenseRowKernel.class, "rows.cu", device)
-                .kernel(prefix + (type == ScalarType.Float ? "f32_" : "bf16_") + rows);
+                .kernel(prefix + (tensorCores(rows) ? "tile" : (type == ScalarType.Float ? "f32_" : "bf16_") + rows));
     }
 }

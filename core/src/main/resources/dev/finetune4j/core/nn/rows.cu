@@ -9,6 +9,8 @@ __device__ __forceinline__ float sumOfWarp(float x) {
     return x;
 }
 
+constexpr int MOST_ROWS = 8;
+
 template <class T> struct Part {
     const T* weight;
     const T* bias;
@@ -19,6 +21,7 @@ template <class T> struct Part {
 
     __device__ __forceinline__ float ending(float sum, int m, int row) const {
         if (bias) sum += wide(bias[row]);
+#pragma unroll 16
         for (int r = 0; r < rank; r++) sum += low[m * rank + r] * b[static_cast<u64>(row) * rank + r];
         return sum;
     }
@@ -108,18 +111,107 @@ __device__ __forceinline__ void rowsGated(const T* x, T* y, int width, Part<T> g
         rowsGated<T, ROWS>(x, y, width, PART_OF(T, 0), PART_OF(T, 1));                                                 \
     }
 
-#define ALL_ROWS(SUFFIX, T)                                                                                            \
-    ROWS_KERNELS(SUFFIX, T, 1)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 2)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 3)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 4)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 5)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 6)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 7)                                                                                         \
-    ROWS_KERNELS(SUFFIX, T, 8)
+ROWS_KERNELS(f32, float, 1)
+ROWS_KERNELS(f32, float, 2)
+ROWS_KERNELS(f32, float, 3)
+ROWS_KERNELS(f32, float, 4)
+ROWS_KERNELS(f32, float, 5)
+ROWS_KERNELS(f32, float, 6)
+ROWS_KERNELS(f32, float, 7)
+ROWS_KERNELS(f32, float, 8)
+ROWS_KERNELS(bf16, bf16, 1)
+ROWS_KERNELS(bf16, bf16, 2)
 
-ALL_ROWS(f32, float)
-ALL_ROWS(bf16, bf16)
+constexpr int WARPS = 8;
+constexpr int STEP = 32;               // of the width, by the four lanes that share a row
+constexpr int STEPS_AT_ONCE = 4;
+
+__device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Three to eight rows of bfloat16 by tensor cores: for fewer a warp for each output is as quick or quicker. A block has a tile of 16 outputs, or gated of eight and those of the second
+// matrix; its warps divide the width. A lane takes eight weights in a row and the same eight of x: what the tensor core holds
+// for neighbours in the width need not be neighbours. width: a multiple of 8.
+template <bool GATED>
+__device__ __forceinline__ void rowsByTile(
+        const bf16* x, bf16* y, int width, int rows, int stride, int add, Part<bf16> first, Part<bf16> second,
+        Part<bf16> third) {
+    constexpr int OUTPUTS = GATED ? 8 : 16;
+    __shared__ float sums[WARPS][16][MOST_ROWS];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = lane / 4, quad = lane % 4;
+    nextMayStart();
+    int tile = blockIdx.x, column = 0;
+    Part<bf16> part = first;
+    if (!GATED && tile >= (first.out + 15) / 16) {
+        tile -= (first.out + 15) / 16, column = first.out, part = second;
+        if (tile >= (second.out + 15) / 16) tile -= (second.out + 15) / 16, column += second.out, part = third;
+    }
+    // Rows behind the last are read as the last and not written.
+    const int start = tile * OUTPUTS;
+    const bf16* upper = part.weight + static_cast<u64>(min(start + group, part.out - 1)) * width;
+    const bf16* lower =
+            (GATED ? second : part).weight + static_cast<u64>(min(start + group + (GATED ? 0 : 8), part.out - 1)) * width;
+    const bf16* own = x + static_cast<u64>(min(group, rows - 1)) * width;
+    uint4 above[STEPS_AT_ONCE], below[STEPS_AT_ONCE];
+    const auto piece = [&](const bf16* row, int k) {
+        return k < width ? *reinterpret_cast<const uint4*>(row + k) : uint4{0, 0, 0, 0};
+    };
+    const auto readWeights = [&](int from) {
+#pragma unroll
+        for (int i = 0; i < STEPS_AT_ONCE; i++) {
+            above[i] = piece(upper, from + i * STEP + quad * 8);
+            below[i] = piece(lower, from + i * STEP + quad * 8);
+        }
+    };
+    // Weights do not depend on the kernel before this one.
+    int from = warp * STEPS_AT_ONCE * STEP;  // the same for all lanes, which multiply together
+    readWeights(from);
+    waitForPrevious();
+    float total[4] = {};
+    while (from < width) {
+        uint4 values[STEPS_AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < STEPS_AT_ONCE; i++) values[i] = piece(own, from + i * STEP + quad * 8);
+#pragma unroll
+        for (int i = 0; i < STEPS_AT_ONCE; i++) {
+            multiply(total, above[i].x, below[i].x, above[i].y, below[i].y, values[i].x, values[i].y);
+            multiply(total, above[i].z, below[i].z, above[i].w, below[i].w, values[i].z, values[i].w);
+        }
+        from += WARPS * STEPS_AT_ONCE * STEP;
+        if (from < width) readWeights(from);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) sums[warp][group + i / 2 * 8][quad * 2 + i % 2] = total[i];
+    __syncthreads();
+    const int mine = threadIdx.x % OUTPUTS, m = threadIdx.x / OUTPUTS, row = start + mine;
+    if (m >= rows || row >= part.out) return;
+    float value = 0.f, other = 0.f;
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) {
+        value += sums[w][mine][m];
+        if (GATED) other += sums[w][mine + 8][m];
+    }
+    bf16* to = y + static_cast<u64>(m) * stride + column + row;
+    value = part.ending(value, m, row);
+    if (GATED) value = value / (1.f + __expf(-value)) * second.ending(other, m, row);
+    if (add) value += wide(*to);
+    *to = narrow<bf16>(value);
+}
+
+extern "C" __global__ void __launch_bounds__(256) rows_tile(
+        const bf16* x, bf16* y, int width, int rows, int stride, int add, PART(bf16, 0), PART(bf16, 1), PART(bf16, 2)) {
+    rowsByTile<false>(x, y, width, rows, stride, add, PART_OF(bf16, 0), PART_OF(bf16, 1), PART_OF(bf16, 2));
+}
+
+extern "C" __global__ void __launch_bounds__(256) gated_tile(
+        const bf16* x, bf16* y, int width, int rows, PART(bf16, 0), PART(bf16, 1)) {
+    rowsByTile<true>(x, y, width, rows, out0, 0, PART_OF(bf16, 0), PART_OF(bf16, 1), Part<bf16>{});
+}
 
 constexpr int LOW_THREADS = 512;
 constexpr int LOW_ROWS = 2;            // of x for a block

@@ -34,9 +34,12 @@ public record ComputeDevice(Kind kind, int index) {
         return new ComputeDevice(Kind.CUDA, index);
     }
 
-    /** The first CUDA GPU when one can be used, otherwise the CPU. Starts native code. */
+    /**
+     * The first CUDA GPU when one can be used, otherwise the CPU. A GPU that is too old for the kernels (compute capability
+     * below 8.0) is named in a warning. Starts native code.
+     */
     public static ComputeDevice best() {
-        return TorchRuntime.cudaDevices() > 0 ? cuda(0) : CPU;
+        return TorchRuntime.serves(cuda(0)) ? cuda(0) : CPU;
     }
 
     /** A new native handle for this device; the caller's scope owns it. */

@@ -8,6 +8,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.cuda.cudart.cudaDeviceProp;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.openblas.global.openblas_full;
@@ -31,6 +35,12 @@ import org.slf4j.LoggerFactory;
 public final class TorchRuntime {
     private static final Logger LOG = LoggerFactory.getLogger(TorchRuntime.class);
     private static final String PHYSICAL_LIMIT = "org.bytedeco.javacpp.maxPhysicalBytes";
+
+    /** Of compute capability; the first with products of bfloat16 and copies past the registers. */
+    private static final int LEAST_CAPABILITY = 8;
+
+    /** Numbers of the GPUs that were found to be new enough. */
+    private static final Set<Integer> SERVED = ConcurrentHashMap.newKeySet();
 
     private static boolean started;
     private static boolean cuda;
@@ -86,8 +96,9 @@ public final class TorchRuntime {
             return;
         }
         if (device.index() < cudaDevices()) {
-            // Until then libtorch's allocator knows no GPU and cannot be asked about one.
-            torch.globalContext().lazyInitDevice(torch.DeviceType.CUDA);
+            tooOld(device).ifPresent(reason -> {
+                throw new DeviceException("the device " + device + " was asked for, but " + reason);
+            });
             return;
         }
         String found;
@@ -100,6 +111,39 @@ public final class TorchRuntime {
             found = "this machine has " + cudaDevices() + " CUDA GPU(s), numbered from 0";
         }
         throw new DeviceException("the device " + device + " was asked for, but " + found + "; or ask for the CPU");
+    }
+
+    /** Whether a GPU is there and new enough; one that is too old is named in a warning. */
+    static boolean serves(ComputeDevice gpu) {
+        if (gpu.index() >= cudaDevices()) {
+            return false;
+        }
+        Optional<String> reason = tooOld(gpu);
+        reason.ifPresent(text -> LOG.warn("{} stays unused: {}", gpu, text));
+        return reason.isEmpty();
+    }
+
+    /** Why the kernels cannot run on a GPU that libtorch finds; empty when they can. */
+    private static Optional<String> tooOld(ComputeDevice device) {
+        // Until then libtorch's allocator knows no GPU and cannot be asked about one.
+        torch.globalContext().lazyInitDevice(torch.DeviceType.CUDA);
+        if (SERVED.contains(device.index())) {
+            return Optional.empty();
+        }
+        try (cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
+            Optional<String> reason = tooOld(properties.name().getString(), properties.major(), properties.minor());
+            if (reason.isEmpty()) {
+                SERVED.add(device.index());
+            }
+            return reason;
+        }
+    }
+
+    static Optional<String> tooOld(String name, int major, int minor) {
+        return major >= LEAST_CAPABILITY
+                ? Optional.empty()
+                : Optional.of(name + " has compute capability " + major + "." + minor + ", and bfloat16 products need "
+                        + LEAST_CAPABILITY + ".0 (Ampere) or newer; take another GPU or ask for the CPU");
     }
 
     /**

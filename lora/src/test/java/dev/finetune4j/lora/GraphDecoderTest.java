@@ -122,7 +122,12 @@ class GraphDecoderTest {
         "false, true, false, 1",
         "true, true, true, 1",
         "false, true, false, 5",
-        "false, true, false, 8"
+        "false, true, false, 8",
+        "false, true, true, 1",
+        "true, true, true, 3",
+        "false, true, true, 8",
+        "true, false, true, 3",
+        "false, false, true, 8"
     })
     void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted, int rows) {
         LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();

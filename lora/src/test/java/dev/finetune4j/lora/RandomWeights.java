@@ -22,10 +22,13 @@ import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Weights of a small decoder with a width that 4-bit kernels take, the same at each run. */
+/**
+ * Weights of a small decoder with widths that take each of the 4-bit kernels for few rows (the output of attention has another
+ * than the rest), the same at each run.
+ */
 final class RandomWeights implements WeightSource {
-    private static final int HIDDEN = 128;
-    private static final int INNER = 352;
+    private static final int HIDDEN = 256;
+    private static final int INNER = 512;
     private static final int LAYERS = 3;
     private static final int HEADS = 8;
     private static final int KV_HEADS = 2;

@@ -135,14 +135,15 @@ record QuantRowKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarTy
         CudaModule module =
                 CudaModule.of(QuantRowKernel.class, way == Way.RING ? "ringrows.cu" : "fewrows.cu", kernels.device());
         // Each block takes several tiles, so that reading never pauses.
-        long room = (long) FEW_BLOCKS * module.multiprocessors();
         switch (way) {
             case RING -> {
+                int resident = module.kernel(prefix + "ring_1", RING_BYTES).residentBlocks(THREADS);
+                long room = (long) resident * module.multiprocessors();
                 long held = Math.min(MOST_HELD, blocks(blocks, room));
                 module.kernel(prefix + "ring_" + held, RING_BYTES).launch(Math.min(blocks, room), THREADS, values);
             }
             case TENSOR_CORES -> {
-                int held = blocks <= room ? FEW_BLOCKS : MANY_BLOCKS;
+                int held = blocks <= (long) FEW_BLOCKS * module.multiprocessors() ? FEW_BLOCKS : MANY_BLOCKS;
                 module.kernel(prefix + (rows <= TILE ? "tensor_4_" : "tensor_8_") + held)
                         .launch(Math.min(blocks, (long) held * module.multiprocessors()), THREADS, values);
             }

@@ -50,6 +50,7 @@ struct alignas(256) Room {
 static_assert(WARPS * DEPTH * 16 == 256, "every entry has a row");
 static_assert(sizeof(Entry) == 256, "see pairAt");
 static_assert(sizeof(Room) == 82944, "the host knows the size");
+static_assert(2 * (sizeof(Room) + 1024) <= 164 << 10, "an A100's multiprocessor holds two, with what the driver takes of each");
 
 // Where a row keeps a piece, so that lanes which read together never meet in a bank.
 __device__ __forceinline__ int turned(int row, int piece) { return piece ^ ((row & 1) << 2 | (row & 2)); }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.finetune4j.core.cuda.CudaGraph;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RowProducts;
 import dev.finetune4j.core.nn.RowWeight;
@@ -144,11 +145,59 @@ class QuantRowKernelTest {
             assertClose(expected(adapted.get(1), x).add(one()), y.narrow(1, out, others));
             assertClose(expected(adapted.get(2), x).add(one()), y.narrow(1, out + (long) others, others));
 
-            Linear gate = new Added(v, rank, in);
-            RowProducts pair = Objects.requireNonNull(RowProducts.of(List.of(gate, k), type));
-            Tensor gated = Tensors.empty(GPU, type, rows, others);
-            pair.runGated(x, rows, low, gated);
-            assertClose(torch.silu(expected(gate, x)).mul(expected(k, x)), gated);
+            assertGated(new Added(v, rank, in), k, x, rows);
+            assertGated(k, new Added(v, rank, in), x, rows);
+            assertGated(new Added(k, rank, in), new Added(v, rank + 5, in), x, rows);
+        }
+    }
+
+    private static void assertGated(Linear gate, Linear up, Tensor x, int rows) {
+        ScalarType type = Tensors.typeOf(x);
+        RowProducts pair = Objects.requireNonNull(RowProducts.of(List.of(gate, up), type));
+        Tensor low = Tensors.empty(GPU, ScalarType.Float, rows, pair.rank());
+        // One row more, which nothing may write.
+        Tensor y = Tensors.ones(GPU, type, rows + 1L, gate.outFeatures());
+        pair.runGated(x, rows, low, y);
+        assertClose(torch.silu(expected(gate, x)).mul(expected(up, x)), y.narrow(0, 0, rows));
+        assertClose(wide(Tensors.ones(GPU, type, 1, gate.outFeatures())), y.narrow(0, rows, 1));
+    }
+
+    /**
+     * In a recording a product may begin while the one in front of it, which makes its input, still runs: one that reads too
+     * early has other numbers than the same products one after another.
+     */
+    @ParameterizedTest
+    @CsvSource({"1, 4096", "3, 1024", "8, 4096", "8, 7936", "5, 1088"})
+    void recordedProductsWaitForTheirInput(int rows, int width) {
+        needGpu();
+        QuantSettings settings = QuantSettings.nf4();
+        ScalarType type = ScalarType.BFloat16;
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                QuantizedLinear first = linear(1, settings, width, width, true, type);
+                QuantizedLinear second = linear(3, settings, width, width, true, type)) {
+            Linear up = new Added(second, 16, width);
+            RowProducts one = Objects.requireNonNull(RowProducts.of(List.of(new Added(first, 8, width)), type));
+            RowProducts gated = Objects.requireNonNull(RowProducts.of(List.of(first, up), type));
+            Tensor input = normal(7, 1, type, rows, width);
+            Tensor low = Tensors.empty(GPU, ScalarType.Float, rows, gated.rank());
+            Tensor[] places = {input.clone(), Tensors.empty(GPU, type, rows, width)};
+            Runnable chain = () -> {
+                for (int i = 0; i < 3; i++) {
+                    one.run(places[0], rows, low, places[1], false);
+                    gated.runGated(places[1], rows, low, places[0]);
+                }
+            };
+            chain.run();
+            Tensor expected = places[0].clone();
+            assertTrue(expected.isfinite().all().item_bool(), "the numbers stay finite");
+            try (CudaGraph graph = CudaGraph.recordOverlapping(GPU, chain)) {
+                for (int turn = 0; turn < 20; turn++) {
+                    places[0].copy_(input);
+                    graph.launch();
+                    assertTrue(places[0].equal(expected), "turn " + turn);
+                }
+            }
         }
     }
 

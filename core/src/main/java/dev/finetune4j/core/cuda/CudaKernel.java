@@ -23,6 +23,7 @@ public final class CudaKernel {
     private final CUfunc_st function;
     private final int sharedBytes;
     private final ComputeDevice device;
+    private volatile int residentBlocks;
 
     CudaKernel(String name, CUfunc_st function, int sharedBytes, ComputeDevice device) {
         this.name = name;
@@ -75,6 +76,25 @@ public final class CudaKernel {
         } finally {
             memory.overlapping = false;
         }
+    }
+
+    /**
+     * How many blocks of the kernel a multiprocessor holds at a time.
+     *
+     * @param threads threads of a block, the same at every call
+     */
+    public int residentBlocks(int threads) {
+        int known = residentBlocks;
+        if (known == 0) {
+            Arguments.OF_THREAD.get();
+            int[] blocks = new int[1];
+            CudaModule.check(
+                    cudart.cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, threads, sharedBytes),
+                    "asking how many blocks of the kernel " + name + " run at a time");
+            known = Math.max(1, blocks[0]);
+            residentBlocks = known;
+        }
+        return known;
     }
 
     /**

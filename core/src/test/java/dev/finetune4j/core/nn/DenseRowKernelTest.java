@@ -100,17 +100,30 @@ class DenseRowKernelTest {
                 assertClose(what, k.expected(x).add(Tensors.scalar(1)), y.narrow(1, out, others));
                 assertClose(what, v.expected(x).add(Tensors.scalar(1)), y.narrow(1, all - others, others));
 
+                Tensor before = y.flatten().clone();
                 q.weight().kernel().launch(x, rows, List.of(k.weight()), null, y, false);
+                long written = (long) rows * others;
                 assertClose(
-                        what,
-                        k.expected(x),
-                        y.flatten().narrow(0, 0, (long) rows * others).view(rows, others));
+                        what, k.expected(x), y.flatten().narrow(0, 0, written).view(rows, others));
+                long behind = rows * all - written;
+                assertTrue(
+                        y.flatten().narrow(0, written, behind).equal(before.narrow(0, written, behind)),
+                        what + ": numbers behind the products have changed");
 
-                Tensor gated = Tensors.empty(GPU, type, rows, others);
-                v.weight().kernel().launchGated(x, rows, v.weight(), k.weight(), low(x, rows, List.of(v)), gated);
-                assertClose(what, torch.silu(v.expected(x)).mul(k.expected(x)), gated);
+                assertGated(what, x, rows, v, k);
+                assertGated(what, x, rows, k, v);
+                assertGated(what, x, rows, Case.of(31, type, others, in, true, rank + 5), v);
             }
         }
+    }
+
+    private static void assertGated(String what, Tensor x, int rows, Case gate, Case up) {
+        long others = gate.sum().size(0);
+        // One row more, which nothing may write.
+        Tensor y = Tensors.ones(GPU, Tensors.typeOf(x), rows + 1L, others);
+        gate.weight().kernel().launchGated(x, rows, gate.weight(), up.weight(), low(x, rows, List.of(gate, up)), y);
+        assertClose(what, torch.silu(gate.expected(x)).mul(up.expected(x)), y.narrow(0, 0, rows));
+        assertClose(what, wide(Tensors.ones(GPU, Tensors.typeOf(x), 1, others)), y.narrow(0, rows, 1));
     }
 
     /** The narrow products one behind another, as {@link RowProducts} leaves them. */

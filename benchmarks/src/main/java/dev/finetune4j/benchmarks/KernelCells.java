@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntConsumer;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -28,11 +29,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 public final class KernelCells {
     private static final long ROTATION_BYTES = 256L << 20;
-    private static final int ROUNDS = 7;
+    private static final int ROUNDS = 5;
     /** Of a round: so long that its begin and end, where the GPU waits for the host, do not count. */
     private static final double ROUND_MILLIS = 60;
 
     private static final int MOST_CALLS = 2000;
+    private static final long REST_NANOS = 500_000_000L;
     /** How often a recording for few rows goes through the weights: a decoder's holds some hundred products. */
     private static final int RECORDED_TURNS = 16;
 
@@ -67,17 +69,27 @@ public final class KernelCells {
             weights.forEach(weight -> linears.add(new QuantizedLinear(weight, null)));
             for (int tokens : new int[] {1, 16, 512, 4096}) {
                 Tensor x = normal(gpu, 1, tokens, in);
+                rest();
                 double own = millis(i -> linears.get(i % linears.size()).forward(x));
+                rest();
                 double plain = millis(i -> torch.linear(x, copies.get(i % copies.size())));
                 printProduct("fwd", tokens, out, in, own, plain, stored);
                 Tensor dy = normal(gpu, 1, tokens, out);
+                rest();
                 double ownBack = millis(i -> linears.get(i % linears.size()).inputGradient(dy));
+                rest();
                 double plainBack = millis(i -> dy.matmul(copies.get(i % copies.size())));
                 printProduct("bwd_dx", tokens, out, in, ownBack, plainBack, stored);
             }
             fewRows(gpu, linears, stored, out, in);
             linears.forEach(QuantizedLinear::close);
         }
+    }
+
+    /** Half a second without work: each cell begins on a GPU that is as cool as for the others. */
+    private static void rest() {
+        CudaMemory.synchronize();
+        LockSupport.parkNanos(REST_NANOS);
     }
 
     static Tensor normal(ComputeDevice gpu, double deviation, long... shape) {

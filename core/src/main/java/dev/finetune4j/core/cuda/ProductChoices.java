@@ -21,6 +21,8 @@ import org.slf4j.LoggerFactory;
 final class ProductChoices {
     private static final Logger LOG = LoggerFactory.getLogger(ProductChoices.class);
     private static final ObjectMapper JSON = new ObjectMapper();
+    /** The way in which {@link ProductTrial} chooses; what an earlier way has chosen is not taken over. */
+    private static final int TRIAL = 2;
 
     private final Path file;
     private final Map<String, long[]> chosen = new TreeMap<>();
@@ -31,7 +33,8 @@ final class ProductChoices {
 
     /** What is known of products on such a GPU. */
     static ProductChoices of(String gpu, long version) {
-        return in(CacheFolder.of("cuda").resolve("products-" + Sha256.hex(gpu + '\n' + version) + ".json"));
+        return in(CacheFolder.of("cuda")
+                .resolve("products-" + Sha256.hex(gpu + '\n' + version + '\n' + TRIAL) + ".json"));
     }
 
     /** What a file holds. */

@@ -12,14 +12,20 @@ package dev.finetune4j.core.cuda;
  * @param transposed whether the weight has m rows of k numbers rather than k rows of m
  */
 record ProductShape(long m, long n, long k, long weightStride, long xStride, long yStride, boolean transposed) {
+    private static final int STEPS_OF_A_POWER = 4;
+
     /** The product that brings the gradient of x from that of y, both without gaps. */
     ProductShape ofGradient() {
         return new ProductShape(k, n, m, weightStride, m, k, !transposed);
     }
 
-    /** What the choice of a kernel depends on; gaps between rows hardly change it. */
+    /**
+     * What the choice of a kernel depends on. Gaps between rows hardly change it, nor do a few rows more or less: their number
+     * counts rounded up to one of four for each power of two, so that a training on texts of many lengths tries out few shapes.
+     */
     String key() {
-        return m + "x" + n + "x" + k + (transposed ? "t" : "n");
+        long step = Math.max(1, Long.highestOneBit(n - 1) / STEPS_OF_A_POWER);
+        return m + "x" + (n + step - 1) / step * step + "x" + k + (transposed ? "t" : "n");
     }
 
     double operations() {

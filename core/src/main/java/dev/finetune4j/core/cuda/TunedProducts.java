@@ -5,11 +5,11 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 import org.bytedeco.cuda.cublas.cublasLtContext;
 import org.bytedeco.cuda.cudart.CUstream_st;
@@ -29,8 +29,9 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Large products with weights in bfloat16 on a CUDA GPU by the quickest of the kernels that cuBLAS proposes, which is not
- * always its first. A shape is tried out when it is met for the first time, in about a tenth of a second; the choice is kept
- * in the user's cache folder, so that a later run takes the same kernels and gives the same numbers. The system property
+ * always its first. A shape is tried out when it or one of nearly as many rows is met for the first time, in about a second
+ * where a product is large; the choice is kept in the user's cache folder, so that a later run takes the same kernels and gives the same
+ * numbers. The system property
  * {@code finetune4j.cuda.tune=false} leaves everything to libtorch.
  *
  * <p>Thread-safe. Results come in the order of the GPU's current stream, as libtorch's do.
@@ -42,10 +43,6 @@ public final class TunedProducts {
     private static final double LEAST_OPERATIONS = 2e10;
 
     private static final int ALIGNED_NUMBERS = 8;
-    private static final int ROUNDS = 5;
-    private static final double OPERATIONS_OF_A_ROUND = 2e12;
-    /** How much of the first kernel's time another one may take to be preferred. */
-    private static final double PREFERRED = 0.98;
 
     private static final Map<ComputeDevice, TunedProducts> OF_DEVICE = new ConcurrentHashMap<>();
 
@@ -56,6 +53,7 @@ public final class TunedProducts {
     private final cublasLtContext context;
     private final ProductChoices choices;
     private final Map<ProductShape, Optional<Ready>> ready = new ConcurrentHashMap<>();
+    private final AtomicBoolean trying = new AtomicBoolean();
 
     private TunedProducts(ComputeDevice device) {
         this.device = device;
@@ -184,55 +182,17 @@ public final class TunedProducts {
                 LOG.debug("cuBLAS proposes no kernel for {}", shape);
                 return Optional.empty();
             }
+            if (!trying.getAndSet(true)) {
+                LOG.info("large products of new shapes are tried out on {}, once for about a second each", device);
+            }
             Tensor y = Tensors.empty(device, ScalarType.BFloat16, shape.n(), shape.yStride());
-            int calls = (int) Math.max(1, Math.round(OPERATIONS_OF_A_ROUND / shape.operations()));
-            double[] medians = new double[kernels.size()];
-            double[][] times = new double[kernels.size()][ROUNDS];
-            // In turns, so that a GPU which changes its clock does so to all alike; the first round wakes them up.
-            for (int round = -1; round < ROUNDS; round++) {
-                for (int i = 0; i < medians.length; i++) {
-                    double seconds = seconds(plan, kernels.get(i), y, x, weight, calls, stream);
-                    if (round >= 0) {
-                        times[i][round] = seconds;
-                    }
-                }
-            }
-            int best = 0;
-            for (int i = 0; i < medians.length; i++) {
-                Arrays.sort(times[i]);
-                medians[i] = times[i][ROUNDS / 2];
-                double limit = best == 0 ? PREFERRED * medians[0] : medians[best];
-                if (i > 0 && medians[i] < limit) {
-                    best = i;
-                }
-            }
-            LOG.debug(
-                    "{}: kernel {} of {}, {} of the first one's time",
-                    shape.key(),
-                    best,
-                    medians.length,
-                    medians[best] / medians[0]);
-            return Optional.of(kernels.get(best));
+            ProductTrial trial = new ProductTrial(
+                    shape.operations(),
+                    kernels.size(),
+                    i -> launch(plan, kernels.get(i), y, x, weight, false, stream),
+                    stream);
+            return Optional.of(kernels.get(trial.quickest()));
         }
-    }
-
-    private double seconds(
-            ProductPlan plan,
-            ProductPlan.Kernel kernel,
-            Tensor y,
-            Tensor x,
-            Tensor weight,
-            int calls,
-            @Nullable CUstream_st stream) {
-        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
-        long start = System.nanoTime();
-        for (int i = 0; i < calls; i++) {
-            if (launch(plan, kernel, y, x, weight, false, stream) != 0) {
-                return Double.POSITIVE_INFINITY;
-            }
-        }
-        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
-        return (System.nanoTime() - start) / 1e9;
     }
 
     private int launch(

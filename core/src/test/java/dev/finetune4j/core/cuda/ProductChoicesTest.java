@@ -35,6 +35,24 @@ class ProductChoicesTest {
     }
 
     @Test
+    void nearlyAsManyRowsShareAChoice() {
+        ProductChoices choices = ProductChoices.in(folder.resolve("products.json"));
+        choices.put(SHAPE, KERNEL);
+        assertTrue(choices.get(withRows(3585)).isPresent());
+        assertTrue(choices.get(withRows(3584)).isEmpty());
+        assertTrue(choices.get(withRows(4097)).isEmpty());
+        for (int rows = 1; rows < 10; rows++) {
+            assertEquals(
+                    rows <= 8 ? "11008x" + rows + "x4096t" : "11008x10x4096t",
+                    withRows(rows).key());
+        }
+    }
+
+    private static ProductShape withRows(long rows) {
+        return new ProductShape(11008, rows, 4096, 4096, 4096, 22016, true);
+    }
+
+    @Test
     void twoRunsKeepTheChoicesOfBoth() {
         Path file = folder.resolve("products.json");
         ProductChoices one = ProductChoices.in(file);

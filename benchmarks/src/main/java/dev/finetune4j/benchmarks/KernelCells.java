@@ -25,7 +25,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /**
  * Times the kernels on 4-bit weights of a GPU: making a weight dense, and a linear forward and backward. The weights rotate over more
  * bytes than the second-level cache holds. One line of JSON for each cell; before them what the GPU reaches at most ({@link Roofline}),
- * and beside each the dense product.
+ * and beside each the dense product. A GPU works harder than its power limit lets it for long, so the products of many rows depend on
+ * what ran before: each begins after half a second without work.
  */
 public final class KernelCells {
     private static final long ROTATION_BYTES = 256L << 20;

@@ -23,12 +23,12 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Weights of a small decoder with widths that take each of the 4-bit kernels for few rows (the output of attention has another
- * than the rest), the same at each run.
+ * Weights of a small decoder, the same at each run. The inputs of its linears have three widths, one for each way in which the
+ * 4-bit kernels for few rows go: multiples of 256, of 64 (the output of attention) and of 32 (the last of the MLP).
  */
 final class RandomWeights implements WeightSource {
     private static final int HIDDEN = 256;
-    private static final int INNER = 512;
+    private static final int INNER = 352;
     private static final int LAYERS = 3;
     private static final int HEADS = 8;
     private static final int KV_HEADS = 2;

@@ -1,6 +1,8 @@
 package dev.finetune4j.core.cuda;
 
 import dev.finetune4j.core.tensor.ComputeDevice;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.cuda.cudart.CUfunc_st;
 import org.bytedeco.cuda.cudart.CUlaunchAttribute;
 import org.bytedeco.cuda.cudart.CUlaunchConfig;
@@ -23,7 +25,7 @@ public final class CudaKernel {
     private final CUfunc_st function;
     private final int sharedBytes;
     private final ComputeDevice device;
-    private volatile int residentBlocks;
+    private final Map<Integer, Integer> residentBlocks = new ConcurrentHashMap<>();
 
     CudaKernel(String name, CUfunc_st function, int sharedBytes, ComputeDevice device) {
         this.name = name;
@@ -79,22 +81,24 @@ public final class CudaKernel {
     }
 
     /**
-     * How many blocks of the kernel a multiprocessor holds at a time.
+     * How many blocks of the kernel a multiprocessor holds at a time; at least 1.
      *
-     * @param threads threads of a block, the same at every call
+     * @param threads threads of a block
      */
     public int residentBlocks(int threads) {
-        int known = residentBlocks;
-        if (known == 0) {
+        return residentBlocks.computeIfAbsent(threads, this::askResidentBlocks);
+    }
+
+    private int askResidentBlocks(int threads) {
+        try (CUDAGuard current = new CUDAGuard((byte) device.index())) {
+            // Brings this thread into the GPU's context.
             Arguments.OF_THREAD.get();
             int[] blocks = new int[1];
             CudaModule.check(
                     cudart.cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, threads, sharedBytes),
                     "asking how many blocks of the kernel " + name + " run at a time");
-            known = Math.max(1, blocks[0]);
-            residentBlocks = known;
+            return Math.max(1, blocks[0]);
         }
-        return known;
     }
 
     /**

@@ -46,7 +46,11 @@ final class ProductChoices {
 
     private Map<String, long[]> read() {
         try {
-            return Files.isRegularFile(file) ? JSON.readValue(file.toFile(), new TypeReference<>() {}) : Map.of();
+            Map<String, long[]> all =
+                    Files.isRegularFile(file) ? JSON.readValue(file.toFile(), new TypeReference<>() {}) : Map.of();
+            Map<String, long[]> whole = new TreeMap<>(all);
+            whole.values().removeIf(numbers -> numbers == null || numbers.length != ProductPlan.NUMBERS_OF_ALGORITHM);
+            return whole;
         } catch (IOException e) {
             LOG.debug("{} cannot be read: {}", file, e.toString());
             return Map.of();

@@ -28,7 +28,8 @@ final class ProductPlan {
     private static final long MOST_WORKSPACE = 32L << 20;
 
     private static final int MOST_CANDIDATES = 8;
-    private static final int NUMBERS_OF_ALGORITHM = 8;
+    /** Numbers that stand for a kernel. */
+    static final int NUMBERS_OF_ALGORITHM = 8;
 
     /**
      * A kernel for the product.

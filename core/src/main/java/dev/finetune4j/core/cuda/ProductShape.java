@@ -20,8 +20,8 @@ record ProductShape(long m, long n, long k, long weightStride, long xStride, lon
     }
 
     /**
-     * What the choice of a kernel depends on. Gaps between rows hardly change it, nor do a few rows more or less: their number
-     * counts rounded up to one of four for each power of two, so that a training on texts of many lengths tries out few shapes.
+     * What the choice of a kernel depends on. Gaps between rows hardly change it. The number of rows counts rounded up, by less
+     * than a quarter, to one of four for each power of two, so that a training on texts of many lengths tries out few shapes.
      */
     String key() {
         long step = Math.max(1, Long.highestOneBit(n - 1) / STEPS_OF_A_POWER);

@@ -1,12 +1,9 @@
 package dev.finetune4j.core.cuda;
 
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
-import java.util.function.IntUnaryOperator;
 import java.util.stream.IntStream;
-import org.bytedeco.cuda.cudart.CUstream_st;
-import org.bytedeco.cuda.global.cudart;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -14,8 +11,12 @@ import org.slf4j.LoggerFactory;
  * Finds the quickest of several kernels for one product. They first run a few milliseconds each; those that come near the
  * quickest then run as long as it takes a GPU to reach its power limit, where a kernel that moves less data keeps a higher clock:
  * on an H200 the quickest of the short runs was up to 5 % slower in the long ones than another.
+ *
+ * @param operations of the product
+ * @param kernels how many there are
+ * @param timing runs them
  */
-final class ProductTrial {
+record ProductTrial(double operations, int kernels, Timing timing) {
     private static final Logger LOG = LoggerFactory.getLogger(ProductTrial.class);
     private static final int ROUNDS = 5;
     private static final double OPERATIONS_OF_A_ROUND = 2e12;
@@ -33,32 +34,22 @@ final class ProductTrial {
 
     private static final double PREFERRED_LONG = 0.99;
 
-    private final double operations;
-    private final int kernels;
-    private final IntUnaryOperator launch;
-    private final @Nullable CUstream_st stream;
-
-    /**
-     * A trial.
-     *
-     * @param operations of the product
-     * @param kernels how many there are
-     * @param launch puts the product by the kernel of a number into the stream; not 0 when it is refused
-     * @param stream where the kernels run
-     */
-    ProductTrial(double operations, int kernels, IntUnaryOperator launch, @Nullable CUstream_st stream) {
-        this.operations = operations;
-        this.kernels = kernels;
-        this.launch = launch;
-        this.stream = stream;
+    /** How long a kernel takes. */
+    @FunctionalInterface
+    interface Timing {
+        /**
+         * Seconds of one of several calls without a pause; infinite when the kernel is refused.
+         *
+         * @param kernel its number
+         */
+        double seconds(int kernel, int calls);
     }
 
-    /** The number of the kernel to take; 0, cuBLAS's own choice, unless another one is clearly quicker. */
+    /** The number of the kernel to take: of those near the quickest the first, as cuBLAS orders them, unless another is clearly quicker. */
     int quickest() {
         double[] shortRuns = shortRuns();
-        int best = best(shortRuns, allOf(shortRuns), PREFERRED);
         if (operations < LEAST_LONG_OPERATIONS) {
-            return best;
+            return best(shortRuns, IntStream.range(0, kernels).boxed().toList(), PREFERRED);
         }
         List<Integer> near = near(shortRuns);
         if (near.size() == 1) {
@@ -79,9 +70,10 @@ final class ProductTrial {
     /** Those whose time is near the shortest, in the order of cuBLAS. */
     static List<Integer> near(double[] seconds) {
         double shortest = Arrays.stream(seconds).min().orElseThrow();
-        return allOf(seconds).stream()
+        return IntStream.range(0, seconds.length)
+                .boxed()
                 .filter(i -> seconds[i] <= NEAR * shortest)
-                .sorted((a, b) -> Double.compare(seconds[a], seconds[b]))
+                .sorted(Comparator.comparingDouble(i -> seconds[i]))
                 .limit(MOST_NEAR)
                 .sorted()
                 .toList();
@@ -97,17 +89,13 @@ final class ProductTrial {
         return seconds[best] < preferred * seconds[first] ? best : first;
     }
 
-    private static List<Integer> allOf(double[] seconds) {
-        return IntStream.range(0, seconds.length).boxed().toList();
-    }
-
     /** In turns, so that a GPU which changes its clock does so to all alike; the first round wakes them up. */
     private double[] shortRuns() {
         int calls = (int) Math.max(1, Math.round(OPERATIONS_OF_A_ROUND / operations));
         double[][] times = new double[kernels][ROUNDS];
         for (int round = -1; round < ROUNDS; round++) {
             for (int i = 0; i < kernels; i++) {
-                double seconds = seconds(i, calls);
+                double seconds = timing.seconds(i, calls);
                 if (round >= 0) {
                     times[i][round] = seconds;
                 }
@@ -120,34 +108,21 @@ final class ProductTrial {
 
     /** Mean times once the clock has settled to what each kernel lets the power limit allow. */
     private double[] longRuns(double[] shortRuns, List<Integer> near) {
-        double[] sums = new double[kernels];
-        Arrays.fill(sums, Double.POSITIVE_INFINITY);
+        double[] means = new double[kernels];
+        Arrays.fill(means, Double.POSITIVE_INFINITY);
         for (int i : near) {
-            sums[i] = 0;
+            means[i] = 0;
         }
         for (int round = 0; round < LONG_ROUNDS; round++) {
             for (int i : near) {
-                seconds(i, calls(SETTLING_SECONDS, shortRuns[i]));
-                sums[i] += seconds(i, calls(LONG_SECONDS, shortRuns[i]));
+                timing.seconds(i, calls(SETTLING_SECONDS, shortRuns[i]));
+                means[i] += timing.seconds(i, calls(LONG_SECONDS, shortRuns[i])) / LONG_ROUNDS;
             }
         }
-        return Arrays.stream(sums).map(sum -> sum / LONG_ROUNDS).toArray();
+        return means;
     }
 
     private static int calls(double seconds, double ofOne) {
         return (int) Math.max(1, Math.round(seconds / ofOne));
-    }
-
-    /** Of one call. */
-    private double seconds(int kernel, int calls) {
-        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
-        long start = System.nanoTime();
-        for (int i = 0; i < calls; i++) {
-            if (launch.applyAsInt(kernel) != 0) {
-                return Double.POSITIVE_INFINITY;
-            }
-        }
-        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
-        return (System.nanoTime() - start) / 1e9 / calls;
     }
 }

@@ -8,8 +8,10 @@ import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.IntSupplier;
 import java.util.function.Supplier;
 import org.bytedeco.cuda.cublas.cublasLtContext;
 import org.bytedeco.cuda.cudart.CUstream_st;
@@ -30,9 +32,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Large products with weights in bfloat16 on a CUDA GPU by the quickest of the kernels that cuBLAS proposes, which is not
  * always its first. A shape is tried out when it or one of nearly as many rows is met for the first time, in about a second
- * where a product is large; the choice is kept in the user's cache folder, so that a later run takes the same kernels and gives the same
- * numbers. The system property
- * {@code finetune4j.cuda.tune=false} leaves everything to libtorch.
+ * where a product is large; the choice is kept in the user's cache folder, so that a later run takes the same kernels and
+ * gives the same numbers. The system property {@code finetune4j.cuda.tune=false} leaves everything to libtorch.
  *
  * <p>Thread-safe. Results come in the order of the GPU's current stream, as libtorch's do.
  */
@@ -52,7 +53,10 @@ public final class TunedProducts {
     private final ComputeDevice device;
     private final cublasLtContext context;
     private final ProductChoices choices;
-    private final Map<ProductShape, Optional<Ready>> ready = new ConcurrentHashMap<>();
+    private final Map<ProductShape, Ready> ready = new ConcurrentHashMap<>();
+    /** What was tried out and stays libtorch's. */
+    private final Set<ProductShape> left = ConcurrentHashMap.newKeySet();
+
     private final AtomicBoolean trying = new AtomicBoolean();
 
     private TunedProducts(ComputeDevice device) {
@@ -73,7 +77,7 @@ public final class TunedProducts {
      * @param x shape (n, k), bfloat16; rows may have gaps between them
      * @param weight shape (m, k) to be transposed, or (k, m); rows may have gaps between them
      * @return false when the product is left to libtorch, and nothing has happened: it is small, of another type or layout, or
-     *     met for the first time while the GPU's work is being recorded
+     *     would have to be tried out while the GPU's work is being recorded
      */
     public static boolean multiply(Tensor y, Tensor x, Tensor weight, boolean transposed, boolean add) {
         if (!WANTED || !serves(y) || !serves(x) || !serves(weight)) {
@@ -104,20 +108,32 @@ public final class TunedProducts {
         try (TensorScope scope = new TensorScope();
                 CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
                 @Nullable CUstream_st handle = stream.stream()) {
-            Optional<Ready> product = ready.get(shape);
-            if (product == null) {
-                boolean recording = isRecording(handle);
-                if (recording && choices.get(shape).isEmpty()) {
-                    return false;
-                }
-                product = prepare(shape, x, weight, handle);
-                if (!recording) {
-                    prepareGradient(shape, weight, handle);
-                }
+            if (!isMet(shape)) {
+                meet(shape, x, weight, handle);
             }
-            product.ifPresent(found ->
-                    CudaModule.check(launch(found.plan(), found.kernel(), y, x, weight, add, handle), "multiplying"));
-            return product.isPresent();
+            Ready product = ready.get(shape);
+            if (product == null) {
+                return false;
+            }
+            CudaModule.check(launch(product.plan(), product.kernel(), y, x, weight, add, handle), "multiplying");
+            return true;
+        }
+    }
+
+    private boolean isMet(ProductShape shape) {
+        return ready.containsKey(shape) || left.contains(shape);
+    }
+
+    private void meet(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+        boolean chosen = takeChosen(shape);
+        if (isRecording(stream)) {
+            return;
+        }
+        if (!chosen) {
+            tryOut(shape, x, weight, stream);
+        }
+        if (shape.transposed()) {
+            tryOutGradient(shape.ofGradient(), weight, stream);
         }
     }
 
@@ -127,36 +143,46 @@ public final class TunedProducts {
         return status[0] != 0;
     }
 
-    private Optional<Ready> prepare(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
-        Optional<Ready> known = ready.get(shape);
-        if (known != null) {
-            return known;
+    /** Whether a kernel was chosen earlier for about as many rows, and takes these; then the product is ready. */
+    private boolean takeChosen(ProductShape shape) {
+        Optional<long[]> numbers = choices.get(shape);
+        if (numbers.isEmpty()) {
+            return false;
         }
         ProductPlan plan = new ProductPlan(context, shape);
-        Optional<ProductPlan.Kernel> kernel = choices.get(shape).flatMap(plan::kernel);
+        Optional<ProductPlan.Kernel> kernel = plan.kernel(numbers.get());
+        kernel.ifPresent(found -> ready.put(shape, new Ready(plan, found)));
+        return kernel.isPresent();
+    }
+
+    private void tryOut(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+        ProductPlan plan = new ProductPlan(context, shape);
+        Optional<ProductPlan.Kernel> kernel = ifThereIsRoom(shape, () -> quickest(shape, plan, x, weight, stream));
         if (kernel.isEmpty()) {
-            kernel = ifThereIsRoom(shape, () -> quickest(shape, plan, x, weight, stream));
-            kernel.ifPresent(found -> choices.put(shape, found.numbers()));
+            left.add(shape);
+            return;
         }
-        Optional<Ready> product = kernel.map(found -> new Ready(plan, found));
-        ready.put(shape, product);
-        return product;
+        // A kernel chosen for nearly as many rows that does not take these stays the choice for those.
+        if (choices.get(shape).isEmpty()) {
+            choices.put(shape, kernel.get().numbers());
+        }
+        ready.put(shape, new Ready(plan, kernel.get()));
     }
 
     /**
      * The product of the gradient comes when the memory is full of what the backward pass needs, so it is tried out beside the
      * forward product.
      */
-    private void prepareGradient(ProductShape shape, Tensor weight, @Nullable CUstream_st stream) {
-        ProductShape back = shape.ofGradient();
-        if (shape.transposed() && choices.get(back).isEmpty()) {
-            ifThereIsRoom(back, () -> {
-                try (TensorScope scope = new TensorScope()) {
-                    Tensor gradient = Tensors.empty(device, ScalarType.BFloat16, back.n(), back.k())
-                            .normal_(0, 1, new GeneratorOptional());
-                    return prepare(back, gradient, weight, stream);
-                }
-            });
+    private void tryOutGradient(ProductShape shape, Tensor weight, @Nullable CUstream_st stream) {
+        if (isMet(shape) || takeChosen(shape)) {
+            return;
+        }
+        try (TensorScope scope = new TensorScope()) {
+            Optional<Tensor> gradient = ifThereIsRoom(
+                    shape,
+                    () -> Optional.of(Tensors.empty(device, ScalarType.BFloat16, shape.n(), shape.k())
+                            .normal_(0, 1, new GeneratorOptional())));
+            gradient.ifPresent(found -> tryOut(shape, found, weight, stream));
         }
     }
 
@@ -189,10 +215,23 @@ public final class TunedProducts {
             ProductTrial trial = new ProductTrial(
                     shape.operations(),
                     kernels.size(),
-                    i -> launch(plan, kernels.get(i), y, x, weight, false, stream),
-                    stream);
+                    (i, calls) ->
+                            seconds(() -> launch(plan, kernels.get(i), y, x, weight, false, stream), calls, stream));
             return Optional.of(kernels.get(trial.quickest()));
         }
+    }
+
+    /** Of one call; infinite when one is refused. */
+    private static double seconds(IntSupplier launch, int calls, @Nullable CUstream_st stream) {
+        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
+        long start = System.nanoTime();
+        for (int i = 0; i < calls; i++) {
+            if (launch.getAsInt() != 0) {
+                return Double.POSITIVE_INFINITY;
+            }
+        }
+        CudaModule.check(cudart.cudaStreamSynchronize(stream), "waiting for the GPU");
+        return (System.nanoTime() - start) / 1e9 / calls;
     }
 
     private int launch(

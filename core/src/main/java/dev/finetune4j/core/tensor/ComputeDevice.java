@@ -1,5 +1,6 @@
 package dev.finetune4j.core.tensor;
 
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.global.torch.DeviceType;
 
@@ -35,11 +36,15 @@ public record ComputeDevice(Kind kind, int index) {
     }
 
     /**
-     * The first CUDA GPU when one can be used, otherwise the CPU. A GPU that is too old for the kernels (compute capability
-     * below 8.0) is named in a warning. Starts native code.
+     * The first CUDA GPU that can be used, otherwise the CPU. GPUs in front of it that are too old for the kernels (compute
+     * capability below 8.0) are named in warnings. Starts native code.
      */
     public static ComputeDevice best() {
-        return TorchRuntime.serves(cuda(0)) ? cuda(0) : CPU;
+        return IntStream.range(0, TorchRuntime.cudaDevices())
+                .mapToObj(ComputeDevice::cuda)
+                .filter(TorchRuntime::serves)
+                .findFirst()
+                .orElse(CPU);
     }
 
     /** A new native handle for this device; the caller's scope owns it. */

@@ -113,11 +113,8 @@ public final class TorchRuntime {
         throw new DeviceException("the device " + device + " was asked for, but " + found + "; or ask for the CPU");
     }
 
-    /** Whether a GPU is there and new enough; one that is too old is named in a warning. */
+    /** Whether a GPU that is there is new enough; one that is too old is named in a warning. */
     static boolean serves(ComputeDevice gpu) {
-        if (gpu.index() >= cudaDevices()) {
-            return false;
-        }
         Optional<String> reason = tooOld(gpu);
         reason.ifPresent(text -> LOG.warn("{} stays unused: {}", gpu, text));
         return reason.isEmpty();
@@ -125,11 +122,11 @@ public final class TorchRuntime {
 
     /** Why the kernels cannot run on a GPU that libtorch finds; empty when they can. */
     private static Optional<String> tooOld(ComputeDevice device) {
-        // Until then libtorch's allocator knows no GPU and cannot be asked about one.
-        torch.globalContext().lazyInitDevice(torch.DeviceType.CUDA);
         if (SERVED.contains(device.index())) {
             return Optional.empty();
         }
+        // Until then libtorch's allocator knows no GPU and cannot be asked about one.
+        torch.globalContext().lazyInitDevice(torch.DeviceType.CUDA);
         try (cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
             Optional<String> reason = tooOld(properties.name().getString(), properties.major(), properties.minor());
             if (reason.isEmpty()) {

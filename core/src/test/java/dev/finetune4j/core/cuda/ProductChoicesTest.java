@@ -77,6 +77,17 @@ class ProductChoicesTest {
     }
 
     @Test
+    void aChoiceOfAnotherLengthIsAsNone() throws IOException {
+        Path file = folder.resolve("products.json");
+        ProductChoices.in(file).put(SHAPE.ofGradient(), KERNEL);
+        String whole = Files.readString(file);
+        Files.writeString(file, whole.replaceFirst("\\{", "{\"11008x4096x4096t\": [1, 2], \"1x2x3t\": null, "));
+        ProductChoices choices = ProductChoices.in(file);
+        assertTrue(choices.get(SHAPE).isEmpty());
+        assertArrayEquals(KERNEL, choices.get(SHAPE.ofGradient()).orElseThrow());
+    }
+
+    @Test
     void theGradientsProductTurnsTheShape() {
         assertEquals(new ProductShape(4096, 4096, 11008, 4096, 11008, 4096, false), SHAPE.ofGradient());
     }

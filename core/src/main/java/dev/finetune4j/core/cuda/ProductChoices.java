@@ -11,6 +11,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -46,9 +47,10 @@ final class ProductChoices {
 
     private Map<String, long[]> read() {
         try {
+            @Nullable
             Map<String, long[]> all =
-                    Files.isRegularFile(file) ? JSON.readValue(file.toFile(), new TypeReference<>() {}) : Map.of();
-            Map<String, long[]> whole = new TreeMap<>(all);
+                    Files.isRegularFile(file) ? JSON.readValue(file.toFile(), new TypeReference<>() {}) : null;
+            Map<String, long[]> whole = new TreeMap<>(all == null ? Map.of() : all);
             whole.values().removeIf(numbers -> numbers == null || numbers.length != ProductPlan.NUMBERS_OF_ALGORITHM);
             return whole;
         } catch (IOException e) {
@@ -57,14 +59,14 @@ final class ProductChoices {
         }
     }
 
-    /** The numbers of the kernel that was chosen for a shape. */
+    /** The numbers of the kernel that was chosen for a shape, or else for one of nearly as many rows. */
     synchronized Optional<long[]> get(ProductShape shape) {
-        return Optional.ofNullable(chosen.get(shape.key()));
+        return Optional.ofNullable(chosen.getOrDefault(shape.exactKey(), chosen.get(shape.key())));
     }
 
-    /** Keeps a choice. */
+    /** Keeps a choice; for this number of rows alone where one of nearly as many has a choice, which did not serve then. */
     synchronized void put(ProductShape shape, long[] kernel) {
-        chosen.put(shape.key(), kernel);
+        chosen.put(chosen.containsKey(shape.key()) ? shape.exactKey() : shape.key(), kernel);
         Map<String, long[]> all = new TreeMap<>(read());
         all.putAll(chosen);
         try {

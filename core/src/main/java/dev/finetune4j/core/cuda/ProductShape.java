@@ -28,6 +28,11 @@ record ProductShape(long m, long n, long k, long weightStride, long xStride, lon
         return m + "x" + (n + step - 1) / step * step + "x" + k + (transposed ? "t" : "n");
     }
 
+    /** The key of this number of rows alone, which no {@link #key()} equals. */
+    String exactKey() {
+        return m + "x=" + n + "x" + k + (transposed ? "t" : "n");
+    }
+
     double operations() {
         return 2.0 * m * n * k;
     }

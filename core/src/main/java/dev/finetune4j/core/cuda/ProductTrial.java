@@ -3,6 +3,7 @@ package dev.finetune4j.core.cuda;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -45,17 +46,21 @@ record ProductTrial(double operations, int kernels, Timing timing) {
         double seconds(int kernel, int calls);
     }
 
-    /** The number of the kernel to take: of those near the quickest the first, as cuBLAS orders them, unless another is clearly quicker. */
-    int quickest() {
+    /**
+     * The number of the kernel to take: of those near the quickest the first, as cuBLAS orders them, unless another is clearly
+     * quicker. Empty when all are refused.
+     */
+    OptionalInt quickest() {
         double[] shortRuns = shortRuns();
-        if (operations < LEAST_LONG_OPERATIONS) {
-            return best(shortRuns, IntStream.range(0, kernels).boxed().toList(), PREFERRED);
-        }
         List<Integer> near = near(shortRuns);
-        if (near.size() == 1) {
-            return near.get(0);
+        if (near.isEmpty()) {
+            return OptionalInt.empty();
         }
-        double[] longRuns = longRuns(shortRuns, near);
+        if (operations < LEAST_LONG_OPERATIONS) {
+            return OptionalInt.of(
+                    best(shortRuns, IntStream.range(0, kernels).boxed().toList(), PREFERRED));
+        }
+        double[] longRuns = near.size() == 1 ? shortRuns : longRuns(shortRuns, near);
         int chosen = best(longRuns, near, PREFERRED_LONG);
         LOG.debug(
                 "kernel {} of {}: short runs {}, long runs of {} {} s",
@@ -64,15 +69,15 @@ record ProductTrial(double operations, int kernels, Timing timing) {
                 Arrays.toString(shortRuns),
                 near,
                 Arrays.toString(longRuns));
-        return chosen;
+        return OptionalInt.of(chosen);
     }
 
-    /** Those whose time is near the shortest, in the order of cuBLAS. */
+    /** Those whose time is near the shortest, in the order of cuBLAS; none of those that are refused. */
     static List<Integer> near(double[] seconds) {
         double shortest = Arrays.stream(seconds).min().orElseThrow();
         return IntStream.range(0, seconds.length)
                 .boxed()
-                .filter(i -> seconds[i] <= NEAR * shortest)
+                .filter(i -> Double.isFinite(seconds[i]) && seconds[i] <= NEAR * shortest)
                 .sorted(Comparator.comparingDouble(i -> seconds[i]))
                 .limit(MOST_NEAR)
                 .sorted()

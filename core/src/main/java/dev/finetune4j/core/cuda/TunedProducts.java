@@ -8,6 +8,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -162,10 +163,7 @@ public final class TunedProducts {
             left.add(shape);
             return;
         }
-        // A kernel chosen for nearly as many rows that does not take these stays the choice for those.
-        if (choices.get(shape).isEmpty()) {
-            choices.put(shape, kernel.get().numbers());
-        }
+        choices.put(shape, kernel.get().numbers());
         ready.put(shape, new Ready(plan, kernel.get()));
     }
 
@@ -217,7 +215,8 @@ public final class TunedProducts {
                     kernels.size(),
                     (i, calls) ->
                             seconds(() -> launch(plan, kernels.get(i), y, x, weight, false, stream), calls, stream));
-            return Optional.of(kernels.get(trial.quickest()));
+            OptionalInt quickest = trial.quickest();
+            return quickest.isPresent() ? Optional.of(kernels.get(quickest.getAsInt())) : Optional.empty();
         }
     }
 

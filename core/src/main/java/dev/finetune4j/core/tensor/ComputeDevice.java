@@ -1,6 +1,5 @@
 package dev.finetune4j.core.tensor;
 
-import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.global.torch.DeviceType;
 
@@ -36,15 +35,11 @@ public record ComputeDevice(Kind kind, int index) {
     }
 
     /**
-     * The first CUDA GPU that can be used, otherwise the CPU. GPUs in front of it that are too old for the kernels (compute
-     * capability below 8.0) are named in warnings. Starts native code.
+     * The first CUDA GPU when it can be used, otherwise the CPU. A GPU that is too old for the kernels (compute capability
+     * below 8.0) is named in a warning. Starts native code.
      */
     public static ComputeDevice best() {
-        return IntStream.range(0, TorchRuntime.cudaDevices())
-                .mapToObj(ComputeDevice::cuda)
-                .filter(TorchRuntime::serves)
-                .findFirst()
-                .orElse(CPU);
+        return TorchRuntime.cudaDevices() > 0 && TorchRuntime.serves(cuda(0)) ? cuda(0) : CPU;
     }
 
     /** A new native handle for this device; the caller's scope owns it. */

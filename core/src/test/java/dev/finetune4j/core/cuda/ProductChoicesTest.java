@@ -81,10 +81,34 @@ class ProductChoicesTest {
         Path file = folder.resolve("products.json");
         ProductChoices.in(file).put(SHAPE.ofGradient(), KERNEL);
         String whole = Files.readString(file);
-        Files.writeString(file, whole.replaceFirst("\\{", "{\"11008x4096x4096t\": [1, 2], \"1x2x3t\": null, "));
+        Files.writeString(
+                file,
+                whole.replaceFirst(
+                        "\\{",
+                        "{\"11008x4096x4096t\": [1, 2], \"11008x8x4096t\": [1, 2, 3, 4, 5, 6, 7, 8, 9], \"1x2x3t\": null, "));
         ProductChoices choices = ProductChoices.in(file);
         assertTrue(choices.get(SHAPE).isEmpty());
+        assertTrue(choices.get(withRows(8)).isEmpty());
         assertArrayEquals(KERNEL, choices.get(SHAPE.ofGradient()).orElseThrow());
+        choices.put(SHAPE, KERNEL);
+        assertArrayEquals(KERNEL, ProductChoices.in(file).get(SHAPE).orElseThrow());
+        Files.writeString(file, "null");
+        assertTrue(ProductChoices.in(file).get(SHAPE).isEmpty());
+    }
+
+    @Test
+    void rowsThatTheChoiceOfNearlyAsManyDoesNotServeHaveTheirOwn() {
+        Path file = folder.resolve("products.json");
+        long[] other = KERNEL.clone();
+        other[0] = 9;
+        ProductChoices choices = ProductChoices.in(file);
+        choices.put(SHAPE, KERNEL);
+        choices.put(withRows(4000), other);
+        for (ProductChoices each : List.of(choices, ProductChoices.in(file))) {
+            assertArrayEquals(other, each.get(withRows(4000)).orElseThrow());
+            assertArrayEquals(KERNEL, each.get(SHAPE).orElseThrow());
+            assertArrayEquals(KERNEL, each.get(withRows(3999)).orElseThrow());
+        }
     }
 
     @Test

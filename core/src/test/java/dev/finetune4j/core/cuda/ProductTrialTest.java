@@ -3,6 +3,7 @@ package dev.finetune4j.core.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.List;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
 /** Which kernels go on to the long trial, and which one is taken. */
@@ -11,34 +12,68 @@ class ProductTrialTest {
     private static final double SMALL = 3e10;
     private static final double LARGE = 4e11;
 
-    /** Times of one call: at a full clock, and where a run is so long that the power limit holds. */
-    private static ProductTrial trial(double operations, double[] cool, double[] limited) {
-        return new ProductTrial(
-                operations,
-                cool.length,
-                (kernel, calls) -> calls * cool[kernel] < 0.02 ? cool[kernel] : limited[kernel]);
+    /**
+     * A GPU with a power limit: a kernel that comes right behind 20 ms of its own runs as slowly as the limit makes it, others at a
+     * full clock. The first call of each is slow, and one later.
+     */
+    private static final class Gpu implements ProductTrial.Timing {
+        private final double[] cool;
+        private final double[] limited;
+        private final int[] calls;
+        private int hot = -1;
+
+        Gpu(double[] cool, double[] limited) {
+            this.cool = cool;
+            this.limited = limited;
+            calls = new int[cool.length];
+        }
+
+        @Override
+        public double seconds(int kernel, int times) {
+            double seconds = hot == kernel ? limited[kernel] : cool[kernel];
+            hot = times * seconds >= 0.02 ? kernel : -1;
+            int before = calls[kernel]++;
+            return before == 0 || before == 3 ? 4 * seconds : seconds;
+        }
+    }
+
+    private static OptionalInt quickest(double operations, double[] cool, double[] limited) {
+        return new ProductTrial(operations, cool.length, new Gpu(cool, limited)).quickest();
     }
 
     @Test
     void theQuickestUnderThePowerLimitIsTaken() {
         double[] cool = {5.4e-4, 5.2e-4, 5.1e-4, 7e-4, REFUSED};
         double[] limited = {5.8e-4, 5.5e-4, 6.1e-4, 5e-4, REFUSED};
-        assertEquals(1, trial(LARGE, cool, limited).quickest(), "the last one is too slow to be tried any longer");
-        assertEquals(2, trial(LARGE, cool, cool).quickest());
+        assertEquals(
+                OptionalInt.of(1), quickest(LARGE, cool, limited), "the fourth is too slow to be tried any longer");
+        assertEquals(OptionalInt.of(2), quickest(LARGE, cool, cool));
     }
 
     @Test
     void aSmallProductIsTriedInShortRunsOnly() {
         double[] cool = {5.4e-5, 5.2e-5, 5.1e-5};
         double[] limited = {5.8e-5, 5.5e-5, 6.1e-5};
-        assertEquals(2, trial(SMALL, cool, limited).quickest());
+        assertEquals(OptionalInt.of(2), quickest(SMALL, cool, limited));
+    }
+
+    @Test
+    void theFirstIsPreferredByTwoPercentInShortRunsAndByOneInLongOnes() {
+        double[] seconds = {1e-3, 0.985e-3};
+        assertEquals(OptionalInt.of(0), quickest(SMALL, seconds, seconds));
+        assertEquals(OptionalInt.of(1), quickest(LARGE, seconds, seconds));
+        double[] nearly = {1e-3, 0.992e-3};
+        assertEquals(OptionalInt.of(0), quickest(LARGE, nearly, nearly));
     }
 
     @Test
     void refusedKernelsAreNotTaken() {
         double[] seconds = {REFUSED, REFUSED, 5e-4};
-        assertEquals(2, trial(LARGE, seconds, seconds).quickest());
-        assertEquals(2, trial(SMALL, seconds, seconds).quickest());
+        assertEquals(OptionalInt.of(2), quickest(LARGE, seconds, seconds));
+        assertEquals(OptionalInt.of(2), quickest(SMALL, seconds, seconds));
+        double[] none = {REFUSED, REFUSED};
+        assertEquals(OptionalInt.empty(), quickest(LARGE, none, none));
+        assertEquals(OptionalInt.empty(), quickest(SMALL, none, none));
     }
 
     @Test

@@ -29,9 +29,11 @@ final class Placeholders {
         for (ChatMessage message : messages) {
             String text = bind(message.content(), values);
             changed |= !text.equals(message.content());
-            bound.add(new ChatMessage(message.role(), text));
+            bound.add(new ChatMessage(message.role(), text, message.fields()));
         }
-        return changed ? new SftExample(new Conversation(bound), example.where()) : example;
+        return changed
+                ? new SftExample(new Conversation(bound, example.conversation().tools()), example.where())
+                : example;
     }
 
     /** The names in the text, each as often as it occurs. */

@@ -8,6 +8,7 @@ import dev.finetune4j.core.text.Role;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -23,6 +24,7 @@ public final class SftEncoder {
     private static final Logger LOG = LoggerFactory.getLogger(SftEncoder.class);
 
     private final Function<Conversation, EncodedChat> chat;
+    private final Set<Integer> stopIds;
     private final int maxLength;
     private final Overflow overflow;
 
@@ -33,7 +35,7 @@ public final class SftEncoder {
      * @throws IllegalArgumentException if {@code maxLength} is less than 2
      */
     public SftEncoder(ChatEncoder encoder, int maxLength, Overflow overflow) {
-        this(conversation -> encoder.encode(conversation, false), maxLength, overflow);
+        this(conversation -> encoder.encode(conversation, false), encoder.stopIds(), maxLength, overflow);
     }
 
     /** As above, with {@link Overflow#FAIL}. */
@@ -41,12 +43,13 @@ public final class SftEncoder {
         this(encoder, maxLength, Overflow.FAIL);
     }
 
-    SftEncoder(Function<Conversation, EncodedChat> chat, int maxLength, Overflow overflow) {
+    SftEncoder(Function<Conversation, EncodedChat> chat, Set<Integer> stopIds, int maxLength, Overflow overflow) {
         if (maxLength < 2) {
             throw new IllegalArgumentException("maxLength is " + maxLength
                     + ", but an example has a prompt and an answer; allow 2 tokens or more");
         }
         this.chat = chat;
+        this.stopIds = stopIds;
         this.maxLength = maxLength;
         this.overflow = Objects.requireNonNull(overflow, "overflow");
     }
@@ -133,6 +136,8 @@ public final class SftEncoder {
         private long totalTokens;
         private long targetTokens;
         private int longest;
+        private long answers;
+        private long answersWithStop;
 
         Pass(int rows) {
             this.rows = rows;
@@ -145,6 +150,25 @@ public final class SftEncoder {
             targetTokens += example.targetTokens();
             longest = Math.max(longest, example.length());
             truncated += isTruncated ? 1 : 0;
+            countAnswers(example.labels());
+        }
+
+        /** An answer is a stretch of labels, whose end may have white space behind the token that ends it. */
+        private void countAnswers(int[] labels) {
+            boolean inAnswer = false;
+            boolean stopped = false;
+            for (int label : labels) {
+                boolean learned = label != EncodedExample.IGNORE;
+                if (learned && !inAnswer) {
+                    answers++;
+                    stopped = false;
+                }
+                if (learned && !stopped && stopIds.contains(label)) {
+                    answersWithStop++;
+                    stopped = true;
+                }
+                inAnswer = learned;
+            }
         }
 
         void tooLong(SftExample example, int length) {
@@ -172,17 +196,17 @@ public final class SftEncoder {
                             "this row and all others of the data set (" + rows + " in all) have more tokens than the"
                                     + " limit of " + maxLength + ", so skipping them leaves nothing; raise maxLength"));
                 }
-                LOG.warn(
-                        "{} of {} rows have more than {} tokens and are left out; the first is row {} of {}",
-                        skipped,
-                        rows,
-                        maxLength,
+                LOG.info(
+                        "the first of the rows that are left out is row {} of {}, longer than {} tokens",
                         firstSkipped.where().row(),
-                        firstSkipped.where().source());
+                        firstSkipped.where().source(),
+                        maxLength);
             }
             double mean = (double) totalTokens / examples.size();
-            return new EncodedDataset(
-                    examples, new DataReport(rows, skipped, truncated, totalTokens, targetTokens, longest, mean));
+            DataReport report = new DataReport(
+                    rows, skipped, truncated, totalTokens, targetTokens, longest, mean, answers, answersWithStop);
+            report.warnings().forEach(LOG::warn);
+            return new EncodedDataset(examples, report);
         }
     }
 }

@@ -12,6 +12,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.Role;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +22,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -35,6 +37,19 @@ class DatasetTest {
 
     private static String answer(Dataset dataset, int row) {
         return contents(dataset.examples().get(row)).get(1);
+    }
+
+    @Test
+    void fieldsAndToolsStayBesideReplacedPlaceholders() {
+        Map<String, @Nullable Object> fields = Map.of("reasoning_content", "thought");
+        List<Map<String, @Nullable Object>> tools = List.of(Map.of("name", "weather"));
+        Conversation conversation = new Conversation(
+                List.of(ChatMessage.user("q"), new ChatMessage(Role.ASSISTANT, "I am {{name}}.", fields)), tools);
+        Dataset dataset = Dataset.of(List.of(SftExample.of(conversation))).bind(Map.of("name", "Zed"));
+        assertEquals(
+                new Conversation(
+                        List.of(ChatMessage.user("q"), new ChatMessage(Role.ASSISTANT, "I am Zed.", fields)), tools),
+                dataset.examples().get(0).conversation());
     }
 
     @Test

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
@@ -17,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -55,7 +57,7 @@ class SftEncoderTest {
     }
 
     private static SftEncoder toyEncoder(int maxLength, Overflow overflow) {
-        return new SftEncoder(SftEncoderTest::toy, maxLength, overflow);
+        return new SftEncoder(SftEncoderTest::toy, Set.of((int) 'b', (int) 'f'), maxLength, overflow);
     }
 
     /** Turns of two messages, the letters in order, after a system message if asked for. */
@@ -92,7 +94,7 @@ class SftEncoderTest {
         labels[29] = 7;
         labels[30] = 2;
         assertArrayEquals(labels, example.labels());
-        assertEquals(new DataReport(1, 0, 0, 33, 3, 33, 33), encoded.report());
+        assertEquals(new DataReport(1, 0, 0, 33, 3, 33, 33, 1, 1), encoded.report());
     }
 
     @Test
@@ -162,7 +164,7 @@ class SftEncoderTest {
         assertEquals(
                 List.of("xy", "svw"),
                 encoded.examples().stream().map(SftEncoderTest::letters).toList());
-        assertEquals(new DataReport(3, 1, 0, 5, 2, 3, 2.5), encoded.report());
+        assertEquals(new DataReport(3, 1, 0, 5, 2, 3, 2.5, 2, 0), encoded.report());
     }
 
     @Test
@@ -184,7 +186,7 @@ class SftEncoderTest {
                 encoded.examples().stream().map(SftEncoderTest::letters).toList());
         assertArrayEquals(
                 new int[] {'d', NO, 'f', NO}, encoded.examples().get(0).labels());
-        assertEquals(new DataReport(3, 0, 2, 10, 4, 4, 10 / 3.0), encoded.report());
+        assertEquals(new DataReport(3, 0, 2, 10, 4, 4, 10 / 3.0, 4, 3), encoded.report());
     }
 
     @Test
@@ -219,6 +221,7 @@ class SftEncoderTest {
                     trained[trained.length - 1] = true;
                     return new EncodedChat(new int[trained.length], trained);
                 },
+                Set.of(),
                 2,
                 Overflow.TRUNCATE);
         encoder.encode(Dataset.of(List.of(SftExample.of(conversation))));
@@ -235,7 +238,8 @@ class SftEncoderTest {
 
     @Test
     void aRowWithNothingToLearnIsAnError() {
-        SftEncoder encoder = new SftEncoder(c -> new EncodedChat(new int[5], new boolean[5]), 10, Overflow.FAIL);
+        SftEncoder encoder =
+                new SftEncoder(c -> new EncodedChat(new int[5], new boolean[5]), Set.of(), 10, Overflow.FAIL);
         fails(() -> encoder.encode(Fixtures.numbered(1)), "row 0: none of its 5 tokens is one to learn");
     }
 
@@ -253,6 +257,7 @@ class SftEncoderTest {
                 c -> {
                     throw new IllegalArgumentException("no system message");
                 },
+                Set.of(),
                 10,
                 Overflow.FAIL);
         DatasetException failure = fails(
@@ -268,10 +273,60 @@ class SftEncoderTest {
                 c -> {
                     throw new AssertionError("must not be asked");
                 },
+                Set.of(),
                 10,
                 overflow);
         fails(() -> never.encode(Dataset.of(List.of(SftExample.of("q", "I am {{name}}.")))), "row 0", "{{name}}");
         fails(() -> never.encode(Dataset.of(List.of())), "there is no example");
+    }
+
+    @Test
+    void answersThatEndWithAStopIdAreCounted() {
+        SftEncoder encoder = toyEncoder(8, Overflow.FAIL);
+        DataReport all = encoder.encode(Dataset.of(List.of(turns(false, "ab"), turns(true, "af"))))
+                .report();
+        assertEquals(2, all.answers());
+        assertEquals(2, all.answersWithStop());
+        assertEquals(2, all.examples());
+        assertEquals(List.of(), all.warnings());
+        DataReport some = encoder.encode(Dataset.of(List.of(turns(false, "abcd"), turns(true, "af"))))
+                .report();
+        assertEquals(3, some.answers());
+        assertEquals(2, some.answersWithStop());
+        assertTrue(
+                some.warnings().get(0).startsWith("only 2 of 3 trained answers end with"), some.warnings()::toString);
+        DataReport none = encoder.encode(Dataset.of(List.of(turns(false, "cd"), turns(true, "gh"))))
+                .report();
+        assertEquals(2, none.answers());
+        assertEquals(0, none.answersWithStop());
+        assertEquals(1, none.warnings().size());
+        assertTrue(none.warnings().get(0).startsWith("none of the 2 trained answers ends with"));
+    }
+
+    @Test
+    void whiteSpaceMayFollowTheEndOfAnAnswer() {
+        SftEncoder encoder = new SftEncoder(
+                c -> new EncodedChat(new int[] {1, 7, 2, 205}, new boolean[] {false, true, true, true}),
+                Set.of(2),
+                8,
+                Overflow.FAIL);
+        DataReport report = encoder.encode(Fixtures.numbered(3)).report();
+        assertEquals(3, report.answers());
+        assertEquals(3, report.answersWithStop());
+    }
+
+    @Test
+    void rowsThatLostSomethingAreWarnedOf() {
+        List<String> skipped = toyEncoder(3, Overflow.SKIP)
+                .encode(Dataset.of(List.of(turns(false, "abcd"), turns(false, "xb"))))
+                .report()
+                .warnings();
+        assertEquals(List.of("1 of 2 rows have more tokens than the limit and are left out"), skipped);
+        List<String> truncated = toyEncoder(3, Overflow.TRUNCATE)
+                .encode(Dataset.of(List.of(turns(false, "abef"), turns(false, "xb"))))
+                .report()
+                .warnings();
+        assertEquals(List.of("1 of 2 rows have more tokens than the limit and lost their oldest turns"), truncated);
     }
 
     @Test

@@ -9,13 +9,9 @@ import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
-import java.util.Optional;
-import java.util.stream.Stream;
 
-/** Where the test data lies: the project's own in the resources, more of it in a shared folder that may be absent. */
+/** Where the test data lies: the project's own in the resources. */
 public final class TestData {
-    public static final String ABSENT = "the shared fixtures folder is not beside this checkout";
-
     private TestData() {}
 
     /** A file or folder of the test resources, such as {@code io/valid.safetensors}. */
@@ -26,14 +22,6 @@ public final class TestData {
         } catch (URISyntaxException e) {
             throw new IllegalStateException(e);
         }
-    }
-
-    /** A folder of the shared fixtures. */
-    public static Optional<Path> shared(String name) {
-        return Stream.of("../shared", "../../shared", "shared")
-                .map(folder -> Path.of(folder, "fixtures", name))
-                .filter(Files::isDirectory)
-                .findFirst();
     }
 
     public static JsonNode json(Path file) {

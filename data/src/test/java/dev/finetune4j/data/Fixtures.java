@@ -10,19 +10,14 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
 import java.net.URL;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.function.Executable;
 
 /** Where the test data lies, and what the tests of this package have in common. */
 final class Fixtures {
-    static final String ABSENT = "the shared fixtures folder is not beside this checkout";
-
     private Fixtures() {}
 
     static Path resource(String name) {
@@ -32,14 +27,6 @@ final class Fixtures {
         } catch (URISyntaxException e) {
             throw new IllegalStateException(e);
         }
-    }
-
-    /** A folder of the shared fixtures. */
-    static Optional<Path> shared(String name) {
-        return Stream.of("../shared", "../../shared", "shared")
-                .map(folder -> Path.of(folder, "fixtures", name))
-                .filter(Files::isDirectory)
-                .findFirst();
     }
 
     static JsonNode json(Path file) {

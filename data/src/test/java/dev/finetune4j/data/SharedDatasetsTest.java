@@ -2,18 +2,17 @@ package dev.finetune4j.data;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -21,9 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Published files, against what the converter of LLaMA-Factory makes of them. */
 class SharedDatasetsTest {
     private static Path datasets() {
-        Optional<Path> folder = Fixtures.shared("datasets");
-        assumeTrue(folder.isPresent(), Fixtures.ABSENT);
-        return folder.get();
+        return Needs.shared("fixtures/datasets");
     }
 
     @ParameterizedTest

@@ -9,9 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.generate.Continuation;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -28,6 +26,7 @@ import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;
@@ -45,7 +44,7 @@ class CpuDecoderTest {
 
     @BeforeEach
     void needsKernels() {
-        assumeTrue(CpuKernels.get().isPresent(), "this build has no CPU kernels, or they are switched off");
+        Needs.cpuKernels();
     }
 
     private CausalLM model(String name, boolean qwen, boolean fourBit, Precision precision) {

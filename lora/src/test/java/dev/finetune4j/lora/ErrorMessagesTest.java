@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -21,6 +20,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -356,7 +356,7 @@ class ErrorMessagesTest {
 
     @Test
     void cudaAskedForAndAbsent() {
-        assumeFalse(TorchRuntime.cudaDevices() > 0, "this machine has a GPU");
+        Needs.that(TorchRuntime.cudaDevices() == 0, "this machine has a GPU");
         fails(
                 DeviceException.class,
                 () -> LanguageModel.loader(model).device(ComputeDevice.cuda(0)).load(),

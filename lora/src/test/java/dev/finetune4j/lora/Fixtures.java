@@ -11,6 +11,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
@@ -18,7 +19,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.stream.StreamSupport;
 import org.bytedeco.pytorch.Tensor;
 
@@ -45,17 +45,6 @@ public final class Fixtures {
         } catch (URISyntaxException e) {
             throw new IllegalStateException(e);
         }
-    }
-
-    /** A folder of wider fixtures that may lie beside the checkout. */
-    public static Optional<Path> shared(String path) {
-        Path start = Path.of("").toAbsolutePath();
-        for (Path folder : List.of(start.resolve("../shared"), start.resolve("../../shared"))) {
-            if (Files.exists(folder.resolve(path))) {
-                return Optional.of(folder.resolve(path).normalize());
-            }
-        }
-        return Optional.empty();
     }
 
     public static JsonNode json(Path file) {
@@ -149,7 +138,9 @@ public final class Fixtures {
 
     /** A file or folder of the reference numbers: the wide collection where it is, else the part of it in the resources. */
     public static Path wide(String path) {
-        return shared("fixtures/reference").map(root -> root.resolve(path)).orElseGet(() -> reference(path));
+        return Needs.findShared("fixtures/reference")
+                .map(root -> root.resolve(path))
+                .orElseGet(() -> reference(path));
     }
 
     /** The whole numbers of a JSON list. */

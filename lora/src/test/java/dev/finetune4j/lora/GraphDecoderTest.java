@@ -9,7 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.decode.GraphDecoder;
@@ -23,11 +22,11 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;
@@ -46,7 +45,7 @@ class GraphDecoderTest {
     Path folder;
 
     private CausalLM model(boolean qwen, boolean fourBit, Precision precision) {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
         LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         return RandomWeights.model(folder.resolve("model"), qwen, factory, new Placement(GPU, precision));
     }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.autograd.CustomFunction;
@@ -25,7 +24,6 @@ import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.BatchLoader;
 import dev.finetune4j.data.Collator;
 import dev.finetune4j.data.EncodedExample;
@@ -35,6 +33,7 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -226,7 +225,7 @@ class OutOfMemoryTest {
     /** The allocator is allowed little more than the small batch needs, so that the large one runs into the limit. */
     @Test
     void aGpuThatIsFullTrainsASmallerBatchAfterwards() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
         ComputeDevice gpu = ComputeDevice.cuda(0);
         ModelDirectory directory = ModelDirectory.open(Fixtures.reference("models/llama"));
         try (CausalLM base = ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));

@@ -3,7 +3,6 @@ package dev.finetune4j.lora;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -23,6 +22,7 @@ import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -53,10 +53,7 @@ class Stories260kTest {
 
     @BeforeEach
     void findModel() {
-        assumeTrue(
-                Fixtures.shared("fixtures/stories260k").isPresent(),
-                "the stories260k fixture is not beside the checkout");
-        folder = Fixtures.shared("fixtures/stories260k").orElseThrow();
+        folder = Needs.shared("fixtures/stories260k");
     }
 
     @Test

@@ -3,13 +3,12 @@ package dev.finetune4j.quant;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.Needs;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -47,9 +46,7 @@ class CpuQuantKernelsTest {
     }
 
     private static QuantKernels kernels(CpuLevel level) {
-        CpuKernels cpu = CpuKernels.of(level).orElse(null);
-        assumeTrue(cpu != null, () -> "neither this machine nor this build has " + level);
-        return new CpuQuantKernels(cpu);
+        return new CpuQuantKernels(Needs.cpuKernels(level));
     }
 
     private static List<QuantSettings> settings() {
@@ -230,9 +227,7 @@ class CpuQuantKernelsTest {
 
     @Test
     void whatDoesNotFitIsRefusedBeforeMemoryIsTouched() {
-        CpuKernels cpu = CpuKernels.get().orElse(null);
-        assumeTrue(cpu != null, "this build has no CPU kernels");
-        QuantKernels kernels = new CpuQuantKernels(cpu);
+        QuantKernels kernels = new CpuQuantKernels(Needs.cpuKernels());
         try (QuantizedTensor weight = kernels.quantize(weight(ScalarType.Float, 8, 64), QuantSettings.nf4())) {
             Tensor small = Tensors.empty(CPU, ScalarType.Float, 8, 63);
             assertThrows(IllegalArgumentException.class, () -> kernels.dequantize(weight, small));

@@ -2,6 +2,7 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.DeviceException;
 import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.testsupport.Needs;
 import java.lang.annotation.ElementType;
 import java.lang.annotation.Retention;
 import java.lang.annotation.RetentionPolicy;
@@ -30,6 +31,7 @@ import org.junit.jupiter.api.extension.ExtensionContext;
                         CpuKernels.get().map(kernels -> kernels.level().label()).orElse("no kernels");
                 return ConditionEvaluationResult.enabled(level);
             } catch (DeviceException e) {
+                Needs.builtKernels();
                 return ConditionEvaluationResult.disabled(e.getMessage());
             }
         }

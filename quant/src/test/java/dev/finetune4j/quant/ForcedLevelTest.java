@@ -2,11 +2,11 @@ package dev.finetune4j.quant;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.testsupport.Needs;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 
@@ -21,7 +21,7 @@ class ForcedLevelTest {
             assertEquals(TorchQuantKernels.class, kernels.getClass());
             return;
         }
-        assumeTrue(CpuKernels.get().isPresent(), "this build has no CPU kernels");
+        Needs.cpuKernels();
         assertEquals(CpuQuantKernels.class, kernels.getClass());
         CpuLevel level = CpuKernels.get().orElseThrow().level();
         if (wanted.isEmpty()) {

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.cuda.CudaGraph;
 import dev.finetune4j.core.nn.Linear;
@@ -13,7 +12,7 @@ import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.util.List;
 import java.util.Objects;
 import java.util.SplittableRandom;
@@ -30,7 +29,7 @@ class QuantRowKernelTest {
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
 
     private static void needGpu() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
     }
 
     private static Tensor normal(int seed, double deviation, ScalarType type, long... shape) {

@@ -7,6 +7,7 @@ import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -16,9 +17,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import org.bytedeco.javacpp.BytePointer;
@@ -42,13 +41,9 @@ final class StoredTensors implements WeightSource {
         }
     }
 
-    /** A file below the shared reference folder, when it is there. */
-    static Optional<StoredTensors> shared(String name) {
-        return List.of("shared", "../shared", "../../shared").stream()
-                .map(folder -> Path.of(System.getProperty("user.dir"), folder, "fixtures/reference", name))
-                .filter(Files::exists)
-                .findFirst()
-                .map(StoredTensors::file);
+    /** A file below the shared reference folder. */
+    static StoredTensors shared(String name) {
+        return file(Needs.shared("fixtures/reference/" + name));
     }
 
     private static StoredTensors file(Path path) {

@@ -4,11 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.Needs;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Scalar;
@@ -41,9 +41,7 @@ class CpuKernelsTest {
     }
 
     private static CpuKernels kernels(CpuLevel level) {
-        CpuKernels kernels = CpuKernels.of(level).orElse(null);
-        assumeTrue(kernels != null, () -> "neither this machine nor this build has " + level);
-        return kernels;
+        return Needs.cpuKernels(level);
     }
 
     private Tensor random(ScalarType type, long... shape) {
@@ -180,7 +178,7 @@ class CpuKernelsTest {
     @EnumSource(CpuLevel.class)
     void narrowProducts(CpuLevel level) {
         PairKernels pairs = kernels(level).pairs().orElse(null);
-        assumeTrue(pairs != null, () -> level + " has no products of pairs");
+        Needs.that(pairs != null, level.label() + " has no products of pairs");
         for (long[] s : new long[][] {{1, 2, 2}, {5, 16, 64}, {37, 48, 130}, {200, 6, 1100}, {16, 300, 48}}) {
             try (TensorScope turn = new TensorScope()) {
                 Tensor a = random(ScalarType.BFloat16, s[0], s[2]);

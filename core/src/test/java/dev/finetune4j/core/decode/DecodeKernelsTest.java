@@ -3,13 +3,12 @@ package dev.finetune4j.core.decode;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -31,7 +30,7 @@ class DecodeKernelsTest {
 
     @BeforeEach
     void needsGpu() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
     }
 
     private static Tensor normal(ScalarType type, long... shape) {

@@ -6,15 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
@@ -23,7 +22,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
@@ -391,9 +389,8 @@ class ModelDirectoryTest {
 
     @Test
     void everySharedReferenceModelOpens() throws IOException {
-        Optional<Path> models = TestData.shared("reference/models");
-        assumeTrue(models.isPresent(), TestData.ABSENT);
-        Path llama = models.get().resolve("llama");
+        Path models = Needs.shared("fixtures/reference/models");
+        Path llama = models.resolve("llama");
         ModelDirectory directory = ModelDirectory.open(llama);
         assertEquals(Set.of(2), directory.eosTokenIds());
         assertEquals(OptionalInt.of(6), directory.bosTokenId());

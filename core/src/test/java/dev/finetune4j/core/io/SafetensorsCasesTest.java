@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
@@ -12,10 +11,10 @@ import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
@@ -57,9 +56,7 @@ class SafetensorsCasesTest {
 
     @Test
     void everyCaseOfTheSharedTable() {
-        Optional<Path> shared = TestData.shared("safetensors-bad");
-        assumeTrue(shared.isPresent(), TestData.ABSENT);
-        Path table = shared.get();
+        Path table = Needs.shared("fixtures/safetensors-bad");
         Set<String> names = Set.copyOf(TestData.json(table.resolve("expected.json")).path("cases").properties().stream()
                 .map(java.util.Map.Entry::getKey)
                 .toList());

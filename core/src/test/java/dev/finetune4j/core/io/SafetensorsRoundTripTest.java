@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
@@ -13,6 +12,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
@@ -25,7 +25,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
@@ -64,7 +63,7 @@ class SafetensorsRoundTripTest {
     @ParameterizedTest
     @EnumSource
     void everyDtypeRoundTrips(Dtype dtype) {
-        assumeTrue(dtype.scalarType().isPresent(), "libtorch has no such type");
+        Needs.that(dtype.scalarType().isPresent(), "libtorch has no such type");
         ScalarType type = dtype.scalarType().get();
         Path file = folder.resolve("t.safetensors");
         try (TensorScope scope = new TensorScope()) {
@@ -92,10 +91,9 @@ class SafetensorsRoundTripTest {
 
     @Test
     void rewritingGivesTheReferenceBytesOfAllSharedFiles() throws IOException {
-        Optional<Path> reference = TestData.shared("reference");
-        assumeTrue(reference.isPresent(), TestData.ABSENT);
+        Path reference = Needs.shared("fixtures/reference");
         List<Path> files;
-        try (Stream<Path> all = Files.walk(reference.get())) {
+        try (Stream<Path> all = Files.walk(reference)) {
             files = all.filter(path -> path.toString().endsWith(".safetensors")).toList();
         }
         assertTrue(files.size() > 50, files.size() + " files");
@@ -178,7 +176,7 @@ class SafetensorsRoundTripTest {
 
     @Test
     void tensorBeyondTwoGibibytes() throws IOException {
-        assumeTrue(Boolean.getBoolean("finetune4j.large"), "set -Dfinetune4j.large=true (takes 2.2 GB of memory)");
+        Needs.that(Boolean.getBoolean("finetune4j.long"), "-Plong is not set (this takes 2.2 GB of memory)");
         long bytes = (1L << 31) + 4096;
         Path file = folder.resolve("large.safetensors");
         byte[] start = Fixtures.file(

@@ -2,12 +2,11 @@ package dev.finetune4j.core.nn;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.util.Objects;
 import java.util.SplittableRandom;
 import org.bytedeco.javacpp.BytePointer;
@@ -28,8 +27,8 @@ class AttentionKernelTest {
 
     @BeforeEach
     void needHopper() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
-        assumeTrue(
+        Needs.gpu();
+        Needs.that(
                 torch_cuda.getDeviceProperties((byte) 0).major() == 9,
                 "libtorch prefers cuDNN's attention on GPUs of compute capability 9");
     }

@@ -1,12 +1,11 @@
 package dev.finetune4j.core.nn;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -28,7 +27,7 @@ class DenseRowKernelTest {
 
     @BeforeEach
     void needsGpu() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
     }
 
     /** A weight with what comes to its product, and the sum of both as a dense weight. */

@@ -2,13 +2,12 @@ package dev.finetune4j.core.nn;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.Needs;
 import java.util.SplittableRandom;
 import java.util.function.BiFunction;
 import org.bytedeco.pytorch.Scalar;
@@ -28,7 +27,7 @@ class FusedKernelsTest {
 
     @BeforeEach
     void needGpu() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
     }
 
     /** Runs a function on both devices, the gradient of its weighted sum too, and compares. */

@@ -3,12 +3,11 @@ package dev.finetune4j.core.nn;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.Needs;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -27,7 +26,7 @@ class NormedSumTest {
 
     @BeforeEach
     void needKernels() {
-        assumeTrue(CpuKernels.get().isPresent(), "the library has no kernels for this CPU");
+        Needs.cpuKernels();
     }
 
     private static Tensor normal(int seed, long... shape) {

@@ -6,11 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -184,8 +184,7 @@ class ChatEncoderTest {
     @ParameterizedTest
     @CsvSource({"qwen2.5-bytelevel, qwen", "llama3-bytelevel, llama3", "llama-spbpe-openllama-zh-en, llama2"})
     void publishedTokenizersGiveTheIdsOfTheWholeText(String name, String template) {
-        Path folder = TestData.shared("tokenizers").orElse(null);
-        assumeTrue(folder != null, TestData.ABSENT);
+        Path folder = Needs.shared("fixtures/tokenizers");
         try (Tokenizer tokenizer = Tokenizer.load(folder.resolve(name))) {
             ChatTemplate chosen = ChatTemplate.named(template);
             String text = Fixtures.render(

@@ -4,11 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
@@ -205,8 +205,7 @@ class ChatTemplateTest {
         "llama-2-chat, llama2, 6"
     })
     void publishedRenderings(String fixture, String name, int atLeast) {
-        Path folder = TestData.shared("chat-templates").orElse(null);
-        assumeTrue(folder != null, TestData.ABSENT);
+        Path folder = Needs.shared("fixtures/chat-templates");
         ChatTemplate template = ChatTemplate.named(name);
         if (fixture.equals("qwen1.5-chat")) {
             template = template.withDefaultSystem("You are a helpful assistant");
@@ -315,16 +314,14 @@ class ChatTemplateTest {
         "zephyr-7b-beta, zephyr"
     })
     void detectsPublishedTemplates(String fixture, String name) {
-        Path folder = TestData.shared("chat-templates").orElse(null);
-        assumeTrue(folder != null, TestData.ABSENT);
+        Path folder = Needs.shared("fixtures/chat-templates");
         String source = Fixtures.text(folder.resolve(fixture + ".jinja"));
         assertEquals(name, ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
     }
 
     @Test
     void whatIsDetectedWritesWhatTheSourceWrites() {
-        Path folder = TestData.shared("chat-templates").orElse(null);
-        assumeTrue(folder != null, TestData.ABSENT);
+        Path folder = Needs.shared("fixtures/chat-templates");
         Set<String> names = Fixtures.stream(TestData.json(folder.resolve("index.json")))
                 .filter(entry -> !entry.path("holdout").asBoolean())
                 .map(entry -> entry.path("name").asText())

@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.lang.management.ManagementFactory;
 import java.lang.management.ThreadMXBean;
 import java.nio.charset.StandardCharsets;
@@ -49,8 +49,7 @@ class StreamDecoderTest {
     @ParameterizedTest
     @ValueSource(strings = {"t5-unigram-t5small", "llama2-rstrip-phi3mini", "llama-spbpe-openllama-zh-en"})
     void randomIdsOfPublishedTokenizersKeepTheRule(String name) {
-        Path folder = TestData.shared("tokenizers").orElse(null);
-        assumeTrue(folder != null, TestData.ABSENT);
+        Path folder = Needs.shared("fixtures/tokenizers");
         long seed = System.nanoTime();
         try (Tokenizer tokenizer = Tokenizer.load(folder.resolve(name))) {
             checkRandom(tokenizer, new Random(seed), "seed " + seed);
@@ -167,8 +166,7 @@ class StreamDecoderTest {
         if (name.startsWith("text/")) {
             return TestData.resource(name);
         }
-        Path folder = TestData.shared(name).orElse(null);
-        assumeTrue(folder != null, TestData.ABSENT);
+        Path folder = Needs.shared("fixtures/" + name);
         return folder;
     }
 

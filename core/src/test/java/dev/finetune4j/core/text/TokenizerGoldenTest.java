@@ -3,15 +3,14 @@ package dev.finetune4j.core.text;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.TreeMap;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,13 +37,12 @@ class TokenizerGoldenTest {
             })
     void everythingIsAsInTheReference(String name) {
         boolean own = name.startsWith("text/");
-        Optional<Path> folder = own ? Optional.of(TestData.resource(name)) : TestData.shared(name);
-        assumeTrue(folder.isPresent(), TestData.ABSENT);
-        JsonNode golden = TestData.json(
-                folder.get().resolve(name.equals("stories260k") ? "tokenizer_golden.json" : "golden.json"));
+        Path folder = own ? TestData.resource(name) : Needs.shared("fixtures/" + name);
+        JsonNode golden =
+                TestData.json(folder.resolve(name.equals("stories260k") ? "tokenizer_golden.json" : "golden.json"));
         JsonNode items = golden.path(own ? "encode" : "items");
         assertTrue(items.size() > 10, "golden texts");
-        try (Tokenizer tokenizer = Tokenizer.load(folder.get())) {
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             for (JsonNode item : items) {
                 compareItem(tokenizer, item);
             }

@@ -8,12 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -98,8 +98,7 @@ class TokenizerTest {
                 "t5-unigram-t5small"
             })
     void plainTextHoldsNoSpecialTokensInPublishedTokenizers(String name) {
-        Path shared = TestData.shared("tokenizers").orElse(null);
-        assumeTrue(shared != null, TestData.ABSENT);
+        Path shared = Needs.shared("fixtures/tokenizers");
         try (Tokenizer tokenizer = Tokenizer.load(shared.resolve(name))) {
             checkPlain(tokenizer);
             JsonNode golden = TestData.json(shared.resolve(name).resolve("golden.json"));

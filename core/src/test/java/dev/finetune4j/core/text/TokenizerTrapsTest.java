@@ -5,12 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -54,8 +54,7 @@ class TokenizerTrapsTest {
         if (name.startsWith("text/")) {
             return Tokenizer.load(TestData.resource(name));
         }
-        Path shared = TestData.shared(name).orElse(null);
-        assumeTrue(shared != null, TestData.ABSENT);
+        Path shared = Needs.shared("fixtures/" + name);
         return Tokenizer.load(shared);
     }
 

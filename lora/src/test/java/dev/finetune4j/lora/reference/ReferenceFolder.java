@@ -6,6 +6,7 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -27,7 +28,7 @@ record ReferenceFolder(Path root) {
     static ReferenceFolder selected() {
         String named = System.getProperty(PROPERTY);
         if (named == null) {
-            return new ReferenceFolder(Fixtures.shared("fixtures/reference").orElseGet(() -> Fixtures.reference("")));
+            return new ReferenceFolder(Needs.findShared("fixtures/reference").orElseGet(() -> Fixtures.reference("")));
         }
         // Maven starts tests in the module's folder: what is relative may be meant from the checkout's root.
         return Stream.of(Path.of(named), Path.of("..").resolve(named))

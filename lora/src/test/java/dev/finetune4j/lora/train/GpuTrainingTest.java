@@ -2,7 +2,6 @@ package dev.finetune4j.lora.train;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.io.ModelDirectory;
@@ -15,7 +14,6 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
 import dev.finetune4j.data.Collator;
@@ -25,6 +23,7 @@ import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.testsupport.Needs;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -45,7 +44,7 @@ class GpuTrainingTest {
 
     @BeforeEach
     void needGpu() {
-        assumeTrue(TorchRuntime.cudaDevices() > 0, "there is no CUDA GPU here");
+        Needs.gpu();
     }
 
     private static LinearFactory factory(boolean quantized) {

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -21,7 +22,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -33,7 +33,7 @@ class ChatTemplateGoldenTest {
     private static int count;
 
     static List<String> names() {
-        Optional<Path> folder = TestData.shared("chat-templates");
+        Optional<Path> folder = Needs.findShared("fixtures/chat-templates");
         List<String> names = new ArrayList<>();
         folder.ifPresent(found -> TestData.json(found.resolve("index.json"))
                 .forEach(entry -> names.add(entry.path("name").asText())));
@@ -48,9 +48,7 @@ class ChatTemplateGoldenTest {
     @ParameterizedTest
     @MethodSource("names")
     void rendersAsTransformers(String name) throws IOException {
-        Optional<Path> folder = TestData.shared("chat-templates");
-        Assumptions.assumeTrue(folder.isPresent(), TestData.ABSENT);
-        Path found = folder.orElseThrow();
+        Path found = Needs.shared("fixtures/chat-templates");
         String source = Files.readString(found.resolve(name + ".jinja"), StandardCharsets.UTF_8);
         JinjaTemplate template = JinjaTemplate.parse(source);
         for (JsonNode test : JSON.readTree(found.resolve(name + ".json").toFile())) {

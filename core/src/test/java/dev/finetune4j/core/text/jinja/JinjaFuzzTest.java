@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -84,7 +85,7 @@ class JinjaFuzzTest {
         cases.path("groups")
                 .forEach(group -> group.path("cases")
                         .forEach(item -> sources.add(item.path("template").asText())));
-        TestData.shared("chat-templates").ifPresent(folder -> sources.addAll(published(folder)));
+        Needs.findShared("fixtures/chat-templates").ifPresent(folder -> sources.addAll(published(folder)));
         Random random = new Random(seed);
         int rendered = 0;
         for (int round = 0; round < ROUNDS; round++) {

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.cuda;
 
 import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.CaptureLock;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.concurrent.atomic.AtomicLong;
@@ -10,6 +11,7 @@ import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.cuda.CUDAGuard;
 import org.bytedeco.pytorch.cuda.CUDAStream;
 import org.bytedeco.pytorch.cuda.DeviceAssertionsDataVectorCUDAKernelLaunchInfoVectorPair;
 import org.bytedeco.pytorch.cuda.StreamFilter;
@@ -68,6 +70,10 @@ public final class CudaGraph implements AutoCloseable {
     private final ComputeDevice device;
     private final @Nullable Memory memory;
     private final CUgraphExec_st executable;
+    /** The driver's handle of the stream that was last asked for the work; 0 for the default stream. */
+    private long lastStream;
+
+    private boolean launched;
     private boolean closed;
 
     private CudaGraph(ComputeDevice device, @Nullable Memory memory, CUgraphExec_st executable) {
@@ -111,7 +117,8 @@ public final class CudaGraph implements AutoCloseable {
      */
     public static CudaGraph record(CudaStream stream, Memory memory, Runnable body) {
         byte device = (byte) stream.device().index();
-        try (TensorScope scope = new TensorScope();
+        try (CaptureLock alone = CaptureLock.acquire();
+                TensorScope scope = new TensorScope();
                 OfStream filter = new OfStream(stream.handle())) {
             torch_cuda.beginAllocateToPool(device, memory.id(), filter);
             boolean done = false;
@@ -129,7 +136,8 @@ public final class CudaGraph implements AutoCloseable {
     }
 
     private static CUgraphExec_st capture(CudaStream stream, Runnable body) {
-        try (TensorScope scope = new TensorScope()) {
+        try (CaptureLock alone = CaptureLock.acquire();
+                TensorScope scope = new TensorScope()) {
             CUstream_st handle = stream.handle();
             stream.synchronize();
             CUgraph_st graph = new CUgraph_st();
@@ -170,20 +178,50 @@ public final class CudaGraph implements AutoCloseable {
         if (closed) {
             throw new IllegalStateException("this recording of GPU work is closed");
         }
-        byte index = (byte) device.index();
-        // The default stream has no handle of its own.
-        try (CUDAStream stream = torch_cuda.getCurrentCUDAStream(index);
-                @Nullable CUstream_st handle = stream.stream()) {
-            CudaModule.check(cudart.cudaGraphLaunch(executable, handle), "launching recorded GPU work");
+        if (torch_cuda.current_device() == device.index()) {
+            launchHere();
+        } else {
+            // The default stream is that of the current GPU.
+            try (CUDAGuard current = new CUDAGuard((byte) device.index())) {
+                launchHere();
+            }
         }
     }
 
-    /** Waits for the GPU and frees the graph and its part of the memory. Closing twice is fine. */
+    private void launchHere() {
+        // The default stream has no handle of its own.
+        try (CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
+                @Nullable CUstream_st handle = stream.stream()) {
+            CudaModule.check(cudart.cudaGraphLaunch(executable, handle), "launching recorded GPU work");
+            lastStream = handle == null ? 0 : handle.address();
+            launched = true;
+        }
+    }
+
+    /** Waits for the stream of the last launch; those of this library are never destroyed. */
+    private void awaitLaunches() {
+        try (CUDAGuard current = new CUDAGuard((byte) device.index());
+                TensorScope scope = new TensorScope()) {
+            @Nullable CUstream_st handle = lastStream == 0 ? null : new CUstream_st(new Address(lastStream));
+            CudaModule.check(cudart.cudaStreamSynchronize(handle), "waiting for recorded GPU work");
+        }
+    }
+
+    /** A pointer to what lies at an address. */
+    private static final class Address extends Pointer {
+        Address(long address) {
+            this.address = address;
+        }
+    }
+
+    /** Waits for the work and frees the graph and its part of the memory. Closing twice is fine. */
     @Override
     public void close() {
         if (!closed) {
             closed = true;
-            CudaMemory.synchronize();
+            if (launched) {
+                awaitLaunches();
+            }
             cudart.cudaGraphExecDestroy(executable);
             executable.close();
             if (memory != null) {

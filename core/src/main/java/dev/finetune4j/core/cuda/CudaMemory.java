@@ -1,5 +1,6 @@
 package dev.finetune4j.core.cuda;
 
+import dev.finetune4j.core.tensor.CaptureLock;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -40,22 +41,18 @@ public record CudaMemory(long allocated, long peak, long reserved) {
         }
     }
 
-    /** Gives back to the driver what libtorch keeps for new tensors. */
+    /** Gives back to the driver what libtorch keeps for new tensors; waits for the graph captures of other threads. */
     public static void emptyCache() {
-        try (TensorScope scope = new TensorScope()) {
+        try (CaptureLock quiet = CaptureLock.acquire();
+                TensorScope scope = new TensorScope()) {
             torch_cuda.getAllocator().emptyCache();
         }
     }
 
     /**
-     * Frees what cuBLAS holds for each thread and stream that it was used on; it comes back where it is needed. Recordings of
-     * its work hold addresses of it: none may be launched afterwards.
+     * Waits until the current GPU has done everything that was asked of it. CUDA refuses this while another thread captures a
+     * graph, and fails that capture: for programs that have the GPU to themselves, such as benchmarks.
      */
-    public static void releaseWorkspaces() {
-        torch_cuda.clearCublasWorkspaces();
-    }
-
-    /** Waits until the GPU has done everything that was asked of it. */
     public static void synchronize() {
         torch_cuda.device_synchronize();
     }

@@ -6,6 +6,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.cuda.CUDAEvent;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch_cuda;
 
 /**
  * Numbers on their way from a GPU: they are copied when everything that the stream was asked before is done, and whoever
@@ -21,7 +22,7 @@ public final class CudaReadback implements AutoCloseable {
     }
 
     /**
-     * Asks for a copy of the values as they are at this point of the current stream.
+     * Asks for a copy of the values as they are at this point of their GPU's current stream.
      *
      * @param values of any type, on a GPU
      */
@@ -32,7 +33,8 @@ public final class CudaReadback implements AutoCloseable {
                     .pin_memory();
             host.copy_(wide, true);
             CUDAEvent event = new CUDAEvent();
-            event.record();
+            event.record(torch_cuda.getCurrentCUDAStream(
+                    (byte) Tensors.deviceOf(values).index()));
             return new CudaReadback(scope.release(host), scope.release(event));
         }
     }

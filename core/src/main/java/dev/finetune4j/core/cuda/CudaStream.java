@@ -3,23 +3,39 @@ package dev.finetune4j.core.cuda;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.Map;
 import org.bytedeco.cuda.cudart.CUstream_st;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.pytorch.cuda.CUDAEvent;
+import org.bytedeco.pytorch.cuda.CUDAGuard;
 import org.bytedeco.pytorch.cuda.CUDAStream;
 import org.bytedeco.pytorch.cuda.CUDAStreamGuard;
 import org.bytedeco.pytorch.global.torch_cuda;
 
 /**
- * A queue of work of a GPU that is the current one of this thread until it is closed. It begins when the GPU has done all
- * that was asked of it before, and is empty when {@link #close} returns. Confined to the thread that opened it, in a try
- * statement.
+ * A queue of work of a GPU that is the current one of this thread until it is closed. Its work begins when what this thread's
+ * current stream was asked before is done, and is done when {@link #close} returns. No other part of the process uses it
+ * meanwhile: libtorch's own pool hands 32 streams out in turn, so that a capture would swallow what another thread launches.
+ * Confined to the thread that opened it, in a try statement.
  */
 public final class CudaStream implements AutoCloseable {
+    /**
+     * Streams that were made and are not in use, by GPU. They are used again, because libtorch and cuBLAS keep memory for each
+     * stream that they have seen.
+     */
+    private static final Map<ComputeDevice, Deque<CUstream_st>> IDLE = new HashMap<>();
+
     private final ComputeDevice device;
+    private final CUstream_st handle;
     private final CUDAStream stream;
     private final CUDAStreamGuard guard;
 
-    private CudaStream(ComputeDevice device, CUDAStream stream, CUDAStreamGuard guard) {
+    private CudaStream(ComputeDevice device, CUstream_st handle, CUDAStream stream, CUDAStreamGuard guard) {
         this.device = device;
+        this.handle = handle;
         this.stream = stream;
         this.guard = guard;
     }
@@ -31,10 +47,31 @@ public final class CudaStream implements AutoCloseable {
      */
     public static CudaStream open(ComputeDevice device) {
         TorchRuntime.require(device);
-        CudaMemory.synchronize();
+        byte index = (byte) device.index();
         try (TensorScope scope = new TensorScope()) {
-            CUDAStream stream = scope.release(torch_cuda.getStreamFromPool(false, (byte) device.index()));
-            return new CudaStream(device, stream, scope.release(new CUDAStreamGuard(stream.asStream())));
+            CUstream_st handle = take(device);
+            CUDAStream stream = scope.release(torch_cuda.getStreamFromExternal(handle, index));
+            CUDAEvent earlier = new CUDAEvent();
+            earlier.record(torch_cuda.getCurrentCUDAStream(index));
+            earlier.block(stream);
+            return new CudaStream(device, handle, stream, scope.release(new CUDAStreamGuard(stream.asStream())));
+        }
+    }
+
+    private static CUstream_st take(ComputeDevice device) {
+        synchronized (IDLE) {
+            CUstream_st idle =
+                    IDLE.computeIfAbsent(device, key -> new ArrayDeque<>()).poll();
+            if (idle != null) {
+                return idle;
+            }
+        }
+        try (TensorScope scope = new TensorScope();
+                CUDAGuard current = new CUDAGuard((byte) device.index())) {
+            CUstream_st made = new CUstream_st();
+            CudaModule.check(
+                    cudart.cudaStreamCreateWithFlags(made, cudart.cudaStreamNonBlocking), "making a stream of the GPU");
+            return scope.release(made);
         }
     }
 
@@ -48,9 +85,9 @@ public final class CudaStream implements AutoCloseable {
         stream.synchronize();
     }
 
-    /** The driver's handle; it belongs to the caller's scope. */
+    /** The driver's handle; it stays this stream's. */
     CUstream_st handle() {
-        return stream.stream();
+        return handle;
     }
 
     /** Waits for the queue and makes the stream that was current before the current one again. */
@@ -59,6 +96,10 @@ public final class CudaStream implements AutoCloseable {
         try (stream;
                 guard) {
             stream.synchronize();
+        }
+        // Not where waiting has failed: then the GPU is of no use to anybody any more.
+        synchronized (IDLE) {
+            IDLE.computeIfAbsent(device, key -> new ArrayDeque<>()).add(handle);
         }
     }
 }

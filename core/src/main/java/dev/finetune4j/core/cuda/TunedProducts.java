@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.IntSupplier;
@@ -45,6 +44,7 @@ public final class TunedProducts {
     private static final double LEAST_OPERATIONS = 2e10;
 
     private static final int ALIGNED_NUMBERS = 8;
+    private static final int MOST_READY = 512;
 
     private static final Map<ComputeDevice, TunedProducts> OF_DEVICE = new ConcurrentHashMap<>();
 
@@ -54,9 +54,10 @@ public final class TunedProducts {
     private final ComputeDevice device;
     private final cublasLtContext context;
     private final ProductChoices choices;
-    private final Map<ProductShape, Ready> ready = new ConcurrentHashMap<>();
+    /** Texts of many lengths make many shapes, of some kilobytes each: the ones that were not used for longest are made anew. */
+    private final RecentlyUsed<ProductShape, Ready> ready = new RecentlyUsed<>(MOST_READY);
     /** What was tried out and stays libtorch's. */
-    private final Set<ProductShape> left = ConcurrentHashMap.newKeySet();
+    private final RecentlyUsed<ProductShape, Boolean> left = new RecentlyUsed<>(MOST_READY);
 
     private final AtomicBoolean trying = new AtomicBoolean();
 
@@ -122,7 +123,7 @@ public final class TunedProducts {
     }
 
     private boolean isMet(ProductShape shape) {
-        return ready.containsKey(shape) || left.contains(shape);
+        return ready.get(shape) != null || left.get(shape) != null;
     }
 
     private void meet(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
@@ -160,7 +161,7 @@ public final class TunedProducts {
         ProductPlan plan = new ProductPlan(context, shape);
         Optional<ProductPlan.Kernel> kernel = ifThereIsRoom(shape, () -> quickest(shape, plan, x, weight, stream));
         if (kernel.isEmpty()) {
-            left.add(shape);
+            left.put(shape, true);
             return;
         }
         choices.put(shape, kernel.get().numbers());

@@ -52,7 +52,7 @@ public final class MemoryErrors {
     }
 
     /** Whether memory ran out, by the exception's own text or that of one of its causes. */
-    static boolean ranOut(Throwable thrown) {
+    public static boolean ranOut(Throwable thrown) {
         return SIGNS.matcher(text(thrown)).find();
     }
 
@@ -82,7 +82,9 @@ public final class MemoryErrors {
     private static @Nullable DeviceMemory recover(ComputeDevice device) {
         try {
             if (device.kind() == ComputeDevice.Kind.CUDA) {
-                torch.emptyCache();
+                try (CaptureLock quiet = CaptureLock.acquire()) {
+                    torch.emptyCache();
+                }
             }
             return DeviceMemory.of(device);
         } catch (DeviceException | UnsatisfiedLinkError | NoClassDefFoundError e) {

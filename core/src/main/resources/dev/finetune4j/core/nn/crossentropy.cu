@@ -15,7 +15,8 @@ struct Sum {
     }
 };
 
-// One block for a row of (rows, width). Labels below 0 are not to be learned: their loss and gradient are zero. The
+// One block for a row of (rows, width). Labels below 0 are not to be learned: their loss and gradient are zero. A
+// label of no column makes a loss that is not a number, because a kernel has no other way to refuse it. The
 // gradient is (softmax - onehot) · scale.
 template <class T>
 __device__ __forceinline__ void crossEntropy(
@@ -24,9 +25,9 @@ __device__ __forceinline__ void crossEntropy(
     const i64 label = labels[blockIdx.x];
     const bool aligned = width % 8 == 0;
     const int whole = aligned ? width : 0;
-    if (label < 0) {
+    if (label < 0 || label >= width) {
         for (int i = threadIdx.x; i < width; i += blockDim.x) row[i] = narrow<T>(0.f);
-        if (threadIdx.x == 0) losses[blockIdx.x] = 0.f;
+        if (threadIdx.x == 0) losses[blockIdx.x] = label < 0 ? 0.f : __int_as_float(0x7fffffff);
         return;
     }
     const float ofLabel = wide(row[label]);

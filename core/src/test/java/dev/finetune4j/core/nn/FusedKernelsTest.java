@@ -225,6 +225,17 @@ class FusedKernelsTest {
     }
 
     @Test
+    void aLabelOfNoColumnIsNoNumber() {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor logits = Tensors.ones(GPU, ScalarType.Float, 2, 8);
+            float[] losses = Tensors.toFloats(FusedCrossEntropy.toGradients(
+                    logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), Tensors.ofFloats(GPU, new float[] {1}, 1)));
+            assertTrue(Float.isNaN(losses[0]));
+            assertEquals(Math.log(8), losses[1], 1e-6);
+        }
+    }
+
+    @Test
     void whatIsKeptIsFreedByTheBackwardPass() {
         for (int i = 0; i < 4; i++) {
             long before = CudaMemory.of(GPU).allocated();

@@ -6,14 +6,13 @@ import dev.finetune4j.core.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.Batch;
-import java.util.HashSet;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -23,9 +22,10 @@ import org.slf4j.LoggerFactory;
 /**
  * The forward and backward passes of a training, one batch after the other; the losses add up on the device.
  *
- * <p>On a CUDA GPU the passes of a shape of batch that comes a second time are recorded and from then on launched by one
+ * <p>On a CUDA GPU the passes of a shape of batch that comes again soon are recorded and from then on launched by one
  * call, because a small model is done faster than a host can ask for its thousand operations. Passes that draw random
- * numbers are not recorded.
+ * numbers are not recorded. Recordings hold memory that plain passes cannot use: when that runs out, {@link #makeRoom} drops
+ * them all.
  *
  * <p>Confined to one thread.
  */
@@ -38,8 +38,10 @@ final class BatchPasses implements AutoCloseable {
     private final ComputeDevice device;
     private final Tensor loss;
     private final @Nullable Gpu gpu;
-    private final Set<Shape> seen = new HashSet<>();
-    private final Map<Shape, Recording> recordings = new LinkedHashMap<>();
+    private final CaptureChoice<Shape> choice = new CaptureChoice<>();
+    /** The one that was not used for longest first. */
+    private final Map<Shape, Recording> recordings = new LinkedHashMap<>(16, 0.75f, true);
+
     private boolean recording;
 
     /** What two batches share that one recording serves. */
@@ -63,27 +65,14 @@ final class BatchPasses implements AutoCloseable {
 
     /** Where recordings are made and what they share. */
     private record Gpu(CudaStream stream, CudaGraph.Memory memory) implements AutoCloseable {
-        private static int open;
-
         static Gpu open(ComputeDevice device) {
-            Gpu gpu = new Gpu(CudaStream.open(device), new CudaGraph.Memory());
-            count(1);
-            return gpu;
-        }
-
-        private static synchronized int count(int more) {
-            open += more;
-            return open;
+            return new Gpu(CudaStream.open(device), new CudaGraph.Memory());
         }
 
         @Override
         public void close() {
             stream.close();
             memory.close();
-            // The next training has a stream of its own, and with it other workspaces.
-            if (count(-1) == 0) {
-                CudaMemory.releaseWorkspaces();
-            }
         }
     }
 
@@ -132,7 +121,9 @@ final class BatchPasses implements AutoCloseable {
             Shape shape =
                     new Shape(batch.rows(), batch.length(), inputs.targets().count());
             Recording known = recordings.get(shape);
-            if (known == null && gpu != null && recording && !seen.add(shape)) {
+            if (known != null) {
+                choice.replayed();
+            } else if (gpu != null && recording && choice.worthwhile(shape)) {
                 known = record(gpu, shape, inputs);
             }
             if (known == null) {
@@ -142,6 +133,26 @@ final class BatchPasses implements AutoCloseable {
                 known.graph().launch();
             }
         }
+    }
+
+    /**
+     * Gives the memory of all recordings back and makes no more; to be called after a pass that ran out of memory. What that
+     * pass has added to the gradients stays there.
+     *
+     * @return whether there is more room now, so that the pass may be tried again
+     */
+    boolean makeRoom() {
+        if (gpu == null || !recording) {
+            return false;
+        }
+        recording = false;
+        // They may still be at work.
+        gpu.stream().synchronize();
+        boolean room = !recordings.isEmpty();
+        recordings.values().forEach(Recording::close);
+        recordings.clear();
+        CudaMemory.emptyCache();
+        return room;
     }
 
     /** Whether passes are only asked for, and done later. */
@@ -179,7 +190,6 @@ final class BatchPasses implements AutoCloseable {
 
     private @Nullable Recording record(Gpu place, Shape shape, Inputs example) {
         if (recordings.size() >= MOST_RECORDINGS) {
-            // The oldest goes; shapes that matter come again.
             Iterator<Recording> oldest = recordings.values().iterator();
             oldest.next().close();
             oldest.remove();
@@ -193,6 +203,11 @@ final class BatchPasses implements AutoCloseable {
             return made;
         } catch (RuntimeException e) {
             own.close();
+            if (MemoryErrors.ranOut(e)) {
+                // Nothing of the pass was done yet, and a plain one needs no memory of its own.
+                makeRoom();
+                return null;
+            }
             recording = false;
             LOG.warn("the passes of this training cannot be recorded and are asked for one by one: {}", e.getMessage());
             return null;

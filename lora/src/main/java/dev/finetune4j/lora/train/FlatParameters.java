@@ -61,23 +61,34 @@ final class FlatParameters implements AutoCloseable {
             values = Tensors.empty(device, ScalarType.Float, size);
             gradients = Tensors.zeros(device, ScalarType.Float, size);
             long offset = 0;
+            copies = used == ScalarType.Float ? null : Tensors.empty(device, used, size);
             for (Tensor parameter : parameters) {
-                long count = parameter.numel();
-                long[] shape = parameter.shape();
-                Tensor slice = values.narrow(0, offset, count).view(shape);
-                slice.copy_(parameter.detach());
-                parameter.set_data(slice);
-                parameter.set_requires_grad(true);
-                parameter.mutable_grad().put(gradients.narrow(0, offset, count).view(shape));
-                offset += count;
+                move(parameter, offset);
+                offset += parameter.numel();
             }
-            copies = used == ScalarType.Float ? null : scope.release(values.to(used));
-            // Last, so that a failure half-way leaves both to the scope.
+            if (copies != null) {
+                copies.copy_(values);
+                showCopies(copies);
+                scope.release(copies);
+            }
+            // Last, so that a failure half-way leaves them to the scope.
             scope.release(values);
             scope.release(gradients);
+        } catch (RuntimeException | Error e) {
+            letGo();
+            throw e;
         }
-        if (copies != null) {
-            showCopies(copies);
+    }
+
+    private void move(Tensor parameter, long offset) {
+        try (TensorScope scope = new TensorScope()) {
+            long count = parameter.numel();
+            long[] shape = parameter.shape();
+            Tensor slice = values.narrow(0, offset, count).view(shape);
+            slice.copy_(parameter.detach());
+            parameter.set_data(slice);
+            parameter.set_requires_grad(true);
+            parameter.mutable_grad().put(gradients.narrow(0, offset, count).view(shape));
         }
     }
 
@@ -133,17 +144,23 @@ final class FlatParameters implements AutoCloseable {
         return gradients;
     }
 
-    @Override
-    public void close() {
+    /** The parameters have no gradients and no copies any more. */
+    private void letGo() {
         try (TensorScope scope = new TensorScope()) {
             for (Tensor parameter : parameters) {
                 parameter.mutable_grad().put(new Tensor());
                 parameter.set_requires_grad(false);
             }
         }
+        parameters.forEach(WorkingCopies::remove);
+        shown.forEach(Tensor::close);
+        shown.clear();
+    }
+
+    @Override
+    public void close() {
+        letGo();
         if (copies != null) {
-            parameters.forEach(WorkingCopies::remove);
-            shown.forEach(Tensor::close);
             copies.close();
         }
         values.close();

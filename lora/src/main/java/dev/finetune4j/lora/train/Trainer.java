@@ -100,14 +100,14 @@ public final class Trainer {
         try (BatchPasses passes = new BatchPasses(model);
                 FlatParameters parameters = new FlatParameters(trainable, groups, passes.used());
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
-            @Nullable Step step = ask(0, passes);
+            @Nullable Step step = ask(0, passes, parameters);
             while (step != null && !cancelled.getAsBoolean()) {
                 double factor = settings.schedule().factor(step.index(), span);
                 AdamW.Pending pending =
                         optimizer.step(passes.loss(), settings.maxGradNorm(), settings.learningRate() * factor);
                 boolean more = step.index() + 1 < totalSteps;
                 // A GPU gets its next work before it is asked how it got on.
-                @Nullable Step ahead = more && passes.runsAhead() ? ask(step.index() + 1, passes) : null;
+                @Nullable Step ahead = more && passes.runsAhead() ? ask(step.index() + 1, passes, parameters) : null;
                 StepReport report = report(step, totalSteps, finite(pending.get(), step), factor, start);
                 lastReport = System.nanoTime();
                 reports.add(report);
@@ -115,7 +115,7 @@ public final class Trainer {
                 if (!more) {
                     return end(TrainingReport.Outcome.COMPLETED, reports, count, start);
                 }
-                step = ahead != null ? ahead : ask(step.index() + 1, passes);
+                step = ahead != null ? ahead : ask(step.index() + 1, passes, parameters);
             }
         }
         return end(TrainingReport.Outcome.CANCELLED, reports, count, start);
@@ -135,19 +135,34 @@ public final class Trainer {
     private record Step(int index, List<Batch> window, long start) {}
 
     /** Asks for the gradients of a step; null when cancelled before all were asked for. */
-    private @Nullable Step ask(int index, BatchPasses passes) {
-        long start = System.nanoTime();
-        List<Batch> window = loader.nextWindow();
-        int targets = window.stream().mapToInt(Batch::targetTokens).sum();
-        passes.clear();
-        for (Batch batch : window) {
-            if (cancelled.getAsBoolean()) {
-                return null;
+    private @Nullable Step ask(int index, BatchPasses passes, FlatParameters parameters) {
+        Step step = new Step(index, loader.nextWindow(), System.nanoTime());
+        try {
+            return pass(step, passes) ? step : null;
+        } catch (RuntimeException e) {
+            if (!MemoryErrors.ranOut(e) || !passes.makeRoom()) {
+                throw e;
             }
-            doing = "training step " + (index + 1) + " with " + batch.rows() + " x " + batch.length() + " tokens";
+            LOG.info("the recordings of GPU work were given up for memory; the step begins again");
+            // The pass that failed may have added some of its gradients.
+            parameters.gradients().zero_();
+            return pass(step, passes) ? step : null;
+        }
+    }
+
+    /** Whether all passes of a step were asked for. */
+    private boolean pass(Step step, BatchPasses passes) {
+        int targets = step.window().stream().mapToInt(Batch::targetTokens).sum();
+        passes.clear();
+        for (Batch batch : step.window()) {
+            if (cancelled.getAsBoolean()) {
+                return false;
+            }
+            doing = "training step " + (step.index() + 1) + " with " + batch.rows() + " x " + batch.length()
+                    + " tokens";
             passes.run(batch, 1.0 / targets);
         }
-        return new Step(index, window, start);
+        return true;
     }
 
     private static AdamW.Found finite(AdamW.Found found, Step step) {

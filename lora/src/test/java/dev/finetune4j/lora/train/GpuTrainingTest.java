@@ -1,9 +1,14 @@
 package dev.finetune4j.lora.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.generate.Continuation;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.TextGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
@@ -29,7 +34,12 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeEach;
@@ -213,6 +223,91 @@ class GpuTrainingTest {
             }
             assertEquals(200, allocated.size());
             assertTrue(allocated.get(199) <= allocated.get(9), allocated.get(9) + " to " + allocated.get(199));
+        }
+    }
+
+    /** Captures, launches and closings of other threads change nothing in a training, nor it in them. */
+    @Test
+    void trainsWhileOtherThreadsCaptureAndGenerate() throws Exception {
+        try (CausalLM base = model("llama", true, new Placement(GPU, Precision.FP32))) {
+            List<Double> alone = losses(base, LoraSettings.defaults(), ActivationPolicy.none(), 60);
+            int[] prompt = new SplittableRandom(5).ints(9, 0, 200).toArray();
+            int[] answer = answer(base, prompt);
+            AtomicBoolean stop = new AtomicBoolean();
+            ExecutorService pool = Executors.newFixedThreadPool(4);
+            try {
+                List<Future<Integer>> chats = new ArrayList<>();
+                for (int i = 0; i < 3; i++) {
+                    chats.add(pool.submit(() -> {
+                        int answers = 0;
+                        do {
+                            assertArrayEquals(answer, answer(base, prompt));
+                            answers++;
+                        } while (!stop.get());
+                        return answers;
+                    }));
+                }
+                Future<List<Double>> other =
+                        pool.submit(() -> losses(base, LoraSettings.defaults(), ActivationPolicy.none(), 60));
+                for (int i = 0; i < 3; i++) {
+                    assertClose(alone, losses(base, LoraSettings.defaults(), ActivationPolicy.none(), 60));
+                }
+                assertClose(alone, other.get());
+                stop.set(true);
+                for (Future<Integer> chat : chats) {
+                    assertTrue(chat.get() > 0);
+                }
+            } finally {
+                stop.set(true);
+                pool.shutdown();
+            }
+        }
+    }
+
+    private static void assertClose(List<Double> expected, List<Double> actual) {
+        for (int i = 0; i < expected.size(); i++) {
+            assertEquals(expected.get(i), actual.get(i), 1e-5 * expected.get(i), "step " + i);
+        }
+    }
+
+    /** A greedy answer by a decoder of its own, whose steps are captured anew. */
+    private static int[] answer(CausalLM model, int[] prompt) {
+        try (Continuation text = Continuation.of(model)) {
+            return new TextGenerator(model, Set.of())
+                    .generate(prompt, text, GenerationSettings.greedy().withMaxNewTokens(40), id -> {})
+                    .ids();
+        }
+    }
+
+    /** Passes of many shapes, each captured, and none of them left over afterwards. */
+    @Test
+    void whatWasCapturedCanBeGivenUpForMemory() {
+        try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
+                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                BatchPasses passes = new BatchPasses(adapter.attachTo(base));
+                FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
+            List<EncodedExample> examples = examples(base.config().vocabSize(), 3);
+            Batch one = new Collator(0, 1).collate(examples.subList(0, 2));
+            Batch other = new Collator(0, 1).collate(examples.subList(2, 3));
+            double[] sums = new double[2];
+            for (int i = 0; i < 6; i++) {
+                passes.clear();
+                passes.run(i % 2 == 0 ? one : other, 0.5);
+                sums[i % 2] = passes.loss().item_double();
+            }
+            assertEquals(2, passes.recorded());
+            long reserved = CudaMemory.of(GPU).reserved();
+            assertTrue(passes.makeRoom());
+            assertFalse(passes.makeRoom(), "there is nothing more to give");
+            assertEquals(0, passes.recorded());
+            assertTrue(CudaMemory.of(GPU).reserved() < reserved);
+            for (int i = 0; i < 6; i++) {
+                passes.clear();
+                passes.run(i % 2 == 0 ? one : other, 0.5);
+                assertEquals(sums[i % 2], passes.loss().item_double(), 1e-6 * sums[i % 2]);
+            }
+            assertEquals(0, passes.recorded());
+            assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
         }
     }
 }

@@ -1,0 +1,49 @@
+package dev.finetune4j.lora.train;
+
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * Which shapes of batches are worth a CUDA graph capture. A capture costs as much as several plain passes and pays back only
+ * when its shape comes again soon: data of many lengths has shapes that hardly ever do.
+ *
+ * <p>A shape is captured when it comes a second time within the last {@value #RECENT} passes. When {@value #TRIED} captures
+ * have been made and fewer than {@value #PAYING} replays came of each, no more are made; what is captured goes on serving.
+ *
+ * @param <S> what two batches share that one capture serves
+ */
+final class CaptureChoice<S> {
+    private static final int RECENT = 64;
+    private static final int TRIED = 16;
+    private static final int PAYING = 4;
+
+    private final Deque<S> recent = new ArrayDeque<>();
+    private final Map<S, Integer> times = new HashMap<>();
+    private int captures;
+    private int replays;
+
+    /** Counts a pass that no capture serves, and says whether it is to be captured. */
+    boolean worthwhile(S shape) {
+        boolean again = times.merge(shape, 1, Integer::sum) > 1;
+        recent.add(shape);
+        if (recent.size() > RECENT) {
+            forget(recent.remove());
+        }
+        if (!again || (captures >= TRIED && replays < PAYING * captures)) {
+            return false;
+        }
+        captures++;
+        return true;
+    }
+
+    private void forget(S shape) {
+        times.computeIfPresent(shape, (key, count) -> count > 1 ? count - 1 : null);
+    }
+
+    /** Counts a pass that a capture serves. */
+    void replayed() {
+        replays++;
+    }
+}

@@ -175,7 +175,7 @@ public final class FineTunerBuilder {
         return this;
     }
 
-    /** The number format of the computation; by default BF16 on a GPU and FP32 on the CPU. */
+    /** The number format of the computation; by default that in which the device is fastest, see {@link LanguageModel.Loader#precision}. */
     public FineTunerBuilder precision(Precision chosen) {
         this.precision = chosen;
         return this;

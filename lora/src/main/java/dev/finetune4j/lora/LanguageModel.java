@@ -2,6 +2,7 @@ package dev.finetune4j.lora;
 
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -123,7 +124,10 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return this;
         }
 
-        /** The number format it computes in; by default BF16 on a GPU and FP32 on the CPU. */
+        /**
+         * The number format it computes in; by default the one in which the device is fastest: BF16 on a GPU and on a CPU
+         * that multiplies such numbers, FP32 on other CPUs. Weights are rounded to it as they are read.
+         */
         public Loader precision(Precision newPrecision) {
             this.precision = newPrecision;
             return this;
@@ -191,9 +195,12 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
     /** The number formats on a device: those that are usual there unless one was chosen; trained weights in float32. */
     static Placement placement(ComputeDevice device, @Nullable Precision precision, boolean trainable) {
-        Precision usual = device.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : Precision.FP32;
-        Precision computed = precision == null ? usual : precision;
+        Precision computed = precision == null ? usualPrecision(device) : precision;
         return new Placement(device, computed, trainable ? Precision.FP32 : computed);
+    }
+
+    private static Precision usualPrecision(ComputeDevice device) {
+        return device.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : CpuKernels.fastestPrecision();
     }
 
     /** An id without a row in the embedding would fail deep inside libtorch, on a GPU beyond repair. */

@@ -7,12 +7,15 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.cpu.CpuLevel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -22,6 +25,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -78,6 +82,28 @@ class FineTunerTest {
             }
             assertNotEquals(ANSWER, before);
         }
+    }
+
+    @Test
+    void withoutAChoiceTheNumberFormatIsTheFastestThatTheProcessorHas() {
+        ScalarType fastest = CpuKernels.fastestPrecision().scalarType();
+        boolean pairs = CpuKernels.of(CpuLevel.AVX512_BF16).isPresent();
+        assertEquals(pairs ? ScalarType.BFloat16 : ScalarType.Float, fastest);
+        try (LanguageModel loaded =
+                        LanguageModel.loader(model).device(ComputeDevice.cpu()).load();
+                FineTunedModel tuned = tuner().lora(l -> l.rank(2)).maxSteps(1).train();
+                LanguageModel exact = LanguageModel.loader(model)
+                        .device(ComputeDevice.cpu())
+                        .precision(Precision.FP32)
+                        .load()) {
+            assertEquals(fastest, weightType(loaded));
+            assertEquals(fastest, weightType(tuned.base()));
+            assertEquals(ScalarType.Float, weightType(exact));
+        }
+    }
+
+    private static ScalarType weightType(LanguageModel model) {
+        return Tensors.typeOf(model.model().parameters().values().iterator().next());
     }
 
     @Test

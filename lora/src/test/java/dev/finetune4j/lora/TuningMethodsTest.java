@@ -126,7 +126,13 @@ class TuningMethodsTest {
                 .dataset(data)
                 .batchSize(3)
                 .maxSteps(5)
-                .device(ComputeDevice.cpu());
+                .device(ComputeDevice.cpu())
+                .precision(Precision.FP32);
+    }
+
+    /** In float32, so that what is computed in two ways can be compared closely. */
+    private static LanguageModel.Loader exact(Path folder) {
+        return LanguageModel.loader(folder).device(ComputeDevice.cpu()).precision(Precision.FP32);
     }
 
     @ParameterizedTest(name = "{0}")
@@ -150,7 +156,7 @@ class TuningMethodsTest {
             baseLogits = logits(tuned.base());
             answer = say(adapter);
         }
-        LanguageModel.Loader loader = LanguageModel.loader(model).device(ComputeDevice.cpu());
+        LanguageModel.Loader loader = exact(model);
         try (LanguageModel base = (fourBit ? loader.quantize(QuantSettings.nf4()) : loader).load();
                 Adapter adapter = base.loadAdapter(first)) {
             assertTrue(Fixtures.relativeError(baseLogits, logits(adapter)) > 1e-6, "the adapter does something");
@@ -205,8 +211,7 @@ class TuningMethodsTest {
 
     /** What merging has to give on a 4-bit base, because it takes the weights of the checkpoint. */
     private float[] onDenseBase(Path saved) {
-        try (LanguageModel dense =
-                        LanguageModel.loader(model).device(ComputeDevice.cpu()).load();
+        try (LanguageModel dense = exact(model).load();
                 Adapter adapter = dense.loadAdapter(saved)) {
             return logits(adapter);
         }
@@ -225,8 +230,7 @@ class TuningMethodsTest {
             return;
         }
         adapter.saveMerged(merged, Precision.FP32);
-        try (LanguageModel whole =
-                LanguageModel.loader(merged).device(ComputeDevice.cpu()).load()) {
+        try (LanguageModel whole = exact(merged).load()) {
             double error = Fixtures.relativeError(logits, logits(whole));
             assertTrue(error <= 1e-5, "merged: " + error);
         }
@@ -257,8 +261,7 @@ class TuningMethodsTest {
     @Test
     void loftqStartsCloserToTheFullModelThanPlainQuantization() {
         float[] full;
-        try (LanguageModel base =
-                LanguageModel.loader(model).device(ComputeDevice.cpu()).load()) {
+        try (LanguageModel base = exact(model).load()) {
             full = logits(base);
         }
         try (FineTunedModel tuned = tuner().qlora(q -> q.rank(16).start(LoraStart.loftq()))

@@ -4,6 +4,7 @@ import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
@@ -15,13 +16,13 @@ import org.jspecify.annotations.Nullable;
  * An adapter on a base model: chats with what was trained, while the base stays as it is.
  *
  * <p>Any number of adapters can sit on one base and be used at the same time; each costs only its own small matrices.
- * Thread-safe; close it after its sessions and before the base.
+ * Thread-safe. Closing it, or the base, waits for the token that each session is at and for a save in progress; what comes
+ * later ends with {@link IllegalStateException}.
  */
 public final class Adapter implements ChatModel, AutoCloseable {
     private final LanguageModel base;
     private final PeftAdapter adapter;
     private final CausalLM view;
-    private volatile boolean closed;
 
     Adapter(LanguageModel base, PeftAdapter adapter) {
         this.base = base;
@@ -30,19 +31,20 @@ public final class Adapter implements ChatModel, AutoCloseable {
     }
 
     static Adapter load(LanguageModel base, Path folder) {
-        AdapterRecord.check(folder, base);
-        PeftAdapter adapter = AdapterFiles.load(folder, base.model());
-        try {
-            return new Adapter(base, adapter);
-        } catch (RuntimeException | Error e) {
-            adapter.close();
-            throw e;
+        try (Lifetime.Use use = base.model().use()) {
+            AdapterRecord.check(folder, base);
+            PeftAdapter adapter = AdapterFiles.load(folder, base.model());
+            try {
+                return new Adapter(base, adapter);
+            } catch (RuntimeException | Error e) {
+                adapter.close();
+                throw e;
+            }
         }
     }
 
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
-        requireOpen();
         return new ChatSession(view, base.encoder(), settings, system);
     }
 
@@ -51,16 +53,18 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * template.
      *
      * @param folder made if absent; an older adapter in it is replaced, or left as it was when writing fails
+     * @throws IllegalStateException when the adapter or its base is closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void save(Path folder) {
-        requireOpen();
-        AdapterFiles.save(
-                adapter,
-                base.model(),
-                folder,
-                base.directory().folder().toString(),
-                base.record().file());
+        try (Lifetime.Use use = view.use()) {
+            AdapterFiles.save(
+                    adapter,
+                    base.model(),
+                    folder,
+                    base.directory().folder().toString(),
+                    base.record().file());
+        }
     }
 
     /**
@@ -74,11 +78,16 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveMerged(Path folder, Precision precision) {
-        requireOpen();
-        MergedModel.write(base.directory(), adapter, folder, precision);
+        try (Lifetime.Use use = adapter.use()) {
+            MergedModel.write(base.directory(), adapter, folder, precision);
+        }
     }
 
-    /** Number of values in the adapter. */
+    /**
+     * Number of values in the adapter.
+     *
+     * @throws IllegalStateException when the adapter is closed
+     */
     public long parameterCount() {
         return adapter.parameterCount();
     }
@@ -91,16 +100,9 @@ public final class Adapter implements ChatModel, AutoCloseable {
         return adapter;
     }
 
-    private void requireOpen() {
-        if (closed) {
-            throw new IllegalStateException("the adapter is closed; load it again to use it");
-        }
-    }
-
-    /** Frees the adapter's matrices, not the base. Closing twice is fine. */
+    /** Frees the adapter's matrices, not the base, once no call needs them any more. Closing twice is fine. */
     @Override
     public void close() {
-        closed = true;
         adapter.close();
     }
 }

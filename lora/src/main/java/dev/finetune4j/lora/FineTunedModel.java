@@ -3,6 +3,7 @@ package dev.finetune4j.lora;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.export.ModelFolder;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -13,7 +14,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The result of a fine-tuning, in memory: chat with it, compare it with its base, save it.
  *
- * <p>It owns the base and the adapter; close it when done. Thread-safe for chats, one thread per session.
+ * <p>It owns the base and the adapter; close it when done. Thread-safe, one thread per session. Closing waits for the token
+ * that each session is at and for a save in progress; what comes later ends with {@link IllegalStateException}.
  */
 public final class FineTunedModel implements ChatModel, AutoCloseable {
     private final LanguageModel base;
@@ -69,18 +71,21 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
      *
      * @param folder made if absent; after training an adapter not the base's own
      * @param precision the number format of the weights in the file
-     * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged
+     * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged, or when this is
+     *     closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveModel(Path folder, Precision precision) {
         if (adapter != null) {
             adapter.saveMerged(folder, precision);
         } else {
-            ModelFolder.write(base.model(), base.directory(), folder, precision);
+            try (Lifetime.Use use = base.model().use()) {
+                ModelFolder.write(base.model(), base.directory(), folder, precision);
+            }
         }
     }
 
-    /** Frees adapter and base. Closing twice is fine. */
+    /** Frees adapter and base, once no call needs them any more. Closing twice is fine. */
     @Override
     public void close() {
         if (adapter != null) {

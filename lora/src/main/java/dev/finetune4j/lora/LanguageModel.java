@@ -33,8 +33,10 @@ import org.jspecify.annotations.Nullable;
  * }
  * }</pre>
  *
- * <p>Chats of the model and of its adapters may run in several threads at once, one thread per session. Close sessions and
- * adapters first, then the model.
+ * <p>Chats of the model and of its adapters may run in several threads at once, one thread per session. Closing waits for the
+ * token that each of them is at, for a save and for the loading of an adapter; replies that are not finished then, and later
+ * calls, end with {@link IllegalStateException}. So a service can load another model first, hand it to its threads, and close
+ * this one while they still answer.
  */
 public final class LanguageModel implements ChatModel, AutoCloseable {
     private final ModelDirectory directory;
@@ -70,6 +72,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      * Loads an adapter that was trained on this model.
      *
      * @param folder in PEFT's format
+     * @throws IllegalStateException when the model is closed
      * @throws dev.finetune4j.core.CheckpointException when it is incomplete or damaged, or was trained on another base
      */
     public Adapter loadAdapter(Path folder) {
@@ -98,7 +101,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         return directory;
     }
 
-    /** Frees the weights and the tokenizer. Closing twice is fine. */
+    /** Frees the weights and the tokenizer, once no call needs them any more. Closing twice is fine. */
     @Override
     public void close() {
         model.close();

@@ -8,6 +8,7 @@ import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
@@ -25,11 +26,15 @@ import org.jspecify.annotations.Nullable;
  * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts. Served are the models that {@link GraphDecoder}
  * serves on a GPU; {@link #obstacle} says what is in the way of others.
  *
- * <p>Confined to one thread at a time. It borrows model and cache: close it before them.
+ * <p>It serves one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
 public final class CpuDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
+    private final Lifetime lifetime = Lifetime.confined(
+            "the decoder is closed; make a new one",
+            "the decoder serves one thread at a time; make one for each sequence");
+    private final List<Lifetime> used;
     private final CausalLM model;
     private final KvCache cache;
     private final DecodePlan plan;
@@ -38,7 +43,6 @@ public final class CpuDecoder implements TokenDecoder {
     private final TokenKernels tokens;
     private final DecodeBuffers buffers;
     private @Nullable Room room;
-    private boolean closed;
 
     /**
      * What depends on how many positions there is room for.
@@ -67,6 +71,7 @@ public final class CpuDecoder implements TokenDecoder {
                     + outcome.obstacle() + "; use CausalLM.hidden");
         }
         CpuKernels kernels = CpuKernels.get().orElseThrow();
+        this.used = DecodePlan.used(lifetime, cache, model);
         this.model = model;
         this.cache = cache;
         this.plan = outcome.plan();
@@ -95,15 +100,12 @@ public final class CpuDecoder implements TokenDecoder {
             throw new IllegalArgumentException("one sequence is decoded, but " + fed.length + " tokens were given");
         }
         long token = fed[0];
-        if (closed) {
-            throw new IllegalStateException("the decoder is closed; make a new one");
-        }
-        model.requireOpen();
         if (token < 0 || token >= model.config().vocabSize()) {
             throw new IllegalArgumentException("there is no token " + token + "; the vocabulary has "
                     + model.config().vocabSize() + " tokens");
         }
-        try (TensorScope scope = new TensorScope();
+        try (Lifetime.Use use = Lifetime.useAll(used);
+                TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Room there = room(cache.positions() + 1);
             buffers.state().copy_(plan.embedding().narrow(0, token, 1));
@@ -114,9 +116,9 @@ public final class CpuDecoder implements TokenDecoder {
             }
             norm(plan.norm());
             plan.head().run(buffers.normed(), 1, buffers.low(), buffers.logits(), false);
+            cache.advance(1);
+            return buffers.logits();
         }
-        cache.advance(1);
-        return buffers.logits();
     }
 
     private void block(DecodePlan.Block block, KvCache.Layer layer, Room there) {
@@ -150,7 +152,7 @@ public final class CpuDecoder implements TokenDecoder {
         Attention.Shape shape = model.config().attention();
         Tensor like = Tensors.empty(ComputeDevice.cpu(), type, 1, shape.kvHeads(), 0, shape.headDim());
         cache.reserve(Math.max(FIRST_CAPACITY, positions), like);
-        long capacity = Objects.requireNonNull(cache.layer(0).keys()).size(2);
+        long capacity = cache.capacity();
         long numbers = TokenKernels.room(shape.heads(), shape.headDim(), capacity);
         try (TensorScope scope = new TensorScope();
                 RotaryEmbedding rotary =
@@ -177,10 +179,9 @@ public final class CpuDecoder implements TokenDecoder {
 
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
+        lifetime.close(() -> {
             forget();
             buffers.close();
-        }
+        });
     }
 }

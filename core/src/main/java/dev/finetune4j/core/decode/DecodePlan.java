@@ -4,11 +4,13 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.nn.Activation;
 import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RowProducts;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -57,12 +59,9 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
 
     /** The plan for a kind of device. */
     static Outcome of(CausalLM model, ComputeDevice.Kind kind) {
-        Optional<String> obstacle = obstacle(model, kind);
-        if (obstacle.isPresent()) {
-            return new Outcome(null, obstacle.get());
-        }
-        try {
-            return new Outcome(assemble(model), "");
+        try (Lifetime.Use use = model.use()) {
+            Optional<String> obstacle = obstacle(model, kind);
+            return obstacle.isPresent() ? new Outcome(null, obstacle.get()) : new Outcome(assemble(model), "");
         } catch (NotServedException e) {
             return new Outcome(null, e.part);
         }
@@ -78,6 +77,13 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
             super(part, null, false, false);
             this.part = part;
         }
+    }
+
+    /** What a step reads, in the order in which a decoder begins to use it. */
+    static List<Lifetime> used(Lifetime decoder, KvCache cache, CausalLM model) {
+        List<Lifetime> used = new ArrayList<>(List.of(decoder, cache.lifetime()));
+        used.addAll(model.lifetimes());
+        return List.copyOf(used);
     }
 
     private static Optional<String> obstacle(CausalLM model, ComputeDevice.Kind kind) {

@@ -7,8 +7,10 @@ import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.RowKernel;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -25,11 +27,15 @@ import org.jspecify.annotations.Nullable;
  * Served are decoders of the plain form (Llama, Mistral without a window, Qwen2, Yi) in bfloat16 or float32, dense or 4-bit,
  * with LoRA adapters or without; {@link #obstacle} says what is in the way of others.
  *
- * <p>Confined to one thread at a time. It borrows model and cache: close it before them.
+ * <p>It serves one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
 public final class GraphDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
+    private final Lifetime lifetime = Lifetime.confined(
+            "the decoder is closed; make a new one",
+            "the decoder serves one thread at a time; make one for each sequence");
+    private final List<Lifetime> used;
     private final CausalLM model;
     private final KvCache cache;
     private final DecodePlan plan;
@@ -43,7 +49,6 @@ public final class GraphDecoder implements TokenDecoder {
     private @Nullable CudaGraph graph;
     private boolean loaded;
     private long fedPosition = -1;
-    private boolean closed;
 
     /**
      * @param model borrowed
@@ -61,6 +66,7 @@ public final class GraphDecoder implements TokenDecoder {
             throw new IllegalArgumentException("1 to " + RowKernel.MOST_ROWS + " sequences are decoded together, not "
                     + rows + "; use CausalLM.hidden for more");
         }
+        this.used = DecodePlan.used(lifetime, cache, model);
         this.model = model;
         this.cache = cache;
         this.plan = outcome.plan();
@@ -82,13 +88,13 @@ public final class GraphDecoder implements TokenDecoder {
      * @throws IllegalStateException after closing
      */
     public void reserve(long positions) {
-        requireOpen();
         Attention.Shape shape = model.config().attention();
-        try (TensorScope scope = new TensorScope();
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             cache.reserve(positions, Tensors.empty(device, type, buffers.rows(), shape.kvHeads(), 0, shape.headDim()));
             if (room == null || cache.moves() != cacheMoves) {
-                long places = Objects.requireNonNull(cache.layer(0).keys()).size(2);
+                long places = cache.capacity();
                 DecodeRoom larger = DecodeRoom.make(buffers.rows(), model.config(), device, type, places);
                 if (room != null) {
                     // What was chosen can still be asked for.
@@ -125,15 +131,15 @@ public final class GraphDecoder implements TokenDecoder {
                         + model.config().vocabSize() + " tokens");
             }
         }
-        requireOpen();
-        long[] step = new long[1 + tokens.length];
-        step[0] = cache.positions();
-        System.arraycopy(tokens, 0, step, 1, tokens.length);
-        try (TensorScope scope = new TensorScope();
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
+            long[] step = new long[1 + tokens.length];
+            step[0] = cache.positions();
+            System.arraycopy(tokens, 0, step, 1, tokens.length);
             buffers.step().copy_(Tensors.ofLongs(ComputeDevice.cpu(), step, step.length));
+            return step();
         }
-        return step();
     }
 
     /**
@@ -143,11 +149,12 @@ public final class GraphDecoder implements TokenDecoder {
      * @throws IllegalStateException if the last positions of the cache are not those of a step, or something is closed
      */
     public Tensor feedLikeliest() {
-        requireOpen();
-        if (fedPosition < 0 || fedPosition + 1 != cache.positions()) {
-            throw new IllegalStateException("the cache was changed since the last step; feed a token first");
+        try (Lifetime.Use use = use()) {
+            if (fedPosition < 0 || fedPosition + 1 != cache.positions()) {
+                throw new IllegalStateException("the cache was changed since the last step; feed a token first");
+            }
+            return step();
         }
-        return step();
     }
 
     private Tensor step() {
@@ -206,11 +213,11 @@ public final class GraphDecoder implements TokenDecoder {
      * @throws FineTune4jException when a logit is not a number
      */
     public long[][] likeliest(int steps) {
-        requireOpen();
-        if (room == null || steps < 1 || fedPosition + 1 < steps || fedPosition + 1 != cache.positions()) {
-            throw new IllegalStateException("there were no " + steps + " steps up to the end of the cache");
-        }
-        try (TensorScope scope = new TensorScope()) {
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope()) {
+            if (room == null || steps < 1 || fedPosition + 1 < steps || fedPosition + 1 != cache.positions()) {
+                throw new IllegalStateException("there were no " + steps + " steps up to the end of the cache");
+            }
             long[] flat = Tensors.toLongs(room.chosen().narrow(0, fedPosition + 1 - steps, steps));
             long[][] tokens = new long[steps][buffers.rows()];
             for (int i = 0; i < flat.length; i++) {
@@ -224,19 +231,16 @@ public final class GraphDecoder implements TokenDecoder {
         }
     }
 
-    private void requireOpen() {
-        if (closed) {
-            throw new IllegalStateException("the decoder is closed; make a new one");
-        }
-        model.requireOpen();
+    /** A use of this, the cache and the model. */
+    private Lifetime.Use use() {
+        return Lifetime.useAll(used);
     }
 
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
+        lifetime.close(() -> {
             forget();
             buffers.close();
-        }
+        });
     }
 }

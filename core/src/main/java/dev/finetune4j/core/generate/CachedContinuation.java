@@ -2,6 +2,7 @@ package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
@@ -31,7 +32,8 @@ final class CachedContinuation implements Continuation {
 
     @Override
     public float[] feed(int[] ids) {
-        try (TensorScope scope = new TensorScope();
+        try (Lifetime.Use use = model.use();
+                TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             long[] wide = Arrays.stream(ids).asLongStream().toArray();
             Tensor hidden = model.hidden(model.tokens(wide, 1, ids.length), cache); // (1, T, D)

@@ -5,20 +5,23 @@ import org.jspecify.annotations.Nullable;
 /**
  * Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. Sessions of one model may run
  * in several threads at once, one thread per session.
+ *
+ * <p>Closing a model or an adapter waits for the token that each session is at; replies that are not finished then, and later
+ * ones, end with {@link IllegalStateException}. The sessions themselves are closed by whoever opened them, before or after.
  */
 public interface ChatModel {
-    /** A new conversation that always takes the likeliest token. Close it before the model. */
+    /** A new conversation that always takes the likeliest token. The caller closes it. */
     default ChatSession chat() {
         return chat(GenerationSettings.greedy());
     }
 
-    /** A new conversation. Close it before the model. */
+    /** A new conversation. The caller closes it. */
     default ChatSession chat(GenerationSettings settings) {
         return chat(settings, null);
     }
 
     /**
-     * A new conversation with a system message. Close it before the model.
+     * A new conversation with a system message. The caller closes it.
      *
      * @param system what the model is told before the first question, or null for the chat template's default
      * @throws IllegalStateException if the model is closed

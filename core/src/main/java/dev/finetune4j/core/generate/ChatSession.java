@@ -8,6 +8,7 @@ import dev.finetune4j.core.text.StreamDecoder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -15,38 +16,44 @@ import org.jspecify.annotations.Nullable;
 /**
  * A conversation with a model that remembers what was said and feeds the model only what its cache lacks.
  *
- * <p>A session is confined to one thread at a time. It borrows the model: close the session before the model. If a reply
- * fails or its sink throws, the conversation is as it was before the call.
+ * <p>A session serves one thread at a time: while one is in {@link #reply}, another that asks or resets is refused, as is the
+ * sink itself. If a reply fails or its sink throws, the conversation is as it was before the call.
+ *
+ * <p>It borrows the model: once that is closed, replies end with {@link IllegalStateException}. Any thread may close the
+ * session, the sink too; a reply in progress then ends with {@link IllegalStateException} at its next token.
  */
 public final class ChatSession implements AutoCloseable {
     private final ChatEncoder encoder;
     private final TextGenerator generator;
     private final Continuation memory;
-    private final List<ChatMessage> messages = new ArrayList<>();
     private final GenerationSettings settings;
-    private final @Nullable String system;
+    private final List<ChatMessage> beginning;
+    private final AtomicBoolean busy = new AtomicBoolean();
+    private volatile List<ChatMessage> messages;
+    private volatile boolean closed;
     private int[] cachedIds = new int[0];
-    private boolean closed;
 
     /**
      * @param model answers; borrowed
      * @param encoder turns the conversation into tokens; borrowed
      * @param settings used by every reply
      * @param system the system message, or null for the template's default
+     * @throws IllegalStateException if the model or its adapter is closed
      */
     public ChatSession(CausalLM model, ChatEncoder encoder, GenerationSettings settings, @Nullable String system) {
         this.encoder = encoder;
         this.generator = new TextGenerator(model, encoder.stopIds());
         this.memory = Continuation.of(model);
         this.settings = settings;
-        this.system = system;
-        reset();
+        this.beginning = system == null ? List.of() : List.of(ChatMessage.system(system));
+        this.messages = beginning;
     }
 
     /**
      * Asks and waits for the whole answer.
      *
-     * @throws IllegalStateException if the session, its model or its adapter is closed
+     * @throws IllegalStateException if the session, its model or its adapter is closed or gets closed meanwhile, or if another
+     *     thread is in a reply of this session
      * @throws dev.finetune4j.core.FineTune4jException when the conversation has outgrown the model's context
      */
     public String say(String message) {
@@ -58,16 +65,36 @@ public final class ChatSession implements AutoCloseable {
      *
      * @param message what the user says
      * @param sink gets printable pieces; joined they are the answer
-     * @throws IllegalStateException if the session, its model or its adapter is closed
+     * @throws IllegalStateException if the session, its model or its adapter is closed or gets closed meanwhile, or if another
+     *     thread is in a reply of this session
      * @throws dev.finetune4j.core.FineTune4jException when the conversation has outgrown the model's context
      */
     public Reply reply(String message, Consumer<String> sink) {
+        begin();
+        try {
+            return answer(message, sink);
+        } catch (IllegalStateException e) {
+            throw closed ? new IllegalStateException("the chat session was closed during the reply", e) : e;
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    private void begin() {
         if (closed) {
             throw new IllegalStateException("the chat session is closed; open a new one");
         }
-        List<ChatMessage> asked = new ArrayList<>(messages);
-        asked.add(ChatMessage.user(message));
-        int[] prompt = encoder.encode(new Conversation(asked), true).ids();
+        if (!busy.compareAndSet(false, true)) {
+            throw new IllegalStateException("the chat session is in the middle of a reply;"
+                    + " a session serves one thread at a time: open one per request");
+        }
+    }
+
+    private Reply answer(String message, Consumer<String> sink) {
+        List<ChatMessage> before = messages;
+        ChatMessage question = ChatMessage.user(message);
+        int[] prompt =
+                encoder.encode(new Conversation(with(before, question)), true).ids();
         int reused = Math.min(commonPrefix(prompt), prompt.length - 1);
         memory.truncate(reused);
         cachedIds = Arrays.copyOf(cachedIds, reused);
@@ -80,25 +107,33 @@ public final class ChatSession implements AutoCloseable {
                 emit(decoder.accept(id), text, sink);
             });
             emit(decoder.finish(), text, sink);
-            messages.add(ChatMessage.user(message));
-            messages.add(ChatMessage.assistant(text.toString()));
+            messages = with(before, question, ChatMessage.assistant(text.toString()));
             return new Reply(text.toString(), prompt.length, reused, generation.ids().length, generation.reason());
         } finally {
             rememberCached(prompt, generated.build().toArray());
         }
     }
 
-    /** Forgets the conversation but not the system message. */
-    public void reset() {
-        messages.clear();
-        if (system != null) {
-            messages.add(ChatMessage.system(system));
-        }
+    private static List<ChatMessage> with(List<ChatMessage> messages, ChatMessage... more) {
+        List<ChatMessage> all = new ArrayList<>(messages);
+        all.addAll(List.of(more));
+        return List.copyOf(all);
     }
 
-    /** The conversation so far, system message included. */
+    /**
+     * Forgets the conversation but not the system message.
+     *
+     * @throws IllegalStateException if the session is closed, or in the middle of a reply
+     */
+    public void reset() {
+        begin();
+        messages = beginning;
+        busy.set(false);
+    }
+
+    /** The conversation so far, system message included; a reply that is not finished is not part of it. */
     public List<ChatMessage> messages() {
-        return List.copyOf(messages);
+        return messages;
     }
 
     private static void emit(String piece, StringBuilder text, Consumer<String> sink) {
@@ -119,7 +154,7 @@ public final class ChatSession implements AutoCloseable {
         cachedIds = Arrays.copyOf(all, Math.toIntExact(memory.length()));
     }
 
-    /** Frees the cache. Closing twice is fine. */
+    /** Frees the cache, once the token in progress is through. Closing twice is fine. */
     @Override
     public void close() {
         closed = true;

@@ -10,7 +10,8 @@ import dev.finetune4j.core.tensor.ComputeDevice;
  * What a model remembers of a text, and what it expects after it: the seam between generation, which chooses tokens, and the
  * ways to compute their logits.
  *
- * <p>Confined to one thread at a time. It borrows the model: close it first.
+ * <p>It serves one thread at a time; a second one is refused. It borrows the model: once that is closed, it takes up nothing
+ * more. Closing it waits for a {@link #feed} in progress.
  */
 public interface Continuation extends AutoCloseable {
     /** How many tokens are remembered. */
@@ -20,6 +21,7 @@ public interface Continuation extends AutoCloseable {
      * Forgets all tokens from {@code newLength} on.
      *
      * @throws IllegalArgumentException if fewer are remembered
+     * @throws IllegalStateException if this is closed, or another thread uses it
      */
     void truncate(long newLength);
 
@@ -28,7 +30,7 @@ public interface Continuation extends AutoCloseable {
      *
      * @param ids at least one
      * @return the logits of the token after them, (V); the caller may change them
-     * @throws IllegalStateException if this, the model or its adapter is closed
+     * @throws IllegalStateException if this, the model or its adapter is closed, or another thread uses this
      */
     float[] feed(int[] ids);
 
@@ -39,9 +41,20 @@ public interface Continuation extends AutoCloseable {
     /**
      * The quickest way that there is for the model; {@link GraphDecoder#obstacle} and {@link CpuDecoder#obstacle} say when single
      * tokens take the ordinary one.
+     *
+     * @throws IllegalStateException if the model or its adapter is closed
      */
     static Continuation of(CausalLM model) {
         KvCache cache = model.newCache();
+        try {
+            return of(model, cache);
+        } catch (RuntimeException | Error e) {
+            cache.close();
+            throw e;
+        }
+    }
+
+    private static Continuation of(CausalLM model, KvCache cache) {
         Continuation plain = new CachedContinuation(model, cache);
         if (model.placement().device().kind() == ComputeDevice.Kind.CPU) {
             return CpuDecoder.obstacle(model).isPresent()

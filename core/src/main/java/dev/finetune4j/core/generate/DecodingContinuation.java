@@ -1,12 +1,15 @@
 package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.decode.TokenDecoder;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** A continuation that takes single tokens by a decoder, and longer pieces by the ordinary pass on the same cache. */
 final class DecodingContinuation implements Continuation {
+    private final Lifetime lifetime = Lifetime.confined(
+            "the continuation is closed", "a continuation serves one thread at a time; use one for each sequence");
     private final Continuation plain;
     private final Supplier<TokenDecoder> decoders;
     private @Nullable TokenDecoder decoder;
@@ -32,20 +35,24 @@ final class DecodingContinuation implements Continuation {
 
     @Override
     public float[] feed(int[] ids) {
-        if (ids.length > 1) {
-            return plain.feed(ids);
+        try (Lifetime.Use use = lifetime.use()) {
+            if (ids.length > 1) {
+                return plain.feed(ids);
+            }
+            if (decoder == null) {
+                decoder = decoders.get();
+            }
+            return Tensors.toFloats(decoder.feed(ids[0]));
         }
-        if (decoder == null) {
-            decoder = decoders.get();
-        }
-        return Tensors.toFloats(decoder.feed(ids[0]));
     }
 
     @Override
     public void close() {
-        if (decoder != null) {
-            decoder.close();
-        }
-        plain.close();
+        lifetime.close(() -> {
+            if (decoder != null) {
+                decoder.close();
+            }
+            plain.close();
+        });
     }
 }

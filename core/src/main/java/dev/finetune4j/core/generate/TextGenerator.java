@@ -49,7 +49,8 @@ public final class TextGenerator {
      * @param settings limits and sampling
      * @param sink gets each new id as soon as it is chosen
      * @throws FineTune4jException when the prompt is longer than the model's context
-     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the cache is no longer of use then
+     * @throws IllegalStateException if the continuation, the model or its adapter is closed, at the latest at the next token
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the continuation remembers what it did before
      */
     public Generation generate(int[] prompt, Continuation text, GenerationSettings settings, IntConsumer sink) {
         int context = model.contextLength();

@@ -14,9 +14,11 @@ import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.nn.TiedHead;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
@@ -25,7 +27,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -41,7 +42,9 @@ import org.jspecify.annotations.Nullable;
  * base stays usable beside any number of adapters. The model that was loaded owns the parts; closing a view frees
  * nothing.
  *
- * <p>Forward calls may run in several threads at once, each with a cache of its own. Closing may not overlap with them.
+ * <p>Forward calls may run in several threads at once, each with a cache of its own. Closing waits for those in progress;
+ * later ones, of the model and of its views, end with {@link IllegalStateException}. The parts and tensors that it hands out
+ * ({@link #parameters}, {@link #linears}, {@link #embedding}, {@link #head}) are there as long as a {@link #use} is held.
  */
 public final class CausalLM implements AutoCloseable {
     private static final String EMBEDDING = "model.embed_tokens";
@@ -58,8 +61,8 @@ public final class CausalLM implements AutoCloseable {
     private final @Nullable VirtualTokens virtualTokens;
     private final ActivationPolicy activations;
     private final boolean owner;
-    private final AtomicBoolean closed;
-    private final Runnable guard;
+    /** That of the model that was loaded, then those of what views add to it. */
+    private final List<Lifetime> lifetimes;
 
     private CausalLM(
             ModelConfig config,
@@ -73,8 +76,7 @@ public final class CausalLM implements AutoCloseable {
             @Nullable VirtualTokens virtualTokens,
             ActivationPolicy activations,
             boolean owner,
-            AtomicBoolean closed,
-            Runnable guard) {
+            List<Lifetime> lifetimes) {
         this.config = config;
         this.placement = placement;
         this.embedding = embedding;
@@ -86,8 +88,7 @@ public final class CausalLM implements AutoCloseable {
         this.virtualTokens = virtualTokens;
         this.activations = activations;
         this.owner = owner;
-        this.closed = closed;
-        this.guard = guard;
+        this.lifetimes = List.copyOf(lifetimes);
     }
 
     static CausalLM of(
@@ -115,8 +116,7 @@ public final class CausalLM implements AutoCloseable {
                 null,
                 ActivationPolicy.none(),
                 true,
-                new AtomicBoolean(),
-                () -> {});
+                List.of(Lifetime.shared("the model is closed; load it again to use it")));
     }
 
     /** The numbers that define it. */
@@ -140,18 +140,16 @@ public final class CausalLM implements AutoCloseable {
      * @param tokens token ids, int64, shape (B, T), on the model's device
      * @param cache holds the positions before these and takes up the new ones; null to start at position 0 without one
      * @return shape (B, T, D); positions of virtual tokens are not part of it
-     * @throws IllegalStateException if the model is closed
+     * @throws IllegalStateException if the model, its adapter or the cache is closed, or another thread uses the cache
      */
     public Tensor hidden(Tensor tokens, @Nullable KvCache cache) {
-        requireOpen();
         long count = tokens.size(1);
-        try (TensorScope scope = new TensorScope()) {
-            Tensor x = embed(tokens);
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope()) {
             if (cache != null) {
-                Tensor result = run(x, new Visibility(cache.positions(), count, null), cache::layer);
-                cache.advance(count);
-                return scope.keep(result);
+                return scope.keep(behind(cache, tokens, count));
             }
+            Tensor x = embed(tokens);
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
                 Tensor all = VirtualPositions.before(x, prompt);
                 Tensor result = run(all, new Visibility(0, prompt.count() + count, null), null);
@@ -167,6 +165,14 @@ public final class CausalLM implements AutoCloseable {
         }
     }
 
+    private Tensor behind(KvCache cache, Tensor tokens, long count) {
+        try (Lifetime.Use use = cache.lifetime().use()) {
+            Tensor result = run(embed(tokens), new Visibility(cache.positions(), count, null), cache::layer);
+            cache.advance(count);
+            return result;
+        }
+    }
+
     /**
      * Runs the decoder over sequences that lie behind one another in a row. Each starts at position 0 and sees nothing of
      * the others, so the result is that of each alone.
@@ -175,9 +181,9 @@ public final class CausalLM implements AutoCloseable {
      * @param lengths of the sequences, in order; their sum is T
      * @return shape (1, T, D)
      * @throws IllegalArgumentException if the lengths do not fill the row, or the model has virtual tokens
+     * @throws IllegalStateException if the model or its adapter is closed
      */
     public Tensor hiddenOfPacked(Tensor tokens, long... lengths) {
-        requireOpen();
         if (tokens.size(0) != 1
                 || Arrays.stream(lengths).anyMatch(length -> length < 1)
                 || Arrays.stream(lengths).sum() != tokens.size(1)) {
@@ -188,7 +194,8 @@ public final class CausalLM implements AutoCloseable {
             throw new IllegalArgumentException("virtual tokens stand before one sequence; packed rows have several."
                     + " Train this method without packing");
         }
-        try (TensorScope scope = new TensorScope()) {
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope()) {
             return scope.keep(run(embed(tokens), new Visibility(0, tokens.size(1), lengths.clone()), null));
         }
     }
@@ -230,12 +237,17 @@ public final class CausalLM implements AutoCloseable {
         return Tensors.ofLongs(placement.device(), ids, batch, tokens);
     }
 
-    /** Projects (…, D) to the vocabulary, (…, V). */
+    /**
+     * Projects (…, D) to the vocabulary, (…, V).
+     *
+     * @throws IllegalStateException if the model or its adapter is closed
+     */
     public Tensor logits(Tensor hidden) {
-        requireOpen();
-        Tensor logits = head.forward(hidden);
-        double cap = config.logitSoftCap();
-        return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+        try (Lifetime.Use use = use()) {
+            Tensor logits = head.forward(hidden);
+            double cap = config.logitSoftCap();
+            return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+        }
     }
 
     /** The table of token vectors. */
@@ -280,7 +292,12 @@ public final class CausalLM implements AutoCloseable {
 
     /** A model over the same weights in which each part is replaced by what the mapper makes of it. */
     public CausalLM map(PartMapper mapper) {
-        requireOpen();
+        try (Lifetime.Use use = use()) {
+            return mapped(mapper);
+        }
+    }
+
+    private CausalLM mapped(PartMapper mapper) {
         Map<String, Linear> replaced = new LinkedHashMap<>();
         linears.forEach((name, linear) -> replaced.put(name, mapper.linear(name, linear)));
         Linear newHead = linears.containsKey(HEAD) ? replaced.get(HEAD) : mapper.linear(HEAD, head);
@@ -313,14 +330,13 @@ public final class CausalLM implements AutoCloseable {
                 virtualTokens,
                 activations,
                 false,
-                closed,
-                guard);
+                lifetimes);
     }
 
     /** A model over the same parts that sees these virtual tokens before every sequence. */
     public CausalLM withVirtualTokens(VirtualTokens tokens) {
         requireOpen();
-        return with(tokens, activations, guard);
+        return with(tokens, activations, lifetimes);
     }
 
     /**
@@ -329,7 +345,7 @@ public final class CausalLM implements AutoCloseable {
      */
     public CausalLM withActivations(ActivationPolicy policy) {
         requireOpen();
-        return with(virtualTokens, policy, guard);
+        return with(virtualTokens, policy, lifetimes);
     }
 
     /** What the blocks keep for the backward pass. */
@@ -337,23 +353,17 @@ public final class CausalLM implements AutoCloseable {
         return activations;
     }
 
-    /**
-     * A model over the same parts that asks before each pass whether they are still there.
-     *
-     * @param check throws when they are not
-     */
-    public CausalLM guardedBy(Runnable check) {
+    /** A model over the same parts that also borrows something else, such as the tensors of an adapter, and uses it in each pass. */
+    public CausalLM borrowing(Lifetime borrowed) {
         requireOpen();
-        return with(virtualTokens, activations, () -> {
-            guard.run();
-            check.run();
-        });
+        List<Lifetime> more = new ArrayList<>(lifetimes);
+        more.add(borrowed);
+        return with(virtualTokens, activations, more);
     }
 
-    private CausalLM with(@Nullable VirtualTokens tokens, ActivationPolicy policy, Runnable check) {
+    private CausalLM with(@Nullable VirtualTokens tokens, ActivationPolicy policy, List<Lifetime> used) {
         return new CausalLM(
-                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, closed,
-                check);
+                config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, used);
     }
 
     /** Whether a pass draws random numbers while gradients are recorded, as dropout does. */
@@ -361,9 +371,19 @@ public final class CausalLM implements AutoCloseable {
         return linears.values().stream().anyMatch(Linear::isRandom) || head.isRandom();
     }
 
-    /** All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. */
+    /**
+     * All tensors that full fine-tuning can train and that saving writes, by Hugging Face name. They are the model's own: hold
+     * a {@link #use} while you read them.
+     *
+     * @throws IllegalStateException if the model or its adapter is closed
+     */
     public Map<String, Tensor> parameters() {
-        requireOpen();
+        try (Lifetime.Use use = use()) {
+            return namedParameters();
+        }
+    }
+
+    private Map<String, Tensor> namedParameters() {
         Map<String, Tensor> parameters = new LinkedHashMap<>();
         embedding.parameters().forEach((suffix, tensor) -> parameters.put(EMBEDDING + "." + suffix, tensor));
         for (DecoderBlock block : blocks) {
@@ -376,11 +396,15 @@ public final class CausalLM implements AutoCloseable {
         return parameters;
     }
 
-    /** A new cache for this model that holds its virtual tokens and nothing else; the caller closes it. */
+    /**
+     * A new cache for this model that holds its virtual tokens and nothing else; the caller closes it.
+     *
+     * @throws IllegalStateException if the model or its adapter is closed
+     */
     public KvCache newCache() {
-        requireOpen();
         KvCache cache = new KvCache(config.layers());
-        try (TensorScope scope = new TensorScope();
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
                 ScalarType type = placement.precision().scalarType();
@@ -406,23 +430,43 @@ public final class CausalLM implements AutoCloseable {
     }
 
     /**
-     * Checks that the model and what it borrows are still there.
+     * Keeps the model and what it borrows from being freed until the use is closed, by the same thread: for work of several
+     * calls, or on the tensors themselves. Hold it for one pass, not while you wait for something: closing waits for it.
+     *
+     * @throws IllegalStateException if the model or what it borrows is closed
+     */
+    public Lifetime.Use use() {
+        return Lifetime.useAll(lifetimes);
+    }
+
+    /** Those of the model and of what it borrows, in the order in which {@link #use} begins to use them. */
+    public List<Lifetime> lifetimes() {
+        return lifetimes;
+    }
+
+    /**
+     * Checks that the model and what it borrows are still there, now.
      *
      * @throws IllegalStateException if one of them is closed
      */
     public void requireOpen() {
-        if (closed.get()) {
-            throw new IllegalStateException("the model is closed; load it again to use it");
-        }
-        guard.run();
+        lifetimes.forEach(Lifetime::requireOpen);
     }
 
-    /** Frees the weights if this model was loaded and is not a view. Closing twice is fine. */
+    /**
+     * Frees the weights if this model was loaded and is not a view, once the passes in progress are through. Closing twice is
+     * fine.
+     *
+     * @throws IllegalStateException if this thread is in the middle of a pass or holds a {@link #use}
+     */
     @Override
     public void close() {
-        if (!owner || closed.getAndSet(true)) {
-            return;
+        if (owner) {
+            lifetimes.get(0).close(this::free);
         }
+    }
+
+    private void free() {
         embedding.close();
         rotaries.values().forEach(RotaryEmbedding::close);
         blocks.forEach(DecoderBlock::close);

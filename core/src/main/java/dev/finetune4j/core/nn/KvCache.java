@@ -1,8 +1,10 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -11,14 +13,20 @@ import org.jspecify.annotations.Nullable;
 /**
  * The keys and values of the tokens seen so far, per layer, so that each new token costs one row of attention.
  *
- * <p>Buffers grow by doubling. A cache belongs to one sequence of calls and is confined to one thread at a time.
+ * <p>Buffers grow by doubling, those of keys and values together or not at all: when memory runs out, the cache holds what it
+ * held. A cache belongs to one sequence of calls and serves one thread at a time; a second one is refused. Closing it waits
+ * for a pass in progress.
  */
 public final class KvCache implements AutoCloseable {
+    private static final long FIRST_CAPACITY = 64;
+
+    private final Lifetime lifetime = Lifetime.confined(
+            "the key-value cache is closed",
+            "the key-value cache serves one thread at a time; use one for each sequence");
     private final List<Layer> layers;
     private long virtual;
     private long length;
     private long moves;
-    private boolean closed;
 
     /** A cache for a decoder with the given number of layers. */
     public KvCache(int layers) {
@@ -26,6 +34,11 @@ public final class KvCache implements AutoCloseable {
         for (int i = 0; i < layers; i++) {
             this.layers.add(new Layer());
         }
+    }
+
+    /** Who holds a use of it keeps other threads out, and the buffers where they can be read: a pass does. */
+    public Lifetime lifetime() {
+        return lifetime;
     }
 
     /** How many positions of tokens are held. */
@@ -45,32 +58,57 @@ public final class KvCache implements AutoCloseable {
 
     /** Makes what is held so far the beginning that {@link #truncate} never forgets. */
     public void fix() {
-        virtual += length;
-        length = 0;
+        try (Lifetime.Use use = lifetime.use()) {
+            virtual += length;
+            length = 0;
+        }
     }
 
     /**
      * Forgets all positions from {@code newLength} on.
      *
      * @throws IllegalArgumentException if fewer positions are held
+     * @throws IllegalStateException if the cache is closed, or another thread uses it
      */
     public void truncate(long newLength) {
-        if (newLength < 0 || newLength > length) {
-            throw new IllegalArgumentException("cannot cut a cache of " + length + " positions to " + newLength);
+        try (Lifetime.Use use = lifetime.use()) {
+            if (newLength < 0 || newLength > length) {
+                throw new IllegalArgumentException("cannot cut a cache of " + length + " positions to " + newLength);
+            }
+            length = newLength;
         }
-        length = newLength;
     }
 
     /**
-     * Makes room in every layer, so that its buffers stay where they are until that many positions are held.
+     * Makes room in every layer, the same in all, so that its buffers stay where they are until that many positions are held.
+     * When that fails, no layer is changed.
      *
      * @param positions virtual ones included
      * @param like an example of what is added: shape (B, kv heads, any, head size)
+     * @throws IllegalStateException if the cache is closed, or another thread uses it
      */
     public void reserve(long positions, Tensor like) {
-        for (int i = 0; i < layers.size(); i++) {
-            layer(i).reserve(positions, like);
+        try (Lifetime.Use use = lifetime.use();
+                TensorScope scope = new TensorScope()) {
+            // A pass that ended in its middle may have left some with more room than others.
+            long most = layers.stream().mapToLong(Layer::capacity).max().orElse(0);
+            long wanted = Math.max(positions, most);
+            List<@Nullable Buffers> larger = new ArrayList<>();
+            for (Layer layer : layers) {
+                larger.add(layer.serves(like, wanted) ? null : layer.enlarged(like, like, wanted));
+            }
+            for (int i = 0; i < layers.size(); i++) {
+                Buffers buffers = larger.get(i);
+                if (buffers != null) {
+                    layers.get(i).replace(buffers, scope);
+                }
+            }
         }
+    }
+
+    /** For how many positions there is room in every layer; 0 before the first. */
+    public long capacity() {
+        return layers.stream().mapToLong(Layer::capacity).min().orElse(0);
     }
 
     /** How often a buffer has been replaced so far: as long as it stays the same, so do {@link Layer#keys} and {@link Layer#values}. */
@@ -80,23 +118,28 @@ public final class KvCache implements AutoCloseable {
 
     /** Counts the positions that every layer has taken up; called by the model after its last layer. */
     public void advance(long positions) {
-        length += positions;
+        try (Lifetime.Use use = lifetime.use()) {
+            length += positions;
+        }
     }
 
-    /** The part of one layer, counted from 0. */
+    /**
+     * The part of one layer, counted from 0.
+     *
+     * @throws IllegalStateException if the cache is closed
+     */
     public Layer layer(int index) {
-        if (closed) {
-            throw new IllegalStateException("the key-value cache is closed");
-        }
+        lifetime.requireOpen();
         return layers.get(index);
     }
 
-    /** Frees the buffers. Closing twice is fine. */
+    /** Waits for a pass in progress and frees the buffers. Closing twice is fine. */
     @Override
     public void close() {
-        closed = true;
-        layers.forEach(Layer::close);
+        lifetime.close(() -> layers.forEach(Layer::close));
     }
+
+    private record Buffers(Tensor keys, Tensor values) {}
 
     /** Keys and values of one layer. */
     public final class Layer implements PastKeys {
@@ -105,10 +148,17 @@ public final class KvCache implements AutoCloseable {
 
         @Override
         public KeysAndValues append(Tensor newKeys, Tensor newValues) {
-            long total = positions() + newKeys.size(2);
-            keys = store(keys, newKeys, total);
-            values = store(values, newValues, total);
-            return new KeysAndValues(keys.narrow(2, 0, total), values.narrow(2, 0, total));
+            try (Lifetime.Use use = lifetime.use()) {
+                long total = positions() + newKeys.size(2);
+                if (!serves(newKeys, total)) {
+                    try (TensorScope scope = new TensorScope()) {
+                        replace(enlarged(newKeys, newValues, total), scope);
+                    }
+                }
+                return new KeysAndValues(
+                        store(Objects.requireNonNull(keys), newKeys, total),
+                        store(Objects.requireNonNull(values), newValues, total));
+            }
         }
 
         /** The buffer of keys, shape (B, kv heads, capacity, head size); null before the first positions. It may be replaced. */
@@ -121,38 +171,47 @@ public final class KvCache implements AutoCloseable {
             return values;
         }
 
-        private void reserve(long positions, Tensor like) {
-            if (keys == null || keys.size(2) < positions || keys.size(0) != like.size(0)) {
-                keys = enlarge(keys, like, positions);
-                values = enlarge(values, like, positions);
-            }
+        private long capacity() {
+            return keys == null || values == null ? 0 : Math.min(keys.size(2), values.size(2));
         }
 
-        private Tensor store(@Nullable Tensor buffer, Tensor added, long total) {
-            Tensor target = buffer;
-            if (target == null || target.size(2) < total || target.size(0) != added.size(0)) {
-                target = enlarge(buffer, added, total);
-            }
-            target.narrow(2, positions(), added.size(2)).copy_(added);
-            return target;
+        private boolean serves(Tensor added, long total) {
+            return keys != null && capacity() >= total && keys.size(0) == added.size(0);
         }
 
-        private Tensor enlarge(@Nullable Tensor buffer, Tensor added, long total) {
-            moves++;
-            long capacity = 64;
+        /** Writes what is added and gives all that is held with it. */
+        private Tensor store(Tensor buffer, Tensor added, long total) {
+            buffer.narrow(2, positions(), added.size(2)).copy_(added);
+            return buffer.narrow(2, 0, total);
+        }
+
+        /** Both buffers with more room and what was held; the current scope owns them. */
+        private Buffers enlarged(Tensor newKeys, Tensor newValues, long total) {
+            long capacity = FIRST_CAPACITY;
             while (capacity < total) {
                 capacity *= 2;
             }
+            return new Buffers(copyWithRoom(keys, newKeys, capacity), copyWithRoom(values, newValues, capacity));
+        }
+
+        private Tensor copyWithRoom(@Nullable Tensor buffer, Tensor added, long capacity) {
             long[] shape = {added.size(0), added.size(1), capacity, added.size(3)};
-            try (TensorScope scope = new TensorScope()) {
-                Tensor larger = torch.empty(shape, added.options(), new MemoryFormatOptional());
-                if (buffer != null) {
-                    // A beginning that was made once serves every row of a batch.
-                    larger.narrow(2, 0, positions()).copy_(buffer.narrow(2, 0, positions()));
-                    buffer.close();
-                }
-                return scope.release(larger);
+            Tensor larger = torch.empty(shape, added.options(), new MemoryFormatOptional());
+            if (buffer != null) {
+                // A beginning that was made once serves every row of a batch.
+                larger.narrow(2, 0, positions()).copy_(buffer.narrow(2, 0, positions()));
             }
+            return larger;
+        }
+
+        /** Takes larger buffers, which the scope owns, in the place of those that are there. */
+        private void replace(Buffers larger, TensorScope scope) {
+            scope.release(larger.keys());
+            scope.release(larger.values());
+            close();
+            keys = larger.keys();
+            values = larger.values();
+            moves++;
         }
 
         private void close() {

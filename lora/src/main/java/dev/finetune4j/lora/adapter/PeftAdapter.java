@@ -3,6 +3,7 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.Map;
 import java.util.function.Function;
@@ -15,7 +16,8 @@ import org.jspecify.annotations.Nullable;
  * PEFT</a>.
  *
  * <p>An adapter owns its tensors and nothing of the base. {@link #attachTo} gives a model that uses them; the base itself
- * is unchanged. Safe to use from several threads while nothing trains it; close it after the last use.
+ * is unchanged. Safe to use from several threads while nothing trains it. Closing waits for passes in progress; later ones
+ * end with {@link IllegalStateException}. The tensors that it hands out are there as long as a {@link #use} is held.
  */
 public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter, VirtualTokenAdapter {
     /**
@@ -41,20 +43,42 @@ public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter,
      * @throws dev.finetune4j.core.SettingsException when the settings do not fit the model or lack a source
      */
     static PeftAdapter create(CausalLM base, AdapterSettings settings, Sources sources) {
-        settings.check(base.moduleNames());
-        if (settings instanceof LoraSettings || settings instanceof Ia3Settings) {
-            return WeightAdapter.create(base, settings, sources);
+        try (Lifetime.Use use = base.use()) {
+            settings.check(base.moduleNames());
+            if (settings instanceof LoraSettings || settings instanceof Ia3Settings) {
+                return WeightAdapter.create(base, settings, sources);
+            }
+            return VirtualTokenAdapter.create(base, settings, sources);
         }
-        return VirtualTokenAdapter.create(base, settings, sources);
+    }
+
+    /** That of a new adapter. */
+    static Lifetime lifetime() {
+        return Lifetime.shared("the adapter is closed; load it again to use it");
     }
 
     /** What kind of adapter this is and how it is shaped. */
     AdapterSettings settings();
 
-    /** A model over the base's parts that computes with this adapter. */
+    /**
+     * Keeps the tensors from being freed until the use is closed, by the same thread.
+     *
+     * @throws IllegalStateException if the adapter is closed
+     */
+    Lifetime.Use use();
+
+    /**
+     * A model over the base's parts that computes with this adapter.
+     *
+     * @throws IllegalStateException if this or the base is closed
+     */
     CausalLM attachTo(CausalLM base);
 
-    /** The tensors to train, float32, by the names that they have in PEFT. */
+    /**
+     * The tensors to train, float32, by the names that they have in PEFT.
+     *
+     * @throws IllegalStateException if the adapter is closed
+     */
     Map<String, Tensor> parameters();
 
     /**
@@ -76,10 +100,16 @@ public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter,
 
     /** Number of trainable values. */
     default long parameterCount() {
-        return parameters().values().stream().mapToLong(Tensor::numel).sum();
+        try (Lifetime.Use use = use()) {
+            return parameters().values().stream().mapToLong(Tensor::numel).sum();
+        }
     }
 
-    /** Frees the tensors. Closing twice is fine. */
+    /**
+     * Frees the tensors, once the passes in progress are through. Closing twice is fine.
+     *
+     * @throws IllegalStateException if this thread is in the middle of a pass or holds a {@link #use}
+     */
     @Override
     void close();
 }

@@ -5,6 +5,7 @@ import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.VirtualTokens;
 import dev.finetune4j.core.nn.PartMapper;
 import dev.finetune4j.core.nn.PastKeys;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.Map;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -16,7 +17,7 @@ final class VirtualTokenAdapter implements PeftAdapter {
 
     private final AdapterSettings settings;
     private final VirtualTokenEncoder encoder;
-    private volatile boolean closed;
+    private final Lifetime lifetime = PeftAdapter.lifetime();
 
     private VirtualTokenAdapter(AdapterSettings settings, VirtualTokenEncoder encoder) {
         this.settings = settings;
@@ -66,8 +67,13 @@ final class VirtualTokenAdapter implements PeftAdapter {
     }
 
     @Override
+    public Lifetime.Use use() {
+        return lifetime.use();
+    }
+
+    @Override
     public CausalLM attachTo(CausalLM base) {
-        requireOpen();
+        lifetime.requireOpen();
         int count = settings.virtualTokens();
         if (count >= base.config().maxPositions()) {
             throw new IllegalArgumentException(
@@ -76,19 +82,19 @@ final class VirtualTokenAdapter implements PeftAdapter {
         }
         return base.withVirtualTokens(
                         settings instanceof PrefixSettings ? new Prefix(count, base.config()) : new Prompt(count))
-                .guardedBy(this::requireOpen);
+                .borrowing(lifetime);
     }
 
     @Override
     public Map<String, Tensor> parameters() {
-        requireOpen();
+        lifetime.requireOpen();
         return encoder.trained();
     }
 
     @Override
     public Map<String, Tensor> stored() {
-        requireOpen();
-        try (NoGradGuard off = new NoGradGuard()) {
+        try (Lifetime.Use use = use();
+                NoGradGuard off = new NoGradGuard()) {
             return Map.of(STORED, encoder.encoded());
         }
     }
@@ -99,18 +105,9 @@ final class VirtualTokenAdapter implements PeftAdapter {
                 + " keep the adapter, or train LoRA");
     }
 
-    private void requireOpen() {
-        if (closed) {
-            throw new IllegalStateException("the adapter is closed; load it again to use it");
-        }
-    }
-
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
-            encoder.trained().values().forEach(Tensor::close);
-        }
+        lifetime.close(() -> encoder.trained().values().forEach(Tensor::close));
     }
 
     private final class Prompt implements VirtualTokens.Prompt {

@@ -7,6 +7,7 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.PartMapper;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -24,7 +25,7 @@ final class WeightAdapter implements PeftAdapter {
 
     private final AdapterSettings settings;
     private final List<Placed> parts;
-    private volatile boolean closed;
+    private final Lifetime lifetime = PeftAdapter.lifetime();
 
     private WeightAdapter(AdapterSettings settings, List<Placed> parts) {
         this.settings = settings;
@@ -76,13 +77,20 @@ final class WeightAdapter implements PeftAdapter {
     }
 
     @Override
+    public Lifetime.Use use() {
+        return lifetime.use();
+    }
+
+    @Override
     public CausalLM attachTo(CausalLM base) {
-        return base.map(merging()).guardedBy(this::requireOpen);
+        try (Lifetime.Use use = use()) {
+            return base.map(merging()).borrowing(lifetime);
+        }
     }
 
     @Override
     public PartMapper merging() {
-        requireOpen();
+        lifetime.requireOpen();
         return new PartMapper() {
             @Override
             public Embedding embedding(String name, Embedding embedding) {
@@ -128,14 +136,15 @@ final class WeightAdapter implements PeftAdapter {
     }
 
     private Map<String, Tensor> named(Function<ModulePart, Map<String, Tensor>> tensors) {
-        requireOpen();
-        Map<String, Tensor> named = new LinkedHashMap<>();
-        for (Placed placed : parts) {
-            tensors.apply(placed.part())
-                    .forEach((part, tensor) ->
-                            named.put(AdapterFiles.tensorName(placed.modules().get(0), part), tensor));
+        try (Lifetime.Use use = use()) {
+            Map<String, Tensor> named = new LinkedHashMap<>();
+            for (Placed placed : parts) {
+                tensors.apply(placed.part())
+                        .forEach((part, tensor) -> named.put(
+                                AdapterFiles.tensorName(placed.modules().get(0), part), tensor));
+            }
+            return named;
         }
-        return named;
     }
 
     /** Whether the base computes without the factors that the training started from. */
@@ -143,17 +152,8 @@ final class WeightAdapter implements PeftAdapter {
         return settings instanceof LoraSettings lora && lora.start().leavesBase();
     }
 
-    private void requireOpen() {
-        if (closed) {
-            throw new IllegalStateException("the adapter is closed; load it again to use it");
-        }
-    }
-
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
-            parts.forEach(placed -> placed.part().close());
-        }
+        lifetime.close(() -> parts.forEach(placed -> placed.part().close()));
     }
 }

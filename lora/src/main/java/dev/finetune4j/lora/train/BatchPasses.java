@@ -6,6 +6,7 @@ import dev.finetune4j.core.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -117,7 +118,8 @@ final class BatchPasses implements AutoCloseable {
      * @param scale factor on the gradients and the loss
      */
     void run(Batch batch, double scale) {
-        try (Inputs inputs = inputs(batch, scale)) {
+        try (Lifetime.Use use = model.use();
+                Inputs inputs = inputs(batch, scale)) {
             Shape shape =
                     new Shape(batch.rows(), batch.length(), inputs.targets().count());
             Recording known = recordings.get(shape);

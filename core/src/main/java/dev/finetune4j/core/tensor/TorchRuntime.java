@@ -2,11 +2,14 @@ package dev.finetune4j.core.tensor;
 
 import dev.finetune4j.core.DeviceException;
 import java.io.IOException;
+import java.net.URL;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
@@ -17,6 +20,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch_cuda;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -42,7 +46,11 @@ public final class TorchRuntime {
     /** Numbers of the GPUs that were found to be new enough. */
     private static final Set<Integer> SERVED = ConcurrentHashMap.newKeySet();
 
+    /** What the CPU's libraries of Linux take, the largest of all. */
+    private static final long UNPACKED_BYTES = 460_000_000;
+
     private static boolean started;
+    private static @Nullable DeviceException refused;
     private static boolean cuda;
     private static int threads = 1;
     private static Precision main = Precision.FP32;
@@ -52,7 +60,7 @@ public final class TorchRuntime {
     /**
      * Loads the native libraries if that has not been done yet.
      *
-     * @throws DeviceException when they cannot be loaded; the message says for which platform and what to add
+     * @throws DeviceException when they cannot be loaded; the message says why and what to do
      */
     public static synchronized void start() {
         if (started) {
@@ -61,22 +69,55 @@ public final class TorchRuntime {
         if (System.getProperty(PHYSICAL_LIMIT) == null) {
             System.setProperty(PHYSICAL_LIMIT, "0");
         }
-        try (CacheLock lock = CacheLock.acquire()) {
-            cuda = loadCuda();
-            Loader.load(torch.class);
-        } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
-            throw new DeviceException(
-                    "libtorch could not be loaded for the platform " + Loader.getPlatform()
-                            + "; add org.bytedeco:pytorch, openblas and javacpp with this platform as classifier"
-                            + " to the class path (Linux needs glibc 2.35 or newer)",
-                    e);
-        }
+        load();
         started = true;
         threads = System.getenv("OMP_NUM_THREADS") == null
                 ? Runtime.getRuntime().availableProcessors()
                 : torch.get_num_threads();
         shareThreads(main);
         LOG.info("{}", report());
+    }
+
+    private static void load() {
+        DeviceException before = refused;
+        if (before != null) {
+            throw new DeviceException(String.valueOf(before.getMessage()), before);
+        }
+        List<Throwable> failures = new ArrayList<>();
+        try (CacheLock lock = CacheLock.acquire()) {
+            cuda = loadCuda(failures);
+            Loader.load(torch.class);
+        } catch (LinkageError | IllegalCallerException e) {
+            failures.add(e);
+            // Kept, because the JVM does not try again, and what it throws later names no cause.
+            refused = new DeviceException(failure().explain(failures), failures.get(0));
+            throw refused;
+        }
+    }
+
+    private static NativeFailure failure() {
+        String platform = Loader.getPlatform();
+        List<@Nullable URL> resources = new ArrayList<>();
+        for (String file : List.of("pytorch/torch_cpu", "pytorch/jnitorch", "openblas/jniopenblas_nolapack")) {
+            int slash = file.indexOf('/');
+            resources.add(torch.class.getResource("/org/bytedeco/" + file.substring(0, slash + 1) + platform + "/"
+                    + System.mapLibraryName(file.substring(slash + 1))));
+        }
+        Path folder;
+        try {
+            folder = Loader.getCacheDir().toPath();
+        } catch (IOException e) {
+            folder = Path.of(System.getProperty("user.home", "."), ".javacpp", "cache");
+        }
+        return new NativeFailure(
+                "libtorch",
+                resources,
+                "the class path holds none for the platform " + platform
+                        + "; add org.bytedeco:pytorch, openblas and javacpp with this platform as classifier. They exist"
+                        + " for linux-x86_64, macosx-arm64 and windows-x86_64; there is none for Linux on ARM",
+                folder,
+                UNPACKED_BYTES,
+                "choose another folder with -Dorg.bytedeco.javacpp.cachedir=FOLDER");
     }
 
     /** The number of CUDA GPUs that can be used; 0 without GPU natives, driver or GPU. */
@@ -211,11 +252,12 @@ public final class TorchRuntime {
         return Pointer.physicalBytes();
     }
 
-    private static boolean loadCuda() {
+    private static boolean loadCuda(List<Throwable> failures) {
         try {
             Loader.load(torch_cuda.class);
             return true;
-        } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
+        } catch (LinkageError | IllegalCallerException e) {
+            failures.add(e);
             LOG.debug("no GPU natives: {}", e.getMessage());
             return false;
         }
@@ -223,7 +265,7 @@ public final class TorchRuntime {
 
     /** An exclusive lock beside the library cache; a cache that cannot be written needs none. */
     private record CacheLock(FileChannel channel, FileLock lock) implements AutoCloseable {
-        static @org.jspecify.annotations.Nullable CacheLock acquire() {
+        static @Nullable CacheLock acquire() {
             try {
                 Path file = Loader.getCacheDir().toPath().resolve("finetune4j.lock");
                 Files.createDirectories(file.toAbsolutePath().getParent());

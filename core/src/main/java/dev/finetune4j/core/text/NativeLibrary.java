@@ -2,6 +2,7 @@ package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.io.CacheFolder;
+import dev.finetune4j.core.tensor.NativeFailure;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URL;
@@ -13,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Properties;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -26,6 +28,9 @@ import org.slf4j.LoggerFactory;
 final class NativeLibrary {
     private static final Logger LOG = LoggerFactory.getLogger(NativeLibrary.class);
     private static final String TEMPORARY = "finetune4j-native";
+    /** What the largest of the platforms takes. */
+    private static final long UNPACKED_BYTES = 16_000_000;
+
     private static final String ROOT = "/native/lib/";
     private static final List<String> WINDOWS_HELPERS =
             List.of("libwinpthread-1.dll", "libgcc_s_seh-1.dll", "libstdc++-6.dll");
@@ -52,12 +57,32 @@ final class NativeLibrary {
             files.add(copy(owner, platform, file, folder));
             return files;
         } catch (IOException e) {
-            throw new FineTune4jException(
-                    "the native tokenizer could not be unpacked: " + e
-                            + "; make the cache folder or java.io.tmpdir writable, or set RUST_LIBRARY_PATH to the"
-                            + " file " + file,
-                    e);
+            throw new FineTune4jException(failure(owner).explain(List.of(e)), e);
         }
+    }
+
+    /** What to say when the library cannot be unpacked or loaded. */
+    static NativeFailure failure(Class<?> owner) {
+        String platform = platform(System.getProperty("os.name", ""), System.getProperty("os.arch", ""));
+        List<@Nullable URL> resources = new ArrayList<>();
+        resources.add(resource(owner, platform, System.mapLibraryName("tokenizers")));
+        return new NativeFailure(
+                "the native tokenizer",
+                resources,
+                absent(platform),
+                CacheFolder.of("native").toAbsolutePath(),
+                UNPACKED_BYTES,
+                "choose another home with -Duser.home=FOLDER or XDG_CACHE_HOME");
+    }
+
+    private static @Nullable URL resource(Class<?> owner, String platform, String name) {
+        return owner.getResource(ROOT + platform + "/cpu/" + name);
+    }
+
+    private static String absent(String platform) {
+        return "there is none for the platform " + platform
+                + "; it exists for linux-x86_64, linux-aarch64, osx-aarch64 and win-x86_64."
+                + " Use one of these or set RUST_LIBRARY_PATH to a file of your own";
     }
 
     /** The platform as the jar spells it, such as {@code linux-x86_64}. */
@@ -95,11 +120,9 @@ final class NativeLibrary {
     }
 
     private static Path copy(Class<?> owner, String platform, String name, Path folder) throws IOException {
-        URL resource = owner.getResource(ROOT + platform + "/cpu/" + name);
+        URL resource = resource(owner, platform, name);
         if (resource == null) {
-            throw new FineTune4jException("there is no native tokenizer for the platform " + platform
-                    + "; it exists for linux-x86_64, linux-aarch64, osx-aarch64 and win-x86_64."
-                    + " Use one of these or set RUST_LIBRARY_PATH to a file of your own");
+            throw new FineTune4jException("the native tokenizer could not be loaded: " + absent(platform));
         }
         Path target = folder.resolve(name);
         if (Files.isRegularFile(target)

@@ -120,11 +120,10 @@ final class NativeTokenizer implements AutoCloseable {
                 loadOurs(NativeLibrary.unpack(TokenizersLibrary.class));
             }
             loaded = true;
-        } catch (EngineException | LinkageError e) {
+        } catch (EngineException | LinkageError | IllegalCallerException e) {
+            String reason = NativeLibrary.failure(TokenizersLibrary.class).explain(List.of(e));
             throw new FineTune4jException(
-                    "the native tokenizer could not be loaded: " + e.getMessage()
-                            + "; Linux needs glibc 2.34 or newer, and RUST_LIBRARY_PATH, if set, must be its file",
-                    e);
+                    chosen ? reason + "; " + OVERRIDE + " is set and must name its file" : reason, e);
         }
     }
 

@@ -76,6 +76,11 @@ final class AlpacaRow {
         return row.isObject() && !row.has("instruction") && !row.has("output");
     }
 
+    /** Whether each value describes a data set by the file or the hub id that has it. */
+    private boolean isDescription() {
+        return !row.isEmpty() && row.valueStream().allMatch(value -> value.has("file_name") || value.has("hf_hub_url"));
+    }
+
     private String foreign() {
         String guess = "";
         for (Map.Entry<String, String> format : OTHER_FORMATS.entrySet()) {
@@ -83,6 +88,12 @@ final class AlpacaRow {
                 guess = ", which looks like " + format.getValue();
                 break;
             }
+        }
+        if (row.path("data").isArray()) {
+            return "the rows lie under \"data\": write that list alone into the file, as a JSON array of rows";
+        }
+        if (isDescription()) {
+            return "describes data sets, as LLaMA-Factory's dataset_info.json does; give the file that \"file_name\" names";
         }
         String missing = isForeign() ? "fields \"instruction\" and \"output\" are missing: " : "";
         return missing + "the row cannot be read as alpaca, the only format so far; found the columns "

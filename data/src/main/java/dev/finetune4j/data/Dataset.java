@@ -1,5 +1,6 @@
 package dev.finetune4j.data;
 
+import dev.finetune4j.core.Arguments;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -44,6 +45,7 @@ public final class Dataset {
      *     are reported together
      */
     public static Dataset read(Path file) {
+        Arguments.given(file, "read(file)");
         return of(new DatasetFile(file).read());
     }
 
@@ -53,6 +55,7 @@ public final class Dataset {
      * @param examples those made by {@link SftExample#of} are numbered by their place
      */
     public static Dataset of(List<SftExample> examples) {
+        Arguments.given(examples, "of(examples)");
         List<SftExample> numbered = new ArrayList<>(examples);
         for (int i = 0; i < numbered.size(); i++) {
             SftExample example = numbered.get(i);
@@ -70,6 +73,7 @@ public final class Dataset {
      * @param examples finite
      */
     public static Dataset of(Stream<SftExample> examples) {
+        Arguments.given(examples, "of(examples)");
         return of(examples.toList());
     }
 
@@ -84,6 +88,7 @@ public final class Dataset {
      * @throws IllegalArgumentException if a name was given a value before
      */
     public Dataset bind(Map<String, String> newValues) {
+        Arguments.given(newValues, "bind(newValues)");
         if (newValues.isEmpty()) {
             return this;
         }

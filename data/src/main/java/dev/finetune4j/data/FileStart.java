@@ -65,7 +65,8 @@ record FileStart(int first, @Nullable String refusal) {
         return new FileStart(
                 first,
                 "begins with " + shown(first, rest) + ", expected '[' for a JSON array of rows or '{' for JSON lines;"
-                        + " other formats, such as CSV, cannot be read: convert the file");
+                        + " other formats, such as CSV, cannot be read: convert the file, in Python by"
+                        + " pandas.read_csv(file).to_json(out, orient=\"records\", lines=True, force_ascii=False)");
     }
 
     /** The first line, from which a reader sees what the file is, or the byte if it is no text. */

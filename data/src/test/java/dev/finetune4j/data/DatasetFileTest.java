@@ -4,7 +4,6 @@ import static dev.finetune4j.data.Fixtures.contents;
 import static dev.finetune4j.data.Fixtures.fails;
 import static dev.finetune4j.data.Fixtures.roles;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -167,6 +166,16 @@ class DatasetFileTest {
     }
 
     @Test
+    void filesAroundTheRowsAreToldByWhatTheyHold() throws IOException {
+        Path wrapped = write("wrapped.json", "{\"data\": [{\"instruction\": \"q\", \"output\": \"a\"}]}");
+        fails(() -> Dataset.read(wrapped), "the rows lie under \"data\"");
+        Path info = write("dataset_info.json", "{\"identity\": {\"file_name\": \"identity.json\"}}");
+        fails(() -> Dataset.read(info), "dataset_info.json", "give the file that \"file_name\" names");
+        Path csv = write("rows.csv", "instruction,output\nq,a\n");
+        fails(() -> Dataset.read(csv), "begins with \"instruction,output\"", "pandas.read_csv");
+    }
+
+    @Test
     void aFieldThatStandsTwiceIsRefused() throws IOException {
         bad("{\"instruction\": \"q\", \"output\": \"a\", \"output\": \"b\"}", "Duplicate", "output", "line 1");
     }
@@ -177,9 +186,13 @@ class DatasetFileTest {
                 .mapToObj(i -> "{\"instruction\": \"q\"}")
                 .collect(Collectors.joining(",", "[", "]"));
         Path file = write("many.json", rows);
-        DatasetException failure =
-                fails(() -> Dataset.read(file), "25 problems", "row 0: ", "row 19: ", "… and 5 more");
-        assertFalse(failure.getMessage().contains("row 20: "), failure.getMessage());
+        DatasetException failure = fails(
+                () -> Dataset.read(file),
+                "25 problems",
+                "row 0: field \"output\"",
+                "likewise in rows 1, 2, 3, 4, 5 and 14 more",
+                "… and 5 more");
+        assertEquals(3, failure.getMessage().lines().count(), "one cause is one line: " + failure.getMessage());
         assertEquals(25, failure.count());
         assertEquals(DatasetException.LISTED, failure.problems().size());
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -45,6 +46,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
 
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        Arguments.given(settings, "chat(settings)");
         return new ChatSession(view, base.encoder(), settings, system);
     }
 
@@ -57,6 +59,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void save(Path folder) {
+        Arguments.given(folder, "save(folder)");
         try (Lifetime.Use use = view.use()) {
             AdapterFiles.save(
                     adapter,
@@ -78,6 +81,8 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveMerged(Path folder, Precision precision) {
+        Arguments.given(folder, "saveMerged(folder)");
+        Arguments.given(precision, "saveMerged(precision)");
         try (Lifetime.Use use = adapter.use()) {
             MergedModel.write(base.directory(), adapter, folder, precision);
         }

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -59,6 +60,7 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveAdapter(Path folder) {
+        Arguments.given(folder, "saveAdapter(folder)");
         if (adapter == null) {
             throw new IllegalStateException("full fine-tuning makes no adapter; use saveModel");
         }
@@ -76,6 +78,8 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveModel(Path folder, Precision precision) {
+        Arguments.given(folder, "saveModel(folder)");
+        Arguments.given(precision, "saveModel(precision)");
         if (adapter != null) {
             adapter.saveMerged(folder, precision);
         } else {

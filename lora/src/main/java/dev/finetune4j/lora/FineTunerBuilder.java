@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -52,6 +53,7 @@ public final class FineTunerBuilder {
 
     /** The folder of the base model, in Hugging Face's layout. Required. */
     public FineTunerBuilder model(Path folder) {
+        Arguments.given(folder, "model(folder)");
         once("model", model);
         this.model = folder;
         return this;
@@ -59,6 +61,7 @@ public final class FineTunerBuilder {
 
     /** Trains a LoRA adapter on the base as it is. One method is required. */
     public FineTunerBuilder lora(Consumer<LoraOptions> options) {
+        Arguments.given(options, "lora(options)");
         LoraOptions chosen = new LoraOptions();
         options.accept(chosen);
         return method(() -> new TuningMethod.WithAdapter(chosen.settings(), null, chosen.plus(), LORA_RATE));
@@ -66,6 +69,7 @@ public final class FineTunerBuilder {
 
     /** Trains a LoRA adapter on the base in 4 bits: NF4 with double quantization unless said otherwise. */
     public FineTunerBuilder qlora(Consumer<QloraOptions> options) {
+        Arguments.given(options, "qlora(options)");
         QloraOptions chosen = new QloraOptions();
         options.accept(chosen);
         return method(
@@ -99,11 +103,13 @@ public final class FineTunerBuilder {
 
     /** Prompt tuning that starts from the tokens of a text which says what the model is to do. */
     public FineTunerBuilder promptTuning(int virtualTokens, String text) {
+        Arguments.given(text, "promptTuning(text)");
         return adapter(() -> PromptTuningSettings.fromText(virtualTokens, text), 3e-2);
     }
 
     /** Trains an adapter of any kind, with all of its settings, at 2e-4 unless a learning rate is given. */
     public FineTunerBuilder adapter(AdapterSettings settings) {
+        Arguments.given(settings, "adapter(settings)");
         return adapter(() -> settings, LORA_RATE);
     }
 
@@ -113,6 +119,7 @@ public final class FineTunerBuilder {
 
     /** Keeps the base in 4 bits while an adapter is trained; {@link #qlora()} does so by itself. */
     public FineTunerBuilder quantize(QuantSettings form) {
+        Arguments.given(form, "quantize(form)");
         quantization = form;
         return this;
     }
@@ -130,6 +137,7 @@ public final class FineTunerBuilder {
 
     /** The examples, from a JSON or JSONL file in the alpaca layout. A data set is required. */
     public FineTunerBuilder dataset(Path file) {
+        Arguments.given(file, "dataset(file)");
         once("dataset", dataset);
         this.dataset = () -> Dataset.read(file);
         return this;
@@ -137,6 +145,7 @@ public final class FineTunerBuilder {
 
     /** The examples, from memory. */
     public FineTunerBuilder dataset(Dataset examples) {
+        Arguments.given(examples, "dataset(examples)");
         once("dataset", dataset);
         this.dataset = () -> examples;
         return this;
@@ -144,12 +153,15 @@ public final class FineTunerBuilder {
 
     /** Replaces <code>{{name}}</code> in the examples. Every placeholder in the data needs a value. */
     public FineTunerBuilder placeholder(String name, String value) {
+        Arguments.given(name, "placeholder(name)");
+        Arguments.given(value, "placeholder(value)");
         placeholders.put(name, value);
         return this;
     }
 
     /** The name of the chat template; by default it is recognised from the tokenizer's configuration. */
     public FineTunerBuilder template(String name) {
+        Arguments.given(name, "template(name)");
         this.template = name;
         return this;
     }
@@ -165,18 +177,21 @@ public final class FineTunerBuilder {
 
     /** What happens to longer examples; by default they are an error. */
     public FineTunerBuilder overflow(Overflow policy) {
+        Arguments.given(policy, "overflow(policy)");
         this.overflow = policy;
         return this;
     }
 
     /** Where to train; by default the first CUDA GPU if there is one, otherwise the CPU. */
     public FineTunerBuilder device(ComputeDevice chosen) {
+        Arguments.given(chosen, "device(chosen)");
         this.device = chosen;
         return this;
     }
 
     /** The number format of the computation; by default that in which the device is fastest, see {@link LanguageModel.Loader#precision}. */
     public FineTunerBuilder precision(Precision chosen) {
+        Arguments.given(chosen, "precision(chosen)");
         this.precision = chosen;
         return this;
     }
@@ -210,6 +225,7 @@ public final class FineTunerBuilder {
      * default as few as the memory plan finds enough, see {@link #plan()}.
      */
     public FineTunerBuilder activations(ActivationPolicy policy) {
+        Arguments.given(policy, "activations(policy)");
         this.activations = policy;
         return this;
     }
@@ -225,6 +241,7 @@ public final class FineTunerBuilder {
 
     /** Course of the learning rate and the share of the steps that it warms up; a cosine with 3 % by default. */
     public FineTunerBuilder schedule(LearningRateSchedule schedule, double warmupRatio) {
+        Arguments.given(schedule, "schedule(schedule)");
         training.schedule(schedule, warmupRatio);
         return this;
     }
@@ -249,6 +266,7 @@ public final class FineTunerBuilder {
 
     /** Adds somebody who watches. */
     public FineTunerBuilder listener(TrainingListener listener) {
+        Arguments.given(listener, "listener(listener)");
         listeners.add(listener);
         return this;
     }

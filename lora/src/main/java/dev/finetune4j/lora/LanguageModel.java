@@ -1,5 +1,6 @@
 package dev.finetune4j.lora;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.cpu.CpuKernels;
@@ -65,6 +66,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
     /** Loads with choices: device, precision, quantization, chat template. */
     public static Loader loader(Path folder) {
+        Arguments.given(folder, "loader(folder)");
         return new Loader(folder);
     }
 
@@ -76,11 +78,13 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      * @throws dev.finetune4j.core.CheckpointException when it is incomplete or damaged, or was trained on another base
      */
     public Adapter loadAdapter(Path folder) {
+        Arguments.given(folder, "loadAdapter(folder)");
         return Adapter.load(this, folder);
     }
 
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        Arguments.given(settings, "chat(settings)");
         return new ChatSession(model, encoder, settings, system);
     }
 
@@ -123,6 +127,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
         /** Where the model lives; by default the first CUDA GPU if there is one, otherwise the CPU. */
         public Loader device(ComputeDevice newDevice) {
+            Arguments.given(newDevice, "device(newDevice)");
             this.device = newDevice;
             return this;
         }
@@ -132,18 +137,21 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
          * that multiplies such numbers, FP32 on other CPUs. Weights are rounded to it as they are read.
          */
         public Loader precision(Precision newPrecision) {
+            Arguments.given(newPrecision, "precision(newPrecision)");
             this.precision = newPrecision;
             return this;
         }
 
         /** Keeps the weights of all linears but the head in 4 bits; by default they stay as they are in the file, dense or 4-bit. */
         public Loader quantize(QuantSettings settings) {
+            Arguments.given(settings, "quantize(settings)");
             this.quantization = settings;
             return this;
         }
 
         /** The name of the chat template; by default it is the one that the checkpoint brings along. */
         public Loader template(String name) {
+            Arguments.given(name, "template(name)");
             this.template = name;
             return this;
         }

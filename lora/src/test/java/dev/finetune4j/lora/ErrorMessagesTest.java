@@ -350,7 +350,11 @@ class ErrorMessagesTest {
     @Test
     void adapterFolderThatIsNotOne() {
         try (LanguageModel base = LanguageModel.load(model)) {
-            fails(CheckpointException.class, () -> base.loadAdapter(folder), "adapter_config.json", "missing");
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(folder),
+                    "no adapter_config.json",
+                    "adapter folder");
         }
     }
 

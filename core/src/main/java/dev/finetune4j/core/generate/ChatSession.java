@@ -1,5 +1,6 @@
 package dev.finetune4j.core.generate;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
@@ -57,6 +58,7 @@ public final class ChatSession implements AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the conversation has outgrown the model's context
      */
     public String say(String message) {
+        Arguments.given(message, "say(message)");
         return reply(message, piece -> {}).text();
     }
 
@@ -70,6 +72,8 @@ public final class ChatSession implements AutoCloseable {
      * @throws dev.finetune4j.core.FineTune4jException when the conversation has outgrown the model's context
      */
     public Reply reply(String message, Consumer<String> sink) {
+        Arguments.given(message, "reply(message)");
+        Arguments.given(sink, "reply(sink)");
         begin();
         try {
             return answer(message, sink);

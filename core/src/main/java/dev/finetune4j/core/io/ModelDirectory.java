@@ -2,6 +2,7 @@ package dev.finetune4j.core.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.CheckpointException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -53,23 +54,17 @@ public final class ModelDirectory {
     /**
      * Opens a folder.
      *
-     * @throws CheckpointException when the folder or its config.json is missing, when one of its JSON files cannot be
+     * @throws CheckpointException when the folder or its config.json is missing, saying what the folder is instead, when one of its JSON files cannot be
      *     understood, or when config.json says that the weights are packed in a form that cannot be read
      */
     public static ModelDirectory open(Path folder) {
-        if (!Files.isDirectory(folder)) {
-            throw new CheckpointException(folder + (Files.exists(folder) ? " is no folder" : " does not exist")
-                    + "; expected a model folder with " + CONFIG + ", safetensors weights and a tokenizer");
-        }
-        Path config = folder.resolve(CONFIG);
-        if (!Files.isRegularFile(config)) {
-            throw new CheckpointException(folder + " has no " + CONFIG
-                    + ", so it is no model folder of Hugging Face form; give the folder that holds it. Found: "
-                    + FolderWeights.describe(folder));
-        }
+        Arguments.given(folder, "open(folder)");
+        WrongFolder.refuse(folder, CONFIG);
         Path generation = folder.resolve(GENERATION_CONFIG);
         return new ModelDirectory(
-                folder, JsonFile.bytes(config), Files.isRegularFile(generation) ? JsonFile.read(generation) : null);
+                folder,
+                JsonFile.bytes(folder.resolve(CONFIG)),
+                Files.isRegularFile(generation) ? JsonFile.read(generation) : null);
     }
 
     /** The folder, as it was given. */

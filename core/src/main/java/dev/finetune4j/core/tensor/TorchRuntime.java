@@ -50,7 +50,9 @@ public final class TorchRuntime {
     private static final long UNPACKED_BYTES = 460_000_000;
 
     private static boolean started;
-    private static @Nullable DeviceException refused;
+    /** Why it could not be loaded; kept, because the JVM does not try again, and what it throws later names no cause. */
+    private static @Nullable String refused;
+
     private static boolean cuda;
     private static int threads = 1;
     private static Precision main = Precision.FP32;
@@ -79,9 +81,9 @@ public final class TorchRuntime {
     }
 
     private static void load() {
-        DeviceException before = refused;
+        String before = refused;
         if (before != null) {
-            throw new DeviceException(String.valueOf(before.getMessage()), before);
+            throw new DeviceException(before);
         }
         List<Throwable> failures = new ArrayList<>();
         try (CacheLock lock = CacheLock.acquire()) {
@@ -89,9 +91,9 @@ public final class TorchRuntime {
             Loader.load(torch.class);
         } catch (LinkageError | IllegalCallerException e) {
             failures.add(e);
-            // Kept, because the JVM does not try again, and what it throws later names no cause.
-            refused = new DeviceException(failure().explain(failures), failures.get(0));
-            throw refused;
+            String reason = failure().explain(failures);
+            refused = reason;
+            throw new DeviceException(reason, failures.get(0));
         }
     }
 

@@ -2,6 +2,7 @@ package dev.finetune4j.core.text;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import java.nio.charset.StandardCharsets;
@@ -77,16 +78,19 @@ public final class Tokenizer implements AutoCloseable {
      * @throws FineTune4jException if there is no native tokenizer for this platform
      */
     public static Tokenizer load(Path folderOrTokenizerJson) {
+        Arguments.given(folderOrTokenizerJson, "load(folderOrTokenizerJson)");
         return new Tokenizer(TokenizerFiles.read(folderOrTokenizerJson));
     }
 
     /** Ids of a text in which special tokens are recognised, without those that the tokenizer would add around it. */
     public int[] encode(String text) {
+        Arguments.given(text, "encode(text)");
         return tokenizer.encode(text, false);
     }
 
     /** As {@link #encode}, with the special tokens that the tokenizer adds around a text, such as a begin token. */
     public int[] encodeWithSpecialTokens(String text) {
+        Arguments.given(text, "encodeWithSpecialTokens(text)");
         return tokenizer.encode(text, true);
     }
 
@@ -95,6 +99,7 @@ public final class Tokenizer implements AutoCloseable {
      * letters. Added tokens that are not special are recognised.
      */
     public int[] encodePlain(String text) {
+        Arguments.given(text, "encodePlain(text)");
         return mayHoldSpecial(text) ? plain().encode(text, false) : encode(text);
     }
 
@@ -110,6 +115,7 @@ public final class Tokenizer implements AutoCloseable {
      * @throws IllegalArgumentException if an id is negative
      */
     public String decode(int[] ids, boolean skipSpecialTokens) {
+        Arguments.given(ids, "decode(ids)");
         for (int i = 0; i < ids.length; i++) {
             if (ids[i] < 0) {
                 throw new IllegalArgumentException("ids[" + i + "] is " + ids[i]

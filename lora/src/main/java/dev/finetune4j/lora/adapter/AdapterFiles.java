@@ -11,6 +11,7 @@ import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.io.TensorInfo;
+import dev.finetune4j.core.io.WrongFolder;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -127,6 +128,7 @@ public final class AdapterFiles {
      *     when its tensors do not fit the base; all differences are named at once
      */
     public static PeftAdapter load(Path folder, CausalLM base) {
+        WrongFolder.refuse(folder, CONFIG);
         Path configFile = folder.resolve(CONFIG);
         AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile));
         Path file = folder.resolve(WEIGHTS);
@@ -248,9 +250,6 @@ public final class AdapterFiles {
     }
 
     private static JsonNode readJson(Path file) {
-        if (!Files.isRegularFile(file)) {
-            throw new CheckpointException(file + " is missing; an adapter folder needs " + CONFIG + " and " + WEIGHTS);
-        }
         try {
             JsonNode json = JSON.readTree(file.toFile());
             if (!json.isObject() || !json.path("peft_type").isTextual()) {

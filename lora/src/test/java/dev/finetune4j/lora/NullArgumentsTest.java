@@ -1,0 +1,79 @@
+package dev.finetune4j.lora;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import java.nio.file.Path;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** A null that reaches a public method is named there, not somewhere below. */
+class NullArgumentsTest {
+    @TempDir
+    private Path folder;
+
+    private static void refused(String name, Executable call) {
+        assertEquals(
+                name + " must not be null; give a value or leave the call out",
+                assertThrows(IllegalArgumentException.class, call).getMessage());
+    }
+
+    static Stream<Arguments> calls() {
+        return Stream.of(
+                builder("model(folder)", b -> b.model(null)),
+                builder("lora(options)", b -> b.lora(null)),
+                builder("qlora(options)", b -> b.qlora(null)),
+                builder("promptTuning(text)", b -> b.promptTuning(4, null)),
+                builder("adapter(settings)", b -> b.adapter((AdapterSettings) null)),
+                builder("quantize(form)", b -> b.quantize(null)),
+                builder("dataset(file)", b -> b.dataset((Path) null)),
+                builder("dataset(examples)", b -> b.dataset((Dataset) null)),
+                builder("placeholder(name)", b -> b.placeholder(null, "x")),
+                builder("placeholder(value)", b -> b.placeholder("x", null)),
+                builder("template(name)", b -> b.template(null)),
+                builder("overflow(policy)", b -> b.overflow(null)),
+                builder("device(chosen)", b -> b.device(null)),
+                builder("precision(chosen)", b -> b.precision(null)),
+                builder("activations(policy)", b -> b.activations(null)),
+                builder("schedule(schedule)", b -> b.schedule(null, 0)),
+                builder("listener(listener)", b -> b.listener(null)));
+    }
+
+    private static Arguments builder(String name, Consumer<FineTunerBuilder> call) {
+        return Arguments.of(name, call);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("calls")
+    void ofTheBuilder(String name, Consumer<FineTunerBuilder> call) {
+        refused(name, () -> call.accept(FineTuner.builder()));
+    }
+
+    @Test
+    void ofTheModel() {
+        refused("loader(folder)", () -> LanguageModel.load(null));
+        refused("open(folder)", () -> ModelDirectory.open(null));
+        refused("load(folderOrTokenizerJson)", () -> Tokenizer.load(null));
+        refused("read(file)", () -> Dataset.read(null));
+        try (LanguageModel model = LanguageModel.load(Fixtures.tinyChatModel(folder.resolve("model")));
+                ChatSession session = model.chat(GenerationSettings.greedy())) {
+            refused("say(message)", () -> model.ask(null));
+            refused("reply(message)", () -> session.reply(null, text -> {}));
+            refused("reply(sink)", () -> session.reply("x", null));
+            refused("chat(settings)", () -> model.chat(null));
+            refused("loadAdapter(folder)", () -> model.loadAdapter(null));
+        }
+    }
+}

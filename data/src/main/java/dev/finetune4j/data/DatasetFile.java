@@ -1,17 +1,11 @@
 package dev.finetune4j.data;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonLocation;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
-import com.fasterxml.jackson.core.io.JsonEOFException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.json.JsonReader;
+import dev.finetune4j.core.json.JsonSyntaxException;
 import java.io.IOException;
 import java.io.Reader;
+import java.io.StringReader;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -25,14 +19,6 @@ import org.jspecify.annotations.Nullable;
  * nothing after it can be trusted; lines stand each on their own.
  */
 final class DatasetFile {
-    /** Strict JSON; a text may have any length, and a field that stands twice in a row is an error. */
-    private static final ObjectMapper JSON = new ObjectMapper(JsonFactory.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .streamReadConstraints(StreamReadConstraints.builder()
-                    .maxStringLength(Integer.MAX_VALUE)
-                    .build())
-            .build());
-
     private final Path file;
     private final String source;
     private final List<SftExample> examples = new ArrayList<>();
@@ -53,6 +39,10 @@ final class DatasetFile {
         }
         if (Files.isDirectory(file)) {
             throw new DatasetException(ofFile("is a folder, expected a file of rows; name the file in it"));
+        }
+        if (!Files.isRegularFile(file)) {
+            throw new DatasetException(ofFile("is a pipe or device, expected a regular file, which is read twice;"
+                    + " write the rows to a file first"));
         }
         try {
             readRows();
@@ -85,22 +75,22 @@ final class DatasetFile {
     }
 
     private void readArray(Reader reader) throws IOException {
-        try (JsonParser parser = JSON.createParser(reader)) {
-            parser.nextToken();
-            while (parser.nextToken() != JsonToken.END_ARRAY) {
-                addRow(JSON.readTree(parser), null);
+        JsonReader json = new JsonReader(reader);
+        try {
+            json.enterArray();
+            for (JsonNode row = json.nextItem(); row != null; row = json.nextItem()) {
+                addRow(row, null);
                 if (foreign) {
                     return;
                 }
             }
-            if (parser.nextToken() != null) {
-                JsonLocation place = parser.currentTokenLocation();
+            if (json.hasMore()) {
                 problems.add(ofFile("another value follows the array of rows, expected the end of the file;"
                                 + " put all rows into one array, or one object in each line without an array")
-                        .atLine(place.getLineNr(), place.getColumnNr()));
+                        .atLine(json.line(), json.column()));
             }
-        } catch (JsonProcessingException e) {
-            problems.add(syntax(e, null, null), e);
+        } catch (JsonSyntaxException e) {
+            problems.add(syntax(e, null), e);
         }
     }
 
@@ -116,19 +106,19 @@ final class DatasetFile {
                                 .atLine(lines.number(), 1));
                 return;
             }
-            try (JsonParser parser = JSON.createParser(line)) {
-                JsonNode row = JSON.readTree(parser);
-                if (parser.nextToken() == null) {
+            JsonReader json = new JsonReader(new StringReader(line), lines.number());
+            try {
+                JsonNode row = json.next();
+                if (row != null && !json.hasMore()) {
                     addRow(row, lines.number());
                 } else {
-                    problems.add(inLine("more than one value stands in the line, expected one object in each line")
-                            .atLine(
-                                    lines.number(),
-                                    parser.currentTokenLocation().getColumnNr()));
+                    problems.add(inLine("more than one value stands in the line, expected one object in each line;"
+                                    + " break the line there")
+                            .atLine(lines.number(), json.column()));
                     rows++;
                 }
-            } catch (JsonProcessingException e) {
-                problems.add(syntax(e, rows, lines.number()), e);
+            } catch (JsonSyntaxException e) {
+                problems.add(syntax(e, rows), e);
                 rows++;
             }
         }
@@ -146,22 +136,20 @@ final class DatasetFile {
         rows++;
     }
 
-    /** @param line the line of the row if each line is read on its own */
-    private DatasetProblem syntax(JsonProcessingException e, @Nullable Long row, @Nullable Integer line) {
+    /** @param row the row if each line is read on its own */
+    private DatasetProblem syntax(JsonSyntaxException e, @Nullable Long row) {
         String text;
-        if (!(e instanceof JsonEOFException)) {
-            text = "is not valid JSON: " + e.getOriginalMessage() + "; correct the file there";
-        } else if (line == null) {
+        if (!e.isCutOff()) {
+            String field = e.field() == null ? "" : "in the field \"" + e.field() + "\" ";
+            text = "is not valid JSON: " + field + e.getMessage();
+        } else if (row == null) {
             text = "the end of the file comes in the middle of a value; the file may be cut off: fetch it again or"
                     + " complete it";
         } else {
             text = "the line ends in the middle of a value; without an array around the rows, each must stand in one"
                     + " line: complete the line, or put the rows between [ and ]";
         }
-        JsonLocation place = e.getLocation();
-        Integer column = place == null ? null : place.getColumnNr();
-        Integer where = line == null && place != null ? (Integer) place.getLineNr() : line;
-        return new DatasetProblem(source, row, where, column, null, text);
+        return new DatasetProblem(source, row, e.line(), e.column(), e.field(), text);
     }
 
     private DatasetProblem inLine(String text) {

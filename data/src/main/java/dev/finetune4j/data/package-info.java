@@ -8,7 +8,7 @@
  * no text is dropped or changed silently.
  *
  * <p>Reading order: {@code SftExample}, {@code Dataset} with {@code DatasetFile} and {@code AlpacaRow} behind it,
- * {@code SftEncoder}, {@code EncodedExample}, {@code Batch}, {@code BatchLoader}. The package imports {@code core.text}
+ * {@code SftEncoder}, {@code EncodedExample}, {@code Batch}, {@code BatchLoader}. The package imports {@code core.text}, {@code core.json}
  * and the exceptions of {@code core}; {@code lora} (not {@code lora.adapter} and
  * {@code lora.export}) and the programs may import it. Tensors are unknown here: a batch is
  * plain Java arrays.

@@ -177,7 +177,7 @@ class DatasetFileTest {
 
     @Test
     void aFieldThatStandsTwiceIsRefused() throws IOException {
-        bad("{\"instruction\": \"q\", \"output\": \"a\", \"output\": \"b\"}", "Duplicate", "output", "line 1");
+        bad("{\"instruction\": \"q\", \"output\": \"a\", \"output\": \"b\"}", "stands twice", "output", "line 1");
     }
 
     @Test
@@ -275,7 +275,7 @@ class DatasetFileTest {
 
     @Test
     void deepNestingIsRefusedWithoutOverflowingTheStack() throws IOException {
-        bad("{\"x\": " + "[".repeat(100_000) + "]".repeat(100_000) + "}", "bad.json", "nesting depth");
+        bad("{\"x\": " + "[".repeat(100_000) + "]".repeat(100_000) + "}", "bad.json", "limit of 1000 levels");
     }
 
     @Test

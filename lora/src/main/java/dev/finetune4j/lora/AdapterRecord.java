@@ -1,13 +1,12 @@
 package dev.finetune4j.lora;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import java.io.IOException;
@@ -69,7 +68,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         if (!Files.isRegularFile(file)) {
             return;
         }
-        JsonNode node = read(file);
+        JsonNode node = JsonFile.object(file);
         if (node.path("format").asInt(FORMAT) > FORMAT) {
             throw new CheckpointException(file + " has the format " + node.path("format") + ", written by version "
                     + node.path("library_version").asText("unknown") + "; this version reads format " + FORMAT
@@ -121,16 +120,6 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
                     file,
                     stopIds,
                     expected.stopIds());
-        }
-    }
-
-    private static JsonNode read(Path file) {
-        try {
-            return JSON.readTree(file.toFile());
-        } catch (JsonProcessingException e) {
-            throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
-        } catch (IOException e) {
-            throw new FineTune4jException(file + " could not be read (" + e + "); check that it is readable", e);
         }
     }
 

@@ -44,7 +44,7 @@ class ModuleEdgesTest {
     private static final List<Row> TABLE = List.of(
             new Row("core.**", List.of("core.**"), true),
             new Row("quant.**", List.of("quant.**", "core.**"), true),
-            new Row("data.**", List.of("data.**", "core", "core.tensor.**", "core.text.**"), false),
+            new Row("data.**", List.of("data.**", "core", "core.json", "core.tensor.**", "core.text.**"), false),
             new Row("lora", List.of("lora.**", "quant.**", "data.**", "core.**"), false),
             new Row("lora.adapter.**", List.of("lora.adapter.**", "core.**"), true),
             new Row("lora.preference.**", List.of("lora.preference.**", "core.**"), true),

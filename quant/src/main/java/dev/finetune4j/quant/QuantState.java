@@ -1,9 +1,10 @@
 package dev.finetune4j.quant;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.json.JsonReader;
+import java.io.IOException;
+import java.io.StringReader;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.math.RoundingMode;
@@ -25,7 +26,6 @@ import org.jspecify.annotations.Nullable;
  */
 record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float offset) {
     private static final String MARK = ".quant_state.bitsandbytes__";
-    private static final ObjectMapper JSON = new ObjectMapper();
     private static final Map<String, ScalarType> DTYPES =
             Map.of("float32", ScalarType.Float, "bfloat16", ScalarType.BFloat16, "float16", ScalarType.Half);
 
@@ -73,9 +73,9 @@ record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float 
     static QuantState parse(byte[] json, String tensor, QuantType type) {
         JsonNode root;
         try {
-            root = JSON.readTree(new String(json, StandardCharsets.UTF_8));
-        } catch (JsonProcessingException e) {
-            throw damaged(tensor, "is not JSON: " + e.getOriginalMessage(), e);
+            root = new JsonReader(new StringReader(new String(json, StandardCharsets.UTF_8))).next();
+        } catch (IOException e) {
+            throw damaged(tensor, "is not JSON: " + e.getMessage(), e);
         }
         if (root == null || !root.isObject()) {
             throw damaged(tensor, "is not a JSON object", null);

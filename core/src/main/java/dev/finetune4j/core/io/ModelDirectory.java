@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.json.JsonFile;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -43,7 +44,7 @@ public final class ModelDirectory {
     private ModelDirectory(Path folder, byte[] configBytes, @Nullable ObjectNode generationConfig) {
         this.folder = folder;
         this.configBytes = configBytes;
-        this.config = JsonFile.parse(folder.resolve(CONFIG), configBytes);
+        this.config = JsonFile.object(folder.resolve(CONFIG), configBytes);
         this.generationConfig = generationConfig;
         this.fourBit = QuantizationConfig.saysFourBit(folder.resolve(CONFIG), config);
         this.eosTokenIds = allTokenIds("eos_token_id");
@@ -63,8 +64,8 @@ public final class ModelDirectory {
         Path generation = folder.resolve(GENERATION_CONFIG);
         return new ModelDirectory(
                 folder,
-                JsonFile.bytes(folder.resolve(CONFIG)),
-                Files.isRegularFile(generation) ? JsonFile.read(generation) : null);
+                JsonFile.bytes(folder.resolve(CONFIG), JsonFile.SETTINGS_BYTES),
+                Files.isRegularFile(generation) ? JsonFile.object(generation) : null);
     }
 
     /** The folder, as it was given. */

@@ -1,11 +1,11 @@
 package dev.finetune4j.core.io;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeType;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.json.JsonReader;
+import dev.finetune4j.core.json.JsonSyntaxException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -20,6 +20,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,13 +33,6 @@ import org.jspecify.annotations.Nullable;
  */
 record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> metadata) {
     static final String METADATA = "__metadata__";
-
-    // Tensor names are used once, so a table of names shared by the process would only grow.
-    private static final JsonFactory JSON = JsonFactory.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
-            .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
-            .build();
 
     /**
      * Parses and checks a header.
@@ -57,15 +51,14 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             throw damaged(file, "its header is no JSON object from the first byte to the padding of spaces", null);
         }
         ByteArrayInputStream bytes = new ByteArrayInputStream(json, 0, length);
-        try (Reader text = new InputStreamReader(bytes, StandardCharsets.UTF_8.newDecoder());
-                JsonParser parser = JSON.createParser(text)) {
-            SafetensorsHeader header = new Parsing(file, parser).header();
+        try (Reader text = new InputStreamReader(bytes, StandardCharsets.UTF_8.newDecoder())) {
+            SafetensorsHeader header = new Parsing(file, new JsonReader(text)).header();
             header.checkLayout(file, dataBytes);
             return header;
         } catch (CharacterCodingException e) {
             throw damaged(file, "its header is no valid UTF-8", e);
-        } catch (JsonProcessingException e) {
-            throw damaged(file, "its header is no valid JSON (" + e.getOriginalMessage() + ")", e);
+        } catch (JsonSyntaxException e) {
+            throw damaged(file, "its header is no valid JSON (" + e.place() + ": " + e.getMessage() + ")", e);
         } catch (IOException e) {
             throw damaged(file, "its header cannot be parsed (" + e.getMessage() + ")", e);
         }
@@ -100,62 +93,59 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
         return cause == null ? new CheckpointException(message) : new CheckpointException(message, cause);
     }
 
-    /** One pass over the tokens of a header. */
+    /** One pass over the fields of a header. */
     private static final class Parsing {
         private final Path file;
-        private final JsonParser parser;
+        private final JsonReader json;
         private final Map<String, TensorInfo> tensors = new LinkedHashMap<>();
         private final Map<String, String> metadata = new LinkedHashMap<>();
 
-        Parsing(Path file, JsonParser parser) {
+        Parsing(Path file, JsonReader json) {
             this.file = file;
-            this.parser = parser;
+            this.json = json;
         }
 
         SafetensorsHeader header() throws IOException {
-            expect(JsonToken.START_OBJECT, "the header");
-            while (parser.nextToken() != JsonToken.END_OBJECT) {
-                String name = name();
+            boolean described = false;
+            json.enterObject();
+            for (String name = json.nextName(); name != null; name = json.nextName()) {
+                JsonNode value = Objects.requireNonNullElse(json.next(), MissingNode.getInstance());
+                boolean twice = described;
                 if (name.equals(METADATA)) {
-                    readMetadata();
+                    described = true;
+                    readMetadata(value);
                 } else {
-                    tensors.put(name, tensor(name));
+                    twice = tensors.put(wellFormed(name), tensor(name, value)) != null;
+                }
+                if (twice) {
+                    throw damaged(file, "the name \"" + name + "\" stands twice in its header", null);
                 }
             }
-            if (parser.nextToken() != null) {
+            if (json.hasMore()) {
                 throw damaged(file, "something follows the JSON object of its header", null);
             }
             return new SafetensorsHeader(Collections.unmodifiableMap(tensors), Collections.unmodifiableMap(metadata));
         }
 
-        private void readMetadata() throws IOException {
-            expect(JsonToken.START_OBJECT, METADATA);
-            while (parser.nextToken() != JsonToken.END_OBJECT) {
-                String key = name();
-                expect(JsonToken.VALUE_STRING, METADATA + "." + key);
-                metadata.put(key, wellFormed(parser.getText()));
-            }
+        private void readMetadata(JsonNode fields) {
+            expect(fields, JsonNodeType.OBJECT, METADATA);
+            fields.properties().forEach(field -> {
+                expect(field.getValue(), JsonNodeType.STRING, METADATA + "." + field.getKey());
+                metadata.put(
+                        wellFormed(field.getKey()), wellFormed(field.getValue().textValue()));
+            });
         }
 
-        private TensorInfo tensor(String name) throws IOException {
-            expect(JsonToken.START_OBJECT, "tensor " + name);
-            Dtype dtype = null;
-            long[] shape = null;
-            long[] offsets = null;
-            while (parser.nextToken() != JsonToken.END_OBJECT) {
-                switch (name()) {
-                    case "dtype" -> dtype = dtype(name);
-                    case "shape" -> shape = numbers("the shape of tensor " + name);
-                    case "data_offsets" -> offsets = numbers("data_offsets of tensor " + name);
-                    default -> {
-                        parser.nextToken();
-                        parser.skipChildren();
-                    }
-                }
-            }
-            if (dtype == null || shape == null || offsets == null || offsets.length != 2) {
+        private TensorInfo tensor(String name, JsonNode fields) {
+            expect(fields, JsonNodeType.OBJECT, "tensor " + name);
+            if (!fields.has("dtype")
+                    || !fields.has("shape")
+                    || fields.path("data_offsets").size() != 2) {
                 throw damaged(file, "tensor " + name + " needs dtype, shape and data_offsets with two numbers", null);
             }
+            Dtype dtype = dtype(name, fields.path("dtype"));
+            long[] shape = numbers("the shape of tensor " + name, fields.path("shape"));
+            long[] offsets = numbers("data_offsets of tensor " + name, fields.path("data_offsets"));
             checkSize(name, dtype, shape, offsets);
             return new TensorInfo(name, dtype, shape, offsets[0], offsets[1]);
         }
@@ -177,36 +167,27 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             }
         }
 
-        private Dtype dtype(String name) throws IOException {
-            expect(JsonToken.VALUE_STRING, "dtype of tensor " + name);
-            String text = parser.getText();
-            return Dtype.named(text)
+        private Dtype dtype(String name, JsonNode value) {
+            expect(value, JsonNodeType.STRING, "dtype of tensor " + name);
+            return Dtype.named(value.textValue())
                     .orElseThrow(() -> damaged(
                             file,
-                            "tensor " + name + " has the unknown dtype \"" + text + "\", expected one of "
+                            "tensor " + name + " has the unknown dtype " + value + ", expected one of "
                                     + Arrays.toString(Dtype.values()),
                             null));
         }
 
-        private long[] numbers(String what) throws IOException {
-            expect(JsonToken.START_ARRAY, what);
-            long[] numbers = new long[4];
-            int count = 0;
-            while (parser.nextToken() != JsonToken.END_ARRAY) {
-                // A number beyond 63 bits fails in getLongValue.
-                if (parser.currentToken() != JsonToken.VALUE_NUMBER_INT || parser.getLongValue() < 0) {
-                    throw damaged(file, what + " holds " + parser.getText() + ", expected integers from 0 up", null);
+        private long[] numbers(String what, JsonNode values) {
+            expect(values, JsonNodeType.ARRAY, what);
+            long[] numbers = new long[values.size()];
+            for (int i = 0; i < numbers.length; i++) {
+                JsonNode value = values.path(i);
+                if (!value.isIntegralNumber() || !value.canConvertToLong() || value.longValue() < 0) {
+                    throw damaged(file, what + " holds " + value + ", expected integers from 0 up to 63 bits", null);
                 }
-                if (count == numbers.length) {
-                    numbers = Arrays.copyOf(numbers, 2 * count);
-                }
-                numbers[count++] = parser.getLongValue();
+                numbers[i] = value.longValue();
             }
-            return Arrays.copyOf(numbers, count);
-        }
-
-        private String name() throws IOException {
-            return wellFormed(parser.currentName());
+            return numbers;
         }
 
         /** JSON can spell half of a surrogate pair, which is no character and cannot be written again. */
@@ -222,10 +203,9 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             return text;
         }
 
-        private void expect(JsonToken token, String what) throws IOException {
-            JsonToken found = parser.nextToken();
-            if (found != token) {
-                throw damaged(file, what + " is " + found + " in its JSON, expected " + token, null);
+        private void expect(JsonNode value, JsonNodeType type, String what) {
+            if (value.getNodeType() != type) {
+                throw damaged(file, what + " is " + value.getNodeType() + " in its JSON, expected " + type, null);
             }
         }
     }

@@ -3,6 +3,7 @@ package dev.finetune4j.core.io;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.json.JsonFile;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,11 +23,14 @@ import java.util.TreeSet;
  * @param weightMap file names by tensor name, in the order of the index; the names lead to no other folder
  */
 record ShardIndex(Path file, Map<String, String> weightMap) {
+    /** Ten times the largest index there is. */
+    private static final long MAX_BYTES = 100_000_000;
+
     private static final String NOT_IN_NAMES = "/\\:*?\"<>|";
 
     /** @throws CheckpointException when the index cannot be understood or a file name in it leaves the folder */
     static ShardIndex read(Path file) {
-        ObjectNode root = JsonFile.read(file);
+        ObjectNode root = JsonFile.object(file, JsonFile.bytes(file, MAX_BYTES));
         JsonNode node = root.path("weight_map");
         if (!node.isObject()) {
             throw new CheckpointException(

@@ -120,7 +120,7 @@ final class ShardedWrite {
         Map<String, Object> index = new LinkedHashMap<>();
         index.put("metadata", totals);
         index.put("weight_map", weightMap);
-        out.write(ByteBuffer.wrap(JsonFile.pretty(index)));
+        out.write(ByteBuffer.wrap(JsonLayout.pretty(index)));
         out.finish();
     }
 

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.io;
 
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -92,7 +93,7 @@ public final class WrongFolder {
 
     private static String base(Path adapter) {
         try {
-            String name = JsonFile.read(adapter.resolve(ADAPTER))
+            String name = JsonFile.object(adapter.resolve(ADAPTER))
                     .path("base_model_name_or_path")
                     .asText("");
             return name.isBlank() ? "" : " (" + name + ")";

@@ -1,10 +1,10 @@
 package dev.finetune4j.core.text;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.json.JsonFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -288,13 +288,9 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     private static String withoutSpecialTokens(byte[] definition) {
-        try {
-            ObjectNode tree = (ObjectNode) TokenizerFiles.JSON.readTree(new String(definition, StandardCharsets.UTF_8));
-            Vocabulary.disguise(tree);
-            return tree.toString();
-        } catch (JsonProcessingException e) {
-            throw new IllegalStateException("a tokenizer's own definition does not parse", e);
-        }
+        ObjectNode tree = JsonFile.object(Path.of(TokenizerFiles.NAME), definition);
+        Vocabulary.disguise(tree);
+        return tree.toString();
     }
 
     private static Vocabulary vocabulary(ObjectNode definition, Path file) {

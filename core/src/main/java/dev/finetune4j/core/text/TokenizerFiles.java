@@ -1,13 +1,12 @@
 package dev.finetune4j.core.text;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.io.Sha256;
+import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
-import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -35,12 +34,16 @@ record TokenizerFiles(
         ObjectNode tokenMap,
         Map<String, String> chatTemplates,
         String fingerprint) {
-    static final ObjectMapper JSON = new ObjectMapper();
+    /** Twice the largest tokenizer.json that is published. */
+    private static final long MAX_BYTES = 64L << 20;
+
+    /** Fifty times the longest chat template that is published. */
+    private static final long MAX_TEMPLATE_BYTES = 1 << 20;
 
     /** The name of the template for all purposes. */
     static final String DEFAULT = "default";
 
-    private static final String NAME = "tokenizer.json";
+    static final String NAME = "tokenizer.json";
     private static final String JINJA = ".jinja";
 
     static TokenizerFiles read(Path folderOrFile) {
@@ -48,8 +51,8 @@ record TokenizerFiles(
         if (!Files.isRegularFile(file)) {
             throw new CheckpointException(missing(file));
         }
-        String source = content(file);
-        ObjectNode definition = object(file, source);
+        byte[] source = JsonFile.bytes(file, MAX_BYTES);
+        ObjectNode definition = JsonFile.object(file, source);
         if (!definition.path("model").isObject()) {
             throw new CheckpointException(file + " has no object \"model\", so it is not a " + NAME
                     + " of the tokenizers library; fetch the file again");
@@ -98,11 +101,12 @@ record TokenizerFiles(
         Map<String, String> templates = new LinkedHashMap<>();
         Path own = file.resolveSibling("chat_template.jinja");
         if (Files.isRegularFile(own)) {
-            templates.put(DEFAULT, content(own));
+            templates.put(DEFAULT, JsonFile.text(own, MAX_TEMPLATE_BYTES));
         }
         Path folder = file.resolveSibling("additional_chat_templates");
         if (Files.isDirectory(folder)) {
-            additional(folder).forEach(path -> templates.put(baseName(folder, path), content(path)));
+            additional(folder)
+                    .forEach(path -> templates.put(baseName(folder, path), JsonFile.text(path, MAX_TEMPLATE_BYTES)));
         }
         if (!templates.isEmpty()) {
             return templates;
@@ -136,33 +140,7 @@ record TokenizerFiles(
     }
 
     private static ObjectNode optional(Path file) {
-        return Files.isRegularFile(file) ? object(file, content(file)) : JSON.createObjectNode();
-    }
-
-    private static ObjectNode object(Path file, String source) {
-        try {
-            if (JSON.readTree(source) instanceof ObjectNode object) {
-                return object;
-            }
-        } catch (JsonProcessingException e) {
-            int line = e.getLocation() == null ? 0 : e.getLocation().getLineNr();
-            throw new CheckpointException(
-                    file + " is no valid JSON (line " + line + ": " + e.getOriginalMessage()
-                            + "); the download may be incomplete, fetch the file again",
-                    e);
-        }
-        throw new CheckpointException(file + " holds no JSON object; fetch the file again");
-    }
-
-    /** Of the UTF-8 form, which is the file's own: a file that is no UTF-8 is not read. */
-    private static String content(Path file) {
-        try {
-            return Files.readString(file);
-        } catch (MalformedInputException e) {
-            throw new CheckpointException(file + " is no UTF-8 text; fetch the file again", e);
-        } catch (IOException e) {
-            throw new CheckpointException(file + " cannot be read: " + e, e);
-        }
+        return Files.isRegularFile(file) ? JsonFile.object(file) : JsonNodeFactory.instance.objectNode();
     }
 
     private static String missing(Path file) {

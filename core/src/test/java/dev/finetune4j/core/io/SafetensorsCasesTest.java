@@ -127,9 +127,9 @@ class SafetensorsCasesTest {
             quoteCharacter = '`',
             value = {
                 "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'a':{'dtype':'F32','shape':[1],"
-                        + "'data_offsets':[0,4]}}                                            | 4 | Duplicate",
-                "{'a':{'dtype':'F32','dtype':'F32','shape':[1],'data_offsets':[0,4]}}        | 4 | Duplicate",
-                "{'__metadata__':{'k':'1','k':'2'}}                                          | 0 | Duplicate",
+                        + "'data_offsets':[0,4]}}                                            | 4 | stands twice",
+                "{'a':{'dtype':'F32','dtype':'F32','shape':[1],'data_offsets':[0,4]}}        | 4 | stands twice",
+                "{'__metadata__':{'k':'1','k':'2'}}                                          | 0 | stands twice",
                 "{'a':{'dtype':'F32','shape':[1],'data_offsets':[4,8]}}                      | 8 | tensor a",
                 "{'a':{'dtype':'F32','shape':[9223372036854775807,4],'data_offsets':[0,0]}}  | 0 | no possible size",
                 "{'a':{'dtype':'F32','shape':[9223372036854775808],'data_offsets':[0,0]}}    | 0 | 9223372036854775808",

@@ -1,7 +1,5 @@
 package dev.finetune4j.lora.adapter;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.CheckpointException;
@@ -12,6 +10,7 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WrongFolder;
+import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -43,7 +42,7 @@ public final class AdapterFiles {
     private static final String CARD = "README.md";
     private static final String PREFIX = "base_model.model.";
     private static final Set<Dtype> NUMBERS = EnumSet.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16);
-    private static final ObjectMapper JSON = new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+    private static final ObjectMapper JSON = new ObjectMapper();
 
     private AdapterFiles() {}
 
@@ -250,18 +249,12 @@ public final class AdapterFiles {
     }
 
     private static JsonNode readJson(Path file) {
-        try {
-            JsonNode json = JSON.readTree(file.toFile());
-            if (!json.isObject() || !json.path("peft_type").isTextual()) {
-                throw new CheckpointException(
-                        file + " is not the configuration of an adapter: it must be a JSON object that"
-                                + " names a \"peft_type\"");
-            }
-            return json;
-        } catch (JsonProcessingException e) {
-            throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
-        } catch (IOException e) {
-            throw new FineTune4jException(file + " could not be read (" + e + "); check that it is readable", e);
+        JsonNode json = JsonFile.object(file);
+        if (!json.path("peft_type").isTextual()) {
+            throw new CheckpointException(
+                    file + " is not the configuration of an adapter: it must be a JSON object that"
+                            + " names a \"peft_type\"");
         }
+        return json;
     }
 }

@@ -75,7 +75,8 @@ public final class Needs {
     public static CpuKernels cpuKernels() {
         Optional<CpuKernels> kernels = CpuKernels.get();
         that(
-                kernels.isPresent() || !System.getProperty(CpuKernels.PROPERTY, "").equals("off"),
+                kernels.isPresent()
+                        || !System.getProperty(CpuKernels.PROPERTY, "").equals("off"),
                 "the CPU kernels are switched off");
         check(REQUIRED, Thing.CPU, kernels.isPresent(), "this build has no CPU kernels");
         return kernels.orElseThrow();

@@ -123,18 +123,13 @@ public final class JsonReader {
         }
         spend(NODE_BYTES);
         int c = text.skipBlanks();
-        switch (c) {
-            case '{':
-                return object(depth);
-            case '[':
-                return array(depth);
-            case '"':
-                return NODES.textNode(string());
-            case '-':
-                return number();
-            default:
-                return c >= '0' && c <= '9' ? number() : word();
-        }
+        return switch (c) {
+            case '{' -> object(depth);
+            case '[' -> array(depth);
+            case '"' -> NODES.textNode(string());
+            case '-' -> number();
+            default -> c >= '0' && c <= '9' ? number() : word();
+        };
     }
 
     private ObjectNode object(int depth) throws IOException {

@@ -127,7 +127,7 @@ final class JsonText {
         StringBuilder word = new StringBuilder();
         int c = peek();
         while (word.length() <= most
-                && (Character.isLetterOrDigit(c) || c == '_' || ((c == '-' || c == '+' || c == '.')))) {
+                && (Character.isLetterOrDigit(c) || c == '_' || (c == '-' || c == '+' || c == '.'))) {
             word.append((char) c);
             read();
             c = peek();

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,6 +24,7 @@ final class FolderWeights implements WeightSource {
     static final String INDEX = "model.safetensors.index.json";
 
     private static final int LISTED = 20;
+    private static final int COMPARED = 1 << 22;
 
     private final Path folder;
     private final Map<String, SafetensorsFile> files;
@@ -33,6 +35,10 @@ final class FolderWeights implements WeightSource {
         this.folder = folder;
         this.files = files;
         this.fileOf = Collections.unmodifiableMap(fileOf);
+    }
+
+    static boolean isThere(Path folder) {
+        return Files.exists(folder.resolve(SINGLE_FILE)) || Files.exists(folder.resolve(INDEX));
     }
 
     /** @throws CheckpointException when there are no weights, or a file of them is missing or damaged */
@@ -151,6 +157,24 @@ final class FolderWeights implements WeightSource {
     @Override
     public Tensor read(String name) {
         return fileOf(name).read(name);
+    }
+
+    /** Compares piece by piece, so that tables of gigabytes are not copied and a difference is soon found. */
+    @Override
+    public boolean areEqual(String name, String other) {
+        TensorInfo one = info(name);
+        TensorInfo two = info(other);
+        if (one.dtype() != two.dtype() || !Arrays.equals(one.shape(), two.shape())) {
+            return false;
+        }
+        SafetensorsFile fileOfOne = fileOf(name);
+        SafetensorsFile fileOfTwo = fileOf(other);
+        for (long from = 0; from < one.bytes(); from += COMPARED) {
+            if (!Arrays.equals(fileOfOne.bytes(one, from, COMPARED), fileOfTwo.bytes(two, from, COMPARED))) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** The first and the last bytes of a tensor, or all of it when it is no longer than both. */

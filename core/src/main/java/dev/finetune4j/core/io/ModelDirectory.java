@@ -110,13 +110,23 @@ public final class ModelDirectory {
     }
 
     /**
-     * Opens the weights; the caller closes them.
+     * Opens the weights; the caller closes them. Their names are those of Hugging Face's decoders, such as {@code
+     * model.layers.0.mlp.up_proj.weight}, also where the files leave the {@code model.} out.
      *
      * @throws CheckpointException when there are none in safetensors form, when a shard or a tensor of the index is
      *     missing, or when a file is damaged
      */
     public WeightSource weights() {
-        return FolderWeights.open(folder);
+        FolderWeights weights = FolderWeights.open(folder);
+        return new RenamedWeights(weights, TensorNames.ofModel(weights.names()));
+    }
+
+    /**
+     * Whether there are weights in safetensors form beside config.json, whole or not; a folder of which only the shape is
+     * asked may do without.
+     */
+    public boolean hasWeights() {
+        return FolderWeights.isThere(folder);
     }
 
     /**

@@ -1,7 +1,10 @@
 package dev.finetune4j.core.io;
 
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 
 /**
  * Named tensors that stay on disk until they are read, one at a time. {@link ModelDirectory#weights()} and {@link
@@ -26,7 +29,7 @@ public interface WeightSource extends AutoCloseable {
 
     /**
      * Reads a tensor to the CPU, in the type and shape of the file. The result is a copy: it stays valid after {@link
-     * #close()} and belongs to the innermost open {@link dev.finetune4j.core.tensor.TensorScope}, or to the caller
+     * #close()} and belongs to the innermost open {@link TensorScope}, or to the caller
      * when there is none.
      *
      * @throws dev.finetune4j.core.CheckpointException when there is no such tensor, when libtorch has no type for it,
@@ -34,6 +37,23 @@ public interface WeightSource extends AutoCloseable {
      * @throws IllegalStateException after {@link #close()}
      */
     Tensor read(String name);
+
+    /**
+     * Whether two tensors have type, shape and all numbers in common.
+     *
+     * @throws dev.finetune4j.core.CheckpointException when there is no such tensor, or when the file cannot be read
+     * @throws IllegalStateException after {@link #close()}
+     */
+    default boolean areEqual(String name, String other) {
+        TensorInfo info = info(name);
+        if (info.dtype() != info(other).dtype()
+                || !Arrays.equals(info.shape(), info(other).shape())) {
+            return false;
+        }
+        try (TensorScope scope = new TensorScope()) {
+            return torch.equal(read(name), read(other));
+        }
+    }
 
     /** Closes the files. Closing twice is fine. */
     @Override

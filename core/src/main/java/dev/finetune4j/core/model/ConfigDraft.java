@@ -70,7 +70,10 @@ final class ConfigDraft {
             reader.problem("\"head_dim\" must be even, but is " + headDim);
         }
         if (reader.number("attention_dropout", 0) != 0) {
-            reader.problem("\"attention_dropout\" is not 0, which is not supported; set it to 0");
+            reader.passOver("attention_dropout"); // it has a part in training only
+        }
+        if (!reader.flag("is_causal", true)) {
+            reader.problem("\"is_causal\" is false, but only causal attention is supported");
         }
         double scalar = queryScalar > 0 ? queryScalar : headDim;
         int intermediate = reader.size("intermediate_size");
@@ -85,6 +88,7 @@ final class ConfigDraft {
         for (int i = 0; i < layers; i++) {
             kinds.add(kind.apply(i));
         }
+        LayerTypes.requireAgreement(reader, kinds, positions);
         reader.finish();
         return new ModelConfig(
                 reader.text("model_type", ""),

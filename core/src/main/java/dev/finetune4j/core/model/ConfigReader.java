@@ -5,6 +5,7 @@ import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.nn.Activation;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -17,10 +18,15 @@ final class ConfigReader {
     private final JsonNode root;
     private final List<String> problems = new ArrayList<>();
     private final Set<String> asked = new HashSet<>();
+    private final Set<String> passedOver = new TreeSet<>();
 
     ConfigReader(Path file, JsonNode root) {
         this.file = file;
         this.root = root;
+    }
+
+    Path file() {
+        return file;
     }
 
     JsonNode node(String key) {
@@ -126,7 +132,7 @@ final class ConfigReader {
         return switch (name) {
             case "silu", "swish" -> Activation.SILU;
             case "gelu" -> Activation.GELU;
-            case "gelu_pytorch_tanh", "gelu_new" -> Activation.GELU_TANH;
+            case "gelu_pytorch_tanh", "gelu_new", "gelu_fast" -> Activation.GELU_TANH;
             default -> {
                 problem("\"" + key + "\" is \"" + name
                         + "\", but only \"silu\", \"gelu\" and \"gelu_pytorch_tanh\" are supported");
@@ -144,32 +150,41 @@ final class ConfigReader {
         problems.add(problem);
     }
 
-    /** Throws if anything was wrong, naming all of it; a key that nobody asked for might change the computation. */
+    /** Notes a key that the file holds and that has no part in the numbers; nested ones with dots between. */
+    void passOver(String key) {
+        passedOver.add(key);
+    }
+
+    /** The keys that were noted so, in alphabetical order. */
+    Set<String> passedOver() {
+        return Collections.unmodifiableSet(passedOver);
+    }
+
+    /**
+     * Throws if anything was wrong, naming all of it. A key that nobody asked for is passed over, as transformers does, unless
+     * it changes what another kind of model computes: then the file or its model type is likely to be wrong.
+     */
     void finish() {
-        Set<String> unknown = new TreeSet<>();
+        Set<String> foreign = new TreeSet<>();
         root.properties().forEach(field -> {
-            if (!asked.contains(field.getKey())
-                    && !HarmlessKeys.contains(field.getKey())
-                    && !isNeutral(field.getValue())) {
-                unknown.add("\"" + field.getKey() + "\": " + field.getValue());
+            String key = field.getKey();
+            if (asked.contains(key) || HarmlessKeys.contains(key) || HarmlessKeys.isOff(field.getValue())) {
+                return;
+            }
+            if (ForeignKeys.changesNumbers(key, root)) {
+                foreign.add("\"" + key + "\": " + field.getValue());
+            } else {
+                passOver(key);
             }
         });
-        if (!unknown.isEmpty()) {
-            problem("it has keys that are not known for this model type and might change its numbers: "
-                    + String.join(", ", unknown) + " (delete those that do not)");
+        if (!foreign.isEmpty()) {
+            problem("it has keys that models of this type have no use for, but that change the numbers of others: "
+                    + String.join(", ", foreign) + " (delete them if they are left over, or correct \"model_type\")");
         }
         if (!problems.isEmpty()) {
             throw new CheckpointException(file + " describes a model that cannot be computed: "
                     + String.join("; ", problems) + ". Use another checkpoint or correct the file.");
         }
-    }
-
-    private static boolean isNeutral(JsonNode value) {
-        return value.isNull()
-                || (value.isBoolean() && !value.booleanValue())
-                || (value.isNumber() && value.doubleValue() == 0)
-                || (value.isContainerNode() && value.isEmpty())
-                || (value.isTextual() && value.textValue().isEmpty());
     }
 
     static String describe(JsonNode value) {

@@ -55,6 +55,7 @@ final class Decoder {
             feedForward(layout, block(i), hidden);
             layout.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
         }
+        layout.ignored().add("model.rotary_emb.inv_freq");
         layout.tensor("model.norm.weight", hidden);
         if (parts.tiedHead()) {
             layout.ignored().add("lm_head.weight");

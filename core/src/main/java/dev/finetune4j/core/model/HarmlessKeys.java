@@ -1,5 +1,6 @@
 package dev.finetune4j.core.model;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import java.util.Set;
 
 /** Keys of config.json that describe, initialise or serve a model without a part in its numbers. */
@@ -77,9 +78,23 @@ final class HarmlessKeys {
             "return_dict_in_generate",
             "tf_legacy_loss",
             "use_bfloat16",
-            "transformers.js_config");
+            "transformers.js_config",
+            "is_llama_config",
+            "is_decoder",
+            "max_sequence_length",
+            "neftune_noise_alpha",
+            "experts_implementation");
 
     private HarmlessKeys() {}
+
+    /** Whether the value is the one by which files switch something off. */
+    static boolean isOff(JsonNode value) {
+        return value.isNull()
+                || (value.isBoolean() && !value.booleanValue())
+                || (value.isNumber() && value.doubleValue() == 0)
+                || (value.isContainerNode() && value.isEmpty())
+                || (value.isTextual() && value.textValue().isEmpty());
+    }
 
     /** Whether the key may be left unread; keys that begin with an underscore are notes of the writing program. */
     static boolean contains(String key) {

@@ -30,6 +30,25 @@ final class LayerTypes {
         return layer -> types.get(layer).equals(SLIDING);
     }
 
+    /** Reports layers of which the file says otherwise than what will be computed; models of some types do not read it. */
+    static void requireAgreement(ConfigReader reader, List<LayerKind> kinds, int positions) {
+        List<String> types = reader.texts("layer_types");
+        if (types == null) {
+            return;
+        }
+        for (int i = 0; i < Math.min(types.size(), kinds.size()); i++) {
+            int window = kinds.get(i).window();
+            boolean fits = (window > 0 && window < positions)
+                    ? types.get(i).equals(SLIDING)
+                    : types.get(i).equals(FULL) || window > 0;
+            if (!fits) {
+                reader.problem("\"layer_types\" says \"" + types.get(i) + "\" for layer " + i
+                        + ", but by the other keys it has " + (window > 0 ? "a window of " + window : "no window"));
+                return;
+            }
+        }
+    }
+
     /** The rule of Qwen: a window in the layers from {@code max_window_layers} on, if it is switched on at all. */
     static ModelConfig windowFromLayer(ConfigDraft draft) {
         ConfigReader reader = draft.reader;

@@ -1,19 +1,29 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.io.TensorProblems;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
-import java.util.ArrayList;
+import dev.finetune4j.core.tensor.TensorScope;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
 
 /** Notes missing, misshapen and unexpected tensors of one checkpoint. */
 final class LayoutCheck {
+    private static final String MODEL = "model.";
+
     private final WeightSource weights;
     private final Set<String> unread;
-    private final List<String> problems = new ArrayList<>();
+    private final Map<String, long[]> missing = new LinkedHashMap<>();
+    private final TensorProblems problems = new TensorProblems();
+
+    /** Names of biases for which the configuration has no place, with the width of the linear. */
+    private final Map<String, Long> biasless = new LinkedHashMap<>();
 
     LayoutCheck(WeightSource weights) {
         this.weights = weights;
@@ -22,13 +32,9 @@ final class LayoutCheck {
 
     void tensor(String name, long[] shape) {
         if (!unread.remove(name)) {
-            problems.add("tensor " + name + " " + Arrays.toString(shape) + " is missing");
-            return;
-        }
-        long[] found = weights.info(name).shape();
-        if (!Arrays.equals(found, shape)) {
-            problems.add("tensor " + name + " has the shape " + Arrays.toString(found) + ", expected "
-                    + Arrays.toString(shape));
+            missing.put(name, shape);
+        } else if (!Arrays.equals(weights.info(name).shape(), shape)) {
+            problems.misshapen(weights.info(name), name, shape);
         }
     }
 
@@ -40,22 +46,87 @@ final class LayoutCheck {
         } else if (weights.names().stream().anyMatch(name -> name.startsWith(weight + ".quant_state."))) {
             unread.remove(weight);
             unread.removeIf(name -> name.startsWith(weight + "."));
-            problems.add("tensor " + weight + " holds 4-bit codes; train with qlora(…), or load with"
-                    + " LanguageModel.loader(folder).quantize(…)");
+            problems.unwanted(
+                    weight,
+                    "holds 4-bit codes; train with qlora(…), or load with LanguageModel.loader(folder).quantize(…)");
         } else {
             tensor(weight, new long[] {spec.outFeatures(), spec.inFeatures()});
         }
         if (spec.bias()) {
             tensor(spec.biasName(), new long[] {spec.outFeatures()});
+        } else {
+            biasless.put(spec.biasName(), spec.outFeatures());
         }
     }
 
+    /**
+     * What is wrong, in one line for each cause.
+     *
+     * @param ignored tensors that a file may hold although the model does not use them
+     */
     List<String> finish(Set<String> ignored) {
         unread.removeAll(ignored);
+        findOtherPrefix();
+        missing.forEach(problems::missing);
         for (String name : unread) {
-            problems.add(
-                    "tensor " + name + " " + Arrays.toString(weights.info(name).shape()) + " is not part of the model");
+            Long width = biasless.get(name);
+            long[] shape = weights.info(name).shape();
+            if (width == null || !Arrays.equals(shape, new long[] {width})) {
+                problems.unwanted(name, Arrays.toString(shape) + " is not part of the model");
+            } else if (!isZero(name)) {
+                problems.unwanted(
+                        name,
+                        "is a bias that is not zero, but by config.json this linear has none; set \"attention_bias\" or"
+                                + " \"mlp_bias\" to true where the model was trained with it");
+            }
         }
-        return problems;
+        return problems.lines();
+    }
+
+    /** A bias of zeros is as good as none. */
+    private boolean isZero(String name) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor bias = weights.read(name);
+            return bias.count_nonzero().item_long() == 0;
+        }
+    }
+
+    /** One other beginning of many names is one mistake. */
+    private void findOtherPrefix() {
+        if (missing.isEmpty()) {
+            return;
+        }
+        String tail = withoutModel(missing.keySet().iterator().next());
+        String prefix = unread.stream()
+                .filter(name -> name.endsWith("." + tail))
+                .map(name -> name.substring(0, name.length() - tail.length()))
+                .findFirst()
+                .orElse(null);
+        if (prefix == null) {
+            return;
+        }
+        Map<String, String> explained = new LinkedHashMap<>();
+        for (String name : missing.keySet()) {
+            String other = prefix + withoutModel(name);
+            if (unread.contains(other)) {
+                explained.put(name, other);
+            }
+        }
+        if (explained.size() < 2) {
+            return;
+        }
+        Map.Entry<String, String> first = explained.entrySet().iterator().next();
+        problems.other(explained.size() + " tensor names begin with \"" + prefix + "\", such as " + first.getValue()
+                + " in the place of " + first.getKey() + "; take the checkpoint of the decoder alone, or save it anew"
+                + " under its own names");
+        explained.forEach((name, other) -> {
+            missing.remove(name);
+            unread.remove(other);
+        });
+        missing.keySet().removeIf(name -> unread.removeIf(other -> other.endsWith("." + name)));
+    }
+
+    private static String withoutModel(String name) {
+        return name.startsWith(MODEL) ? name.substring(MODEL.length()) : name;
     }
 }

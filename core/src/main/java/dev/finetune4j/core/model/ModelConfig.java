@@ -78,6 +78,24 @@ public record ModelConfig(
         }
     }
 
+    /** The same model with a vocabulary projection that shares the embedding's weight, or one with its own. */
+    ModelConfig withTiedHead(boolean tied) {
+        Parts changed = new Parts(parts.stacked, parts.inputBias, parts.outputBias, parts.mlpBias, tied);
+        return new ModelConfig(
+                modelType,
+                hiddenSize,
+                intermediateSize,
+                vocabSize,
+                maxPositions,
+                attention,
+                layerKinds,
+                activation,
+                norms,
+                changed,
+                embeddingScale,
+                logitSoftCap);
+    }
+
     /** Number of decoder blocks. */
     public int layers() {
         return layerKinds.size();

@@ -34,15 +34,30 @@ interface ModelFamily {
      *     in it is not supported
      */
     static ModelConfig readConfig(ModelDirectory directory) {
-        String type = directory.config().path("model_type").asText("");
+        return readConfig(reader(directory));
+    }
+
+    /** A reader of the folder's config.json. */
+    static ConfigReader reader(ModelDirectory directory) {
+        return new ConfigReader(directory.folder().resolve("config.json"), directory.config());
+    }
+
+    /** As {@link #readConfig}; the reader then knows the keys that were passed over. */
+    static ModelConfig readConfig(ConfigReader reader) {
+        String type = reader.text("model_type", "");
         for (ModelFamily family : ALL) {
             if (family.modelType().equals(type)) {
-                return family.read(new ConfigReader(directory.folder().resolve("config.json"), directory.config()));
+                return family.read(reader);
             }
         }
         List<String> known = ALL.stream().map(ModelFamily::modelType).toList();
-        throw new CheckpointException(directory.folder().resolve("config.json") + ": "
+        String inner = reader.node("text_config").path("model_type").asText("");
+        throw new CheckpointException(reader.file() + ": "
                 + (type.isEmpty() ? "\"model_type\" is missing" : "the model type \"" + type + "\" is not supported")
-                + " (supported: " + String.join(", ", known) + "). Use a checkpoint of one of these families.");
+                + " (supported: " + String.join(", ", known) + "). "
+                + (known.contains(inner)
+                        ? "Its \"text_config\" is of the supported type \"" + inner
+                                + "\": use a checkpoint of that text model alone."
+                        : "Use a checkpoint of one of these families."));
     }
 }

@@ -10,18 +10,22 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Collections;
 import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Makes a {@link CausalLM} from a Hugging Face model folder. Stateless. */
 public final class ModelLoader {
+    private static final Logger LOG = LoggerFactory.getLogger(ModelLoader.class);
+
     private ModelLoader() {}
 
     /**
-     * Reads config.json only.
+     * Reads config.json and, where there are weights, from them whether the head shares the embedding's.
      *
      * @throws dev.finetune4j.core.CheckpointException when the model type or a value in it is not supported
      */
     public static ModelConfig readConfig(ModelDirectory directory) {
-        return ModelFamily.readConfig(directory);
+        return HeadWeight.decide(ModelFamily.readConfig(directory), directory);
     }
 
     /** The module paths of all parts that the model will have, known from config.json alone. */
@@ -32,16 +36,16 @@ public final class ModelLoader {
     /** The shapes of all projections that a checkpoint holds, by module path; a head that shares the embedding is not there. */
     public static Map<String, LinearSpec> linearSpecs(ModelDirectory directory) {
         return Collections.unmodifiableMap(
-                new Decoder(ModelFamily.readConfig(directory)).layout().linears());
+                new Decoder(readConfig(directory)).layout().linears());
     }
 
     /**
      * A model of the folder's shapes without its weights: every tensor is one zero seen as many. It serves to ask what a
-     * model will have before it is loaded; what it computes means nothing. Only config.json is read.
+     * model will have before it is loaded; what it computes means nothing. It is as {@link #readConfig} says.
      */
     public static CausalLM hollow(ModelDirectory directory) {
         TorchRuntime.start();
-        Decoder decoder = new Decoder(ModelFamily.readConfig(directory));
+        Decoder decoder = new Decoder(readConfig(directory));
         ModelLayout layout = decoder.layout();
         try (WeightSource nothing = new HollowWeights(layout)) {
             return decoder.build(new ModelParts(layout, nothing, LinearFactory.dense(), Placement.cpuFp32()));
@@ -77,14 +81,37 @@ public final class ModelLoader {
         if (placement.device().kind() == ComputeDevice.Kind.CPU) {
             TorchRuntime.shareThreads(placement.precision());
         }
-        Decoder decoder = new Decoder(ModelFamily.readConfig(directory));
+        ConfigReader reader = ModelFamily.reader(directory);
+        ModelConfig said = ModelFamily.readConfig(reader);
+        ModelConfig config = HeadWeight.decide(said, weights);
+        Decoder decoder = new Decoder(config);
         ModelLayout layout = decoder.layout();
         ModelParts.check(directory.folder().toString(), layout, weights, factory);
+        sayWhatDiffers(reader, said, config);
         ModelParts parts = new ModelParts(layout, weights, factory, placement);
         try {
             return build(decoder, parts);
         } catch (RuntimeException e) {
             throw MemoryErrors.typed(e, placement.device(), "loading the model in " + directory.folder());
+        }
+    }
+
+    private static void sayWhatDiffers(ConfigReader reader, ModelConfig said, ModelConfig config) {
+        if (!reader.passedOver().isEmpty()) {
+            LOG.warn(
+                    "{}: passed over because they have no part in the numbers of a model of the type {}: {}",
+                    reader.file(),
+                    config.modelType(),
+                    String.join(", ", reader.passedOver()));
+        }
+        if (said.parts().tiedHead() != config.parts().tiedHead()) {
+            LOG.warn(
+                    "{}: \"tie_word_embeddings\" is {}, but {}",
+                    reader.file(),
+                    said.parts().tiedHead(),
+                    config.parts().tiedHead()
+                            ? "the weights hold one table of token vectors, which serves as embedding and as head"
+                            : "the weights hold a head that differs from the embedding, which is used");
         }
     }
 

@@ -17,7 +17,7 @@ final class Phi3Family implements ModelFamily {
         draft.window = reader.window("sliding_window", 0);
         for (String dropout : new String[] {"resid_pdrop", "embd_pdrop"}) {
             if (reader.number(dropout, 0) != 0) {
-                reader.problem("\"" + dropout + "\" is not 0, which is not supported; set it to 0");
+                reader.passOver(dropout); // it has a part in training only
             }
         }
         reader.size("original_max_position_embeddings", 4096);

@@ -5,8 +5,8 @@ import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
-import java.util.TreeSet;
 
 /**
  * Reads rotary frequencies from config.json, from transformers 5's {@code rope_parameters} or transformers 4's
@@ -14,6 +14,9 @@ import java.util.TreeSet;
  */
 final class RopeReader {
     private static final Set<String> COMMON = Set.of("rope_type", "type", "rope_theta", "partial_rotary_factor");
+
+    /** What Phi-3 takes when the file says nothing beside the rope parameters. */
+    private static final int PHI3_POSITIONS = 4096;
 
     private final ConfigReader reader;
     private final int headDim;
@@ -87,12 +90,15 @@ final class RopeReader {
                 }
                 yield new RopeScaling.Dynamic(positive(node, "factor", Double.NaN), positions);
             }
-            case "yarn" -> yarn(node, theta);
+            case "yarn" -> partial ? longRope(node, channels) : yarn(node, theta); // Phi-3's first files call it so
             case "llama3" -> llama3(node);
             case "longrope", "su" -> longRope(node, channels);
             default -> {
                 reader.problem("the rope type \"" + kind + "\" is not supported (supported: \"default\", \"linear\","
-                        + " \"dynamic\", \"yarn\", \"llama3\", \"longrope\")");
+                        + " \"dynamic\", \"yarn\", \"llama3\", \"longrope\")"
+                        + (kind.equals("mrope")
+                                ? "; for text alone its sections change nothing: write \"default\" in its place"
+                                : ""));
                 yield new RopeScaling.None();
             }
         };
@@ -156,17 +162,10 @@ final class RopeReader {
                 "short_factor",
                 "long_factor",
                 "attention_factor",
-                "original_max_position_embeddings",
-                "short_mscale",
-                "long_mscale");
+                "original_max_position_embeddings");
         int original = original(node);
         double factor = positive(node, "factor", (double) positions / original);
         double usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
-        for (String unused : List.of("short_mscale", "long_mscale")) {
-            if (node.hasNonNull(unused)) {
-                reader.problem("\"" + unused + "\" in the rope parameters is not supported");
-            }
-        }
         return new RopeScaling.LongRope(
                 factors(node, "short_factor", channels / 2),
                 factors(node, "long_factor", channels / 2),
@@ -186,22 +185,27 @@ final class RopeReader {
     /** Positions of the first training; the value outside the rope parameters counts more, as in transformers. */
     private int original(JsonNode node) {
         int inside = node.path("original_max_position_embeddings").asInt(positions);
-        int original = reader.size("original_max_position_embeddings", Math.max(1, inside));
+        int original = reader.size("original_max_position_embeddings", partial ? PHI3_POSITIONS : Math.max(1, inside));
         if (inside < 1) {
             reader.problem("\"original_max_position_embeddings\" must be at least 1, but is " + inside);
         }
         return original;
     }
 
+    /** Other parameters have no part in a kind; those of single layer types must not be taken for none at all. */
     private void known(JsonNode node, String kind, String... keys) {
-        Set<String> unknown = new TreeSet<>();
-        node.fieldNames().forEachRemaining(unknown::add);
-        unknown.removeAll(COMMON);
-        unknown.removeAll(Set.of(keys));
-        unknown.removeIf(key -> node.path(key).isNull());
-        if (!unknown.isEmpty()) {
-            reader.problem(
-                    "the rope type \"" + kind + "\" has parameters that are not known: " + String.join(", ", unknown));
+        for (Map.Entry<String, JsonNode> parameter : node.properties()) {
+            String key = parameter.getKey();
+            if (COMMON.contains(key) || List.of(keys).contains(key) || HarmlessKeys.isOff(parameter.getValue())) {
+                continue;
+            }
+            if (parameter.getValue().isObject()) {
+                reader.problem(
+                        "the rope parameters hold an object \"" + key + "\" of their own, but all layers of models"
+                                + " of this type share one rotary embedding; write its values one level higher");
+            } else {
+                reader.passOver("rope parameter " + key + " of the rope type " + kind);
+            }
         }
     }
 

@@ -35,20 +35,17 @@ class ConfigReaderTest {
                 "llama_v4_plain | attn_logit_softcapping | 50.0 | attn_logit_softcapping",
                 "llama_v4_plain | residual_multiplier | 0.22 | residual_multiplier",
                 "llama_v4_plain | hidden_act | \"relu\" | hidden_act",
-                "llama_v4_plain | sliding_window | 4096 | sliding_window",
-                "llama_v4_plain | attention_dropout | 0.1 | attention_dropout",
+                "llama_v4_plain | sliding_window | 4 | sliding_window",
                 "llama_v4_plain | partial_rotary_factor | 0.5 | partial_rotary_factor",
                 "llama_v4_plain | head_dim | 7 | head_dim",
                 "llama_v4_plain | num_key_value_heads | 3 | num_key_value_heads",
                 "llama_v4_plain | rope_scaling | {\"type\":\"mystery\",\"factor\":2} | mystery",
                 "llama_v4_plain | rope_scaling | {\"type\":\"linear\"} | factor",
                 "llama_v4_plain | rope_scaling | {\"type\":\"linear\",\"factor\":0} | factor",
-                "llama_v4_plain | rope_scaling | {\"type\":\"linear\",\"factor\":2,\"warp\":3} | warp",
                 "llama_v4_plain | rope_parameters | {\"rope_type\":\"mrope\",\"rope_theta\":10000} | mrope",
                 "llama_v4_plain | rope_theta | -1 | rope_theta",
                 "llama_v4_plain | rope_theta | \"big\" | rope_theta",
                 "phi3_longrope_long | rope_scaling | {\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1]} | short_factor",
-                "phi3_longrope_long | resid_pdrop | 0.1 | resid_pdrop",
                 "gemma2_v4 | layer_types | [\"full_attention\"] | layer_types",
                 "gemma2_v4 | layer_types | [\"full_attention\",\"chunked_attention\",\"full_attention\"] | layer_types",
                 "gemma2_v4 | attn_logit_softcapping | -1 | attn_logit_softcapping",
@@ -75,6 +72,11 @@ class ConfigReaderTest {
                 "residual_multiplier | null",
                 "qk_layernorm | false",
                 "attention_dropout | 0.0",
+                "attention_dropout | 0.1",
+                "sliding_window | 1000000",
+                "is_llama_config | true",
+                "rope_interleaved | false",
+                "nobody_knows_this | 3",
                 "task_specific_params | {\"a\":1}",
                 "head_dim | null",
                 "rope_scaling | null",
@@ -83,6 +85,16 @@ class ConfigReaderTest {
         ObjectNode config = config("llama_v4_plain");
         ModelConfig plain = read(config);
         config.set(key, TestData.parse(value));
+        assertEquals(plain, read(config));
+    }
+
+    /** transformers passes over the parameters of a rope type that the type has no use for. */
+    @Test
+    void whatARopeTypeHasNoUseForIsIgnored() {
+        ObjectNode config = config("llama_v4_plain");
+        config.set("rope_scaling", TestData.parse("{\"type\":\"linear\",\"factor\":2}"));
+        ModelConfig plain = read(config);
+        config.set("rope_scaling", TestData.parse("{\"type\":\"linear\",\"factor\":2,\"warp\":3}"));
         assertEquals(plain, read(config));
     }
 

@@ -1,0 +1,116 @@
+package dev.finetune4j.lora.reports;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.DataReport;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.SftEncoder;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.lora.FineTunedModel;
+import dev.finetune4j.lora.FineTuner;
+import dev.finetune4j.lora.FineTunerBuilder;
+import dev.finetune4j.lora.LanguageModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+
+/** What a training makes of a model folder. */
+final class ExportChecks {
+    private static final List<SftExample> ROWS =
+            List.of(SftExample.of("Who are you?", "I am Zed."), SftExample.of("hi", "hello"));
+
+    private ExportChecks() {}
+
+    /**
+     * Trains with the folder's own template, or else with a named one whose end tokens the vocabulary has, and merges.
+     * Either the data report warns that no answer ends, or the merged folder chats with that template and stops where it
+     * ends. It has every small file of the base.
+     */
+    static void trainedAndMerged(ReportFolder report, Path folder) throws IOException {
+        String named;
+        Set<Integer> stops;
+        DataReport data;
+        ChatTemplate template;
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            Optional<ChatTemplate> own = ChatTemplate.ofCheckpoint(tokenizer);
+            named = own.isPresent() ? null : fitting(tokenizer);
+            template = own.orElseGet(() -> ChatTemplate.named(named));
+            ChatEncoder encoder = new ChatEncoder(
+                    tokenizer, template, ModelDirectory.open(folder).eosTokenIds());
+            stops = new TreeSet<>();
+            template.stopTokens()
+                    .forEach(token -> stops.add(tokenizer.idOf(token).orElseThrow()));
+            data = new SftEncoder(encoder, 256).encode(Dataset.of(ROWS)).report();
+        }
+        if (data.answersWithStop() < data.answers()) {
+            assertTrue(data.warnings().stream().anyMatch(line -> line.contains("trained answers")), data::toString);
+        }
+        Path merged = Files.createTempDirectory("merged").resolve("model");
+        FineTunerBuilder builder = FineTuner.builder()
+                .model(folder)
+                .lora(options -> options.rank(4))
+                .dataset(Dataset.of(ROWS))
+                .maxSteps(1);
+        try (FineTunedModel tuned = (named == null ? builder : builder.template(named)).train()) {
+            tuned.adapter().orElseThrow().saveMerged(merged, Precision.FP32);
+        }
+        assertEquals(smallFiles(folder), keptFiles(merged, folder), "files of the base in the merged folder");
+        Set<Integer> written = ModelDirectory.open(merged).eosTokenIds();
+        assertTrue(written.containsAll(stops), () -> "the merged folder stops at " + written + ", not at " + stops);
+        try (Tokenizer tokenizer = Tokenizer.load(merged)) {
+            ChatTemplate again = ChatTemplate.ofCheckpoint(tokenizer)
+                    .orElseThrow(() -> new AssertionError("the merged folder has no chat template"));
+            ROWS.forEach(row -> assertEquals(
+                    template.render(row.conversation(), false),
+                    again.render(row.conversation(), false),
+                    "the conversation as the merged folder lays it out"));
+        }
+        LanguageModel.load(merged).close();
+    }
+
+    /** A named template whose end tokens the vocabulary has. */
+    static String fitting(Path folder) {
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            return fitting(tokenizer);
+        }
+    }
+
+    private static String fitting(Tokenizer tokenizer) {
+        return ChatTemplate.names().stream()
+                .filter(name -> !ChatTemplate.named(name).stopTokens().isEmpty())
+                .filter(name -> ChatTemplate.named(name).stopTokens().stream()
+                        .allMatch(token -> tokenizer.idOf(token).isPresent()))
+                .findFirst()
+                .orElse("default");
+    }
+
+    /** Everything in the folder that is no weights and not this collection's own, by its path. */
+    private static Set<String> smallFiles(Path folder) throws IOException {
+        try (Stream<Path> paths = Files.walk(folder)) {
+            Set<String> names = new TreeSet<>();
+            paths.filter(Files::isRegularFile)
+                    .map(path -> folder.relativize(path).toString())
+                    .filter(name -> !name.contains(".safetensors") && !name.equals("expected.json"))
+                    .forEach(names::add);
+            return names;
+        }
+    }
+
+    /** Those of the base's small files that the merged folder has. */
+    private static Set<String> keptFiles(Path merged, Path base) throws IOException {
+        Set<String> kept = smallFiles(base);
+        kept.retainAll(smallFiles(merged));
+        return kept;
+    }
+}

@@ -19,6 +19,7 @@ final class Attributes {
         List<Object> steps = steps(path);
         return item -> {
             Object value = item;
+            Budget.charge(steps.size());
             for (Object step : steps) {
                 value = Members.item(value, step);
                 if (otherwise != null && value instanceof Undefined) {
@@ -47,6 +48,8 @@ final class Attributes {
             getters.add(key(paths, null, caseCounts));
         }
         return item -> {
+            Budget.charge(getters.size());
+            Budget.allocate(8L * getters.size());
             List<@Nullable Object> keys = new ArrayList<>(getters.size());
             getters.forEach(getter -> keys.add(getter.apply(item)));
             return keys;
@@ -54,7 +57,12 @@ final class Attributes {
     }
 
     static @Nullable Object withoutCase(@Nullable Object value) {
-        return value instanceof String text ? PythonText.lower(text) : value;
+        if (!(value instanceof String text)) {
+            return value;
+        }
+        Budget.chargeText(text.length());
+        Budget.allocate(2L * text.length());
+        return PythonText.lower(text);
     }
 
     private static List<Object> steps(@Nullable Object path) {

@@ -4,21 +4,31 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What one rendering may use, so that a template which would not end, or would fill the memory, fails instead. An honest
- * template stays far below for any conversation that a model can read.
+ * template stays far below for any conversation that a model can read; a long conversation adds to it.
  *
- * <p>Work deep inside of values, such as comparing them, is paid for by {@link #charge} from the budget of the rendering
- * that runs in the thread.
+ * <p>There are two accounts. Steps stand for time, some ten nanoseconds each: whatever takes longer than a few of them is
+ * charged for as many as it takes at worst. Room stands for memory: whatever is made is charged, and nothing is given
+ * back, so the account bounds what can be alive. Work deep inside of values is paid for by the static methods from the
+ * budget of the rendering that runs in the thread.
  */
 final class Budget {
     private static final ThreadLocal<@Nullable Budget> CURRENT = new ThreadLocal<>();
-    private static final long MAX_STEPS = 30_000_000;
-    private static final int MAX_LENGTH = 1 << 24;
+    private static final long MAX_STEPS = 8_000_000;
+    private static final long MAX_ROOM = 96L << 20;
+    private static final int MAX_LENGTH = 1 << 22;
     private static final int MAX_CALLS = 200;
     /** Characters that cost as much as one step. */
     private static final int CHARACTERS_PER_STEP = 8;
+    /** What each character that the template is given adds. */
+    private static final int STEPS_PER_CHARACTER = 8;
+
+    private static final int ROOM_PER_CHARACTER = 32;
 
     private final @Nullable Budget outer = CURRENT.get();
+    private long mostSteps = MAX_STEPS;
+    private long mostRoom = MAX_ROOM;
     private long steps;
+    private long room;
     private int calls;
 
     /** Opens the budget of a rendering; {@link #close} goes with it. */
@@ -36,6 +46,15 @@ final class Budget {
         }
     }
 
+    /** Adds to what may be used, for a value of so many characters that the template is given. */
+    static void allow(int characters) {
+        Budget current = CURRENT.get();
+        if (current != null) {
+            current.mostSteps += (long) STEPS_PER_CHARACTER * characters;
+            current.mostRoom += (long) ROOM_PER_CHARACTER * characters;
+        }
+    }
+
     /** Takes steps from the budget of the rendering that runs in this thread. */
     static void charge(long count) {
         Budget current = CURRENT.get();
@@ -44,17 +63,52 @@ final class Budget {
         }
     }
 
-    /** Takes steps: one for each node that is evaluated and each item that is looked at. */
-    void spend(long count) {
-        steps += count;
-        if (steps > MAX_STEPS) {
-            throw new Failure("the template does not come to an end: it took more than " + MAX_STEPS + " steps");
+    /** Takes the steps for going through a text once. */
+    static void chargeText(int length) {
+        if (length >= CHARACTERS_PER_STEP) {
+            charge(length / CHARACTERS_PER_STEP);
         }
     }
 
+    /** Takes the steps for an operation on whole numbers of some bits whose time grows with the product of both. */
+    static void chargeProduct(int bits, int otherBits) {
+        charge((long) bits / Integer.SIZE * (otherBits / Integer.SIZE) / 16);
+    }
+
+    /** Takes room for what was made. */
+    static void allocate(long bytes) {
+        Budget current = CURRENT.get();
+        if (current != null) {
+            current.take(bytes);
+        }
+    }
+
+    private void take(long bytes) {
+        room += bytes;
+        if (room > mostRoom) {
+            throw new Failure(
+                    "the template fills the memory: it made more than " + (mostRoom >> 20) + " MiB of values");
+        }
+    }
+
+    /** Takes steps: one for each node that is evaluated and each item that is looked at. */
+    void spend(long count) {
+        steps += count;
+        if (steps > mostSteps) {
+            throw new Failure("the template does not come to an end: it took more than " + mostSteps + " steps");
+        }
+    }
+
+    /** Takes the steps for going through a text, and refuses one that is too long. */
     void spendText(int length) {
         checkLength(length);
         spend(length / CHARACTERS_PER_STEP);
+    }
+
+    /** As {@link #spendText}, and takes the room for the text. */
+    void spendNewText(int length) {
+        spendText(length);
+        take(2L * length);
     }
 
     /** Refuses a text or list that would be too long. */

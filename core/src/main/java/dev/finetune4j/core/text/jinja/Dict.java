@@ -17,7 +17,10 @@ final class Dict {
      */
     private record Entry(@Nullable Object key, @Nullable Object value) {}
 
-    private final Map<Object, Entry> entries = new LinkedHashMap<>();
+    /** What an entry takes, with its key. */
+    private static final int ENTRY_BYTES = 128;
+
+    private final Map<Key, Entry> entries = new LinkedHashMap<>();
 
     int size() {
         return entries.size();
@@ -35,7 +38,8 @@ final class Dict {
     }
 
     void put(@Nullable Object key, @Nullable Object value) {
-        Object hashed = Values.hashKey(key);
+        Key hashed = Values.hashKey(key);
+        Budget.allocate(ENTRY_BYTES);
         Entry old = entries.get(hashed);
         entries.put(hashed, new Entry(old == null ? key : old.key(), value));
     }
@@ -65,6 +69,7 @@ final class Dict {
     /** The entries as tuples. */
     List<@Nullable Object> items() {
         Budget.charge(size());
+        Budget.allocate((long) ENTRY_BYTES * size());
         List<@Nullable Object> items = new ArrayList<>(size());
         forEach((key, value) -> items.add(Tuple.of(key, value)));
         return items;
@@ -72,6 +77,7 @@ final class Dict {
 
     Dict copy() {
         Budget.charge(size());
+        Budget.allocate((long) ENTRY_BYTES * size());
         Dict copy = new Dict();
         copy.entries.putAll(entries);
         return copy;

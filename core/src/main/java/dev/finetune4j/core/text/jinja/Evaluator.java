@@ -10,6 +10,11 @@ import org.jspecify.annotations.Nullable;
 
 /** Works out expressions, and gives filters, tests and functions what they need of the rendering they run in. */
 final class Evaluator {
+    /** What a list takes by itself and for each place, where it was made by doubling its length. */
+    private static final int LIST_BYTES = 64;
+
+    private static final int ITEM_BYTES = 8;
+
     private final Source source;
     private final Interpreter interpreter;
     private final Budget budget;
@@ -38,12 +43,33 @@ final class Evaluator {
         try {
             budget.spend(1);
             Object value = valueOf(expression, scope);
-            if (value instanceof String text) {
-                budget.spendText(text.length());
+            if (isMade(expression)) {
+                payFor(value);
             }
             return value;
         } catch (Failure e) {
             throw source.error(expression.at(), e);
+        }
+    }
+
+    /** Whether the expression may make a value, rather than find or choose one. */
+    private static boolean isMade(Expression expression) {
+        return !(expression instanceof Expression.Constant
+                || expression instanceof Expression.Name
+                || expression instanceof Expression.Attribute
+                || expression instanceof Expression.Logical
+                || expression instanceof Expression.Conditional);
+    }
+
+    private void payFor(@Nullable Object value) {
+        if (value instanceof String text) {
+            budget.spendNewText(text.length());
+        } else if (value instanceof SafeText safe) {
+            budget.spendNewText(safe.text().length());
+        } else if (value instanceof List || value instanceof Tuple) {
+            Budget.allocate(LIST_BYTES + (long) ITEM_BYTES * Values.lengthOrMinus(value));
+        } else if (value != null && !(value instanceof Boolean)) {
+            Budget.allocate(LIST_BYTES);
         }
     }
 
@@ -76,7 +102,10 @@ final class Evaluator {
             return Operators.binary(binary.operator(), left, evaluate(binary.right(), scope));
         } else if (expression instanceof Expression.Concatenation concatenation) {
             StringBuilder text = new StringBuilder();
-            concatenation.parts().forEach(part -> text.append(Values.str(evaluate(part, scope))));
+            for (Expression part : concatenation.parts()) {
+                text.append(Values.str(evaluate(part, scope)));
+                Budget.checkLength(text.length());
+            }
             return text.toString();
         } else if (expression instanceof Expression.Sign sign) {
             return Operators.signed(sign.negative(), evaluate(sign.operand(), scope));
@@ -178,12 +207,22 @@ final class Evaluator {
     /** Applies the filter of a name. */
     @Nullable
     Object filter(String name, @Nullable Object operand, CallArguments arguments) {
+        chargeFor(operand);
         return Filters.named(name).apply(this, operand, arguments);
     }
 
     /** Applies the test of a name. */
     boolean test(String name, @Nullable Object operand, CallArguments arguments) {
+        chargeFor(operand);
         return Tests.named(name).holds(operand, arguments);
+    }
+
+    /** Filters and tests go through a text at least once. */
+    private static void chargeFor(@Nullable Object operand) {
+        Budget.charge(1);
+        if (Values.isText(operand)) {
+            Budget.chargeText(Values.text(operand).length());
+        }
     }
 
     /** Calls a value. */

@@ -11,6 +11,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class FloatText {
     private static final int MAX_PRECISION = 2000;
+    /** Steps for the search for the shortest decimal, and for the digits of a float. */
+    private static final int SHORTEST_STEPS = 1500;
+
+    private static final int DIGIT_STEPS = 300;
 
     private FloatText() {}
 
@@ -36,6 +40,12 @@ final class FloatText {
 
     /** The decimal of the fewest digits that is read as the given positive float; the nearest of several. */
     private static BigDecimal shortest(double value) {
+        // Decimals of up to 15 digits all give different floats, so there is no shorter one.
+        BigDecimal usual = new BigDecimal(Double.toString(value)).stripTrailingZeros();
+        if (usual.precision() <= 15 && value >= Double.MIN_NORMAL) {
+            return usual;
+        }
+        Budget.charge(SHORTEST_STEPS);
         BigDecimal exact = new BigDecimal(value);
         for (int digits = 1; digits < 17; digits++) {
             BigDecimal below = exact.round(new MathContext(digits, RoundingMode.DOWN));
@@ -87,7 +97,11 @@ final class FloatText {
         Digits digits = digits(value, count);
         String text = digits.text();
         if (!keepZeros) {
-            text = text.replaceFirst("0+$", "");
+            int end = text.length();
+            while (end > 0 && text.charAt(end - 1) == '0') {
+                end--;
+            }
+            text = text.substring(0, end);
             text = text.isEmpty() ? "0" : text;
         }
         int exponent = digits.exponent();
@@ -141,6 +155,7 @@ final class FloatText {
     }
 
     private static int checked(int precision) {
+        Budget.charge(DIGIT_STEPS + (long) precision);
         if (precision < 0 || precision > MAX_PRECISION) {
             throw new Failure("a precision of " + precision + " digits is not supported; the most is " + MAX_PRECISION);
         }

@@ -92,9 +92,8 @@ final class FormatSpec {
         if (radix == 0) {
             return aligned("", PercentFormat.character(Numbers.narrow(number)), "<");
         }
-        String digits = radix == 10
-                ? Numbers.text(Numbers.narrow(number.abs()))
-                : number.abs().toString(radix);
+        String digits =
+                radix == 10 ? Numbers.text(Numbers.narrow(number.abs())) : PercentFormat.radixText(number, radix);
         String prefix = has("alternate") && radix != 10 ? "0" + type : "";
         return numeric(number.signum() < 0, prefix, type == 'X' ? digits.toUpperCase(Locale.ROOT) : digits, "");
     }

@@ -76,6 +76,7 @@ final class FormatText {
     }
 
     private String field(String field, int nesting) {
+        Budget.charge(8 + field.length() / 2);
         int nameEnd = 0;
         while (nameEnd < field.length() && ":!".indexOf(field.charAt(nameEnd)) < 0) {
             nameEnd = (field.charAt(nameEnd) == '[' ? closing(field, nameEnd) : nameEnd) + 1;

@@ -57,7 +57,7 @@ final class Interpreter {
     }
 
     private void write(String piece) {
-        budget.spendText(piece.length());
+        budget.spendNewText(piece.length());
         output.append(piece);
         Budget.checkLength(output.length());
     }

@@ -182,7 +182,7 @@ final class ItemFilters {
         CallArguments.Bound bound = arguments.bind("unique", 0, "case_sensitive", "attribute");
         Function<@Nullable Object, @Nullable Object> key =
                 Attributes.key(bound.get("attribute"), null, bound.flag("case_sensitive"));
-        Set<Object> seen = new HashSet<>();
+        Set<Key> seen = new HashSet<>();
         return lazy(new Filtered(evaluator.iterator(value), item -> seen.add(Values.hashKey(key.apply(item)))));
     }
 
@@ -201,6 +201,7 @@ final class ItemFilters {
         }
         if (!batch.isEmpty()) {
             Budget.checkLength(size);
+            evaluator.budget().spend(filler == null ? 0 : Math.max(0, size));
             while (filler != null && batch.size() < size) {
                 batch.add(filler);
             }
@@ -222,6 +223,7 @@ final class ItemFilters {
         List<@Nullable Object> pieces = new ArrayList<>();
         int start = 0;
         evaluator.budget().spend(Math.max(0, slices));
+        Budget.allocate(64L * Math.max(0, slices));
         for (int i = 0; i < slices; i++) {
             int end = start + size + (i < larger ? 1 : 0);
             List<@Nullable Object> piece = new ArrayList<>(items.subList(start, end));

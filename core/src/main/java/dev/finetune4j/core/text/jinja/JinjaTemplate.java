@@ -16,6 +16,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Immutable and thread-safe.
  */
 public final class JinjaTemplate {
+    /** Fifty times the longest template that is published. */
+    private static final int MAX_LENGTH = 1 << 20;
+
     private final Source source;
     private final List<Statement> body;
     private final boolean marksGenerations;
@@ -56,6 +59,13 @@ public final class JinjaTemplate {
      * @throws JinjaException if it is no template, or uses what is not supported; the message names line and column
      */
     public static JinjaTemplate parse(String source) {
+        if (source.length() > MAX_LENGTH) {
+            throw new JinjaException(
+                    "the template has " + source.length() + " characters, more than the limit of " + MAX_LENGTH,
+                    1,
+                    1,
+                    false);
+        }
         Source text = Source.of(source);
         try {
             Tokens tokens = new Tokens(text);

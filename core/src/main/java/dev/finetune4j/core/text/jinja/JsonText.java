@@ -1,7 +1,6 @@
 package dev.finetune4j.core.text.jinja;
 
 import java.util.List;
-import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /** Values as Python's {@code json.dumps} writes them. */
@@ -45,6 +44,7 @@ final class JsonText {
 
     private void write(@Nullable Object value, int depth) {
         Values.checkDepth(depth);
+        Budget.charge(1);
         Budget.checkLength(text.length());
         if (value instanceof String || value instanceof SafeText) {
             string(Values.text(value));
@@ -127,6 +127,7 @@ final class JsonText {
     }
 
     private void string(String string) {
+        Budget.charge(string.length() / 2);
         text.append('"');
         for (int i = 0; i < string.length(); i++) {
             char c = string.charAt(i);
@@ -140,7 +141,7 @@ final class JsonText {
                 case '\f' -> text.append("\\f");
                 default -> {
                     if (c < ' ' || (ascii && c > '~')) {
-                        text.append(String.format(Locale.ROOT, "\\u%04x", (int) c));
+                        PythonText.appendHex(text.append("\\u"), c, 4);
                     } else {
                         text.append(c);
                     }

@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 record Macro(@Nullable String name, Signature signature, List<Statement> body, Scope outer) implements Invocable {
     @Override
     public String call(Evaluator evaluator, CallArguments arguments) {
+        Budget.charge(2L * signature.names().size());
         Map<String, @Nullable Object> named = new LinkedHashMap<>(arguments.named());
         List<String> names = signature.names();
         List<@Nullable Object> positional = arguments.positional();

@@ -57,6 +57,7 @@ final class Members {
         if ((!text && items == null) || index.bitLength() > 31) {
             return Undefined.member(object, key);
         }
+        // Both the length and the piece need the whole text.
         int length = Values.length(object);
         int place = index.intValue() + (index.signum() < 0 ? length : 0);
         if (place < 0 || place >= length) {

@@ -20,6 +20,9 @@ final class Numbers {
 
     private static final int BITS_PER_DIGIT = 4;
 
+    /** Steps for a number as a decimal with all its digits. */
+    private static final int EXACT_STEPS = 200;
+
     private static final BigInteger MIN_LONG = BigInteger.valueOf(Long.MIN_VALUE);
     private static final BigInteger MAX_LONG = BigInteger.valueOf(Long.MAX_VALUE);
     private static final Pattern FLOAT =
@@ -84,6 +87,7 @@ final class Numbers {
     }
 
     private static BigDecimal exact(Object number) {
+        Budget.charge(number instanceof Long ? 4 : number instanceof BigInteger big ? big.bitLength() : EXACT_STEPS);
         return number instanceof Double real ? new BigDecimal(real) : new BigDecimal(big(number));
     }
 
@@ -106,13 +110,20 @@ final class Numbers {
     static Object multiply(Object left, Object right) {
         return anyReal(left, right)
                 ? real(left) * real(right)
-                : narrow(big(left).multiply(big(right)));
+                : narrow(paid(left, right).multiply(big(right)));
     }
 
     static Object negate(Object operand) {
         return operand instanceof Double real
                 ? (Object) (-real)
                 : narrow(big(operand).negate());
+    }
+
+    /** The first number, once an operation is paid for whose time grows with the lengths of both. */
+    private static BigInteger paid(Object left, Object right) {
+        BigInteger first = big(left);
+        Budget.chargeProduct(first.bitLength() + 2000, big(right).bitLength());
+        return first;
     }
 
     static Object divide(Object left, Object right) {
@@ -123,7 +134,7 @@ final class Numbers {
         if (big(left).signum() == 0) {
             return big(right).signum() < 0 ? -0.0 : 0.0;
         }
-        double quotient = new BigDecimal(big(left))
+        double quotient = new BigDecimal(paid(left, right))
                 .divide(new BigDecimal(big(right)), new MathContext(60))
                 .doubleValue();
         if (Double.isInfinite(quotient)) {
@@ -137,7 +148,7 @@ final class Numbers {
         if (anyReal(left, right)) {
             return realFloorDivide(real(left), real(right));
         }
-        BigInteger[] parts = big(left).divideAndRemainder(big(right));
+        BigInteger[] parts = paid(left, right).divideAndRemainder(big(right));
         boolean down = parts[1].signum() != 0 && parts[1].signum() != big(right).signum();
         return narrow(down ? parts[0].subtract(BigInteger.ONE) : parts[0]);
     }
@@ -165,7 +176,7 @@ final class Numbers {
             }
             return (divisor < 0) == (remainder < 0) ? remainder : remainder + divisor;
         }
-        BigInteger remainder = big(left).remainder(big(right));
+        BigInteger remainder = paid(left, right).remainder(big(right));
         boolean wrongSign =
                 remainder.signum() != 0 && remainder.signum() != big(right).signum();
         return narrow(wrongSign ? remainder.add(big(right)) : remainder);
@@ -215,6 +226,8 @@ final class Numbers {
             boolean negative = base.signum() < 0 && power.testBit(0);
             return power.signum() == 0 ? 1L : negative ? -1L : (long) base.abs().intValue();
         }
+        int bits = base.bitLength() * power.intValueExact();
+        Budget.chargeProduct(bits, bits);
         return narrow(base.pow(power.intValueExact()));
     }
 
@@ -228,6 +241,9 @@ final class Numbers {
             return FloatText.repr(real);
         }
         boolean surelyTooLong = number instanceof BigInteger big && big.bitLength() > BITS_PER_DIGIT * MAX_DIGITS;
+        if (number instanceof BigInteger big && !surelyTooLong) {
+            Budget.chargeProduct(big.bitLength(), 16 * big.bitLength());
+        }
         String text = surelyTooLong ? "" : number.toString();
         if (surelyTooLong || text.length() - (text.startsWith("-") ? 1 : 0) > MAX_DIGITS) {
             throw new Failure("a whole number has more than the " + MAX_DIGITS + " digits that are written");
@@ -268,7 +284,7 @@ final class Numbers {
             body = body.substring(body.charAt(2) == '_' ? 3 : 2);
         } else if (base == 0) {
             radix = 10;
-            if (body.length() > 1 && body.charAt(0) == '0' && !body.matches("[0_]+")) {
+            if (body.length() > 1 && body.charAt(0) == '0' && !body.chars().allMatch(c -> c == '0' || c == '_')) {
                 return null;
             }
         }
@@ -279,6 +295,10 @@ final class Numbers {
         if (digits.length() > MAX_DIGITS && Integer.bitCount(radix) != 1) {
             return null;
         }
+        if (digits.length() > MAX_BITS) {
+            throw new Failure("a whole number has grown beyond " + MAX_BITS + " bits");
+        }
+        Budget.charge((long) digits.length() * digits.length() / 512);
         BigInteger whole = new BigInteger(digits, radix);
         return narrow(negative ? whole.negate() : whole);
     }
@@ -314,6 +334,7 @@ final class Numbers {
 
     private static String asciiDigits(String text) {
         StringBuilder body = new StringBuilder();
+        Budget.charge(2L * text.length());
         PythonText.stripTrailing(PythonText.stripLeading(text)).codePoints().forEach(c -> {
             int digit = Character.getType(c) == Character.DECIMAL_DIGIT_NUMBER ? Character.digit(c, 10) : -1;
             body.appendCodePoint(digit >= 0 ? '0' + digit : c);
@@ -329,6 +350,10 @@ final class Numbers {
         if (real.isNaN() || real.isInfinite()) {
             throw new Failure("cannot convert float " + (real.isNaN() ? "NaN" : "infinity") + " to integer");
         }
+        if (Math.abs(real) < 1L << 62) {
+            return real.longValue();
+        }
+        Budget.charge(EXACT_STEPS);
         return narrow(new BigDecimal(real).toBigInteger());
     }
 
@@ -338,6 +363,7 @@ final class Numbers {
             if (digits == null || digits >= 0) {
                 return narrow(big(number));
             }
+            Budget.chargeProduct(big(number).bitLength() + 20_000, big(number).bitLength() + 320);
             return narrow(new BigDecimal(big(number))
                     .setScale(Math.max(digits, -MAX_DIGITS), RoundingMode.HALF_EVEN)
                     .toBigInteger());
@@ -349,6 +375,7 @@ final class Numbers {
         if (real.isNaN() || real.isInfinite() || digits > 400) {
             return real;
         }
+        Budget.charge(EXACT_STEPS);
         double rounded = new BigDecimal(real)
                 .setScale(Math.max(digits, -400), RoundingMode.HALF_EVEN)
                 .doubleValue();

@@ -45,6 +45,7 @@ final class PercentFormat {
     }
 
     private void code() {
+        Budget.charge(2);
         Object named = null;
         boolean isNamed = at < format.length() && format.charAt(at) == '(';
         if (isNamed) {
@@ -115,7 +116,9 @@ final class PercentFormat {
     private int number() {
         if (peek() == '*') {
             at++;
-            return Values.index(next());
+            int given = Values.index(next());
+            Budget.checkLength(Math.abs((long) given));
+            return given;
         }
         int number = 0;
         while (peek() >= '0' && peek() <= '9') {
@@ -176,13 +179,17 @@ final class PercentFormat {
                     value, null, () -> "%" + code + " format: a number is required, not " + Values.typeName(value));
         }
         BigInteger number = Numbers.big(Numbers.truncate(value));
-        String digits = radix == 10
-                ? Numbers.text(Numbers.narrow(number.abs()))
-                : number.abs().toString(radix);
+        String digits = radix == 10 ? Numbers.text(Numbers.narrow(number.abs())) : radixText(number, radix);
         digits = "0".repeat(Math.max(0, precision - digits.length())) + digits;
         String prefix = !flags.contains("#") || radix == 10 ? "" : radix == 8 ? "0o" : "0x";
         String body = code == 'X' ? (prefix + digits).toUpperCase(Locale.ROOT) : prefix + digits;
         return signed(number.signum() < 0, body, prefix.length(), flags, width);
+    }
+
+    /** The digits of a number without its sign to a base that is a power of two. */
+    static String radixText(BigInteger number, int radix) {
+        Budget.chargeProduct(number.bitLength(), number.bitLength());
+        return number.abs().toString(radix);
     }
 
     private static String real(char code, @Nullable Object value, String flags, int width, int precision) {

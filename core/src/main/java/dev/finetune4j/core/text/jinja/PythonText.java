@@ -8,6 +8,12 @@ import java.util.Locale;
 final class PythonText {
     private static final String LINE_BREAKS = "\n\r\u000b\f\u001c\u001d\u001e\u0085\u2028\u2029";
 
+    /** What a piece of a text takes beside its characters. */
+    static final int PIECE_BYTES = 64;
+
+    /** Steps for a character whose case is changed by itself. */
+    private static final long PER_CHARACTER = 2;
+
     private static final char CAPITAL_SIGMA = '\u03a3';
     private static final char FINAL_SIGMA = '\u03c2';
 
@@ -44,6 +50,7 @@ final class PythonText {
     }
 
     static int length(String text) {
+        Budget.chargeText(text.length());
         return text.codePointCount(0, text.length());
     }
 
@@ -68,6 +75,8 @@ final class PythonText {
 
     /** The characters, each as a text. */
     static List<Object> characters(String text) {
+        Budget.charge(text.length());
+        Budget.allocate((long) PIECE_BYTES * text.length());
         List<Object> characters = new ArrayList<>(text.length());
         text.codePoints().forEach(c -> characters.add(Character.toString(c)));
         return characters;
@@ -86,6 +95,8 @@ final class PythonText {
             if (text.charAt(end) == '\r' && i < text.length() && text.charAt(i) == '\n') {
                 i++;
             }
+            Budget.charge(1);
+            Budget.allocate(PIECE_BYTES + 2L * (i - start));
             lines.add(text.substring(start, keepEnds ? i : end));
             start = i;
         }
@@ -119,6 +130,7 @@ final class PythonText {
     /** As {@code str.title}: a character after a letter in lower case, others in title case. */
     static String title(String text) {
         StringBuilder titled = new StringBuilder();
+        Budget.charge(PER_CHARACTER * text.length());
         boolean inWord = false;
         int[] characters = text.codePoints().toArray();
         for (int i = 0; i < characters.length; i++) {
@@ -130,6 +142,7 @@ final class PythonText {
 
     static String swapCase(String text) {
         StringBuilder swapped = new StringBuilder();
+        Budget.charge(PER_CHARACTER * text.length());
         int[] characters = text.codePoints().toArray();
         for (int i = 0; i < characters.length; i++) {
             int c = characters[i];
@@ -143,6 +156,7 @@ final class PythonText {
     /** Lower case for comparing, where the two small sigmas are one. */
     static String foldCase(String text) {
         StringBuilder folded = new StringBuilder();
+        Budget.charge(PER_CHARACTER * text.length());
         upper(text).codePoints().forEach(c -> folded.append(lower(Character.toString(c))));
         return folded.toString();
     }
@@ -187,14 +201,24 @@ final class PythonText {
 
     /** A character as {@code backslashreplace} writes it. */
     static String asciiEscape(int c) {
-        return c < 0x100
-                ? String.format(Locale.ROOT, "\\x%02x", c)
-                : c < 0x10000 ? String.format(Locale.ROOT, "\\u%04x", c) : String.format(Locale.ROOT, "\\U%08x", c);
+        StringBuilder escape = new StringBuilder(10).append('\\');
+        char kind = c < 0x100 ? 'x' : c < 0x10000 ? 'u' : 'U';
+        return appendHex(escape.append(kind), c, kind == 'x' ? 2 : kind == 'u' ? 4 : 8)
+                .toString();
+    }
+
+    /** Adds a number in hexadecimal with zeros in front. */
+    static StringBuilder appendHex(StringBuilder text, int number, int digits) {
+        for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
+            text.append(Character.forDigit(number >>> shift & 15, 16));
+        }
+        return text;
     }
 
     /** As {@code repr} of a text. */
     static String quoted(String text) {
         char quote = text.indexOf('\'') >= 0 && text.indexOf('"') < 0 ? '"' : '\'';
+        Budget.charge(text.length() / 2);
         StringBuilder quoted = new StringBuilder(text.length() + 2).append(quote);
         text.codePoints().forEach(c -> {
             switch (c) {

@@ -13,6 +13,7 @@ final class Representation {
 
     void write(@Nullable Object value, int depth) {
         Values.checkDepth(depth);
+        Budget.charge(1);
         Budget.checkLength(text.length());
         if (value == null) {
             text.append("None");

@@ -6,10 +6,17 @@ import org.jspecify.annotations.Nullable;
 
 /** The variables of a stretch of a template, and those around it. */
 final class Scope {
+    /** Scopes that are looked into for one step. */
+    private static final int HOPS_PER_STEP = 4;
+
+    /** What one takes with a few variables. */
+    private static final int BYTES = 256;
+
     private final @Nullable Scope outer;
     private final Map<String, @Nullable Object> variables = new HashMap<>();
 
     Scope(@Nullable Scope outer) {
+        Budget.allocate(BYTES);
         this.outer = outer;
     }
 
@@ -19,7 +26,11 @@ final class Scope {
 
     @Nullable
     Object get(String name) {
+        int hops = 0;
         for (Scope scope = this; scope != null; scope = scope.outer) {
+            if (++hops % HOPS_PER_STEP == 0) {
+                Budget.charge(1);
+            }
             Object value = scope.variables.get(name);
             if (value != null || scope.variables.containsKey(name)) {
                 return value;

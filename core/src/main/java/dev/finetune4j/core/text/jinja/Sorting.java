@@ -12,6 +12,7 @@ final class Sorting {
 
     static List<@Nullable Object> sorted(
             List<@Nullable Object> items, Function<@Nullable Object, @Nullable Object> key, boolean reverse) {
+        Budget.allocate(64L * items.size());
         List<Keyed> keyed = new ArrayList<>(items.size());
         items.forEach(item -> keyed.add(new Keyed(key.apply(item), item)));
         if (reverse) {

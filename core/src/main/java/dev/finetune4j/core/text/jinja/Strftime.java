@@ -11,6 +11,9 @@ import java.util.Locale;
  * locale and without a time zone, with the flags {@code -}, {@code _}, {@code 0} and {@code ^} of glibc.
  */
 final class Strftime {
+    /** Steps for one code. */
+    private static final int CODE_STEPS = 100;
+
     private Strftime() {}
 
     static String format(String format, LocalDateTime time) {
@@ -26,6 +29,8 @@ final class Strftime {
             if (i == format.length()) {
                 throw new Failure("the date format '" + format + "' ends inside of a code");
             }
+            Budget.charge(CODE_STEPS);
+            Budget.checkLength(text.length());
             text.append(field(format.charAt(i++), flag, time));
         }
         return text.toString();

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.text.jinja;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
@@ -154,7 +155,13 @@ final class StringMethods {
     /** Without white space, or the given characters, at the ends. */
     static String strip(String text, @Nullable Object characters, boolean head, boolean tail) {
         String set = characters == null ? null : Values.text(characters);
-        IntPredicate dropped = set == null ? PythonText::isWhite : c -> set.indexOf(c) >= 0;
+        IntPredicate dropped = PythonText::isWhite;
+        if (set != null) {
+            BitSet members = new BitSet();
+            set.codePoints().forEach(members::set);
+            dropped = members::get;
+        }
+        Budget.chargeText(text.length());
         int start = 0;
         int end = text.length();
         while (head && start < end && dropped.test(text.codePointAt(start))) {
@@ -180,15 +187,17 @@ final class StringMethods {
         int start = 0;
         int end = text.length();
         while (most < 0 || parts.size() < most) {
-            int at = fromRight ? text.lastIndexOf(separator, end - separator.length()) : text.indexOf(separator, start);
+            int at = fromRight ? TextSearch.last(text, separator, end) : TextSearch.first(text, separator, start);
             if (at < 0) {
                 break;
             }
+            Budget.allocate(PythonText.PIECE_BYTES);
             parts.add(fromRight ? text.substring(at + separator.length(), end) : text.substring(start, at));
             start = fromRight ? start : at + separator.length();
             end = fromRight ? at : end;
         }
         parts.add(text.substring(start, end));
+        Budget.allocate(2L * text.length());
         if (fromRight) {
             Collections.reverse(parts);
         }
@@ -198,12 +207,15 @@ final class StringMethods {
     /** Pieces between white space. */
     static List<String> words(String text, int most, boolean fromRight) {
         List<String> words = new ArrayList<>();
+        Budget.charge(text.length() / 2);
+        Budget.allocate(2L * text.length());
         int at = fromRight ? skipBack(text, text.length(), true) : skip(text, 0, true);
         while (fromRight ? at > 0 : at < text.length()) {
             if (most >= 0 && words.size() >= most) {
                 words.add(fromRight ? text.substring(0, at) : text.substring(at));
                 break;
             }
+            Budget.allocate(PythonText.PIECE_BYTES);
             int edge = fromRight ? skipBack(text, at, false) : skip(text, at, false);
             words.add(text.substring(Math.min(at, edge), Math.max(at, edge)));
             at = fromRight ? skipBack(text, edge, true) : skip(text, edge, true);
@@ -251,11 +263,12 @@ final class StringMethods {
         int at = 0;
         int count = 0;
         while (most < 0 || count < most) {
-            int next = old.isEmpty() && at > text.length() ? -1 : text.indexOf(old, at);
+            int next = old.isEmpty() && at > text.length() ? -1 : TextSearch.first(text, old, at);
             if (next < 0) {
                 break;
             }
             replaced.append(text, at, next).append(replacement);
+            Budget.charge(1 + (next - at + replacement.length()) / 8);
             Budget.checkLength(replaced.length());
             at = next + old.length();
             count++;
@@ -283,13 +296,14 @@ final class StringMethods {
         CallArguments.Bound bound = arguments.bindUnnamed(name, 1, "prefix", "start", "end");
         int[] bounds = bounds(text, bound);
         Object wanted = bound.get("prefix");
+        String piece = bounds == null ? "" : PythonText.piece(text, bounds[0], bounds[1]);
         List<@Nullable Object> choices =
                 wanted instanceof Tuple tuple ? tuple.items() : Collections.singletonList(wanted);
         boolean found = false;
         for (Object choice : choices) {
             String edge = Values.text(choice);
+            Budget.charge(1);
             if (bounds != null && !found) {
-                String piece = PythonText.piece(text, bounds[0], bounds[1]);
                 found = atStart ? piece.startsWith(edge) : piece.endsWith(edge);
             }
         }
@@ -304,7 +318,7 @@ final class StringMethods {
             return -1;
         }
         String piece = PythonText.piece(text, bounds[0], bounds[1]);
-        int at = last ? piece.lastIndexOf(wanted) : piece.indexOf(wanted);
+        int at = last ? TextSearch.last(piece, wanted, piece.length()) : TextSearch.first(piece, wanted, 0);
         return at < 0 ? -1 : bounds[0] + piece.codePointCount(0, at);
     }
 
@@ -320,7 +334,8 @@ final class StringMethods {
             return PythonText.length(piece) + 1L;
         }
         long count = 0;
-        for (int at = piece.indexOf(wanted); at >= 0; at = piece.indexOf(wanted, at + wanted.length())) {
+        int length = wanted.length();
+        for (int at = TextSearch.first(piece, wanted, 0); at >= 0; at = TextSearch.first(piece, wanted, at + length)) {
             count++;
         }
         return count;
@@ -332,7 +347,7 @@ final class StringMethods {
         if (separator.isEmpty()) {
             throw new Failure("empty separator");
         }
-        int at = last ? text.lastIndexOf(separator) : text.indexOf(separator);
+        int at = last ? TextSearch.last(text, separator, text.length()) : TextSearch.first(text, separator, 0);
         if (at < 0) {
             return last ? Tuple.of("", "", text) : Tuple.of(text, "", "");
         }
@@ -364,6 +379,7 @@ final class StringMethods {
 
     private static String expandTabs(String text, int size) {
         StringBuilder expanded = new StringBuilder();
+        Budget.charge(text.length());
         int column = 0;
         for (int c : text.codePoints().toArray()) {
             if (c == '\t') {

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.text.jinja;
 
 import java.nio.charset.StandardCharsets;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.StringJoiner;
@@ -13,6 +14,7 @@ final class TextFilters {
     private static final Pattern WORD = Pattern.compile("[\\p{L}\\p{N}_]+");
     private static final Pattern TITLE_PIECE =
             Pattern.compile("[-\\s({\\[<]+|[^-\\s({\\[<]+", Pattern.UNICODE_CHARACTER_CLASS);
+    private static final HexFormat HEX = HexFormat.of().withUpperCase();
     private static final String UNRESERVED = "_.-~";
 
     private TextFilters() {}
@@ -38,11 +40,7 @@ final class TextFilters {
                 }),
                 Map.entry("indent", (evaluator, value, arguments) -> indent(value, arguments)),
                 Map.entry("truncate", (evaluator, value, arguments) -> truncate(value, arguments)),
-                Map.entry(
-                        "wordcount",
-                        (evaluator, value, arguments) -> WORD.matcher(only("wordcount", value, arguments))
-                                .results()
-                                .count()),
+                Map.entry("wordcount", (evaluator, value, arguments) -> wordCount(only("wordcount", value, arguments))),
                 Map.entry("format", (evaluator, value, arguments) -> format(value, arguments)),
                 Map.entry("urlencode", (evaluator, value, arguments) -> urlEncode(evaluator, value, arguments)),
                 Map.entry("xmlattr", (evaluator, value, arguments) -> attributes(value, arguments)),
@@ -61,6 +59,11 @@ final class TextFilters {
         return Values.str(value);
     }
 
+    private static long wordCount(String text) {
+        Budget.charge(text.length());
+        return WORD.matcher(text).results().count();
+    }
+
     private static Object string(@Nullable Object value, CallArguments arguments) {
         String text = only("string", value, arguments);
         return value instanceof SafeText safe ? safe : text;
@@ -68,6 +71,7 @@ final class TextFilters {
 
     private static String title(String text) {
         StringBuilder titled = new StringBuilder();
+        Budget.charge(4L * text.length());
         Matcher piece = TITLE_PIECE.matcher(text);
         while (piece.find()) {
             int split = piece.group().offsetByCodePoints(0, 1);
@@ -151,10 +155,15 @@ final class TextFilters {
 
     private static String quoted(String text, String safe) {
         StringBuilder quoted = new StringBuilder();
+        Budget.charge(text.length());
         for (byte b : text.getBytes(StandardCharsets.UTF_8)) {
             char c = (char) (b & 0xff);
             boolean plain = c < 128 && (Character.isLetterOrDigit(c) || (UNRESERVED + safe).indexOf(c) >= 0);
-            quoted.append(plain ? Character.toString(c) : String.format("%%%02X", (int) c));
+            if (plain) {
+                quoted.append(c);
+            } else {
+                quoted.append('%').append(HEX.toHighHexDigit(b)).append(HEX.toLowHexDigit(b));
+            }
         }
         return quoted.toString();
     }
@@ -208,6 +217,7 @@ final class TextFilters {
     }
 
     private static String escaped(String text) {
+        Budget.charge(text.length());
         return text.replace("&", "&amp;")
                 .replace(">", "&gt;")
                 .replace("<", "&lt;")

@@ -9,6 +9,13 @@ import org.jspecify.annotations.Nullable;
  * @param reason why it is undefined, for the message when it is used after all
  */
 record Undefined(String reason) {
+    /** What one takes with its reason. */
+    private static final int BYTES = 128;
+
+    Undefined {
+        Budget.allocate(BYTES);
+    }
+
     static Undefined variable(String name) {
         return new Undefined("'" + name + "' is undefined");
     }

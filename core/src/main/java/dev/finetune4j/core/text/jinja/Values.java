@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +16,12 @@ import org.jspecify.annotations.Nullable;
 final class Values {
     /** How deep values may lie in each other. */
     private static final int MAX_DEPTH = 300;
+
+    /** As many characters as a value counts for that the template is given, beside its own. */
+    private static final int VALUE_WORTH = 64;
+
+    /** What the key of a value takes. */
+    private static final int KEY_BYTES = 64;
 
     private static final Object NONE_KEY = new Object();
     private static final Object UNDEFINED_KEY = new Object();
@@ -28,11 +35,13 @@ final class Values {
 
     private static @Nullable Object adopt(@Nullable Object value, int depth) {
         checkDepth(depth);
+        Budget.allow(VALUE_WORTH);
         if (value == null || value instanceof Boolean || value instanceof Double || value instanceof Long) {
             return value;
         }
-        if (value instanceof CharSequence) {
-            return value.toString();
+        if (value instanceof CharSequence text) {
+            Budget.allow(text.length());
+            return text.toString();
         }
         if (value instanceof Integer || value instanceof Short || value instanceof Byte) {
             return ((Number) value).longValue();
@@ -107,8 +116,10 @@ final class Values {
         if (value instanceof Double real) {
             return real != 0;
         }
-        int length = lengthOrMinus(value);
-        return length != 0;
+        if (isText(value)) {
+            return !(value instanceof SafeText safe ? safe.text() : (String) value).isEmpty();
+        }
+        return lengthOrMinus(value) != 0;
     }
 
     static int length(@Nullable Object value) {
@@ -121,10 +132,8 @@ final class Values {
 
     /** The length; -1 for what has none. */
     static int lengthOrMinus(@Nullable Object value) {
-        if (value instanceof String text) {
-            return PythonText.length(text);
-        } else if (value instanceof SafeText safe) {
-            return PythonText.length(safe.text());
+        if (isText(value)) {
+            return PythonText.length(text(value));
         } else if (value instanceof Dict dict) {
             return dict.size();
         } else if (value instanceof Undefined) {
@@ -199,7 +208,8 @@ final class Values {
             return !Numbers.isNan(left) && !Numbers.isNan(right) && Numbers.compare(left, right) == 0;
         }
         if (isText(left) && isText(right)) {
-            return text(left).equals(text(right));
+            String a = text(left);
+            return a.equals(text(right));
         }
         if (left instanceof Undefined && right instanceof Undefined) {
             return true;
@@ -314,7 +324,7 @@ final class Values {
                 throw undefinedOr(
                         null, null, () -> "'in <string>' requires string as left operand, not " + typeName(item));
             }
-            return text(container).contains(text(item));
+            return TextSearch.first(text(container), text(item), 0) >= 0;
         }
         if (container instanceof Dict dict) {
             return dict.has(item);
@@ -339,11 +349,8 @@ final class Values {
 
     /** The text that a value is; fails for what is no text. */
     static String text(@Nullable Object value) {
-        if (value instanceof String text) {
-            return text;
-        }
-        if (value instanceof SafeText safe) {
-            return safe.text();
+        if (isText(value)) {
+            return charged(value);
         }
         throw undefinedOr(value, null, () -> "expected str, found " + typeName(value));
     }
@@ -361,50 +368,56 @@ final class Values {
         return big.intValueExact();
     }
 
-    /** What equal keys have in common: the same hash and Java's equality. Fails for what cannot be a key. */
-    static Object hashKey(@Nullable Object key) {
+    /** What equal keys have in common. Fails for what cannot be a key. */
+    static Key hashKey(@Nullable Object key) {
+        return hashKey(key, 0);
+    }
+
+    private static Key hashKey(@Nullable Object key, int depth) {
+        checkDepth(depth);
         Budget.charge(1);
-        if (key == null) {
-            return NONE_KEY;
-        }
-        if (key instanceof String || key instanceof Long || key instanceof BigInteger) {
-            return key;
-        }
         if (key instanceof Boolean bit) {
-            return bit ? 1L : 0L;
+            return Key.of(bit ? 1L : 0L);
         }
         if (key instanceof Double real) {
-            return real == Math.rint(real) && !Double.isInfinite(real) ? Numbers.truncate(real) : real;
+            return Key.of(real == Math.rint(real) && !Double.isInfinite(real) ? Numbers.truncate(real) : real);
         }
         if (key instanceof Tuple tuple) {
-            List<Object> keys = new ArrayList<>();
-            tuple.items().forEach(item -> keys.add(hashKey(item)));
-            return new Tuple(new ArrayList<>(keys));
+            Budget.charge(tuple.items().size());
+            Budget.allocate(KEY_BYTES * (1L + tuple.items().size()));
+            List<Key> keys = new ArrayList<>(tuple.items().size());
+            tuple.items().forEach(item -> keys.add(hashKey(item, depth + 1)));
+            return Key.of(keys);
         }
         if (key instanceof SafeText safe) {
-            return safe.text();
+            return Key.of(safe.text());
         }
         if (key instanceof List || key instanceof Dict || key instanceof DictView) {
             throw new Failure("unhashable type: '" + typeName(key) + "'");
         }
-        return key instanceof Undefined ? UNDEFINED_KEY : key;
+        return Key.of(key == null ? NONE_KEY : key instanceof Undefined ? UNDEFINED_KEY : key);
     }
 
     /** As {@code str} writes the value. */
     static String str(@Nullable Object value) {
-        if (value instanceof String text) {
-            return text;
-        }
-        if (value instanceof SafeText safe) {
-            return safe.text();
+        if (isText(value)) {
+            return charged(value);
         }
         return value instanceof Undefined ? "" : repr(value);
+    }
+
+    /** Whoever takes the text goes through it, so this is where it is paid for. */
+    private static String charged(@Nullable Object text) {
+        String charged = text instanceof SafeText safe ? safe.text() : (String) Objects.requireNonNull(text);
+        Budget.chargeText(charged.length());
+        return charged;
     }
 
     /** As {@code repr} writes the value. */
     static String repr(@Nullable Object value) {
         StringBuilder text = new StringBuilder();
         new Representation(text).write(value, 0);
+        Budget.allocate(2L * text.length());
         return text.toString();
     }
 

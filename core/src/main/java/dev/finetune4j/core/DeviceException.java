@@ -1,5 +1,7 @@
 package dev.finetune4j.core;
 
+import org.jspecify.annotations.Nullable;
+
 /** The device that was asked for is absent, or native code could not be loaded. The message says what the machine has. */
 public class DeviceException extends FineTune4jException {
     private static final long serialVersionUID = 1L;
@@ -8,7 +10,7 @@ public class DeviceException extends FineTune4jException {
         super(message);
     }
 
-    public DeviceException(String message, Throwable cause) {
+    public DeviceException(String message, @Nullable Throwable cause) {
         super(message, cause);
     }
 }

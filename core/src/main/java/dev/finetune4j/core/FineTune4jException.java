@@ -1,5 +1,7 @@
 package dev.finetune4j.core;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * The root of every exception that this library throws on purpose, other than {@link IllegalArgumentException} for a
  * wrong argument and {@link IllegalStateException} for a call on something that is closed.
@@ -13,7 +15,7 @@ public class FineTune4jException extends RuntimeException {
         super(message);
     }
 
-    public FineTune4jException(String message, Throwable cause) {
+    public FineTune4jException(String message, @Nullable Throwable cause) {
         super(message, cause);
     }
 }

@@ -4,7 +4,7 @@ import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The memory of a device did not suffice. What the failed work held has been freed by the time this arrives, and the process
+ * The memory of a device did not suffice, or was known beforehand not to suffice ({@link #planned}). What the failed work held has been freed by the time this arrives, and the process
  * can go on: the same work can be tried again with less, for which {@link #advice()} says what helps.
  */
 public class OutOfDeviceMemoryException extends DeviceException {
@@ -34,24 +34,50 @@ public class OutOfDeviceMemoryException extends DeviceException {
             @Nullable Long free,
             @Nullable Long total,
             Throwable cause) {
-        this(device, action, requested, free, total, USUAL_ADVICE, cause);
+        this(
+                describe(device, action, requested, free, total),
+                device,
+                action,
+                requested,
+                free,
+                total,
+                USUAL_ADVICE,
+                cause);
     }
 
     private OutOfDeviceMemoryException(
+            String what,
             String device,
             String action,
             @Nullable Long requested,
             @Nullable Long free,
             @Nullable Long total,
             String advice,
-            Throwable cause) {
-        super(describe(device, action, requested, free, total) + "; " + advice, cause);
+            @Nullable Throwable cause) {
+        super(what + "; " + advice, cause);
         this.device = device;
         this.action = action;
         this.requested = requested;
         this.free = free;
         this.total = total;
         this.advice = advice;
+    }
+
+    /**
+     * Work that was not begun because it is known not to fit.
+     *
+     * @param action what was to be done, such as {@code training}
+     * @param needed bytes that it takes
+     * @param free bytes that the device has free
+     * @param total bytes that the device has
+     * @param advice what to change
+     */
+    public static OutOfDeviceMemoryException planned(
+            String device, String action, long needed, long free, long total, String advice) {
+        String what = action + " takes more memory than " + device + " has (" + ByteCount.text(needed) + ", and "
+                + ByteCount.text(free) + " of " + ByteCount.text(total)
+                + " are free), so it was not begun and nothing was loaded";
+        return new OutOfDeviceMemoryException(what, device, action, needed, free, total, advice, null);
     }
 
     private static String describe(
@@ -69,8 +95,8 @@ public class OutOfDeviceMemoryException extends DeviceException {
 
     /** The same with advice that knows the work better. */
     public OutOfDeviceMemoryException withAdvice(String better) {
-        OutOfDeviceMemoryException advised =
-                new OutOfDeviceMemoryException(device, action, requested, free, total, better, this);
+        OutOfDeviceMemoryException advised = new OutOfDeviceMemoryException(
+                describe(device, action, requested, free, total), device, action, requested, free, total, better, this);
         advised.setStackTrace(getStackTrace());
         return advised;
     }
@@ -85,12 +111,12 @@ public class OutOfDeviceMemoryException extends DeviceException {
         return action;
     }
 
-    /** Bytes that could not be had; empty when libtorch did not say. */
+    /** Bytes that could not be had, or that the work takes in all if it was not begun; empty when libtorch did not say. */
     public OptionalLong requestedBytes() {
         return optional(requested);
     }
 
-    /** Bytes that were free once the work had been given up; empty when not known. */
+    /** Bytes that were free once the work had been given up, or before it was to begin; empty when not known. */
     public OptionalLong freeBytes() {
         return optional(free);
     }

@@ -60,6 +60,7 @@ public final class FineTuner {
     private final @Nullable Precision precision;
     private final TrainingSettings training;
     private final @Nullable ActivationPolicy activations;
+    private final MemoryCheck memory;
     private final List<TrainingListener> listeners;
 
     FineTuner(
@@ -73,6 +74,7 @@ public final class FineTuner {
             @Nullable Precision precision,
             TrainingSettings training,
             @Nullable ActivationPolicy activations,
+            MemoryCheck memory,
             List<TrainingListener> listeners) {
         this.model = model;
         this.method = method;
@@ -84,6 +86,7 @@ public final class FineTuner {
         this.precision = precision;
         this.training = training;
         this.activations = activations;
+        this.memory = memory;
         this.listeners = List.copyOf(listeners);
     }
 
@@ -98,7 +101,8 @@ public final class FineTuner {
      *
      * @return the tuned model, which the caller closes
      * @throws dev.finetune4j.core.FineTune4jException when something is wrong; the message says what and how to mend it. {@link
-     *     dev.finetune4j.core.OutOfDeviceMemoryException} when memory runs out: everything is freed then, and a smaller
+     *     dev.finetune4j.core.OutOfDeviceMemoryException} when the plan says that memory will not suffice ({@link
+     *     FineTunerBuilder#ignoreMemoryPlan()}), or when it runs out nevertheless: everything is freed then, and a smaller
      *     training can follow
      */
     public FineTunedModel train() {
@@ -139,6 +143,7 @@ public final class FineTuner {
             EncodedDataset data = new SftEncoder(encoder, limit, overflow).encode(dataset);
             plan = new TrainingPlan(model, method, chosen, precision, training.batchSize(), activations)
                     .of(data.examples().size(), data.report().longest());
+            memory.training(plan, chosen);
             base = loader(chosen).load(directory, tokenizer, encoder);
             return train(base, data, plan.activations(), cancelled, progress);
         } catch (RuntimeException | Error e) {

@@ -46,6 +46,7 @@ public final class FineTunerBuilder {
     private @Nullable Double learningRate;
     private final TrainingSettings.Builder training = TrainingSettings.builder();
     private @Nullable ActivationPolicy activations;
+    private boolean ignoresMemoryPlan;
     private int maxLength;
     private Overflow overflow = Overflow.FAIL;
 
@@ -231,6 +232,17 @@ public final class FineTunerBuilder {
     }
 
     /**
+     * Trains even when the {@link #plan()} does not fit into what is free, with a warning in the log. By default such a training
+     * is refused before anything is loaded: on the CPU when the plan does not fit, because there the operating system ends the
+     * whole process when memory runs out; on a GPU, where running out is an error like others, when what does not depend on
+     * the batch is already too much.
+     */
+    public FineTunerBuilder ignoreMemoryPlan() {
+        this.ignoresMemoryPlan = true;
+        return this;
+    }
+
+    /**
      * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³, 1e-2 for prefix tuning, 1e-3 for P-tuning,
      * 3e-2 for prompt tuning and 2e-5 for full fine-tuning.
      */
@@ -300,6 +312,7 @@ public final class FineTunerBuilder {
                 precision,
                 settings,
                 activations,
+                new MemoryCheck(ignoresMemoryPlan),
                 listeners);
     }
 

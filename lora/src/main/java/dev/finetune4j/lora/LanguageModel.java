@@ -12,6 +12,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -120,6 +121,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         private @Nullable QuantSettings quantization;
         private @Nullable String template;
         private boolean trainable;
+        private boolean ignoresMemoryPlan;
 
         private Loader(Path folder) {
             this.folder = folder;
@@ -156,6 +158,15 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return this;
         }
 
+        /**
+         * Loads even when the weights take more memory than is free, with a warning in the log. By default that is refused
+         * before any is read: on the CPU the operating system would end the whole process.
+         */
+        public Loader ignoreMemoryPlan() {
+            this.ignoresMemoryPlan = true;
+            return this;
+        }
+
         /** Stores the weights in float32 whatever the precision, because they are to be trained themselves. */
         Loader trainable() {
             this.trainable = true;
@@ -167,6 +178,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
          *
          * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
          * @throws dev.finetune4j.core.DeviceException when the device is absent
+         * @throws dev.finetune4j.core.OutOfDeviceMemoryException when the weights take more memory than is free
          * @throws SettingsException when no chat template has the name, or none was named and the checkpoint has none
          */
         public LanguageModel load() {
@@ -175,6 +187,9 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             try {
                 ChatEncoder encoder = new ChatEncoder(
                         tokenizer, resolveTemplate(folder, tokenizer, template), directory.eosTokenIds());
+                Placement placement = placement();
+                new MemoryCheck(ignoresMemoryPlan)
+                        .loading(directory, quantization, placement, DeviceMemory.of(placement.device()));
                 return load(directory, tokenizer, encoder);
             } catch (RuntimeException | Error e) {
                 tokenizer.close();

@@ -14,8 +14,6 @@ import dev.finetune4j.lora.plan.MemoryPlanner;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * The choices of a fine-tuning that decide how much memory it takes.
@@ -32,7 +30,6 @@ record TrainingPlan(
         @Nullable Precision precision,
         int batchSize,
         @Nullable ActivationPolicy activations) {
-    private static final Logger LOG = LoggerFactory.getLogger(TrainingPlan.class);
     private static final int USUAL_LENGTH = 2048;
 
     /** The plan of full batches of the longest examples that are allowed. */
@@ -42,15 +39,9 @@ record TrainingPlan(
         return plan(directory, batchSize, tokens);
     }
 
-    /** The plan of the batches of a data set; the log says when it does not fit. */
+    /** The plan of the batches of a data set. */
     MemoryPlan of(int examples, int longest) {
-        MemoryPlan plan = plan(ModelDirectory.open(model), Math.max(1, Math.min(batchSize, examples)), longest);
-        if (plan.fits()) {
-            LOG.debug("memory: {}", plan);
-        } else {
-            LOG.warn("the training may run out of memory: {}", plan);
-        }
-        return plan;
+        return plan(ModelDirectory.open(model), Math.max(1, Math.min(batchSize, examples)), longest);
     }
 
     private MemoryPlan plan(ModelDirectory directory, int rows, int tokens) {

@@ -1,8 +1,7 @@
 package dev.finetune4j.core.tensor;
 
-import com.sun.management.OperatingSystemMXBean;
 import dev.finetune4j.core.ByteCount;
-import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.SizeTPair;
 import org.bytedeco.pytorch.cuda.CUDAAllocator;
@@ -13,7 +12,7 @@ import org.bytedeco.pytorch.global.torch_cuda;
  * The memory of a device, in bytes.
  *
  * @param free what can still be taken: on a GPU what the driver has and what libtorch's allocator holds without using it; on
- *     the CPU what the operating system can give without swapping
+ *     the CPU what the operating system can give without swapping, within the limits of containers (control groups)
  * @param total what the device has; within a container what the container may use
  */
 public record DeviceMemory(long free, long total) {
@@ -39,14 +38,11 @@ public record DeviceMemory(long free, long total) {
     }
 
     private static DeviceMemory ofHost() {
-        OperatingSystemMXBean system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+        return new HostMemory(Path.of("/")).read().orElseGet(DeviceMemory::ofOtherHost);
+    }
+
+    private static DeviceMemory ofOtherHost() {
         long machine = Pointer.totalPhysicalBytes();
-        long limit = system.getTotalMemorySize();
-        // The JVM knows the container's limit; what it calls free leaves out the caches that the system would give
-        // back.
-        if (limit < machine) {
-            return new DeviceMemory(Math.min(Pointer.availablePhysicalBytes(), system.getFreeMemorySize()), limit);
-        }
         return new DeviceMemory(Math.min(Pointer.availablePhysicalBytes(), machine), machine);
     }
 

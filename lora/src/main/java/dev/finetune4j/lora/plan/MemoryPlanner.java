@@ -30,6 +30,8 @@ public final class MemoryPlanner {
      */
     private static final double RESERVE = 0.06;
 
+    private static final AdapterOutline NOTHING = new AdapterOutline(0, 0, Map.of());
+
     private final ModelConfig config;
     private final Placement placement;
     private final boolean quantized;
@@ -72,13 +74,30 @@ public final class MemoryPlanner {
             @Nullable QuantSettings quantization,
             @Nullable AdapterSettings adapter,
             Placement placement) {
-        QuantSettings form =
-                quantization == null && adapter != null && directory.isFourBit() ? QuantSettings.nf4() : quantization;
+        QuantSettings form = adapter == null ? quantization : form(directory, quantization);
         try (CausalLM hollow = ModelLoader.hollow(directory)) {
-            AdapterOutline outline =
-                    adapter == null ? new AdapterOutline(0, 0, Map.of()) : AdapterOutline.of(adapter, hollow);
+            AdapterOutline outline = adapter == null ? NOTHING : AdapterOutline.of(adapter, hollow);
             return new MemoryPlanner(hollow, form, adapter, outline, placement);
         }
+    }
+
+    /**
+     * The bytes that a model's weights take when it is loaded to be used.
+     *
+     * @param directory the model's folder, of which config.json is read
+     * @param quantization form of its linears; null to leave them as they are in the checkpoint
+     * @throws dev.finetune4j.core.CheckpointException when config.json is not supported
+     */
+    public static long weightBytes(
+            ModelDirectory directory, @Nullable QuantSettings quantization, Placement placement) {
+        try (CausalLM hollow = ModelLoader.hollow(directory)) {
+            return StaticBytes.of(hollow, form(directory, quantization), NOTHING, false, placement)
+                    .weights();
+        }
+    }
+
+    private static @Nullable QuantSettings form(ModelDirectory directory, @Nullable QuantSettings quantization) {
+        return quantization == null && directory.isFourBit() ? QuantSettings.nf4() : quantization;
     }
 
     /**

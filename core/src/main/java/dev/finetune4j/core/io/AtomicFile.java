@@ -37,15 +37,18 @@ final class AtomicFile implements Closeable {
 
     void write(ByteBuffer bytes) throws IOException {
         while (bytes.hasRemaining()) {
-            channel.write(bytes);
+            Uninterrupted.call(() -> channel.write(bytes));
         }
     }
 
     /** Ends the writing: everything reaches the disk, so that the move cannot get there before the content. */
     void finish() throws IOException {
         if (channel.isOpen()) {
-            channel.force(true);
-            channel.close();
+            Uninterrupted.call(() -> {
+                channel.force(true);
+                channel.close();
+                return channel;
+            });
         }
     }
 

@@ -17,36 +17,33 @@ import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.jspecify.annotations.Nullable;
 
 /**
- * One file of weights in <a href="https://github.com/huggingface/safetensors#format">safetensors</a> form, read
- * through a memory map.
+ * One file of weights in <a href="https://github.com/huggingface/safetensors#format">safetensors</a> form.
  *
- * <p>Opening reads and checks the header only. The map covers one window of at most 1 GiB at a time, so files and
- * tensors of any size can be read; a window no longer needed is unmapped by the garbage collector. The open file is
- * held, so it may be replaced (not overwritten) while it is read. Thread-safe.
+ * <p>Opening reads and checks the header only. Tensors are read straight into their memory, at most 1 GiB at a time; not
+ * through a memory map, because touching a map whose file has become shorter is a fault that the JVM reports later, to
+ * whatever runs then. The open file is held, so it may be replaced (not overwritten) while it is read; an interrupt of the
+ * thread does no harm. Thread-safe.
  */
 public final class SafetensorsFile implements WeightSource {
     private static final long MAX_HEADER_BYTES = 100_000_000;
-    private static final long WINDOW_BYTES = 1L << 30;
+    private static final long PIECE_BYTES = 1L << 30;
 
     private final Path file;
     private final FileChannel channel;
     private final SafetensorsHeader header;
     private final long dataStart;
-    private final long windowBytes;
-    private @Nullable ByteBuffer window;
-    private long windowStart;
-    private boolean closed;
+    private final long pieceBytes;
+    private volatile boolean closed;
 
     private SafetensorsFile(
-            Path file, FileChannel channel, SafetensorsHeader header, long dataStart, long windowBytes) {
+            Path file, FileChannel channel, SafetensorsHeader header, long dataStart, long pieceBytes) {
         this.file = file;
         this.channel = channel;
         this.header = header;
         this.dataStart = dataStart;
-        this.windowBytes = windowBytes;
+        this.pieceBytes = pieceBytes;
     }
 
     /**
@@ -55,32 +52,36 @@ public final class SafetensorsFile implements WeightSource {
      * @throws CheckpointException when the file is missing, cannot be read, or breaks the format
      */
     public static SafetensorsFile open(Path file) {
-        return open(file, WINDOW_BYTES);
+        return open(file, PIECE_BYTES);
     }
 
-    /** The same with another size of the map's windows. */
-    static SafetensorsFile open(Path file, long windowBytes) {
+    /** The same with another size of the pieces. */
+    static SafetensorsFile open(Path file, long pieceBytes) {
         if (!Files.isRegularFile(file)) {
             throw new CheckpointException(
                     file + (Files.exists(file) ? " is no file" : " does not exist") + "; expected a safetensors file");
         }
         try {
-            FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
-            SafetensorsFile opened = null;
-            try {
-                opened = open(file, channel, windowBytes);
-                return opened;
-            } finally {
-                if (opened == null) {
-                    channel.close();
-                }
-            }
+            return Uninterrupted.call(() -> openHere(file, pieceBytes));
         } catch (IOException e) {
             throw unreadable(file, e);
         }
     }
 
-    private static SafetensorsFile open(Path file, FileChannel channel, long windowBytes) throws IOException {
+    private static SafetensorsFile openHere(Path file, long pieceBytes) throws IOException {
+        FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
+        SafetensorsFile opened = null;
+        try {
+            opened = open(file, channel, pieceBytes);
+            return opened;
+        } finally {
+            if (opened == null) {
+                channel.close();
+            }
+        }
+    }
+
+    private static SafetensorsFile open(Path file, FileChannel channel, long pieceBytes) throws IOException {
         long size = channel.size();
         byte[] start = bytesAt(file, channel, 0, (int) Math.min(size, 64));
         rejectOtherFormats(file, start);
@@ -99,7 +100,7 @@ public final class SafetensorsFile implements WeightSource {
         }
         byte[] json = bytesAt(file, channel, 8, (int) length);
         SafetensorsHeader header = SafetensorsHeader.parse(file, json, size - 8 - length);
-        return new SafetensorsFile(file, channel, header, 8 + length, windowBytes);
+        return new SafetensorsFile(file, channel, header, 8 + length, pieceBytes);
     }
 
     /** Names the three files that most often lie under the name of a weight file. */
@@ -194,7 +195,7 @@ public final class SafetensorsFile implements WeightSource {
         TensorBytes memory = new TensorBytes(tensor);
         long done = 0;
         while (done < info.bytes()) {
-            int slice = (int) Math.min(windowBytes, info.bytes() - done);
+            int slice = (int) Math.min(pieceBytes, info.bytes() - done);
             copy(info.begin() + done, memory.view(done, slice));
             done += slice;
         }
@@ -209,35 +210,23 @@ public final class SafetensorsFile implements WeightSource {
 
     private void copy(long begin, ByteBuffer target) {
         try {
-            long position = dataStart + begin;
-            // Touching a map behind the end of a file that has shrunk would be a fault, not an exception.
-            if (channel.size() < position + target.remaining()) {
-                throw cutShort(file);
-            }
-            while (target.hasRemaining()) {
-                ByteBuffer source = window(position);
-                int length = Math.min(source.remaining(), target.remaining());
-                target.put(source.limit(source.position() + length));
-                position += length;
-            }
+            Uninterrupted.call(() -> copyHere(dataStart + begin, target));
         } catch (IOException e) {
             requireOpen();
             throw unreadable(file, e);
         }
     }
 
-    /** A view of the map that starts at a position of the file and reaches to the end of its window. */
-    private synchronized ByteBuffer window(long position) throws IOException {
-        requireOpen();
-        long start = position - position % windowBytes;
-        ByteBuffer mapped = window;
-        if (mapped == null || windowStart != start) {
-            long length = Math.min(windowBytes, channel.size() - start);
-            mapped = channel.map(FileChannel.MapMode.READ_ONLY, start, length);
-            window = mapped;
-            windowStart = start;
+    private long copyHere(long from, ByteBuffer target) throws IOException {
+        long position = from;
+        while (target.hasRemaining()) {
+            int read = channel.read(target, position);
+            if (read < 0) {
+                throw cutShort(file);
+            }
+            position += read;
         }
-        return mapped.duplicate().position((int) (position - start));
+        return position;
     }
 
     private synchronized void requireOpen() {
@@ -261,7 +250,6 @@ public final class SafetensorsFile implements WeightSource {
             return;
         }
         closed = true;
-        window = null;
         try {
             channel.close();
         } catch (IOException e) {

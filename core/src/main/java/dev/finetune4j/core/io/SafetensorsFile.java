@@ -37,8 +37,7 @@ public final class SafetensorsFile implements WeightSource {
     private final long pieceBytes;
     private volatile boolean closed;
 
-    private SafetensorsFile(
-            Path file, FileChannel channel, SafetensorsHeader header, long dataStart, long pieceBytes) {
+    private SafetensorsFile(Path file, FileChannel channel, SafetensorsHeader header, long dataStart, long pieceBytes) {
         this.file = file;
         this.channel = channel;
         this.header = header;

@@ -7,6 +7,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Does work on channels in a thread of its own, because the interrupt of a thread closes the channel that it works on.
@@ -48,7 +49,7 @@ final class Uninterrupted {
         }
     }
 
-    private static IOException thrown(Throwable cause) {
+    private static IOException thrown(@Nullable Throwable cause) {
         if (cause instanceof RuntimeException failure) {
             throw failure;
         }

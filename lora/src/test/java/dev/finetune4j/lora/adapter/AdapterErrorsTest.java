@@ -117,9 +117,9 @@ class AdapterErrorsTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "[]|must be a JSON object",
+                "[]|holds no JSON object",
                 "{}|must be a JSON object",
-                "{\"peft_type\": \"LORA\"} x|not valid JSON",
+                "{\"peft_type\": \"LORA\"} x|is no valid JSON (line 1, column 23: something follows the value",
                 "{\"peft_type\": \"LOHA\"}|\"LOHA\" is not supported",
                 "{\"peft_type\": \"LORA\", \"modules_to_save\": [\"a(\"], \"target_modules\": [\"q_proj\"]}|\"a(\" is no name",
                 "{\"peft_type\": \"LORA\", \"r\": 4.0, \"target_modules\": 5}|\"r\" must be a whole number",

@@ -66,6 +66,10 @@ final class ConfigDraft {
             reader.problem(
                     "\"num_key_value_heads\" (" + kvHeads + ") must divide \"num_attention_heads\" (" + heads + ")");
         }
+        if ((long) heads * headDim > SizeLimits.HEADS_WIDTH) {
+            reader.problem("\"num_attention_heads\" (" + heads + ") times \"head_dim\" (" + headDim
+                    + ") is more than the limit of " + SizeLimits.HEADS_WIDTH);
+        }
         if (headDim % 2 != 0) {
             reader.problem("\"head_dim\" must be even, but is " + headDim);
         }

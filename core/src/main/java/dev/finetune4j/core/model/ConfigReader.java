@@ -46,6 +46,11 @@ final class ConfigReader {
             problem("\"" + key + "\" must be a whole number of at least 1, but is " + describe(value));
             return 1;
         }
+        int most = SizeLimits.of(key);
+        if (value.intValue() > most) {
+            problem("\"" + key + "\" is " + describe(value) + ", more than the limit of " + most);
+            return 1;
+        }
         return value.intValue();
     }
 

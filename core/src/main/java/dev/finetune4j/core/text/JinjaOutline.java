@@ -19,9 +19,11 @@ final class JinjaOutline {
     private static final String LITERAL = "'(?:[^'\\\\]++|\\\\.)*+'|\"(?:[^\"\\\\]++|\\\\.)*+\"";
     /** A tag may hold its own end sign in a literal. */
     private static final Pattern TAG = Pattern.compile(
-            "\\{#.*?#}|\\{%(?:[^'\"%]++|" + LITERAL + "|%(?!}))*+%}|\\{\\{(?:[^'\"}]++|" + LITERAL + "|}(?!}))*+}}",
+            "\\{#(?:[^#]++|#(?!}))*+#}|\\{%(?:[^'\"%]++|" + LITERAL + "|%(?!}))*+%}|\\{\\{(?:[^'\"}]++|" + LITERAL
+                    + "|}(?!}))*+}}",
             Pattern.DOTALL);
 
+    private static final Pattern OPEN = Pattern.compile("\\{[#%{]");
     private static final Pattern TOKEN = Pattern.compile(LITERAL + "|\\s+|[^'\"\\s]+", Pattern.DOTALL);
     private static final Pattern ITEM = Pattern.compile("\\['(\\w+)']");
     private static final Pattern LINE_START_BLANKS = Pattern.compile("(?<=\\n|^)[ \\t]+\\z");
@@ -34,7 +36,9 @@ final class JinjaOutline {
         Matcher tag = TAG.matcher(text);
         int end = 0;
         String before = "";
-        while (tag.find()) {
+        Matcher open = OPEN.matcher(text);
+        // A tag without an end ends the reading: looking for the ends of those after it would cost length times length.
+        while (open.find(end) && tag.region(open.start(), text.length()).lookingAt()) {
             written(text.substring(end, tag.start()), before, tag.group(), outline);
             before = tag.group();
             if (!before.startsWith("{#")) {

@@ -32,7 +32,20 @@ final class TemplateDetector {
             for (String piece : required) {
                 rest = rest.replace(piece, "");
             }
-            return WRITTEN_LITERAL.matcher(rest.replace(LLAMA3_ANSWER, "")).find();
+            return writesLiteral(rest.replace(LLAMA3_ANSWER, ""));
+        }
+
+        /** Whether a quote stands between two opening braces and the next closing one. */
+        private static boolean writesLiteral(String source) {
+            boolean open = false;
+            for (int i = 0; i < source.length(); i++) {
+                char c = source.charAt(i);
+                if (open && c == '\'') {
+                    return true;
+                }
+                open = c != '}' && (open || source.startsWith("{{", i));
+            }
+            return false;
         }
 
         private boolean writesText() {
@@ -40,8 +53,10 @@ final class TemplateDetector {
         }
     }
 
+    /** Far more than a published template has. */
+    private static final int MAX_LENGTH = 1 << 20;
+
     private static final Pattern REFUSAL = Pattern.compile("raise_exception\\('[^']*'\\)");
-    private static final Pattern WRITTEN_LITERAL = Pattern.compile("\\{\\{[^}]*'");
     private static final String LLAMA3_ANSWER = "message.content|trim+'<|eot_id|>'";
 
     /** Signs of a template that writes more than the messages, or writes them differently from turn to turn. */
@@ -110,6 +125,9 @@ final class TemplateDetector {
     private TemplateDetector() {}
 
     static Optional<String> detect(String source) {
+        if (source.length() > MAX_LENGTH) {
+            return Optional.empty();
+        }
         String outline = JinjaOutline.of(source);
         if (UNUSUAL.stream().anyMatch(outline::contains)) {
             return Optional.empty();

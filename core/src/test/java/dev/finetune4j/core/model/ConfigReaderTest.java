@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.TestData;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -26,6 +27,27 @@ class ConfigReaderTest {
                 .findFirst()
                 .orElseThrow()
                 .read(new ConfigReader(Path.of("config.json"), config));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "num_hidden_layers, 2000000000",
+        "num_hidden_layers, 10001",
+        "num_attention_heads, 2000000000",
+        "num_key_value_heads, 2000000000",
+        "head_dim, 2000000000",
+        "hidden_size, 2147483647",
+        "intermediate_size, 2147483647",
+        "vocab_size, 2147483647",
+        "max_position_embeddings, 2147483647"
+    })
+    void aSizeBeyondAnyModelIsRefusedBeforeMemoryIsLaidOut(String key, int size) {
+        for (String name : List.of("llama_v4_plain", "gemma2_v4", "gemma3_v4", "mistral_v4", "phi3_longrope_long")) {
+            ObjectNode config = config(name);
+            config.put(key, size);
+            CheckpointException error = assertThrows(CheckpointException.class, () -> read(config));
+            assertTrue(error.getMessage().contains("\"" + key + "\" is " + size), error.getMessage());
+        }
     }
 
     @ParameterizedTest

@@ -3,6 +3,7 @@ package dev.finetune4j.core.text;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -10,7 +11,9 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -338,5 +341,13 @@ class ChatTemplateTest {
                         }
                     });
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {"{#", "{%", "{{", "{{'", "{%'", "['a", "raise_exception('", " \t", "{# #}{{ '", "{{ a }", "'+'"})
+    void detectingTakesTimeInProportionToTheLength(String piece) {
+        String source = piece.repeat(1_000_000 / piece.length());
+        assertTimeout(Duration.ofSeconds(2), () -> assertEquals(Optional.empty(), ChatTemplate.detect(source)));
     }
 }

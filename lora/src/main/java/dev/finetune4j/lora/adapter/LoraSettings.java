@@ -9,8 +9,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 
 /**
  * The shape of a LoRA adapter (<a href="https://arxiv.org/abs/2106.09685">Hu et al. 2021</a>). Immutable. Names follow
@@ -50,6 +48,12 @@ public record LoraSettings(
         List<String> trainedWhole,
         Map<String, List<Integer>> trainedTokens)
         implements AdapterSettings {
+    /** More than a model has linears. */
+    private static final int MAX_PATTERNS = 100_000;
+
+    /** Regular expressions among them, which are compared with each module path. */
+    private static final int MAX_EXPRESSIONS = 100;
+
     public LoraSettings {
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
@@ -82,6 +86,8 @@ public record LoraSettings(
 
     private static void checkPatterns(
             List<String> problems, Map<String, Integer> rankPattern, Map<String, Double> alphaPattern) {
+        requireFew(problems, "rank", rankPattern.keySet());
+        requireFew(problems, "alpha", alphaPattern.keySet());
         rankPattern.forEach((key, value) -> {
             requirePattern(problems, key);
             if (value < 1) {
@@ -179,16 +185,40 @@ public record LoraSettings(
 
     private static <T> Optional<T> matching(Map<String, T> pattern, String module) {
         return pattern.entrySet().stream()
-                .filter(entry -> module.matches("(.*\\.)?(" + entry.getKey() + ")"))
+                .filter(entry -> means(entry.getKey(), module))
                 .map(Map.Entry::getValue)
                 .findFirst();
     }
 
-    private static void requirePattern(List<String> problems, String key) {
-        try {
-            Pattern.compile(key);
-        } catch (PatternSyntaxException e) {
-            problems.add("\"" + key + "\" is no regular expression: " + e.getDescription());
+    private static void requireFew(List<String> problems, String what, Set<String> keys) {
+        long expressions = keys.stream().filter(key -> !isPlain(key)).count();
+        if (keys.size() > MAX_PATTERNS || expressions > MAX_EXPRESSIONS) {
+            problems.add("the " + what + "s by pattern are " + keys.size() + ", of which " + expressions
+                    + " are no plain names; the limits are " + MAX_PATTERNS + " and " + MAX_EXPRESSIONS);
         }
+    }
+
+    private static boolean isPlain(String key) {
+        return key.chars().allMatch(c -> c < 128 && (Character.isLetterOrDigit(c) || c == '_' || c == '.'));
+    }
+
+    private static void requirePattern(List<String> problems, String key) {
+        String problem = PathPattern.problem(key);
+        if (problem != null) {
+            problems.add("\"" + key + "\" " + problem);
+        }
+    }
+
+    /** Whether PEFT's {@code (.*\.)?(key)$} matches. Most keys are plain names, which need no regular expression. */
+    private static boolean means(String key, String module) {
+        if (!isPlain(key)) {
+            return PathPattern.of("(.*\\.)?(" + key + ")").matches(module);
+        }
+        int start = module.length() - key.length();
+        boolean fits = start == 0 || (start > 0 && module.charAt(start - 1) == '.');
+        for (int i = 0; fits && i < key.length(); i++) {
+            fits = key.charAt(i) == '.' || key.charAt(i) == module.charAt(start + i);
+        }
+        return fits;
     }
 }

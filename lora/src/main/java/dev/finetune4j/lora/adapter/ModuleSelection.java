@@ -9,9 +9,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -54,10 +52,9 @@ public record ModuleSelection(
     }
 
     private static void checkPattern(List<String> problems, String pattern) {
-        try {
-            Pattern.compile(pattern);
-        } catch (PatternSyntaxException e) {
-            problems.add("the layers pattern \"" + pattern + "\" is no regular expression: " + e.getDescription());
+        String problem = PathPattern.problem(pattern);
+        if (problem != null) {
+            problems.add("the layers pattern \"" + pattern + "\" " + problem);
         }
     }
 
@@ -69,10 +66,15 @@ public record ModuleSelection(
      */
     Set<String> matching(Collection<String> candidates, List<String> trainedWhole) {
         Set<String> chosen = new LinkedHashSet<>();
+        List<PathPattern> ownTraining = trainedWhole.stream()
+                .map(module -> PathPattern.of("(^|.*\\.)" + module + "($|\\..*)"))
+                .toList();
+        Predicate<String> isExcluded = exclude == null ? name -> false : wants(exclude);
+        Predicate<String> isTarget = wants(targets);
+        List<PathPattern> layerPaths = layerPaths();
         for (String name : candidates) {
-            boolean excluded = exclude != null && wants(exclude, name);
-            boolean whole = trainedWhole.stream().anyMatch(module -> name.matches("(^|.*\\.)" + module + "($|\\..*)"));
-            if (!excluded && !whole && wants(targets, name) && inLayers(name)) {
+            boolean whole = ownTraining.stream().anyMatch(pattern -> pattern.matches(name));
+            if (!whole && !isExcluded.test(name) && isTarget.test(name) && inLayers(name, layerPaths)) {
                 chosen.add(name);
             }
         }
@@ -124,13 +126,13 @@ public record ModuleSelection(
                 + (layers.isEmpty() ? "" : " in the layers " + layers);
     }
 
-    private static boolean wants(TargetModules targets, String path) {
+    private static Predicate<String> wants(TargetModules targets) {
         if (targets instanceof TargetModules.Named named) {
-            return named.names().stream().anyMatch(name -> matches(path, name));
+            return path -> named.names().stream().anyMatch(name -> matches(path, name));
         }
         return targets instanceof TargetModules.Matching matching
-                ? matching.matches(path)
-                : !CausalLM.isOutputHead(path) && !CausalLM.isEmbedding(path);
+                ? PathPattern.of(matching.regex())::matches
+                : path -> !CausalLM.isOutputHead(path) && !CausalLM.isEmbedding(path);
     }
 
     private static boolean matches(String path, String name) {
@@ -144,23 +146,32 @@ public record ModuleSelection(
     }
 
     /** A path that a list names whole is taken in any layer, as in PEFT. */
-    private boolean inLayers(String name) {
+    private boolean inLayers(String name, List<PathPattern> layerPaths) {
         if (layers.isEmpty()
                 || (targets instanceof TargetModules.Named named
                         && named.names().contains(name))) {
             return true;
+        }
+        for (PathPattern path : layerPaths) {
+            String layer = path.group(name, "layer");
+            if (layer != null) {
+                return layer.length() < 10 && layers.contains(Integer.valueOf(layer));
+            }
+        }
+        return false;
+    }
+
+    private List<PathPattern> layerPaths() {
+        if (layers.isEmpty()) {
+            return List.of();
         }
         List<String> starts = layersPattern.isEmpty()
                 ? List.of(".*?\\.[^.]*\\.")
                 : layersPattern.stream()
                         .map(pattern -> "(?:^|.*?\\.)" + pattern + "\\.")
                         .toList();
-        for (String start : starts) {
-            Matcher matcher = Pattern.compile(start + "(?<layer>\\d+)\\.").matcher(name);
-            if (matcher.lookingAt()) {
-                return layers.contains(Integer.valueOf(matcher.group("layer")));
-            }
-        }
-        return false;
+        return starts.stream()
+                .map(start -> PathPattern.of(start + "(?<layer>\\d+)\\."))
+                .toList();
     }
 }

@@ -2,8 +2,6 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
 import java.util.List;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 
 /** Which linears of a model get an adapter. Immutable. */
 public sealed interface TargetModules {
@@ -33,22 +31,15 @@ public sealed interface TargetModules {
      */
     record Matching(String regex) implements TargetModules {
         public Matching {
-            try {
-                Pattern.compile(inJava(regex));
-            } catch (PatternSyntaxException e) {
-                throw new SettingsException(List.of(
-                        "the target modules \"" + regex + "\" are no regular expression: " + e.getDescription()));
+            String problem = PathPattern.problem(regex);
+            if (problem != null) {
+                throw new SettingsException(List.of("the target modules \"" + regex + "\": the text " + problem));
             }
         }
 
         /** Whether a whole module path matches. */
         boolean matches(String path) {
-            return path.matches(inJava(regex));
-        }
-
-        /** Python's spelling of named groups in Java's. */
-        private static String inJava(String regex) {
-            return regex.replace("(?P<", "(?<").replaceAll("\\(\\?P=(\\w+)\\)", "\\\\k<$1>");
+            return PathPattern.of(regex).matches(path);
         }
     }
 

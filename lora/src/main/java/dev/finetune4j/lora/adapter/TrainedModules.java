@@ -15,8 +15,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Supplier;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -33,10 +31,9 @@ final class TrainedModules {
     static List<String> problems(List<String> names) {
         List<String> problems = new ArrayList<>();
         for (String name : names) {
-            try {
-                Pattern.compile(name);
-            } catch (PatternSyntaxException e) {
-                problems.add("\"" + name + "\" is no name of a module to be trained whole: " + e.getDescription());
+            String problem = PathPattern.problem(name);
+            if (problem != null) {
+                problems.add("the name \"" + name + "\" of a module to be trained whole " + problem);
             }
             if (name.isEmpty()) {
                 problems.add(

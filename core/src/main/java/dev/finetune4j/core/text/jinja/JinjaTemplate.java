@@ -19,6 +19,9 @@ public final class JinjaTemplate {
     /** Fifty times the longest template that is published. */
     private static final int MAX_LENGTH = 1 << 20;
 
+    /** Each is compared with each special token. */
+    private static final int MAX_LITERALS = 4_000;
+
     private final Source source;
     private final List<Statement> body;
     private final boolean marksGenerations;
@@ -69,6 +72,11 @@ public final class JinjaTemplate {
         Source text = Source.of(source);
         try {
             Tokens tokens = new Tokens(text);
+            int literals = tokens.texts(Kind.STRING).size();
+            if (literals > MAX_LITERALS) {
+                throw new Failure("the template has " + literals + " different texts in quotes, more than the limit of "
+                        + MAX_LITERALS);
+            }
             boolean[] marks = new boolean[1];
             List<Statement> body = Parser.parse(tokens, () -> marks[0] = true);
             return new JinjaTemplate(text, tokens, body, marks[0]);

@@ -33,7 +33,7 @@ final class TrainedModules {
         for (String name : names) {
             String problem = PathPattern.problem(name);
             if (problem != null) {
-                problems.add("the name \"" + name + "\" of a module to be trained whole " + problem);
+                problems.add("\"" + name + "\" is no name of a module to be trained whole: it " + problem);
             }
             if (name.isEmpty()) {
                 problems.add(

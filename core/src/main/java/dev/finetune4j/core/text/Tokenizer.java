@@ -60,12 +60,12 @@ public final class Tokenizer implements AutoCloseable {
         this.tokenizer = open(definition, files.file());
         this.decoder = Vocabulary.forDecoding(tree) ? open(tree.toString(), files.file()) : tokenizer;
         this.plainDefinition = definition.getBytes(StandardCharsets.UTF_8);
-        this.bos = files.token("bos_token");
-        this.eos = files.token("eos_token");
-        this.pad = files.token("pad_token");
-        this.unk = files.token("unk_token");
+        this.bos = files.names().token("bos_token");
+        this.eos = files.names().token("eos_token");
+        this.pad = files.names().token("pad_token");
+        this.unk = files.names().token("unk_token");
         this.chatTemplates = Collections.unmodifiableMap(files.chatTemplates());
-        this.namedTokens = Collections.unmodifiableMap(files.namedTokens());
+        this.namedTokens = Collections.unmodifiableMap(files.names().texts());
         this.fingerprint = files.fingerprint();
     }
 
@@ -190,8 +190,9 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     /**
-     * The SHA-256 in hexadecimal of the bytes of tokenizer.json, which alone defines how texts become ids: the same
-     * fingerprint means the same ids. The files beside it, such as those with the chat template, do not count.
+     * A SHA-256 in hexadecimal of what defines how texts become ids: the same fingerprint means the same ids. It is that
+     * of the bytes of tokenizer.json, unless the files beside it add tokens or change their flags. Chat templates do not
+     * count.
      */
     public String fingerprint() {
         return fingerprint;

@@ -12,26 +12,25 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /**
- * The files of a checkpoint folder that say how its tokenizer works: {@code tokenizer.json}, and beside it, when there,
- * {@code tokenizer_config.json}, {@code special_tokens_map.json} and {@code chat_template.jinja}.
+ * The files of a checkpoint folder that say how its tokenizer works: {@code tokenizer.json}, which is enough alone, and
+ * beside it, when there, {@code tokenizer_config.json}, {@code special_tokens_map.json}, {@code added_tokens.json}, and
+ * {@code chat_template.jinja} with {@code additional_chat_templates/} or {@code chat_template.json}.
  *
  * @param file the tokenizer.json, for messages
- * @param definition what it says, with truncation and padding switched off
- * @param config of tokenizer_config.json; empty without the file
- * @param tokenMap of special_tokens_map.json; empty without the file
+ * @param definition what it says, with the added tokens of the other files, and with truncation and padding switched
+ *     off
+ * @param names what the other files say of the tokens
  * @param chatTemplates Jinja sources by name; the one for all purposes is named {@code default}
- * @param fingerprint the SHA-256 of tokenizer.json in hexadecimal
+ * @param fingerprint a SHA-256 in hexadecimal of what decides which ids a text has: of tokenizer.json, and of the added
+ *     tokens if other files change them
  */
 record TokenizerFiles(
         Path file,
         ObjectNode definition,
-        ObjectNode config,
-        ObjectNode tokenMap,
+        TokenNames names,
         Map<String, String> chatTemplates,
         String fingerprint) {
     /** Twice the largest tokenizer.json that is published. */
@@ -61,42 +60,23 @@ record TokenizerFiles(
         definition.putNull("truncation");
         definition.putNull("padding");
         ObjectNode config = optional(file.resolveSibling("tokenizer_config.json"));
-        ObjectNode tokenMap = optional(file.resolveSibling("special_tokens_map.json"));
-        return new TokenizerFiles(file, definition, config, tokenMap, templates(file, config), Sha256.hex(source));
-    }
-
-    /** The token that one of the files gives a part, such as {@code eos_token}. */
-    Optional<String> token(String part) {
-        String token = text(config.path(part));
-        return Optional.ofNullable(token != null ? token : text(tokenMap.path(part)));
-    }
-
-    private static @Nullable String text(JsonNode token) {
-        JsonNode content = token.isObject() ? token.path("content") : token;
-        return content.isTextual() && !content.textValue().isEmpty() ? content.textValue() : null;
-    }
-
-    /** The texts that stand for special tokens in chat templates, under names such as {@code bos_token}. */
-    Map<String, String> namedTokens() {
-        Map<String, String> tokens = new LinkedHashMap<>();
-        for (ObjectNode source : List.of(tokenMap, config)) {
-            source.properties().forEach(entry -> {
-                String token = text(entry.getValue());
-                if (token != null && entry.getKey().endsWith("_token")) {
-                    tokens.put(entry.getKey(), token);
-                }
-            });
+        TokenNames names = TokenNames.of(
+                file,
+                config,
+                optional(file.resolveSibling("special_tokens_map.json")),
+                optional(file.resolveSibling("added_tokens.json")));
+        boolean changed = AddedTokens.complete(file, definition, names);
+        String fingerprint = Sha256.hex(source);
+        if (changed) {
+            fingerprint = Sha256.hex(fingerprint + definition.path("added_tokens"));
         }
-        config.path("extra_special_tokens").properties().forEach(entry -> {
-            String token = text(entry.getValue());
-            if (token != null) {
-                tokens.put(entry.getKey(), token);
-            }
-        });
-        return tokens;
+        return new TokenizerFiles(file, definition, names, templates(file, config), fingerprint);
     }
 
-    /** As in transformers, files of templates hide those in tokenizer_config.json. */
+    /**
+     * As in transformers, files of templates hide those in tokenizer_config.json. The older chat_template.json, which
+     * belongs to the processor of a model with images, serves where there is no other.
+     */
     private static Map<String, String> templates(Path file, ObjectNode config) {
         Map<String, String> templates = new LinkedHashMap<>();
         Path own = file.resolveSibling("chat_template.jinja");
@@ -119,6 +99,12 @@ record TokenizerFiles(
             if (entry.path("template").isTextual()) {
                 templates.put(
                         entry.path("name").asText(), entry.path("template").textValue());
+            }
+        }
+        if (templates.isEmpty()) {
+            JsonNode older = optional(file.resolveSibling("chat_template.json")).path("chat_template");
+            if (older.isTextual()) {
+                templates.put(DEFAULT, older.textValue());
             }
         }
         return templates;

@@ -102,7 +102,8 @@ final class Vocabulary {
                 usesBytes(definition.path("decoder")));
     }
 
-    private static int id(String token, JsonNode id) {
+    /** @throws IllegalArgumentException if it is none */
+    static int id(String token, JsonNode id) {
         if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0 || id.intValue() > MAX_ID) {
             throw new IllegalArgumentException("the token \"" + token + "\" has the id "
                     + (id.isMissingNode() ? "null" : id) + ", expected a whole number from 0 to " + MAX_ID);
@@ -221,9 +222,9 @@ final class Vocabulary {
     }
 
     /**
-     * Changes a tokenizer.json so that it decodes as version 0.23 of the reference library does, which writes special
+     * Changes a tokenizer.json so that it decodes as version 0.23 of the reference library does, which writes added
      * tokens that are compared after normalisation in their normalised form, so the begin token of early Llama
-     * conversions as {@code  <s>} with a blank, and does not count them among those that can be skipped.
+     * conversions as {@code  <s>} with a blank, and does not count them among the special ones that can be skipped.
      *
      * @return false if there is no such token, so that nothing was changed
      */
@@ -238,7 +239,7 @@ final class Vocabulary {
         for (JsonNode added : definition.path("added_tokens")) {
             String content = added.path("content").asText();
             String shown = normalized(definition.path("normalizer"), content);
-            if (isSpecial(added) && added.path("normalized").asBoolean() && !shown.equals(content)) {
+            if (!content.isEmpty() && added.path("normalized").asBoolean() && !shown.equals(content)) {
                 names.put(content, shown);
             }
         }

@@ -193,7 +193,7 @@ class PublishedTemplatesTest {
         int last = definition.path("model").path("vocab").size();
         for (JsonNode token : added) {
             known.add(token.path("content").asText());
-            last = Math.max(last, token.path("id").asInt());
+            last = Math.max(last, token.path("id").asInt() + 1);
         }
         Set<String> specials = SPECIAL.matcher(source)
                 .results()
@@ -208,7 +208,7 @@ class PublishedTemplatesTest {
         specials.remove("");
         for (String special : specials) {
             ObjectNode token = added.addObject();
-            token.put("id", ++last).put("content", special).put("special", true);
+            token.put("id", last++).put("content", special).put("special", true);
             for (String flag : List.of("single_word", "lstrip", "rstrip", "normalized")) {
                 token.put(flag, false);
             }

@@ -240,9 +240,16 @@ class TokenizerTest {
                 folder.resolve("special_tokens_map.json"),
                 "{\"eos_token\": \"<|eot_id|>\", \"pad_token\": {\"content\": \"<|endoftext|>\"}}");
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
-            assertEquals(Optional.of("<|im_end|>"), tokenizer.eosToken());
+            assertEquals(Optional.of("<|eot_id|>"), tokenizer.eosToken(), "the map goes first, as in transformers");
             assertEquals(Optional.of("<|endoftext|>"), tokenizer.padToken());
             assertEquals(Optional.empty(), tokenizer.bosToken());
+        }
+        Files.writeString(
+                folder.resolve("tokenizer_config.json"),
+                "{\"eos_token\": {\"content\": \"<|im_end|>\"}, \"added_tokens_decoder\": {}}");
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            assertEquals(Optional.of("<|im_end|>"), tokenizer.eosToken(), "with all tokens in it, the map is not read");
+            assertEquals(Optional.empty(), tokenizer.padToken());
         }
     }
 

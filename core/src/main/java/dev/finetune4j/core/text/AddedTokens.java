@@ -103,8 +103,8 @@ final class AddedTokens {
 
     private static boolean sameFlags(ObjectNode one, ObjectNode other) {
         return FLAGS.stream()
-                        .allMatch(flag -> one.path(flag).asBoolean()
-                                == other.path(flag).asBoolean())
+                        .allMatch(flag ->
+                                one.path(flag).asBoolean() == other.path(flag).asBoolean())
                 && one.path("special").asBoolean() == other.path("special").asBoolean();
     }
 

@@ -19,13 +19,15 @@ import org.jspecify.annotations.Nullable;
  * would reach across the border, the run is encoded alone.
  *
  * <p>What looks like a special token in a message is encoded as plain text, so no message can end its turn or pose as
- * another speaker.
+ * another speaker. Special here is what a file of the tokenizer flags or names, what the template writes as a token of
+ * its own, and what ends generation.
  *
  * <p>Thread-safe. It borrows the tokenizer.
  */
 public final class ChatEncoder {
     private final Tokenizer tokenizer;
     private final ChatTemplate template;
+    private final ControlTokens controls;
     private final Set<Integer> stopIds;
 
     /**
@@ -46,10 +48,15 @@ public final class ChatEncoder {
      */
     public ChatEncoder(Tokenizer tokenizer, ChatTemplate template, Set<Integer> furtherStopIds) {
         this.tokenizer = tokenizer;
-        this.template = template;
         Set<Integer> ids = new LinkedHashSet<>(findStopIds(tokenizer, template));
         ids.addAll(furtherStopIds);
         this.stopIds = Set.copyOf(ids);
+        this.controls = template.controls(tokenizer)
+                .with(ids.stream()
+                        .map(tokenizer::tokenIfAny)
+                        .flatMap(Optional::stream)
+                        .toList());
+        this.template = template.guarding(controls);
     }
 
     /**
@@ -108,7 +115,7 @@ public final class ChatEncoder {
             if (text.isEmpty()) {
                 continue;
             }
-            boolean plain = segment.content() && tokenizer.mayHoldSpecial(text);
+            boolean plain = segment.content() && controls.mayStandIn(text);
             Run run = new Run(text, plain, segment.trained());
             if (last != null && run.joins(last)) {
                 run = new Run(last.text + text, false, run.trained);
@@ -139,7 +146,7 @@ public final class ChatEncoder {
     }
 
     private int[] encode(String text, boolean plain) {
-        return plain ? tokenizer.encodePlain(text) : tokenizer.encode(text);
+        return plain ? controls.encodePlain(text) : tokenizer.encode(text);
     }
 
     private static Set<Integer> findStopIds(Tokenizer tokenizer, ChatTemplate template) {

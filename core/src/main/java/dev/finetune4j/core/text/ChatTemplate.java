@@ -143,6 +143,12 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
     /** Whether it ends answers with {@link #EOS}. */
     abstract boolean usesEos();
 
+    /** The tokens that no text of a message may become in what it writes. */
+    abstract ControlTokens controls(Tokenizer ofEncoder);
+
+    /** The same template, with other tokens that no text of a message may become. */
+    abstract ChatTemplate guarding(ControlTokens controls);
+
     @Override
     public final String toString() {
         return "ChatTemplate[" + name() + "]";

@@ -13,7 +13,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -41,23 +43,35 @@ final class JinjaChatTemplate extends ChatTemplate {
     private static final int NAME_DIGITS = 12;
 
     /** A template that was read, with what is made of messages to check what it writes. */
-    private record Parsed(JinjaTemplate jinja, NeutralText neutral) {}
+    private record Parsed(JinjaTemplate jinja, NeutralText neutral) {
+        static Parsed of(JinjaTemplate jinja, ControlTokens controls) {
+            return new Parsed(jinja, new NeutralText(jinja.literals(), jinja.names(), controls));
+        }
+    }
 
     private final String name;
     private final Map<String, Parsed> templates;
     private final String sources;
     private final Tokenizer tokenizer;
+    private final ControlTokens controls;
     private final String defaultSystem;
     private final Clock clock;
     private final List<String> stopTokens;
     private final AtomicBoolean warned = new AtomicBoolean();
 
     private JinjaChatTemplate(
-            Map<String, Parsed> templates, String sources, Tokenizer tokenizer, String defaultSystem, Clock clock) {
+            Map<String, JinjaTemplate> read,
+            String sources,
+            Tokenizer tokenizer,
+            ControlTokens controls,
+            String defaultSystem,
+            Clock clock) {
         this.name = "jinja-" + Sha256.hex(sources).substring(0, NAME_DIGITS);
-        this.templates = templates;
+        this.templates = new TreeMap<>();
+        read.forEach((use, jinja) -> templates.put(use, Parsed.of(jinja, controls)));
         this.sources = sources;
         this.tokenizer = tokenizer;
+        this.controls = controls;
         this.defaultSystem = defaultSystem;
         this.clock = clock;
         this.stopTokens = findStopTokens();
@@ -74,17 +88,34 @@ final class JinjaChatTemplate extends ChatTemplate {
     }
 
     static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer, Clock clock) {
-        Map<String, Parsed> templates = new TreeMap<>();
+        Map<String, JinjaTemplate> read = new TreeMap<>();
         for (String wanted : List.of(DEFAULT, FOR_TOOLS)) {
             String source = sources.get(wanted);
             if (source != null) {
-                JinjaTemplate jinja = JinjaTemplate.parse(source);
-                NeutralText neutral = new NeutralText(jinja.literals(), jinja.names(), tokenizer);
-                templates.put(wanted, new Parsed(jinja, neutral));
+                read.put(wanted, JinjaTemplate.parse(source));
             }
         }
         String all = sources.getOrDefault(DEFAULT, "") + sources.getOrDefault(FOR_TOOLS, "");
-        return new JinjaChatTemplate(templates, all, tokenizer, "", clock);
+        ControlTokens written =
+                tokenizer.controls().with(tokenizer.writtenTokens().in(all));
+        JinjaChatTemplate template = new JinjaChatTemplate(read, all, tokenizer, written, "", clock);
+        return template.guarding(written.with(template.tokensAroundMessages()).with(template.stopTokens));
+    }
+
+    @Override
+    JinjaChatTemplate guarding(ControlTokens more) {
+        return more.texts().equals(controls.texts()) ? this : with(more, defaultSystem);
+    }
+
+    private JinjaChatTemplate with(ControlTokens otherControls, String otherSystem) {
+        Map<String, JinjaTemplate> read = new TreeMap<>();
+        templates.forEach((use, parsed) -> read.put(use, parsed.jinja()));
+        return new JinjaChatTemplate(read, sources, tokenizer, otherControls, otherSystem, clock);
+    }
+
+    @Override
+    ControlTokens controls(Tokenizer ofEncoder) {
+        return controls;
     }
 
     @Override
@@ -99,7 +130,7 @@ final class JinjaChatTemplate extends ChatTemplate {
 
     @Override
     public ChatTemplate withDefaultSystem(String system) {
-        return new JinjaChatTemplate(templates, sources, tokenizer, Objects.requireNonNull(system, "system"), clock);
+        return with(controls, Objects.requireNonNull(system, "system"));
     }
 
     @Override
@@ -133,10 +164,6 @@ final class JinjaChatTemplate extends ChatTemplate {
         return new Conversation(messages, conversation.tools());
     }
 
-    private boolean isSpecial(String token) {
-        return tokenizer.idOf(token).stream().anyMatch(tokenizer::isSpecial);
-    }
-
     /** The added token that the template writes right after an answer, if there is one. */
     private List<String> findStopTokens() {
         try {
@@ -148,6 +175,26 @@ final class JinjaChatTemplate extends ChatTemplate {
         } catch (IllegalArgumentException e) {
             return List.of();
         }
+    }
+
+    /** The added tokens that the template writes between messages, such as those made of a role's name. */
+    private Set<String> tokensAroundMessages() {
+        Set<String> found = new TreeSet<>();
+        List<ChatMessage> turns =
+                List.of(ChatMessage.user(PROBE), ChatMessage.assistant(PROBE), ChatMessage.user(PROBE));
+        List<ChatMessage> withSystem = new ArrayList<>(turns);
+        withSystem.add(0, ChatMessage.system(PROBE));
+        for (List<ChatMessage> probe : List.of(turns, withSystem)) {
+            try {
+                String text = new Job(new Conversation(probe))
+                        .write(probe.size(), false)
+                        .text();
+                found.addAll(tokenizer.writtenTokens().around(PROBE, text));
+            } catch (IllegalArgumentException e) {
+                // A template may refuse a system text, or what a probe says; then the source alone tells its tokens.
+            }
+        }
+        return found;
     }
 
     /** One conversation in the making; all its renderings see the same time. */
@@ -164,7 +211,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             this.messages = conversation.messages();
             List<Object> raw = new ArrayList<>();
             messages.forEach(message -> raw.add(value(message)));
-            this.placeholders = Placeholders.of(List.of(raw, conversation.tools()), sources, tokenizer);
+            this.placeholders = Placeholders.of(List.of(raw, conversation.tools()), sources, controls);
             raw.forEach(message -> values.add(Objects.requireNonNull(placeholders.putInto(message))));
             boolean withTools = !conversation.tools().isEmpty();
             this.tools = withTools ? placeholders.putInto(conversation.tools()) : null;
@@ -210,7 +257,7 @@ final class JinjaChatTemplate extends ChatTemplate {
          * @throws IllegalArgumentException if one did
          */
         void requireOwnSpecialTokens(String text, boolean addGenerationPrompt) {
-            List<String> found = tokenizer.specialTokensOf(text);
+            List<String> found = controls.of(text);
             if (found.isEmpty()) {
                 return;
             }
@@ -218,7 +265,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             values.forEach(message -> silent.add(neutral.message((Map<?, ?>) message, placeholders)));
             String written = write(silent, neutral.value(tools, placeholders), addGenerationPrompt)
                     .text();
-            List<String> own = tokenizer.specialTokensOf(written);
+            List<String> own = controls.of(written);
             if (!found.equals(own)) {
                 int place = 0;
                 while (place < found.size() - 1
@@ -240,8 +287,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             }
             List<String> ends = new ArrayList<>(stopTokens);
             tokenizer.eosToken().ifPresent(ends::add);
-            List<String> special =
-                    ends.stream().filter(JinjaChatTemplate.this::isSpecial).toList();
+            List<String> special = ends.stream().filter(controls::contains).toList();
             AnswerSpans spans = new AnswerSpans(whole.text(), ends, special);
             int last = messages.size() - 1;
             while (last >= 0 && messages.get(last).role() != Role.ASSISTANT) {

@@ -99,6 +99,18 @@ final class NamedTemplate extends ChatTemplate {
         return format.answer().end().contains(EOS);
     }
 
+    @Override
+    ControlTokens controls(Tokenizer ofEncoder) {
+        ControlTokens known = full == null ? ofEncoder.controls() : full.controls(ofEncoder);
+        return known.with(ofEncoder.writtenTokens().in(format.texts())).with(format.stopTokens());
+    }
+
+    /** Its segments tell the messages' texts from its own. */
+    @Override
+    ChatTemplate guarding(ControlTokens controls) {
+        return full == null ? this : new NamedTemplate(name, format, defaultSystem, full.guarding(controls));
+    }
+
     private Optional<String> systemText(Conversation conversation) {
         if (conversation.system().isPresent()) {
             return conversation.system();

@@ -30,11 +30,11 @@ final class NeutralText {
      * @param literals the texts in its tags
      * @param names the names in its tags
      */
-    NeutralText(Set<String> literals, Set<String> names, Tokenizer tokenizer) {
+    NeutralText(Set<String> literals, Set<String> names, ControlTokens controls) {
         this.literals = literals;
         this.names = names;
         this.kept = literals.stream()
-                .filter(literal -> !literal.isEmpty() && !tokenizer.touchesSpecial(literal))
+                .filter(literal -> !literal.isEmpty() && !controls.touches(literal))
                 .toList();
     }
 

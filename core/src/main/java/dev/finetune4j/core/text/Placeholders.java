@@ -27,12 +27,12 @@ final class Placeholders {
 
     private final Map<String, String> byText = new HashMap<>();
     private final Map<Integer, String> byCharacter = new HashMap<>();
-    private final Tokenizer tokenizer;
+    private final ControlTokens controls;
 
     private int spare;
 
-    private Placeholders(Tokenizer tokenizer) {
-        this.tokenizer = tokenizer;
+    private Placeholders(ControlTokens controls) {
+        this.controls = controls;
     }
 
     /**
@@ -41,8 +41,8 @@ final class Placeholders {
      * @param values lists, maps and texts in each other
      * @param template the template's own text, which must not have the characters either
      */
-    static Placeholders of(List<?> values, String template, Tokenizer tokenizer) {
-        Placeholders placeholders = new Placeholders(tokenizer);
+    static Placeholders of(List<?> values, String template, ControlTokens controls) {
+        Placeholders placeholders = new Placeholders(controls);
         Set<String> spelled = new TreeSet<>();
         StringBuilder texts = new StringBuilder(template);
         eachText(values, text -> {
@@ -123,7 +123,7 @@ final class Placeholders {
 
     /** The pieces of a text that would be read as special tokens, in order. */
     private void pieces(String text, Consumer<String> action) {
-        Matcher special = tokenizer.specialTokensIn(text);
+        Matcher special = controls.in(text);
         boolean found = false;
         while (special.find()) {
             action.accept(special.group());
@@ -131,7 +131,7 @@ final class Placeholders {
         }
         // Some tokenizers find a special token in text that does not spell it; then all of the text is kept apart.
         String bare = Whitespace.strip(text);
-        if (!found && !bare.isEmpty() && tokenizer.mayHoldSpecial(text)) {
+        if (!found && !bare.isEmpty() && controls.mayStandIn(text)) {
             action.accept(bare);
         }
     }

@@ -60,6 +60,24 @@ record TemplateFormat(
         }
     }
 
+    /** All that it writes itself, save the system text of a conversation that has none. */
+    String texts() {
+        return String.join(
+                "\n",
+                prefix,
+                system.open,
+                system.close,
+                user.open,
+                user.close,
+                answer.open,
+                answer.lead,
+                answer.end,
+                answer.separator,
+                tool.open,
+                tool.between,
+                tool.close);
+    }
+
     private static final String QWEN_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
     private static final String ALPACA_SYSTEM = "Below is an instruction that describes a task. "
             + "Write a response that appropriately completes the request.";

@@ -90,8 +90,8 @@ record TokenNames(
 
     private static void merge(ObjectNode config, ObjectNode tokenMap) {
         tokenMap.properties().forEach(entry -> {
-            boolean isFurther = FURTHER.contains(entry.getKey());
-            if (!isFurther || !isGiven(config.path(FURTHER.get(0))) && !isGiven(config.path(FURTHER.get(1)))) {
+            boolean hasFurther = FURTHER.stream().anyMatch(key -> isGiven(config.path(key)));
+            if (!hasFurther || !FURTHER.contains(entry.getKey())) {
                 config.set(entry.getKey(), entry.getValue());
             } else if (entry.getKey().equals(FURTHER.get(0)) && entry.getValue().isArray()) {
                 List<JsonNode> all = new ArrayList<>();
@@ -173,8 +173,7 @@ record TokenNames(
         try {
             return Vocabulary.id(token, id);
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException(
-                    file.resolveSibling(ADDED) + ": " + e.getMessage() + "; correct the file", e);
+            throw new CheckpointException(file.resolveSibling(ADDED) + ": " + e.getMessage() + "; correct the file", e);
         }
     }
 

@@ -11,15 +11,13 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.regex.MatchResult;
-import java.util.regex.Matcher;
+import java.util.Set;
 import java.util.stream.IntStream;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A checkpoint's tokenizer, as its <a href="https://huggingface.co/docs/tokenizers">tokenizer.json</a> defines it: text
@@ -46,20 +44,23 @@ public final class Tokenizer implements AutoCloseable {
     /** The texts of the added tokens, the longest first. */
     private final List<String> addedTokens;
 
+    private final WrittenTokens writtenTokens;
+    private final ControlTokens controls;
     private final String fingerprint;
-    private final Object plainLock = new Object();
-    private byte @Nullable [] plainDefinition;
-    private @Nullable NativeTokenizer plain;
+    private final byte[] definition;
+    /** Tokenizers that lack some tokens, by what they lack; guarded by itself. */
+    private final Map<Set<String>, NativeTokenizer> plain = new HashMap<>();
+
     private volatile boolean closed;
 
     private Tokenizer(TokenizerFiles files) {
         ObjectNode tree = files.definition();
-        String definition = tree.toString();
+        String source = tree.toString();
         this.addedTokens = addedTokens(tree);
         this.vocabulary = vocabulary(tree, files.file());
-        this.tokenizer = open(definition, files.file());
+        this.tokenizer = open(source, files.file());
         this.decoder = Vocabulary.forDecoding(tree) ? open(tree.toString(), files.file()) : tokenizer;
-        this.plainDefinition = definition.getBytes(StandardCharsets.UTF_8);
+        this.definition = source.getBytes(StandardCharsets.UTF_8);
         this.bos = files.names().token("bos_token");
         this.eos = files.names().token("eos_token");
         this.pad = files.names().token("pad_token");
@@ -67,6 +68,9 @@ public final class Tokenizer implements AutoCloseable {
         this.chatTemplates = Collections.unmodifiableMap(files.chatTemplates());
         this.namedTokens = Collections.unmodifiableMap(files.names().texts());
         this.fingerprint = files.fingerprint();
+        this.writtenTokens = new WrittenTokens(addedTokens);
+        Set<String> written = writtenTokens.in(String.join("\n", chatTemplates.values()));
+        this.controls = ControlTokens.of(this, vocabulary.specials()).with(written);
     }
 
     /**
@@ -95,12 +99,13 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     /**
-     * Ids of a text in which special tokens are not recognised: {@code <|im_end|>} typed by a user gives the ids of its
-     * letters. Added tokens that are not special are recognised.
+     * Ids of a text in which special tokens are not recognised, nor others that the checkpoint's own chat template writes
+     * to steer the model: {@code <|im_end|>} typed by a user gives the ids of its letters. Further added tokens are
+     * recognised.
      */
     public int[] encodePlain(String text) {
         Arguments.given(text, "encodePlain(text)");
-        return mayHoldSpecial(text) ? plain().encode(text, false) : encode(text);
+        return controls.encodePlain(text);
     }
 
     /** The text of ids, special tokens included; ids that no token has are left out. */
@@ -144,6 +149,11 @@ public final class Tokenizer implements AutoCloseable {
                     "no token has the id " + id + "; the vocabulary has ids from 0 to " + (vocabularySize() - 1));
         }
         return token;
+    }
+
+    /** The text of a token in the vocabulary; empty if no token has this id. */
+    Optional<String> tokenIfAny(int id) {
+        return Optional.ofNullable(vocabulary.tokenOf(id));
     }
 
     /** One more than the highest id. A model may have more rows than that, never fewer. */
@@ -207,37 +217,28 @@ public final class Tokenizer implements AutoCloseable {
         return new StreamDecoder(this, skipSpecial);
     }
 
-    /** Whether {@link #encode} may find a special token in the text; false is certain. */
-    boolean mayHoldSpecial(String text) {
-        return vocabulary.spellsSpecial(text)
-                || (vocabulary.isFuzzy() && Arrays.stream(encode(text)).anyMatch(vocabulary::isSpecial));
+    /** The tokens that no text of a message may become: special ones, and those that the own chat templates write. */
+    ControlTokens controls() {
+        return controls;
+    }
+
+    /** Finds which added tokens a template writes to steer the model. */
+    WrittenTokens writtenTokens() {
+        return writtenTokens;
+    }
+
+    boolean isAdded(String token) {
+        return addedTokens.contains(token);
+    }
+
+    /** Whether text that does not spell an added token can give it, because both are normalised before. */
+    boolean isNormalized(String token) {
+        return vocabulary.isNormalized(token);
     }
 
     /** The texts that chat templates find under names such as {@code bos_token}. */
     Map<String, String> namedTokens() {
         return namedTokens;
-    }
-
-    /** The special tokens that {@link #encode} finds in a text, in order, without those for what it cannot write. */
-    List<String> specialTokensOf(String text) {
-        if (!vocabulary.isFuzzy()) {
-            return specialTokensIn(text).results().map(MatchResult::group).toList();
-        }
-        return Arrays.stream(encode(text))
-                .filter(vocabulary::isSpecial)
-                .mapToObj(this::tokenOf)
-                .filter(token -> !unk.equals(Optional.of(token)))
-                .toList();
-    }
-
-    /** Whether the text could be a part of a special token, or be one together with its neighbours. */
-    boolean touchesSpecial(String text) {
-        return vocabulary.touchesSpecial(text);
-    }
-
-    /** Finds the places in a text that spell a special token. */
-    Matcher specialTokensIn(String text) {
-        return vocabulary.specialsIn(text);
     }
 
     /** The added token, special or not, with which a text begins. */
@@ -269,15 +270,23 @@ public final class Tokenizer implements AutoCloseable {
         return vocabulary.tokenOf(id) != null && !(skipSpecialTokens && vocabulary.isSkipped(id));
     }
 
-    /** The instance that knows no special tokens, made when the first text asks for it: few ever do. */
-    private NativeTokenizer plain() {
-        synchronized (plainLock) {
+    /** Ids of a text in which these added tokens are not recognised. */
+    int[] encodeWithout(Set<String> tokens, String text) {
+        return without(tokens).encode(text, false);
+    }
+
+    /** The instance that lacks the tokens, made when the first text asks for it: few ever do. */
+    private NativeTokenizer without(Set<String> tokens) {
+        synchronized (plain) {
             requireOpen();
-            if (plain == null) {
-                plain = new NativeTokenizer(withoutSpecialTokens(Objects.requireNonNull(plainDefinition)));
-                plainDefinition = null;
+            NativeTokenizer made = plain.get(tokens);
+            if (made == null) {
+                ObjectNode tree = JsonFile.object(Path.of(TokenizerFiles.NAME), definition);
+                Vocabulary.disguise(tree, tokens);
+                made = new NativeTokenizer(tree.toString());
+                plain.put(Set.copyOf(tokens), made);
             }
-            return plain;
+            return made;
         }
     }
 
@@ -286,12 +295,6 @@ public final class Tokenizer implements AutoCloseable {
         if (closed) {
             throw new IllegalStateException("the tokenizer is closed; load it again");
         }
-    }
-
-    private static String withoutSpecialTokens(byte[] definition) {
-        ObjectNode tree = JsonFile.object(Path.of(TokenizerFiles.NAME), definition);
-        Vocabulary.disguise(tree);
-        return tree.toString();
     }
 
     private static Vocabulary vocabulary(ObjectNode definition, Path file) {
@@ -318,12 +321,9 @@ public final class Tokenizer implements AutoCloseable {
     /** Frees the native memory, after the calls in progress. */
     @Override
     public void close() {
-        synchronized (plainLock) {
+        synchronized (plain) {
             closed = true;
-            plainDefinition = null;
-            if (plain != null) {
-                plain.close();
-            }
+            plain.values().forEach(NativeTokenizer::close);
         }
         decoder.close();
         tokenizer.close();

@@ -28,11 +28,7 @@ import java.util.stream.Stream;
  *     tokens if other files change them
  */
 record TokenizerFiles(
-        Path file,
-        ObjectNode definition,
-        TokenNames names,
-        Map<String, String> chatTemplates,
-        String fingerprint) {
+        Path file, ObjectNode definition, TokenNames names, Map<String, String> chatTemplates, String fingerprint) {
     /** Twice the largest tokenizer.json that is published. */
     private static final long MAX_BYTES = 64L << 20;
 

@@ -5,16 +5,13 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.BitSet;
 import java.util.Collections;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,8 +24,6 @@ final class Vocabulary {
     /** Far more than any vocabulary has, and few enough for a table of them. */
     private static final int MAX_ID = (1 << 24) - 1;
 
-    private static final Pattern NONE = Pattern.compile("(?!)");
-
     /** Put around a token's text by {@link #disguise}: a private-use character that no tokenizer's text has. */
     private static final String DISGUISE = "\uE0F7\uE0F7";
 
@@ -37,15 +32,15 @@ final class Vocabulary {
     private final BitSet special = new BitSet();
     private final BitSet skipped = new BitSet();
     private final BitSet bytes = new BitSet();
-    private final Pattern specialTexts;
-    private final boolean fuzzy;
+    private final Set<String> specials;
+    private final Set<String> normalized;
 
     private Vocabulary(
             Map<String, Integer> ids,
             Map<Integer, String> twins,
             Set<String> specials,
             Set<String> kept,
-            boolean fuzzy,
+            Set<String> normalized,
             boolean byteFallback) {
         this.ids = ids;
         this.tokens = new @Nullable String[ids.isEmpty() ? 0 : Collections.max(ids.values()) + 1];
@@ -56,13 +51,8 @@ final class Vocabulary {
             bytes.set(id, byteFallback && BYTE.matcher(token).matches());
         });
         twins.forEach((id, token) -> tokens[id] = token);
-        this.specialTexts = specials.isEmpty()
-                ? NONE
-                : Pattern.compile(specials.stream()
-                        .sorted(Comparator.comparingInt(String::length).reversed())
-                        .map(Pattern::quote)
-                        .collect(Collectors.joining("|")));
-        this.fuzzy = fuzzy;
+        this.specials = Set.copyOf(specials);
+        this.normalized = Set.copyOf(normalized);
     }
 
     /** @throws IllegalArgumentException if an id in it is none */
@@ -84,13 +74,15 @@ final class Vocabulary {
         }
         Set<String> specials = new HashSet<>();
         JsonNode normalizer = definition.path("normalizer");
-        boolean fuzzy = false;
+        Set<String> normalized = new HashSet<>();
         for (JsonNode added : definition.path("added_tokens")) {
             String content = added.path("content").asText();
             ids.putIfAbsent(content, id(content, added.path("id")));
             if (isSpecial(added)) {
                 specials.add(content);
-                fuzzy |= added.path("normalized").asBoolean() && normalizer.isObject();
+            }
+            if (added.path("normalized").asBoolean() && normalizer.isObject()) {
+                normalized.add(content);
             }
         }
         return new Vocabulary(
@@ -98,7 +90,7 @@ final class Vocabulary {
                 twins,
                 specials,
                 shownOtherwise(definition).keySet(),
-                fuzzy,
+                normalized,
                 usesBytes(definition.path("decoder")));
     }
 
@@ -173,51 +165,26 @@ final class Vocabulary {
         return id >= 0 && bytes.get(id);
     }
 
-    /** Finds the places in a text that spell a special token. */
-    Matcher specialsIn(String text) {
-        return specialTexts.matcher(text);
+    /** The texts of the special tokens. Unmodifiable. */
+    Set<String> specials() {
+        return specials;
     }
 
-    /** Whether the text is a part of a special token's text, or ends as one begins, or begins as one ends. */
-    boolean touchesSpecial(String text) {
-        return special.stream().mapToObj(id -> tokens[id]).anyMatch(token -> token != null && touch(token, text));
-    }
-
-    private static boolean touch(String special, String text) {
-        boolean touch = special.contains(text);
-        for (int length = 1; length < Math.min(special.length(), text.length()); length++) {
-            touch |= text.regionMatches(0, special, special.length() - length, length)
-                    || special.regionMatches(0, text, text.length() - length, length);
-        }
-        return touch;
-    }
-
-    /** Whether the text of a special token stands in the text. */
-    boolean spellsSpecial(String text) {
-        return specialTexts.matcher(text).find();
-    }
-
-    /** Whether some special token is compared after normalisation, so that text which does not spell it can give it. */
-    boolean isFuzzy() {
-        return fuzzy;
+    /** Whether the added token is compared after normalisation, so that text which does not spell it can give it. */
+    boolean isNormalized(String token) {
+        return normalized.contains(token);
     }
 
     /**
-     * Changes a tokenizer.json so that no text gives a special token, by writing each of them in a way that no text
-     * has. The ids of all tokens stay as they are.
+     * Changes a tokenizer.json so that no text gives one of some added tokens, by writing each of them in a way that no
+     * text has. The ids of all tokens stay as they are.
      *
      * <p>It is not enough to strike them from the added tokens: the ids of the others could move, and the model itself
-     * could still make a special token of its letters, as Unigram does.
+     * could still make such a token of its letters, as Unigram does.
      */
-    static void disguise(ObjectNode definition) {
+    static void disguise(ObjectNode definition, Set<String> tokens) {
         Map<String, String> names = new HashMap<>();
-        for (JsonNode added : definition.path("added_tokens")) {
-            if (isSpecial(added)) {
-                names.put(
-                        added.path("content").asText(),
-                        DISGUISE + added.path("content").asText());
-            }
-        }
+        tokens.forEach(token -> names.put(token, DISGUISE + token));
         rename(definition, names);
     }
 

@@ -81,7 +81,9 @@ class AddedTokensTest {
             Map<String, String> named = tokenizer.namedTokens();
             golden.path("named").properties().forEach(entry -> {
                 String token = entry.getValue().asText();
-                assertEquals(Optional.of(token).filter(text -> !text.isEmpty()), Optional.ofNullable(named.get(entry.getKey())));
+                assertEquals(
+                        Optional.of(token).filter(text -> !text.isEmpty()),
+                        Optional.ofNullable(named.get(entry.getKey())));
             });
         }
     }

@@ -27,7 +27,6 @@ class ReportsTest {
             "ad_no_prefix",
             "ad_odd_config",
             "ad_orig_mod",
-            "ad_regex_py",
             "ad_task_feature",
             "ad_tied_ensure",
             "ad_tied_ensure_both",
@@ -35,10 +34,6 @@ class ReportsTest {
             "bm_base_other_eos",
             "gc_pad_list",
             "mg_extra_files",
-            "tk_added_only_in_config",
-            "tk_added_only_in_config_model",
-            "tk_added_tokens_json",
-            "tk_r1_roles",
             "tp_olmo_eos_last");
 
     static List<ReportFolder> folders() {

@@ -107,8 +107,12 @@ final class TextChecks {
             Conversation conversation = Conversation.of(
                     ChatMessage.user(message),
                     ChatMessage.assistant(answer.substring(0, answer.length() - end.length())));
-            assertEquals(text, written(encoder, conversation, false));
-            int[] ids = encoder.encode(conversation, false).ids();
+            // With the announcement of another answer: some templates announce what they do not write before an answer.
+            String whole = written(encoder, conversation, true);
+            assertTrue(whole.startsWith(text), whole);
+            String announcement = whole.substring(text.length());
+            int[] all = encoder.encode(conversation, true).ids();
+            int[] ids = Arrays.copyOf(all, all.length - tokenizer.encode(announcement).length);
             int tail = unsafe.length - last;
             assertArrayEquals(Arrays.copyOf(unsafe, first + 1), Arrays.copyOf(ids, first + 1));
             assertArrayEquals(

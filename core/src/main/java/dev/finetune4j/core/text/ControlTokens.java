@@ -1,0 +1,114 @@
+package dev.finetune4j.core.text;
+
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+
+/**
+ * The tokens with which a model is steered: the beginnings of turns, the ends of answers and the like. No text of a
+ * message may become one of them, whatever it spells.
+ *
+ * <p>They are the special tokens of the tokenizer's files; what the chat template writes as a token of its own, also
+ * where no file calls it special; and those at which generation stops.
+ *
+ * <p>Immutable and thread-safe. It borrows the tokenizer.
+ */
+final class ControlTokens {
+    private static final Pattern NONE = Pattern.compile("(?!)");
+
+    private final Tokenizer tokenizer;
+    private final Set<String> texts;
+    private final BitSet ids = new BitSet();
+    private final Pattern pattern;
+    private final boolean fuzzy;
+
+    private ControlTokens(Tokenizer tokenizer, Set<String> texts) {
+        this.tokenizer = tokenizer;
+        this.texts = Collections.unmodifiableSet(texts);
+        texts.forEach(text -> tokenizer.idOf(text).ifPresent(ids::set));
+        this.pattern = texts.isEmpty()
+                ? NONE
+                : Pattern.compile(texts.stream()
+                        .sorted(Comparator.comparingInt(String::length).reversed())
+                        .map(Pattern::quote)
+                        .collect(Collectors.joining("|")));
+        this.fuzzy = texts.stream().anyMatch(tokenizer::isNormalized);
+    }
+
+    /** Those with the given texts. */
+    static ControlTokens of(Tokenizer tokenizer, Collection<String> texts) {
+        return new ControlTokens(tokenizer, new TreeSet<>(texts));
+    }
+
+    /** These and more; of the others, those that are added tokens count, which alone are found in a text as a whole. */
+    ControlTokens with(Collection<String> more) {
+        Set<String> all = new TreeSet<>(texts);
+        more.stream().filter(tokenizer::isAdded).forEach(all::add);
+        return all.size() == texts.size() ? this : new ControlTokens(tokenizer, all);
+    }
+
+    /** Unmodifiable, sorted. */
+    Set<String> texts() {
+        return texts;
+    }
+
+    boolean contains(int id) {
+        return id >= 0 && ids.get(id);
+    }
+
+    boolean contains(String token) {
+        return texts.contains(token);
+    }
+
+    /** Finds the places in a text that spell one of them. */
+    Matcher in(String text) {
+        return pattern.matcher(text);
+    }
+
+    /** Whether the tokenizer may find one of them in the text; false is certain. */
+    boolean mayStandIn(String text) {
+        return pattern.matcher(text).find()
+                || (fuzzy && Arrays.stream(tokenizer.encode(text)).anyMatch(this::contains));
+    }
+
+    /** Those that the tokenizer finds in a text, in order, without the one for what it cannot write. */
+    List<String> of(String text) {
+        if (!fuzzy) {
+            return in(text).results().map(MatchResult::group).toList();
+        }
+        String unknown = tokenizer.unkToken().orElse("");
+        return Arrays.stream(tokenizer.encode(text))
+                .filter(this::contains)
+                .mapToObj(tokenizer::tokenOf)
+                .filter(token -> !token.equals(unknown))
+                .toList();
+    }
+
+    /** Whether the text is a part of one of them, or ends as one begins, or begins as one ends. */
+    boolean touches(String text) {
+        return texts.stream().anyMatch(token -> touch(token, text));
+    }
+
+    private static boolean touch(String token, String text) {
+        boolean touch = token.contains(text);
+        for (int length = 1; length < Math.min(token.length(), text.length()); length++) {
+            touch |= text.regionMatches(0, token, token.length() - length, length)
+                    || token.regionMatches(0, text, text.length() - length, length);
+        }
+        return touch;
+    }
+
+    /** Ids of a text in which none of them is recognised. */
+    int[] encodePlain(String text) {
+        return mayStandIn(text) ? tokenizer.encodeWithout(texts, text) : tokenizer.encode(text);
+    }
+}

@@ -227,8 +227,8 @@ class ErrorMessagesTest {
                     CheckpointException.class,
                     () -> base.loadAdapter(adapter),
                     "adapter_model.safetensors",
-                    "layers.0.self_attn.q_proj.lora_A.weight has the shape [16, 64], this base needs [8, 64]",
-                    "layers.1.mlp.down_proj.lora_B.weight");
+                    "layers.0.self_attn.q_proj.lora_A.weight has the shape [16, 64], expected [8, 64]",
+                    "28 tensors have another shape than expected");
         }
     }
 
@@ -301,15 +301,20 @@ class ErrorMessagesTest {
             fails(
                     CheckpointException.class,
                     () -> base.loadAdapter(adapter),
-                    "\"use_qalora\" is true, which may change",
+                    "\"use_qalora\" is true, which PEFT gives a meaning",
                     "\"init_lora_weights\" is \"corda\"",
                     "\"lora_alpha\" must be a number, but is \"16\"");
-            json.writeValue(file.toFile(), config.deepCopy().put("a_key_of_tomorrow", 3));
+            json.writeValue(
+                    file.toFile(),
+                    config.deepCopy().put("a_key_of_tomorrow", true).put("peft_version", "0.99.0"));
             fails(
                     CheckpointException.class,
                     () -> base.loadAdapter(adapter),
                     "adapter_config.json",
-                    "\"a_key_of_tomorrow\" is 3");
+                    "\"a_key_of_tomorrow\" is true",
+                    "PEFT 0.99.0");
+            json.writeValue(file.toFile(), config.deepCopy().put("a_key_of_tomorrow", 3));
+            base.loadAdapter(adapter).close();
             json.writeValue(file.toFile(), config.deepCopy().put("a_key_of_tomorrow", false));
             base.loadAdapter(adapter).close();
             json.writeValue(file.toFile(), config.deepCopy().put("lora_dropout", 1.0));

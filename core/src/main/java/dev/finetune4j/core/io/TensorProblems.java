@@ -3,8 +3,10 @@ package dev.finetune4j.core.io;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Differences between the tensors of a file and those that a model needs, as lines of a message. Few are named each; many of
@@ -59,6 +61,50 @@ public final class TensorProblems {
     /** Anything else. */
     public void other(String line) {
         others.add(line);
+    }
+
+    /**
+     * Many names that begin otherwise than expected are one mistake: takes them out of both and says it in one line.
+     *
+     * @param missing shapes of the tensors that the file lacks, by name
+     * @param unread the names in the file that nothing reads
+     * @param remedy what to do, after a semicolon
+     */
+    public void otherBeginning(Map<String, long[]> missing, Set<String> unread, String remedy) {
+        if (missing.isEmpty()) {
+            return;
+        }
+        String expected = missing.keySet().iterator().next();
+        for (int at = 0; at >= 0; at = expected.indexOf('.', at) < 0 ? -1 : expected.indexOf('.', at) + 1) {
+            String tail = expected.substring(at);
+            for (String found : List.copyOf(unread)) {
+                if (found.equals(tail) || found.endsWith("." + tail)) {
+                    String other = found.substring(0, found.length() - tail.length());
+                    Map<String, String> explained =
+                            withOtherBeginning(missing.keySet(), expected.substring(0, at), unread, other);
+                    if (explained.size() > 1 && 2 * explained.size() > missing.size()) {
+                        others.add(explained.size() + " tensor names begin with \"" + other + "\", such as "
+                                + explained.get(expected) + " in the place of " + expected + "; " + remedy);
+                        missing.keySet().removeAll(explained.keySet());
+                        explained.values().forEach(unread::remove);
+                        // A head stands beside the model, so its name begins in another way again.
+                        missing.keySet().removeIf(name -> unread.removeIf(left -> left.endsWith("." + name)));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    private static Map<String, String> withOtherBeginning(
+            Set<String> missing, String beginning, Set<String> unread, String other) {
+        Map<String, String> explained = new LinkedHashMap<>();
+        for (String name : missing) {
+            if (name.startsWith(beginning) && unread.contains(other + name.substring(beginning.length()))) {
+                explained.put(name, other + name.substring(beginning.length()));
+            }
+        }
+        return explained;
     }
 
     private void add(Kind kind, String line) {

@@ -15,8 +15,6 @@ import org.bytedeco.pytorch.Tensor;
 
 /** Notes missing, misshapen and unexpected tensors of one checkpoint. */
 final class LayoutCheck {
-    private static final String MODEL = "model.";
-
     private final WeightSource weights;
     private final Set<String> unread;
     private final Map<String, long[]> missing = new LinkedHashMap<>();
@@ -66,7 +64,8 @@ final class LayoutCheck {
      */
     List<String> finish(Set<String> ignored) {
         unread.removeAll(ignored);
-        findOtherPrefix();
+        problems.otherBeginning(
+                missing, unread, "take the checkpoint of the decoder alone, or save it anew under its own names");
         missing.forEach(problems::missing);
         for (String name : unread) {
             Long width = biasless.get(name);
@@ -89,44 +88,5 @@ final class LayoutCheck {
             Tensor bias = weights.read(name);
             return bias.count_nonzero().item_long() == 0;
         }
-    }
-
-    /** One other beginning of many names is one mistake. */
-    private void findOtherPrefix() {
-        if (missing.isEmpty()) {
-            return;
-        }
-        String tail = withoutModel(missing.keySet().iterator().next());
-        String prefix = unread.stream()
-                .filter(name -> name.endsWith("." + tail))
-                .map(name -> name.substring(0, name.length() - tail.length()))
-                .findFirst()
-                .orElse(null);
-        if (prefix == null) {
-            return;
-        }
-        Map<String, String> explained = new LinkedHashMap<>();
-        for (String name : missing.keySet()) {
-            String other = prefix + withoutModel(name);
-            if (unread.contains(other)) {
-                explained.put(name, other);
-            }
-        }
-        if (explained.size() < 2) {
-            return;
-        }
-        Map.Entry<String, String> first = explained.entrySet().iterator().next();
-        problems.other(explained.size() + " tensor names begin with \"" + prefix + "\", such as " + first.getValue()
-                + " in the place of " + first.getKey() + "; take the checkpoint of the decoder alone, or save it anew"
-                + " under its own names");
-        explained.forEach((name, other) -> {
-            missing.remove(name);
-            unread.remove(other);
-        });
-        missing.keySet().removeIf(name -> unread.removeIf(other -> other.endsWith("." + name)));
-    }
-
-    private static String withoutModel(String name) {
-        return name.startsWith(MODEL) ? name.substring(MODEL.length()) : name;
     }
 }

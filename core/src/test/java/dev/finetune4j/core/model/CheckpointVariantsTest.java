@@ -111,11 +111,7 @@ class CheckpointVariantsTest {
     @MethodSource("cases")
     void hasTheNumbersOfTransformers(String name) throws IOException {
         JsonNode variant = variant(name);
-        write(
-                variant.path("base").asText(),
-                variant.path("config"),
-                variant.path("without"),
-                variant.path("tensors"));
+        write(variant.path("base").asText(), variant.path("config"), variant.path("without"), variant.path("tensors"));
         long[] ids = StreamSupport.stream(file().path("ids").spliterator(), false)
                 .mapToLong(JsonNode::asLong)
                 .toArray();

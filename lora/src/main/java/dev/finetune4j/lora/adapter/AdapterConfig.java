@@ -21,6 +21,19 @@ final class AdapterConfig {
     private static final String PREFIX = "PREFIX_TUNING";
     private static final String P_TUNING = "P_TUNING";
     private static final String PROMPT = "PROMPT_TUNING";
+    private static final TargetModules VALUES_AND_KEYS = TargetModules.named("k_proj", "v_proj", "down_proj");
+    private static final TargetModules VALUES_AND_QUERIES = TargetModules.named("q_proj", "v_proj", "down_proj");
+
+    /** What PEFT takes for a model type when the file names no modules. */
+    private static final Map<String, TargetModules> USUAL_IA3_TARGETS = Map.of(
+            "llama", VALUES_AND_KEYS,
+            "mistral", VALUES_AND_KEYS,
+            "qwen2", VALUES_AND_QUERIES,
+            "qwen3", VALUES_AND_QUERIES,
+            "gemma", VALUES_AND_QUERIES,
+            "gemma2", VALUES_AND_QUERIES,
+            "gemma3_text", VALUES_AND_QUERIES);
+
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private AdapterConfig() {}
@@ -28,15 +41,16 @@ final class AdapterConfig {
     /**
      * Reads the settings.
      *
+     * @param base the model that the adapter shall sit on
      * @throws CheckpointException when the kind is unknown, a value is wrong, or a key may change the result and is not
      *     supported
      */
-    static AdapterSettings read(Path file, JsonNode config) {
+    static AdapterSettings read(Path file, JsonNode config, CausalLM base) {
         ConfigFields fields = new ConfigFields(file, config);
         String type = config.path("peft_type").asText("");
         return switch (type) {
-            case LORA -> LoraConfig.read(fields);
-            case IA3 -> ia3(fields);
+            case LORA -> LoraConfig.read(fields, base);
+            case IA3 -> ia3(fields, base.config().modelType());
             case PREFIX -> prefix(fields);
             case P_TUNING -> pTuning(fields);
             case PROMPT -> prompt(fields);
@@ -108,10 +122,13 @@ final class AdapterConfig {
         }
     }
 
-    private static Ia3Settings ia3(ConfigFields fields) {
-        TargetModules targets = required(fields, "target_modules");
+    private static Ia3Settings ia3(ConfigFields fields, String modelType) {
+        boolean unnamed = fields.isAbsent("target_modules");
+        TargetModules targets = targets(fields, USUAL_IA3_TARGETS.get(modelType));
         TargetModules exclude = fields.modules("exclude_modules");
-        TargetModules feedForward = fields.modules("feedforward_modules");
+        TargetModules feedForward = unnamed && fields.isAbsent("feedforward_modules")
+                ? TargetModules.named("down_proj")
+                : fields.modules("feedforward_modules");
         List<String> whole = fields.texts("modules_to_save");
         fields.harmless("init_ia3_weights");
         return fields.build(() -> new Ia3Settings(
@@ -120,11 +137,18 @@ final class AdapterConfig {
                 whole));
     }
 
-    /** The modules that the key names, which must be there. */
-    static TargetModules required(ConfigFields fields, String key) {
-        TargetModules targets = fields.modules(key);
+    /**
+     * The modules that {@code target_modules} names.
+     *
+     * @param usual what PEFT takes for the model type when the file names none; null when it refuses then
+     */
+    static TargetModules targets(ConfigFields fields, @Nullable TargetModules usual) {
+        if (usual != null && fields.isAbsent("target_modules") && fields.isAbsent("target_parameters")) {
+            return usual;
+        }
+        TargetModules targets = fields.modules("target_modules");
         if (targets == null) {
-            fields.problem("\"" + key + "\" must be a list of names, a regular expression or \"all-linear\"");
+            fields.problem("\"target_modules\" must be a list of names, a regular expression or \"all-linear\"");
             return TargetModules.allLinear();
         }
         return targets;

@@ -5,10 +5,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
-import dev.finetune4j.core.io.TensorInfo;
+import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.io.WrongFolder;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.model.CausalLM;
@@ -20,8 +19,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -41,7 +38,6 @@ public final class AdapterFiles {
     private static final String PICKLED = "adapter_model.bin";
     private static final String CARD = "README.md";
     private static final String PREFIX = "base_model.model.";
-    private static final Set<Dtype> NUMBERS = EnumSet.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16);
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private AdapterFiles() {}
@@ -129,7 +125,8 @@ public final class AdapterFiles {
     public static PeftAdapter load(Path folder, CausalLM base) {
         WrongFolder.refuse(folder, CONFIG);
         Path configFile = folder.resolve(CONFIG);
-        AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile));
+        JsonNode config = readJson(configFile);
+        AdapterSettings settings = AdapterConfig.read(configFile, config, base);
         Path file = folder.resolve(WEIGHTS);
         if (!Files.isRegularFile(file)) {
             String pickled = Files.isRegularFile(folder.resolve(PICKLED))
@@ -139,15 +136,32 @@ public final class AdapterFiles {
                     : "; an adapter folder needs " + CONFIG + " and " + WEIGHTS;
             throw new CheckpointException(file + " is missing" + pickled);
         }
-        try (SafetensorsFile weights = SafetensorsFile.open(file)) {
+        try (SafetensorsFile stored = SafetensorsFile.open(file);
+                WeightSource weights = AdapterNames.of(file, stored)) {
+            if (config.path(LoraConfig.TYING).asBoolean(false)) {
+                requireOneTable(file, weights, base);
+            }
             return settings instanceof LoraSettings || settings instanceof Ia3Settings
                     ? readParts(configFile, file, weights, settings, base)
                     : readVirtualTokens(file, weights, settings, base);
         }
     }
 
+    /** Embedding and head that PEFT tied are one weight, which the file holds twice. */
+    private static void requireOneTable(Path file, WeightSource weights, CausalLM base) {
+        String embedding = tensorName("model.embed_tokens", "weight");
+        String head = tensorName("lm_head", "weight");
+        if (base.config().parts().tiedHead()
+                && weights.names().containsAll(List.of(embedding, head))
+                && !weights.areEqual(embedding, head)) {
+            throw new CheckpointException(file + ": " + embedding + " and " + head + " differ, but by \""
+                    + LoraConfig.TYING + "\" they are one weight; set it to false in " + CONFIG
+                    + " if each was trained on its own");
+        }
+    }
+
     private static PeftAdapter readParts(
-            Path configFile, Path file, SafetensorsFile weights, AdapterSettings settings, CausalLM base) {
+            Path configFile, Path file, WeightSource weights, AdapterSettings settings, CausalLM base) {
         List<PartPlan> plans;
         BaseModules modules = BaseModules.of(base);
         try {
@@ -176,7 +190,7 @@ public final class AdapterFiles {
      * Tables of token vectors that PEFT adds to the file of an adapter that touches them or that was made after the
      * vocabulary had been changed. They take the place of the base's.
      */
-    private static List<PartPlan> broughtAlong(SafetensorsFile weights, List<PartPlan> plans, BaseModules base) {
+    private static List<PartPlan> broughtAlong(WeightSource weights, List<PartPlan> plans, BaseModules base) {
         Set<String> planned = new LinkedHashSet<>();
         plans.forEach(plan -> plan.shapes().keySet().forEach(part -> planned.add(name(plan, part))));
         List<String> tables = new ArrayList<>(base.names().embeddings());
@@ -185,7 +199,7 @@ public final class AdapterFiles {
         for (String table : tables) {
             for (String part : List.of("weight", "base_layer.weight")) {
                 String name = tensorName(table, part);
-                if (weights.tensors().containsKey(name) && !planned.contains(name)) {
+                if (weights.names().contains(name) && !planned.contains(name)) {
                     found.add(TrainedModules.plan(base, table, part));
                 }
             }
@@ -194,12 +208,10 @@ public final class AdapterFiles {
     }
 
     private static PeftAdapter readVirtualTokens(
-            Path file, SafetensorsFile weights, AdapterSettings settings, CausalLM base) {
-        Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
-        List<String> problems = new ArrayList<>();
-        long[] expected = VirtualTokenAdapter.storedShape(settings, base.config());
-        checkTensor(weights, unread, problems, VirtualTokenAdapter.STORED, expected);
-        report(file, unread, problems);
+            Path file, WeightSource weights, AdapterSettings settings, CausalLM base) {
+        AdapterCheck check = new AdapterCheck(file, weights);
+        check.tensor(VirtualTokenAdapter.STORED, VirtualTokenAdapter.storedShape(settings, base.config()));
+        check.finish();
         try (TensorScope scope = new TensorScope()) {
             Tensor table =
                     read(weights, VirtualTokenAdapter.STORED, base.placement().device());
@@ -207,7 +219,7 @@ public final class AdapterFiles {
         }
     }
 
-    private static Tensor read(SafetensorsFile weights, String name, ComputeDevice device) {
+    private static Tensor read(WeightSource weights, String name, ComputeDevice device) {
         return Tensors.convert(weights.read(name), device, ScalarType.Float);
     }
 
@@ -215,37 +227,10 @@ public final class AdapterFiles {
         return tensorName(plan.modules().get(0), part);
     }
 
-    private static void check(Path file, SafetensorsFile weights, List<PartPlan> plans) {
-        Set<String> unread = new LinkedHashSet<>(weights.tensors().keySet());
-        List<String> problems = new ArrayList<>();
-        plans.forEach(plan -> plan.shapes()
-                .forEach((part, shape) -> checkTensor(weights, unread, problems, name(plan, part), shape)));
-        report(file, unread, problems);
-    }
-
-    private static void report(Path file, Set<String> unread, List<String> problems) {
-        unread.forEach(name -> problems.add("tensor " + name + " belongs to no module that " + CONFIG + " names"));
-        if (!problems.isEmpty()) {
-            throw new CheckpointException(file + " does not fit this base model:\n  - "
-                    + String.join("\n  - ", problems)
-                    + "\nLoad the adapter on the model that it was trained on.");
-        }
-    }
-
-    private static void checkTensor(
-            SafetensorsFile weights, Set<String> unread, List<String> problems, String name, long... expected) {
-        if (!unread.remove(name)) {
-            problems.add("tensor " + name + " " + Arrays.toString(expected) + " is missing");
-            return;
-        }
-        TensorInfo info = weights.tensors().get(name);
-        if (info != null && !Arrays.equals(info.shape(), expected)) {
-            problems.add("tensor " + name + " has the shape " + Arrays.toString(info.shape()) + ", this base needs "
-                    + Arrays.toString(expected));
-        }
-        if (info != null && !NUMBERS.contains(info.dtype())) {
-            problems.add("tensor " + name + " is of the type " + info.dtype() + "; an adapter's are one of " + NUMBERS);
-        }
+    private static void check(Path file, WeightSource weights, List<PartPlan> plans) {
+        AdapterCheck check = new AdapterCheck(file, weights);
+        plans.forEach(plan -> plan.shapes().forEach((part, shape) -> check.tensor(name(plan, part), shape)));
+        check.finish();
     }
 
     private static JsonNode readJson(Path file) {

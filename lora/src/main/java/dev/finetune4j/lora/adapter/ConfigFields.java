@@ -10,10 +10,15 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The values of an {@code adapter_config.json}, read with their types checked. All mistakes are collected and reported by
@@ -28,7 +33,30 @@ final class ConfigFields {
             "peft_version",
             "revision",
             "runtime_config",
+            "merge_weights", // when PEFT before 0.3 merged
             "fan_in_fan_out"); // PEFT switches it off for linears
+
+    /** What PEFT 0.21 has and what changes the result, beside the keys that are read. */
+    private static final Set<String> UNSUPPORTED = Set.of(
+            "alora_invocation_tokens",
+            "arrow_config",
+            "kasa_config",
+            "layer_replication",
+            "megatron_config",
+            "modules_to_save",
+            "monteclora_config",
+            "target_parameters",
+            "use_bdlora",
+            "use_qalora",
+            "velora_config");
+
+    /** Kinds of tasks that adapters of a decoder are trained for; what is trained does not depend on it. */
+    private static final Set<String> TASKS =
+            Set.of("CAUSAL_LM", "FEATURE_EXTRACTION", "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS");
+
+    private static final int KNOWN_MINOR = 21;
+    private static final Pattern VERSION = Pattern.compile("(\\d{1,5})\\.(\\d{1,5})\\b.*");
+    private static final Logger LOG = LoggerFactory.getLogger(ConfigFields.class);
 
     private final Path file;
     private final JsonNode config;
@@ -52,6 +80,11 @@ final class ConfigFields {
     private JsonNode value(String key) {
         read.add(key);
         return config.path(key);
+    }
+
+    /** Whether a key is not there or null. */
+    boolean isAbsent(String key) {
+        return absent(config.path(key));
     }
 
     private static boolean absent(JsonNode value) {
@@ -87,7 +120,7 @@ final class ConfigFields {
         return read(key, usual, "a text", value -> value.isTextual() || value.isBoolean(), JsonNode::asText);
     }
 
-    /** A list of texts, or one text alone. */
+    /** A list of texts, or one text alone; an empty text is none. */
     List<String> texts(String key) {
         return read(key, List.of(), "a list of names", ConfigFields::holdsTexts, ConfigFields::asTexts);
     }
@@ -101,7 +134,7 @@ final class ConfigFields {
     @Nullable
     TargetModules modules(String key) {
         JsonNode value = value(key);
-        if (absent(value) || (value.isArray() && value.isEmpty())) {
+        if (absent(value) || isEmpty(value)) {
             return null;
         }
         if (value.isTextual()) {
@@ -155,7 +188,7 @@ final class ConfigFields {
 
     private static List<String> asTexts(JsonNode value) {
         List<String> texts = new ArrayList<>();
-        if (value.isTextual()) {
+        if (value.isTextual() && !isEmpty(value)) {
             texts.add(value.textValue());
         }
         value.forEach(item -> texts.add(item.textValue()));
@@ -200,13 +233,14 @@ final class ConfigFields {
      */
     <T extends AdapterSettings> T build(Supplier<T> make) {
         String task = text("task_type", "CAUSAL_LM");
-        if (!task.equals("CAUSAL_LM")) {
-            problems.add("\"task_type\" is " + task + ", but only adapters of CAUSAL_LM fit a language model");
+        if (!TASKS.contains(task)) {
+            problems.add("\"task_type\" is " + task + ", but a decoder's adapters are of "
+                    + String.join(", ", new TreeSet<>(TASKS)));
         }
+        Set<String> passedOver = new TreeSet<>();
         config.properties().forEach(entry -> {
-            if (!read.contains(entry.getKey()) && isOn(entry.getValue())) {
-                problems.add("\"" + entry.getKey() + "\" is " + entry.getValue()
-                        + ", which may change the result and is not supported by this version");
+            if (!read.contains(entry.getKey())) {
+                unread(entry.getKey(), entry.getValue(), passedOver);
             }
         });
         T settings = problems.isEmpty() ? collect(make) : null;
@@ -214,12 +248,39 @@ final class ConfigFields {
             throw new CheckpointException(file + " cannot be used:\n  - " + String.join("\n  - ", problems)
                     + "\nUse an adapter without these, or merge it into its base in Python.");
         }
+        if (!passedOver.isEmpty()) {
+            LOG.warn("{}: passed over because PEFT has no such settings: {}", file, String.join(", ", passedOver));
+        }
         return settings;
     }
 
-    private static boolean isOn(JsonNode value) {
-        return !absent(value)
-                && !(value.isBoolean() && !value.booleanValue())
-                && !(value.isContainerNode() && value.isEmpty());
+    /** PEFT passes over keys that it does not have, with a warning; those that newer versions switch on are not for this one. */
+    private void unread(String key, JsonNode value, Set<String> passedOver) {
+        boolean off = absent(value)
+                || (value.isBoolean() && !value.booleanValue())
+                || (value.isContainerNode() && value.isEmpty() && !key.endsWith("_config"));
+        if (off) {
+            return;
+        }
+        if (UNSUPPORTED.contains(key)) {
+            problems.add("\"" + key + "\" is " + value + ", which PEFT gives a meaning that is not supported");
+        } else if (isNewer()
+                && (value.isBoolean() || value.isTextual() || value.isContainerNode())
+                && !isEmpty(value)) {
+            problems.add("\"" + key + "\" is " + value + ", which may be a setting of PEFT "
+                    + config.path("peft_version").asText() + "; known here are those up to 0." + KNOWN_MINOR);
+        } else {
+            passedOver.add(key);
+        }
+    }
+
+    private boolean isNewer() {
+        Matcher version = VERSION.matcher(config.path("peft_version").asText(""));
+        return version.matches()
+                && (Integer.parseInt(version.group(1)) > 0 || Integer.parseInt(version.group(2)) > KNOWN_MINOR);
+    }
+
+    private static boolean isEmpty(JsonNode value) {
+        return value.isContainerNode() ? value.isEmpty() : value.asText().isEmpty();
     }
 }

@@ -3,25 +3,41 @@ package dev.finetune4j.lora.adapter;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.model.CausalLM;
+import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 
 /** LoRA settings as PEFT's {@code adapter_config.json} states them. */
 final class LoraConfig {
     /** Starts after which the base is as it was, or from which PEFT, too, reads a trained adapter as a plain sum. */
     private static final Set<String> PLAIN_STARTS =
-            Set.of("true", "false", "gaussian", "orthogonal", "eva", "mica", "lora_ga");
+            Set.of("true", "false", "gaussian", "orthogonal", "eva", "mica", "lora_ga", "loftq");
+
+    /** The model types for which PEFT takes queries and values when the file names no modules. */
+    private static final Set<String> HAVE_USUAL_TARGETS =
+            Set.of("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text");
+
+    static final String TYING = "ensure_weight_tying";
+    private static final Set<String> TABLES = Set.of("embed_tokens", "lm_head");
 
     private LoraConfig() {}
 
-    static LoraSettings read(ConfigFields fields) {
+    static LoraSettings read(ConfigFields fields, CausalLM base) {
+        boolean usual = HAVE_USUAL_TARGETS.contains(base.config().modelType());
+        TargetModules targets = AdapterConfig.targets(fields, usual ? TargetModules.named("q_proj", "v_proj") : null);
+        Map<String, List<Integer>> tokens = fields.tokens("trainable_token_indices");
+        List<String> whole = fields.texts("modules_to_save");
+        boolean tied = fields.flag(TYING, false) && BaseModules.of(base).tiedHead();
         LoraSettingsBuilder builder = LoraSettings.builder()
                 .rank(fields.integer("r", 8))
                 .alpha(fields.number("lora_alpha", 8))
                 .dropout(fields.number("lora_dropout", 0))
-                .targets(AdapterConfig.required(fields, "target_modules"))
+                .targets(targets)
                 .exclude(fields.modules("exclude_modules"))
                 .layers(fields.integers("layers_to_transform"))
                 .layersPattern(fields.texts("layers_pattern"))
@@ -32,8 +48,8 @@ final class LoraConfig {
                 .start(start(fields))
                 .bias(bias(fields))
                 .outputBias(fields.flag("lora_bias", false))
-                .trainedWhole(fields.texts("modules_to_save"))
-                .trainedTokens(fields.tokens("trainable_token_indices"));
+                .trainedWhole(tied ? withBothTables(fields, whole, targets, tokens) : whole)
+                .trainedTokens(tokens);
         fields.harmless(
                 "megatron_core",
                 "qalora_group_size",
@@ -42,6 +58,46 @@ final class LoraConfig {
                 "lora_ga_config",
                 "loftq_config"); // of the start, which is refused where it matters
         return fields.build(builder::build);
+    }
+
+    /**
+     * What {@code ensure_weight_tying} means on a base whose head shares the embedding's weight: a copy of one is a copy of
+     * both, which the file then holds twice.
+     */
+    private static List<String> withBothTables(
+            ConfigFields fields, List<String> whole, TargetModules targets, Map<String, List<Integer>> tokens) {
+        if (new HashSet<>(tokens.values()).size() > 1) {
+            fields.problem("\"" + TYING + "\" is true, but \"trainable_token_indices\" gives tables that share one"
+                    + " weight different tokens: " + tokens);
+        }
+        List<String> both = new ArrayList<>(whole);
+        if (whole.stream().anyMatch(LoraConfig::namesTable)) {
+            TABLES.stream()
+                    .sorted()
+                    .filter(table ->
+                            whole.stream().noneMatch(name -> lastPart(name).equals(table)))
+                    .forEach(both::add);
+        } else if (targetsTable(targets)) {
+            fields.problem("\"" + TYING + "\" is true and the targets name embedding or head, so PEFT ties their"
+                    + " factors, which is not supported");
+        }
+        return both;
+    }
+
+    private static boolean targetsTable(TargetModules targets) {
+        if (targets instanceof TargetModules.Named named) {
+            return named.names().stream().anyMatch(LoraConfig::namesTable);
+        }
+        return targets instanceof TargetModules.Matching matching
+                && TABLES.stream().anyMatch(PathPattern.of(matching.regex())::matches);
+    }
+
+    private static boolean namesTable(String name) {
+        return TABLES.contains(lastPart(name));
+    }
+
+    private static String lastPart(String name) {
+        return name.substring(name.lastIndexOf('.') + 1);
     }
 
     private static LoraStart start(ConfigFields fields) {

@@ -52,6 +52,13 @@ record TokenizerFiles(
             throw new CheckpointException(file + " has no object \"model\", so it is not a " + NAME
                     + " of the tokenizers library; fetch the file again");
         }
+        try {
+            DefinitionLimits.check(definition);
+        } catch (IllegalArgumentException e) {
+            throw new CheckpointException(
+                    file + " is beyond what a tokenizer may ask for: " + e.getMessage() + "; use another checkpoint",
+                    e);
+        }
         // Both would change ids in silence: truncation drops the end of a text, padding adds tokens that nobody said.
         definition.putNull("truncation");
         definition.putNull("padding");

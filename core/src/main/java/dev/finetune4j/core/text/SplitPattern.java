@@ -1,0 +1,272 @@
+package dev.finetune4j.core.text;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Looks at a regular expression of a tokenizer.json before the native library does, whose matcher goes back and tries
+ * again, and cannot be stopped. Refused is what may take time that grows exponentially, or with a high power of the
+ * length of a text: back references, repeats of a group that itself repeats or chooses, and more than two repeats in a
+ * row that take the same character. The patterns of published tokenizers have none of these.
+ */
+final class SplitPattern {
+    private static final int MAX_LENGTH = 10_000;
+    private static final int MAX_DEPTH = 50;
+    private static final int MAX_COUNT = 1_000;
+    /** Repeats up to here count as written out. */
+    private static final int FEW = 4;
+
+    private static final int MAX_SAME = 2;
+    private static final Pattern EXACT = Pattern.compile("\\{\\d+}");
+
+    /** What a part of an expression is, as far as it matters. */
+    private record Part(boolean varies, boolean chooses, List<String> repeated) {
+        static Part plain() {
+            return new Part(false, false, List.of());
+        }
+    }
+
+    private static final class Refused extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        Refused(String reason) {
+            super(reason, null, false, false);
+        }
+    }
+
+    private final String regex;
+    private int at;
+
+    private SplitPattern(String regex) {
+        this.regex = regex;
+    }
+
+    /** Why an expression is refused, after its text; null if it is not. */
+    static @Nullable String problem(String regex) {
+        if (regex.length() > MAX_LENGTH) {
+            return "has " + regex.length() + " characters, more than the limit of " + MAX_LENGTH;
+        }
+        try {
+            SplitPattern pattern = new SplitPattern(regex);
+            pattern.choice(0);
+            return pattern.at < regex.length() ? "has a bracket too many" : null;
+        } catch (Refused e) {
+            return e.getMessage();
+        }
+    }
+
+    private boolean more() {
+        return at < regex.length();
+    }
+
+    private char take() {
+        if (!more()) {
+            throw new Refused("ends too early");
+        }
+        return regex.charAt(at++);
+    }
+
+    /** Alternatives up to a closing bracket or the end. */
+    private Part choice(int depth) {
+        if (depth > MAX_DEPTH) {
+            throw new Refused("nests groups beyond the limit of " + MAX_DEPTH);
+        }
+        boolean varies = false;
+        boolean chooses = false;
+        List<String> repeated = new ArrayList<>();
+        while (true) {
+            Part part = sequence(depth);
+            varies |= part.varies;
+            chooses |= part.chooses;
+            repeated.addAll(part.repeated);
+            if (!more() || regex.charAt(at) != '|') {
+                return new Part(varies, chooses, repeated);
+            }
+            chooses = true;
+            at++;
+        }
+    }
+
+    private Part sequence(int depth) {
+        boolean varies = false;
+        boolean chooses = false;
+        List<String> repeated = new ArrayList<>();
+        while (more() && regex.charAt(at) != '|' && regex.charAt(at) != ')') {
+            int start = at;
+            boolean group = regex.charAt(at) == '(';
+            Part part = atom(depth);
+            String atom = regex.substring(start, at);
+            int quantified = at;
+            int most = quantifier();
+            boolean exact = EXACT.matcher(regex).region(quantified, at).matches();
+            varies |= part.varies || (most != 1 && !exact);
+            chooses |= part.chooses;
+            repeated.addAll(part.repeated);
+            if (most > FEW) {
+                if (group && (part.varies || part.chooses)) {
+                    throw new Refused(
+                            "repeats a group that itself repeats or chooses, which may take time without end");
+                }
+                repeated.add(atom);
+            }
+        }
+        requireDifferent(repeated);
+        return new Part(varies, chooses, repeated);
+    }
+
+    private Part atom(int depth) {
+        char c = take();
+        if (c == '(') {
+            boolean plain = !more() || regex.charAt(at) != '?';
+            if (!plain) {
+                at++;
+                head();
+                if (regex.charAt(at - 1) == ')') {
+                    return Part.plain();
+                }
+            }
+            Part inner = choice(depth + 1);
+            if (take() != ')') {
+                throw new Refused("has a group without an end");
+            }
+            return inner;
+        }
+        if (c == '[') {
+            characterClass(depth);
+        } else if (c == '\\') {
+            escape();
+        } else if (c == '*' || c == '+' || c == '?') {
+            throw new Refused("repeats nothing");
+        }
+        return Part.plain();
+    }
+
+    /** What stands between the question mark of a group and its content: flags, a name, or what it looks at. */
+    private void head() {
+        char c = take();
+        if (c == '#') {
+            while (take() != ')') {
+                // a comment
+            }
+        } else if (c == '<' && more() && regex.charAt(at) != '=' && regex.charAt(at) != '!') {
+            while (take() != '>') {
+                // a name
+            }
+        } else if (c == '<') {
+            at++;
+        } else if (c == 'P' || c == '(' || c == '&' || c == 'R' || c == '~') {
+            throw new Refused("has a group of a kind that is not supported: (?" + c);
+        } else if (c != ':' && c != '=' && c != '!' && c != '>') {
+            while (c != ':' && c != ')') {
+                if (!Character.isLetter(c) && c != '-') {
+                    throw new Refused("has a group of a kind that is not supported: (?" + c);
+                }
+                c = take();
+            }
+        }
+    }
+
+    private void characterClass(int depth) {
+        if (depth > MAX_DEPTH) {
+            throw new Refused("nests groups beyond the limit of " + MAX_DEPTH);
+        }
+        if (more() && regex.charAt(at) == '^') {
+            at++;
+        }
+        boolean first = true;
+        for (char c = take(); c != ']' || first; c = take()) {
+            if (c == '\\') {
+                escape();
+            } else if (c == '[') {
+                characterClass(depth + 1);
+            }
+            first = false;
+        }
+    }
+
+    private void escape() {
+        char c = take();
+        if ((c >= '1' && c <= '9') || c == 'k' || c == 'g') {
+            throw new Refused("refers back to what a group matched, which may take time without end");
+        }
+        if (c == 'X' || c == 'R') {
+            throw new Refused("has the escape \\" + c + ", which is not supported");
+        }
+        if ((c == 'p' || c == 'P' || c == 'x' || c == 'u') && more() && regex.charAt(at) == '{') {
+            while (take() != '}') {
+                // a name or number
+            }
+        }
+    }
+
+    /** How often the part before may stand; 1 without a quantifier. */
+    private int quantifier() {
+        int most = 1;
+        while (more()) {
+            char c = regex.charAt(at);
+            int times;
+            if (c == '*' || c == '+') {
+                times = Integer.MAX_VALUE;
+            } else if (c == '?') {
+                times = 0;
+            } else if (c == '{' && count() >= 0) {
+                times = count();
+                at = regex.indexOf('}', at);
+            } else {
+                break;
+            }
+            at++;
+            // A second sign makes the first lazy or possessive, or repeats it.
+            most = Math.max(most == 1 && times == 0 ? 0 : most, times);
+        }
+        return most == 0 ? 2 : most;
+    }
+
+    /** The highest count in braces that begin here; -1 if there is none, and they are characters. */
+    private int count() {
+        int end = regex.indexOf('}', at);
+        String inside = end < 0 ? "" : regex.substring(at + 1, end);
+        if (!inside.matches("\\d{1,9}(,\\d{0,9})?|,\\d{1,9}")) {
+            return -1;
+        }
+        if (inside.endsWith(",")) {
+            return Integer.MAX_VALUE;
+        }
+        int count = Integer.parseInt(inside.substring(inside.indexOf(',') + 1));
+        if (count > MAX_COUNT) {
+            throw new Refused("counts up to " + count + ", beyond the limit of " + MAX_COUNT);
+        }
+        return count;
+    }
+
+    /** Refuses repeats in a row of which too many take the same character: the text could be divided in too many ways. */
+    private static void requireDifferent(List<String> repeated) {
+        if (repeated.size() <= MAX_SAME) {
+            return;
+        }
+        List<@Nullable Pattern> patterns = new ArrayList<>();
+        repeated.forEach(atom -> patterns.add(compiled(atom)));
+        for (int c = 1; c < Character.MIN_SURROGATE; c += c < 0x250 ? 1 : 7) {
+            String text = Character.toString(c);
+            int takers = 0;
+            for (Pattern pattern : patterns) {
+                takers += pattern == null || pattern.matcher(text).lookingAt() ? 1 : 0;
+            }
+            if (takers > MAX_SAME) {
+                throw new Refused("has " + takers + " repeats in a row that take the same character, which may take"
+                        + " time without end");
+            }
+        }
+    }
+
+    private static @Nullable Pattern compiled(String atom) {
+        try {
+            return Pattern.compile(atom, Pattern.UNICODE_CHARACTER_CLASS | Pattern.DOTALL);
+        } catch (PatternSyntaxException e) {
+            return null;
+        }
+    }
+}

@@ -136,9 +136,7 @@ public final class FineTuner {
         LanguageModel base = null;
         MemoryPlan plan = null;
         try {
-            ChatEncoder encoder = new ChatEncoder(
-                    tokenizer, LanguageModel.resolveTemplate(model, tokenizer, template), directory.eosTokenIds());
-            LanguageModel.requireRowForEachToken(directory, tokenizer);
+            ChatEncoder encoder = LanguageModel.encoder(directory, tokenizer, template);
             int limit = TrainingPlan.longestExample(method, config, maxLength);
             EncodedDataset data = new SftEncoder(encoder, limit, overflow).encode(dataset);
             plan = new TrainingPlan(model, method, chosen, precision, training.batchSize(), activations)
@@ -213,8 +211,8 @@ public final class FineTuner {
     }
 
     private PeftAdapter create(LanguageModel base, AdapterSettings settings) {
-        PeftAdapter.Sources sources = new PeftAdapter.Sources(
-                training.seed(), base.directory()::weights, base.encoder().tokenizer()::encodeWithSpecialTokens);
+        PeftAdapter.Sources sources =
+                new PeftAdapter.Sources(training.seed(), base.directory()::weights, base.encoder()::encodeText);
         return PeftAdapter.create(base.model(), settings, sources);
     }
 }

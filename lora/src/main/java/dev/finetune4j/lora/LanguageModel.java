@@ -1,7 +1,6 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.core.Arguments;
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.generate.ChatModel;
@@ -198,7 +197,6 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         }
 
         LanguageModel load(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder) {
-            requireRowForEachToken(directory, tokenizer);
             AdapterRecord record = AdapterRecord.of(directory, encoder);
             CausalLM model = ModelLoader.load(directory, factory(directory), placement());
             return new LanguageModel(directory, tokenizer, encoder, model, record);
@@ -229,14 +227,16 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         return device.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : CpuKernels.fastestPrecision();
     }
 
-    /** An id without a row in the embedding would fail deep inside libtorch, on a GPU beyond repair. */
-    static void requireRowForEachToken(ModelDirectory directory, Tokenizer tokenizer) {
+    /**
+     * The encoder of a model folder.
+     *
+     * @param tokenizer that of the folder; borrowed
+     * @param template the name of a chat template; null for the one that the checkpoint brings along
+     */
+    static ChatEncoder encoder(ModelDirectory directory, Tokenizer tokenizer, @Nullable String template) {
         int rows = ModelLoader.readConfig(directory).vocabSize();
-        if (tokenizer.vocabularySize() > rows) {
-            throw new CheckpointException(directory.folder() + ": the tokenizer has " + tokenizer.vocabularySize()
-                    + " tokens, but config.json gives the model " + rows
-                    + " (\"vocab_size\"); take both from the same model");
-        }
+        ChatTemplate chosen = resolveTemplate(directory.folder(), tokenizer, template);
+        return new ChatEncoder(tokenizer, chosen, directory.eosTokenIds(), rows);
     }
 
     /** The named template, or the one that the checkpoint brings along. */

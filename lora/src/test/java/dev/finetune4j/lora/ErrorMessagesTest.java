@@ -347,9 +347,9 @@ class ErrorMessagesTest {
     }
 
     @Test
-    void tokenizerWithMoreTokensThanTheModelHasRows() throws IOException {
+    void vocabularyOfAnotherSizeThanTheWeightsHaveRows() throws IOException {
         changeConfig(config -> config.put("vocab_size", 499));
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "tokenizer has 500", "499");
+        fails(CheckpointException.class, () -> LanguageModel.load(model), "does not fit its config.json", "499");
     }
 
     @Test

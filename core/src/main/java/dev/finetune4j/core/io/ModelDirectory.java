@@ -15,7 +15,6 @@ import java.util.HexFormat;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +29,7 @@ import org.jspecify.annotations.Nullable;
 public final class ModelDirectory {
     private static final String CONFIG = "config.json";
     private static final String GENERATION_CONFIG = "generation_config.json";
+    private static final String EOS = "eos_token_id";
     private static final int SAMPLE_BYTES = 4096;
 
     private final Path folder;
@@ -38,8 +38,6 @@ public final class ModelDirectory {
     private final @Nullable ObjectNode generationConfig;
     private final boolean fourBit;
     private final Set<Integer> eosTokenIds;
-    private final OptionalInt bosTokenId;
-    private final OptionalInt padTokenId;
 
     private ModelDirectory(Path folder, byte[] configBytes, @Nullable ObjectNode generationConfig) {
         this.folder = folder;
@@ -47,9 +45,7 @@ public final class ModelDirectory {
         this.config = JsonFile.object(folder.resolve(CONFIG), configBytes);
         this.generationConfig = generationConfig;
         this.fourBit = QuantizationConfig.saysFourBit(folder.resolve(CONFIG), config);
-        this.eosTokenIds = allTokenIds("eos_token_id");
-        this.bosTokenId = tokenId("bos_token_id");
-        this.padTokenId = tokenId("pad_token_id");
+        this.eosTokenIds = readEosTokenIds();
     }
 
     /**
@@ -93,20 +89,11 @@ public final class ModelDirectory {
 
     /**
      * The tokens that end an answer: those of generation_config.json, which names the end of a chat turn, then those of
-     * config.json, which may name the end of a document only; empty when neither says. Unmodifiable.
+     * config.json, which may name the end of a document only; empty when neither says. The tokenizer and the chat template
+     * have a say too, see {@link dev.finetune4j.core.text.ChatEncoder#stopIds()}. Unmodifiable.
      */
     public Set<Integer> eosTokenIds() {
         return eosTokenIds;
-    }
-
-    /** The token that starts a text, by generation_config.json, else by config.json. */
-    public OptionalInt bosTokenId() {
-        return bosTokenId;
-    }
-
-    /** The token that fills up short rows, by generation_config.json, else by config.json. */
-    public OptionalInt padTokenId() {
-        return padTokenId;
     }
 
     /**
@@ -160,27 +147,13 @@ public final class ModelDirectory {
         digest.update(part);
     }
 
-    private OptionalInt tokenId(String key) {
-        Set<Integer> ids = tokenIds(key);
-        if (ids.size() > 1) {
-            throw new CheckpointException(
-                    folder + ": \"" + key + "\" lists the tokens " + ids + ", expected one number; correct the file");
-        }
-        return ids.stream().mapToInt(Integer::intValue).findFirst();
-    }
-
-    private Set<Integer> allTokenIds(String key) {
+    private Set<Integer> readEosTokenIds() {
         Set<Integer> ids = new LinkedHashSet<>();
         if (generationConfig != null) {
-            ids.addAll(tokenIds(GENERATION_CONFIG, generationConfig, key));
+            ids.addAll(tokenIds(GENERATION_CONFIG, generationConfig, EOS));
         }
-        ids.addAll(tokenIds(CONFIG, config, key));
+        ids.addAll(tokenIds(CONFIG, config, EOS));
         return Collections.unmodifiableSet(ids);
-    }
-
-    private Set<Integer> tokenIds(String key) {
-        Set<Integer> ids = generationConfig == null ? Set.of() : tokenIds(GENERATION_CONFIG, generationConfig, key);
-        return ids.isEmpty() ? tokenIds(CONFIG, config, key) : ids;
     }
 
     private Set<Integer> tokenIds(String fileName, ObjectNode object, String key) {

@@ -232,8 +232,20 @@ public final class CausalLM implements AutoCloseable {
         return norm.norm().forward(state);
     }
 
-    /** Token ids as {@link #hidden} takes them, on the model's device. */
+    /**
+     * Token ids as {@link #hidden} takes them, on the model's device.
+     *
+     * @throws IllegalArgumentException if the embedding has no row for an id
+     */
     public Tensor tokens(long[] ids, long batch, long tokens) {
+        int rows = config.vocabSize();
+        for (long id : ids) {
+            // In libtorch it would fail without a name, and on a GPU beyond repair.
+            if (id < 0 || id >= rows) {
+                throw new IllegalArgumentException(
+                        "the token id " + id + " has no row in the embedding, which has those from 0 to " + (rows - 1));
+            }
+        }
         return Tensors.ofLongs(placement.device(), ids, batch, tokens);
     }
 

@@ -29,6 +29,7 @@ public final class ChatEncoder {
     private final ChatTemplate template;
     private final ControlTokens controls;
     private final Set<Integer> stopIds;
+    private final int rows;
 
     /**
      * Checks that the template fits the tokenizer.
@@ -47,6 +48,19 @@ public final class ChatEncoder {
      * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer
      */
     public ChatEncoder(Tokenizer tokenizer, ChatTemplate template, Set<Integer> furtherStopIds) {
+        this(tokenizer, template, furtherStopIds, Integer.MAX_VALUE);
+    }
+
+    /**
+     * As {@link #ChatEncoder(Tokenizer, ChatTemplate, Set)}, for a model that may know fewer tokens than the tokenizer, such
+     * as one whose tokenizer has tokens for images. A token without a row is refused where it is encoded.
+     *
+     * @param rows of the model's embedding
+     * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer, or the model a
+     *     row for it
+     */
+    public ChatEncoder(Tokenizer tokenizer, ChatTemplate template, Set<Integer> furtherStopIds, int rows) {
+        this.rows = rows;
         this.tokenizer = tokenizer;
         Set<Integer> ids = new LinkedHashSet<>(findStopIds(tokenizer, template));
         ids.addAll(furtherStopIds);
@@ -57,13 +71,15 @@ public final class ChatEncoder {
                         .flatMap(Optional::stream)
                         .toList());
         this.template = template.guarding(controls);
+        requireRowsForEnds();
     }
 
     /**
      * Lays out and encodes a conversation.
      *
      * @param addGenerationPrompt whether to end with the tokens that announce an answer
-     * @throws IllegalArgumentException if the template cannot write the conversation
+     * @throws IllegalArgumentException if the template cannot write the conversation, or a token of it has no row in the
+     *     model's embedding
      */
     public EncodedChat encode(Conversation conversation, boolean addGenerationPrompt) {
         int[] ids = new int[256];
@@ -82,10 +98,35 @@ public final class ChatEncoder {
             length = end;
             previous = run;
         }
-        return new EncodedChat(Arrays.copyOf(ids, length), Arrays.copyOf(trained, length));
+        return new EncodedChat(requireRows(Arrays.copyOf(ids, length)), Arrays.copyOf(trained, length));
     }
 
-    /** Ids that end an answer: the template's stop tokens, the tokenizer's end token, the further ones. Unmodifiable. */
+    /**
+     * Encodes a text that is no conversation, with the special tokens that the tokenizer adds around it.
+     *
+     * @throws IllegalArgumentException if a token of it has no row in the model's embedding
+     */
+    public int[] encodeText(String text) {
+        return requireRows(tokenizer.encodeWithSpecialTokens(text));
+    }
+
+    private int[] requireRows(int[] ids) {
+        for (int id : ids) {
+            if (id >= rows) {
+                throw new IllegalArgumentException("the token " + tokenizer.tokenOf(id) + " has the id " + id
+                        + ", but the model knows the ids from 0 to " + (rows - 1)
+                        + " alone; take the token out of the text, choose a chat template that does not write it, or take"
+                        + " tokenizer and weights from the same checkpoint");
+            }
+        }
+        return ids;
+    }
+
+    /**
+     * Ids at which an answer ends. They come from four places, all of which count: {@code eos_token_id} of
+     * generation_config.json and of config.json (the further ones), {@code eos_token} of the tokenizer's files, and the
+     * token that the template writes right after an answer. Unmodifiable.
+     */
     public Set<Integer> stopIds() {
         return stopIds;
     }
@@ -147,6 +188,18 @@ public final class ChatEncoder {
 
     private int[] encode(String text, boolean plain) {
         return plain ? controls.encodePlain(text) : tokenizer.encode(text);
+    }
+
+    private void requireRowsForEnds() {
+        for (String token : template.stopTokens()) {
+            int id = tokenizer.idOf(token).orElse(0);
+            if (id >= rows) {
+                throw new CheckpointException("the chat template " + template.name() + " ends an answer with " + token
+                        + ", whose id " + id + " is beyond the " + rows + " rows of the model's embedding; choose the"
+                        + " template that the model was trained with, or take tokenizer and weights from the same"
+                        + " checkpoint");
+            }
+        }
     }
 
     private static Set<Integer> findStopIds(Tokenizer tokenizer, ChatTemplate template) {

@@ -57,6 +57,27 @@ class ChatEncoderTest {
         }
     }
 
+    /** The exchange's largest id is 465; a tokenizer may know more, as for images, while no text has them. */
+    @Test
+    void aTokenWithoutARowIsRefusedWhereItIsEncoded() {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
+            ChatTemplate template = ChatTemplate.named("chatml");
+            int[] ids =
+                    new ChatEncoder(tokenizer, template).encode(EXCHANGE, true).ids();
+            assertArrayEquals(
+                    ids,
+                    new ChatEncoder(tokenizer, template, Set.of(), 466)
+                            .encode(EXCHANGE, true)
+                            .ids());
+            ChatEncoder small = new ChatEncoder(tokenizer, template, Set.of(), 465);
+            String message = assertThrows(IllegalArgumentException.class, () -> small.encode(EXCHANGE, true))
+                    .getMessage();
+            assertTrue(message.contains(tokenizer.tokenOf(465)) && message.contains("465"), message);
+            assertThrows(IllegalArgumentException.class, () -> small.encodeText("Hello"));
+            assertThrows(CheckpointException.class, () -> new ChatEncoder(tokenizer, template, Set.of(), 2));
+        }
+    }
+
     @Test
     void masksOfByteLevelChatml() {
         try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {

@@ -4,6 +4,7 @@ import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
@@ -33,6 +34,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
 
     static Adapter load(LanguageModel base, Path folder) {
         try (Lifetime.Use use = base.model().use()) {
+            ModelDirectory.settle(folder);
             AdapterRecord.check(folder, base);
             PeftAdapter adapter = AdapterFiles.load(folder, base.model());
             try {
@@ -51,10 +53,11 @@ public final class Adapter implements ChatModel, AutoCloseable {
     }
 
     /**
-     * Writes the adapter in PEFT's format, with {@code finetune4j.json} beside it that records the base and the chat
-     * template.
+     * Writes the adapter in PEFT's format. Beside it are the tokenizer's files with the chat template and the tokens that end
+     * an answer, as tools of PEFT save them, and {@code finetune4j.json}, which records the base and the chat template.
      *
-     * @param folder made if absent; an older adapter in it is replaced, or left as it was when writing fails
+     * @param folder made if absent; an older adapter in it is replaced as a whole, or stays when writing fails or the process
+     *     ends. Not one that holds the weights of a whole model
      * @throws IllegalStateException when the adapter or its base is closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
@@ -66,7 +69,8 @@ public final class Adapter implements ChatModel, AutoCloseable {
                     base.model(),
                     folder,
                     base.directory().folder().toString(),
-                    base.record().file());
+                    base.record().ofAdapter(),
+                    base.files()::writeForAdapter);
         }
     }
 
@@ -74,7 +78,8 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * Writes a whole model with the adapter merged into its weights, as a Hugging Face folder that needs no adapter. The
      * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory.
      *
-     * @param folder made if absent; not the base's own
+     * @param folder made if absent; not the base's own. The model or adapter that is there is replaced as a whole, or stays when
+     *     writing fails or the process ends
      * @param precision the number format of the weights in the file
      * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
      * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
@@ -84,7 +89,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
         Arguments.given(folder, "saveMerged(folder)");
         Arguments.given(precision, "saveMerged(precision)");
         try (Lifetime.Use use = adapter.use()) {
-            MergedModel.write(base.directory(), adapter, folder, precision);
+            MergedModel.write(base.files(), base.record().ofModel(), adapter, folder, precision);
         }
     }
 

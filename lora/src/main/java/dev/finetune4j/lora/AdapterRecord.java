@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.io.FolderTransaction;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -14,7 +15,6 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Map;
 import java.util.Objects;
 import java.util.Properties;
 import java.util.SortedSet;
@@ -34,7 +34,7 @@ import org.slf4j.LoggerFactory;
  */
 record AdapterRecord(String baseFingerprint, String template, String tokenizerFingerprint, SortedSet<Integer> stopIds) {
     private static final Logger LOG = LoggerFactory.getLogger(AdapterRecord.class);
-    private static final String FILE = "finetune4j.json";
+    private static final String FILE = FolderTransaction.RECORD;
     private static final int FORMAT = 1;
     private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -46,8 +46,8 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
                 new TreeSet<>(encoder.stopIds()));
     }
 
-    /** The file's name and content, to be written with an adapter. */
-    Map<String, JsonNode> file() {
+    /** The content of the file beside an adapter. */
+    ObjectNode ofAdapter() {
         ObjectNode node = JSON.createObjectNode();
         node.put("format", FORMAT);
         node.put("library_version", libraryVersion());
@@ -56,7 +56,14 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         node.put("tokenizer_sha256", tokenizerFingerprint);
         ArrayNode ids = node.putArray("stop_token_ids");
         stopIds.forEach(ids::add);
-        return Map.of(FILE, node);
+        return node;
+    }
+
+    /** The content of the file in the folder of a whole model, which needs no base. */
+    ObjectNode ofModel() {
+        ObjectNode node = ofAdapter();
+        node.remove("base_fingerprint");
+        return node;
     }
 
     /**

@@ -53,9 +53,9 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     }
 
     /**
-     * Writes the adapter in PEFT's format.
+     * Writes the adapter in PEFT's format, with the tokenizer's files, see {@link Adapter#save}.
      *
-     * @param folder made if absent; an older adapter in it is replaced
+     * @param folder made if absent; an older adapter in it is replaced as a whole, or stays when writing fails
      * @throws IllegalStateException after full fine-tuning, which makes no adapter, or when this is closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
@@ -68,10 +68,12 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     }
 
     /**
-     * Writes the whole tuned model as a Hugging Face folder: weights, config.json and the tokenizer's files. An adapter is
-     * merged into the weights, see {@link Adapter#saveMerged}.
+     * Writes the whole tuned model as a Hugging Face folder: weights, config.json, and all other small files of the base, with
+     * the chat template of the training and every token that ends an answer. An adapter is merged into the weights, see {@link
+     * Adapter#saveMerged}.
      *
-     * @param folder made if absent; after training an adapter not the base's own
+     * @param folder made if absent; after training an adapter not the base's own. The model or adapter that is there is
+     *     replaced as a whole, or stays when writing fails; files that belong to neither stay
      * @param precision the number format of the weights in the file
      * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged, or when this is
      *     closed
@@ -84,7 +86,7 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
             adapter.saveMerged(folder, precision);
         } else {
             try (Lifetime.Use use = base.model().use()) {
-                ModelFolder.write(base.model(), base.directory(), folder, precision);
+                ModelFolder.write(base.model(), base.files(), base.record().ofModel(), folder, precision);
             }
         }
     }

@@ -17,6 +17,7 @@ import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import java.nio.file.Path;
@@ -103,6 +104,11 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
     ModelDirectory directory() {
         return directory;
+    }
+
+    /** The small files of a folder in which this model, or an adapter of it, is written. */
+    ChatFiles files() {
+        return new ChatFiles(directory, encoder);
     }
 
     /** Frees the weights and the tokenizer, once no call needs them any more. Closing twice is fine. */

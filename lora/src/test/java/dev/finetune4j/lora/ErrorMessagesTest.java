@@ -26,8 +26,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeEach;
@@ -333,16 +335,25 @@ class ErrorMessagesTest {
                 FineTunedModel second =
                         tuner().placeholder("name", "Max").seed(3).train()) {
             first.saveAdapter(adapter);
-            byte[] before = Files.readAllBytes(adapter.resolve("adapter_model.safetensors"));
-            // A folder where the unfinished config would go makes the second save fail after the weights are written.
-            Files.createDirectories(adapter.resolve("adapter_config.json.new/x"));
+            byte[] weights = Files.readAllBytes(adapter.resolve("adapter_model.safetensors"));
+            byte[] config = Files.readAllBytes(adapter.resolve("adapter_config.json"));
+            // A folder where a file has to go makes the second save fail after everything is written.
+            Files.delete(adapter.resolve("tokenizer.json"));
+            Files.createDirectories(adapter.resolve("tokenizer.json/x"));
             fails(
                     FineTune4jException.class,
                     () -> second.saveAdapter(adapter),
                     adapter.toString(),
-                    "check space and rights");
-            assertArrayEquals(before, Files.readAllBytes(adapter.resolve("adapter_model.safetensors")));
-            assertFalse(Files.exists(adapter.resolve("adapter_model.safetensors.new")));
+                    "tokenizer.json is a folder",
+                    "what was there before is unchanged");
+            assertArrayEquals(weights, Files.readAllBytes(adapter.resolve("adapter_model.safetensors")));
+            assertArrayEquals(config, Files.readAllBytes(adapter.resolve("adapter_config.json")));
+            try (Stream<Path> left = Files.list(adapter)) {
+                assertEquals(
+                        List.of(),
+                        left.filter(path -> path.getFileName().toString().startsWith("."))
+                                .toList());
+            }
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.TextGenerator;
 import dev.finetune4j.core.model.CausalLM;
@@ -26,7 +27,6 @@ import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.stream.StreamSupport;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -105,7 +105,8 @@ class Stories260kTest {
                     .run();
             double after = heldOutLoss(tuned, tokenizer);
             assertTrue(after < 0.8 * before, "held-out loss " + before + " -> " + after);
-            AdapterFiles.save(adapter, base, temporary, "stories260k", Map.of());
+            AdapterFiles.save(
+                    adapter, base, temporary, "stories260k", JsonNodeFactory.instance.objectNode(), into -> {});
             try (PeftAdapter loaded = AdapterFiles.load(temporary, base)) {
                 int[] ids = tokenizer.encodeWithSpecialTokens(HELD_OUT.get(0));
                 assertArrayEquals(logits(tuned, ids), logits(loaded.attachTo(base), ids));

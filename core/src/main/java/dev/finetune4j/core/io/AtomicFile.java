@@ -3,64 +3,61 @@ package dev.finetune4j.core.io;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.UUID;
 
 /**
  * A file that appears under its name complete or not at all: written beside its place, moved there by {@link
- * #commit()}, and deleted by {@link #close()} when it was not moved.
+ * #commit()}, and deleted by {@link #close()} when it was not moved. Interrupts do not matter to it.
  */
-final class AtomicFile implements Closeable {
+public final class AtomicFile implements Closeable {
     private final Path target;
     private final Path temporary;
-    private final FileChannel channel;
+    private final Disk.Output out;
     private boolean committed;
 
-    private AtomicFile(Path target, Path temporary, FileChannel channel) {
+    private AtomicFile(Path target, Path temporary, Disk.Output out) {
         this.target = target;
         this.temporary = temporary;
-        this.channel = channel;
+        this.out = out;
+    }
+
+    /**
+     * Writes a small file as a whole.
+     *
+     * @param file in a folder that exists; replaced if it is there
+     * @throws IOException when it cannot be written; what was there before is unchanged then
+     */
+    public static void write(Path file, byte[] content) throws IOException {
+        try (AtomicFile out = create(file)) {
+            out.out.write(ByteBuffer.wrap(content));
+            out.commit();
+        }
     }
 
     static AtomicFile create(Path target) throws IOException {
-        // Not Files.createTempFile: its files can be read by their owner alone, and keep that after the move.
         Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
-        return new AtomicFile(
-                target,
-                temporary,
-                FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE));
+        return new AtomicFile(target, temporary, Disk.create(temporary));
     }
 
-    void write(ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            Uninterrupted.call(() -> channel.write(bytes));
-        }
-    }
-
-    /** Ends the writing: everything reaches the disk, so that the move cannot get there before the content. */
-    void finish() throws IOException {
-        if (channel.isOpen()) {
-            Uninterrupted.call(() -> {
-                channel.force(true);
-                channel.close();
-                return channel;
-            });
-        }
+    Disk.Output output() {
+        return out;
     }
 
     void commit() throws IOException {
-        finish();
-        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        out.finish();
+        Disk.move(temporary, target);
         committed = true;
+        Path folder = target.toAbsolutePath().getParent();
+        if (folder != null) {
+            Disk.syncFolder(folder);
+        }
     }
 
     @Override
     public void close() throws IOException {
-        channel.close();
+        out.close();
         if (!committed) {
             Files.deleteIfExists(temporary);
         }

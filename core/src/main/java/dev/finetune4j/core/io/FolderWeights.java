@@ -177,6 +177,14 @@ final class FolderWeights implements WeightSource {
         return true;
     }
 
+    /** The free text of the first file; each file of one model has the same. */
+    Map<String, String> metadata() {
+        return files.values().stream()
+                .findFirst()
+                .map(SafetensorsFile::metadata)
+                .orElse(Map.of());
+    }
+
     /** The first and the last bytes of a tensor, or all of it when it is no longer than both. */
     List<byte[]> ends(String name, int length) {
         SafetensorsFile file = fileOf(name);

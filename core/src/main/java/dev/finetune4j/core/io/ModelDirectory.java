@@ -5,11 +5,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.json.JsonFile;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HexFormat;
 import java.util.LinkedHashSet;
@@ -56,12 +58,39 @@ public final class ModelDirectory {
      */
     public static ModelDirectory open(Path folder) {
         Arguments.given(folder, "open(folder)");
+        settle(folder);
         WrongFolder.refuse(folder, CONFIG);
         Path generation = folder.resolve(GENERATION_CONFIG);
         return new ModelDirectory(
                 folder,
                 JsonFile.bytes(folder.resolve(CONFIG), JsonFile.SETTINGS_BYTES),
                 Files.isRegularFile(generation) ? JsonFile.object(generation) : null);
+    }
+
+    /**
+     * Completes a save that was broken off, see {@link FolderTransaction#settle}.
+     *
+     * @throws CheckpointException when that is not possible
+     */
+    public static void settle(Path folder) {
+        try {
+            FolderTransaction.settle(folder);
+        } catch (IOException e) {
+            throw new CheckpointException(
+                    folder + " holds a save that was broken off and cannot be completed: " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Checks that the folder still holds the model that was opened, for a reader of several files.
+     *
+     * @throws CheckpointException when another model has taken its place meanwhile
+     */
+    public void requireUnchanged() {
+        settle(folder);
+        if (!Arrays.equals(configBytes, JsonFile.bytes(folder.resolve(CONFIG), JsonFile.SETTINGS_BYTES))) {
+            throw new CheckpointException(folder + " was replaced by another model while it was read; load it again");
+        }
     }
 
     /** The folder, as it was given. */
@@ -104,7 +133,14 @@ public final class ModelDirectory {
      *     missing, or when a file is damaged
      */
     public WeightSource weights() {
+        settle(folder);
         FolderWeights weights = FolderWeights.open(folder);
+        try {
+            ConfigTie.check(folder, CONFIG, config, weights.metadata());
+        } catch (RuntimeException e) {
+            weights.close();
+            throw e;
+        }
         return new RenamedWeights(weights, TensorNames.ofModel(weights.names()));
     }
 

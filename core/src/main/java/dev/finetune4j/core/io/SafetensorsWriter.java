@@ -49,13 +49,10 @@ public final class SafetensorsWriter {
      * @throws FineTune4jException when the file cannot be written
      */
     public static void write(Path file, Map<String, Tensor> tensors, Map<String, String> metadata) {
-        TorchRuntime.start();
-        Map<String, LazyTensor> lazy = new LinkedHashMap<>();
-        tensors.forEach((name, tensor) -> lazy.put(name, wrap(name, tensor)));
-        SafetensorsLayout layout = SafetensorsLayout.of(lazy, metadata);
+        SafetensorsLayout layout = layout(tensors, metadata);
         requireFolder(file.toAbsolutePath().getParent());
         try (AtomicFile out = AtomicFile.create(file)) {
-            writeContent(out, layout);
+            writeContent(out.output(), layout);
             out.commit();
         } catch (IOException e) {
             throw failed(file, e);
@@ -65,8 +62,8 @@ public final class SafetensorsWriter {
     /**
      * Writes the weights of a model folder: {@code model.safetensors} when they fit into one file, otherwise shards
      * and {@code model.safetensors.index.json}, with the same names, shares and index that transformers gives them. All
-     * files are complete before the first takes its place; weight files
-     * of these names from an earlier write are then removed.
+     * files are complete before the first takes its place, and
+     * weight files of these names from an earlier write go with it, see {@link FolderTransaction}.
      *
      * @param folder where to; it has to exist
      * @param tensors in the order in which they shall fill the shards
@@ -82,11 +79,48 @@ public final class SafetensorsWriter {
             throw new IllegalArgumentException("maxShardBytes must be at least 1, but was " + maxShardBytes);
         }
         requireFolder(folder);
-        TorchRuntime.start();
-        return new ShardedWrite(folder, metadata, maxShardBytes).write(tensors);
+        try (FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.WEIGHTS)) {
+            List<String> names = writeSharded(transaction, tensors, metadata, maxShardBytes);
+            transaction.commit();
+            return names.stream().map(folder::resolve).toList();
+        } catch (IOException e) {
+            throw failed(folder, e);
+        }
     }
 
-    static void writeContent(AtomicFile out, SafetensorsLayout layout) throws IOException {
+    /**
+     * As {@link #writeSharded(Path, Map, Map, long)}, as a part of what a transaction writes.
+     *
+     * @return the names of the weight files, first shard first
+     */
+    public static List<String> writeSharded(
+            FolderTransaction transaction,
+            Map<String, LazyTensor> tensors,
+            Map<String, String> metadata,
+            long maxShardBytes)
+            throws IOException {
+        TorchRuntime.start();
+        return new ShardedWrite(transaction.files(), metadata, maxShardBytes).write(tensors);
+    }
+
+    /** As {@link #write(Path, Map, Map)}, as a part of what a transaction writes. */
+    public static void write(
+            FolderTransaction transaction, String name, Map<String, Tensor> tensors, Map<String, String> metadata)
+            throws IOException {
+        SafetensorsLayout layout = layout(tensors, metadata);
+        try (Disk.Output out = Disk.create(transaction.files().resolve(name))) {
+            writeContent(out, layout);
+        }
+    }
+
+    private static SafetensorsLayout layout(Map<String, Tensor> tensors, Map<String, String> metadata) {
+        TorchRuntime.start();
+        Map<String, LazyTensor> lazy = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> lazy.put(name, wrap(name, tensor)));
+        return SafetensorsLayout.of(lazy, metadata);
+    }
+
+    static void writeContent(Disk.Output out, SafetensorsLayout layout) throws IOException {
         out.write(layout.start());
         for (Map.Entry<String, LazyTensor> entry : layout.tensors()) {
             long bytes = entry.getValue().bytes();
@@ -100,7 +134,7 @@ public final class SafetensorsWriter {
         out.finish();
     }
 
-    private static void writeMemory(AtomicFile out, TensorBytes memory, long bytes) throws IOException {
+    private static void writeMemory(Disk.Output out, TensorBytes memory, long bytes) throws IOException {
         for (long done = 0; done < bytes; done += CHUNK_BYTES) {
             out.write(memory.view(done, (int) Math.min(CHUNK_BYTES, bytes - done)));
         }

@@ -2,7 +2,6 @@ package dev.finetune4j.core.io;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -10,62 +9,39 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** One writing of a model's weights to a folder, in one file or in shards with an index. */
 final class ShardedWrite {
-    private static final Logger LOG = LoggerFactory.getLogger(ShardedWrite.class);
-    private static final Pattern WEIGHT_FILE =
-            Pattern.compile("model(-[0-9]{5}-of-[0-9]{5})?\\.safetensors|model\\.safetensors\\.index\\.json");
-
     private final Path folder;
     private final Map<String, String> metadata;
     private final long maxShardBytes;
-    private final List<AtomicFile> written = new ArrayList<>();
 
+    /** @param folder where nothing looks for a model yet */
     ShardedWrite(Path folder, Map<String, String> metadata, long maxShardBytes) {
         this.folder = folder;
         this.metadata = metadata;
         this.maxShardBytes = maxShardBytes;
     }
 
-    List<Path> write(Map<String, LazyTensor> tensors) {
+    /** The names of the weight files, first shard first. */
+    List<String> write(Map<String, LazyTensor> tensors) throws IOException {
         List<Map<String, LazyTensor>> shards = split(tensors);
         List<SafetensorsLayout> layouts = new ArrayList<>();
         shards.forEach(shard -> layouts.add(SafetensorsLayout.of(shard, metadata)));
-        List<Path> files = new ArrayList<>();
+        List<String> names = new ArrayList<>();
         for (int i = 0; i < shards.size(); i++) {
-            files.add(folder.resolve(fileName(i, shards.size())));
+            names.add(fileName(i, shards.size()));
+            try (Disk.Output out = Disk.create(folder.resolve(names.get(i)))) {
+                SafetensorsWriter.writeContent(out, layouts.get(i));
+            }
         }
-        List<Path> all = new ArrayList<>(files);
-        try {
-            for (int i = 0; i < files.size(); i++) {
-                SafetensorsWriter.writeContent(create(files.get(i)), layouts.get(i));
+        if (shards.size() > 1) {
+            try (Disk.Output out = Disk.create(folder.resolve(FolderWeights.INDEX))) {
+                out.write(ByteBuffer.wrap(index(shards)));
+                out.finish();
             }
-            if (files.size() > 1) {
-                Path index = folder.resolve(FolderWeights.INDEX);
-                all.add(index);
-                writeIndex(create(index), shards);
-            }
-            for (AtomicFile file : written) {
-                file.commit();
-            }
-        } catch (IOException e) {
-            throw SafetensorsWriter.failed(folder, e);
-        } finally {
-            written.forEach(ShardedWrite::discard);
         }
-        removeOthers(all);
-        return List.copyOf(files);
-    }
-
-    private AtomicFile create(Path file) throws IOException {
-        AtomicFile created = AtomicFile.create(file);
-        written.add(created);
-        return created;
+        return names;
     }
 
     /**
@@ -103,7 +79,7 @@ final class ShardedWrite {
     }
 
     /** The same text that transformers writes: everything sorted by name. */
-    private static void writeIndex(AtomicFile out, List<Map<String, LazyTensor>> shards) throws IOException {
+    private static byte[] index(List<Map<String, LazyTensor>> shards) throws IOException {
         long parameters = 0;
         long bytes = 0;
         Map<String, String> weightMap = new TreeMap<>(SafetensorsLayout::compareCodePoints);
@@ -120,28 +96,6 @@ final class ShardedWrite {
         Map<String, Object> index = new LinkedHashMap<>();
         index.put("metadata", totals);
         index.put("weight_map", weightMap);
-        out.write(ByteBuffer.wrap(JsonLayout.pretty(index)));
-        out.finish();
-    }
-
-    /** A file of an older set beside the new one would make two models of one folder. */
-    private void removeOthers(List<Path> current) {
-        try (Stream<Path> entries = Files.list(folder)) {
-            for (Path entry : entries.toList()) {
-                if (WEIGHT_FILE.matcher(folder.relativize(entry).toString()).matches() && !current.contains(entry)) {
-                    Files.delete(entry);
-                }
-            }
-        } catch (IOException e) {
-            throw SafetensorsWriter.failed(folder, e);
-        }
-    }
-
-    private static void discard(AtomicFile file) {
-        try {
-            file.close();
-        } catch (IOException e) {
-            LOG.warn("a temporary file is left behind: {}", e.toString());
-        }
+        return JsonLayout.pretty(index);
     }
 }

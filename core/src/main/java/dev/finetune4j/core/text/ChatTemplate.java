@@ -119,6 +119,12 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
     /** The name given to {@link #named}; for a template in Jinja one that tells its text from others. */
     public abstract String name();
 
+    /**
+     * The template as Jinja, as it stands in a {@code chat_template.jinja}: a checkpoint's own as it is there, a named one
+     * in words of this library that write the same.
+     */
+    public abstract String jinjaSource();
+
     /** The texts of the tokens that end an answer, beside the tokenizer's own end token. */
     public abstract List<String> stopTokens();
 

@@ -52,6 +52,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private final String name;
     private final Map<String, Parsed> templates;
     private final String sources;
+    private final String general;
     private final Tokenizer tokenizer;
     private final ControlTokens controls;
     private final String defaultSystem;
@@ -62,6 +63,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private JinjaChatTemplate(
             Map<String, JinjaTemplate> read,
             String sources,
+            String general,
             Tokenizer tokenizer,
             ControlTokens controls,
             String defaultSystem,
@@ -70,6 +72,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         this.templates = new TreeMap<>();
         read.forEach((use, jinja) -> templates.put(use, Parsed.of(jinja, controls)));
         this.sources = sources;
+        this.general = general;
         this.tokenizer = tokenizer;
         this.controls = controls;
         this.defaultSystem = defaultSystem;
@@ -95,10 +98,11 @@ final class JinjaChatTemplate extends ChatTemplate {
                 read.put(wanted, JinjaTemplate.parse(source));
             }
         }
-        String all = sources.getOrDefault(DEFAULT, "") + sources.getOrDefault(FOR_TOOLS, "");
+        String general = sources.getOrDefault(DEFAULT, "");
+        String all = general + sources.getOrDefault(FOR_TOOLS, "");
         ControlTokens written =
                 tokenizer.controls().with(tokenizer.writtenTokens().in(all));
-        JinjaChatTemplate template = new JinjaChatTemplate(read, all, tokenizer, written, "", clock);
+        JinjaChatTemplate template = new JinjaChatTemplate(read, all, general, tokenizer, written, "", clock);
         return template.guarding(written.with(template.tokensAroundMessages()).with(template.stopTokens));
     }
 
@@ -110,7 +114,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private JinjaChatTemplate with(ControlTokens otherControls, String otherSystem) {
         Map<String, JinjaTemplate> read = new TreeMap<>();
         templates.forEach((use, parsed) -> read.put(use, parsed.jinja()));
-        return new JinjaChatTemplate(read, sources, tokenizer, otherControls, otherSystem, clock);
+        return new JinjaChatTemplate(read, sources, general, tokenizer, otherControls, otherSystem, clock);
     }
 
     @Override
@@ -121,6 +125,11 @@ final class JinjaChatTemplate extends ChatTemplate {
     @Override
     public String name() {
         return name;
+    }
+
+    @Override
+    public String jinjaSource() {
+        return general;
     }
 
     @Override

@@ -37,6 +37,11 @@ final class NamedTemplate extends ChatTemplate {
     }
 
     @Override
+    public String jinjaSource() {
+        return TemplateSource.of(format, defaultSystem);
+    }
+
+    @Override
     public List<String> stopTokens() {
         return format.stopTokens();
     }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.Sha256;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
@@ -43,6 +44,10 @@ record TokenizerFiles(
 
     static TokenizerFiles read(Path folderOrFile) {
         Path file = Files.isDirectory(folderOrFile) ? folderOrFile.resolve(NAME) : folderOrFile;
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder != null) {
+            ModelDirectory.settle(folder);
+        }
         if (!Files.isRegularFile(file)) {
             throw new CheckpointException(missing(file));
         }

@@ -2,9 +2,12 @@ package dev.finetune4j.lora.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.io.ConfigTie;
+import dev.finetune4j.core.io.FolderTransaction;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.io.WeightSource;
@@ -15,9 +18,9 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -29,7 +32,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Reads and writes adapters in the folder format of <a href="https://github.com/huggingface/peft">PEFT</a>:
- * {@code adapter_config.json} and {@code adapter_model.safetensors}. Stateless; do not write one folder from two threads.
+ * {@code adapter_config.json} and {@code adapter_model.safetensors}. Stateless.
  */
 public final class AdapterFiles {
     static final String CONFIG = "adapter_config.json";
@@ -40,6 +43,12 @@ public final class AdapterFiles {
     private static final String PREFIX = "base_model.model.";
     private static final ObjectMapper JSON = new ObjectMapper();
 
+    /** Writes files that belong to an adapter without being part of it. */
+    @FunctionalInterface
+    public interface Companions {
+        void write(FolderTransaction into) throws IOException;
+    }
+
     private AdapterFiles() {}
 
     /** The name of a tensor in the file; {@code part} is such as {@code lora_A.weight}. */
@@ -48,60 +57,58 @@ public final class AdapterFiles {
     }
 
     /**
-     * Writes an adapter. The folder is made if it is absent; files of an older adapter in it are replaced once everything
-     * new is complete, so that a failure leaves the older adapter as it was. A model card is written when there is no
-     * README.md yet.
+     * Writes an adapter, as a whole or not at all. A model card is written when there is no README.md yet.
      *
      * @param base the model that the adapter sits on
+     * @param folder made if absent; an older adapter that is there is replaced
      * @param baseName what {@code base_model_name_or_path} shall say
-     * @param companions further JSON files to write with it, by file name
+     * @param record what {@code finetune4j.json} shall say
+     * @param companions writes further files with it
+     * @throws SettingsException when the folder holds the weights of a whole model
      * @throws FineTune4jException when the folder cannot be written
      */
     public static void save(
-            PeftAdapter adapter, CausalLM base, Path folder, String baseName, Map<String, JsonNode> companions) {
-        try (TensorScope scope = new TensorScope()) {
+            PeftAdapter adapter, CausalLM base, Path folder, String baseName, JsonNode record, Companions companions) {
+        requireNoModel(folder);
+        try (TensorScope scope = new TensorScope();
+                FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.ADAPTER)) {
             Map<String, Tensor> tensors = adapter.stored();
             JsonNode config = AdapterConfig.write(adapter.storedSettings(), base, adapted(tensors.keySet()), baseName);
-            Map<String, JsonNode> texts = new LinkedHashMap<>(companions);
-            texts.put(CONFIG, config);
-            Files.createDirectories(folder);
-            try {
-                SafetensorsWriter.write(unfinished(folder, WEIGHTS), tensors, Map.of("format", "pt"));
-                for (Map.Entry<String, JsonNode> text : texts.entrySet()) {
-                    JSON.writerWithDefaultPrettyPrinter()
-                            .writeValue(unfinished(folder, text.getKey()).toFile(), text.getValue());
-                }
-                finish(folder, WEIGHTS);
-                for (String name : texts.keySet()) {
-                    finish(folder, name);
-                }
-                if (!Files.exists(folder.resolve(CARD))) {
-                    Files.writeString(folder.resolve(CARD), ModelCard.of(config, values(tensors)));
-                }
-            } finally {
-                Files.deleteIfExists(unfinished(folder, WEIGHTS));
-                for (String name : texts.keySet()) {
-                    Files.deleteIfExists(unfinished(folder, name));
-                }
+            companions.write(transaction);
+            transaction.write(CONFIG, pretty(config));
+            if (!transaction.isForeign(CARD)) {
+                transaction.write(CARD, ModelCard.of(config, values(tensors)).getBytes(StandardCharsets.UTF_8));
             }
+            ObjectNode recorded = record.deepCopy();
+            transaction.hashes().forEach(recorded.putObject("files")::put);
+            transaction.write(FolderTransaction.RECORD, pretty(recorded));
+            SafetensorsWriter.write(transaction, WEIGHTS, tensors, ConfigTie.ofAdapter(config));
+            transaction.commit();
         } catch (IOException e) {
             throw new FineTune4jException(
                     folder + ": the adapter could not be written (" + e
-                            + "); check space and rights, or choose another folder",
+                            + "); what was there before is unchanged. Please"
+                            + " check space and rights, or choose another folder",
                     e);
+        }
+    }
+
+    private static byte[] pretty(JsonNode node) throws IOException {
+        return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(node);
+    }
+
+    /** Loaders would apply the adapter to the model beside it, and its tokenizer would take the place of the model's. */
+    private static void requireNoModel(Path folder) {
+        for (String weights : List.of("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")) {
+            if (Files.exists(folder.resolve(weights))) {
+                throw new SettingsException(List.of(
+                        folder + " holds a whole model (" + weights + "); choose another folder for the adapter"));
+            }
         }
     }
 
     private static long values(Map<String, Tensor> tensors) {
         return tensors.values().stream().mapToLong(Tensor::numel).sum();
-    }
-
-    private static Path unfinished(Path folder, String name) {
-        return folder.resolve(name + ".new");
-    }
-
-    private static void finish(Path folder, String name) throws IOException {
-        Files.move(unfinished(folder, name), folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
     }
 
     /** The modules that have factors, by the names of the file's tensors. */
@@ -141,6 +148,7 @@ public final class AdapterFiles {
             if (config.path(LoraConfig.TYING).asBoolean(false)) {
                 requireOneTable(file, weights, base);
             }
+            ConfigTie.check(folder, CONFIG, config, stored.metadata());
             return settings instanceof LoraSettings || settings instanceof Ia3Settings
                     ? readParts(configFile, file, weights, settings, base)
                     : readVirtualTokens(file, weights, settings, base);

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.export;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.LazyTensor;
@@ -63,14 +64,17 @@ public final class MergedModel {
     /**
      * Writes the merged model as a Hugging Face folder.
      *
-     * @param source the base's checkpoint
-     * @param folder made if absent; not the checkpoint's own
+     * @param files the small files, and the base's checkpoint
+     * @param record what {@code finetune4j.json} shall say
+     * @param folder made if absent; not the checkpoint's own. The model or adapter that is there is replaced as a whole, or
+     *     stays when writing fails
      * @param precision the number format of the weights in the file
      * @throws IllegalStateException when the adapter is of a kind that cannot be merged, or is closed
      * @throws SettingsException when the folder is the checkpoint's own, or the model has no place for a bias of the adapter
      * @throws FineTune4jException when the folder cannot be written
      */
-    public static void write(ModelDirectory source, PeftAdapter adapter, Path folder, Precision precision) {
+    public static void write(ChatFiles files, JsonNode record, PeftAdapter adapter, Path folder, Precision precision) {
+        ModelDirectory source = files.source();
         requireOther(source.folder(), folder);
         try (WeightSource weights = source.weights();
                 TensorScope scope = new TensorScope()) {
@@ -78,7 +82,12 @@ public final class MergedModel {
             merged.requirePlaceForBiases(adapter);
             boolean tied = merged.collect();
             ModelFolder.write(
-                    merged.tensors, source, folder, precision, config -> config.put("tie_word_embeddings", tied));
+                    merged.tensors,
+                    files,
+                    record,
+                    folder,
+                    precision,
+                    config -> config.put("tie_word_embeddings", tied));
         }
     }
 

@@ -1,6 +1,8 @@
 package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.io.AtomicFile;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -29,12 +31,15 @@ public final class LossCurve {
         if (steps.isEmpty()) {
             throw new IllegalArgumentException("there is no step to draw");
         }
+        boolean interrupted = Thread.interrupted(); // which Java's graphics would take for themselves
         try {
             Path parent = file.toAbsolutePath().getParent();
             if (parent != null) {
                 Files.createDirectories(parent);
             }
-            ImageIO.write(BitmapEncoder.getBufferedImage(chart(steps)), "png", file.toFile());
+            ByteArrayOutputStream picture = new ByteArrayOutputStream();
+            ImageIO.write(BitmapEncoder.getBufferedImage(chart(steps)), "png", picture);
+            AtomicFile.write(file, picture.toByteArray());
         } catch (LinkageError | InternalError e) {
             throw new FineTune4jException(
                     file + ": the loss curve could not be drawn (" + e
@@ -43,6 +48,10 @@ public final class LossCurve {
         } catch (IOException e) {
             throw new FineTune4jException(
                     file + ": the loss curve could not be written (" + e + "); check space and rights", e);
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
         }
     }
 

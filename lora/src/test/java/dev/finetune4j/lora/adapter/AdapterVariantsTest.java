@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
@@ -12,7 +13,11 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.MergedModel;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -165,7 +170,10 @@ class AdapterVariantsTest {
             return;
         }
         Path folder = temporary.resolve("merged");
-        MergedModel.write(directory, adapter, folder, Precision.FP32);
+        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
+            ChatFiles files = new ChatFiles(directory, new ChatEncoder(tokenizer, ChatTemplate.named("default")));
+            MergedModel.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+        }
         try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
             // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was
             // trained.
@@ -177,10 +185,10 @@ class AdapterVariantsTest {
             throws IOException {
         Path first = temporary.resolve("first");
         Path second = temporary.resolve("second");
-        AdapterFiles.save(adapter, base, first, "base", Map.of());
+        AdapterFiles.save(adapter, base, first, "base", JsonNodeFactory.instance.objectNode(), into -> {});
         try (PeftAdapter again = AdapterFiles.load(first, base)) {
             assertClose("saved", logits, logits(again.attachTo(base), golden), 1e-5);
-            AdapterFiles.save(again, base, second, "base", Map.of());
+            AdapterFiles.save(again, base, second, "base", JsonNodeFactory.instance.objectNode(), into -> {});
         }
         for (String file : List.of("adapter_config.json", "adapter_model.safetensors", "README.md")) {
             assertArrayEquals(Files.readAllBytes(first.resolve(file)), Files.readAllBytes(second.resolve(file)), file);

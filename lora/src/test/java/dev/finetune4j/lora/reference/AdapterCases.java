@@ -3,13 +3,18 @@ package dev.finetune4j.lora.reference;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.MergedModel;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -115,7 +120,11 @@ final class AdapterCases {
         try {
             Path source = subject.completeBase(Files.createDirectory(temporary.resolve("base")));
             Path folder = temporary.resolve("merged");
-            MergedModel.write(ModelDirectory.open(source), adapter, folder, Precision.FP32);
+            try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
+                ChatFiles files = new ChatFiles(
+                        ModelDirectory.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
+                MergedModel.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+            }
             try (CausalLM merged = ReferenceFolder.load(folder)) {
                 compareLogits(near, "merged logits", subject.merged(), batch, merged);
             }

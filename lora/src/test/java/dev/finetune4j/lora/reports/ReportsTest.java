@@ -20,7 +20,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class ReportsTest {
     /** Inputs that are still read wrongly. */
-    private static final Set<String> STILL_WRONG = Set.of("bm_base_other_eos", "mg_extra_files", "tp_olmo_eos_last");
+    private static final Set<String> STILL_WRONG = Set.of("tp_olmo_eos_last");
 
     static List<ReportFolder> folders() {
         return ReportFolder.selected();

@@ -48,7 +48,7 @@ final class AnswerSpans {
                     "its text does not begin with the prompt that asks for it",
                     "mark the answers in the template with {% generation %}");
         }
-        String answer = upToEnd(answered.substring(prompt.length()));
+        String answer = asWritten(prompt, upToEnd(answered.substring(prompt.length())));
         if (!whole.startsWith(prompt + answer)) {
             if (isLast) {
                 throw inexact(
@@ -97,6 +97,25 @@ final class AnswerSpans {
             }
         }
         return merged;
+    }
+
+    /** The answer with the end that the whole text gives it: some templates end the last one alone, or by another token. */
+    private String asWritten(String prompt, String answer) {
+        if (whole.startsWith(prompt + answer)) {
+            return answer;
+        }
+        for (String end : ends) {
+            String body = answer.endsWith(end) ? answer.substring(0, answer.length() - end.length()) : "";
+            if (!body.isEmpty() && whole.startsWith(prompt + body)) {
+                int from = prompt.length() + body.length();
+                return body
+                        + ends.stream()
+                                .filter(other -> whole.startsWith(other, from))
+                                .findFirst()
+                                .orElse("");
+            }
+        }
+        return answer;
     }
 
     private String upToEnd(String answer) {

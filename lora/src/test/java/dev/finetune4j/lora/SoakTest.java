@@ -54,19 +54,27 @@ class SoakTest {
         requireFlat(sizes, "steps 100 to 600");
     }
 
+    /** 60 trainings and 2,000 questions where the long counts are asked for. */
     @Test
-    void twentyTrainingsLeaveMemoryFlat() {
+    void trainingsAndQuestionsLeaveMemoryFlat() {
+        boolean all = Boolean.getBoolean("finetune4j.long");
+        int trainings = all ? 60 : 30;
+        int questions = all ? 34 : 2;
         List<Long> sizes = new ArrayList<>();
-        for (int i = 0; i < 30; i++) {
-            try (FineTunedModel tuned = tuner(3).train();
-                    ChatSession session = tuned.chat(GenerationSettings.greedy().withMaxNewTokens(32))) {
-                session.say("Hello");
+        for (int i = 0; i < trainings; i++) {
+            try (FineTunedModel tuned = tuner(3).train()) {
+                for (int question = 0; question < questions; question++) {
+                    try (ChatSession session =
+                            tuned.chat(GenerationSettings.greedy().withMaxNewTokens(32))) {
+                        session.say("Hello " + question);
+                    }
+                }
             }
             if (i >= 10) {
                 sizes.add(settledBytes());
             }
         }
-        requireFlat(sizes, "20 trainings");
+        requireFlat(sizes, trainings + " trainings with " + questions + " questions each");
     }
 
     private static long settledBytes() {

@@ -132,6 +132,20 @@ inline void cpu_swiglu_backward(
     });
 }
 
+inline void cpu_dropout(
+    int level, int threads, int type, address x, address y, long long count, int part, int module, int pass,
+    long long seed, int threshold, float scale) {
+    DropoutMask mask = {{static_cast<uint32_t>(part), static_cast<uint32_t>(module), static_cast<uint32_t>(pass)},
+                        {static_cast<uint32_t>(seed), static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32)},
+                        static_cast<uint32_t>(threshold),
+                        scale};
+    if (type == F32) {
+        kernels_of(level).dropout.f32(at<float>(x), at<float>(y), count, mask, threads);
+    } else {
+        kernels_of(level).dropout.b16(at<bf16>(x), at<bf16>(y), count, mask, threads);
+    }
+}
+
 /// shape: the ten numbers of RopeShape in order.
 inline void cpu_rope(
     int level, int threads, int type, address x, address y, address cosines, address sines, const long long *shape,

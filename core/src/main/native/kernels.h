@@ -77,6 +77,18 @@ struct Elements {
         T *logits, const int64_t *labels, float *losses, float scale, int64_t rows, int64_t width, int threads);
 };
 
+/// What a dropout mask is made from: the upper words of the counter, the key, the word below which an element is dropped, and
+/// the factor on the others.
+struct DropoutMask {
+    uint32_t counter[3];
+    uint32_t key[2];
+    uint32_t threshold;
+    float scale;
+};
+
+template <typename T>
+using Drop = void (*)(const T *x, T *y, int64_t count, const DropoutMask &mask, int threads);
+
 /// Heads of a token and the cache that it joins; position counts the tokens before it.
 struct AttendShape {
     int64_t heads;
@@ -148,6 +160,10 @@ struct Kernels {
     Adamw adamw;
     Tokens<float> tokens_f32;
     Tokens<bf16> tokens_b16;
+    struct {
+        Drop<float> f32;
+        Drop<bf16> b16;
+    } dropout;
 };
 
 }  // namespace finetune4j

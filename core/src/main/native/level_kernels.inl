@@ -4,6 +4,7 @@
 #include "rows.inl"
 #include "elements.inl"
 #include "decode.inl"
+#include "dropout.inl"
 #ifdef FINETUNE4J_PAIRS
 #include "rows_bf16.inl"
 #include "gemm_bf16.inl"
@@ -52,6 +53,7 @@ inline const Kernels &kernels() {
         adamw,
         tokens<float>(),
         tokens<bf16>(),
+        {dropout<float>, dropout<bf16>},
     };
     return all;
 }

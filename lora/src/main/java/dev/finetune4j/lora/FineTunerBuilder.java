@@ -270,7 +270,7 @@ public final class FineTunerBuilder {
         return this;
     }
 
-    /** Decides the order of the examples and the adapter's start; 42 by default. */
+    /** Decides the order of the examples, the adapter's start and what dropout hides; 42 by default. */
     public FineTunerBuilder seed(long seed) {
         training.seed(seed);
         return this;

@@ -152,6 +152,20 @@ final class CpuNative {
     static native void cpu_swiglu_backward(
             int level, int threads, int type, long gradient, long both, long y, long rows, long width);
 
+    static native void cpu_dropout(
+            int level,
+            int threads,
+            int type,
+            long x,
+            long y,
+            long count,
+            int part,
+            int module,
+            int pass,
+            long seed,
+            int threshold,
+            float scale);
+
     static native void cpu_rope(
             int level,
             int threads,

@@ -108,6 +108,32 @@ public final class ElementKernels {
     }
 
     /**
+     * {@code y = x} times 0 or the scale, by elements, as {@code core.nn.Dropout} defines it.
+     *
+     * @param y as large as x and of its type; may be x
+     * @param counter the three upper words of the counter
+     * @param seed the key
+     * @param threshold elements whose word is below it, unsigned, are multiplied by 0
+     */
+    public void dropout(Tensor x, Tensor y, int[] counter, long seed, int threshold, float scale) {
+        ScalarType type = Tensors.typeOf(x);
+        long count = x.numel();
+        CpuNative.cpu_dropout(
+                level.number,
+                TorchRuntime.elementThreads(),
+                number(type),
+                CpuCodes.address("x", x, type, count),
+                CpuCodes.address("y", y, type, count),
+                count,
+                counter[0],
+                counter[1],
+                counter[2],
+                seed,
+                threshold,
+                scale);
+    }
+
+    /**
      * {@code y = silu(gate) · up}.
      *
      * @param both shape (…, 2 · width), gate first

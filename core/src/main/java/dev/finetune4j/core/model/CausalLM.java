@@ -4,6 +4,7 @@ import dev.finetune4j.core.autograd.Checkpoint;
 import dev.finetune4j.core.model.ModelConfig.LayerKind;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
@@ -60,6 +61,7 @@ public final class CausalLM implements AutoCloseable {
     private final Map<String, Linear> linears;
     private final @Nullable VirtualTokens virtualTokens;
     private final ActivationPolicy activations;
+    private final boolean random;
     private final boolean owner;
     /** That of the model that was loaded, then those of what views add to it. */
     private final List<Lifetime> lifetimes;
@@ -89,6 +91,9 @@ public final class CausalLM implements AutoCloseable {
         this.activations = activations;
         this.owner = owner;
         this.lifetimes = List.copyOf(lifetimes);
+        this.random = linears.values().stream().anyMatch(Linear::isRandom)
+                || head.isRandom()
+                || (virtualTokens != null && virtualTokens.isRandom());
     }
 
     static CausalLM of(
@@ -145,6 +150,7 @@ public final class CausalLM implements AutoCloseable {
     public Tensor hidden(Tensor tokens, @Nullable KvCache cache) {
         long count = tokens.size(1);
         try (Lifetime.Use use = use();
+                Dropout.Pass pass = Dropout.decoder(random);
                 TensorScope scope = new TensorScope()) {
             if (cache != null) {
                 return scope.keep(behind(cache, tokens, count));
@@ -195,6 +201,7 @@ public final class CausalLM implements AutoCloseable {
                     + " Train this method without packing");
         }
         try (Lifetime.Use use = use();
+                Dropout.Pass pass = Dropout.decoder(random);
                 TensorScope scope = new TensorScope()) {
             return scope.keep(run(embed(tokens), new Visibility(0, tokens.size(1), lengths.clone()), null));
         }
@@ -213,7 +220,7 @@ public final class CausalLM implements AutoCloseable {
     private Tensor run(Tensor x, Visibility visibility, @Nullable Past past) {
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
         LayerContexts contexts = new LayerContexts(config, placement, rotaries, visibility, again);
-        boolean random = isRandom();
+        Dropout.Draw draw = Dropout.current();
         Tensor state = x;
         for (int i = 0; i < blocks.size(); i++) {
             Attention.Context context = contexts.of(i);
@@ -222,9 +229,8 @@ public final class CausalLM implements AutoCloseable {
             if (again && activations.checkpoints(i) && i + 1 < blocks.size()) {
                 state = Checkpoint.apply(
                         state,
-                        random,
                         input -> block.forward(input, context, null),
-                        input -> block.forwardForGradient(input, context));
+                        input -> Dropout.again(draw, () -> block.forwardForGradient(input, context)));
             } else {
                 state = block.forward(state, context, past == null ? null : past.layer(i));
             }
@@ -255,7 +261,8 @@ public final class CausalLM implements AutoCloseable {
      * @throws IllegalStateException if the model or its adapter is closed
      */
     public Tensor logits(Tensor hidden) {
-        try (Lifetime.Use use = use()) {
+        try (Lifetime.Use use = use();
+                Dropout.Pass pass = Dropout.projection(head.isRandom())) {
             Tensor logits = head.forward(hidden);
             double cap = config.logitSoftCap();
             return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
@@ -378,9 +385,9 @@ public final class CausalLM implements AutoCloseable {
                 config, placement, embedding, rotaries, blocks, norm, head, linears, tokens, policy, false, used);
     }
 
-    /** Whether a pass draws random numbers while gradients are recorded, as dropout does. */
+    /** Whether a pass drops something while gradients are recorded; see {@link Dropout}. */
     public boolean isRandom() {
-        return linears.values().stream().anyMatch(Linear::isRandom) || head.isRandom();
+        return random;
     }
 
     /**

@@ -11,6 +11,11 @@ public sealed interface VirtualTokens {
     /** How many positions there are, n. */
     int count();
 
+    /** Whether making them drops something in passes that record gradients; see {@link dev.finetune4j.core.nn.Dropout}. */
+    default boolean isRandom() {
+        return false;
+    }
+
     /** Virtual tokens that enter where looked-up tokens do. */
     non-sealed interface Prompt extends VirtualTokens {
         /** The vectors, shape (n, D). */

@@ -126,7 +126,7 @@ public interface Linear extends AutoCloseable {
         return Optional.empty();
     }
 
-    /** Whether the forward pass draws random numbers while gradients are recorded, as dropout does. */
+    /** Whether the forward pass drops something in passes that record gradients; see {@link Dropout}. */
     default boolean isRandom() {
         return false;
     }

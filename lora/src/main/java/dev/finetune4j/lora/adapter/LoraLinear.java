@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.BroughtBack;
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RowWeight;
@@ -8,7 +9,6 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>): {@code m · (W + s · B A) / ‖W + s · B A‖}.
  * With factors to go without, W stands for {@code W - s · B₀ A₀}.
  *
- * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only while gradients are recorded.
+ * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only in passes that record gradients.
  * Forward calls may run in several threads at once. It owns neither the base nor the factors.
  */
 final class LoraLinear extends AdaptedLinear {
@@ -76,9 +76,9 @@ final class LoraLinear extends AdaptedLinear {
         if (products.serves(x)) {
             return products.forward(x, later);
         }
-        boolean dropping = part.dropout() > 0 && GradMode.is_enabled();
+        boolean dropping = part.isDropping();
         Tensor y = plain(x);
-        Tensor input = dropping ? torch.dropout(x, part.dropout(), true) : x;
+        Tensor input = dropping ? Dropout.apply(x, part.dropout(), part.module()) : x;
         if (part.magnitude() == null) {
             return added(y, input);
         }

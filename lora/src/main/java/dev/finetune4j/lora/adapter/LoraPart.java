@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Linear;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  *     the base computes as it is
  * @param scale factor on the products
  * @param dropout share of the input that training hides from A
+ * @param module number of the linear within the model, for the masks of dropout
  */
 record LoraPart(
         Tensor a,
@@ -30,7 +32,8 @@ record LoraPart(
         @Nullable Tensor magnitude,
         @Nullable Factors without,
         double scale,
-        double dropout)
+        double dropout,
+        int module)
         implements ModulePart {
     static final String A = "lora_A.weight";
     static final String B = "lora_B.weight";
@@ -44,6 +47,11 @@ record LoraPart(
      * @param b shape (out, r), float32
      */
     record Factors(Tensor a, Tensor b) {}
+
+    /** Whether the pass in progress hides some of the input. */
+    boolean isDropping() {
+        return dropout > 0 && Dropout.isActive();
+    }
 
     @Override
     public Map<String, Tensor> trained() {

@@ -48,6 +48,7 @@ final class LoraPlans {
                 plans.add(new TrainedBias.Plan(path, linear, adapted));
             }
         });
+        List<String> all = new ArrayList<>(candidates(base.names()));
         for (String path : targets) {
             Embedding embedding = base.embeddings().get(path);
             if (embedding != null) {
@@ -55,7 +56,11 @@ final class LoraPlans {
                 plans.add(new OnEmbedding(settings, path, embedding));
             } else {
                 plans.add(new OnLinear(
-                        settings, path, Objects.requireNonNull(base.linears().get(path)), false));
+                        settings,
+                        path,
+                        Objects.requireNonNull(base.linears().get(path)),
+                        all.indexOf(path),
+                        false));
             }
         }
         return plans;
@@ -73,11 +78,15 @@ final class LoraPlans {
         return weight.pow(new Scalar(2)).sum(summed).sqrt();
     }
 
-    /** @param onResidual whether the file brings the base's weight along as it is without the starting factors */
-    private record OnLinear(LoraSettings settings, String path, Linear linear, boolean onResidual) implements PartPlan {
+    /**
+     * @param module number of the linear among all that can get factors, whichever do
+     * @param onResidual whether the file brings the base's weight along as it is without the starting factors
+     */
+    private record OnLinear(LoraSettings settings, String path, Linear linear, int module, boolean onResidual)
+            implements PartPlan {
         @Override
-        public PartPlan onResidual(String module) {
-            return module.equals(path) ? new OnLinear(settings, path, linear, true) : this;
+        public PartPlan onResidual(String wanted) {
+            return wanted.equals(path) ? new OnLinear(settings, path, linear, module, true) : this;
         }
 
         @Override
@@ -127,7 +136,14 @@ final class LoraPlans {
                 @Nullable Tensor magnitude,
                 LoraPart.@Nullable Factors without) {
             return new LoraPart(
-                    factors.a(), factors.b(), bias, magnitude, without, settings.scaleOf(path), settings.dropout());
+                    factors.a(),
+                    factors.b(),
+                    bias,
+                    magnitude,
+                    without,
+                    settings.scaleOf(path),
+                    settings.dropout(),
+                    module);
         }
     }
 

@@ -61,15 +61,15 @@ final class LoraProducts implements JointProjection {
     public boolean serves(Tensor x) {
         boolean recorded = GradMode.is_enabled();
         return (x.is_cuda() || recorded)
-                && members.stream().allMatch(member -> member.base().isFrozen() && isPlain(member.part(), recorded));
+                && members.stream().allMatch(member -> member.base().isFrozen() && isPlain(member.part()));
     }
 
-    private static boolean isPlain(@Nullable LoraPart part, boolean recorded) {
+    private static boolean isPlain(@Nullable LoraPart part) {
         return part == null
                 || (part.magnitude() == null
                         && part.without() == null
                         && part.bias() == null
-                        && !(recorded && part.dropout() > 0));
+                        && !part.isDropping());
     }
 
     @Override

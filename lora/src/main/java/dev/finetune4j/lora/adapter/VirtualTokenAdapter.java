@@ -123,6 +123,11 @@ final class VirtualTokenAdapter implements PeftAdapter {
         }
 
         @Override
+        public boolean isRandom() {
+            return encoder.isRandom();
+        }
+
+        @Override
         public Tensor embeddings() {
             return encoder.encode();
         }
@@ -140,6 +145,11 @@ final class VirtualTokenAdapter implements PeftAdapter {
         @Override
         public int count() {
             return count;
+        }
+
+        @Override
+        public boolean isRandom() {
+            return encoder.isRandom();
         }
 
         @Override

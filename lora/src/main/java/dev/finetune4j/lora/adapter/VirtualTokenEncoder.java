@@ -1,10 +1,10 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.nn.Dropout;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
@@ -21,6 +21,11 @@ sealed interface VirtualTokenEncoder {
 
     /** The virtual tokens, shape (n, width). */
     Tensor encode();
+
+    /** Whether {@link #encode} drops something in passes that record gradients. */
+    default boolean isRandom() {
+        return false;
+    }
 
     /**
      * Virtual tokens that are trained themselves.
@@ -98,7 +103,7 @@ sealed interface VirtualTokenEncoder {
      * A bidirectional LSTM between a table and linears.
      *
      * @param weights for each layer and direction those of input and state, then the two biases, by PyTorch's names
-     * @param dropout between the layers while gradients are recorded
+     * @param dropout between the layers in passes that record gradients
      */
     record Recurrent(Perceptron head, Map<String, Tensor> weights, int size, int layers, double dropout)
             implements VirtualTokenEncoder {
@@ -110,21 +115,32 @@ sealed interface VirtualTokenEncoder {
         }
 
         @Override
+        public boolean isRandom() {
+            return dropout > 0 && layers > 1;
+        }
+
+        @Override
         public Tensor encode() {
-            Tensor input = head.table().unsqueeze(0); // (1, n, in)
-            Tensor zeros = torch.zeros(new long[] {2L * layers, 1, size}, input.options());
+            Tensor states = head.table().unsqueeze(0); // (1, n, in)
+            Tensor zeros = torch.zeros(new long[] {2, 1, size}, states.options());
             List<Tensor> all = new ArrayList<>(weights.values());
-            Tensor states = torch.lstm(
-                            input,
-                            new TensorVector(zeros, zeros),
-                            new TensorVector(all.toArray(Tensor[]::new)),
-                            true,
-                            layers,
-                            dropout,
-                            dropout > 0 && GradMode.is_enabled(),
-                            true,
-                            true)
-                    .get0(); // (1, n, 2 · size)
+            int ofLayer = all.size() / layers;
+            for (int i = 0; i < layers; i++) {
+                // Layer by layer, because libtorch's own dropout between them draws from a generator of the process.
+                Tensor input = i == 0 ? states : Dropout.apply(states, dropout, i);
+                List<Tensor> own = all.subList(i * ofLayer, (i + 1) * ofLayer);
+                states = torch.lstm(
+                                input,
+                                new TensorVector(zeros, zeros),
+                                new TensorVector(own.toArray(Tensor[]::new)),
+                                true,
+                                1,
+                                0,
+                                false,
+                                true,
+                                true)
+                        .get0(); // (1, n, 2 · size)
+            }
             return head.run(states.squeeze(0));
         }
     }

@@ -132,8 +132,8 @@ final class BlockBytes {
         if (!(change instanceof LowRank low)) {
             return 0;
         }
-        // What dropout leaves, and its mask: one byte each on a GPU, numbers on the CPU.
-        long dropped = low.dropout() > 0 ? in * (e + (gpu ? 1 : e)) : 0;
+        // What dropout leaves; its mask is made again.
+        long dropped = low.dropout() > 0 ? in * e : 0;
         return (long) low.rank() * e + dropped + (low.decomposed() ? 2 * out * e : 0);
     }
 

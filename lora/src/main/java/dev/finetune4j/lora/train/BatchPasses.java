@@ -4,6 +4,7 @@ import dev.finetune4j.core.cuda.CudaGraph;
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
@@ -24,8 +25,8 @@ import org.slf4j.LoggerFactory;
  * The forward and backward passes of a training, one batch after the other; the losses add up on the device.
  *
  * <p>On a CUDA GPU the passes of a shape of batch that comes again soon are recorded and from then on launched by one
- * call, because a small model is done faster than a host can ask for its thousand operations. Passes that draw random
- * numbers are not recorded. Recordings hold memory that plain passes cannot use: when that runs out, {@link #makeRoom} drops
+ * call, because a small model is done faster than a host can ask for its thousand operations. Passes with
+ * dropout are not recorded, because a recording would have the masks of one pass for ever. Recordings hold memory that plain passes cannot use: when that runs out, {@link #makeRoom} drops
  * them all.
  *
  * <p>Confined to one thread.
@@ -116,9 +117,11 @@ final class BatchPasses implements AutoCloseable {
      * Adds a batch's gradients to those of the parameters and its loss to the sum.
      *
      * @param scale factor on the gradients and the loss
+     * @param draw what dropout hides in this pass
      */
-    void run(Batch batch, double scale) {
+    void run(Batch batch, double scale, Dropout.Draw draw) {
         try (Lifetime.Use use = model.use();
+                Dropout.Pass drawing = Dropout.of(draw);
                 Inputs inputs = inputs(batch, scale)) {
             Shape shape =
                     new Shape(batch.rows(), batch.length(), inputs.targets().count());

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
@@ -154,13 +155,16 @@ public final class Trainer {
     private boolean pass(Step step, BatchPasses passes) {
         int targets = step.window().stream().mapToInt(Batch::targetTokens).sum();
         passes.clear();
-        for (Batch batch : step.window()) {
+        int first = step.index() * settings.accumulation();
+        for (int i = 0; i < step.window().size(); i++) {
+            Batch batch = step.window().get(i);
             if (cancelled.getAsBoolean()) {
                 return false;
             }
             doing = "training step " + (step.index() + 1) + " with " + batch.rows() + " x " + batch.length()
                     + " tokens";
-            passes.run(batch, 1.0 / targets);
+            // The same when a step begins again.
+            passes.run(batch, 1.0 / targets, new Dropout.Draw(settings.seed(), first + i));
         }
         return true;
     }

@@ -16,7 +16,8 @@ import java.util.List;
  * @param warmupRatio share of all steps over which the learning rate rises from zero
  * @param weightDecay AdamW's decoupled weight decay
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
- * @param seed decides the order of the examples and the adapter's start; dropout draws from libtorch's own generator
+ * @param seed decides the order of the examples, the adapter's start and what dropout hides; nothing that others draw in the
+ *     process changes that
  */
 public record TrainingSettings(
         double epochs,
@@ -155,7 +156,7 @@ public record TrainingSettings(
             return this;
         }
 
-        /** Decides the order of the examples and the adapter's start; 42 by default. */
+        /** Decides the order of the examples, the adapter's start and what dropout hides; 42 by default. */
         public Builder seed(long value) {
             seed = value;
             return this;

@@ -13,6 +13,7 @@ import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
@@ -200,7 +201,7 @@ class GpuTrainingTest {
             double[] sums = new double[4];
             for (int i = 0; i < sums.length; i++) {
                 passes.clear();
-                passes.run(batch, 0.5);
+                passes.run(batch, 0.5, new Dropout.Draw(1, 0));
                 sums[i] = passes.loss().item_double();
                 assertEquals(i == 0 ? 0 : 1, passes.recorded(), "pass " + i);
                 assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
@@ -329,7 +330,7 @@ class GpuTrainingTest {
             double[] sums = new double[2];
             for (int i = 0; i < 6; i++) {
                 passes.clear();
-                passes.run(i % 2 == 0 ? one : other, 0.5);
+                passes.run(i % 2 == 0 ? one : other, 0.5, new Dropout.Draw(1, i));
                 sums[i % 2] = passes.loss().item_double();
             }
             assertEquals(2, passes.recorded());
@@ -340,7 +341,7 @@ class GpuTrainingTest {
             assertTrue(CudaMemory.of(GPU).reserved() < reserved);
             for (int i = 0; i < 6; i++) {
                 passes.clear();
-                passes.run(i % 2 == 0 ? one : other, 0.5);
+                passes.run(i % 2 == 0 ? one : other, 0.5, new Dropout.Draw(1, i));
                 assertEquals(sums[i % 2], passes.loss().item_double(), 1e-6 * sums[i % 2]);
             }
             assertEquals(0, passes.recorded());

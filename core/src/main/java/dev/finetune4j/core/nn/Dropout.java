@@ -1,0 +1,234 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.cpu.ElementKernels;
+import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Dropout (<a href="https://jmlr.org/papers/v15/srivastava14a.html">Srivastava et al. 2014</a>) whose masks follow from seed,
+ * pass, module and element alone, by {@link Philox}: whoever computes a block again has the masks of the first time, and
+ * trainings of one process have nothing to do with one another.
+ *
+ * <p>An element of the flattened tensor is dropped when its word of 32 bits lies below p · 2³². Its block of words has the
+ * counter (element / 4, part of the pass, module, pass) and the seed as its key. The other elements are multiplied by
+ * 1 / (1 - p), in float32, and rounded once. All devices have the same masks.
+ *
+ * <p>A training gives its passes a {@link Draw} by {@link #of}; the passes of others draw from the number of passes of the
+ * process so far. Dropout acts only in passes that record gradients.
+ */
+public final class Dropout {
+    /**
+     * What the masks of a pass are made from.
+     *
+     * @param seed of the training
+     * @param pass number of the pass within it: of the forward pass of one micro-batch
+     * @param part 0 for the decoder; the projections of a pass to the vocabulary are counted from 1
+     */
+    public record Draw(long seed, int pass, int part) {
+        /** What the decoder draws in a pass. */
+        public Draw(long seed, int pass) {
+            this(seed, pass, 0);
+        }
+    }
+
+    /** Ends with its close what was begun. */
+    @FunctionalInterface
+    public interface Pass extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    private static final class State {
+        /** Given by a training; null outside of one. */
+        private @Nullable Draw given;
+        /** Of the call to the model that is in progress; null where nothing is dropped. */
+        private @Nullable Draw current;
+
+        private int projections;
+    }
+
+    private static final ThreadLocal<State> OF_THREAD = ThreadLocal.withInitial(State::new);
+    private static final AtomicInteger PASSES = new AtomicInteger();
+    private static final double WORDS = 4294967296.0;
+    private static final int THREADS = 256;
+    private static final int ELEMENTS_OF_THREAD = 4;
+    private static final long MOST_BLOCKS = 4096;
+
+    private Dropout() {}
+
+    /** What this thread's calls to a model draw from until the result is closed. */
+    public static Pass of(Draw draw) {
+        State state = OF_THREAD.get();
+        Draw before = state.given;
+        int projections = state.projections;
+        state.given = draw;
+        state.projections = 0;
+        return () -> {
+            state.given = before;
+            state.projections = projections;
+        };
+    }
+
+    /**
+     * Begins a pass through a decoder; it drops something if gradients are recorded.
+     *
+     * @param random whether anything in the decoder drops
+     */
+    public static Pass decoder(boolean random) {
+        return begin(random, 0);
+    }
+
+    /**
+     * Begins a projection to the vocabulary; each of a pass has masks of its own.
+     *
+     * @param random whether it drops
+     */
+    public static Pass projection(boolean random) {
+        return begin(random, random ? ++OF_THREAD.get().projections : 0);
+    }
+
+    private static Pass begin(boolean random, int part) {
+        State state = OF_THREAD.get();
+        Draw before = state.current;
+        if (!random || !GradMode.is_enabled()) {
+            state.current = null;
+        } else if (state.given == null) {
+            state.current = new Draw(0, PASSES.getAndIncrement(), part);
+        } else {
+            state.current = new Draw(state.given.seed(), state.given.pass(), part);
+        }
+        return () -> state.current = before;
+    }
+
+    /** What the pass in progress draws from; null when nothing is dropped. */
+    public static @Nullable Draw current() {
+        return OF_THREAD.get().current;
+    }
+
+    /** Computes something again as in a pass that drew from this, in whatever thread. */
+    public static <T> T again(@Nullable Draw draw, Supplier<T> work) {
+        State state = OF_THREAD.get();
+        Draw before = state.current;
+        state.current = draw;
+        try {
+            return work.get();
+        } finally {
+            state.current = before;
+        }
+    }
+
+    /** Whether {@link #apply} drops anything now. */
+    public static boolean isActive() {
+        return current() != null;
+    }
+
+    /**
+     * Drops elements as the pass in progress has it; without one that drops, the tensor itself.
+     *
+     * @param share of the elements that are dropped, p, from 0 to below 1
+     * @param module number of the place in the model; each has masks of its own
+     * @return of the shape and type of x
+     */
+    public static Tensor apply(Tensor x, double share, int module) {
+        Draw draw = current();
+        if (draw == null || share == 0) {
+            return x;
+        }
+        Mask mask = Mask.of(draw, share, module);
+        // The mask of the backward pass is made again instead of kept.
+        return CustomFunction.apply(x, mask::applyTo, mask::applyTo);
+    }
+
+    /**
+     * The mask of one module in one pass.
+     *
+     * @param threshold words below it, unsigned, drop their elements
+     * @param scale factor on the others
+     */
+    record Mask(Draw draw, int module, int threshold, float scale) {
+        static Mask of(Draw draw, double share, int module) {
+            long threshold = Math.min(Math.round(share * WORDS), (long) WORDS - 1);
+            return new Mask(draw, module, (int) threshold, (float) (1 / (1 - share)));
+        }
+
+        /** x times the mask, a new tensor. */
+        Tensor applyTo(Tensor x) {
+            ScalarType type = Tensors.typeOf(x);
+            Tensor given = x.contiguous();
+            if (!ElementKernels.serves(type)) {
+                return hostMask(given);
+            }
+            if (x.is_cuda()) {
+                Tensor y = Tensors.emptyLike(given);
+                launch(given, y);
+                return y;
+            }
+            ElementKernels kernels = CpuKernels.get().map(CpuKernels::elements).orElse(null);
+            if (kernels == null) {
+                return hostMask(given);
+            }
+            Tensor y = Tensors.emptyLike(given);
+            kernels.dropout(given, y, counter(), draw.seed(), threshold, scale);
+            return y;
+        }
+
+        /** The upper words of the counter: part, module, pass. */
+        int[] counter() {
+            return new int[] {draw.part(), module, draw.pass()};
+        }
+
+        private void launch(Tensor x, Tensor y) {
+            long wanted = (x.numel() + THREADS * ELEMENTS_OF_THREAD - 1) / (THREADS * ELEMENTS_OF_THREAD);
+            if (wanted == 0) {
+                return;
+            }
+            CudaModule.of(Dropout.class, "dropout.cu", Tensors.deviceOf(x))
+                    .kernel(Tensors.typeOf(x) == ScalarType.Float ? "dropout_f32" : "dropout_bf16")
+                    .launch(
+                            Math.min(wanted, MOST_BLOCKS),
+                            THREADS,
+                            x,
+                            y,
+                            x.numel(),
+                            draw.part(),
+                            module,
+                            draw.pass(),
+                            (int) draw.seed(),
+                            (int) (draw.seed() >>> Integer.SIZE),
+                            threshold,
+                            scale);
+        }
+
+        /** Where no kernel serves. */
+        Tensor hostMask(Tensor x) {
+            float[] factors = factors(Math.toIntExact(x.numel()));
+            Tensor mask = Tensors.ofFloats(Tensors.deviceOf(x), factors, x.shape());
+            return Tensors.as(Tensors.as(x, ScalarType.Float).mul(mask), Tensors.typeOf(x));
+        }
+
+        /** What each of the first elements is multiplied by. */
+        float[] factors(int count) {
+            float[] factors = new float[count];
+            int[] words = new int[Philox.WORDS];
+            int[] upper = counter();
+            for (int i = 0; i < count; i++) {
+                int word = i % Philox.WORDS;
+                if (word == 0) {
+                    words[0] = i / Philox.WORDS;
+                    System.arraycopy(upper, 0, words, 1, Philox.WORDS - 1);
+                    Philox.block(words, (int) draw.seed(), (int) (draw.seed() >>> Integer.SIZE));
+                }
+                factors[i] = Integer.compareUnsigned(words[word], threshold) < 0 ? 0 : scale;
+            }
+            return factors;
+        }
+    }
+}

@@ -8,6 +8,7 @@ import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.train.StepReport;
 import java.nio.file.Path;
@@ -51,21 +52,16 @@ class DropoutTrainingTest {
     static Stream<Method> methods() {
         return Stream.of(
                 new Method("lora", b -> b.lora(l -> l.rank(4).dropout(0.3))),
-                new Method("lora in bf16", b -> b.lora(l -> l.rank(4).dropout(0.3)).precision(Precision.BF16)),
+                new Method(
+                        "lora in bf16", b -> b.lora(l -> l.rank(4).dropout(0.3)).precision(Precision.BF16)),
                 new Method("qlora", b -> b.qlora(q -> q.rank(4).dropout(0.3))),
-                new Method("dora", b -> b.lora(l -> l.rank(4).weightDecomposed(true).dropout(0.3))),
-                new Method("head", b -> b.lora(l -> l.targets("q_proj", "lm_head").dropout(0.3))),
-                new Method("p-tuning", b -> b.adapter(recurrent())));
-    }
-
-    private static PTuningSettings recurrent() {
-        return PTuningSettings.builder()
-                .virtualTokens(4)
-                .encoder(PTuningSettings.Encoder.LSTM)
-                .hidden(16)
-                .layers(2)
-                .dropout(0.3)
-                .build();
+                new Method(
+                        "dora",
+                        b -> b.lora(l -> l.rank(4).weightDecomposed(true).dropout(0.3))),
+                new Method(
+                        "head", b -> b.lora(l -> l.targets("q_proj", "lm_head").dropout(0.3))),
+                new Method(
+                        "p-tuning", b -> b.adapter(new PTuningSettings(4, PTuningSettings.Encoder.LSTM, 24, 2, 0.3))));
     }
 
     private FineTunerBuilder tuner(Method method, long seed) {
@@ -87,7 +83,8 @@ class DropoutTrainingTest {
         static Result of(FineTunedModel tuned) {
             try (tuned) {
                 List<float[]> values = new ArrayList<>();
-                for (Tensor tensor : tuned.adapter().parameters().values()) {
+                for (Tensor tensor :
+                        tuned.adapter().orElseThrow().peft().parameters().values()) {
                     values.add(Tensors.toFloats(tensor));
                 }
                 return new Result(
@@ -110,7 +107,10 @@ class DropoutTrainingTest {
         for (long seed = 1; seed <= 2; seed++) {
             alone.add(Result.of(tuner(method, seed).train()));
         }
-        List<TrainingJob> jobs = List.of(tuner(method, 1).start(), tuner(method, 2).start(), tuner(method, 1).start());
+        List<TrainingJob> jobs = List.of(
+                tuner(method, 1).start(),
+                tuner(method, 2).start(),
+                tuner(method, 1).start());
         // Others may draw from the generator of the process.
         torch.manual_seed(3);
         List<Result> together = jobs.stream().map(job -> Result.of(job.await())).toList();
@@ -123,21 +123,34 @@ class DropoutTrainingTest {
     @ParameterizedTest
     @MethodSource("methods")
     void blocksThatAreComputedAgainHaveTheMasksOfTheFirstTime(Method method) {
-        Result kept = Result.of(
-                tuner(method, 1).precision(Precision.FP32).activations(ActivationPolicy.none()).train());
+        Result kept = Result.of(tuner(method, 1)
+                .precision(Precision.FP32)
+                .activations(ActivationPolicy.none())
+                .train());
         Result again = Result.of(tuner(method, 1).precision(Precision.FP32).train());
         for (int i = 0; i < STEPS; i++) {
-            assertEquals(kept.losses().get(i), again.losses().get(i), 1e-3 * kept.losses().get(i), "step " + (i + 1));
+            assertEquals(
+                    kept.losses().get(i),
+                    again.losses().get(i),
+                    1e-3 * kept.losses().get(i),
+                    "step " + (i + 1));
         }
     }
 
+    /** With factors that hardly move and rows that are all alike, losses differ by their masks only. */
     @Test
-    void withoutProgressEachStepAndMicroBatchStillHasALossOfItsOwn() {
+    void stepsAndMicroBatchesHaveMasksOfTheirOwn() {
+        data = Fixtures.alpaca(folder.resolve("alike.json"), "I am Zoe.", "Hello", "Hello");
         Method still = new Method(
-                "still", b -> b.lora(l -> l.rank(4).dropout(0.5).targets("lm_head", "q_proj")).learningRate(1e-30));
-        // B starts from zero, so that nothing is to be seen of A's input before it moves: DoRA shows the base's.
-        Method shown = new Method("shown", b -> still.choice().apply(b).lora(l -> l.weightDecomposed(true).dropout(0.5)));
-        List<Double> losses = Result.of(tuner(shown, 1).train()).losses();
-        assertEquals(losses.size(), losses.stream().distinct().count(), losses.toString());
+                "still",
+                b -> b.lora(l -> l.rank(4).start(LoraStart.pissa()).dropout(0.5))
+                        .learningRate(1e-30));
+        List<Double> halves = Result.of(tuner(still, 1).accumulation(1).train()).losses();
+        List<Double> pairs = Result.of(tuner(still, 1).train()).losses();
+        assertEquals(STEPS, halves.stream().distinct().count(), halves.toString());
+        for (int i = 0; i < STEPS / 2; i++) {
+            double mean = (halves.get(2 * i) + halves.get(2 * i + 1)) / 2;
+            assertEquals(mean, pairs.get(i), 1e-5 * mean, "step " + (i + 1));
+        }
     }
 }

@@ -187,7 +187,7 @@ class FineTunerTest {
         List<byte[]> files = new ArrayList<>();
         for (String name : List.of("a", "b")) {
             try (FineTunedModel tuned =
-                    tuner().qlora(q -> q.dropout(0)).maxSteps(4).seed(7).train()) {
+                    tuner().qlora(q -> q.dropout(0.1)).maxSteps(4).seed(7).train()) {
                 tuned.saveAdapter(folder.resolve(name));
                 files.add(Files.readAllBytes(folder.resolve(name).resolve("adapter_model.safetensors")));
             } catch (java.io.IOException e) {

@@ -163,7 +163,8 @@ class DropoutTest {
                 Tensor x = Tensors.normal(CPU, random, 1, 1000);
                 assertTrue(mask.hostMask(x).equal(mask.applyTo(x)), "share " + share);
             }
-            assertEquals(1000, Arrays.stream(kept(mask(1, 2, 0, 3, 1e-12), 1000)).sum());
+            assertEquals(
+                    1000, Arrays.stream(kept(mask(1, 2, 0, 3, 1e-12), 1000)).sum());
             assertTrue(Arrays.stream(kept(mask(1, 2, 0, 3, 0.999999), 1000)).sum() < 3);
         }
     }
@@ -190,7 +191,9 @@ class DropoutTest {
                 y.sum().backward();
                 assertTrue(y.detach().equal(x.grad()));
                 assertArrayEquals(
-                        Tensors.toFloats(Tensors.ofFloats(CPU, mask(42, 5, 0, 2, 0.3).factors(30 * 41), 30, 41).to(type)),
+                        Tensors.toFloats(
+                                Tensors.ofFloats(CPU, mask(42, 5, 0, 2, 0.3).factors(30 * 41), 30, 41)
+                                        .to(type)),
                         Tensors.toFloats(y.detach()));
             }
         }

@@ -56,11 +56,7 @@ final class LoraPlans {
                 plans.add(new OnEmbedding(settings, path, embedding));
             } else {
                 plans.add(new OnLinear(
-                        settings,
-                        path,
-                        Objects.requireNonNull(base.linears().get(path)),
-                        all.indexOf(path),
-                        false));
+                        settings, path, Objects.requireNonNull(base.linears().get(path)), all.indexOf(path), false));
             }
         }
         return plans;

@@ -66,10 +66,7 @@ final class LoraProducts implements JointProjection {
 
     private static boolean isPlain(@Nullable LoraPart part) {
         return part == null
-                || (part.magnitude() == null
-                        && part.without() == null
-                        && part.bias() == null
-                        && !part.isDropping());
+                || (part.magnitude() == null && part.without() == null && part.bias() == null && !part.isDropping());
     }
 
     @Override

@@ -5,6 +5,8 @@ import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Optional;
@@ -28,14 +30,17 @@ final class FolderLock implements Closeable {
      *
      * @param create whether it is new; otherwise it has to be there
      * @return null when another process holds it, or when it cannot be known whether one does
-     * @throws IOException when the file cannot be opened
+     * @throws IOException when the file cannot be opened, or is a link or a pipe, which no save has made
      */
     static @Nullable FolderLock take(Path folder, boolean create) throws IOException {
+        Path file = folder.resolve(NAME);
+        if (Files.exists(file, LinkOption.NOFOLLOW_LINKS) && !Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+            throw new IOException(file + " is no file, so no save has made it; delete " + folder);
+        }
         return Uninterrupted.<Optional<FolderLock>>call(() -> {
                     FileChannel channel = create
-                            ? FileChannel.open(
-                                    folder.resolve(NAME), StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)
-                            : FileChannel.open(folder.resolve(NAME), StandardOpenOption.WRITE);
+                            ? FileChannel.open(file, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)
+                            : FileChannel.open(file, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
                     FileLock lock = null;
                     try {
                         lock = channel.tryLock();

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
@@ -24,6 +25,7 @@ import org.slf4j.LoggerFactory;
 final class FolderRecovery {
     private static final Logger LOG = LoggerFactory.getLogger(FolderRecovery.class);
     private static final long PATIENCE_NANOS = 30_000_000_000L;
+    private static final long GLANCE_NANOS = 500_000_000L;
     private static final long PAUSE_NANOS = 2_000_000L;
     private static final Set<String> LIVE = new HashSet<>();
 
@@ -79,7 +81,13 @@ final class FolderRecovery {
     }
 
     private static void waitFor(Path commit, long start) throws IOException {
-        if (System.nanoTime() - start > PATIENCE_NANOS) {
+        long waited = System.nanoTime() - start;
+        Path manifest = commit.resolve(PendingCommit.MANIFEST);
+        if (waited > GLANCE_NANOS && isThere(commit) && !isThere(manifest)) {
+            // It came with its manifest or it is not ours: nobody will finish this.
+            throw PendingCommit.damaged(manifest, "it is missing");
+        }
+        if (waited > PATIENCE_NANOS) {
             throw new IOException(
                     commit + " is a save that is not finished: the process that began it still runs, or its"
                             + " files cannot be moved from here. End that process, or open the folder once with the right to"
@@ -99,16 +107,23 @@ final class FolderRecovery {
             if (id == null || LIVE.contains(id)) {
                 return false;
             }
-            try (FolderLock lock = FolderLock.take(commit, false)) {
+            if (Files.isSymbolicLink(commit)) {
+                throw PendingCommit.damaged(commit.resolve(PendingCommit.MANIFEST), commit + " is a link");
+            }
+            // A copy may lack the empty file of the lock; nobody can hold it then.
+            boolean unlocked = !isThere(commit.resolve(FolderLock.NAME));
+            try (FolderLock lock = FolderLock.take(commit, unlocked)) {
                 if (lock == null || !id.equals(id(commit))) {
                     return false;
                 }
                 LOG.info("{}: a save that was broken off is completed", folder);
-                PendingCommit.read(commit).complete(folder, commit);
+                PendingCommit.read(folder, commit).complete(folder, commit);
                 Path done = folder.resolve(FolderTransaction.PREFIX + id + ".tmp");
                 Disk.move(commit, done);
                 delete(done);
                 return true;
+            } catch (FileAlreadyExistsException e) {
+                return false; // another process was quicker to lock it
             } catch (NoSuchFileException e) {
                 if (Files.exists(commit.resolve(FolderLock.NAME)) || !Files.exists(commit)) {
                     return false;
@@ -116,6 +131,10 @@ final class FolderRecovery {
                 throw e;
             }
         }
+    }
+
+    private static boolean isThere(Path file) {
+        return Files.exists(file, LinkOption.NOFOLLOW_LINKS);
     }
 
     private static @Nullable String id(Path commit) {

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /**
  * A replacement that is decided: its files lie complete in a folder inside the one that they belong to. {@link #apply} can
@@ -31,6 +32,7 @@ record PendingCommit(String id, FolderTransaction.Kind kind, List<String> files,
     static final String MANIFEST = "commit.json";
     static final String NEW = "new";
     private static final String OLD = "old";
+    private static final Pattern ID = Pattern.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}");
 
     /** A move that was made, for the way back. */
     private record Moved(Path from, Path to) {}
@@ -48,21 +50,32 @@ record PendingCommit(String id, FolderTransaction.Kind kind, List<String> files,
     }
 
     /**
-     * Reads a manifest, whose paths are not trusted.
+     * Reads a manifest, whose paths are not trusted: the folder may have come from anywhere.
      *
      * @throws CheckpointException when it is damaged or leads out of the folder
      */
-    static PendingCommit read(Path commit) {
+    static PendingCommit read(Path folder, Path commit) {
         Path file = commit.resolve(MANIFEST);
+        for (Path part : List.of(
+                commit,
+                commit.resolve(NEW),
+                commit.resolve(OLD),
+                commit.resolve(NEW).resolve(FolderFiles.TEMPLATES),
+                commit.resolve(OLD).resolve(FolderFiles.TEMPLATES),
+                folder.resolve(FolderFiles.TEMPLATES))) {
+            if (Files.isSymbolicLink(part)) {
+                throw damaged(file, part + " is a link");
+            }
+        }
         ObjectNode root = JsonFile.object(file);
+        String id = root.path("id").asText();
+        if (!ID.matcher(id).matches()) {
+            throw damaged(file, "its id is \"" + id + "\"");
+        }
         String kind = root.path("kind").asText();
         for (FolderTransaction.Kind known : FolderTransaction.Kind.values()) {
             if (known.name().equals(kind)) {
-                return new PendingCommit(
-                        root.path("id").asText(),
-                        known,
-                        names(file, root.path("files")),
-                        names(file, root.path("remove")));
+                return new PendingCommit(id, known, names(file, root.path("files")), names(file, root.path("remove")));
             }
         }
         throw damaged(file, "its kind is \"" + kind + "\"");
@@ -79,9 +92,9 @@ record PendingCommit(String id, FolderTransaction.Kind kind, List<String> files,
         return names;
     }
 
-    private static CheckpointException damaged(Path file, String found) {
-        return new CheckpointException(file + " is not what an interrupted save leaves behind (" + found
-                + "); delete the folder that it is in");
+    static CheckpointException damaged(Path file, String found) {
+        return new CheckpointException(file + " is not what an interrupted save leaves behind (" + found + "); delete "
+                + file.getParent() + ", but see first whether it holds files that you miss");
     }
 
     /** Refuses before anything has changed what would stop the moves half-way. */

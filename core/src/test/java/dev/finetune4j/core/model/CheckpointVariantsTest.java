@@ -149,7 +149,7 @@ class CheckpointVariantsTest {
         String message = refusal();
         assertEquals(1, message.lines().filter(line -> line.startsWith("  - ")).count(), message);
         assertTrue(
-                message.contains("begin with \"" + prefix + "model.\", such as " + prefix
+                message.contains("begin with \"" + prefix + "\", such as " + prefix
                         + "model.embed_tokens.weight in the place of model.embed_tokens.weight"),
                 message);
     }

@@ -11,7 +11,7 @@ final class SizeLimits {
     private static final int OTHERS = 1 << 30;
 
     private static final Map<String, Integer> LIMITS = Map.of(
-            "num_hidden_layers", 10_000,
+            "num_hidden_layers", 1_000,
             "num_attention_heads", 1 << 14,
             "num_key_value_heads", 1 << 14,
             "head_dim", 1 << 16,

@@ -14,6 +14,7 @@ final class DefinitionLimits {
     private static final int MAX_STEPS = 100;
     private static final int MAX_ADDED = 200_000;
     private static final int MAX_ADDED_LENGTH = 1_024;
+    private static final long MAX_ADDED_CHARACTERS = 2_000_000;
     private static final int MAX_TOKEN_LENGTH = 65_536;
     private static final long MAX_GROWTH = 1_000;
 
@@ -32,8 +33,15 @@ final class DefinitionLimits {
             throw new IllegalArgumentException(
                     "it has " + added.size() + " added tokens, more than the limit of " + MAX_ADDED);
         }
+        long characters = 0;
         for (JsonNode token : added) {
-            require(token.path("content").asText(), MAX_ADDED_LENGTH, "added token");
+            String content = token.path("content").asText();
+            require(content, MAX_ADDED_LENGTH, "added token");
+            characters += content.length();
+        }
+        if (characters > MAX_ADDED_CHARACTERS) {
+            throw new IllegalArgumentException("its added tokens have " + characters
+                    + " characters, more than the limit of " + MAX_ADDED_CHARACTERS);
         }
         JsonNode vocabulary = definition.path("model").path("vocab");
         vocabulary.properties().forEach(entry -> require(entry.getKey(), MAX_TOKEN_LENGTH, "token"));

@@ -21,11 +21,19 @@ final class SplitPattern {
 
     private static final int MAX_SAME = 2;
     private static final Pattern EXACT = Pattern.compile("\\{\\d+}");
+    /** Quantifiers, one after another, of which one allows none of what stands before. */
+    private static final Pattern NONE = Pattern.compile("[+]?(\\{[^}]*})*([?*]|\\{(0|,)).*", Pattern.DOTALL);
+    /** Escapes of a place in the text. */
+    private static final String PLACES = "bBAzZGKyY";
 
     /** What a part of an expression is, as far as it matters. */
-    private record Part(boolean varies, boolean chooses, List<String> repeated) {
-        static Part plain() {
-            return new Part(false, false, List.of());
+    private record Part(boolean varies, boolean chooses, boolean mayBeEmpty, List<String> repeated) {
+        static Part character() {
+            return new Part(false, false, false, List.of());
+        }
+
+        static Part place() {
+            return new Part(false, false, true, List.of());
         }
     }
 
@@ -58,6 +66,11 @@ final class SplitPattern {
         }
     }
 
+    /** Whether an expression that is not refused may match where there is no character. */
+    static boolean mayBeEmpty(String regex) {
+        return new SplitPattern(regex).choice(0).mayBeEmpty;
+    }
+
     private boolean more() {
         return at < regex.length();
     }
@@ -76,14 +89,16 @@ final class SplitPattern {
         }
         boolean varies = false;
         boolean chooses = false;
+        boolean mayBeEmpty = false;
         List<String> repeated = new ArrayList<>();
         while (true) {
             Part part = sequence(depth);
             varies |= part.varies;
             chooses |= part.chooses;
+            mayBeEmpty |= part.mayBeEmpty;
             repeated.addAll(part.repeated);
             if (!more() || regex.charAt(at) != '|') {
-                return new Part(varies, chooses, repeated);
+                return new Part(varies, chooses, mayBeEmpty, repeated);
             }
             chooses = true;
             at++;
@@ -93,6 +108,7 @@ final class SplitPattern {
     private Part sequence(int depth) {
         boolean varies = false;
         boolean chooses = false;
+        boolean mayBeEmpty = true;
         List<String> repeated = new ArrayList<>();
         while (more() && regex.charAt(at) != '|' && regex.charAt(at) != ')') {
             int start = at;
@@ -101,6 +117,8 @@ final class SplitPattern {
             String atom = regex.substring(start, at);
             int quantified = at;
             int most = quantifier();
+            mayBeEmpty &= part.mayBeEmpty
+                    || NONE.matcher(regex).region(quantified, at).lookingAt();
             boolean exact = EXACT.matcher(regex).region(quantified, at).matches();
             varies |= part.varies || (most != 1 && !exact);
             chooses |= part.chooses;
@@ -114,34 +132,44 @@ final class SplitPattern {
             }
         }
         requireDifferent(repeated);
-        return new Part(varies, chooses, repeated);
+        return new Part(varies, chooses, mayBeEmpty, repeated);
     }
 
     private Part atom(int depth) {
         char c = take();
         if (c == '(') {
-            boolean plain = !more() || regex.charAt(at) != '?';
-            if (!plain) {
-                at++;
-                head();
-                if (regex.charAt(at - 1) == ')') {
-                    return Part.plain();
-                }
-            }
-            Part inner = choice(depth + 1);
-            if (take() != ')') {
-                throw new Refused("has a group without an end");
-            }
-            return inner;
+            return group(depth);
         }
         if (c == '[') {
             characterClass(depth);
         } else if (c == '\\') {
+            boolean place = more() && PLACES.indexOf(regex.charAt(at)) >= 0;
             escape();
+            return place ? Part.place() : Part.character();
         } else if (c == '*' || c == '+' || c == '?') {
             throw new Refused("repeats nothing");
         }
-        return Part.plain();
+        return c == '^' || c == '$' ? Part.place() : Part.character();
+    }
+
+    private Part group(int depth) {
+        boolean looks = false;
+        if (more() && regex.charAt(at) == '?') {
+            looks = regex.startsWith("=", at + 1)
+                    || regex.startsWith("!", at + 1)
+                    || regex.startsWith("<=", at + 1)
+                    || regex.startsWith("<!", at + 1);
+            at++;
+            head();
+            if (regex.charAt(at - 1) == ')') {
+                return Part.place();
+            }
+        }
+        Part inner = choice(depth + 1);
+        if (take() != ')') {
+            throw new Refused("has a group without an end");
+        }
+        return looks ? new Part(inner.varies, inner.chooses, true, inner.repeated) : inner;
     }
 
     /** What stands between the question mark of a group and its content: flags, a name, or what it looks at. */

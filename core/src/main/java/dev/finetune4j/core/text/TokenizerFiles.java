@@ -58,11 +58,11 @@ record TokenizerFiles(
                     + " of the tokenizers library; fetch the file again");
         }
         try {
+            NativeAssumptions.check(definition);
             DefinitionLimits.check(definition);
         } catch (IllegalArgumentException e) {
             throw new CheckpointException(
-                    file + " is beyond what a tokenizer may ask for: " + e.getMessage() + "; use another checkpoint",
-                    e);
+                    file + " is no tokenizer that can be used: " + e.getMessage() + "; use another checkpoint", e);
         }
         // Both would change ids in silence: truncation drops the end of a text, padding adds tokens that nobody said.
         definition.putNull("truncation");

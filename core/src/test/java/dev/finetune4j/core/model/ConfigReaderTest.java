@@ -32,7 +32,7 @@ class ConfigReaderTest {
     @ParameterizedTest
     @CsvSource({
         "num_hidden_layers, 2000000000",
-        "num_hidden_layers, 10001",
+        "num_hidden_layers, 1001",
         "num_attention_heads, 2000000000",
         "num_key_value_heads, 2000000000",
         "head_dim, 2000000000",

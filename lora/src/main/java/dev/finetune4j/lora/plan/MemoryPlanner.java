@@ -108,11 +108,12 @@ public final class MemoryPlanner {
      * @param memory what the device has before anything is loaded
      */
     public MemoryPlan choose(int rows, int tokens, DeviceMemory memory) {
-        if (fits(rows, tokens, ActivationPolicy.none(), memory)) {
+        Batch batch = batch(rows, tokens);
+        if (fits(bytes(batch, ActivationPolicy.none()), memory)) {
             return plan(rows, tokens, ActivationPolicy.none(), memory);
         }
         for (int every = config.layers(); every > 1; every--) {
-            if (fits(rows, tokens, ActivationPolicy.every(every), memory)) {
+            if (fits(bytes(batch, ActivationPolicy.every(every)), memory)) {
                 return plan(rows, tokens, ActivationPolicy.every(every), memory);
             }
         }
@@ -121,7 +122,7 @@ public final class MemoryPlanner {
 
     /** The plan of a batch of which the policy is given; see {@link #choose}. */
     public MemoryPlan plan(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
-        MemoryPlan.Bytes bytes = bytes(rows, tokens, policy);
+        MemoryPlan.Bytes bytes = bytes(batch(rows, tokens), policy);
         boolean fits = fits(bytes, memory);
         MemoryPlan plan = new MemoryPlan(
                 placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.most(), fits, "");
@@ -129,42 +130,59 @@ public final class MemoryPlanner {
     }
 
     private boolean fits(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
-        return fits(bytes(rows, tokens, policy), memory);
+        return fits(bytes(batch(rows, tokens), policy), memory);
     }
 
     private static boolean fits(MemoryPlan.Bytes bytes, DeviceMemory memory) {
         return bytes.most() <= memory.free() * (1 - RESERVE);
     }
 
-    private MemoryPlan.Bytes bytes(int rows, int tokens, ActivationPolicy policy) {
+    /**
+     * What a batch takes in each block, whichever compute again.
+     *
+     * @param positions of a row, virtual ones included
+     * @param tokens of all rows together
+     * @param kept bytes of each block that does not compute again
+     * @param working the most bytes that the backward pass of a block takes besides
+     */
+    private record Batch(long positions, long tokens, long[] kept, long working) {}
+
+    private Batch batch(int rows, int tokens) {
         if (rows < 1 || tokens < 1) {
             throw new IllegalArgumentException(
                     "a batch has at least 1 row and 1 token, but " + rows + " x " + tokens + " was asked for");
         }
         // A prefix is among the keys only; other virtual tokens go through the model as the rest.
         long positions = (long) tokens + virtual;
-        long batch = rows * (prefix ? tokens : positions);
-        long kept = batch * pass.lastNorm();
-        long again = 0;
+        long all = rows * (prefix ? tokens : positions);
+        long[] kept = new long[config.layers()];
         long working = 0;
+        for (int i = 0; i < kept.length; i++) {
+            kept[i] = all * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + pass.castWeights();
+            working = Math.max(working, all * blocks.working(i, positions, prefix));
+        }
+        return new Batch(positions, all, kept, working);
+    }
+
+    private MemoryPlan.Bytes bytes(Batch batch, ActivationPolicy policy) {
+        long kept = batch.tokens() * pass.lastNorm();
+        long again = 0;
         for (int i = 0; i < config.layers(); i++) {
-            long whole =
-                    batch * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + pass.castWeights();
+            long whole = batch.kept()[i];
             // The last block never computes again: its turn comes at once.
             boolean computesAgain = policy.checkpoints(i) && i + 1 < config.layers();
-            kept += computesAgain ? batch * blocks.checkpoint() : whole;
+            kept += computesAgain ? batch.tokens() * blocks.checkpoint() : whole;
             again = Math.max(again, computesAgain ? whole : 0);
-            working = Math.max(working, batch * blocks.working(i, positions, prefix));
         }
         return new MemoryPlan.Bytes(
                 fixed.weights(),
                 fixed.adapter(),
                 fixed.gradients(),
                 fixed.optimizer(placement),
-                pass.tables(positions),
+                pass.tables(batch.positions()),
                 kept,
-                pass.loss(batch),
-                again + working + fixed.largestDense(),
+                pass.loss(batch.tokens()),
+                again + batch.working() + fixed.largestDense(),
                 fixed.optimizerStep(placement));
     }
 

@@ -1,0 +1,105 @@
+package dev.finetune4j.lora.hostile;
+
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.lora.Adapter;
+import dev.finetune4j.lora.FineTuner;
+import dev.finetune4j.lora.LanguageModel;
+import java.nio.file.Path;
+import java.util.List;
+
+/** What users do with the file of a folder, and how that ends. */
+final class UserPaths {
+    private static final List<Conversation> CONVERSATIONS = List.of(
+            new Conversation(List.of(
+                    ChatMessage.system("s"),
+                    ChatMessage.user("hi <|im_end|>"),
+                    ChatMessage.assistant("yo <|im_end|>"))),
+            new Conversation(
+                    List.of(ChatMessage.user("hi"), ChatMessage.assistant("\u4f60\u597d"), ChatMessage.user("?"))));
+
+    private UserPaths() {}
+
+    /**
+     * Empty for a result; else the exception, after an exclamation mark if it is none of the library's own.
+     *
+     * @param kind the name of the changed file
+     * @param folder a complete model, with an adapter in {@code adapter} and rows in {@code rows.json}
+     * @param base the model of an unchanged folder
+     * @param wide whether to load the whole model also where less reads the file
+     */
+    static String outcome(String kind, Path folder, LanguageModel base, boolean wide) {
+        try {
+            switch (kind) {
+                case "config.json", "generation_config.json" -> config(folder, wide);
+                case "adapter/adapter_config.json" -> adapter(base, folder.resolve("adapter"));
+                default -> text(folder, wide);
+            }
+            return "";
+        } catch (Throwable e) {
+            return described(e);
+        }
+    }
+
+    private static String described(Throwable e) {
+        StackTraceElement[] stack = e.getStackTrace();
+        boolean plain = e.getClass() == IllegalArgumentException.class || e.getClass() == IllegalStateException.class;
+        boolean own = e instanceof FineTune4jException
+                || (plain && stack.length > 0 && stack[0].getClassName().startsWith("dev.finetune4j."));
+        String message = String.valueOf(e.getMessage());
+        boolean foreign = message.contains("StreamReadConstraints") || message.contains("com.fasterxml");
+        StringBuilder text = new StringBuilder(own && !foreign ? "" : "!");
+        text.append(e.getClass().getName()).append(": ").append(shortened(message));
+        for (int i = 0; !(own && !foreign) && i < Math.min(12, stack.length); i++) {
+            text.append("\n        at ").append(stack[i]);
+        }
+        return text.toString();
+    }
+
+    private static String shortened(String message) {
+        return message.substring(0, Math.min(200, message.length())).replace('\n', ' ');
+    }
+
+    private static void config(Path folder, boolean wide) {
+        ModelLoader.readConfig(ModelDirectory.open(folder));
+        FineTuner.builder()
+                .model(folder)
+                .lora(lora -> lora.rank(2))
+                .dataset(folder.resolve("rows.json"))
+                .template("chatml")
+                .maxSteps(1)
+                .build()
+                .plan();
+        if (wide) {
+            LanguageModel.load(folder).close();
+        }
+    }
+
+    private static void adapter(LanguageModel base, Path folder) {
+        try (Adapter adapter = base.loadAdapter(folder)) {
+            adapter.parameterCount();
+        }
+    }
+
+    private static void text(Path folder, boolean wide) {
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            int[] ids = tokenizer.encode("Hello, \u4f60\u597d <|im_end|> 1234567   \n\n x");
+            tokenizer.decode(ids, !wide);
+            tokenizer.encodePlain("a <|im_start|>user b");
+            tokenizer.encodeWithSpecialTokens("");
+            ChatTemplate template = ChatTemplate.ofCheckpoint(tokenizer).orElseGet(() -> ChatTemplate.named("chatml"));
+            ChatEncoder encoder = new ChatEncoder(tokenizer, template);
+            encoder.encode(CONVERSATIONS.get(0), false);
+            encoder.encode(CONVERSATIONS.get(1), true);
+        }
+        if (wide) {
+            LanguageModel.load(folder).close();
+        }
+    }
+}

@@ -24,6 +24,8 @@ final class NativeAssumptions {
         values(definition, "", 0);
         replacing(definition.path("normalizer"));
         stripping(definition.path("decoder"));
+        cutting(definition.path("pre_tokenizer"));
+        ids(definition.path("post_processor"));
         if (surrounding(definition.path("post_processor")) > 1) {
             throw new IllegalArgumentException(
                     "its \"post_processor\" puts tokens around a text more than once; one step may do so");
@@ -80,6 +82,29 @@ final class NativeAssumptions {
                     + " characters from the end of tokens, which may be shorter; only those at the start can be");
         }
         step.path("decoders").forEach(NativeAssumptions::stripping);
+    }
+
+    private static void cutting(JsonNode step) {
+        if (step.path("type").asText().equals("FixedLength") && step.path("length").asLong(1) < 1) {
+            throw new IllegalArgumentException(
+                    "its \"pre_tokenizer\" cuts a text into pieces of " + shown(step.path("length")) + " characters");
+        }
+        step.path("pretokenizers").forEach(NativeAssumptions::cutting);
+    }
+
+    /** The ids that are put around a text are ids of tokens. */
+    private static void ids(JsonNode step) {
+        id(step.path("sep").path(1));
+        id(step.path("cls").path(1));
+        step.path("special_tokens").forEach(token -> token.path("ids").forEach(NativeAssumptions::id));
+        step.path("processors").forEach(NativeAssumptions::ids);
+    }
+
+    private static void id(JsonNode id) {
+        if (id.isNumber() && !(id.canConvertToInt() && id.intValue() >= 0)) {
+            throw new IllegalArgumentException(
+                    "its \"post_processor\" puts the id " + shown(id) + " around a text, which no token can have");
+        }
     }
 
     /** How many steps put tokens around a text: after the first there is not one text any more for the next. */

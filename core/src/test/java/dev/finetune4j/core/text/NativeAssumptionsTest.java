@@ -46,6 +46,9 @@ class NativeAssumptionsTest {
                 "{\"model\":{\"continuing_subword_prefix\":\"##\",\"merges\":[[\"a\",\"b\"]]}}; prefix",
                 "{\"post_processor\":{\"processors\":[{\"type\":\"TemplateProcessing\"},{\"type\":\"BertProcessing\"}]}};"
                         + "more than once",
+                "{\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0}}; pieces of 0",
+                "{\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"a\",4294967295]}}; 4294967295",
+                "{\"post_processor\":{\"special_tokens\":{\"a\":{\"ids\":[3000000000]}}}}; 3000000000",
                 "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"A\"}}; Base64",
                 "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}}; 0 bytes"
             })

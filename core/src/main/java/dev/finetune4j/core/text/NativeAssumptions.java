@@ -85,7 +85,8 @@ final class NativeAssumptions {
     }
 
     private static void cutting(JsonNode step) {
-        if (step.path("type").asText().equals("FixedLength") && step.path("length").asLong(1) < 1) {
+        if (step.path("type").asText().equals("FixedLength")
+                && step.path("length").asLong(1) < 1) {
             throw new IllegalArgumentException(
                     "its \"pre_tokenizer\" cuts a text into pieces of " + shown(step.path("length")) + " characters");
         }

@@ -35,7 +35,7 @@ public final class HostileFiles {
             folders.add(Path.of(arguments[i]));
         }
         try {
-            for (String kind : arguments[0].split(",")) {
+            for (String kind : arguments[0].split(",", -1)) {
                 if (kind.equals("bombs")) {
                     bombs(folders.get(0));
                 } else {

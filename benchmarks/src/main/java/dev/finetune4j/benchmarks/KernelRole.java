@@ -36,7 +36,7 @@ enum KernelRole {
     PRODUCT(null, starts(), contains("nvjet", "gemm", "gemv", "xmma", "cutlass", "cublas")),
     ELEMENTWISE(
             KernelKind.ELEMENTWISE,
-            starts("rms_", "swiglu", "geglu", "rope_", "norm_"),
+            starts("rms_", "swiglu", "geglu", "rope_", "norm_", "dropout_"),
             contains("elementwise", "layer_norm", "rmsnorm")),
     /** Small sums. */
     SMALL(KernelKind.OTHER, starts(), contains("reduce_kernel")),

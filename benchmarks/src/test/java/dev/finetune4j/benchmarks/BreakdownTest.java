@@ -73,7 +73,8 @@ class BreakdownTest {
         "swiglu_forward_bf16, ELEMENTWISE",
         "geglu_tanh_backward_bf16, ELEMENTWISE",
         "rope_in_place_bf16, ELEMENTWISE",
-        "norm_bf16, ELEMENTWISE"
+        "norm_bf16, ELEMENTWISE",
+        "dropout_bf16, ELEMENTWISE"
     })
     void kernelsOfTheLibraryAreKnownByTheirBeginnings(String name, KernelRole role) {
         assertEquals(role, KernelRole.of(name));

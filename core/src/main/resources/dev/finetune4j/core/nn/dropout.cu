@@ -29,11 +29,11 @@ __device__ __forceinline__ void dropout(
     }
 }
 
-#define DROPOUT(T, NAME)                                                                                                 \
+#define DROPOUT(NAME, T)                                                                                                 \
     extern "C" __global__ void NAME(                                                                                     \
             const T* x, T* y, i64 count, u32 part, u32 module, u32 pass, u32 key0, u32 key1, u32 threshold, float scale) { \
         dropout(x, y, count, part, module, pass, key0, key1, threshold, scale);                                          \
     }
 
-DROPOUT(float, dropout_f32)
-DROPOUT(bf16, dropout_bf16)
+DROPOUT(dropout_f32, float)
+DROPOUT(dropout_bf16, bf16)

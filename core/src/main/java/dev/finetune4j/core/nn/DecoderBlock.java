@@ -2,11 +2,12 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.function.Consumer;
-import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
-/** One layer of a decoder: attention and feed-forward, each behind its norm and added to its input. Forward calls may run in several threads at once; closing may not overlap with them. */
+/**
+ * One layer of a pre-norm decoder, {@code x += attention(norm(x)); x += mlp(norm(x))}. Forward calls may run in several threads at once; closing may not overlap with them.
+ */
 public final class DecoderBlock implements AutoCloseable {
     /**
      * The norms around one half of a block.
@@ -19,28 +20,9 @@ public final class DecoderBlock implements AutoCloseable {
             return new Norms(before.map(mapper), after == null ? null : after.map(mapper));
         }
 
-        /** The way around the half, where the norm before it adds the gradient; null where it cannot. */
-        FusedKernels.@Nullable Bypass bypass(Tensor x) {
-            return FusedKernels.serveBranch(x, before.norm()) ? new FusedKernels.Bypass() : null;
-        }
-
-        /** {@code after(half(before(x)))}. */
-        Tensor branch(Tensor x, FusedKernels.@Nullable Bypass bypass, Function<Remade, Tensor> half) {
-            return leave(half.apply(
-                    bypass == null
-                            ? new Remade(before.forward(x), null)
-                            : before.norm().forward(x, bypass)));
-        }
-
-        /** {@code x + after(half(before(x)))}. */
-        Tensor around(Tensor x, Function<Remade, Tensor> half) {
-            FusedKernels.Bypass bypass = bypass(x);
-            Tensor branch = branch(x, bypass, half);
-            return bypass == null ? x.add(branch) : FusedKernels.add(x, branch, bypass);
-        }
-
-        private Tensor leave(Tensor x) {
-            return after == null ? x : after.forward(x);
+        /** What the half gave, normalised where the model does so. */
+        Tensor applyAfter(Tensor half) {
+            return after == null ? half : after.forward(half);
         }
 
         void forEach(Consumer<NamedNorm> sink) {
@@ -72,7 +54,14 @@ public final class DecoderBlock implements AutoCloseable {
      * @return shape (B, T, D)
      */
     public Tensor forward(Tensor x, Attention.Context context, @Nullable PastKeys past) {
-        return run(x, context, past, false);
+        try (TensorScope scope = new TensorScope()) {
+            ResidualStream stream = new ResidualStream(x);
+            Remade normed = stream.normed(attentionNorms.before().norm());
+            stream.add(attentionNorms.applyAfter(attention.forward(normed, context, past)));
+            stream.add(mlpNorms.applyAfter(
+                    mlp.forward(stream.normed(mlpNorms.before().norm()))));
+            return scope.keep(stream.value());
+        }
     }
 
     /**
@@ -81,23 +70,15 @@ public final class DecoderBlock implements AutoCloseable {
      * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
      */
     public Tensor forwardForGradient(Tensor x, Attention.Context context) {
-        return run(x, context, null, mlpNorms.after() == null);
-    }
-
-    private Tensor run(Tensor x, Attention.Context context, @Nullable PastKeys past, boolean forGradient) {
+        if (mlpNorms.after() != null) {
+            return forward(x, context, null); // the norm behind the last product reads its values
+        }
         try (TensorScope scope = new TensorScope()) {
-            FusedKernels.Bypass around = attentionNorms.bypass(x);
-            Tensor attended = attentionNorms.branch(x, around, normed -> attention.forward(normed, context, past));
-            RmsNorm norm = mlpNorms.before().norm();
-            if (!FusedKernels.serveSum(x, attended, around, norm.weight())) {
-                Tensor sum = around == null ? x.add(attended) : FusedKernels.add(x, attended, around);
-                return scope.keep(mlpNorms.around(sum, forGradient ? mlp::forwardForGradient : mlp::forward));
-            }
-            FusedKernels.NormedSum sum = norm.forward(x, attended, around);
-            return scope.keep(
-                    forGradient
-                            ? sum.meet(mlp.forwardForGradient(sum.normed()))
-                            : sum.add(mlpNorms.leave(mlp.forward(sum.normed()))));
+            ResidualStream stream = new ResidualStream(x);
+            Remade normed = stream.normed(attentionNorms.before().norm());
+            stream.add(attentionNorms.applyAfter(attention.forward(normed, context, null)));
+            stream.add(mlp.forwardForGradient(stream.normed(mlpNorms.before().norm())));
+            return scope.keep(stream.gradientPath());
         }
     }
 

@@ -6,9 +6,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import java.util.function.Consumer;
-import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -51,49 +49,6 @@ final class FusedKernels {
                 && weight.numel() % PIECE == 0;
     }
 
-    /** Whether {@link #rmsNorm} and {@link #add} can be the two ends of a branch around which x goes. */
-    static boolean serveBranch(Tensor x, RmsNorm norm) {
-        return GradMode.is_enabled() && x.requires_grad() && serveNorm(x, norm.weight());
-    }
-
-    /**
-     * The way around a branch, {@code x + f(norm(x))}: the gradient that goes along it is added where the norm's backward
-     * pass writes its own.
-     */
-    static final class Bypass {
-        private @Nullable Tensor gradient;
-
-        private void put(Tensor passing) {
-            try (TensorScope scope = new TensorScope()) {
-                gradient = scope.release(passing.detach());
-            }
-        }
-
-        /** The gradient, which now belongs to the scope of the caller. */
-        private Tensor take(TensorScope scope) {
-            Tensor taken = scope.adopt(Objects.requireNonNull(gradient));
-            gradient = null;
-            return taken;
-        }
-    }
-
-    /** {@code x + branch}, the end of a branch that begins with a norm of x; x gets its gradient there. */
-    static Tensor add(Tensor x, Tensor branch, Bypass bypass) {
-        return end(branch, given -> given.add(x), bypass);
-    }
-
-    /** The end of a branch as {@link #add} makes it, where nobody reads the sum. */
-    static Tensor meet(Tensor branch, Bypass bypass) {
-        return end(branch, Tensor::detach, bypass);
-    }
-
-    private static Tensor end(Tensor branch, UnaryOperator<Tensor> sum, Bypass bypass) {
-        return CustomFunction.apply(branch, sum, gradient -> {
-            bypass.put(gradient);
-            return gradient;
-        });
-    }
-
     /** Those who wait for a result to be brought back. */
     private static final class Waiting implements BroughtBack {
         private final List<Consumer<Tensor>> uses = new ArrayList<>();
@@ -123,7 +78,8 @@ final class FusedKernels {
      * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Who waits for the result gets it
      * in the memory of its gradient.
      */
-    static Remade rmsNorm(Tensor input, Tensor weight, double epsilon, boolean fromOne, @Nullable Bypass bypass) {
+    static Remade rmsNorm(
+            Tensor input, Tensor weight, double epsilon, boolean fromOne, ResidualStream.@Nullable SkipGradient skip) {
         Elementwise kernels = of(input);
         int width = Math.toIntExact(weight.numel());
         Waiting waiting = new Waiting();
@@ -142,48 +98,28 @@ final class FusedKernels {
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
                         return scope.keep(
-                                normBackward(kernels, gradient, weight, fromOne, bypass, waiting, saved, scope));
+                                normBackward(kernels, gradient, weight, fromOne, skip, waiting, saved, scope));
                     }
                 });
         return new Remade(result, waiting.whenRecorded(input));
     }
 
     /**
-     * The end of a branch and the norm behind it.
+     * The sum of x and a branch and the norm of the sum, on a GPU in one pass.
      *
-     * @param total {@code x + branch}; its gradient goes around the next branch and through the norm
-     * @param normed the norm of it
-     * @param bypass brings the gradient around the branch that begins with the norm; null when none is recorded
+     * @param around the skip connection along which x gets its gradient; null for none
      */
-    record NormedSum(Tensor total, Remade normed, @Nullable Bypass bypass) {
-        /** The end of the branch that begins with the norm. */
-        Tensor add(Tensor branch) {
-            return bypass == null ? total.add(branch) : FusedKernels.add(total, branch, bypass);
-        }
-
-        /** The same where nobody reads the sum. */
-        Tensor meet(Tensor branch) {
-            return bypass == null ? total.add(branch) : FusedKernels.meet(branch, bypass);
-        }
-    }
-
-    /**
-     * Whether {@link #addAndNorm} serves.
-     *
-     * @param around the way around the branch, over which x gets its gradient; null for none
-     */
-    static boolean serveSum(Tensor x, Tensor branch, @Nullable Bypass around, Tensor weight) {
-        return serveNorm(branch, weight)
-                && Tensors.typeOf(x) == Tensors.typeOf(branch)
-                && (around != null || !GradMode.is_enabled() || !x.requires_grad());
-    }
-
-    /** {@link #add} of x and a branch and {@link #rmsNorm} of the sum, on a GPU in one pass. */
-    static NormedSum addAndNorm(
-            Tensor x, Tensor branch, @Nullable Bypass around, Tensor weight, double epsilon, boolean fromOne) {
+    static ResidualStream.NormedSum addAndNorm(
+            Tensor x,
+            Tensor branch,
+            ResidualStream.@Nullable SkipGradient around,
+            Tensor weight,
+            double epsilon,
+            boolean fromOne) {
         Elementwise kernels = of(branch);
         Waiting waiting = new Waiting();
-        Bypass next = GradMode.is_enabled() && branch.requires_grad() ? new Bypass() : null;
+        ResidualStream.SkipGradient next =
+                GradMode.is_enabled() && branch.requires_grad() ? new ResidualStream.SkipGradient() : null;
         Tensor total = Tensors.emptyLike(branch);
         Tensor result = CustomFunction.apply(
                 branch,
@@ -205,7 +141,7 @@ final class FusedKernels {
                         return scope.keep(dx);
                     }
                 });
-        return new NormedSum(total, new Remade(result, waiting.whenRecorded(branch)), next);
+        return new ResidualStream.NormedSum(total, new Remade(result, waiting.whenRecorded(branch)), next);
     }
 
     private static Tensor normBackward(
@@ -213,13 +149,13 @@ final class FusedKernels {
             Tensor gradient,
             Tensor weight,
             boolean fromOne,
-            @Nullable Bypass bypass,
+            ResidualStream.@Nullable SkipGradient skip,
             Waiting waiting,
             CustomFunction.Saved saved,
             TensorScope scope) {
         Tensor dy = dense(gradient);
         Tensor x = saved.get(0);
-        Tensor past = bypass == null ? null : dense(bypass.take(scope));
+        Tensor past = skip == null ? null : dense(skip.take(scope));
         Tensor y = waiting.isAnybody() ? dy : null;
         Tensor dx = Tensors.emptyLike(x);
         kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, fromOne);

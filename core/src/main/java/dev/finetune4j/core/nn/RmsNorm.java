@@ -51,21 +51,21 @@ public final class RmsNorm implements AutoCloseable {
     }
 
     /**
-     * Normalises (…, D) where {@link FusedKernels#serveBranch} says so.
+     * Normalises (…, D) where {@link FusedKernels#serveNorm} says so.
      *
-     * @param bypass brings the gradient that goes past the branch that begins here
+     * @param skip brings the gradient that goes past the branch that begins here
      */
-    Remade forward(Tensor x, FusedKernels.Bypass bypass) {
-        return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, bypass);
+    Remade forward(Tensor x, ResidualStream.SkipGradient skip) {
+        return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, skip);
     }
 
     /**
-     * The sum of x and a branch, and its norm, where {@link FusedKernels#serveSum} says so.
+     * The sum of x and a branch, and its norm.
      *
-     * @param around the way around the branch, over which x gets its gradient; null for none
+     * @param skip that of the branch, along which x gets its gradient; null for none
      */
-    FusedKernels.NormedSum forward(Tensor x, Tensor branch, FusedKernels.@Nullable Bypass around) {
-        return FusedKernels.addAndNorm(x, branch, around, weight, epsilon, fromOne);
+    ResidualStream.NormedSum forward(Tensor x, Tensor branch, ResidualStream.@Nullable SkipGradient skip) {
+        return FusedKernels.addAndNorm(x, branch, skip, weight, epsilon, fromOne);
     }
 
     /** The weight, shape (D). */

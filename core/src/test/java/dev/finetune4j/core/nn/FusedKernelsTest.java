@@ -164,14 +164,15 @@ class FusedKernelsTest {
     void branch(int rows, int width, ScalarType type) {
         compare(new long[] {1, rows, width}, type, (x, device) -> {
             RmsNorm norm = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, false);
-            if (!FusedKernels.serveBranch(x, norm)) {
+            if (!x.is_cuda()) {
                 return x.add(torch.silu(norm.forward(x)));
             }
-            FusedKernels.Bypass bypass = new FusedKernels.Bypass();
-            Remade normed = norm.forward(x, bypass);
+            ResidualStream stream = new ResidualStream(x);
+            Remade normed = stream.normed(norm);
             float[] values = Tensors.toFloats(normed.tensor());
             normed.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
-            return FusedKernels.add(x, torch.silu(normed.tensor()), bypass);
+            stream.add(torch.silu(normed.tensor()));
+            return stream.value();
         });
     }
 
@@ -182,19 +183,18 @@ class FusedKernelsTest {
         compare(new long[] {1, rows, width}, type, (x, device) -> {
             RmsNorm first = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, false);
             RmsNorm second = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, false);
-            Tensor stream = trained ? x : x.detach();
+            Tensor start = trained ? x : x.detach();
             if (!x.is_cuda()) {
-                Tensor sum = stream.add(torch.silu(trained ? first.forward(stream) : x));
+                Tensor sum = start.add(torch.silu(trained ? first.forward(start) : x));
                 return sum.add(torch.silu(second.forward(sum)));
             }
-            FusedKernels.Bypass around = trained ? new FusedKernels.Bypass() : null;
-            Tensor branch = torch.silu(
-                    around == null ? x : first.forward(stream, around).tensor());
-            assertTrue(FusedKernels.serveSum(stream, branch, around, second.weight()));
-            FusedKernels.NormedSum sum = second.forward(stream, branch, around);
-            float[] values = Tensors.toFloats(sum.normed().tensor());
-            sum.normed().later().then(again -> assertClose(values, Tensors.toFloats(again), type));
-            return sum.add(torch.silu(sum.normed().tensor()));
+            ResidualStream stream = new ResidualStream(start);
+            stream.add(torch.silu(trained ? stream.normed(first).tensor() : x));
+            Remade normed = stream.normed(second);
+            float[] values = Tensors.toFloats(normed.tensor());
+            normed.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
+            stream.add(torch.silu(normed.tensor()));
+            return stream.value();
         });
     }
 

@@ -20,6 +20,7 @@ import dev.finetune4j.data.SftEncoder;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.Expectations;
 import dev.finetune4j.lora.train.ParameterGroups;
 import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -185,7 +186,14 @@ public final class FineTuner {
         if (!(method instanceof TuningMethod.WithAdapter adapted)) {
             CausalLM whole = base.model();
             TrainingReport report = new Trainer(
-                            whole.withActivations(policy), whole.parameters(), batches, training, all, cancelled)
+                            whole.withActivations(policy),
+                            whole.parameters(),
+                            ParameterGroups.ONE,
+                            batches,
+                            training,
+                            expected(null, data),
+                            all,
+                            cancelled)
                     .run();
             return new FineTunedModel(base, null, report);
         }
@@ -200,6 +208,7 @@ public final class FineTuner {
                             groups,
                             batches,
                             training,
+                            expected(adapted.startsAsBase() ? null : base.model(), data),
                             all,
                             cancelled)
                     .run();
@@ -208,6 +217,10 @@ public final class FineTuner {
             adapter.close();
             throw e;
         }
+    }
+
+    private Expectations expected(@Nullable CausalLM base, EncodedDataset data) {
+        return new Expectations(base, data.report(), method.usualRate(), method.highestRate());
     }
 
     private PeftAdapter create(LanguageModel base, AdapterSettings settings) {

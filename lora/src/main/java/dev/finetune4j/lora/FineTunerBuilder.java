@@ -30,9 +30,6 @@ import org.jspecify.annotations.Nullable;
 
 /** Collects the settings of a fine-tuning. Not thread-safe; every method but build, train and start returns this builder. */
 public final class FineTunerBuilder {
-    private static final double LORA_RATE = 2e-4;
-    private static final double FULL_RATE = 2e-5;
-
     private final List<String> problems = new ArrayList<>();
     private final List<TrainingListener> listeners = new ArrayList<>();
     private final Map<String, String> placeholders = new LinkedHashMap<>();
@@ -65,7 +62,7 @@ public final class FineTunerBuilder {
         Arguments.given(options, "lora(options)");
         LoraOptions chosen = new LoraOptions();
         options.accept(chosen);
-        return method(() -> new TuningMethod.WithAdapter(chosen.settings(), null, chosen.plus(), LORA_RATE));
+        return method(() -> new TuningMethod.WithAdapter(chosen.settings(), null, chosen.plus()));
     }
 
     /** Trains a LoRA adapter on the base in 4 bits: NF4 with double quantization unless said otherwise. */
@@ -73,8 +70,7 @@ public final class FineTunerBuilder {
         Arguments.given(options, "qlora(options)");
         QloraOptions chosen = new QloraOptions();
         options.accept(chosen);
-        return method(
-                () -> new TuningMethod.WithAdapter(chosen.settings(), chosen.quantization(), chosen.plus(), LORA_RATE));
+        return method(() -> new TuningMethod.WithAdapter(chosen.settings(), chosen.quantization(), chosen.plus()));
     }
 
     /** QLoRA with its defaults. */
@@ -84,38 +80,38 @@ public final class FineTunerBuilder {
 
     /** Trains factors that rescale keys, values and inner activations, a few thousand values in all: (IA)³. */
     public FineTunerBuilder ia3() {
-        return adapter(Ia3Settings::defaults, 3e-3);
+        return adapter(Ia3Settings::defaults);
     }
 
     /** Trains keys and values that stand before those of the first token in every layer: prefix tuning. */
     public FineTunerBuilder prefixTuning(int virtualTokens) {
-        return adapter(() -> PrefixSettings.of(virtualTokens), 1e-2);
+        return adapter(() -> PrefixSettings.of(virtualTokens));
     }
 
     /** Trains virtual tokens before the first one by way of a small network: P-tuning. */
     public FineTunerBuilder pTuning(int virtualTokens) {
-        return adapter(() -> PTuningSettings.of(virtualTokens), 1e-3);
+        return adapter(() -> PTuningSettings.of(virtualTokens));
     }
 
     /** Trains virtual tokens before the first one, which start at random: prompt tuning. */
     public FineTunerBuilder promptTuning(int virtualTokens) {
-        return adapter(() -> PromptTuningSettings.random(virtualTokens), 3e-2);
+        return adapter(() -> PromptTuningSettings.random(virtualTokens));
     }
 
     /** Prompt tuning that starts from the tokens of a text which says what the model is to do. */
     public FineTunerBuilder promptTuning(int virtualTokens, String text) {
         Arguments.given(text, "promptTuning(text)");
-        return adapter(() -> PromptTuningSettings.fromText(virtualTokens, text), 3e-2);
+        return adapter(() -> PromptTuningSettings.fromText(virtualTokens, text));
     }
 
-    /** Trains an adapter of any kind, with all of its settings, at 2e-4 unless a learning rate is given. */
+    /** Trains an adapter of any kind, with all of its settings. */
     public FineTunerBuilder adapter(AdapterSettings settings) {
         Arguments.given(settings, "adapter(settings)");
-        return adapter(() -> settings, LORA_RATE);
+        return adapter(() -> settings);
     }
 
-    private FineTunerBuilder adapter(Supplier<AdapterSettings> settings, double usualRate) {
-        return method(() -> new TuningMethod.WithAdapter(settings.get(), null, null, usualRate));
+    private FineTunerBuilder adapter(Supplier<AdapterSettings> settings) {
+        return method(() -> new TuningMethod.WithAdapter(settings.get(), null, null));
     }
 
     /** Keeps the base in 4 bits while an adapter is trained; {@link #qlora()} does so by itself. */
@@ -367,8 +363,7 @@ public final class FineTunerBuilder {
                         List.of("full fine-tuning trains the weights themselves, which cannot be kept in 4 bits;"
                                 + " leave quantize(…) out or train an adapter"));
             }
-            return new TuningMethod.WithAdapter(
-                    adapted.settings(), quantization, adapted.plus(), adapted.usualLearningRate());
+            return new TuningMethod.WithAdapter(adapted.settings(), quantization, adapted.plus());
         };
     }
 
@@ -383,9 +378,12 @@ public final class FineTunerBuilder {
     }
 
     private TrainingSettings trainingSettings(@Nullable TuningMethod chosen) {
-        double usual = chosen instanceof TuningMethod.WithAdapter adapted ? adapted.usualLearningRate() : FULL_RATE;
-        return training.learningRate(learningRate == null ? usual : learningRate)
-                .build();
+        if (learningRate != null) {
+            training.learningRate(learningRate);
+        } else if (chosen != null) {
+            training.learningRate(chosen.usualRate());
+        }
+        return training.build();
     }
 
     /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */

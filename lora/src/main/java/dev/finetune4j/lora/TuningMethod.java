@@ -1,12 +1,22 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PTuningSettings;
+import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.train.LoraPlus;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
 
 /** What a fine-tuning trains. Immutable. */
 sealed interface TuningMethod {
+    /** Peak learning rate when none is given; docs/defaults.md says how it was found. */
+    double usualRate();
+
+    /** Peak learning rate above which such a training does not learn. */
+    double highestRate();
+
     /**
      * An adapter; on a base in 4 bits a LoRA adapter is QLoRA
      * (<a href="https://arxiv.org/abs/2305.14314">Dettmers et al. 2023</a>).
@@ -14,15 +24,48 @@ sealed interface TuningMethod {
      * @param settings kind and shape of the adapter
      * @param quantization form of the base's weights; null to leave them as they are in the checkpoint
      * @param plus gives B its own learning rate; null to train all factors alike
-     * @param usualLearningRate peak learning rate when none is given
      */
     record WithAdapter(
             AdapterSettings settings,
             @Nullable QuantSettings quantization,
-            @Nullable LoraPlus plus,
-            double usualLearningRate)
-            implements TuningMethod {}
+            @Nullable LoraPlus plus) implements TuningMethod {
+        @Override
+        public double usualRate() {
+            if (settings instanceof LoraSettings) {
+                return 2e-4;
+            }
+            if (settings instanceof Ia3Settings) {
+                return 3e-3;
+            }
+            if (settings instanceof PrefixSettings) {
+                return 1e-2;
+            }
+            return settings instanceof PTuningSettings ? 1e-3 : 3e-2;
+        }
+
+        /** A hundred times the usual one, which leaves room for tiny models and for what the papers have tried. */
+        @Override
+        public double highestRate() {
+            return 100 * usualRate();
+        }
+
+        /** Whether the model answers as the base does before anything is trained. */
+        boolean startsAsBase() {
+            return settings.virtualTokens() == 0;
+        }
+    }
 
     /** All weights of the model. */
-    record Full() implements TuningMethod {}
+    record Full() implements TuningMethod {
+        @Override
+        public double usualRate() {
+            return 2e-5;
+        }
+
+        /** What models of some hundred thousand weights stand. */
+        @Override
+        public double highestRate() {
+            return 1e-2;
+        }
+    }
 }

@@ -4,6 +4,7 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.tensor.MemoryErrors;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
 import java.time.Duration;
@@ -12,7 +13,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -27,12 +32,14 @@ import org.slf4j.LoggerFactory;
  */
 public final class Trainer {
     private static final Logger LOG = LoggerFactory.getLogger(Trainer.class);
+    private static final String ADVICE = "; lower the learning rate, lengthen the warm-up, or compute in FP32";
 
     private final CausalLM model;
     private final Map<String, Tensor> trainable;
     private final ParameterGroups groups;
     private final BatchLoader loader;
     private final TrainingSettings settings;
+    private final Expectations expected;
     private final List<TrainingListener> listeners;
     private final BooleanSupplier cancelled;
     private long lastReport = Long.MIN_VALUE;
@@ -49,11 +56,24 @@ public final class Trainer {
         this(model, trainable, ParameterGroups.ONE, loader, settings, listeners, cancelled);
     }
 
+    /** A trainer that expects nothing. */
+    public Trainer(
+            CausalLM model,
+            Map<String, Tensor> trainable,
+            ParameterGroups groups,
+            BatchLoader loader,
+            TrainingSettings settings,
+            List<TrainingListener> listeners,
+            BooleanSupplier cancelled) {
+        this(model, trainable, groups, loader, settings, Expectations.none(), listeners, cancelled);
+    }
+
     /**
      * @param model computes the hidden states; an adapter's view or the base itself
      * @param trainable the tensors to train, float32, by name; they require gradients only while the training runs
      * @param groups says which of them learn faster, slower or without weight decay
      * @param loader gives the batches of each step
+     * @param expected by what the outcome is judged
      * @param listeners watch
      * @param cancelled asked before each micro-batch; true ends the training with the state of the last finished step
      */
@@ -63,6 +83,7 @@ public final class Trainer {
             ParameterGroups groups,
             BatchLoader loader,
             TrainingSettings settings,
+            Expectations expected,
             List<TrainingListener> listeners,
             BooleanSupplier cancelled) {
         this.model = model;
@@ -70,6 +91,7 @@ public final class Trainer {
         this.groups = groups;
         this.loader = loader;
         this.settings = settings;
+        this.expected = expected;
         this.listeners = List.copyOf(listeners);
         this.cancelled = cancelled;
     }
@@ -78,8 +100,8 @@ public final class Trainer {
      * Trains to the last step or until cancelled.
      *
      * @throws SettingsException before anything is trained, when the schedule does not fit into the number of steps
-     * @throws TrainingException when the loss or the gradients are no longer numbers; the values are then those of the last
-     *     good step
+     * @throws TrainingException when the loss or the gradients are no longer numbers, or after the last step the values; they
+     *     are then those of the last step that was done
      * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; what the step held is freed, and another
      *     trainer can go on from the values of the last good step with smaller batches
      */
@@ -97,11 +119,14 @@ public final class Trainer {
         long count = trainable.values().stream().mapToLong(Tensor::numel).sum();
         tell(listener -> listener.onStart(totalSteps, count));
         List<StepReport> reports = new ArrayList<>();
+        TrainingReport.Outcome outcome = TrainingReport.Outcome.CANCELLED;
+        TrainingReport.Losses losses;
         long start = System.nanoTime();
         try (BatchPasses passes = new BatchPasses(model);
                 FlatParameters parameters = new FlatParameters(trainable, groups, passes.used());
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
             @Nullable Step step = ask(0, passes, parameters);
+            List<Batch> first = step == null ? List.of() : step.window();
             while (step != null && !cancelled.getAsBoolean()) {
                 double factor = settings.schedule().factor(step.index(), span);
                 AdamW.Pending pending =
@@ -114,12 +139,43 @@ public final class Trainer {
                 reports.add(report);
                 tell(listener -> listener.onStep(report));
                 if (!more) {
-                    return end(TrainingReport.Outcome.COMPLETED, reports, count, start);
+                    outcome = TrainingReport.Outcome.COMPLETED;
+                    break;
                 }
                 step = ahead != null ? ahead : ask(step.index() + 1, passes, parameters);
             }
+            losses = losses(first, reports, parameters);
         }
-        return end(TrainingReport.Outcome.CANCELLED, reports, count, start);
+        return end(outcome, reports, losses, count, start);
+    }
+
+    /**
+     * The loss on the rows of the first step. It is also what the loss of a next step is to the others: the check that the last
+     * update left numbers.
+     */
+    private TrainingReport.Losses losses(List<Batch> first, List<StepReport> reports, FlatParameters parameters) {
+        if (reports.isEmpty()) {
+            return TrainingReport.Losses.NONE;
+        }
+        doing = "checking the last of " + reports.size() + " steps";
+        double tuned = isFinite(parameters) ? RowsLoss.of(model, first) : Double.NaN;
+        if (!Double.isFinite(tuned)) {
+            throw new TrainingException(
+                    "step " + reports.size() + ", the last: after its update the loss is " + tuned + ADVICE);
+        }
+        CausalLM base = expected.base();
+        return new TrainingReport.Losses(base == null ? reports.get(0).loss() : RowsLoss.of(base, first), tuned);
+    }
+
+    private static boolean isFinite(FlatParameters parameters) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            // The greatest size: nothing is copied, and what is no number stays none.
+            Scalar greatest = new Scalar(Double.POSITIVE_INFINITY);
+            return Double.isFinite(torch.linalg_vector_norm(
+                            parameters.values(), greatest, new long[0], false, new ScalarTypeOptional())
+                    .item_double());
+        }
     }
 
     private LearningRateSchedule.Span span(int totalSteps) {
@@ -172,8 +228,7 @@ public final class Trainer {
     private static AdamW.Found finite(AdamW.Found found, Step step) {
         if (!found.isFinite()) {
             throw new TrainingException("step " + (step.index() + 1) + ": the loss is " + found.loss()
-                    + " and the gradient norm " + found.norm()
-                    + "; lower the learning rate, lengthen the warm-up, or compute in FP32");
+                    + " and the gradient norm " + found.norm() + ADVICE);
         }
         return found;
     }
@@ -196,9 +251,23 @@ public final class Trainer {
                 elapsed.multipliedBy(totalSteps - step.index() - 1L).dividedBy(step.index() + 1L));
     }
 
-    private TrainingReport end(TrainingReport.Outcome outcome, List<StepReport> reports, long count, long start) {
+    private TrainingReport end(
+            TrainingReport.Outcome outcome,
+            List<StepReport> reports,
+            TrainingReport.Losses losses,
+            long count,
+            long start) {
         Duration duration = Duration.ofNanos(System.nanoTime() - start);
-        TrainingReport report = new TrainingReport(outcome, reports, count, duration);
+        List<String> found = TrainingWarnings.of(outcome, reports, losses, settings, expected);
+        found.forEach(LOG::warn);
+        TrainingReport report = new TrainingReport(
+                outcome,
+                reports,
+                count,
+                duration,
+                losses,
+                expected.data(),
+                TrainingWarnings.with(expected.data(), found));
         tell(listener -> listener.onEnd(report));
         return report;
     }

@@ -1,7 +1,9 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.data.DataReport;
 import java.time.Duration;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a training did.
@@ -10,8 +12,19 @@ import java.util.List;
  * @param steps one report per optimizer step, in order
  * @param trainableParameters number of values that were trained
  * @param duration from the first step to the end of the last
+ * @param firstRows the loss on the rows of the first step, before and afterwards
+ * @param data what became of the data set; null only when a {@link Trainer} was used without saying so
+ * @param warnings why the training cannot have learned what it should, one sentence for each cause; empty when nothing speaks
+ *     against it. They are in the log too
  */
-public record TrainingReport(Outcome outcome, List<StepReport> steps, long trainableParameters, Duration duration) {
+public record TrainingReport(
+        Outcome outcome,
+        List<StepReport> steps,
+        long trainableParameters,
+        Duration duration,
+        Losses firstRows,
+        @Nullable DataReport data,
+        List<String> warnings) {
     /** How a training ended. */
     public enum Outcome {
         /** All steps were done. */
@@ -20,8 +33,20 @@ public record TrainingReport(Outcome outcome, List<StepReport> steps, long train
         CANCELLED
     }
 
+    /**
+     * The loss on the same rows, in nats per target token; NaN when no step was finished.
+     *
+     * @param base of the base model
+     * @param tuned of the model as the last step left it, without dropout
+     */
+    public record Losses(double base, double tuned) {
+        /** Of a training without a finished step. */
+        static final Losses NONE = new Losses(Double.NaN, Double.NaN);
+    }
+
     public TrainingReport {
         steps = List.copyOf(steps);
+        warnings = List.copyOf(warnings);
     }
 
     /** The loss of the last step, or NaN when no step was finished. */

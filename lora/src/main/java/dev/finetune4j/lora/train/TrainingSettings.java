@@ -7,7 +7,7 @@ import java.util.List;
 /**
  * How a training runs. Immutable; made by {@link #builder()} or the facade.
  *
- * @param epochs passes over the data; ignored when {@code maxSteps} is above 0
+ * @param epochs passes over the data; not looked at when {@code maxSteps} decides
  * @param maxSteps optimizer steps, or 0 to let {@code epochs} decide
  * @param batchSize examples of one micro-batch, which go through the model together
  * @param accumulation micro-batches of one optimizer step; the result depends on the product of both numbers only
@@ -32,20 +32,29 @@ public record TrainingSettings(
         long seed) {
     public TrainingSettings {
         List<String> problems = new ArrayList<>();
-        require(problems, epochs > 0 && Double.isFinite(epochs), "epochs must be above 0, but is " + epochs);
+        require(
+                problems,
+                maxSteps != 0 || (Double.isFinite(epochs) && epochs > 0),
+                "epochs must be above 0 and finite, but is " + epochs);
         require(problems, maxSteps >= 0, "maxSteps must be 0 (epochs decide) or more, but is " + maxSteps);
         require(problems, batchSize >= 1, "batchSize must be at least 1, but is " + batchSize);
         require(problems, accumulation >= 1, "accumulation must be at least 1, but is " + accumulation);
         require(
                 problems,
-                learningRate > 0 && Double.isFinite(learningRate),
-                "learningRate must be above 0, but is " + learningRate + "; 1e-4 to 2e-4 is usual for LoRA");
+                Double.isFinite(learningRate) && learningRate > 0,
+                "learningRate must be above 0 and finite, but is " + learningRate + "; 1e-4 to 2e-4 is usual for LoRA");
         require(
                 problems,
                 warmupRatio >= 0 && warmupRatio < 1,
                 "warmupRatio must be at least 0 and below 1, but is " + warmupRatio);
-        require(problems, weightDecay >= 0, "weightDecay must be 0 or more, but is " + weightDecay);
-        require(problems, maxGradNorm >= 0, "maxGradNorm must be 0 (no clipping) or more, but is " + maxGradNorm);
+        require(
+                problems,
+                Double.isFinite(weightDecay) && weightDecay >= 0,
+                "weightDecay must be 0 or more and finite, but is " + weightDecay + "; 0 to 0.1 is usual");
+        require(
+                problems,
+                Double.isFinite(maxGradNorm) && maxGradNorm >= 0,
+                "maxGradNorm must be 0 (no clipping) or more and finite, but is " + maxGradNorm + "; 1 is usual");
         require(problems, schedule != null, "schedule must be given; LearningRateSchedule.cosine() is usual");
         require(
                 problems,

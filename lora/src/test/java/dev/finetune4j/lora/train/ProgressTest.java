@@ -49,7 +49,14 @@ class ProgressTest {
             steps.add(step(i, 100, 2.0 / i));
             line.onStep(steps.get(i - 1));
         }
-        line.onEnd(new TrainingReport(TrainingReport.Outcome.COMPLETED, steps, 5_000, Duration.ofSeconds(100)));
+        line.onEnd(new TrainingReport(
+                TrainingReport.Outcome.COMPLETED,
+                steps,
+                5_000,
+                Duration.ofSeconds(100),
+                TrainingReport.Losses.NONE,
+                null,
+                List.of()));
         return bytes.toString(StandardCharsets.UTF_8);
     }
 

@@ -14,21 +14,14 @@ import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.io.WrongFolder;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Reads and writes adapters in the folder format of <a href="https://github.com/huggingface/peft">PEFT</a>:
@@ -73,7 +66,7 @@ public final class AdapterFiles {
         try (TensorScope scope = new TensorScope();
                 FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.ADAPTER)) {
             Map<String, Tensor> tensors = adapter.stored();
-            JsonNode config = AdapterConfig.write(adapter.storedSettings(), base, adapted(tensors.keySet()), baseName);
+            JsonNode config = AdapterConfig.write(adapter.settings(), base, baseName);
             companions.write(transaction);
             transaction.write(CONFIG, pretty(config));
             if (!transaction.isForeign(CARD)) {
@@ -111,18 +104,6 @@ public final class AdapterFiles {
         return tensors.values().stream().mapToLong(Tensor::numel).sum();
     }
 
-    /** The modules that have factors, by the names of the file's tensors. */
-    private static Set<String> adapted(Set<String> tensors) {
-        Set<String> paths = new LinkedHashSet<>();
-        for (String name : tensors) {
-            int end = Math.max(name.indexOf(".lora_"), name.indexOf(".ia3_"));
-            if (name.startsWith(PREFIX) && end > 0) {
-                paths.add(name.substring(PREFIX.length(), end));
-            }
-        }
-        return paths;
-    }
-
     /**
      * Reads an adapter for a base.
      *
@@ -143,102 +124,12 @@ public final class AdapterFiles {
                     : "; an adapter folder needs " + CONFIG + " and " + WEIGHTS;
             throw new CheckpointException(file + " is missing" + pickled);
         }
+        AdapterKind<AdapterSettings> kind = AdapterKinds.of(settings);
         try (SafetensorsFile stored = SafetensorsFile.open(file);
-                WeightSource weights = AdapterNames.of(file, stored)) {
-            if (config.path(LoraConfig.TYING).asBoolean(false)) {
-                requireOneTable(file, weights, base);
-            }
+                WeightSource weights = AdapterNames.of(file, stored, kind)) {
             ConfigTie.check(folder, CONFIG, config, stored.metadata());
-            return settings instanceof LoraSettings || settings instanceof Ia3Settings
-                    ? readParts(configFile, file, weights, settings, base)
-                    : readVirtualTokens(file, weights, settings, base);
+            return kind.load(settings, new StoredAdapter(configFile, config, file, weights), base);
         }
-    }
-
-    /** Embedding and head that PEFT tied are one weight, which the file holds twice. */
-    private static void requireOneTable(Path file, WeightSource weights, CausalLM base) {
-        String embedding = tensorName("model.embed_tokens", "weight");
-        String head = tensorName("lm_head", "weight");
-        if (base.config().parts().tiedHead()
-                && weights.names().containsAll(List.of(embedding, head))
-                && !weights.areEqual(embedding, head)) {
-            throw new CheckpointException(file + ": " + embedding + " and " + head + " differ, but by \""
-                    + LoraConfig.TYING + "\" they are one weight; set it to false in " + CONFIG
-                    + " if each was trained on its own");
-        }
-    }
-
-    private static PeftAdapter readParts(
-            Path configFile, Path file, WeightSource weights, AdapterSettings settings, CausalLM base) {
-        List<PartPlan> plans;
-        BaseModules modules = BaseModules.of(base);
-        try {
-            plans = new ArrayList<>(WeightAdapter.plans(settings, modules));
-        } catch (SettingsException | CheckpointException e) {
-            throw new CheckpointException(configFile + ": " + e.getMessage(), e);
-        }
-        List<PartPlan> brought = broughtAlong(weights, plans, modules);
-        brought.forEach(table ->
-                plans.replaceAll(plan -> plan.onResidual(table.modules().get(0))));
-        plans.addAll(0, brought);
-        check(file, weights, plans);
-        ComputeDevice device = base.placement().device();
-        try {
-            return WeightAdapter.of(settings, plans, plan -> {
-                Map<String, Tensor> tensors = new LinkedHashMap<>();
-                plan.shapes().keySet().forEach(part -> tensors.put(part, read(weights, name(plan, part), device)));
-                return plan.of(tensors);
-            });
-        } catch (SettingsException e) {
-            throw new CheckpointException(configFile + ": " + e.getMessage(), e);
-        }
-    }
-
-    /**
-     * Tables of token vectors that PEFT adds to the file of an adapter that touches them or that was made after the
-     * vocabulary had been changed. They take the place of the base's.
-     */
-    private static List<PartPlan> broughtAlong(WeightSource weights, List<PartPlan> plans, BaseModules base) {
-        Set<String> planned = new LinkedHashSet<>();
-        plans.forEach(plan -> plan.shapes().keySet().forEach(part -> planned.add(name(plan, part))));
-        List<String> tables = new ArrayList<>(base.names().embeddings());
-        base.names().linears().stream().filter(CausalLM::isOutputHead).forEach(tables::add);
-        List<PartPlan> found = new ArrayList<>();
-        for (String table : tables) {
-            for (String part : List.of("weight", "base_layer.weight")) {
-                String name = tensorName(table, part);
-                if (weights.names().contains(name) && !planned.contains(name)) {
-                    found.add(TrainedModules.plan(base, table, part));
-                }
-            }
-        }
-        return found;
-    }
-
-    private static PeftAdapter readVirtualTokens(
-            Path file, WeightSource weights, AdapterSettings settings, CausalLM base) {
-        AdapterCheck check = new AdapterCheck(file, weights);
-        check.tensor(VirtualTokenAdapter.STORED, VirtualTokenAdapter.storedShape(settings, base.config()));
-        check.finish();
-        try (TensorScope scope = new TensorScope()) {
-            Tensor table =
-                    read(weights, VirtualTokenAdapter.STORED, base.placement().device());
-            return VirtualTokenAdapter.of(settings, scope.release(table));
-        }
-    }
-
-    private static Tensor read(WeightSource weights, String name, ComputeDevice device) {
-        return Tensors.convert(weights.read(name), device, ScalarType.Float);
-    }
-
-    private static String name(PartPlan plan, String part) {
-        return tensorName(plan.modules().get(0), part);
-    }
-
-    private static void check(Path file, WeightSource weights, List<PartPlan> plans) {
-        AdapterCheck check = new AdapterCheck(file, weights);
-        plans.forEach(plan -> plan.shapes().forEach((part, shape) -> check.tensor(name(plan, part), shape)));
-        check.finish();
     }
 
     private static JsonNode readJson(Path file) {

@@ -21,31 +21,27 @@ final class AdapterNames {
     private static final String MODEL = "model.";
     private static final List<String> WITHIN_MODEL = List.of("embed_tokens.", "layers.", "norm.");
 
-    /** Parts of a path behind which PEFT keeps the tensors of each adapter by its name. */
-    private static final Set<String> BY_ADAPTER = Set.of(
-            "lora_A",
-            "lora_B",
-            LoraEmbeddingPart.A,
-            LoraEmbeddingPart.B,
-            LoraPart.MAGNITUDE,
-            Ia3Part.FACTORS,
-            "trainable_tokens_delta",
-            "modules_to_save");
+    /** Parts of a path behind which PEFT keeps tensors by the adapter's name, whatever the kind. */
+    private static final Set<String> BY_ADAPTER = Set.of("trainable_tokens_delta", "modules_to_save");
 
     private static final Set<String> LAST = Set.of("weight", "bias");
 
+    private final AdapterKind<?> kind;
     private final Set<String> adapters = new LinkedHashSet<>();
 
-    private AdapterNames() {}
+    private AdapterNames(AdapterKind<?> kind) {
+        this.kind = kind;
+    }
 
     /**
      * The tensors of a file by PEFT's names.
      *
      * @param weights closed with the result
+     * @param kind of the adapter
      * @throws CheckpointException when the file holds several adapters
      */
-    static WeightSource of(Path file, SafetensorsFile weights) {
-        AdapterNames names = new AdapterNames();
+    static WeightSource of(Path file, SafetensorsFile weights, AdapterKind<?> kind) {
+        AdapterNames names = new AdapterNames(kind);
         WeightSource renamed = new RenamedWeights(weights, TensorNames.renamed(weights.names(), names::ofPeft));
         if (names.adapters.size() > 1) {
             throw new CheckpointException(file + " holds several adapters (" + String.join(", ", names.adapters)
@@ -58,6 +54,10 @@ final class AdapterNames {
         String path = TensorNames.withoutWrappers(name);
         if (path.indexOf('.') < 0) {
             return name; // virtual tokens belong to no module
+        }
+        String whole = withoutAdapter(path);
+        if (kind.outsideModules().contains(whole)) {
+            return whole;
         }
         while (path.startsWith(PREFIX)) {
             path = path.substring(PREFIX.length());
@@ -74,14 +74,14 @@ final class AdapterNames {
     private String withoutAdapter(String path) {
         List<String> parts = new ArrayList<>(List.of(path.split("\\.", -1)));
         for (int i = 0; i + 1 < parts.size(); i++) {
-            if (!BY_ADAPTER.contains(parts.get(i))) {
+            if (!BY_ADAPTER.contains(parts.get(i)) && !kind.namedByAdapter().contains(parts.get(i))) {
                 continue;
             }
             if (!LAST.contains(parts.get(i + 1))) {
                 adapters.add(parts.remove(i + 1));
             }
-            if (parts.get(i).equals(LoraPart.MAGNITUDE) && i + 1 < parts.size()) {
-                parts.remove(i + 1); // older versions call the vector a weight
+            if (kind.alsoCalledWeight().contains(parts.get(i)) && i + 1 < parts.size()) {
+                parts.remove(i + 1); // of older versions
             }
             if (parts.get(i).equals("modules_to_save")) {
                 parts.remove(i);

@@ -22,6 +22,7 @@ final class LoraConfig {
     private static final Set<String> HAVE_USUAL_TARGETS =
             Set.of("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text");
 
+    private static final String ADAPTED_ONLY = "lora_only";
     static final String TYING = "ensure_weight_tying";
     private static final Set<String> TABLES = Set.of("embed_tokens", "lm_head");
 
@@ -46,7 +47,7 @@ final class LoraConfig {
                 .rankPattern(fields.map("rank_pattern", "whole numbers", JsonNode::isInt, JsonNode::intValue))
                 .alphaPattern(fields.map("alpha_pattern", "numbers", JsonNode::isNumber, JsonNode::doubleValue))
                 .start(start(fields))
-                .bias(bias(fields))
+                .bias(AdapterConfig.bias(fields, ADAPTED_ONLY))
                 .outputBias(fields.flag("lora_bias", false))
                 .trainedWhole(tied ? withBothTables(fields, whole, targets, tokens) : whole)
                 .trainedTokens(tokens);
@@ -117,34 +118,16 @@ final class LoraConfig {
         return LoraStart.kaiming();
     }
 
-    private static BiasTraining bias(ConfigFields fields) {
-        String bias = fields.text("bias", "none");
-        return switch (bias) {
-            case "none" -> BiasTraining.NONE;
-            case "lora_only" -> BiasTraining.LORA_ONLY;
-            case "all" -> BiasTraining.ALL;
-            default -> {
-                fields.problem("\"bias\" must be none, lora_only or all, but is " + bias);
-                yield BiasTraining.NONE;
-            }
-        };
-    }
-
+    /** @param adapted the modules that have factors */
     static void write(LoraSettings settings, ObjectNode config, Collection<String> adapted) {
         ObjectNode alphas = config.putObject("alpha_pattern");
         settings.alphaPattern().forEach((key, value) -> putNumber(alphas, key, value));
-        config.put("bias", settings.bias().name().toLowerCase(Locale.ROOT));
+        AdapterConfig.putBias(config, settings.bias(), ADAPTED_ONLY);
         ModuleSelection modules = settings.modules();
         AdapterConfig.putModules(config, "exclude_modules", modules.exclude(), adapted);
         config.put("fan_in_fan_out", false);
         config.put("init_lora_weights", true);
-        if (modules.layers().isEmpty()) {
-            config.putNull("layers_to_transform");
-        } else {
-            ArrayNode layers = config.putArray("layers_to_transform");
-            modules.layers().forEach(layers::add);
-        }
-        AdapterConfig.putNames(config, "layers_pattern", modules.layersPattern());
+        AdapterConfig.putLayers(config, modules);
         putNumber(config, "lora_alpha", settings.alpha());
         config.put("lora_bias", settings.outputBias());
         config.put("lora_dropout", settings.dropout());

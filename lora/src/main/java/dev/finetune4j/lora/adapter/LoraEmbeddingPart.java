@@ -16,8 +16,11 @@ import org.jspecify.annotations.Nullable;
  * @param b shape (D, r), float32
  * @param magnitude length of each column of the adapted table, shape (D), float32; null unless it is trained apart
  * @param scale factor on the product
+ * @param storesTwiceTheRank as for {@link LoraPart}; embeddings go without nothing, so zeros follow
  */
-record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double scale) implements ModulePart {
+record LoraEmbeddingPart(
+        Tensor a, Tensor b, @Nullable Tensor magnitude, double scale, boolean storesTwiceTheRank)
+        implements ModulePart {
     static final String A = "lora_embedding_A";
     static final String B = "lora_embedding_B";
 
@@ -27,8 +30,8 @@ record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double 
     }
 
     @Override
-    public Map<String, Tensor> stored(boolean doubleRank) {
-        if (!doubleRank) {
+    public Map<String, Tensor> stored() {
+        if (!storesTwiceTheRank) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {

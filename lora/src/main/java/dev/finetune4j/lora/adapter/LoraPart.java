@@ -24,6 +24,8 @@ import org.jspecify.annotations.Nullable;
  * @param scale factor on the products
  * @param dropout share of the input that training hides from A
  * @param module number of the linear within the model, for the masks of dropout
+ * @param storesTwiceTheRank whether a file has the factors of an ordinary adapter: those that the base goes without, or
+ *     zeros, follow the trained ones
  */
 record LoraPart(
         Tensor a,
@@ -33,7 +35,8 @@ record LoraPart(
         @Nullable Factors without,
         double scale,
         double dropout,
-        int module)
+        int module,
+        boolean storesTwiceTheRank)
         implements ModulePart {
     static final String A = "lora_A.weight";
     static final String B = "lora_B.weight";
@@ -71,10 +74,9 @@ record LoraPart(
         return tensors;
     }
 
-    /** The factors of an ordinary adapter: those that the base goes without, or zeros, follow the trained ones. */
     @Override
-    public Map<String, Tensor> stored(boolean doubleRank) {
-        if (!doubleRank) {
+    public Map<String, Tensor> stored() {
+        if (!storesTwiceTheRank) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {

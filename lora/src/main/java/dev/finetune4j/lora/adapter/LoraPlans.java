@@ -38,16 +38,8 @@ final class LoraPlans {
         Set<String> targets =
                 settings.modules().matchingSome(base.names(), candidates(base.names()), settings.trainedWhole());
         List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, settings.trainedWhole()));
-        Set<String> whole = new LinkedHashSet<>(TrainedModules.matching(base.names(), settings.trainedWhole()));
         plans.addAll(TokenRows.plans(base, settings.trainedTokens()));
-        base.linears().forEach((path, linear) -> {
-            boolean adapted = targets.contains(path);
-            boolean trained =
-                    settings.bias() == BiasTraining.ALL || (settings.bias() == BiasTraining.LORA_ONLY && adapted);
-            if (trained && linear.bias() != null && !whole.contains(path)) {
-                plans.add(new TrainedBias.Plan(path, linear, adapted));
-            }
-        });
+        plans.addAll(TrainedBias.plans(base, settings.bias(), targets, settings.trainedWhole()));
         List<String> all = new ArrayList<>(candidates(base.names()));
         for (String path : targets) {
             Embedding embedding = base.embeddings().get(path);
@@ -104,6 +96,25 @@ final class LoraPlans {
             return shapes;
         }
 
+        /** The factors that the base goes without. */
+        @Override
+        public List<long[]> frozen() {
+            return settings.start().leavesBase()
+                    ? List.of(
+                            new long[] {settings.rankOf(path), linear.inFeatures()},
+                            new long[] {linear.outFeatures(), settings.rankOf(path)})
+                    : List.of();
+        }
+
+        @Override
+        public AdapterOutline.Change change() {
+            boolean fused = !settings.weightDecomposed()
+                    && !settings.start().leavesBase()
+                    && !settings.outputBias()
+                    && settings.dropout() == 0;
+            return new LowRank(settings.rankOf(path), settings.dropout(), fused, settings.weightDecomposed());
+        }
+
         @Override
         public ModulePart start(StartContext context) {
             LoraPart.Factors factors = FirstFactors.of(settings, path, linear, context);
@@ -139,7 +150,41 @@ final class LoraPlans {
                     without,
                     settings.scaleOf(path),
                     settings.dropout(),
-                    module);
+                    module,
+                    settings.start().leavesBase());
+        }
+    }
+
+    /**
+     * Factors beside a weight.
+     *
+     * @param rank r
+     * @param dropout share of the inputs that is hidden
+     * @param isFused whether they are added and nothing else, so that their backward pass is written by hand
+     * @param decomposed whether the rows of the weight have trained lengths
+     */
+    private record LowRank(int rank, double dropout, boolean isFused, boolean decomposed)
+            implements AdapterOutline.Change {
+        @Override
+        public boolean keepsInput() {
+            return dropout == 0;
+        }
+
+        /** What A puts out, and what dropout leaves; its mask is made again. */
+        @Override
+        public long kept(long in, long out, int number) {
+            return (rank + (dropout > 0 ? in : 0) + (decomposed ? 2 * out : 0)) * number;
+        }
+
+        @Override
+        public long temporary(long out, int number) {
+            return isFused ? 0 : (decomposed ? 4L : 2L) * out * number;
+        }
+
+        /** The sum of weight and product, and its square. */
+        @Override
+        public long copies(int number) {
+            return decomposed ? 2L * Float.BYTES : 0;
         }
     }
 
@@ -170,7 +215,8 @@ final class LoraPlans {
                     a,
                     b,
                     settings.weightDecomposed() ? lengths(embedding.denseWeight(), 0) : null,
-                    settings.scaleOf(path));
+                    settings.scaleOf(path),
+                    settings.start().leavesBase());
         }
 
         @Override
@@ -179,7 +225,8 @@ final class LoraPlans {
                     Objects.requireNonNull(tensors.get(LoraEmbeddingPart.A)),
                     Objects.requireNonNull(tensors.get(LoraEmbeddingPart.B)),
                     tensors.get(LoraPart.MAGNITUDE),
-                    settings.scaleOf(path));
+                    settings.scaleOf(path),
+                    settings.start().leavesBase());
         }
     }
 }

@@ -9,19 +9,15 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * What an adapter holds for one module of a base: its tensors and the module that computes with them. A part owns its
- * tensors; the modules that it makes borrow them and the base's.
+ * What an adapter holds for one module of a base, or for several that share it: its tensors and the module that computes with
+ * them. A part owns its tensors; the modules that it makes borrow them and the base's.
  */
 interface ModulePart extends AutoCloseable {
     /** The tensors to train, float32, by the end of their name in a PEFT file, such as {@code lora_A.weight}. */
     Map<String, Tensor> trained();
 
-    /**
-     * What a file holds, by the same names. What is made for it belongs to the caller's scope.
-     *
-     * @param doubleRank whether the file states twice the rank, because some module has factors that the base goes without
-     */
-    default Map<String, Tensor> stored(boolean doubleRank) {
+    /** What a file holds, by the same names. What is made for it belongs to the caller's scope. */
+    default Map<String, Tensor> stored() {
         return trained();
     }
 
@@ -30,7 +26,16 @@ interface ModulePart extends AutoCloseable {
         return new ArrayList<>(trained().values());
     }
 
-    /** The linear with this part around it. */
+    /**
+     * The linear with this part around it.
+     *
+     * @param path of the module
+     */
+    default Linear around(String path, Linear base) {
+        return around(base);
+    }
+
+    /** The same, for a part that does not ask which module it is. */
     default Linear around(Linear base) {
         throw new IllegalStateException(getClass().getSimpleName() + " does not fit a linear");
     }

@@ -45,10 +45,7 @@ public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter,
     static PeftAdapter create(CausalLM base, AdapterSettings settings, Sources sources) {
         try (Lifetime.Use use = base.use()) {
             settings.check(base.moduleNames());
-            if (settings instanceof LoraSettings || settings instanceof Ia3Settings) {
-                return WeightAdapter.create(base, settings, sources);
-            }
-            return VirtualTokenAdapter.create(base, settings, sources);
+            return AdapterKinds.of(settings).create(settings, base, sources);
         }
     }
 
@@ -87,9 +84,6 @@ public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter,
      * @throws IllegalStateException when an adapter of this kind cannot be merged into weights
      */
     PartMapper merging();
-
-    /** The settings as a file states them. */
-    AdapterSettings storedSettings();
 
     /**
      * What a file holds, by the names there. Tensors that are made for it belong to the caller's {@link TensorScope}.

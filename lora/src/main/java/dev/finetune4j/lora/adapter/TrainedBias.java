@@ -2,9 +2,11 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -24,6 +26,26 @@ record TrainedBias(String name, Tensor bias) implements ModulePart {
     @Override
     public Linear around(Linear base) {
         return new Biased(base, bias);
+    }
+
+    /**
+     * Plans the training of biases.
+     *
+     * @param adapted the linears that have an adapter
+     * @param trainedWhole names of modules that are trained themselves, their biases with them
+     */
+    static List<PartPlan> plans(
+            BaseModules base, BiasTraining bias, Set<String> adapted, List<String> trainedWhole) {
+        Set<String> whole = Set.copyOf(TrainedModules.matching(base.names(), trainedWhole));
+        List<PartPlan> plans = new ArrayList<>();
+        base.linears().forEach((path, linear) -> {
+            boolean trained =
+                    bias == BiasTraining.ALL || (bias == BiasTraining.LORA_ONLY && adapted.contains(path));
+            if (trained && linear.bias() != null && !whole.contains(path)) {
+                plans.add(new Plan(path, linear, adapted.contains(path)));
+            }
+        });
+        return plans;
     }
 
     /** Plans the training of the bias of one linear. */

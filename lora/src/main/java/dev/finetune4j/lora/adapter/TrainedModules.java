@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
 final class TrainedModules {
     private static final String WEIGHT = "weight";
     private static final String BIAS = "bias";
+    private static final AdapterOutline.Change TRAINED = new AdapterOutline.Trained();
 
     private TrainedModules() {}
 
@@ -90,11 +91,11 @@ final class TrainedModules {
         Embedding embedding = base.embeddings().get(path);
         if (embedding != null) {
             long[] shape = {embedding.vocabulary(), embedding.width()};
-            return new Plan(path, weightName, shape, embedding::denseWeight, null);
+            return new Plan(path, weightName, shape, embedding::denseWeight, null, null);
         }
         RmsNorm norm = base.norms().get(path);
         if (norm != null) {
-            return new Plan(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), null);
+            return new Plan(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), null, TRAINED);
         }
         Linear linear = Objects.requireNonNull(base.linears().get(path));
         if (linear.parameters().isEmpty() && !(linear instanceof TiedHead)) {
@@ -102,7 +103,7 @@ final class TrainedModules {
                     + " adapt it with LoRA, or load the base without quantization");
         }
         long[] shape = {linear.outFeatures(), linear.inFeatures()};
-        return new Plan(path, weightName, shape, linear::denseWeight, linear.bias());
+        return new Plan(path, weightName, shape, linear::denseWeight, linear.bias(), TRAINED);
     }
 
     private static Tensor copy(Tensor tensor) {
@@ -114,7 +115,9 @@ final class TrainedModules {
             String weightName,
             long[] shape,
             Supplier<Tensor> weight,
-            @Nullable Tensor bias) implements PartPlan {
+            @Nullable Tensor bias,
+            AdapterOutline.@Nullable Change change)
+            implements PartPlan {
         @Override
         public List<String> modules() {
             return List.of(path);

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
@@ -34,6 +35,10 @@ sealed interface VirtualTokenEncoder {
      */
     record Table(Tensor table) implements VirtualTokenEncoder {
         static final String NAME = "prompt_encoder.embedding.weight";
+
+        static Table of(Map<String, Tensor> tensors) {
+            return new Table(Objects.requireNonNull(tensors.get(NAME)));
+        }
 
         @Override
         public Map<String, Tensor> trained() {
@@ -72,12 +77,29 @@ sealed interface VirtualTokenEncoder {
      */
     record Perceptron(Tensor table, String name, List<Layer> layers, Activation activation)
             implements VirtualTokenEncoder {
+        /** The name of a linear within the encoder; the functions between them count too. */
+        static String layerName(String network, int index) {
+            return network + "." + 2 * index;
+        }
+
+        /** @param layers how many linears there are among the tensors */
+        static Perceptron of(Map<String, Tensor> tensors, String name, int layers, Activation activation) {
+            List<Layer> found = new ArrayList<>();
+            for (int i = 0; i < layers; i++) {
+                String layer = "prompt_encoder." + layerName(name, i);
+                found.add(new Layer(
+                        Objects.requireNonNull(tensors.get(layer + ".weight")),
+                        Objects.requireNonNull(tensors.get(layer + ".bias"))));
+            }
+            return new Perceptron(Table.of(tensors).table(), name, found, activation);
+        }
+
         @Override
         public Map<String, Tensor> trained() {
             Map<String, Tensor> trained = new LinkedHashMap<>();
             trained.put(Table.NAME, table);
             for (int i = 0; i < layers.size(); i++) {
-                String layer = "prompt_encoder." + name + "." + 2 * i; // the functions count as layers
+                String layer = "prompt_encoder." + layerName(name, i);
                 trained.put(layer + ".weight", layers.get(i).weight());
                 trained.put(layer + ".bias", layers.get(i).bias());
             }
@@ -107,10 +129,24 @@ sealed interface VirtualTokenEncoder {
      */
     record Recurrent(Perceptron head, Map<String, Tensor> weights, int size, int layers, double dropout)
             implements VirtualTokenEncoder {
+        static final String NAME = "lstm_head.";
+        private static final String START = "prompt_encoder." + NAME;
+
+        /** @param tensors those of the LSTM among them, in order */
+        static Recurrent of(Perceptron head, Map<String, Tensor> tensors, int size, int layers, double dropout) {
+            Map<String, Tensor> weights = new LinkedHashMap<>();
+            tensors.forEach((name, tensor) -> {
+                if (name.startsWith(START)) {
+                    weights.put(name.substring(START.length()), tensor);
+                }
+            });
+            return new Recurrent(head, weights, size, layers, dropout);
+        }
+
         @Override
         public Map<String, Tensor> trained() {
             Map<String, Tensor> trained = new LinkedHashMap<>(head.trained());
-            weights.forEach((name, tensor) -> trained.put("prompt_encoder.lstm_head." + name, tensor));
+            weights.forEach((name, tensor) -> trained.put(START + name, tensor));
             return trained;
         }
 

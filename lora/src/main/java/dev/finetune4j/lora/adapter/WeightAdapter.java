@@ -1,27 +1,36 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.PartMapper;
 import dev.finetune4j.core.nn.RmsNorm;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
+import java.util.Objects;
+import java.util.Set;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 
-/** An adapter that changes what single modules compute: LoRA in all its forms, (IA)³, modules trained whole. */
+/** An adapter of parts that change what single modules compute. */
 final class WeightAdapter implements PeftAdapter {
-    /** A part and the modules on which it sits. */
-    private record Placed(List<String> modules, ModulePart part) {}
+    /**
+     * A part and the modules on which it sits.
+     *
+     * @param names the whole names of its tensors in a file, by the ends of them
+     */
+    private record Placed(Set<String> modules, Map<String, String> names, ModulePart part) {
+        static Placed of(PartPlan plan, ModulePart part) {
+            Map<String, String> names = new LinkedHashMap<>();
+            plan.shapes().keySet().forEach(end -> names.put(end, plan.nameOf(end)));
+            return new Placed(Set.copyOf(plan.modules()), names, part);
+        }
+    }
 
     private final AdapterSettings settings;
     private final List<Placed> parts;
@@ -30,24 +39,6 @@ final class WeightAdapter implements PeftAdapter {
     private WeightAdapter(AdapterSettings settings, List<Placed> parts) {
         this.settings = settings;
         this.parts = parts;
-    }
-
-    /** The parts that the settings ask for. */
-    static List<PartPlan> plans(AdapterSettings settings, BaseModules base) {
-        return settings instanceof LoraSettings lora
-                ? LoraPlans.of(lora, base)
-                : Ia3Plans.of((Ia3Settings) settings, base);
-    }
-
-    static WeightAdapter create(CausalLM base, AdapterSettings settings, Sources sources) {
-        ComputeDevice device = base.placement().device();
-        boolean compares = settings instanceof LoraSettings lora && lora.start() instanceof LoraStart.Loftq;
-        List<PartPlan> plans = plans(settings, BaseModules.of(base));
-        try (WeightSource originals =
-                compares && sources.originals() != null ? sources.originals().get() : null) {
-            StartContext context = new StartContext(new SplittableRandom(sources.seed()), device, originals);
-            return of(settings, plans, plan -> plan.start(context));
-        }
     }
 
     /**
@@ -62,7 +53,7 @@ final class WeightAdapter implements PeftAdapter {
                 try (TensorScope temporary = new TensorScope()) {
                     ModulePart part = make.apply(plan);
                     part.owned().forEach(temporary::keep);
-                    parts.add(new Placed(plan.modules(), part));
+                    parts.add(Placed.of(plan, part));
                 }
             }
             // Last, so that a failure half-way leaves everything to the scope.
@@ -99,7 +90,7 @@ final class WeightAdapter implements PeftAdapter {
 
             @Override
             public Linear linear(String name, Linear linear) {
-                return wrap(name, linear, ModulePart::around);
+                return wrap(name, linear, (part, inner) -> part.around(name, inner));
             }
 
             @Override
@@ -125,14 +116,8 @@ final class WeightAdapter implements PeftAdapter {
     }
 
     @Override
-    public AdapterSettings storedSettings() {
-        return leavesBase() ? ((LoraSettings) settings).withDoubleRank() : settings;
-    }
-
-    @Override
     public Map<String, Tensor> stored() {
-        boolean doubleRank = leavesBase();
-        return named(part -> part.stored(doubleRank));
+        return named(ModulePart::stored);
     }
 
     private Map<String, Tensor> named(Function<ModulePart, Map<String, Tensor>> tensors) {
@@ -140,16 +125,11 @@ final class WeightAdapter implements PeftAdapter {
             Map<String, Tensor> named = new LinkedHashMap<>();
             for (Placed placed : parts) {
                 tensors.apply(placed.part())
-                        .forEach((part, tensor) -> named.put(
-                                AdapterFiles.tensorName(placed.modules().get(0), part), tensor));
+                        .forEach((end, tensor) -> named.put(
+                                Objects.requireNonNull(placed.names().get(end)), tensor));
             }
             return named;
         }
-    }
-
-    /** Whether the base computes without the factors that the training started from. */
-    private boolean leavesBase() {
-        return settings instanceof LoraSettings lora && lora.start().leavesBase();
     }
 
     @Override

@@ -4,8 +4,6 @@ import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterOutline.Change;
-import dev.finetune4j.lora.adapter.AdapterOutline.LowRank;
-import dev.finetune4j.lora.adapter.AdapterOutline.Rescaled;
 import dev.finetune4j.lora.adapter.AdapterOutline.Trained;
 import java.util.List;
 import java.util.Map;
@@ -98,7 +96,7 @@ final class BlockBytes {
             Change change = change(parent + "." + name);
             bytes += own(change, in, outputs(name));
             kept |= keepsInput(change);
-            broughtBack &= change == null || (change instanceof LowRank low && low.plain());
+            broughtBack &= change == null || change.isFused();
         }
         return bytes + (kept && !broughtBack ? in * e : 0);
     }
@@ -119,22 +117,12 @@ final class BlockBytes {
 
     /** Whether the linear needs its input for the gradients of what is trained in it. */
     private static boolean keepsInput(@Nullable Change change) {
-        return change instanceof Trained
-                || (change instanceof Rescaled rescaled && rescaled.input())
-                || (change instanceof LowRank low && low.dropout() == 0);
+        return change != null && change.keepsInput();
     }
 
     /** What a linear keeps besides its input. */
     private long own(@Nullable Change change, long in, long out) {
-        if (change instanceof Rescaled rescaled) {
-            return rescaled.input() ? 0 : out * e;
-        }
-        if (!(change instanceof LowRank low)) {
-            return 0;
-        }
-        // What dropout leaves; its mask is made again.
-        long dropped = low.dropout() > 0 ? in * e : 0;
-        return (long) low.rank() * e + dropped + (low.decomposed() ? 2 * out * e : 0);
+        return change == null ? 0 : change.kept(in, out, e);
     }
 
     /** Turned queries and keys, values and output; where no fused kernel serves also the scores, H · T for each token. */
@@ -157,7 +145,7 @@ final class BlockBytes {
 
     /** Gate and up, and what is between them and the last projection unless it is made again. */
     private long gated(@Nullable Change down) {
-        boolean again = down instanceof LowRank low && low.plain();
+        boolean again = down != null && down.isFused();
         long product = keepsInput(down) ? inner * e : 0;
         long bytes = own(down, inner, hidden);
         if (gpu) {
@@ -203,10 +191,7 @@ final class BlockBytes {
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
     private long temporary(String path, long out) {
         Change change = changes.get(path);
-        if (change instanceof LowRank low) {
-            return low.plain() ? 0 : (low.decomposed() ? 4L : 2L) * out * e;
-        }
-        return change instanceof Rescaled rescaled && !rescaled.input() ? out * (e + WIDE) : 0;
+        return change == null ? 0 : change.temporary(out, e);
     }
 
     /** The gradients and temporaries per token while a block runs backward. */

@@ -11,9 +11,7 @@ import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterOutline;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.quant.QuantSettings;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,8 +28,6 @@ public final class MemoryPlanner {
      */
     private static final double RESERVE = 0.06;
 
-    private static final AdapterOutline NOTHING = new AdapterOutline(0, 0, Map.of());
-
     private final ModelConfig config;
     private final Placement placement;
     private final boolean quantized;
@@ -45,17 +41,17 @@ public final class MemoryPlanner {
     private MemoryPlanner(
             CausalLM hollow,
             @Nullable QuantSettings quantization,
-            @Nullable AdapterSettings adapter,
+            boolean full,
             AdapterOutline outline,
             Placement placement) {
         this.config = hollow.config();
         this.placement = placement;
         this.quantized = quantization != null;
-        this.full = adapter == null;
-        this.prefix = adapter instanceof PrefixSettings;
-        this.virtual = adapter == null ? 0 : adapter.virtualTokens();
+        this.full = full;
+        this.prefix = outline.amongKeys();
+        this.virtual = outline.virtualTokens();
         this.fixed = StaticBytes.of(hollow, quantization, outline, full, placement);
-        this.blocks = new BlockBytes(config, outline.linears(), full, placement.device(), placement.precision());
+        this.blocks = new BlockBytes(config, outline.changes(), full, placement.device(), placement.precision());
         this.pass = new PassBytes(config, placement, full);
     }
 
@@ -76,8 +72,8 @@ public final class MemoryPlanner {
             Placement placement) {
         QuantSettings form = adapter == null ? quantization : form(directory, quantization);
         try (CausalLM hollow = ModelLoader.hollow(directory)) {
-            AdapterOutline outline = adapter == null ? NOTHING : AdapterOutline.of(adapter, hollow);
-            return new MemoryPlanner(hollow, form, adapter, outline, placement);
+            AdapterOutline outline = adapter == null ? AdapterOutline.none() : AdapterOutline.of(adapter, hollow);
+            return new MemoryPlanner(hollow, form, adapter == null, outline, placement);
         }
     }
 
@@ -91,7 +87,7 @@ public final class MemoryPlanner {
     public static long weightBytes(
             ModelDirectory directory, @Nullable QuantSettings quantization, Placement placement) {
         try (CausalLM hollow = ModelLoader.hollow(directory)) {
-            return StaticBytes.of(hollow, form(directory, quantization), NOTHING, false, placement)
+            return StaticBytes.of(hollow, form(directory, quantization), AdapterOutline.none(), false, placement)
                     .weights();
         }
     }

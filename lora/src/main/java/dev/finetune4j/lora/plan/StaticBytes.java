@@ -7,7 +7,6 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterOutline;
 import dev.finetune4j.lora.adapter.AdapterOutline.Change;
-import dev.finetune4j.lora.adapter.AdapterOutline.LowRank;
 import dev.finetune4j.lora.adapter.AdapterOutline.Trained;
 import dev.finetune4j.quant.QuantSettings;
 import java.util.Map;
@@ -43,7 +42,7 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
                     : count * placement.weights().bytes();
         }
         long adapter = Float.BYTES * (outline.trainedValues() + outline.frozenValues());
-        Map<String, Change> changes = outline.linears();
+        Map<String, Change> changes = outline.changes();
         long largest = 0;
         for (var entry : linears.entrySet()) {
             boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
@@ -58,11 +57,7 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
 
     /** Bytes for each number of a weight that one linear makes for the time of its product. */
     private static long copies(boolean packed, @Nullable Change change, int number) {
-        long dense = packed ? number : 0;
-        if (change instanceof Trained) {
-            return dense + number + Float.BYTES;
-        }
-        return change instanceof LowRank low && low.decomposed() ? dense + 2L * Float.BYTES : dense;
+        return (packed ? number : 0) + (change == null ? 0 : change.copies(number));
     }
 
     long gradients() {

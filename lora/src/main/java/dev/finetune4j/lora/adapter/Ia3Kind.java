@@ -1,0 +1,137 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** (IA)³. */
+final class Ia3Kind extends WeightKind<Ia3Settings> {
+    private static final TargetModules VALUES_AND_KEYS = TargetModules.named("k_proj", "v_proj", "down_proj");
+    private static final TargetModules VALUES_AND_QUERIES = TargetModules.named("q_proj", "v_proj", "down_proj");
+
+    /** What PEFT takes for a model type when the file names no modules. */
+    private static final Map<String, TargetModules> USUAL_TARGETS = Map.of(
+            "llama", VALUES_AND_KEYS,
+            "mistral", VALUES_AND_KEYS,
+            "qwen2", VALUES_AND_QUERIES,
+            "qwen3", VALUES_AND_QUERIES,
+            "gemma", VALUES_AND_QUERIES,
+            "gemma2", VALUES_AND_QUERIES,
+            "gemma3_text", VALUES_AND_QUERIES);
+
+    Ia3Kind() {
+        super(Ia3Settings.class, "IA3");
+    }
+
+    @Override
+    List<String> problems(Ia3Settings chosen, ModuleNames modules) {
+        List<String> problems = new ArrayList<>();
+        collect(problems, () -> chosen.modules().resolve(modules, modules.linears(), chosen.trainedWhole()));
+        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+        return problems;
+    }
+
+    @Override
+    List<PartPlan> plans(Ia3Settings chosen, BaseModules base) {
+        Set<String> targets =
+                chosen.modules().matchingSome(base.names(), base.names().linears(), chosen.trainedWhole());
+        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
+        for (String path : targets) {
+            Linear linear = Objects.requireNonNull(base.linears().get(path));
+            plans.add(new OnLinear(path, linear, chosen.rescalesInput(path)));
+        }
+        return plans;
+    }
+
+    @Override
+    Ia3Settings read(ConfigFields fields, CausalLM base) {
+        boolean unnamed = fields.isAbsent("target_modules");
+        TargetModules targets =
+                AdapterConfig.targets(fields, USUAL_TARGETS.get(base.config().modelType()));
+        TargetModules exclude = fields.modules("exclude_modules");
+        TargetModules feedForward = unnamed && fields.isAbsent("feedforward_modules")
+                ? TargetModules.named("down_proj")
+                : fields.modules("feedforward_modules");
+        List<String> whole = fields.texts("modules_to_save");
+        fields.harmless("init_ia3_weights");
+        return fields.build(() -> new Ia3Settings(
+                new ModuleSelection(targets, exclude, List.of(), List.of()),
+                feedForward == null ? TargetModules.matching("(?!)") : feedForward,
+                whole));
+    }
+
+    @Override
+    void write(Ia3Settings chosen, ObjectNode config, CausalLM base) {
+        Set<String> adapted =
+                chosen.modules().matching(base.moduleNames().linears(), chosen.trainedWhole());
+        AdapterConfig.putModules(config, "target_modules", chosen.modules().targets(), adapted);
+        AdapterConfig.putModules(config, "exclude_modules", chosen.modules().exclude(), adapted);
+        AdapterConfig.putModules(config, "feedforward_modules", chosen.feedForward(), adapted);
+        config.put("fan_in_fan_out", false);
+        config.put("init_ia3_weights", true);
+        AdapterConfig.putNames(config, "modules_to_save", chosen.trainedWhole());
+    }
+
+    @Override
+    Set<String> namedByAdapter() {
+        return Set.of(Ia3Part.FACTORS);
+    }
+
+    private record OnLinear(String path, Linear linear, boolean ofInput) implements PartPlan {
+        @Override
+        public List<String> modules() {
+            return List.of(path);
+        }
+
+        private long[] shape() {
+            return ofInput ? new long[] {1, linear.inFeatures()} : new long[] {linear.outFeatures(), 1};
+        }
+
+        @Override
+        public Map<String, long[]> shapes() {
+            return Map.of(Ia3Part.FACTORS, shape());
+        }
+
+        @Override
+        public AdapterOutline.Change change() {
+            return new Rescaled(ofInput);
+        }
+
+        @Override
+        public ModulePart start(StartContext context) {
+            return new Ia3Part(Tensors.ones(context.device(), ScalarType.Float, shape()), ofInput);
+        }
+
+        @Override
+        public ModulePart of(Map<String, Tensor> tensors) {
+            return new Ia3Part(Objects.requireNonNull(tensors.get(Ia3Part.FACTORS)), ofInput);
+        }
+    }
+
+    /**
+     * Factors on what goes in or comes out.
+     *
+     * @param keepsInput which of the two; what is rescaled is kept
+     */
+    private record Rescaled(boolean keepsInput) implements AdapterOutline.Change {
+        @Override
+        public long kept(long in, long out, int number) {
+            return keepsInput ? 0 : out * number;
+        }
+
+        /** The product in float32, and rounded. */
+        @Override
+        public long temporary(long out, int number) {
+            return keepsInput ? 0 : out * (number + Float.BYTES);
+        }
+    }
+}

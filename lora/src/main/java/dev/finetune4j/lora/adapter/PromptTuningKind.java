@@ -1,0 +1,86 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Table;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.function.Function;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Prompt tuning. */
+final class PromptTuningKind extends VirtualTokenKind<PromptTuningSettings> {
+    PromptTuningKind() {
+        super(PromptTuningSettings.class, "PROMPT_TUNING");
+    }
+
+    @Override
+    EncoderPlan plan(PromptTuningSettings chosen, ModelConfig base) {
+        return new EncoderPlan().table(chosen.virtualTokens(), base.hiddenSize());
+    }
+
+    @Override
+    VirtualTokenEncoder encoder(PromptTuningSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
+        return Table.of(tensors);
+    }
+
+    @Override
+    VirtualTokenEncoder start(PromptTuningSettings chosen, CausalLM base, PeftAdapter.Sources sources) {
+        if (chosen.start() == PromptTuningSettings.Start.RANDOM) {
+            return super.start(chosen, base, sources);
+        }
+        int count = chosen.virtualTokens();
+        long[] ids = new long[count];
+        if (chosen.start() == PromptTuningSettings.Start.TEXT) {
+            int[] text = ids(chosen, sources.tokenize());
+            for (int i = 0; i < count; i++) {
+                ids[i] = text[i % text.length];
+            }
+        } else {
+            ids = new SplittableRandom(sources.seed())
+                    .longs(count, 0, base.embedding().vocabulary())
+                    .toArray();
+        }
+        try (NoGradGuard off = new NoGradGuard()) {
+            Tensor rows = base.embedding().forward(base.tokens(ids, 1, count)).view(count, -1);
+            return new Table(rows.to(ScalarType.Float).clone());
+        }
+    }
+
+    /** @param tokenize the ids of a text; null when there is no tokenizer */
+    private static int[] ids(PromptTuningSettings chosen, @Nullable Function<String, int[]> tokenize) {
+        if (tokenize == null || chosen.text() == null) {
+            throw new SettingsException(
+                    List.of("prompt tuning from a text needs the model's tokenizer; give one or start at random"));
+        }
+        int[] ids = tokenize.apply(chosen.text());
+        if (ids.length == 0) {
+            throw new SettingsException(List.of("the text that the prompt starts from has no tokens; give words"));
+        }
+        return ids;
+    }
+
+    @Override
+    PromptTuningSettings read(ConfigFields fields, CausalLM base) {
+        int count = readCount(fields);
+        fields.harmless("prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_kwargs", "tokenizer_name_or_path");
+        return fields.build(() -> PromptTuningSettings.random(count));
+    }
+
+    /** A text as the start would make PEFT ask for a tokenizer; the trained vectors are all that counts. */
+    @Override
+    void write(PromptTuningSettings chosen, ObjectNode config, CausalLM model) {
+        ModelConfig base = model.config();
+        writeShape(config, base, chosen.virtualTokens(), base.attention().heads(), base.hiddenSize());
+        config.put("prompt_tuning_init", "RANDOM");
+        config.putNull("prompt_tuning_init_text");
+        config.putNull("tokenizer_kwargs");
+        config.putNull("tokenizer_name_or_path");
+    }
+}

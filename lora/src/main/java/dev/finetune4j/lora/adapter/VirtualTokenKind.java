@@ -1,0 +1,108 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.VirtualTokens;
+import dev.finetune4j.core.tensor.TensorScope;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A kind whose adapters are positions before the first token. While they are trained an encoder makes them; a file holds what it
+ * made.
+ */
+abstract class VirtualTokenKind<S extends AdapterSettings> extends AdapterKind<S> {
+    VirtualTokenKind(Class<S> settings, String peftType) {
+        super(settings, peftType);
+    }
+
+    /** The tensors of the encoder that is trained. */
+    abstract EncoderPlan plan(S chosen, ModelConfig base);
+
+    /** The encoder with the tensors of the plan. */
+    abstract VirtualTokenEncoder encoder(S chosen, ModelConfig base, Map<String, Tensor> tensors);
+
+    /** The encoder as training begins; its tensors belong to the caller's scope. */
+    VirtualTokenEncoder start(S chosen, CausalLM base, PeftAdapter.Sources sources) {
+        Map<String, Tensor> tensors = plan(chosen, base.config())
+                .start(base.placement().device(), new SplittableRandom(sources.seed()));
+        return encoder(chosen, base.config(), tensors);
+    }
+
+    /** Width of what the encoder makes of one virtual token. */
+    long width(ModelConfig base) {
+        return base.hiddenSize();
+    }
+
+    /** Whether the virtual tokens are among the keys and values of each layer only. */
+    boolean isAmongKeys() {
+        return false;
+    }
+
+    /** What the model gets from an encoder. */
+    VirtualTokens tokens(VirtualTokenEncoder encoder, int count, ModelConfig base) {
+        return new Prompt(encoder, count);
+    }
+
+    @Override
+    final AdapterOutline outline(S chosen, CausalLM base) {
+        long trained =
+                AdapterOutline.values(plan(chosen, base.config()).shapes().values());
+        return new AdapterOutline(trained, 0, Map.of(), chosen.virtualTokens(), isAmongKeys());
+    }
+
+    @Override
+    final PeftAdapter create(S chosen, CausalLM base, PeftAdapter.Sources sources) {
+        try (TensorScope scope = new TensorScope()) {
+            VirtualTokenEncoder encoder = start(chosen, base, sources);
+            encoder.trained().values().forEach(scope::release);
+            return new VirtualTokenAdapter(chosen, this, encoder);
+        }
+    }
+
+    @Override
+    final PeftAdapter load(S chosen, StoredAdapter file, CausalLM base) {
+        AdapterCheck check = new AdapterCheck(file.file(), file.weights());
+        check.tensor(VirtualTokenAdapter.STORED, new long[] {chosen.virtualTokens(), width(base.config())});
+        check.finish();
+        try (TensorScope scope = new TensorScope()) {
+            Tensor table =
+                    file.read(VirtualTokenAdapter.STORED, base.placement().device());
+            return new VirtualTokenAdapter(chosen, this, new VirtualTokenEncoder.Table(scope.release(table)));
+        }
+    }
+
+    /** Reads the keys that all these kinds have; the number of virtual tokens. */
+    static int readCount(ConfigFields fields) {
+        fields.harmless("num_attention_heads", "num_layers", "token_dim");
+        int submodules = fields.integer("num_transformer_submodules", 1);
+        if (submodules != 1) {
+            fields.problem("\"num_transformer_submodules\" must be 1 for a decoder, but is " + submodules);
+        }
+        return fields.integer("num_virtual_tokens", 0);
+    }
+
+    /** Writes the keys that all these kinds have. */
+    static void writeShape(ObjectNode config, ModelConfig base, int count, int heads, long width) {
+        config.putNull("modules_to_save");
+        config.put("num_attention_heads", heads);
+        config.put("num_layers", base.layers());
+        config.put("num_transformer_submodules", 1);
+        config.put("num_virtual_tokens", count);
+        config.put("token_dim", width);
+    }
+
+    private record Prompt(VirtualTokenEncoder encoder, int count) implements VirtualTokens.Prompt {
+        @Override
+        public boolean isRandom() {
+            return encoder.isRandom();
+        }
+
+        @Override
+        public Tensor embeddings() {
+            return encoder.encode();
+        }
+    }
+}

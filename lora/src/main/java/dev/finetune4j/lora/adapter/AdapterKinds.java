@@ -8,8 +8,8 @@ import java.util.stream.Collectors;
 
 /** The kinds of adapters that there are: a new one is a line here. */
 final class AdapterKinds {
-    private static final List<AdapterKind<?>> ALL = List.of(
-            new LoraKind(), new Ia3Kind(), new PrefixKind(), new PTuningKind(), new PromptTuningKind());
+    private static final List<AdapterKind<?>> ALL =
+            List.of(new LoraKind(), new Ia3Kind(), new PrefixKind(), new PTuningKind(), new PromptTuningKind());
 
     private static final Map<Class<?>, AdapterKind<?>> BY_SETTINGS = new LinkedHashMap<>();
 
@@ -28,12 +28,10 @@ final class AdapterKinds {
     static <S extends AdapterSettings> AdapterKind<S> of(S settings) {
         AdapterKind<?> kind = BY_SETTINGS.get(settings.getClass());
         if (kind == null) {
-            throw new IllegalArgumentException(
-                    settings.getClass().getName() + " is not among the settings of adapters (there are "
-                            + BY_SETTINGS.keySet().stream()
-                                    .map(Class::getSimpleName)
-                                    .collect(Collectors.joining(", "))
-                            + "); use one of these");
+            throw new IllegalArgumentException(settings.getClass().getName()
+                    + " is not among the settings of adapters (there are "
+                    + BY_SETTINGS.keySet().stream().map(Class::getSimpleName).collect(Collectors.joining(", "))
+                    + "); use one of these");
         }
         return (AdapterKind<S>) kind;
     }

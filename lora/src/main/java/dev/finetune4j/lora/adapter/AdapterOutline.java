@@ -61,7 +61,7 @@ public record AdapterOutline(
         /** The weight in the precision of the pass, and its gradient. */
         @Override
         public long copies(int number) {
-            return number + Float.BYTES;
+            return (long) number + Float.BYTES;
         }
     }
 

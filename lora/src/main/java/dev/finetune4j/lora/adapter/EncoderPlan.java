@@ -4,6 +4,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -60,9 +61,7 @@ final class EncoderPlan {
     /** A tensor of the network with values from ±bound. */
     EncoderPlan uniform(String name, double bound, long... dimensions) {
         return tensor(
-                NETWORK + name,
-                (device, random, shape) -> Tensors.uniform(device, random, bound, shape),
-                dimensions);
+                NETWORK + name, (device, random, shape) -> Tensors.uniform(device, random, bound, shape), dimensions);
     }
 
     private static Tensor zeros(ComputeDevice device, SplittableRandom random, long[] shape) {
@@ -77,7 +76,8 @@ final class EncoderPlan {
     /** The tensors as training begins, float32; they belong to the caller's scope. */
     Map<String, Tensor> start(ComputeDevice device, SplittableRandom random) {
         Map<String, Tensor> tensors = new LinkedHashMap<>();
-        starts.forEach((name, start) -> tensors.put(name, start.of(device, random, shapes.get(name))));
+        shapes.forEach((name, shape) ->
+                tensors.put(name, Objects.requireNonNull(starts.get(name)).of(device, random, shape)));
         return tensors;
     }
 }

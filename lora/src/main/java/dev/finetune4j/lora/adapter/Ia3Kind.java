@@ -71,8 +71,7 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
 
     @Override
     void write(Ia3Settings chosen, ObjectNode config, CausalLM base) {
-        Set<String> adapted =
-                chosen.modules().matching(base.moduleNames().linears(), chosen.trainedWhole());
+        Set<String> adapted = chosen.modules().matching(base.moduleNames().linears(), chosen.trainedWhole());
         AdapterConfig.putModules(config, "target_modules", chosen.modules().targets(), adapted);
         AdapterConfig.putModules(config, "exclude_modules", chosen.modules().exclude(), adapted);
         AdapterConfig.putModules(config, "feedforward_modules", chosen.feedForward(), adapted);

@@ -18,8 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param scale factor on the product
  * @param storesTwiceTheRank as for {@link LoraPart}; embeddings go without nothing, so zeros follow
  */
-record LoraEmbeddingPart(
-        Tensor a, Tensor b, @Nullable Tensor magnitude, double scale, boolean storesTwiceTheRank)
+record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double scale, boolean storesTwiceTheRank)
         implements ModulePart {
     static final String A = "lora_embedding_A";
     static final String B = "lora_embedding_B";

@@ -23,7 +23,9 @@ final class LoraKind extends WeightKind<LoraSettings> {
                 problems,
                 () -> chosen.modules().resolve(modules, LoraPlans.candidates(modules), chosen.trainedWhole()));
         collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
-        collect(problems, () -> TokenRows.resolve(modules, chosen.trainedTokens().keySet()));
+        collect(
+                problems,
+                () -> TokenRows.resolve(modules, chosen.trainedTokens().keySet()));
         return problems.isEmpty() ? chosen.conflicts(modules) : problems;
     }
 

@@ -54,9 +54,7 @@ final class PrefixKind extends VirtualTokenKind<PrefixSettings> {
 
     @Override
     VirtualTokenEncoder encoder(PrefixSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
-        return chosen.projectionSize() == 0
-                ? Table.of(tensors)
-                : Perceptron.of(tensors, NETWORK, 2, Activation.TANH);
+        return chosen.projectionSize() == 0 ? Table.of(tensors) : Perceptron.of(tensors, NETWORK, 2, Activation.TANH);
     }
 
     @Override

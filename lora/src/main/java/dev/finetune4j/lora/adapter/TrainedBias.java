@@ -34,13 +34,11 @@ record TrainedBias(String name, Tensor bias) implements ModulePart {
      * @param adapted the linears that have an adapter
      * @param trainedWhole names of modules that are trained themselves, their biases with them
      */
-    static List<PartPlan> plans(
-            BaseModules base, BiasTraining bias, Set<String> adapted, List<String> trainedWhole) {
+    static List<PartPlan> plans(BaseModules base, BiasTraining bias, Set<String> adapted, List<String> trainedWhole) {
         Set<String> whole = Set.copyOf(TrainedModules.matching(base.names(), trainedWhole));
         List<PartPlan> plans = new ArrayList<>();
         base.linears().forEach((path, linear) -> {
-            boolean trained =
-                    bias == BiasTraining.ALL || (bias == BiasTraining.LORA_ONLY && adapted.contains(path));
+            boolean trained = bias == BiasTraining.ALL || (bias == BiasTraining.LORA_ONLY && adapted.contains(path));
             if (trained && linear.bias() != null && !whole.contains(path)) {
                 plans.add(new Plan(path, linear, adapted.contains(path)));
             }

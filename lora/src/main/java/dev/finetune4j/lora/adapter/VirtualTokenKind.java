@@ -26,8 +26,8 @@ abstract class VirtualTokenKind<S extends AdapterSettings> extends AdapterKind<S
 
     /** The encoder as training begins; its tensors belong to the caller's scope. */
     VirtualTokenEncoder start(S chosen, CausalLM base, PeftAdapter.Sources sources) {
-        Map<String, Tensor> tensors = plan(chosen, base.config())
-                .start(base.placement().device(), new SplittableRandom(sources.seed()));
+        Map<String, Tensor> tensors =
+                plan(chosen, base.config()).start(base.placement().device(), new SplittableRandom(sources.seed()));
         return encoder(chosen, base.config(), tensors);
     }
 

@@ -125,8 +125,8 @@ final class WeightAdapter implements PeftAdapter {
             Map<String, Tensor> named = new LinkedHashMap<>();
             for (Placed placed : parts) {
                 tensors.apply(placed.part())
-                        .forEach((end, tensor) -> named.put(
-                                Objects.requireNonNull(placed.names().get(end)), tensor));
+                        .forEach((end, tensor) ->
+                                named.put(Objects.requireNonNull(placed.names().get(end)), tensor));
             }
             return named;
         }

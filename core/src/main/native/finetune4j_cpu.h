@@ -176,25 +176,45 @@ inline void cpu_adamw(
         threads);
 }
 
-inline void cpu_rows_by_rows(
-    int level, int threads, address a, long long a_stride, address b, long long b_stride, address c,
-    long long c_stride, long long rows, long long columns, long long depth, float scale) {
-    kernels_of(level).dense.rows_by_rows(
-        at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<bf16>(c), c_stride, rows, columns, depth, scale, threads);
+/// Calls work with the products of a type, float32 or bfloat16, and a number of it.
+template <typename Work>
+inline void with_products(int level, int type, const Work &work) {
+    if (type == F32) {
+        work(kernels_of(level).products_f32, float{});
+    } else {
+        work(kernels_of(level).products_b16, bf16{});
+    }
 }
 
-inline void cpu_rows_by_columns(
-    int level, int threads, address a, long long a_stride, address b, long long b_stride, address c,
-    long long c_stride, long long rows, long long columns, long long depth, float scale) {
-    kernels_of(level).dense.rows_by_columns(
-        at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<bf16>(c), c_stride, rows, columns, depth, scale, threads);
+inline void cpu_by_rows(
+    int level, int threads, int type, address a, long long a_stride, address b, long long b_stride, address bias,
+    address c, long long c_stride, long long rows, long long columns, long long depth, float scale, bool add) {
+    with_products(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.by_rows(
+            at<T>(a), a_stride, at<T>(b), b_stride, at<T>(bias), at<T>(c), c_stride, rows, columns, depth, scale, add,
+            threads);
+    });
 }
 
-inline void cpu_add_columns_by_columns(
-    int level, int threads, address a, long long a_stride, address b, long long b_stride, address c,
+inline void cpu_by_columns(
+    int level, int threads, int type, address a, long long a_stride, address b, long long b_stride, address c,
+    long long c_stride, long long rows, long long columns, long long depth, float scale, bool add) {
+    with_products(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.by_columns(
+            at<T>(a), a_stride, at<T>(b), b_stride, at<T>(c), c_stride, rows, columns, depth, scale, add, threads);
+    });
+}
+
+inline void cpu_add_columns(
+    int level, int threads, int type, address a, long long a_stride, address b, long long b_stride, address c,
     long long c_stride, long long rows, long long columns, long long depth, bool turned) {
-    kernels_of(level).dense.add_columns_by_columns(
-        at<bf16>(a), a_stride, at<bf16>(b), b_stride, at<float>(c), c_stride, rows, columns, depth, turned, threads);
+    with_products(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.add_columns(
+            at<T>(a), a_stride, at<T>(b), b_stride, at<float>(c), c_stride, rows, columns, depth, turned, threads);
+    });
 }
 
 /// Calls work with the kernels for one token of a type, float32 or bfloat16, and a number of it.
@@ -246,27 +266,31 @@ inline void cpu_attend(
     });
 }
 
-/// Whether a level has the products of panels.
-inline bool cpu_has_panels(int level) { return kernels_of(level).forward != nullptr; }
+/// Whether a level multiplies bfloat16 numbers by the pair.
+inline bool cpu_has_pairs(int level) { return kernels_of(level).pairs; }
 
 inline void cpu_forward(
-    int level, int threads, address packed, int shift, address table, address absmax, address nested, address map,
-    float offset, long long in, long long out, address x, long long x_stride, long long tokens, address bias, address y,
-    long long y_stride, bool add) {
+    int level, int threads, int type, address packed, int shift, address table, address absmax, address nested,
+    address map, float offset, long long in, long long out, address x, long long x_stride, long long tokens,
+    address bias, address y, long long y_stride, bool add) {
     Codes codes = {at<uint8_t>(packed), shift, at<float>(table), at<float>(absmax), at<uint8_t>(nested), at<float>(map),
                    offset};
-    kernels_of(level).forward(
-        codes, in, out, at<bf16>(x), x_stride, tokens, at<bf16>(bias), at<bf16>(y), y_stride, add, threads);
+    with_products(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.forward(codes, in, out, at<T>(x), x_stride, tokens, at<T>(bias), at<T>(y), y_stride, add, threads);
+    });
 }
 
 inline void cpu_backward(
-    int level, int threads, address packed, int shift, address table, address absmax, address nested, address map,
-    float offset, long long in, long long out, address dy, long long dy_stride, long long tokens, address dx,
-    long long dx_stride, bool add) {
+    int level, int threads, int type, address packed, int shift, address table, address absmax, address nested,
+    address map, float offset, long long in, long long out, address dy, long long dy_stride, long long tokens,
+    address dx, long long dx_stride, bool add) {
     Codes codes = {at<uint8_t>(packed), shift, at<float>(table), at<float>(absmax), at<uint8_t>(nested), at<float>(map),
                    offset};
-    kernels_of(level).backward(
-        codes, in, out, at<bf16>(dy), dy_stride, tokens, at<bf16>(dx), dx_stride, add, threads);
+    with_products(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.backward(codes, in, out, at<T>(dy), dy_stride, tokens, at<T>(dx), dx_stride, add, threads);
+    });
 }
 
 }  // namespace finetune4j

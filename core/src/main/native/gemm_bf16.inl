@@ -1,15 +1,11 @@
-// Many rows times 4-bit weights with the products of pairs of bfloat16 numbers that AVX-512 BF16 has, forward and backward.
-// A panel of the weight is decoded into the order in which it is multiplied and stays in the second cache while all rows of
-// the input pass; sums are float32 and rounded once. Included inside the level's namespace.
+// The products of gemm.inl with the products of pairs of bfloat16 numbers that AVX-512 BF16 has. Included inside the level's
+// namespace.
 
-constexpr int TILE_ROWS = 12;
-constexpr int TILE_COLUMNS = 32;
-constexpr int64_t PANEL_COLUMNS = 128;
-constexpr int64_t PANEL_DEPTH = 1024;  // terms of the sums that a panel holds
+using PairTile = void (*)(const bf16 *, int64_t, const bf16 *, int64_t, float *, int64_t);
 
 /// sums[r][0..32) += the products of a row of pairs with a panel of pairs, for R rows.
 template <int R>
-inline void tile(const bf16 *a, int64_t stride, const bf16 *panel, int64_t pairs, float *sums, int64_t sum_stride) {
+inline void tile_of_pairs(const bf16 *a, int64_t stride, const bf16 *panel, int64_t pairs, float *sums, int64_t sum_stride) {
     __m512 low[R];
     __m512 high[R];
 #pragma GCC unroll 12
@@ -36,84 +32,25 @@ inline void tile(const bf16 *a, int64_t stride, const bf16 *panel, int64_t pairs
     }
 }
 
-using Tile = void (*)(const bf16 *, int64_t, const bf16 *, int64_t, float *, int64_t);
-
-inline Tile tile_of(int64_t rows) {
-    static constexpr Tile tiles[] = {tile<1>, tile<2>, tile<3>, tile<4>,  tile<5>,  tile<6>,
-                                     tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>};
+template <int... R>
+inline PairTile pair_tile(int64_t rows, std::integer_sequence<int, R...>) {
+    static constexpr PairTile tiles[] = {tile_of_pairs<R + 1>...};
     return tiles[rows - 1];
 }
 
-/// Adds the products of all rows with a panel of up to PANEL_COLUMNS columns.
-inline void multiply_panel(
-    const bf16 *a, int64_t rows, int64_t stride, const bf16 *panel, int64_t columns, int64_t pairs, float *sums) {
-    for (int64_t row = 0; row < rows;) {
-        // The last tiles share what is left, so that none is much smaller than the others.
-        int64_t rest = rows - row;
-        int64_t tiles = (rest + TILE_ROWS - 1) / TILE_ROWS;
-        int64_t some = tiles > 2 ? TILE_ROWS : (rest + tiles - 1) / tiles;
-        Tile run = tile_of(some);
-        for (int64_t column = 0; column < columns; column += TILE_COLUMNS) {
-            run(a + row * stride, stride, panel + 2 * column * pairs, pairs, sums + row * PANEL_COLUMNS + column,
-                PANEL_COLUMNS);
-        }
-        row += some;
-    }
-}
+/// Panels of bfloat16 numbers: a tile's columns side by side, pair after pair of terms.
+struct PairPanels {
+    using Number = bf16;
+    static constexpr int64_t ROWS = 12;
+    static constexpr int64_t COLUMNS = 32;
+    static constexpr int64_t DEPTH = 1024;
 
-/// Rows of sums become numbers of the result.
-inline void put_sums(
-    const float *sums, int64_t rows, int64_t columns, const bf16 *bias, bf16 *y, int64_t stride, bool add) {
-    for (int64_t row = 0; row < rows; row++) {
-        const float *from = sums + row * PANEL_COLUMNS;
-        bf16 *to = y + row * stride;
-        int64_t column = 0;
-        for (; column + LANES <= columns; column += LANES) {
-            Floats value = load(from + column);
-            if (bias != nullptr) {
-                value = value + load(bias + column);
-            }
-            if (add) {
-                value = value + load(to + column);
-            }
-            store(to + column, value);
-        }
-        for (; column < columns; column++) {
-            put(from[column] + (bias == nullptr ? 0.0f : widen(bias[column])), add, to + column);
-        }
-    }
-}
+    static auto tile_of(int64_t rows) { return pair_tile(rows, std::make_integer_sequence<int, 12>()); }
+    static int64_t steps(int64_t depth) { return (depth + 1) / 2; }
+    static int64_t numbers_of_tile(int64_t depth) { return 2 * COLUMNS * steps(depth); }
+};
 
-inline void transpose(__m512i v[16]) {
-    __m512i t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        v[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        v[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        v[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        v[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-    // Now v[4 g + c] holds in quarter q the column 4 q + c of rows 4 g to 4 g + 3.
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; c++) {
-        __m512i a = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
-        __m512i b = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
-        __m512i d = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
-        __m512i e = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
-        t[c] = _mm512_shuffle_i32x4(a, d, 0x88);
-        t[8 + c] = _mm512_shuffle_i32x4(a, d, 0xdd);
-        t[4 + c] = _mm512_shuffle_i32x4(b, e, 0x88);
-        t[12 + c] = _mm512_shuffle_i32x4(b, e, 0xdd);
-    }
-    for (int i = 0; i < 16; i++) {
-        v[i] = t[i];
-    }
-}
+constexpr int64_t TILE_COLUMNS = PairPanels::COLUMNS;
 
 inline __m512i block_table(const Codes &codes, __m512 table, int64_t weight) {
     float scale = codes.scale(weight >> codes.shift);
@@ -121,7 +58,7 @@ inline __m512i block_table(const Codes &codes, __m512 table, int64_t weight) {
 }
 
 /// Pairs along the rows of the weight, its rows as columns of the panel; missing rows are zero.
-inline void pack_rows(
+inline void pack_code_rows(
     const Codes &codes, __m512 table, int64_t in, int64_t row, int64_t rows, int64_t column, int64_t width,
     bf16 *panel) {
     int64_t pairs = width / 2;
@@ -162,7 +99,7 @@ inline __m512i interleave_low() {
 }
 
 /// Pairs of neighbouring rows of the weight; its columns are the panel's.
-inline void pack_columns(
+inline void pack_code_columns(
     const Codes &codes, __m512 table, int64_t in, int64_t row, int64_t rows, int64_t column, int64_t width,
     bf16 *panel) {
     const __m512i low = interleave_low();
@@ -181,58 +118,149 @@ inline void pack_columns(
     }
 }
 
-/// Memory of a thread for panels and sums.
-struct PanelRoom {
-    std::vector<uint8_t> bytes;
-    bf16 *panel;
-    float *sums;
+/// Rows of b, which has the depth along its rows, become columns of the panel; what is missing is zero.
+inline void pack_dense_rows(
+    const bf16 *b, int64_t stride, int64_t row, int64_t rows, int64_t at, int64_t depth, bf16 *panel) {
+    int64_t pairs = (depth + 1) / 2;
+    int64_t columns = (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
+    for (int64_t group = 0; group < columns; group += 16) {
+        bf16 *to = panel + 2 * (group / TILE_COLUMNS * TILE_COLUMNS) * pairs + (group & 16) * 2;
+        for (int64_t k = 0; k < depth; k += 32) {
+            int64_t some = std::min<int64_t>(32, depth - k);
+            __mmask32 mask = some == 32 ? ~__mmask32{0} : (__mmask32{1} << some) - 1;
+            __m512i numbers[16];
+            for (int i = 0; i < 16; i++) {
+                numbers[i] = group + i < rows
+                                 ? _mm512_maskz_loadu_epi16(mask, b + (row + group + i) * stride + at + k)
+                                 : _mm512_setzero_si512();
+            }
+            transpose(numbers);
+            for (int i = 0; i < (some + 1) / 2; i++) {
+                _mm512_store_si512(to + 64 * (k / 2 + i), numbers[i]);
+            }
+        }
+    }
+}
 
-    explicit PanelRoom(int64_t rows)
-        : bytes(static_cast<size_t>(
-              64 + PANEL_COLUMNS * PANEL_DEPTH * sizeof(bf16) + rows * PANEL_COLUMNS * sizeof(float))) {
-        uintptr_t start = (reinterpret_cast<uintptr_t>(bytes.data()) + 63) & ~uintptr_t{63};
-        panel = reinterpret_cast<bf16 *>(start);
-        sums = reinterpret_cast<float *>(panel + PANEL_COLUMNS * PANEL_DEPTH);
+/// Columns of b, which has the depth along its columns.
+inline void pack_dense_columns(
+    const bf16 *b, int64_t stride, int64_t column, int64_t width, int64_t at, int64_t depth, bf16 *panel) {
+    const __m512i low = interleave_low();
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    int64_t pairs = (depth + 1) / 2;
+    for (int64_t pair = 0; pair < pairs; pair++) {
+        const bf16 *upper = b + (at + 2 * pair) * stride + column;
+        bool both = 2 * pair + 1 < depth;
+        for (int64_t i = 0; i < width; i += TILE_COLUMNS) {
+            int64_t some = std::min<int64_t>(TILE_COLUMNS, width - i);
+            __mmask32 mask = some == 32 ? ~__mmask32{0} : (__mmask32{1} << some) - 1;
+            __m512i first = _mm512_maskz_loadu_epi16(mask, upper + i);
+            __m512i second = both ? _mm512_maskz_loadu_epi16(mask, upper + stride + i) : _mm512_setzero_si512();
+            bf16 *to = panel + 2 * i * pairs + 64 * pair;
+            _mm512_store_si512(to, _mm512_permutex2var_epi16(first, low, second));
+            _mm512_store_si512(to + 32, _mm512_permutex2var_epi16(first, high, second));
+        }
+    }
+}
+
+/// A left side whose rows are the columns of a matrix; a pair that lacks its second number gets a zero.
+struct TurnedPairs {
+    static constexpr bool COPIED = true;
+    const bf16 *a;
+    int64_t stride;
+
+    void copy(int64_t row, int64_t rows, int64_t at, int64_t depth, bf16 *to, int64_t to_stride) const {
+        const __m512i low = interleave_low();
+        for (int64_t column = 0; column < rows; column += 16) {
+            int64_t count = std::min<int64_t>(16, rows - column);
+            __mmask32 mask = (__mmask32{1} << count) - 1;
+            for (int64_t k = 0; k < depth; k += 32) {
+                __m512i pairs[16];
+                for (int i = 0; i < 16; i++) {
+                    const bf16 *upper = a + (at + k + 2 * i) * stride + row + column;
+                    int64_t rest = depth - k - 2 * i;
+                    __m512i first = rest > 0 ? _mm512_maskz_loadu_epi16(mask, upper) : _mm512_setzero_si512();
+                    __m512i second = rest > 1 ? _mm512_maskz_loadu_epi16(mask, upper + stride) : _mm512_setzero_si512();
+                    pairs[i] = _mm512_permutex2var_epi16(first, low, second);
+                }
+                transpose(pairs);
+                for (int64_t i = 0; i < count; i++) {
+                    _mm512_storeu_si512(to + (column + i) * to_stride + k, pairs[i]);
+                }
+            }
+        }
     }
 };
 
-/// y = x Wᵀ + bias, or that added to y.
-inline void multiply_panels(
-    const Codes &codes, int64_t in, int64_t out, const bf16 *x, int64_t x_stride, int64_t tokens, const bf16 *bias,
-    bf16 *y, int64_t y_stride, bool add, int threads) {
-    __m512 table = _mm512_loadu_ps(codes.table);
-    parallel(threads, out, TILE_COLUMNS, [&](int64_t begin, int64_t end) {
-        PanelRoom room(tokens);
-        for (int64_t row = begin; row < end; row += PANEL_COLUMNS) {
-            int64_t rows = std::min(PANEL_COLUMNS, end - row);
-            int64_t columns = (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
-            std::memset(room.sums, 0, static_cast<size_t>(tokens * PANEL_COLUMNS) * sizeof(float));
-            for (int64_t at = 0; at < in; at += PANEL_DEPTH) {
-                int64_t depth = std::min(PANEL_DEPTH, in - at);
-                pack_rows(codes, table, in, row, rows, at, depth, room.panel);
-                multiply_panel(x + at, tokens, x_stride, room.panel, columns, depth / 2, room.sums);
-            }
-            put_sums(room.sums, tokens, rows, bias == nullptr ? nullptr : bias + row, y + row, y_stride, add);
-        }
-    });
+/// Terms that come in pairs are multiplied as such, others one by one.
+inline void pairs_by_rows(
+    const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, const bf16 *bias, bf16 *c, int64_t c_stride,
+    int64_t rows, int64_t columns, int64_t depth, float scale, bool add, int threads) {
+    if (depth % 2 != 0 || rows <= DOT_ROWS) {
+        float_by_rows(a, a_stride, b, b_stride, bias, c, c_stride, rows, columns, depth, scale, add, threads);
+        return;
+    }
+    auto pack = [&](int64_t column, int64_t width, int64_t at, int64_t terms, bf16 *panel) {
+        pack_dense_rows(b, b_stride, column, width, at, terms, panel);
+    };
+    product<PairPanels>(
+        InPlace<bf16>{a, a_stride}, rows, columns, depth, threads, pack,
+        PutNumbers<bf16>{c, c_stride, bias, scale, add});
 }
 
-/// dx = dy W, or that added to dx.
-inline void multiply_panels_back(
+inline void pairs_by_columns(
+    const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, bf16 *c, int64_t c_stride, int64_t rows,
+    int64_t columns, int64_t depth, float scale, bool add, int threads) {
+    if (depth % 2 != 0) {
+        float_by_columns(a, a_stride, b, b_stride, c, c_stride, rows, columns, depth, scale, add, threads);
+        return;
+    }
+    auto pack = [&](int64_t column, int64_t width, int64_t at, int64_t terms, bf16 *panel) {
+        pack_dense_columns(b, b_stride, column, width, at, terms, panel);
+    };
+    product<PairPanels>(
+        InPlace<bf16>{a, a_stride}, rows, columns, depth, threads, pack,
+        PutNumbers<bf16>{c, c_stride, nullptr, scale, add});
+}
+
+inline void pairs_add_columns(
+    const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, float *c, int64_t c_stride, int64_t rows,
+    int64_t columns, int64_t depth, bool turned, int threads) {
+    auto pack = [&](int64_t column, int64_t width, int64_t at, int64_t terms, bf16 *panel) {
+        pack_dense_columns(b, b_stride, column, width, at, terms, panel);
+    };
+    product<PairPanels>(
+        TurnedPairs{a, a_stride}, rows, columns, depth, threads, pack, AddSums{c, c_stride, turned});
+}
+
+/// Whole blocks of at least 64 weights that make a row are decoded as pairs.
+inline void pairs_forward(
+    const Codes &codes, int64_t in, int64_t out, const bf16 *x, int64_t x_stride, int64_t tokens, const bf16 *bias,
+    bf16 *y, int64_t y_stride, bool add, int threads) {
+    if (!pairs_fit(codes, in)) {
+        float_forward(codes, in, out, x, x_stride, tokens, bias, y, y_stride, add, threads);
+        return;
+    }
+    __m512 table = _mm512_loadu_ps(codes.table);
+    auto pack = [&](int64_t row, int64_t rows, int64_t at, int64_t terms, bf16 *panel) {
+        pack_code_rows(codes, table, in, row, rows, at, terms, panel);
+    };
+    product<PairPanels>(
+        InPlace<bf16>{x, x_stride}, tokens, out, in, threads, pack, PutNumbers<bf16>{y, y_stride, bias, 1.0f, add});
+}
+
+inline void pairs_backward(
     const Codes &codes, int64_t in, int64_t out, const bf16 *dy, int64_t dy_stride, int64_t tokens, bf16 *dx,
     int64_t dx_stride, bool add, int threads) {
+    if (!pairs_fit(codes, in) || out % 2 != 0) {
+        float_backward(codes, in, out, dy, dy_stride, tokens, dx, dx_stride, add, threads);
+        return;
+    }
     __m512 table = _mm512_loadu_ps(codes.table);
-    parallel(threads, in, PAIR_BLOCK, [&](int64_t begin, int64_t end) {
-        PanelRoom room(tokens);
-        for (int64_t column = begin; column < end; column += PANEL_COLUMNS) {
-            int64_t width = std::min(PANEL_COLUMNS, end - column);
-            std::memset(room.sums, 0, static_cast<size_t>(tokens * PANEL_COLUMNS) * sizeof(float));
-            for (int64_t at = 0; at < out; at += PANEL_DEPTH) {
-                int64_t depth = std::min(PANEL_DEPTH, out - at);
-                pack_columns(codes, table, in, at, depth, column, width, room.panel);
-                multiply_panel(dy + at, tokens, dy_stride, room.panel, width, depth / 2, room.sums);
-            }
-            put_sums(room.sums, tokens, width, nullptr, dx + column, dx_stride, add);
-        }
-    });
+    auto pack = [&](int64_t column, int64_t width, int64_t at, int64_t terms, bf16 *panel) {
+        pack_code_columns(codes, table, in, at, terms, column, width, panel);
+    };
+    product<PairPanels>(
+        InPlace<bf16>{dy, dy_stride}, tokens, in, out, threads, pack,
+        PutNumbers<bf16>{dx, dx_stride, nullptr, 1.0f, add});
 }

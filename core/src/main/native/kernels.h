@@ -28,16 +28,6 @@ using Rows = void (*)(
     const Codes &codes, int64_t in, int64_t out, const T *x, int64_t tokens, const T *bias, T *y, int64_t stride,
     bool add, int threads);
 
-/// y = x Wᵀ + bias for any number of tokens; whole blocks of at least 64 weights make a row.
-using Forward = void (*)(
-    const Codes &codes, int64_t in, int64_t out, const bf16 *x, int64_t x_stride, int64_t tokens, const bf16 *bias,
-    bf16 *y, int64_t y_stride, bool add, int threads);
-
-/// dx = dy W for weights of such rows, an even number of them.
-using Backward = void (*)(
-    const Codes &codes, int64_t in, int64_t out, const bf16 *dy, int64_t dy_stride, int64_t tokens, bf16 *dx,
-    int64_t dx_stride, bool add, int threads);
-
 /// Heads of tokens and the steps between them in memory: from batch to batch, token to token, head to head.
 struct RopeShape {
     int64_t batch;
@@ -115,17 +105,24 @@ struct Tokens {
         int threads);
 };
 
-/// Products of dense bfloat16 matrices; see dense_bf16.inl.
-struct Dense {
-    void (*rows_by_rows)(
-        const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, bf16 *c, int64_t c_stride, int64_t rows,
-        int64_t columns, int64_t depth, float scale, int threads);
-    void (*rows_by_columns)(
-        const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, bf16 *c, int64_t c_stride, int64_t rows,
-        int64_t columns, int64_t depth, float scale, int threads);
-    void (*add_columns_by_columns)(
-        const bf16 *a, int64_t a_stride, const bf16 *b, int64_t b_stride, float *c, int64_t c_stride, int64_t rows,
+/// Products of any size with dense weights and with weights in codes; see gemm.inl.
+template <typename T>
+struct Products {
+    void (*by_rows)(
+        const T *a, int64_t a_stride, const T *b, int64_t b_stride, const T *bias, T *c, int64_t c_stride, int64_t rows,
+        int64_t columns, int64_t depth, float scale, bool add, int threads);
+    void (*by_columns)(
+        const T *a, int64_t a_stride, const T *b, int64_t b_stride, T *c, int64_t c_stride, int64_t rows,
+        int64_t columns, int64_t depth, float scale, bool add, int threads);
+    void (*add_columns)(
+        const T *a, int64_t a_stride, const T *b, int64_t b_stride, float *c, int64_t c_stride, int64_t rows,
         int64_t columns, int64_t depth, bool turned, int threads);
+    void (*forward)(
+        const Codes &codes, int64_t in, int64_t out, const T *x, int64_t x_stride, int64_t tokens, const T *bias, T *y,
+        int64_t y_stride, bool add, int threads);
+    void (*backward)(
+        const Codes &codes, int64_t in, int64_t out, const T *dy, int64_t dy_stride, int64_t tokens, T *dx,
+        int64_t dx_stride, bool add, int threads);
 };
 
 using Adamw = void (*)(
@@ -152,9 +149,9 @@ struct Kernels {
         Rows<float> f32;
         Rows<bf16> b16;
     } rows;
-    Forward forward;  // null where the level has no products of pairs
-    Backward backward;
-    Dense dense;  // null where forward is
+    Products<float> products_f32;
+    Products<bf16> products_b16;
+    bool pairs;  // whether those of bfloat16 numbers are made of pairs of them
     Elements<float> elements_f32;
     Elements<bf16> elements_b16;
     Adamw adamw;

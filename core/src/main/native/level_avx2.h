@@ -1,6 +1,7 @@
 // Vectors of AVX2 with FMA and F16C. Included inside the level's namespace.
 
 constexpr int LANES = 8;
+constexpr int TILE_OF_FLOATS = 6;
 
 struct Floats {
     __m256 v;
@@ -176,3 +177,22 @@ inline void expand_away(const Lookup<T> &lookup, const uint8_t *packed, T *to) {
     }
 }
 inline void finish_away() { _mm_sfence(); }
+
+inline void transpose(Floats v[LANES]) {
+    __m256 t[LANES];
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(v[2 * i].v, v[2 * i + 1].v);
+        t[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i].v, v[2 * i + 1].v);
+    }
+    __m256 u[LANES];
+    for (int i = 0; i < 2; i++) {
+        u[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+        u[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+        u[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+        u[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        v[i].v = _mm256_permute2f128_ps(u[i], u[4 + i], 0x20);
+        v[4 + i].v = _mm256_permute2f128_ps(u[i], u[4 + i], 0x31);
+    }
+}

@@ -2,6 +2,9 @@
 
 constexpr int LANES = 16;
 
+/// Products in registers: rows of a tile, which is two vectors wide.
+constexpr int TILE_OF_FLOATS = 12;
+
 struct Floats {
     __m512 v;
 };
@@ -167,3 +170,45 @@ inline void expand_away(const Lookup<f16> &lookup, const uint8_t *packed, f16 *t
     _mm512_stream_si512(reinterpret_cast<__m512i *>(to), expanded(lookup.table, packed));
 }
 inline void finish_away() { _mm_sfence(); }
+
+/// Rows become columns.
+inline void transpose(__m512i v[16]) {
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        v[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+        v[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+        v[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+        v[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+    }
+    // Now v[4 g + c] holds in quarter q the column 4 q + c of rows 4 g to 4 g + 3.
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        __m512i a = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
+        __m512i b = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
+        __m512i d = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
+        __m512i e = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
+        t[c] = _mm512_shuffle_i32x4(a, d, 0x88);
+        t[8 + c] = _mm512_shuffle_i32x4(a, d, 0xdd);
+        t[4 + c] = _mm512_shuffle_i32x4(b, e, 0x88);
+        t[12 + c] = _mm512_shuffle_i32x4(b, e, 0xdd);
+    }
+    for (int i = 0; i < 16; i++) {
+        v[i] = t[i];
+    }
+}
+inline void transpose(Floats v[LANES]) {
+    __m512i bits[LANES];
+    for (int i = 0; i < LANES; i++) {
+        bits[i] = _mm512_castps_si512(v[i].v);
+    }
+    transpose(bits);
+    for (int i = 0; i < LANES; i++) {
+        v[i].v = _mm512_castsi512_ps(bits[i]);
+    }
+}

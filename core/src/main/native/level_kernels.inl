@@ -5,10 +5,10 @@
 #include "elements.inl"
 #include "decode.inl"
 #include "dropout.inl"
+#include "gemm.inl"
 #ifdef FINETUNE4J_PAIRS
 #include "rows_bf16.inl"
 #include "gemm_bf16.inl"
-#include "dense_bf16.inl"
 #endif
 
 inline void few_rows(
@@ -39,14 +39,15 @@ inline const Kernels &kernels() {
         {absmax<float>, absmax<bf16>, absmax<f16>},
         {encode<float>, encode<bf16>, encode<f16>},
         {multiply_rows<float>, few_rows},
+        {float_by_rows<float>, float_by_columns<float>, float_add_columns<float>, float_forward<float>,
+         float_backward<float>},
 #ifdef FINETUNE4J_PAIRS
-        multiply_panels,
-        multiply_panels_back,
-        {rows_by_rows, rows_by_columns, add_columns_by_columns},
+        {pairs_by_rows, pairs_by_columns, pairs_add_columns, pairs_forward, pairs_backward},
+        true,
 #else
-        nullptr,
-        nullptr,
-        {nullptr, nullptr, nullptr},
+        {float_by_rows<bf16>, float_by_columns<bf16>, float_add_columns<bf16>, float_forward<bf16>,
+         float_backward<bf16>},
+        false,
 #endif
         elements<float>(),
         elements<bf16>(),

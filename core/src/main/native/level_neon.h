@@ -1,6 +1,7 @@
 // Vectors of 64-bit ARM. Included inside the level's namespace.
 
 constexpr int LANES = 4;
+constexpr int TILE_OF_FLOATS = 12;
 
 struct Floats {
     float32x4_t v;
@@ -127,3 +128,12 @@ inline void expand_away(const Lookup<T> &lookup, const uint8_t *packed, T *to) {
     expand(lookup, packed, to);
 }
 inline void finish_away() {}
+
+inline void transpose(Floats v[LANES]) {
+    float32x4x2_t first = vtrnq_f32(v[0].v, v[1].v);
+    float32x4x2_t second = vtrnq_f32(v[2].v, v[3].v);
+    v[0].v = vcombine_f32(vget_low_f32(first.val[0]), vget_low_f32(second.val[0]));
+    v[1].v = vcombine_f32(vget_low_f32(first.val[1]), vget_low_f32(second.val[1]));
+    v[2].v = vcombine_f32(vget_high_f32(first.val[0]), vget_high_f32(second.val[0]));
+    v[3].v = vcombine_f32(vget_high_f32(first.val[1]), vget_high_f32(second.val[1]));
+}

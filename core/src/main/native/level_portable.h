@@ -1,6 +1,7 @@
 // Plain C++ for every processor; compilers make short vectors of it. Included inside the level's namespace.
 
 constexpr int LANES = 8;
+constexpr int TILE_OF_FLOATS = 3;
 
 struct Floats {
     float v[LANES];
@@ -120,3 +121,11 @@ inline void expand_away(const Lookup<T> &lookup, const uint8_t *packed, T *to) {
     expand(lookup, packed, to);
 }
 inline void finish_away() {}
+
+inline void transpose(Floats v[LANES]) {
+    for (int i = 0; i < LANES; i++) {
+        for (int k = 0; k < i; k++) {
+            std::swap(v[i].v[k], v[k].v[i]);
+        }
+    }
+}

@@ -1,48 +1,197 @@
-// Work on several threads. With OpenMP these are the threads of libtorch's operations, because both use the same runtime
-// library: two pools would keep each other from the processors. Without it, threads are started for each call.
+// Work on several threads: one set of helpers for the whole process, whoever asks. A call does its parts itself, one after the
+// other, and helpers that are awake take parts as well, so that nobody waits for a thread to which the operating system gives
+// no processor: on a machine that is busy with other work a call costs its share. Helpers look for the next call for some
+// microseconds and then sleep.
 #pragma once
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
-#ifndef _OPENMP
+#include <exception>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
-#endif
 
 namespace finetune4j {
 
-/// Calls work(begin, end) for parts of [0, count) that begin at multiples of the grain.
+/// Tells the processor that a loop waits.
+inline void breathe() {
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+    __asm__ volatile("yield");
+#else
+    std::this_thread::yield();
+#endif
+}
+
+/// The parts of one call. It lives on the caller's stack: who helps is counted under the lock of the helpers.
+struct Call {
+    void (*run)(const void *work, int64_t part);
+    const void *work;
+    int64_t parts;
+    int most_helpers;
+    int helpers = 0;
+    std::atomic<int64_t> next{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr failure = nullptr;  // of the part that failed first
+
+    Call(void (*run)(const void *, int64_t), const void *work, int64_t parts, int most_helpers)
+        : run(run), work(work), parts(parts), most_helpers(most_helpers) {}
+
+    /// Takes parts until there are none; after a failure nobody begins another.
+    void take_part() {
+        while (!failed.load(std::memory_order_relaxed)) {
+            int64_t part = next.fetch_add(1, std::memory_order_relaxed);
+            if (part >= parts) {
+                return;
+            }
+            try {
+                run(work, part);
+            } catch (...) {
+                if (!failed.exchange(true)) {
+                    failure = std::current_exception();
+                }
+            }
+        }
+    }
+
+    bool wants_help() const {
+        return helpers < most_helpers && next.load(std::memory_order_relaxed) < parts &&
+               !failed.load(std::memory_order_relaxed);
+    }
+};
+
+class Helpers {
+public:
+    /// Those of the process. They are never ended, so that no order of ends matters.
+    static Helpers &all() {
+        static Helpers *helpers = new Helpers();
+        return *helpers;
+    }
+
+    void run(Call &call) {
+        {
+            std::lock_guard<std::mutex> guard(lock);
+            start(call.most_helpers);
+            calls.push_back(&call);
+            changes.fetch_add(1, std::memory_order_release);
+            int wanted = std::min(sleeping, call.most_helpers);
+            for (int i = 0; i < wanted; i++) {
+                wake.notify_one();
+            }
+        }
+        call.take_part();
+        std::unique_lock<std::mutex> guard(lock);
+        calls.erase(std::find(calls.begin(), calls.end(), &call));
+        for (int i = 0; call.helpers > 0 && i < SHORT_WAIT; i++) {
+            guard.unlock();
+            breathe();
+            guard.lock();
+        }
+        finished.wait(guard, [&] { return call.helpers == 0; });
+        guard.unlock();
+        if (call.failure) {
+            std::rethrow_exception(call.failure);
+        }
+    }
+
+private:
+    static constexpr int SHORT_WAIT = 200;
+    static constexpr int LONG_LOOK = 2000;
+    static constexpr int MOST = 1023;
+
+    std::mutex lock;
+    std::condition_variable wake;
+    std::condition_variable finished;
+    std::vector<Call *> calls;
+    std::atomic<uint64_t> changes{0};
+    int started = 0;
+    int sleeping = 0;
+
+    Helpers() = default;
+
+    /// As many as are wanted, if the system gives so many; fewer only take longer.
+    void start(int wanted) {
+        while (started < std::min(wanted, MOST)) {
+            try {
+                std::thread([this] { help(); }).detach();
+            } catch (const std::system_error &) {
+                return;
+            }
+            started++;
+        }
+    }
+
+    /// The call with the fewest helpers among those that want one.
+    Call *neediest() const {
+        Call *found = nullptr;
+        for (Call *call : calls) {
+            if (call->wants_help() && (found == nullptr || call->helpers < found->helpers)) {
+                found = call;
+            }
+        }
+        return found;
+    }
+
+    void help() {
+        std::unique_lock<std::mutex> guard(lock);
+        for (;;) {
+            uint64_t seen = changes.load(std::memory_order_relaxed);
+            if (Call *call = neediest()) {
+                call->helpers++;
+                guard.unlock();
+                call->take_part();
+                guard.lock();
+                if (--call->helpers == 0) {
+                    finished.notify_all();
+                }
+                continue;
+            }
+            guard.unlock();
+            bool changed = false;
+            for (int i = 0; i < LONG_LOOK && !changed; i++) {
+                breathe();
+                changed = changes.load(std::memory_order_acquire) != seen;
+            }
+            guard.lock();
+            if (changes.load(std::memory_order_relaxed) == seen) {
+                sleeping++;
+                wake.wait(guard);
+                sleeping--;
+            }
+        }
+    }
+};
+
+/// Calls work(part) for parts [0, parts), on so many threads at most. What a part throws comes out of here.
 template <typename Work>
-void parallel(int threads, int64_t count, int64_t grain, const Work &work) {
-    int64_t grains = (count + grain - 1) / grain;
-    int parts = static_cast<int>(std::min<int64_t>(threads, grains));
-    if (parts <= 1) {
-        if (count > 0) {
-            work(int64_t{0}, count);
+void parallel_parts(int threads, int64_t parts, const Work &work) {
+    int helpers = static_cast<int>(std::min<int64_t>(threads, parts)) - 1;
+    if (helpers <= 0) {
+        for (int64_t part = 0; part < parts; part++) {
+            work(part);
         }
         return;
     }
-    auto part = [&](int index) {
-        int64_t begin = grains * index / parts * grain;
-        int64_t end = std::min(count, grains * (index + 1) / parts * grain);
+    Call call([](const void *given, int64_t part) { (*static_cast<const Work *>(given))(part); }, &work, parts, helpers);
+    Helpers::all().run(call);
+}
+
+/// Calls work(begin, end) for parts of [0, count) that begin at multiples of the grain, some more than there are threads.
+template <typename Work>
+void parallel(int threads, int64_t count, int64_t grain, const Work &work) {
+    constexpr int64_t PARTS_OF_THREAD = 4;
+    int64_t grains = (count + grain - 1) / grain;
+    int64_t parts = threads <= 1 ? std::min<int64_t>(1, grains) : std::min(threads * PARTS_OF_THREAD, grains);
+    parallel_parts(threads, parts, [&](int64_t part) {
+        int64_t begin = grains * part / parts * grain;
+        int64_t end = std::min(count, grains * (part + 1) / parts * grain);
         if (begin < end) {
             work(begin, end);
         }
-    };
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int index = 0; index < parts; index++) {
-        part(index);
-    }
-#else
-    std::vector<std::thread> others;
-    for (int index = 1; index < parts; index++) {
-        others.emplace_back(part, index);
-    }
-    part(0);
-    for (std::thread &other : others) {
-        other.join();
-    }
-#endif
+    });
 }
 
 }  // namespace finetune4j

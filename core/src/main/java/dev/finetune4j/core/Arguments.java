@@ -18,4 +18,17 @@ public final class Arguments {
         }
         return value;
     }
+
+    /**
+     * A number that must not be too small.
+     *
+     * @param name of the setting
+     * @throws IllegalArgumentException if it is below the least
+     */
+    public static int atLeast(int least, int value, String name) {
+        if (value < least) {
+            throw new IllegalArgumentException(name + " must be at least " + least + ", but was " + value);
+        }
+        return value;
+    }
 }

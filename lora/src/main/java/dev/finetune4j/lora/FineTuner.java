@@ -8,6 +8,7 @@ import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.Tokenizer;
@@ -62,6 +63,7 @@ public final class FineTuner {
     private final TrainingSettings training;
     private final @Nullable ActivationPolicy activations;
     private final MemoryCheck memory;
+    private final int threads;
     private final List<TrainingListener> listeners;
 
     FineTuner(
@@ -76,6 +78,7 @@ public final class FineTuner {
             TrainingSettings training,
             @Nullable ActivationPolicy activations,
             MemoryCheck memory,
+            int threads,
             List<TrainingListener> listeners) {
         this.model = model;
         this.method = method;
@@ -88,6 +91,7 @@ public final class FineTuner {
         this.training = training;
         this.activations = activations;
         this.memory = memory;
+        this.threads = threads;
         this.listeners = List.copyOf(listeners);
     }
 
@@ -128,6 +132,12 @@ public final class FineTuner {
     private FineTunedModel run(BooleanSupplier cancelled, TrainingListener progress) {
         ComputeDevice chosen = device == null ? ComputeDevice.best() : device;
         TorchRuntime.require(chosen);
+        try (Threads.Share share = Threads.share(threads)) {
+            return run(chosen, cancelled, progress);
+        }
+    }
+
+    private FineTunedModel run(ComputeDevice chosen, BooleanSupplier cancelled, TrainingListener progress) {
         ModelDirectory directory = ModelDirectory.open(model);
         ModelConfig config = ModelLoader.readConfig(directory);
         if (method instanceof TuningMethod.WithAdapter chosenAdapter) {

@@ -44,6 +44,7 @@ public final class FineTunerBuilder {
     private final TrainingSettings.Builder training = TrainingSettings.builder();
     private @Nullable ActivationPolicy activations;
     private boolean ignoresMemoryPlan;
+    private int threads;
     private int maxLength;
     private Overflow overflow = Overflow.FAIL;
 
@@ -199,6 +200,18 @@ public final class FineTunerBuilder {
         return this;
     }
 
+    /**
+     * How many threads an operation of the training may use on the CPU; by default as many as hold for the process ({@code
+     * TorchRuntime.setThreads}). The tuned model answers with the latter.
+     */
+    public FineTunerBuilder threads(int number) {
+        if (number < 1) {
+            problems.add("threads must be at least 1, but was " + number);
+        }
+        this.threads = number;
+        return this;
+    }
+
     /** Optimizer steps, instead of epochs. */
     public FineTunerBuilder maxSteps(int steps) {
         training.maxSteps(steps);
@@ -309,6 +322,7 @@ public final class FineTunerBuilder {
                 settings,
                 activations,
                 new MemoryCheck(ignoresMemoryPlan),
+                threads,
                 listeners);
     }
 

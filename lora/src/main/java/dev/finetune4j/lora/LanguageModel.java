@@ -127,6 +127,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         private @Nullable String template;
         private boolean trainable;
         private boolean ignoresMemoryPlan;
+        private int threads;
 
         private Loader(Path folder) {
             this.folder = folder;
@@ -160,6 +161,17 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         public Loader template(String name) {
             Arguments.given(name, "template(name)");
             this.template = name;
+            return this;
+        }
+
+        /**
+         * How many threads an operation of this model and of its adapters may use on the CPU; by default as many as hold for
+         * the process ({@code TorchRuntime.setThreads}), so that a service can answer beside a training.
+         *
+         * @throws IllegalArgumentException if the number is below 1
+         */
+        public Loader threads(int number) {
+            this.threads = Arguments.atLeast(1, number, "threads");
             return this;
         }
 
@@ -219,7 +231,8 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         }
 
         private Placement placement() {
-            return LanguageModel.placement(device == null ? ComputeDevice.best() : device, precision, trainable);
+            return LanguageModel.placement(device == null ? ComputeDevice.best() : device, precision, trainable)
+                    .withThreads(threads);
         }
     }
 

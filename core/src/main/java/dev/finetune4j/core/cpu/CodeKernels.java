@@ -14,11 +14,9 @@ public final class CodeKernels {
     public static final int MOST_ROWS = 32;
 
     private final CpuLevel level;
-    private final boolean panels;
 
     CodeKernels(CpuLevel level) {
         this.level = level;
-        this.panels = CpuNative.cpu_has_panels(level.number);
     }
 
     /** The number of a type in {@code finetune4j_cpu.h}; -1 for one that the kernels do not have. */
@@ -86,7 +84,7 @@ public final class CodeKernels {
         long target = CpuCodes.address("decoded weights", to, Tensors.typeOf(to), part.rows() * part.width());
         CpuNative.cpu_decode(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 weight.packed,
                 weight.shift,
                 weight.table,
@@ -118,7 +116,7 @@ public final class CodeKernels {
         try (FloatPointer found = new FloatPointer(blocks)) {
             CpuNative.cpu_absmax(
                     level.number,
-                    TorchRuntime.elementThreads(),
+                    TorchRuntime.threads(),
                     type,
                     from,
                     count,
@@ -159,7 +157,7 @@ public final class CodeKernels {
                 BytePointer nativeCodes = new BytePointer(codes)) {
             CpuNative.cpu_encode(
                     level.number,
-                    TorchRuntime.elementThreads(),
+                    TorchRuntime.threads(),
                     type,
                     from,
                     count,
@@ -223,37 +221,24 @@ public final class CodeKernels {
     }
 
     /**
-     * Whether {@link #forward} and {@link #backward} can take a weight: the level multiplies pairs of bfloat16 numbers, rows
-     * are made of whole blocks of at least 64 weights, and there is an even number of rows.
-     *
-     * @param blockSize of the weight
-     */
-    public boolean hasPanels(ScalarType type, int blockSize, long in, long out) {
-        return panels
-                && type == ScalarType.BFloat16
-                && blockSize >= 64
-                && in > 0
-                && in % blockSize == 0
-                && out % 2 == 0;
-    }
-
-    /**
      * {@code y = x Wᵀ + b} for any number of rows of x, or that added to y: panels of the weight are decoded into the
      * processor's cache, and the dense weight is never in memory.
      *
-     * @param weight of shape (out, in), one for which {@link #hasPanels} holds
-     * @param x shape (rows, in), bfloat16; the numbers of a row lie side by side
-     * @param bias shape (out), bfloat16; null for none
-     * @param y shape (rows, out), bfloat16; the numbers of a row lie side by side
+     * @param weight of shape (out, in)
+     * @param x shape (rows, in), float32 or bfloat16; the numbers of a row lie side by side
+     * @param bias shape (out), of the type of x; null for none
+     * @param y shape (rows, out), of the type of x; the numbers of a row lie side by side
      * @param add whether the product is added to what y holds
      */
     public void forward(CpuCodes weight, Tensor x, @Nullable Tensor bias, Tensor y, boolean add) {
+        requireFit(weight, x, y);
         long in = x.size(1);
         long out = y.size(1);
-        requirePanels(weight, x, y, in, out);
+        ScalarType type = Tensors.typeOf(x);
         CpuNative.cpu_forward(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
+                ElementKernels.number(type),
                 weight.packed,
                 weight.shift,
                 weight.table,
@@ -266,7 +251,7 @@ public final class CodeKernels {
                 CpuCodes.address(x),
                 x.stride(0),
                 x.size(0),
-                bias == null ? 0 : CpuCodes.address("bias", bias, ScalarType.BFloat16, out),
+                bias == null ? 0 : CpuCodes.address("bias", bias, type, out),
                 CpuCodes.address(y),
                 y.stride(0),
                 add);
@@ -275,18 +260,19 @@ public final class CodeKernels {
     /**
      * {@code dx = dy W} for any number of rows, or that added to dx.
      *
-     * @param weight of shape (out, in), one for which {@link #hasPanels} holds
-     * @param gradient shape (rows, out), bfloat16; the numbers of a row lie side by side
-     * @param dx shape (rows, in), bfloat16; the numbers of a row lie side by side
+     * @param weight of shape (out, in)
+     * @param gradient shape (rows, out), float32 or bfloat16; the numbers of a row lie side by side
+     * @param dx shape (rows, in), of the type of the gradient; the numbers of a row lie side by side
      * @param add whether the product is added to what dx holds
      */
     public void backward(CpuCodes weight, Tensor gradient, Tensor dx, boolean add) {
+        requireFit(weight, dx, gradient);
         long in = dx.size(1);
         long out = gradient.size(1);
-        requirePanels(weight, dx, gradient, in, out);
         CpuNative.cpu_backward(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
+                ElementKernels.number(Tensors.typeOf(dx)),
                 weight.packed,
                 weight.shift,
                 weight.table,
@@ -304,25 +290,16 @@ public final class CodeKernels {
                 add);
     }
 
-    private void requirePanels(CpuCodes weight, Tensor inner, Tensor outer, long in, long out) {
-        boolean fits = hasPanels(Tensors.typeOf(inner), 1 << weight.shift, in, out)
-                && in * out == weight.elements()
+    private static void requireFit(CpuCodes weight, Tensor inner, Tensor outer) {
+        boolean fits = ProductKernels.serves(inner)
+                && ProductKernels.isMatrix(outer, Tensors.typeOf(inner))
                 && inner.size(0) == outer.size(0)
-                && isMatrix(inner)
-                && isMatrix(outer);
+                && inner.size(1) * outer.size(1) == weight.elements();
         if (!fits) {
-            throw new IllegalArgumentException("no product of panels for (" + inner.size(0) + ", " + in + ") and ("
-                    + outer.size(0) + ", " + out + ") in " + Tensors.typeOf(inner) + " and " + Tensors.typeOf(outer)
-                    + " with " + weight.elements() + " weights");
+            throw new IllegalArgumentException(
+                    "no product of " + Tensors.typeOf(inner) + " and " + Tensors.typeOf(outer) + " in "
+                            + inner.dim() + " and " + outer.dim() + " dimensions, " + inner.numel() + " and "
+                            + outer.numel() + " numbers, with " + weight.elements() + " weights");
         }
-    }
-
-    /** Whether it is a bfloat16 matrix on the CPU whose rows are in one piece and do not overlap. */
-    private static boolean isMatrix(Tensor tensor) {
-        return !tensor.is_cuda()
-                && tensor.dim() == 2
-                && Tensors.typeOf(tensor) == ScalarType.BFloat16
-                && (tensor.size(1) <= 1 || tensor.stride(1) == 1)
-                && (tensor.size(0) <= 1 || tensor.stride(0) >= tensor.size(1));
     }
 }

@@ -2,6 +2,7 @@ package dev.finetune4j.core.cpu;
 
 import dev.finetune4j.core.DeviceException;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Arrays;
 import java.util.Locale;
@@ -15,9 +16,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The kernels of the CPU, at the best level that the processor has or the one that the system property {@value #PROPERTY}
  * names: {@code portable}, {@code neon}, {@code avx2}, {@code avx512} or {@code avx512-bf16}; {@code off} leaves all to
- * libtorch. What stands beside matrix products of libtorch runs on as many threads as {@link TorchRuntime#elementThreads()} says, what
- * makes a step of decoding by itself on {@link TorchRuntime#threads()}. Sizes and types are checked before anything goes down
- * to native code, because nothing checks them there.
+ * libtorch. They share one set of threads, of which a call takes as many as {@link TorchRuntime#threads()} says. Sizes and
+ * types are checked before anything goes down to native code, because nothing checks them there; what fails there, as for
+ * lack of memory, comes out as an exception.
  *
  * <p>Thread-safe.
  */
@@ -32,14 +33,14 @@ public final class CpuKernels {
     private final CodeKernels codes;
     private final ElementKernels elements;
     private final TokenKernels tokens;
-    private final @Nullable PairKernels pairs;
+    private final ProductKernels products;
 
     private CpuKernels(CpuLevel level) {
         this.level = level;
         this.codes = new CodeKernels(level);
         this.elements = new ElementKernels(level);
         this.tokens = new TokenKernels(level);
-        this.pairs = CpuNative.cpu_has_panels(level.number) ? new PairKernels(level) : null;
+        this.products = new ProductKernels(level);
     }
 
     private static final class Holder {
@@ -86,7 +87,6 @@ public final class CpuKernels {
             LOG.info("CPU kernels are switched off; libtorch's operations serve");
             return null;
         }
-        // First, so that both use the threads of one OpenMP library: that which comes with libtorch.
         TorchRuntime.start();
         try {
             CpuNative.load();
@@ -106,6 +106,7 @@ public final class CpuKernels {
         }
         CpuLevel level = name.isEmpty() ? best() : forced(name);
         LOG.info("CPU kernels: {}", level.label());
+        Threads.leaveToKernels();
         return new CpuKernels(level);
     }
 
@@ -136,7 +137,7 @@ public final class CpuKernels {
      * @throws DeviceException as {@link #get()}
      */
     public static Precision fastestPrecision() {
-        return get().flatMap(CpuKernels::pairs).isPresent() ? Precision.BF16 : Precision.FP32;
+        return get().filter(CpuKernels::multipliesPairs).isPresent() ? Precision.BF16 : Precision.FP32;
     }
 
     /** The instructions that these kernels use. */
@@ -154,9 +155,14 @@ public final class CpuKernels {
         return tokens;
     }
 
-    /** The products of narrow bfloat16 matrices, where the level has them. */
-    public Optional<PairKernels> pairs() {
-        return Optional.ofNullable(pairs);
+    /** The products of dense matrices. */
+    public ProductKernels products() {
+        return products;
+    }
+
+    /** Whether bfloat16 numbers are multiplied as such, by the pair, and not widened first. */
+    public boolean multipliesPairs() {
+        return CpuNative.cpu_has_pairs(level.number);
     }
 
     /** The kernels for 4-bit weights. */

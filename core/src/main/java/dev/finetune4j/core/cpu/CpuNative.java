@@ -78,11 +78,12 @@ final class CpuNative {
             long stride,
             @Cast("bool") boolean add);
 
-    static native @Cast("bool") boolean cpu_has_panels(int level);
+    static native @Cast("bool") boolean cpu_has_pairs(int level);
 
     static native void cpu_forward(
             int level,
             int threads,
+            int type,
             long packed,
             int shift,
             long table,
@@ -103,6 +104,7 @@ final class CpuNative {
     static native void cpu_backward(
             int level,
             int threads,
+            int type,
             long packed,
             int shift,
             long table,
@@ -205,9 +207,27 @@ final class CpuNative {
             float root,
             float epsilon);
 
-    static native void cpu_rows_by_rows(
+    static native void cpu_by_rows(
             int level,
             int threads,
+            int type,
+            long a,
+            long aStride,
+            long b,
+            long bStride,
+            long bias,
+            long c,
+            long cStride,
+            long rows,
+            long columns,
+            long depth,
+            float scale,
+            @Cast("bool") boolean add);
+
+    static native void cpu_by_columns(
+            int level,
+            int threads,
+            int type,
             long a,
             long aStride,
             long b,
@@ -217,25 +237,13 @@ final class CpuNative {
             long rows,
             long columns,
             long depth,
-            float scale);
+            float scale,
+            @Cast("bool") boolean add);
 
-    static native void cpu_rows_by_columns(
+    static native void cpu_add_columns(
             int level,
             int threads,
-            long a,
-            long aStride,
-            long b,
-            long bStride,
-            long c,
-            long cStride,
-            long rows,
-            long columns,
-            long depth,
-            float scale);
-
-    static native void cpu_add_columns_by_columns(
-            int level,
-            int threads,
+            int type,
             long a,
             long aStride,
             long b,

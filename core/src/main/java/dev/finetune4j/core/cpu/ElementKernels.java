@@ -51,7 +51,7 @@ public final class ElementKernels {
         long rows = rows(x.numel(), width);
         CpuNative.cpu_rms_forward(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address("x", x, type, rows * width),
                 CpuCodes.address("weight", weight, type, width),
@@ -93,7 +93,7 @@ public final class ElementKernels {
         long count = rows * width;
         CpuNative.cpu_rms_backward(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address("gradient", gradient, type, count),
                 CpuCodes.address("x", x, type, count),
@@ -120,7 +120,7 @@ public final class ElementKernels {
         long count = x.numel();
         CpuNative.cpu_dropout(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address("x", x, type, count),
                 CpuCodes.address("y", y, type, count),
@@ -145,7 +145,7 @@ public final class ElementKernels {
         long rows = rows(both.numel(), 2 * width);
         CpuNative.cpu_swiglu_forward(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address("both", both, type, 2 * rows * width),
                 CpuCodes.address("y", y, type, rows * width),
@@ -165,7 +165,7 @@ public final class ElementKernels {
         long rows = rows(both.numel(), 2 * width);
         CpuNative.cpu_swiglu_backward(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address("gradient", gradient, type, rows * width),
                 CpuCodes.address("both", both, type, 2 * rows * width),
@@ -204,7 +204,7 @@ public final class ElementKernels {
         }
         CpuNative.cpu_rope(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address(x),
                 CpuCodes.address(y),
@@ -236,7 +236,7 @@ public final class ElementKernels {
         long width = logits.size(1);
         CpuNative.cpu_cross_entropy(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 number(type),
                 CpuCodes.address("logits", logits, type, rows * width),
                 CpuCodes.address("labels", labels, ScalarType.Long, rows),
@@ -266,7 +266,7 @@ public final class ElementKernels {
         long count = values.numel();
         CpuNative.cpu_adamw(
                 level.number,
-                TorchRuntime.elementThreads(),
+                TorchRuntime.threads(),
                 CpuCodes.address("values", values, ScalarType.Float, count),
                 CpuCodes.address("gradients", gradients, ScalarType.Float, count),
                 optional("copies", copies, ScalarType.BFloat16, count),

@@ -11,6 +11,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.Threads;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -105,6 +106,7 @@ public final class CpuDecoder implements TokenDecoder {
                     + model.config().vocabSize() + " tokens");
         }
         try (Lifetime.Use use = Lifetime.useAll(used);
+                Threads.Share share = Threads.share(model.placement().threads());
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Room there = room(cache.positions() + 1);

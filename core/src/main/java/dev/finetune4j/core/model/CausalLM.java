@@ -19,6 +19,7 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.Threads;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -450,12 +451,18 @@ public final class CausalLM implements AutoCloseable {
 
     /**
      * Keeps the model and what it borrows from being freed until the use is closed, by the same thread: for work of several
-     * calls, or on the tensors themselves. Hold it for one pass, not while you wait for something: closing waits for it.
+     * calls, or on the tensors themselves. Operations of the thread use as many threads as the placement says meanwhile. Hold
+     * it for one pass, not while you wait for something: closing waits for it.
      *
      * @throws IllegalStateException if the model or what it borrows is closed
      */
     public Lifetime.Use use() {
-        return Lifetime.useAll(lifetimes);
+        Lifetime.Use all = Lifetime.useAll(lifetimes);
+        Threads.Share share = Threads.share(placement.threads());
+        return () -> {
+            share.close();
+            all.close();
+        };
     }
 
     /** Those of the model and of what it borrows, in the order in which {@link #use} begins to use them. */

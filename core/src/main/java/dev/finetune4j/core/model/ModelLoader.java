@@ -1,5 +1,6 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -7,6 +8,7 @@ import dev.finetune4j.core.nn.LinearSpec;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Collections;
 import java.util.Map;
@@ -80,7 +82,15 @@ public final class ModelLoader {
         TorchRuntime.require(placement.device());
         if (placement.device().kind() == ComputeDevice.Kind.CPU) {
             TorchRuntime.shareThreads(placement.precision());
+            CpuKernels.get();
         }
+        try (Threads.Share share = Threads.share(placement.threads())) {
+            return loadThere(directory, weights, factory, placement);
+        }
+    }
+
+    private static CausalLM loadThere(
+            ModelDirectory directory, WeightSource weights, LinearFactory factory, Placement placement) {
         ConfigReader reader = ModelFamily.reader(directory);
         ModelConfig said = ModelFamily.readConfig(reader);
         ModelConfig config = HeadWeight.decide(said, weights);

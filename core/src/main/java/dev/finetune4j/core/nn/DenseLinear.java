@@ -5,8 +5,6 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -30,11 +28,7 @@ public final class DenseLinear implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
-        ScalarType type = Tensors.typeOf(x);
-        Tensor usedWeight = Tensors.as(weight, type);
-        return bias == null
-                ? torch.linear(x, usedWeight)
-                : torch.linear(x, usedWeight, new TensorOptional(Tensors.as(bias, type)));
+        return DenseProduct.of(x, weight, bias);
     }
 
     @Override

@@ -1,8 +1,11 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.cpu.ProductKernels;
 import dev.finetune4j.core.cuda.TunedProducts;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
@@ -11,6 +14,17 @@ import org.jspecify.annotations.Nullable;
 /** Products with a dense weight that is not trained, by the quickest way that the device has. Nothing records gradients. */
 public final class FrozenProducts {
     private FrozenProducts() {}
+
+    /** The kernels of the CPU where they can multiply two matrices. */
+    private static Optional<ProductKernels> kernels(Tensor x, Tensor weight) {
+        return ProductKernels.serves(weight) && Tensors.typeOf(x) == Tensors.typeOf(weight)
+                ? CpuKernels.get().map(CpuKernels::products)
+                : Optional.empty();
+    }
+
+    private static Tensor rowsInOnePiece(Tensor x) {
+        return ProductKernels.serves(x) ? x : x.contiguous();
+    }
 
     /**
      * {@code x Wᵀ + b}.
@@ -21,16 +35,20 @@ public final class FrozenProducts {
      * @return shape (…, out)
      */
     public static Tensor forward(Tensor x, Tensor weight, @Nullable Tensor bias) {
-        if (bias == null && x.is_cuda()) {
-            try (TensorScope scope = new TensorScope()) {
-                Tensor flat = x.reshape(-1, x.size(-1));
-                Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
-                if (TunedProducts.multiply(y, flat, weight, true, false)) {
-                    return scope.keep(y.view(withLast(x, weight.size(0))));
-                }
-            }
+        Optional<ProductKernels> kernels = kernels(x, weight);
+        if (kernels.isEmpty() && (bias != null || !x.is_cuda())) {
+            return bias == null ? torch.linear(x, weight) : torch.linear(x, weight, new TensorOptional(bias));
         }
-        return bias == null ? torch.linear(x, weight) : torch.linear(x, weight, new TensorOptional(bias));
+        try (TensorScope scope = new TensorScope()) {
+            Tensor flat = x.reshape(-1, x.size(-1));
+            Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
+            if (kernels.isPresent()) {
+                kernels.get().byRows(rowsInOnePiece(flat), weight, bias, y, 1, false);
+            } else if (!TunedProducts.multiply(y, flat, weight, true, false)) {
+                return scope.keep(torch.linear(x, weight));
+            }
+            return scope.keep(y.view(withLast(x, weight.size(0))));
+        }
     }
 
     /**
@@ -41,17 +59,21 @@ public final class FrozenProducts {
      * @return shape (…, in)
      */
     public static Tensor backward(Tensor gradient, Tensor weight) {
-        if (gradient.is_cuda()) {
-            try (TensorScope scope = new TensorScope()) {
-                Tensor flat = gradient.reshape(-1, gradient.size(-1));
-                Tensor dx = Tensors.empty(
-                        Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
-                if (TunedProducts.multiply(dx, flat, weight, false, false)) {
-                    return scope.keep(dx.view(withLast(gradient, weight.size(1))));
-                }
-            }
+        Optional<ProductKernels> kernels = kernels(gradient, weight);
+        if (kernels.isEmpty() && !gradient.is_cuda()) {
+            return gradient.matmul(weight);
         }
-        return gradient.matmul(weight);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor flat = gradient.reshape(-1, gradient.size(-1));
+            Tensor dx =
+                    Tensors.empty(Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
+            if (kernels.isPresent()) {
+                kernels.get().byColumns(rowsInOnePiece(flat), weight, dx, 1, false);
+            } else if (!TunedProducts.multiply(dx, flat, weight, false, false)) {
+                return scope.keep(gradient.matmul(weight));
+            }
+            return scope.keep(dx.view(withLast(gradient, weight.size(1))));
+        }
     }
 
     /**
@@ -62,7 +84,10 @@ public final class FrozenProducts {
      * @param weight shape (out, in), of the type of x
      */
     public static void add(Tensor y, Tensor x, Tensor weight) {
-        if (!TunedProducts.multiply(y, x, weight, true, true)) {
+        Optional<ProductKernels> kernels = kernels(x, weight);
+        if (kernels.isPresent() && ProductKernels.serves(y)) {
+            kernels.get().byRows(rowsInOnePiece(x), weight, null, y, 1, true);
+        } else if (!TunedProducts.multiply(y, x, weight, true, true)) {
             y.addmm_(x, weight.t());
         }
     }
@@ -75,7 +100,10 @@ public final class FrozenProducts {
      * @param weight shape (out, in), of the type of the gradient
      */
     public static void addBackward(Tensor dx, Tensor gradient, Tensor weight) {
-        if (!TunedProducts.multiply(dx, gradient, weight, false, true)) {
+        Optional<ProductKernels> kernels = kernels(gradient, weight);
+        if (kernels.isPresent() && ProductKernels.serves(dx)) {
+            kernels.get().byColumns(rowsInOnePiece(gradient), weight, dx, 1, true);
+        } else if (!TunedProducts.multiply(dx, gradient, weight, false, true)) {
             dx.addmm_(gradient, weight);
         }
     }

@@ -1,10 +1,8 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -19,7 +17,7 @@ public final class TiedHead implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
-        return torch.linear(x, Tensors.as(embedding, Tensors.typeOf(x)));
+        return DenseProduct.of(x, embedding, null);
     }
 
     @Override

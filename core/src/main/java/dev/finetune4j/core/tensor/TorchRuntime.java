@@ -17,7 +17,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
-import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch_cuda;
 import org.jspecify.annotations.Nullable;
@@ -32,7 +31,7 @@ import org.slf4j.LoggerFactory;
  * operation is switched off (unless the application has set {@code org.bytedeco.javacpp.maxPhysicalBytes} itself); a file
  * lock keeps two processes from unpacking libraries into an empty cache at once; the CUDA library is loaded before
  * anything asks whether CUDA is there; and the number of threads follows the processors that the JVM may use, which in a
- * container are often fewer than the machine has, and the two thread pools of the CPU are kept from fighting.
+ * container are often fewer than the machine has, and the thread pools of the CPU are kept from fighting ({@link Threads}).
  *
  * <p>Thread-safe.
  */
@@ -49,13 +48,11 @@ public final class TorchRuntime {
     /** What the CPU's libraries of Linux take, the largest of all. */
     private static final long UNPACKED_BYTES = 460_000_000;
 
-    private static boolean started;
+    private static volatile boolean started;
     /** Why it could not be loaded; kept, because the JVM does not try again, and what it throws later names no cause. */
     private static @Nullable String refused;
 
     private static boolean cuda;
-    private static int threads = 1;
-    private static Precision main = Precision.FP32;
 
     private TorchRuntime() {}
 
@@ -64,7 +61,13 @@ public final class TorchRuntime {
      *
      * @throws DeviceException when they cannot be loaded; the message says why and what to do
      */
-    public static synchronized void start() {
+    public static void start() {
+        if (!started) {
+            startOnce();
+        }
+    }
+
+    private static synchronized void startOnce() {
         if (started) {
             return;
         }
@@ -72,11 +75,11 @@ public final class TorchRuntime {
             System.setProperty(PHYSICAL_LIMIT, "0");
         }
         load();
+        Threads.setProcess(
+                System.getenv("OMP_NUM_THREADS") == null
+                        ? Runtime.getRuntime().availableProcessors()
+                        : torch.get_num_threads());
         started = true;
-        threads = System.getenv("OMP_NUM_THREADS") == null
-                ? Runtime.getRuntime().availableProcessors()
-                : torch.get_num_threads();
-        shareThreads(main);
         LOG.info("{}", report());
     }
 
@@ -187,52 +190,34 @@ public final class TorchRuntime {
     }
 
     /**
-     * Sets how many threads one operation may use. This is a setting of the whole process; by default it is the number of
-     * processors that the JVM may use, or {@code OMP_NUM_THREADS} where that is set. On a machine that is busy with other
-     * work, one thread is often fastest: threads that wait for each other cost more than they bring.
+     * Sets how many threads one operation may use. This holds for every thread of the process, from its next operation on; by
+     * default it is the number of processors that the JVM may use, or {@code OMP_NUM_THREADS} where that is set. A training
+     * ({@code FineTunerBuilder.threads}) or a model ({@code LanguageModel.Loader.threads}) may have a number of its own.
      *
      * @throws IllegalArgumentException if the number is below 1
      */
-    public static synchronized void setThreads(int newThreads) {
+    public static void setThreads(int newThreads) {
         if (newThreads < 1) {
             throw new IllegalArgumentException("threads must be at least 1, but was " + newThreads);
         }
         start();
-        threads = newThreads;
-        shareThreads(main);
+        Threads.setProcess(newThreads);
     }
 
-    /** How many threads one operation may use. */
-    public static synchronized int threads() {
+    /** How many threads one operation of the calling thread may use. */
+    public static int threads() {
         start();
-        return threads;
+        return Threads.number();
     }
 
     /**
-     * How many threads an operation may use that is not one of OpenBLAS's matrix products: one where the threads are with
-     * OpenBLAS, which waits for its next product at full speed, and otherwise {@link #threads()}.
-     */
-    public static synchronized int elementThreads() {
-        start();
-        return main == Precision.FP32 ? 1 : threads;
-    }
-
-    /**
-     * Gives the threads to the library that does the large matrix products in the given format on the CPU: OpenBLAS in
-     * float32, oneDNN (on libtorch's own threads) in bfloat16. Each pool spins while it waits for work, so two pools of
-     * all processors would fight for them: measured on two cores, up to five times slower than one pool alone. This is a
+     * Says in which format the large matrix products on the CPU are. Where there are no kernels of our own, the threads go
+     * to the library that does such products: OpenBLAS in float32, oneDNN (on libtorch's own threads) in bfloat16. This is a
      * setting of the whole process, made when a model is loaded; the last one decides.
      */
-    public static synchronized void shareThreads(Precision precision) {
+    public static void shareThreads(Precision precision) {
         start();
-        main = precision;
-        try {
-            openblas_full.openblas_set_num_threads(precision == Precision.FP32 ? threads : 1);
-            torch.set_num_threads(precision == Precision.FP32 ? 1 : threads);
-        } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
-            LOG.debug("OpenBLAS keeps its own number of threads: {}", e.getMessage());
-            torch.set_num_threads(threads);
-        }
+        Threads.setMain(precision);
     }
 
     /** One line that names libtorch, the CPU's instruction set, the threads and the GPUs. */
@@ -244,7 +229,7 @@ public final class TorchRuntime {
                 "libtorch on %s, CPU %s with %d thread(s), %s",
                 Loader.getPlatform(),
                 torch.get_cpu_capability().getString(),
-                threads,
+                Threads.number(),
                 gpus);
     }
 

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Element-wise kernels and narrow products of each level that the machine has, against libtorch's operations. */
+/** Element-wise kernels and those for one token of each level that the machine has, against libtorch's operations. */
 class CpuKernelsTest {
     private static final ComputeDevice CPU = ComputeDevice.cpu();
     private static final List<ScalarType> TYPES = List.of(ScalarType.Float, ScalarType.BFloat16);
@@ -172,38 +172,6 @@ class CpuKernelsTest {
         Tensor losses = Tensors.empty(CPU, ScalarType.Float, 1);
         elements.crossEntropy(broken, Tensors.ofLongs(CPU, new long[] {3}, 1), losses, 1);
         assertTrue(Float.isNaN(Tensors.toFloats(losses)[0]), "what is no number makes no loss");
-    }
-
-    @ParameterizedTest
-    @EnumSource(CpuLevel.class)
-    void narrowProducts(CpuLevel level) {
-        PairKernels pairs = kernels(level).pairs().orElse(null);
-        Needs.that(pairs != null, level.label() + " has no products of pairs");
-        for (long[] s : new long[][] {{1, 2, 2}, {5, 16, 64}, {37, 48, 130}, {200, 6, 1100}, {16, 300, 48}}) {
-            try (TensorScope turn = new TensorScope()) {
-                Tensor a = random(ScalarType.BFloat16, s[0], s[2]);
-                Tensor b = random(ScalarType.BFloat16, s[1], s[2]);
-                Tensor c =
-                        Tensors.empty(CPU, ScalarType.BFloat16, s[0], 2 * s[1]).narrow(1, s[1], s[1]);
-                pairs.rowsByRows(a, b, c, 0.5f);
-                assertNear(wide(a).mm(wide(b).t()).mul(new Scalar(0.5)), c.contiguous(), ScalarType.BFloat16);
-                Tensor d = random(ScalarType.BFloat16, s[2], s[1]);
-                pairs.rowsByColumns(a, d, c, 0.5f);
-                assertNear(wide(a).mm(wide(d)).mul(new Scalar(0.5)), c.contiguous(), ScalarType.BFloat16);
-                Tensor e = random(ScalarType.BFloat16, s[2] - 1, s[0]);
-                Tensor f = random(ScalarType.BFloat16, s[2] - 1, s[1]);
-                Tensor sum = random(ScalarType.Float, s[0], s[1]);
-                Tensor expected = sum.add(wide(e).t().mm(wide(f)));
-                Tensor turned = sum.t().contiguous().clone();
-                pairs.addColumnsByColumns(e, f, sum, false);
-                pairs.addColumnsByColumns(e, f, turned, true);
-                assertNear(expected, sum, ScalarType.BFloat16);
-                assertNear(expected, turned.t().contiguous(), ScalarType.BFloat16);
-            }
-        }
-        Tensor odd = random(ScalarType.BFloat16, 2, 3);
-        Tensor out = Tensors.empty(CPU, ScalarType.BFloat16, 2, 2);
-        assertThrows(IllegalArgumentException.class, () -> pairs.rowsByRows(odd, odd, out, 1));
     }
 
     @ParameterizedTest

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.BroughtBack;
+import dev.finetune4j.core.nn.Gradients;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.StackedWeights;
@@ -250,7 +251,7 @@ final class LoraProducts implements JointProjection {
         long rank = 0;
         for (Member member : members) {
             if (member.part() != null && member.part().a().requires_grad()) {
-                sum(member.part().a()).add_(gradient.narrow(0, rank, member.rank()));
+                Gradients.of(member.part().a()).add_(gradient.narrow(0, rank, member.rank()));
             }
             rank += member.rank();
         }
@@ -269,15 +270,7 @@ final class LoraProducts implements JointProjection {
     /** Adds {@code leftᵀ right} to a parameter's gradient. */
     private static void gather(Tensor parameter, Tensor left, Tensor right) {
         if (parameter.requires_grad()) {
-            NarrowProducts.addTo(sum(parameter), left, right);
+            NarrowProducts.addTo(Gradients.of(parameter), left, right);
         }
-    }
-
-    /** Where the gradients of a parameter add up. */
-    private static Tensor sum(Tensor parameter) {
-        if (!parameter.grad().defined()) {
-            parameter.mutable_grad().put(torch.zeros_like(parameter.detach()));
-        }
-        return parameter.grad();
     }
 }

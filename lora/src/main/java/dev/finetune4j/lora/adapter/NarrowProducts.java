@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.PairKernels;
+import dev.finetune4j.core.cpu.ProductKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Optional;
 import org.bytedeco.pytorch.Scalar;
@@ -16,9 +16,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 final class NarrowProducts {
     private NarrowProducts() {}
 
-    private static Optional<PairKernels> kernels(Tensor a, Tensor b) {
-        return PairKernels.serves(a) && PairKernels.serves(b)
-                ? CpuKernels.get().flatMap(CpuKernels::pairs)
+    private static Optional<ProductKernels> kernels(Tensor a, Tensor b) {
+        return ProductKernels.serves(a) && ProductKernels.serves(b)
+                ? CpuKernels.get().map(CpuKernels::products)
                 : Optional.empty();
     }
 
@@ -30,7 +30,8 @@ final class NarrowProducts {
      * @param c shape (n, m), rows may have gaps between them
      */
     static void byRows(Tensor a, Tensor b, Tensor c) {
-        kernels(a, b).ifPresentOrElse(kernels -> kernels.rowsByRows(a, b, c, 1), () -> torch.mm_out(c, a, b.t()));
+        kernels(a, b)
+                .ifPresentOrElse(kernels -> kernels.byRows(a, b, null, c, 1, false), () -> torch.mm_out(c, a, b.t()));
     }
 
     /**
@@ -41,7 +42,7 @@ final class NarrowProducts {
      * @param c shape (n, m), rows may have gaps between them
      */
     static void byColumns(Tensor a, Tensor b, Tensor c) {
-        kernels(a, b).ifPresentOrElse(kernels -> kernels.rowsByColumns(a, b, c, 1), () -> torch.mm_out(c, a, b));
+        kernels(a, b).ifPresentOrElse(kernels -> kernels.byColumns(a, b, c, 1, false), () -> torch.mm_out(c, a, b));
     }
 
     /**
@@ -52,10 +53,9 @@ final class NarrowProducts {
      * @param b shape (k, m)
      */
     static void addTo(Tensor sum, Tensor a, Tensor b) {
-        Optional<PairKernels> kernels = kernels(a, b);
+        Optional<ProductKernels> kernels = kernels(a, b);
         if (kernels.isPresent()) {
-            boolean turned = a.size(1) > b.size(1);
-            kernels.get().addColumnsByColumns(turned ? b : a, turned ? a : b, sum, turned);
+            kernels.get().addColumns(a, b, sum);
         } else if (a.is_cuda() && Tensors.typeOf(a) == ScalarType.BFloat16) {
             Scalar one = new Scalar(1);
             torch.addmm_outf(sum, a.t(), b, ScalarType.Float, one, one, sum);

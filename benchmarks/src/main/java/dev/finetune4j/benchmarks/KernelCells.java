@@ -117,7 +117,7 @@ public final class KernelCells {
                 Tensor y = Tensors.empty(gpu, ScalarType.BFloat16, tokens, out);
                 Tensor low = Tensors.empty(gpu, ScalarType.Float, 1);
                 products.get(0).run(x, tokens, low, y, false);
-                try (CudaGraph graph = CudaGraph.recordOverlapping(gpu, () -> {
+                try (CudaGraph graph = CudaGraph.captureOverlapping(gpu, () -> {
                     for (int turn = 0; turn < RECORDED_TURNS; turn++) {
                         products.forEach(product -> product.run(x, tokens, low, y, false));
                     }

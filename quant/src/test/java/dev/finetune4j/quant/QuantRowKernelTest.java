@@ -190,7 +190,7 @@ class QuantRowKernelTest {
             chain.run();
             Tensor expected = places[0].clone();
             assertTrue(expected.isfinite().all().item_bool(), "the numbers stay finite");
-            try (CudaGraph graph = CudaGraph.recordOverlapping(GPU, chain)) {
+            try (CudaGraph graph = CudaGraph.captureOverlapping(GPU, chain)) {
                 for (int turn = 0; turn < 20; turn++) {
                     places[0].copy_(input);
                     graph.launch();

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-graphs">CUDA graphs</a>).
  *
  * <p>The work reads and writes the same memory each time: what changes from time to time goes through tensors that were made
- * before the recording. What is allocated during the recording belongs to the graph's {@link Memory} and must not be read
+ * before the capture. What is allocated during the capture belongs to the graph's {@link Memory} and must not be read
  * after it. Confined to one thread.
  */
 public final class CudaGraph implements AutoCloseable {
@@ -34,7 +34,7 @@ public final class CudaGraph implements AutoCloseable {
 
         private final LongPointer number;
 
-        /** Memory that grows as graphs are recorded and is given back when the last of them is closed. */
+        /** Memory that grows as graphs are captured and is given back when the last of them is closed. */
         public Memory() {
             try (TensorScope scope = new TensorScope()) {
                 number = scope.release(new LongPointer(2));
@@ -53,7 +53,7 @@ public final class CudaGraph implements AutoCloseable {
         }
     }
 
-    /** Says which allocations belong to the recording: those of its stream. libtorch asks from any thread. */
+    /** Says which allocations belong to the capture: those of its stream. libtorch asks from any thread. */
     private static final class OfStream extends StreamFilter {
         private final transient long own;
 
@@ -86,24 +86,24 @@ public final class CudaGraph implements AutoCloseable {
      * Writes down launches of kernels that work on memory which is there already; nothing of it is done yet.
      *
      * @param body launches kernels that have been loaded before. It may not allocate memory of the GPU, copy or wait
-     * @throws DeviceException when something in the body cannot be recorded
+     * @throws DeviceException when something in the body cannot be captured
      */
-    public static CudaGraph record(ComputeDevice device, Runnable body) {
+    public static CudaGraph capture(ComputeDevice device, Runnable body) {
         try (CudaStream stream = CudaStream.open(device)) {
             return new CudaGraph(device, null, capture(stream, body));
         }
     }
 
     /**
-     * As {@link #record(ComputeDevice, Runnable)}, but a kernel may begin while the one in front of it still runs, to fetch
+     * As {@link #capture(ComputeDevice, Runnable)}, but a kernel may begin while the one in front of it still runs, to fetch
      * what does not depend on it. GPUs before compute capability 9.0 take the kernels one after another.
      *
      * @param body launches only kernels that wait for those in front of them ({@code griddepcontrol.wait}) before they read
      *     their results or write anything
-     * @throws DeviceException when something in the body cannot be recorded
+     * @throws DeviceException when something in the body cannot be captured
      */
-    public static CudaGraph recordOverlapping(ComputeDevice device, Runnable body) {
-        return record(device, () -> CudaKernel.overlapping(body));
+    public static CudaGraph captureOverlapping(ComputeDevice device, Runnable body) {
+        return capture(device, () -> CudaKernel.overlapping(body));
     }
 
     /**
@@ -113,9 +113,9 @@ public final class CudaGraph implements AutoCloseable {
      * @param memory of the graph; it must outlive it
      * @param body asks for work, also from the threads of the backward pass; it must not wait for results or copy from the
      *     host
-     * @throws DeviceException when something in the body cannot be recorded; the message says what the driver said
+     * @throws DeviceException when something in the body cannot be captured; the message says what the driver said
      */
-    public static CudaGraph record(CudaStream stream, Memory memory, Runnable body) {
+    public static CudaGraph capture(CudaStream stream, Memory memory, Runnable body) {
         byte device = (byte) stream.device().index();
         try (CaptureLock alone = CaptureLock.acquire();
                 TensorScope scope = new TensorScope();
@@ -144,7 +144,7 @@ public final class CudaGraph implements AutoCloseable {
             try {
                 CudaModule.check(
                         cudart.cudaStreamBeginCapture(handle, cudart.cudaStreamCaptureModeThreadLocal),
-                        "beginning to record GPU work");
+                        "beginning to capture a CUDA graph");
                 boolean worked = false;
                 try {
                     body.run();
@@ -152,14 +152,14 @@ public final class CudaGraph implements AutoCloseable {
                 } finally {
                     int result = cudart.cudaStreamEndCapture(handle, graph);
                     if (worked) {
-                        CudaModule.check(result, "recording GPU work");
+                        CudaModule.check(result, "capturing a CUDA graph");
                     } else {
                         // What the body has thrown says more; the driver must forget its own error.
                         cudart.cudaGetLastError();
                     }
                 }
                 CUgraphExec_st executable = new CUgraphExec_st();
-                CudaModule.check(cudart.cudaGraphInstantiate(executable, graph, 0), "preparing recorded GPU work");
+                CudaModule.check(cudart.cudaGraphInstantiate(executable, graph, 0), "instantiating a CUDA graph");
                 return scope.release(executable);
             } finally {
                 if (!graph.isNull()) {
@@ -176,7 +176,7 @@ public final class CudaGraph implements AutoCloseable {
      */
     public void launch() {
         if (closed) {
-            throw new IllegalStateException("this recording of GPU work is closed");
+            throw new IllegalStateException("this CUDA graph is closed");
         }
         if (torch_cuda.current_device() == device.index()) {
             launchHere();
@@ -192,7 +192,7 @@ public final class CudaGraph implements AutoCloseable {
         // The default stream has no handle of its own.
         try (CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
                 @Nullable CUstream_st handle = stream.stream()) {
-            CudaModule.check(cudart.cudaGraphLaunch(executable, handle), "launching recorded GPU work");
+            CudaModule.check(cudart.cudaGraphLaunch(executable, handle), "launching a CUDA graph");
             lastStream = handle == null ? 0 : handle.address();
             launched = true;
         }
@@ -203,7 +203,7 @@ public final class CudaGraph implements AutoCloseable {
         try (CUDAGuard current = new CUDAGuard((byte) device.index());
                 TensorScope scope = new TensorScope()) {
             @Nullable CUstream_st handle = lastStream == 0 ? null : new CUstream_st(new Address(lastStream));
-            CudaModule.check(cudart.cudaStreamSynchronize(handle), "waiting for recorded GPU work");
+            CudaModule.check(cudart.cudaStreamSynchronize(handle), "waiting for a CUDA graph");
         }
     }
 

@@ -168,7 +168,7 @@ public final class GraphDecoder implements TokenDecoder {
             loaded = true;
         } else {
             if (graph == null) {
-                graph = CudaGraph.recordOverlapping(device, this::launch);
+                graph = CudaGraph.captureOverlapping(device, this::launch);
             }
             graph.launch();
         }

@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Multiplies few rows by weights of one form. Equal kernels can take their weights together. On a GPU that is one launch, which
- * allocates nothing and may therefore be recorded, in {@link dev.finetune4j.core.cuda.CudaGraph#recordOverlapping} too: what it
+ * allocates nothing and may therefore be captured, in {@link dev.finetune4j.core.cuda.CudaGraph#captureOverlapping} too: what it
  * reads ahead are weights. Thread-safe.
  */
 public interface RowKernel {

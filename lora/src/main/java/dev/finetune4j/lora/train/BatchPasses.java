@@ -203,7 +203,7 @@ final class BatchPasses implements AutoCloseable {
         CudaMemory.emptyCache();
         Inputs own = copy(example);
         try {
-            Recording made = new Recording(own, CudaGraph.record(place.stream(), place.memory(), () -> pass(own)));
+            Recording made = new Recording(own, CudaGraph.capture(place.stream(), place.memory(), () -> pass(own)));
             recordings.put(shape, made);
             return made;
         } catch (RuntimeException e) {

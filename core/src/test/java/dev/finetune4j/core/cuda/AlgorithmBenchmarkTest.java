@@ -7,7 +7,7 @@ import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
 /** Which kernels go on to the long trial, and which one is taken. */
-class ProductTrialTest {
+class AlgorithmBenchmarkTest {
     private static final double REFUSED = Double.POSITIVE_INFINITY;
     private static final double SMALL = 3e10;
     private static final double LARGE = 4e11;
@@ -16,7 +16,7 @@ class ProductTrialTest {
      * A GPU with a power limit: a kernel that comes right behind 20 ms of its own runs as slowly as the limit makes it, others at a
      * full clock. The first call of each is slow, and one later.
      */
-    private static final class Gpu implements ProductTrial.Timing {
+    private static final class Gpu implements AlgorithmBenchmark.Timing {
         private final double[] cool;
         private final double[] limited;
         private final int[] calls;
@@ -38,7 +38,7 @@ class ProductTrialTest {
     }
 
     private static OptionalInt quickest(double operations, double[] cool, double[] limited) {
-        return new ProductTrial(operations, cool.length, new Gpu(cool, limited)).quickest();
+        return new AlgorithmBenchmark(operations, cool.length, new Gpu(cool, limited)).quickest();
     }
 
     @Test
@@ -78,16 +78,17 @@ class ProductTrialTest {
 
     @Test
     void thoseNearTheShortestTimeAreTriedLonger() {
-        assertEquals(List.of(0, 2), ProductTrial.near(new double[] {1.05, 1.2, 1.0, REFUSED}));
-        assertEquals(List.of(1), ProductTrial.near(new double[] {2, 1, 1.5}));
-        assertEquals(List.of(1, 2, 3, 4, 6), ProductTrial.near(new double[] {1.07, 1.01, 1, 1.02, 1.03, 1.06, 1.04}));
+        assertEquals(List.of(0, 2), AlgorithmBenchmark.near(new double[] {1.05, 1.2, 1.0, REFUSED}));
+        assertEquals(List.of(1), AlgorithmBenchmark.near(new double[] {2, 1, 1.5}));
+        assertEquals(
+                List.of(1, 2, 3, 4, 6), AlgorithmBenchmark.near(new double[] {1.07, 1.01, 1, 1.02, 1.03, 1.06, 1.04}));
     }
 
     @Test
     void theFirstOneStaysUnlessAnotherIsClearlyQuicker() {
         double[] seconds = {1.0, 0.985, 0.97, REFUSED};
-        assertEquals(2, ProductTrial.best(seconds, List.of(0, 1, 2, 3), 0.98));
-        assertEquals(0, ProductTrial.best(seconds, List.of(0, 1), 0.98));
-        assertEquals(1, ProductTrial.best(seconds, List.of(1, 3), 0.98));
+        assertEquals(2, AlgorithmBenchmark.best(seconds, List.of(0, 1, 2, 3), 0.98));
+        assertEquals(0, AlgorithmBenchmark.best(seconds, List.of(0, 1), 0.98));
+        assertEquals(1, AlgorithmBenchmark.best(seconds, List.of(1, 3), 0.98));
     }
 }

@@ -11,12 +11,12 @@ package dev.finetune4j.core.cuda;
  * @param yStride the same of y
  * @param transposed whether the weight has m rows of k numbers rather than k rows of m
  */
-record ProductShape(long m, long n, long k, long weightStride, long xStride, long yStride, boolean transposed) {
+record GemmShape(long m, long n, long k, long weightStride, long xStride, long yStride, boolean transposed) {
     private static final int STEPS_OF_A_POWER = 4;
 
     /** The product that brings the gradient of x from that of y, both without gaps. */
-    ProductShape ofGradient() {
-        return new ProductShape(k, n, m, weightStride, m, k, !transposed);
+    GemmShape ofGradient() {
+        return new GemmShape(k, n, m, weightStride, m, k, !transposed);
     }
 
     /**

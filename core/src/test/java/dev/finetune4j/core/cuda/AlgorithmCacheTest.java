@@ -11,8 +11,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-class ProductChoicesTest {
-    private static final ProductShape SHAPE = new ProductShape(11008, 4096, 4096, 4096, 4096, 22016, true);
+class AlgorithmCacheTest {
+    private static final GemmShape SHAPE = new GemmShape(11008, 4096, 4096, 4096, 4096, 22016, true);
     private static final long[] KERNEL = {1, -2, Long.MAX_VALUE, 0, 5, 6, 7, 8};
 
     @TempDir
@@ -21,22 +21,22 @@ class ProductChoicesTest {
     @Test
     void aChoiceIsThereAgainInAnotherRun() {
         Path file = folder.resolve("new/products.json");
-        ProductChoices.in(file).put(SHAPE, KERNEL);
-        assertArrayEquals(KERNEL, ProductChoices.in(file).get(SHAPE).orElseThrow());
-        assertTrue(ProductChoices.in(file).get(SHAPE.ofGradient()).isEmpty());
+        AlgorithmCache.in(file).put(SHAPE, KERNEL);
+        assertArrayEquals(KERNEL, AlgorithmCache.in(file).get(SHAPE).orElseThrow());
+        assertTrue(AlgorithmCache.in(file).get(SHAPE.ofGradient()).isEmpty());
     }
 
     @Test
     void gapsBetweenRowsShareAChoice() {
-        ProductChoices choices = ProductChoices.in(folder.resolve("products.json"));
+        AlgorithmCache choices = AlgorithmCache.in(folder.resolve("products.json"));
         choices.put(SHAPE, KERNEL);
-        ProductShape packed = new ProductShape(11008, 4096, 4096, 4096, 4096, 11008, true);
+        GemmShape packed = new GemmShape(11008, 4096, 4096, 4096, 4096, 11008, true);
         assertArrayEquals(KERNEL, choices.get(packed).orElseThrow());
     }
 
     @Test
     void nearlyAsManyRowsShareAChoice() {
-        ProductChoices choices = ProductChoices.in(folder.resolve("products.json"));
+        AlgorithmCache choices = AlgorithmCache.in(folder.resolve("products.json"));
         choices.put(SHAPE, KERNEL);
         assertTrue(choices.get(withRows(3585)).isPresent());
         assertTrue(choices.get(withRows(3584)).isEmpty());
@@ -48,18 +48,18 @@ class ProductChoicesTest {
         }
     }
 
-    private static ProductShape withRows(long rows) {
-        return new ProductShape(11008, rows, 4096, 4096, 4096, 22016, true);
+    private static GemmShape withRows(long rows) {
+        return new GemmShape(11008, rows, 4096, 4096, 4096, 22016, true);
     }
 
     @Test
     void twoRunsKeepTheChoicesOfBoth() {
         Path file = folder.resolve("products.json");
-        ProductChoices one = ProductChoices.in(file);
-        ProductChoices two = ProductChoices.in(file);
+        AlgorithmCache one = AlgorithmCache.in(file);
+        AlgorithmCache two = AlgorithmCache.in(file);
         one.put(SHAPE, KERNEL);
         two.put(SHAPE.ofGradient(), KERNEL);
-        ProductChoices both = ProductChoices.in(file);
+        AlgorithmCache both = AlgorithmCache.in(file);
         assertTrue(both.get(SHAPE).isPresent() && both.get(SHAPE.ofGradient()).isPresent());
     }
 
@@ -67,10 +67,10 @@ class ProductChoicesTest {
     void aDamagedFileIsAsNone() throws IOException {
         Path file = folder.resolve("products.json");
         Files.writeString(file, "{\"11008x4096x4096t\": [1, 2");
-        ProductChoices choices = ProductChoices.in(file);
+        AlgorithmCache choices = AlgorithmCache.in(file);
         assertTrue(choices.get(SHAPE).isEmpty());
         choices.put(SHAPE, KERNEL);
-        assertArrayEquals(KERNEL, ProductChoices.in(file).get(SHAPE).orElseThrow());
+        assertArrayEquals(KERNEL, AlgorithmCache.in(file).get(SHAPE).orElseThrow());
         try (var files = Files.list(folder)) {
             assertEquals(List.of(file), files.toList(), "nothing half-written stays");
         }
@@ -79,21 +79,21 @@ class ProductChoicesTest {
     @Test
     void aChoiceOfAnotherLengthIsAsNone() throws IOException {
         Path file = folder.resolve("products.json");
-        ProductChoices.in(file).put(SHAPE.ofGradient(), KERNEL);
+        AlgorithmCache.in(file).put(SHAPE.ofGradient(), KERNEL);
         String whole = Files.readString(file);
         Files.writeString(
                 file,
                 whole.replaceFirst(
                         "\\{",
                         "{\"11008x4096x4096t\": [1, 2], \"11008x8x4096t\": [1, 2, 3, 4, 5, 6, 7, 8, 9], \"1x2x3t\": null, "));
-        ProductChoices choices = ProductChoices.in(file);
+        AlgorithmCache choices = AlgorithmCache.in(file);
         assertTrue(choices.get(SHAPE).isEmpty());
         assertTrue(choices.get(withRows(8)).isEmpty());
         assertArrayEquals(KERNEL, choices.get(SHAPE.ofGradient()).orElseThrow());
         choices.put(SHAPE, KERNEL);
-        assertArrayEquals(KERNEL, ProductChoices.in(file).get(SHAPE).orElseThrow());
+        assertArrayEquals(KERNEL, AlgorithmCache.in(file).get(SHAPE).orElseThrow());
         Files.writeString(file, "null");
-        assertTrue(ProductChoices.in(file).get(SHAPE).isEmpty());
+        assertTrue(AlgorithmCache.in(file).get(SHAPE).isEmpty());
     }
 
     @Test
@@ -101,10 +101,10 @@ class ProductChoicesTest {
         Path file = folder.resolve("products.json");
         long[] other = KERNEL.clone();
         other[0] = 9;
-        ProductChoices choices = ProductChoices.in(file);
+        AlgorithmCache choices = AlgorithmCache.in(file);
         choices.put(SHAPE, KERNEL);
         choices.put(withRows(4000), other);
-        for (ProductChoices each : List.of(choices, ProductChoices.in(file))) {
+        for (AlgorithmCache each : List.of(choices, AlgorithmCache.in(file))) {
             assertArrayEquals(other, each.get(withRows(4000)).orElseThrow());
             assertArrayEquals(KERNEL, each.get(SHAPE).orElseThrow());
             assertArrayEquals(KERNEL, each.get(withRows(3999)).orElseThrow());
@@ -113,6 +113,6 @@ class ProductChoicesTest {
 
     @Test
     void theGradientsProductTurnsTheShape() {
-        assertEquals(new ProductShape(4096, 4096, 11008, 4096, 11008, 4096, false), SHAPE.ofGradient());
+        assertEquals(new GemmShape(4096, 4096, 11008, 4096, 11008, 4096, false), SHAPE.ofGradient());
     }
 }

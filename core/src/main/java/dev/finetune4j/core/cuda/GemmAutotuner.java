@@ -30,45 +30,46 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Large products with weights in bfloat16 on a CUDA GPU by the quickest of the kernels that cuBLAS proposes, which is not
- * always its first. A shape is tried out when it or one of nearly as many rows is met for the first time, in about a second
- * where a product is large; the choice is kept in the user's cache folder, so that a later run takes the same kernels and
- * gives the same numbers. The system property {@code finetune4j.cuda.tune=false} leaves everything to libtorch.
+ * GEMM autotuning: large matrix products with bfloat16 weights on a CUDA GPU by the fastest of the algorithms that cuBLAS's
+ * heuristic proposes, which is not always its first. The algorithms are timed when a shape, or one of nearly as many rows, comes
+ * for the first time, in about a second where a product is large; the choice is kept in the user's cache folder, so that a later
+ * run takes the same algorithms and gives the same numbers. The system property {@code finetune4j.cuda.tune=false} leaves
+ * everything to libtorch.
  *
  * <p>Thread-safe. Results come in the order of the GPU's current stream, as libtorch's do.
  */
-public final class TunedProducts {
-    private static final Logger LOG = LoggerFactory.getLogger(TunedProducts.class);
+public final class GemmAutotuner {
+    private static final Logger LOG = LoggerFactory.getLogger(GemmAutotuner.class);
     private static final boolean WANTED = Boolean.parseBoolean(System.getProperty("finetune4j.cuda.tune", "true"));
     /** Operations of a product that runs long enough for a choice to matter: about 30 µs on an H200. */
-    private static final double LEAST_OPERATIONS = 2e10;
+    private static final double MIN_OPERATIONS = 2e10;
 
-    private static final int ALIGNED_NUMBERS = 8;
-    private static final int MOST_READY = 512;
+    private static final int ALIGNMENT = 8;
+    private static final int MAX_READY = 512;
 
-    private static final Map<ComputeDevice, TunedProducts> OF_DEVICE = new ConcurrentHashMap<>();
+    private static final Map<ComputeDevice, GemmAutotuner> OF_DEVICE = new ConcurrentHashMap<>();
 
     /** A product that is ready to run. */
-    private record Ready(ProductPlan plan, ProductPlan.Kernel kernel) {}
+    private record Ready(GemmPlan plan, GemmPlan.Kernel kernel) {}
 
     private final ComputeDevice device;
     private final cublasLtContext context;
-    private final ProductChoices choices;
+    private final AlgorithmCache cache;
     /** Texts of many lengths make many shapes, of some kilobytes each: the ones that were not used for longest are made anew. */
-    private final RecentlyUsed<ProductShape, Ready> ready = new RecentlyUsed<>(MOST_READY);
-    /** What was tried out and stays libtorch's. */
-    private final RecentlyUsed<ProductShape, Boolean> left = new RecentlyUsed<>(MOST_READY);
+    private final RecentlyUsed<GemmShape, Ready> ready = new RecentlyUsed<>(MAX_READY);
+    /** What was timed and stays libtorch's. */
+    private final RecentlyUsed<GemmShape, Boolean> left = new RecentlyUsed<>(MAX_READY);
 
-    private final AtomicBoolean trying = new AtomicBoolean();
+    private final AtomicBoolean tuning = new AtomicBoolean();
 
-    private TunedProducts(ComputeDevice device) {
+    private GemmAutotuner(ComputeDevice device) {
         this.device = device;
         try (TensorScope scope = new TensorScope();
                 CUDAGuard current = new CUDAGuard((byte) device.index())) {
             context = scope.release(new cublasLtContext());
             CudaModule.check(cublas.cublasLtCreate(context), "opening cuBLAS");
             cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index());
-            choices = ProductChoices.of(properties.name().getString(), cublas.cublasLtGetVersion());
+            cache = AlgorithmCache.of(properties.name().getString(), cublas.cublasLtGetVersion());
         }
     }
 
@@ -79,39 +80,39 @@ public final class TunedProducts {
      * @param x shape (n, k), bfloat16; rows may have gaps between them
      * @param weight shape (m, k) to be transposed, or (k, m); rows may have gaps between them
      * @return false when the product is left to libtorch, and nothing has happened: it is small, of another type or layout, or
-     *     would have to be tried out while the GPU's work is being recorded
+     *     its algorithms would have to be timed while a CUDA graph is captured
      */
     public static boolean multiply(Tensor y, Tensor x, Tensor weight, boolean transposed, boolean add) {
-        if (!WANTED || !serves(y) || !serves(x) || !serves(weight)) {
+        if (!WANTED || !supports(y) || !supports(x) || !supports(weight)) {
             return false;
         }
-        ProductShape shape = new ProductShape(
-                y.size(1), x.size(0), x.size(1), weight.stride(0), x.stride(0), y.stride(0), transposed);
-        if (shape.operations() < LEAST_OPERATIONS) {
+        GemmShape shape =
+                new GemmShape(y.size(1), x.size(0), x.size(1), weight.stride(0), x.stride(0), y.stride(0), transposed);
+        if (shape.operations() < MIN_OPERATIONS) {
             return false;
         }
         return OF_DEVICE
-                .computeIfAbsent(Tensors.deviceOf(x), TunedProducts::new)
+                .computeIfAbsent(Tensors.deviceOf(x), GemmAutotuner::new)
                 .run(shape, y, x, weight, add);
     }
 
-    private static boolean serves(Tensor t) {
+    private static boolean supports(Tensor t) {
         return t.is_cuda()
                 && t.dim() == 2
                 && Tensors.typeOf(t) == ScalarType.BFloat16
                 && t.stride(1) == 1
                 && t.stride(0) >= t.size(1)
-                && t.stride(0) % ALIGNED_NUMBERS == 0
-                && t.storage_offset() % ALIGNED_NUMBERS == 0;
+                && t.stride(0) % ALIGNMENT == 0
+                && t.storage_offset() % ALIGNMENT == 0;
     }
 
-    private boolean run(ProductShape shape, Tensor y, Tensor x, Tensor weight, boolean add) {
+    private boolean run(GemmShape shape, Tensor y, Tensor x, Tensor weight, boolean add) {
         // The default stream has no handle of its own.
         try (TensorScope scope = new TensorScope();
                 CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
                 @Nullable CUstream_st handle = stream.stream()) {
-            if (!isMet(shape)) {
-                meet(shape, x, weight, handle);
+            if (!isKnown(shape)) {
+                select(shape, x, weight, handle);
             }
             Ready product = ready.get(shape);
             if (product == null) {
@@ -122,96 +123,98 @@ public final class TunedProducts {
         }
     }
 
-    private boolean isMet(ProductShape shape) {
+    private boolean isKnown(GemmShape shape) {
         return ready.get(shape) != null || left.get(shape) != null;
     }
 
-    private void meet(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
-        boolean chosen = takeChosen(shape);
-        if (isRecording(stream)) {
+    private void select(GemmShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+        boolean chosen = fromCache(shape);
+        if (isCapturing(stream)) {
             return;
         }
         if (!chosen) {
-            tryOut(shape, x, weight, stream);
+            tune(shape, x, weight, stream);
         }
         if (shape.transposed()) {
-            tryOutGradient(shape.ofGradient(), weight, stream);
+            tuneGradient(shape.ofGradient(), weight, stream);
         }
     }
 
-    private static boolean isRecording(@Nullable CUstream_st stream) {
+    private static boolean isCapturing(@Nullable CUstream_st stream) {
         int[] status = new int[1];
-        CudaModule.check(cudart.cudaStreamIsCapturing(stream, status), "asking whether GPU work is recorded");
+        CudaModule.check(cudart.cudaStreamIsCapturing(stream, status), "asking whether a CUDA graph is being captured");
         return status[0] != 0;
     }
 
     /** Whether a kernel was chosen earlier for about as many rows, and takes these; then the product is ready. */
-    private boolean takeChosen(ProductShape shape) {
-        Optional<long[]> numbers = choices.get(shape);
+    private boolean fromCache(GemmShape shape) {
+        Optional<long[]> numbers = cache.get(shape);
         if (numbers.isEmpty()) {
             return false;
         }
-        ProductPlan plan = new ProductPlan(context, shape);
-        Optional<ProductPlan.Kernel> kernel = plan.kernel(numbers.get());
+        GemmPlan plan = new GemmPlan(context, shape);
+        Optional<GemmPlan.Kernel> kernel = plan.kernel(numbers.get());
         kernel.ifPresent(found -> ready.put(shape, new Ready(plan, found)));
         return kernel.isPresent();
     }
 
-    private void tryOut(ProductShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
-        ProductPlan plan = new ProductPlan(context, shape);
-        Optional<ProductPlan.Kernel> kernel = ifThereIsRoom(shape, () -> quickest(shape, plan, x, weight, stream));
+    private void tune(GemmShape shape, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+        GemmPlan plan = new GemmPlan(context, shape);
+        Optional<GemmPlan.Kernel> kernel = ifMemoryAllows(shape, () -> fastest(shape, plan, x, weight, stream));
         if (kernel.isEmpty()) {
             left.put(shape, true);
             return;
         }
-        choices.put(shape, kernel.get().numbers());
+        cache.put(shape, kernel.get().numbers());
         ready.put(shape, new Ready(plan, kernel.get()));
     }
 
     /**
-     * The product of the gradient comes when the memory is full of what the backward pass needs, so it is tried out beside the
+     * The product of the gradient comes when the memory is full of what the backward pass needs, so it is timed beside the
      * forward product.
      */
-    private void tryOutGradient(ProductShape shape, Tensor weight, @Nullable CUstream_st stream) {
-        if (isMet(shape) || takeChosen(shape)) {
+    private void tuneGradient(GemmShape shape, Tensor weight, @Nullable CUstream_st stream) {
+        if (isKnown(shape) || fromCache(shape)) {
             return;
         }
         try (TensorScope scope = new TensorScope()) {
-            Optional<Tensor> gradient = ifThereIsRoom(
+            Optional<Tensor> gradient = ifMemoryAllows(
                     shape,
                     () -> Optional.of(Tensors.empty(device, ScalarType.BFloat16, shape.n(), shape.k())
                             .normal_(0, 1, new GeneratorOptional())));
-            gradient.ifPresent(found -> tryOut(shape, found, weight, stream));
+            gradient.ifPresent(found -> tune(shape, found, weight, stream));
         }
     }
 
-    /** Nothing when the trial finds no memory for its result: training without it may still have enough. */
-    private <T> Optional<T> ifThereIsRoom(ProductShape shape, Supplier<Optional<T>> trial) {
+    /** Nothing when timing finds no memory for its result: training without it may still have enough. */
+    private <T> Optional<T> ifMemoryAllows(GemmShape shape, Supplier<Optional<T>> trial) {
         try {
             return trial.get();
         } catch (RuntimeException e) {
-            RuntimeException typed = MemoryErrors.typed(e, device, "trying out products");
+            RuntimeException typed = MemoryErrors.typed(e, device, "tuning out products");
             if (typed instanceof OutOfDeviceMemoryException) {
-                LOG.info("no memory is left to try out the product {}; it stays libtorch's", shape.key());
+                LOG.info("no memory is left to time algorithms for the product {}; it stays libtorch's", shape.key());
                 return Optional.empty();
             }
             throw typed;
         }
     }
 
-    private Optional<ProductPlan.Kernel> quickest(
-            ProductShape shape, ProductPlan plan, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
+    private Optional<GemmPlan.Kernel> fastest(
+            GemmShape shape, GemmPlan plan, Tensor x, Tensor weight, @Nullable CUstream_st stream) {
         try (TensorScope scope = new TensorScope()) {
-            List<ProductPlan.Kernel> kernels = plan.candidates();
+            List<GemmPlan.Kernel> kernels = plan.candidates();
             if (kernels.isEmpty()) {
-                LOG.debug("cuBLAS proposes no kernel for {}", shape);
+                LOG.debug("cuBLAS proposes no algorithm for {}", shape);
                 return Optional.empty();
             }
-            if (!trying.getAndSet(true)) {
-                LOG.info("large products of new shapes are tried out on {}, once for about a second each", device);
+            if (!tuning.getAndSet(true)) {
+                LOG.info(
+                        "cuBLAS algorithms for large matrix products of new shapes are timed on {}, once for about a second each",
+                        device);
             }
             Tensor y = Tensors.empty(device, ScalarType.BFloat16, shape.n(), shape.yStride());
-            ProductTrial trial = new ProductTrial(
+            AlgorithmBenchmark trial = new AlgorithmBenchmark(
                     shape.operations(),
                     kernels.size(),
                     (i, calls) ->
@@ -235,8 +238,8 @@ public final class TunedProducts {
     }
 
     private int launch(
-            ProductPlan plan,
-            ProductPlan.Kernel kernel,
+            GemmPlan plan,
+            GemmPlan.Kernel kernel,
             Tensor y,
             Tensor x,
             Tensor weight,

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * A product as cuBLAS's descriptors have it, and the kernels it proposes. cuBLAS counts in columns: its matrices are ours
  * transposed, so y is (m, n) there and the weight comes first. Lives as long as the process.
  */
-final class ProductPlan {
+final class GemmPlan {
     /** Working memory that a kernel may ask for. */
     private static final long MOST_WORKSPACE = 32L << 20;
 
@@ -56,7 +56,7 @@ final class ProductPlan {
     private final FloatPointer zero;
     private final FloatPointer one;
 
-    ProductPlan(cublasLtContext context, ProductShape shape) {
+    GemmPlan(cublasLtContext context, GemmShape shape) {
         this.context = context;
         try (TensorScope scope = new TensorScope()) {
             operation = scope.release(new cublasLtMatmulDescOpaque_t());

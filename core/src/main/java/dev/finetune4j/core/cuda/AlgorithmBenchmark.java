@@ -17,8 +17,8 @@ import org.slf4j.LoggerFactory;
  * @param kernels how many there are
  * @param timing runs them
  */
-record ProductTrial(double operations, int kernels, Timing timing) {
-    private static final Logger LOG = LoggerFactory.getLogger(ProductTrial.class);
+record AlgorithmBenchmark(double operations, int kernels, Timing timing) {
+    private static final Logger LOG = LoggerFactory.getLogger(AlgorithmBenchmark.class);
     private static final int ROUNDS = 5;
     private static final double OPERATIONS_OF_A_ROUND = 2e12;
     /** A product of fewer operations does not run long enough in one piece for the power to matter. */

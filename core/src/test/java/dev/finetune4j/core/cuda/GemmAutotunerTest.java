@@ -20,7 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Products by chosen kernels against float32 ones. */
-class TunedProductsTest {
+class GemmAutotunerTest {
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
 
     @BeforeEach
@@ -53,16 +53,16 @@ class TunedProductsTest {
             Tensor y = normal(1, rows, out + 64).narrow(1, 32, out);
             Tensor product = torch.matmul(wide(x), wide(weight).t());
             Tensor before = y.clone();
-            assertTrue(TunedProducts.multiply(y, x, weight, true, true), "served");
+            assertTrue(GemmAutotuner.multiply(y, x, weight, true, true), "served");
             assertClose(wide(before).add(product), y);
-            assertTrue(TunedProducts.multiply(y, x, weight, true, false), "served");
+            assertTrue(GemmAutotuner.multiply(y, x, weight, true, false), "served");
             assertClose(product, y);
 
             Tensor gradient = normal(1, rows, out + 8).narrow(1, 8, out);
             Tensor dx = normal(1, rows, in);
             Tensor beforeDx = dx.clone();
             Tensor back = torch.matmul(wide(gradient), wide(weight));
-            assertTrue(TunedProducts.multiply(dx, gradient, weight, false, true), "served");
+            assertTrue(GemmAutotuner.multiply(dx, gradient, weight, false, true), "served");
             assertClose(wide(beforeDx).add(back), dx);
             assertClose(
                     back,
@@ -81,12 +81,12 @@ class TunedProductsTest {
             Tensor x = normal(1, 16, 4096);
             Tensor y = normal(1, 16, 4096);
             Tensor before = y.clone();
-            assertFalse(TunedProducts.multiply(y, x, weight, true, false), "small");
+            assertFalse(GemmAutotuner.multiply(y, x, weight, true, false), "small");
             assertEquals(0, y.sub(before).abs().max().item_double());
             Tensor wideX = Tensors.empty(GPU, ScalarType.Float, 4096, 4096);
-            assertFalse(TunedProducts.multiply(wideX, wideX, wideX, true, false), "float32");
+            assertFalse(GemmAutotuner.multiply(wideX, wideX, wideX, true, false), "float32");
             Tensor odd = normal(1, 4096, 4097).narrow(1, 0, 4096);
-            assertFalse(TunedProducts.multiply(odd, odd, weight, true, false), "rows are not aligned");
+            assertFalse(GemmAutotuner.multiply(odd, odd, weight, true, false), "rows are not aligned");
         }
     }
 
@@ -99,11 +99,11 @@ class TunedProductsTest {
             Tensor weight = normal(0.02, 4096, 4096);
             Tensor x = normal(1, 3000, 4096);
             Tensor y = normal(1, 3000, 4096);
-            assertTrue(TunedProducts.multiply(y, x, weight, true, false));
+            assertTrue(GemmAutotuner.multiply(y, x, weight, true, false));
             Tensor first = y.clone();
             y.zero_();
-            try (CudaGraph graph = CudaGraph.record(
-                    stream, memory, () -> assertTrue(TunedProducts.multiply(y, x, weight, true, false)))) {
+            try (CudaGraph graph = CudaGraph.capture(
+                    stream, memory, () -> assertTrue(GemmAutotuner.multiply(y, x, weight, true, false)))) {
                 graph.launch();
                 stream.synchronize();
                 assertEquals(0, y.sub(first).abs().max().item_double());

@@ -1,7 +1,7 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.generate.Continuation;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.InferenceSession;
 import dev.finetune4j.core.generate.Sampler;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.lora.adapter.LoraSettings;
@@ -57,7 +57,7 @@ public class DecodeBenchmark {
 
     private CausalLM base;
     private PeftAdapter lora;
-    private Continuation text;
+    private InferenceSession text;
     private Sampler sampler;
     private int[] ids;
 
@@ -68,7 +68,7 @@ public class DecodeBenchmark {
         Workbench bench = Workbench.of(device, type);
         base = shape.load(WeightForm.of(form).factory(), bench.placement());
         lora = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-        text = Continuation.of(adapter ? lora.attachTo(base) : base);
+        text = InferenceSession.of(adapter ? lora.attachTo(base) : base);
         sampler = new Sampler(GenerationSettings.greedy());
         ids = new SplittableRandom(7).ints(2L * prompt, 0, shape.vocabulary).toArray();
         text.feed(Arrays.copyOf(ids, prompt));

@@ -1,7 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.cuda.CudaMemory;
-import dev.finetune4j.core.decode.GraphDecoder;
+import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -84,7 +84,7 @@ public final class DecodeCells {
 
     private void cell(boolean recorded, int batch) {
         try (KvCache cache = model.newCache();
-                GraphDecoder decoder = new GraphDecoder(model, cache, batch)) {
+                CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, batch)) {
             CudaMemory.resetPeak(ComputeDevice.cuda(0));
             double[] millis = new double[ROUNDS + 1];
             for (int round = 0; round <= ROUNDS; round++) {
@@ -112,18 +112,18 @@ public final class DecodeCells {
     }
 
     /** Milliseconds of a token. */
-    private double recorded(GraphDecoder decoder, int batch, long first) {
+    private double recorded(CudaGraphDecoder decoder, int batch, long first) {
         long[] start = new long[batch];
         Arrays.fill(start, first);
         decoder.reserve(prompt + tokens + 2L);
         decoder.feed(start);
-        decoder.feedLikeliest();
+        decoder.feedArgmax();
         CudaMemory.synchronize();
         long begin = System.nanoTime();
         for (int i = 0; i < tokens; i++) {
-            decoder.feedLikeliest();
+            decoder.feedArgmax();
         }
-        decoder.likeliest(tokens);
+        decoder.argmax(tokens);
         return (System.nanoTime() - begin) / 1e6 / tokens;
     }
 

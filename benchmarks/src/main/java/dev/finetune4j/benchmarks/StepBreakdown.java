@@ -3,7 +3,7 @@ package dev.finetune4j.benchmarks;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.cuda.CudaMemory;
-import dev.finetune4j.core.decode.GraphDecoder;
+import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
@@ -212,7 +212,7 @@ public final class StepBreakdown {
         int warmup = number("--warmup", 5);
         trace.on();
         try (KvCache cache = model.newCache();
-                GraphDecoder decoder = new GraphDecoder(model, cache, batch)) {
+                CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, batch)) {
             long[] first = new long[batch];
             Arrays.fill(first, DecodeCells.prefill(model, shape, cache, batch, prompt));
             // So much that no step needs to be recorded again.
@@ -230,9 +230,9 @@ public final class StepBreakdown {
         }
     }
 
-    private static void feed(GraphDecoder decoder, int steps) {
+    private static void feed(CudaGraphDecoder decoder, int steps) {
         for (int i = 0; i < steps; i++) {
-            decoder.feedLikeliest();
+            decoder.feedArgmax();
         }
     }
 

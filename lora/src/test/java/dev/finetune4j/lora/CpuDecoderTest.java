@@ -11,9 +11,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.decode.CpuDecoder;
-import dev.finetune4j.core.generate.Continuation;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.InferenceSession;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -58,7 +58,7 @@ class CpuDecoderTest {
         try (CausalLM base = model("model", qwen, fourBit, Precision.FP32);
                 PeftAdapter adapter = adapter(base)) {
             CausalLM model = adapted ? adapter.attachTo(base) : base;
-            assertEquals("", CpuDecoder.obstacle(model).orElse(""));
+            assertEquals("", CpuDecoder.unsupportedReason(model).orElse(""));
             try (KvCache expectedCache = model.newCache();
                     KvCache cache = model.newCache();
                     CpuDecoder decoder = new CpuDecoder(model, cache)) {
@@ -136,10 +136,10 @@ class CpuDecoderTest {
     void generationHasTheTextOfTheOrdinaryPass() {
         try (CausalLM model = model("model", false, true, Precision.FP32);
                 KvCache cache = model.newCache();
-                Continuation text = Continuation.of(model)) {
-            assertEquals("DecodingContinuation", text.getClass().getSimpleName());
+                InferenceSession text = InferenceSession.of(model)) {
+            assertEquals("DecoderSession", text.getClass().getSimpleName());
             int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
-            TextGenerator generator = new TextGenerator(model, Set.of());
+            TokenGenerator generator = new TokenGenerator(model, Set.of());
             GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
             int[] expected =
                     generator.generate(prompt, cache, settings, id -> {}).ids();
@@ -195,7 +195,8 @@ class CpuDecoderTest {
                 PeftAdapter prompt =
                         PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1))) {
             CausalLM model = prompt.attachTo(base);
-            assertEquals("it has virtual tokens", CpuDecoder.obstacle(model).orElseThrow());
+            assertEquals(
+                    "it has virtual tokens", CpuDecoder.unsupportedReason(model).orElseThrow());
             try (KvCache cache = model.newCache()) {
                 IllegalArgumentException refused =
                         assertThrows(IllegalArgumentException.class, () -> new CpuDecoder(model, cache));

@@ -10,7 +10,7 @@ import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
@@ -163,7 +163,7 @@ class OutOfMemoryTest {
         AtomicBoolean on = new AtomicBoolean(true);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                 KvCache cache = base.newCache()) {
-            TextGenerator generator = new TextGenerator(greedy(base, on, false), Set.of());
+            TokenGenerator generator = new TokenGenerator(greedy(base, on, false), Set.of());
             GenerationSettings four = GenerationSettings.greedy().withMaxNewTokens(4);
             int[] prompt = {5, 6, 7};
             OutOfDeviceMemoryException out = assertThrows(

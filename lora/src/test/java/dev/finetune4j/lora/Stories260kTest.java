@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -64,7 +64,7 @@ class Stories260kTest {
             for (JsonNode prompt : golden.path("generations")) {
                 try (KvCache cache = model.newCache()) {
                     int[] expected = ints(prompt.path("greedy_ids"));
-                    int[] actual = new TextGenerator(model, Set.of())
+                    int[] actual = new TokenGenerator(model, Set.of())
                             .generate(
                                     ints(prompt.path("ids")),
                                     cache,

@@ -24,8 +24,8 @@ import org.jspecify.annotations.Nullable;
  * Decodes one token of a sequence at a time on the CPU, with a dozen calls of kernels of our own for each layer, which read
  * every weight once and work on memory that stays where it is.
  *
- * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts. Served are the models that {@link GraphDecoder}
- * serves on a GPU; {@link #obstacle} says what is in the way of others.
+ * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts. Served are the models that {@link CudaGraphDecoder}
+ * serves on a GPU; {@link #unsupportedReason} says what is in the way of others.
  *
  * <p>It serves one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
@@ -43,10 +43,10 @@ public final class CpuDecoder implements TokenDecoder {
     private final ElementKernels elements;
     private final TokenKernels tokens;
     private final DecodeBuffers buffers;
-    private @Nullable Room room;
+    private @Nullable Workspace workspace;
 
     /**
-     * What depends on how many positions there is room for.
+     * What depends on its capacity in positions.
      *
      * @param capacity positions
      * @param moves those of the cache when this was made
@@ -54,7 +54,7 @@ public final class CpuDecoder implements TokenDecoder {
      * @param sin sines by position, shape (capacity, head size)
      * @param scores working memory of attention, float32
      */
-    private record Room(long capacity, long moves, Tensor cos, Tensor sin, Tensor scores) {
+    private record Workspace(long capacity, long moves, Tensor cos, Tensor sin, Tensor scores) {
         void close() {
             List.of(cos, sin, scores).forEach(Tensor::close);
         }
@@ -66,33 +66,33 @@ public final class CpuDecoder implements TokenDecoder {
      * @throws IllegalArgumentException when the model is not served
      */
     public CpuDecoder(CausalLM model, KvCache cache) {
-        DecodePlan.Outcome outcome = outcome(model);
-        if (outcome.plan() == null) {
+        DecodePlan.Support support = support(model);
+        if (support.plan() == null) {
             throw new IllegalArgumentException("the model cannot be decoded by the kernels of the CPU: "
-                    + outcome.obstacle() + "; use CausalLM.hidden");
+                    + support.reason() + "; use CausalLM.hidden");
         }
         CpuKernels kernels = CpuKernels.get().orElseThrow();
         this.used = DecodePlan.used(lifetime, cache, model);
         this.model = model;
         this.cache = cache;
-        this.plan = outcome.plan();
+        this.plan = support.plan();
         this.type = model.placement().precision().scalarType();
         this.elements = kernels.elements();
         this.tokens = kernels.tokens();
         this.buffers = DecodeBuffers.make(1, model.config(), ComputeDevice.cpu(), type, plan.widestRank());
     }
 
-    private static DecodePlan.Outcome outcome(CausalLM model) {
+    private static DecodePlan.Support support(CausalLM model) {
         boolean onCpu = model.placement().device().kind() == ComputeDevice.Kind.CPU;
         return onCpu && CpuKernels.get().isEmpty()
-                ? new DecodePlan.Outcome(null, "this build has no kernels for the CPU, or they are switched off")
+                ? new DecodePlan.Support(null, "this build has no kernels for the CPU, or they are switched off")
                 : DecodePlan.of(model, ComputeDevice.Kind.CPU);
     }
 
     /** What keeps a model from being decoded this way, as the end of a sentence; empty when nothing does. */
-    public static Optional<String> obstacle(CausalLM model) {
-        DecodePlan.Outcome outcome = outcome(model);
-        return outcome.plan() != null ? Optional.empty() : Optional.of(outcome.obstacle());
+    public static Optional<String> unsupportedReason(CausalLM model) {
+        DecodePlan.Support support = support(model);
+        return support.plan() != null ? Optional.empty() : Optional.of(support.reason());
     }
 
     @Override
@@ -109,7 +109,7 @@ public final class CpuDecoder implements TokenDecoder {
                 Threads.Share share = Threads.share(model.placement().threads());
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Room there = room(cache.positions() + 1);
+            Workspace there = workspace(cache.positions() + 1);
             buffers.state().copy_(plan.embedding().narrow(0, token, 1));
             for (int i = 0; i < plan.blocks().size(); i++) {
                 try (TensorScope turn = new TensorScope()) {
@@ -123,7 +123,7 @@ public final class CpuDecoder implements TokenDecoder {
         }
     }
 
-    private void block(DecodePlan.Block block, KvCache.Layer layer, Room there) {
+    private void block(DecodePlan.Block block, KvCache.Layer layer, Workspace there) {
         norm(block.attentionNorm());
         block.inputs().run(buffers.normed(), 1, buffers.low(), buffers.qkv(), false);
         tokens.attend(
@@ -147,9 +147,9 @@ public final class CpuDecoder implements TokenDecoder {
         elements.rmsForward(buffers.state(), weight, buffers.normed(), null, epsilon, false);
     }
 
-    private Room room(long positions) {
-        if (room != null && room.moves() == cache.moves() && room.capacity() >= positions) {
-            return room;
+    private Workspace workspace(long positions) {
+        if (workspace != null && workspace.moves() == cache.moves() && workspace.capacity() >= positions) {
+            return workspace;
         }
         Attention.Shape shape = model.config().attention();
         Tensor like = Tensors.empty(ComputeDevice.cpu(), type, 1, shape.kvHeads(), 0, shape.headDim());
@@ -160,22 +160,22 @@ public final class CpuDecoder implements TokenDecoder {
                 RotaryEmbedding rotary =
                         new RotaryEmbedding(model.config().layerKinds().get(0).rope(), ComputeDevice.cpu())) {
             RotaryEmbedding.Angles angles = rotary.angles(0, capacity, type);
-            Room larger = new Room(
+            Workspace larger = new Workspace(
                     capacity,
                     cache.moves(),
                     scope.release(angles.cos().clone()),
                     scope.release(angles.sin().clone()),
                     scope.release(Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, numbers)));
             forget();
-            room = larger;
+            workspace = larger;
             return larger;
         }
     }
 
     private void forget() {
-        if (room != null) {
-            room.close();
-            room = null;
+        if (workspace != null) {
+            workspace.close();
+            workspace = null;
         }
     }
 

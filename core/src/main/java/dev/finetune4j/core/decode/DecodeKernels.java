@@ -20,7 +20,7 @@ final class DecodeKernels {
     private final CudaKernel embed;
     private final CudaKernel norm;
     private final CudaKernel attend;
-    private final CudaKernel choose;
+    private final CudaKernel argmax;
 
     DecodeKernels(ComputeDevice device, ScalarType type, Attention.Shape shape) {
         CudaModule module = CudaModule.of(DecodeKernels.class, "decode.cu", device);
@@ -28,7 +28,7 @@ final class DecodeKernels {
         embed = module.kernel("embed" + suffix);
         norm = module.kernel("norm" + suffix);
         attend = module.kernel("attend" + suffix, attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2));
-        choose = module.kernel("choose" + suffix);
+        argmax = module.kernel("choose" + suffix);
     }
 
     /** Two tiles of keys and of values, the new key and value, and a turned query for each warp. */
@@ -48,40 +48,41 @@ final class DecodeKernels {
     }
 
     /** Attention of the new position, whose keys and values go to the cache. */
-    void attention(DecodeBuffers buffers, DecodeRoom room, Tensor keys, Tensor values, Attention.Shape shape) {
+    void attention(
+            DecodeBuffers buffers, DecodeWorkspace workspace, Tensor keys, Tensor values, Attention.Shape shape) {
         attend.launch(
-                (long) buffers.rows() * shape.kvHeads() * room.splits(),
+                (long) buffers.rows() * shape.kvHeads() * workspace.splits(),
                 ATTENTION_THREADS,
                 buffers.step(),
                 buffers.qkv(),
                 keys,
                 values,
-                room.cos(),
-                room.sin(),
-                room.partial(),
-                room.weights(),
+                workspace.cos(),
+                workspace.sin(),
+                workspace.partial(),
+                workspace.weights(),
                 buffers.done(),
                 buffers.mixed(),
                 shape.heads(),
                 shape.kvHeads(),
                 shape.headDim(),
                 Math.toIntExact(keys.size(2)),
-                room.splits(),
+                workspace.splits(),
                 (float) shape.scale());
     }
 
     /** Makes the likeliest tokens the next ones and moves on by a position. */
-    void choose(DecodeBuffers buffers, DecodeRoom room) {
-        choose.launch(
+    void argmax(DecodeBuffers buffers, DecodeWorkspace workspace) {
+        argmax.launch(
                 buffers.rows(),
                 CHOOSE_THREADS,
                 buffers.logits(),
                 buffers.step(),
-                room.chosen(),
+                workspace.chosen(),
                 buffers.done(),
                 width(buffers.logits()),
                 buffers.rows(),
-                Math.toIntExact(room.chosen().size(0)));
+                Math.toIntExact(workspace.chosen().size(0)));
     }
 
     private static int width(Tensor matrix) {

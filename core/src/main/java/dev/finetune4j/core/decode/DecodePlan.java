@@ -31,9 +31,9 @@ import org.jspecify.annotations.Nullable;
  * @param head the projection to the vocabulary
  */
 record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts head) {
-    private static final int PIECE = 8;
-    private static final int MOST_HEADS_PER_KEY = 8;
-    private static final int MOST_HEAD_SIZE = 256;
+    private static final int VECTOR_WIDTH = 8;
+    private static final int MAX_HEADS_PER_KEY = 8;
+    private static final int MAX_HEAD_SIZE = 256;
 
     /**
      * One layer.
@@ -50,30 +50,30 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
             RowProducts down) {}
 
     /** The plan of a model, or why there is none. */
-    record Outcome(@Nullable DecodePlan plan, String obstacle) {}
+    record Support(@Nullable DecodePlan plan, String reason) {}
 
     /** The plan for a GPU. */
-    static Outcome of(CausalLM model) {
+    static Support of(CausalLM model) {
         return of(model, ComputeDevice.Kind.CUDA);
     }
 
     /** The plan for a kind of device. */
-    static Outcome of(CausalLM model, ComputeDevice.Kind kind) {
+    static Support of(CausalLM model, ComputeDevice.Kind kind) {
         try (Lifetime.Use use = model.use()) {
-            Optional<String> obstacle = obstacle(model, kind);
-            return obstacle.isPresent() ? new Outcome(null, obstacle.get()) : new Outcome(assemble(model), "");
-        } catch (NotServedException e) {
-            return new Outcome(null, e.part);
+            Optional<String> reason = unsupportedReason(model, kind);
+            return reason.isPresent() ? new Support(null, reason.get()) : new Support(assemble(model), "");
+        } catch (UnsupportedPartException e) {
+            return new Support(null, e.part);
         }
     }
 
     /** Says which part cannot be computed for few rows. */
-    private static final class NotServedException extends RuntimeException {
+    private static final class UnsupportedPartException extends RuntimeException {
         private static final long serialVersionUID = 1;
 
         private final String part;
 
-        NotServedException(String part) {
+        UnsupportedPartException(String part) {
             super(part, null, false, false);
             this.part = part;
         }
@@ -86,7 +86,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
         return List.copyOf(used);
     }
 
-    private static Optional<String> obstacle(CausalLM model, ComputeDevice.Kind kind) {
+    private static Optional<String> unsupportedReason(CausalLM model, ComputeDevice.Kind kind) {
         ModelConfig config = model.config();
         ScalarType type = model.placement().precision().scalarType();
         if (model.placement().device().kind() != kind) {
@@ -104,18 +104,18 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
                 || !embedding.weight().is_contiguous()) {
             return Optional.of("its embedding is scaled, adapted or of another type");
         }
-        return attentionObstacle(config).or(() -> restObstacle(config));
+        return unsupportedAttention(config).or(() -> unsupportedRest(config));
     }
 
-    private static Optional<String> attentionObstacle(ModelConfig config) {
+    private static Optional<String> unsupportedAttention(ModelConfig config) {
         int size = config.attention().headDim();
         if (config.attention().softCap() != 0 || config.norms().onHeads()) {
             return Optional.of("its attention has bounded scores or norms on heads");
         }
-        if (size % PIECE != 0 || size > MOST_HEAD_SIZE) {
+        if (size % VECTOR_WIDTH != 0 || size > MAX_HEAD_SIZE) {
             return Optional.of("its heads have " + size + " channels");
         }
-        if (config.attention().heads() / config.attention().kvHeads() > MOST_HEADS_PER_KEY) {
+        if (config.attention().heads() / config.attention().kvHeads() > MAX_HEADS_PER_KEY) {
             return Optional.of("too many query heads share a key head");
         }
         if (config.layerKinds().stream().distinct().count() != 1
@@ -130,8 +130,8 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
                 : Optional.of("its rotary angles change with the length or leave channels out");
     }
 
-    private static Optional<String> restObstacle(ModelConfig config) {
-        if (config.norms().fromOne() || config.norms().after() || config.hiddenSize() % PIECE != 0) {
+    private static Optional<String> unsupportedRest(ModelConfig config) {
+        if (config.norms().fromOne() || config.norms().after() || config.hiddenSize() % VECTOR_WIDTH != 0) {
             return Optional.of("its norms are of another form");
         }
         if (config.activation() != Activation.SILU || config.parts().stacked() || config.logitSoftCap() != 0) {
@@ -157,7 +157,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
         }
         RowProducts head = RowProducts.of(List.of(model.head()), type);
         if (head == null) {
-            throw new NotServedException("lm_head has no product for few rows");
+            throw new UnsupportedPartException("lm_head has no product for few rows");
         }
         DenseEmbedding embedding = (DenseEmbedding) model.embedding();
         return new DecodePlan(embedding.weight(), blocks, norm(parameters, "model.norm", type), head);
@@ -166,7 +166,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
     private static Tensor norm(Map<String, Tensor> parameters, String name, ScalarType type) {
         Tensor weight = parameters.get(name + ".weight");
         if (weight == null || Tensors.typeOf(weight) != type) {
-            throw new NotServedException(name + " is of another type than the activations");
+            throw new UnsupportedPartException(name + " is of another type than the activations");
         }
         return weight;
     }
@@ -177,7 +177,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
                 .toList();
         RowProducts products = RowProducts.of(linears, type);
         if (products == null) {
-            throw new NotServedException(String.join(", ", names) + " have no common product for few rows");
+            throw new UnsupportedPartException(String.join(", ", names) + " have no common product for few rows");
         }
         return products;
     }

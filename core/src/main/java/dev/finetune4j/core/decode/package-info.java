@@ -1,8 +1,8 @@
 /**
- * One token at a time: every step is the same sequence of kernels on memory that stays where it is, on a CUDA GPU recorded once
+ * One token at a time: every step is the same sequence of kernels on memory that stays where it is, on a CUDA GPU captured once
  * and repeated by one call.
  *
- * <p>{@link dev.finetune4j.core.decode.GraphDecoder} and, on the CPU, {@link dev.finetune4j.core.decode.CpuDecoder} are what
+ * <p>{@link dev.finetune4j.core.decode.CudaGraphDecoder} and, on the CPU, {@link dev.finetune4j.core.decode.CpuDecoder} are what
  * others use; they say which models they serve. Imports {@code nn}, {@code model}, {@code cuda}, {@code cpu} and {@code tensor}.
  */
 @NullMarked

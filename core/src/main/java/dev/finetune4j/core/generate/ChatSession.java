@@ -25,8 +25,8 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ChatSession implements AutoCloseable {
     private final ChatEncoder encoder;
-    private final TextGenerator generator;
-    private final Continuation memory;
+    private final TokenGenerator generator;
+    private final InferenceSession memory;
     private final GenerationSettings settings;
     private final List<ChatMessage> beginning;
     private final AtomicBoolean busy = new AtomicBoolean();
@@ -43,8 +43,8 @@ public final class ChatSession implements AutoCloseable {
      */
     public ChatSession(CausalLM model, ChatEncoder encoder, GenerationSettings settings, @Nullable String system) {
         this.encoder = encoder;
-        this.generator = new TextGenerator(model, encoder.stopIds());
-        this.memory = Continuation.of(model);
+        this.generator = new TokenGenerator(model, encoder.stopIds());
+        this.memory = InferenceSession.of(model);
         this.settings = settings;
         this.beginning = system == null ? List.of() : List.of(ChatMessage.system(system));
         this.messages = beginning;
@@ -106,7 +106,7 @@ public final class ChatSession implements AutoCloseable {
         StringBuilder text = new StringBuilder();
         IntStream.Builder generated = IntStream.builder();
         try {
-            TextGenerator.Generation generation = generator.generate(prompt, memory, settings, id -> {
+            TokenGenerator.Generation generation = generator.generate(prompt, memory, settings, id -> {
                 generated.add(id);
                 emit(decoder.accept(id), text, sink);
             });

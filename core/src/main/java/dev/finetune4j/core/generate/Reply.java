@@ -9,4 +9,4 @@ package dev.finetune4j.core.generate;
  * @param newTokens tokens of the answer
  * @param reason why it ended
  */
-public record Reply(String text, int promptTokens, int reusedTokens, int newTokens, StopReason reason) {}
+public record Reply(String text, int promptTokens, int reusedTokens, int newTokens, FinishReason reason) {}

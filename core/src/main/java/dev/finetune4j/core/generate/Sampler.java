@@ -31,13 +31,13 @@ public final class Sampler {
      * @throws FineTune4jException when no logit is a number, or the rules forbid every token
      */
     public int next(float[] logits, int[] history, int historyLength) {
-        forbidNoNumbers(logits);
-        if (!Float.isFinite(logits[likeliest(logits)])) {
+        maskNaN(logits);
+        if (!Float.isFinite(logits[argmax(logits)])) {
             throw new FineTune4jException(
                     "the model's output is not a number; compute in FP32, or check the checkpoint");
         }
-        penalize(logits, history, historyLength);
-        int best = likeliest(logits);
+        processLogits(logits, history, historyLength);
+        int best = argmax(logits);
         if (logits[best] == Float.NEGATIVE_INFINITY) {
             throw new FineTune4jException("the rules of the generation forbid all " + logits.length
                     + " tokens of the vocabulary; raise noRepeatNgramSize, or set it to 0");
@@ -45,13 +45,13 @@ public final class Sampler {
         if (settings.temperature() == 0) {
             return best;
         }
-        narrow(logits);
+        warp(logits);
         // A temperature near zero overflows: the limit is the likeliest token.
         return Float.isFinite(logits[best]) ? draw(logits) : best;
     }
 
     /** The rules that look at the text so far; they hold whether or not the token is drawn. */
-    void penalize(float[] logits, int[] history, int historyLength) {
+    void processLogits(float[] logits, int[] history, int historyLength) {
         if (settings.repetitionPenalty() != 1) {
             penalizeRepetition(logits, history, historyLength, settings.repetitionPenalty());
         }
@@ -64,7 +64,7 @@ public final class Sampler {
     }
 
     /** The rules that shape the distribution from which the token is drawn. */
-    void narrow(float[] logits) {
+    void warp(float[] logits) {
         divide(logits, settings.temperature());
         if (settings.topK() > 0) {
             keepTopK(logits, settings.topK());
@@ -159,7 +159,7 @@ public final class Sampler {
 
     static void keepMinP(float[] logits, double share) {
         // p >= share * max(p) in logits: the normaliser cancels.
-        float highest = logits[likeliest(logits)];
+        float highest = logits[argmax(logits)];
         forbidBelow(logits, (float) (highest + Math.log(share)));
     }
 
@@ -171,7 +171,7 @@ public final class Sampler {
         }
     }
 
-    private static void forbidNoNumbers(float[] logits) {
+    private static void maskNaN(float[] logits) {
         for (int i = 0; i < logits.length; i++) {
             if (Float.isNaN(logits[i])) {
                 logits[i] = Float.NEGATIVE_INFINITY;
@@ -180,7 +180,7 @@ public final class Sampler {
     }
 
     /** The first of the highest logits. */
-    private static int likeliest(float[] logits) {
+    private static int argmax(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
             if (logits[i] > logits[best]) {
@@ -191,7 +191,7 @@ public final class Sampler {
     }
 
     private static double[] softmax(float[] logits) {
-        double highest = logits[likeliest(logits)];
+        double highest = logits[argmax(logits)];
         double[] probabilities = new double[logits.length];
         double sum = 0;
         for (int i = 0; i < logits.length; i++) {

@@ -80,7 +80,7 @@ class DecodeKernelsTest {
                 Tensor done = Tensors.zeros(GPU, ScalarType.Int, (long) rows * kvHeads);
                 DecodeBuffers buffers = buffers(type, rows, (long) heads * size, qkv, done);
                 buffers.step().narrow(0, 0, 1).fill_(new Scalar(position));
-                DecodeRoom room = new DecodeRoom(
+                DecodeWorkspace room = new DecodeWorkspace(
                         cos, sin, splits, zeros(rows, heads, splits, size), zeros(rows, heads, splits, 2), done);
                 Tensor all = wide(qkv).view(rows, heads + 2L * kvHeads, size);
                 Tensor c = wide(cos.narrow(0, position, 1));
@@ -151,7 +151,7 @@ class DecodeKernelsTest {
                 buffers.step().narrow(0, 0, 1).fill_(new Scalar(2));
                 Tensor chosen = Tensors.zeros(GPU, ScalarType.Long, 5, rows);
                 Attention.Shape shape = new Attention.Shape(1, 1, 8, 1, 0);
-                DecodeRoom room = new DecodeRoom(logits, logits, 1, logits, logits, chosen);
+                DecodeWorkspace room = new DecodeWorkspace(logits, logits, 1, logits, logits, chosen);
 
                 new DecodeKernels(GPU, type, shape).choose(buffers, room);
 

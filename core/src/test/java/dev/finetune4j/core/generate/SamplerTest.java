@@ -53,8 +53,8 @@ class SamplerTest {
                         i + "/history",
                         i + "/expected",
                         (logits, history) -> {
-                            sampler.penalize(logits, history, history.length);
-                            sampler.narrow(logits);
+                            sampler.processLogits(logits, history, history.length);
+                            sampler.warp(logits);
                         });
             }
             reporter.publishEntry("combinations of rules compared", Integer.toString(cases.size()));
@@ -139,7 +139,7 @@ class SamplerTest {
         float[] logits = {1, 2, 3, -4};
         Sampler sampler =
                 new Sampler(GenerationSettings.greedy().withPresencePenalty(0.5).withFrequencyPenalty(0.25));
-        sampler.penalize(logits, new int[] {1, 3, 3, 9, 0}, 4);
+        sampler.processLogits(logits, new int[] {1, 3, 3, 9, 0}, 4);
         assertArrayEquals(new float[] {1, 1.25f, 3, -5}, logits);
     }
 

@@ -7,7 +7,7 @@ public final class SamplingRules {
     /** Changes the logits of one position, (V), by the rules about repetition and then by those that narrow the choice. */
     public static void apply(GenerationSettings settings, float[] logits, int[] history) {
         Sampler sampler = new Sampler(settings);
-        sampler.penalize(logits, history, history.length);
-        sampler.narrow(logits);
+        sampler.processLogits(logits, history, history.length);
+        sampler.warp(logits);
     }
 }

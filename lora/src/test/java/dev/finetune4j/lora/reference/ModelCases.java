@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
@@ -102,7 +102,7 @@ final class ModelCases {
         try (CausalLM model = ReferenceFolder.load(folder);
                 KvCache cache = model.newCache()) {
             GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(expected.length);
-            TextGenerator generator = new TextGenerator(model, Set.of());
+            TokenGenerator generator = new TokenGenerator(model, Set.of());
             assertArrayEquals(
                     expected,
                     generator.generate(prompt, cache, settings, id -> {}).ids());

@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
@@ -134,7 +134,7 @@ final class NumberChecks {
                 KvCache cache = model.newCache();
                 Tokenizer tokenizer = Tokenizer.load(folder)) {
             GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(expected.length);
-            int[] ids = new TextGenerator(model, Set.of())
+            int[] ids = new TokenGenerator(model, Set.of())
                     .generate(prompt, cache, settings, id -> {})
                     .ids();
             assertArrayEquals(expected, ids);

@@ -6,9 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.cuda.CudaMemory;
-import dev.finetune4j.core.generate.Continuation;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.InferenceSession;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
@@ -310,8 +310,8 @@ class GpuTrainingTest {
 
     /** A greedy answer by a decoder of its own, whose steps are captured anew. */
     private static int[] answer(CausalLM model, int[] prompt) {
-        try (Continuation text = Continuation.of(model)) {
-            return new TextGenerator(model, Set.of())
+        try (InferenceSession text = InferenceSession.of(model)) {
+            return new TokenGenerator(model, Set.of())
                     .generate(prompt, text, GenerationSettings.greedy().withMaxNewTokens(40), id -> {})
                     .ids();
         }

@@ -10,12 +10,12 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
 /** A continuation by the model's own forward pass on a cache: any model, any device. */
-final class CachedContinuation implements Continuation {
+final class ForwardSession implements InferenceSession {
     private final CausalLM model;
     private final KvCache cache;
 
     /** @param cache of the model; closed with this */
-    CachedContinuation(CausalLM model, KvCache cache) {
+    ForwardSession(CausalLM model, KvCache cache) {
         this.model = model;
         this.cache = cache;
     }

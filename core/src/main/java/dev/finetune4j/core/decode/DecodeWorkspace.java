@@ -10,7 +10,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * The memory of a step that depends on how many positions there is room for. Owns its tensors.
+ * The memory of a step that depends on its capacity in positions. Owns its tensors.
  *
  * @param cos cosines by position, shape (capacity, head size)
  * @param sin sines by position, shape (capacity, head size)
@@ -19,14 +19,14 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param weights largest score and sum of the weights of each part, float32, shape (R, heads, splits, 2)
  * @param chosen likeliest token after each position, int64, shape (capacity, R)
  */
-record DecodeRoom(Tensor cos, Tensor sin, int splits, Tensor partial, Tensor weights, Tensor chosen)
+record DecodeWorkspace(Tensor cos, Tensor sin, int splits, Tensor partial, Tensor weights, Tensor chosen)
         implements AutoCloseable {
-    /** About two blocks for each multiprocessor of a large GPU; the kernel has room for that many splits. */
+    /** About two blocks for each multiprocessor of a large GPU; the kernel takes that many splits. */
     private static final int BLOCKS = 264;
 
     private static final int LEAST_POSITIONS_OF_SPLIT = 16;
 
-    static DecodeRoom make(int rows, ModelConfig config, ComputeDevice device, ScalarType type, long capacity) {
+    static DecodeWorkspace make(int rows, ModelConfig config, ComputeDevice device, ScalarType type, long capacity) {
         int heads = config.attention().heads();
         int size = config.attention().headDim();
         long wanted = BLOCKS / ((long) rows * config.attention().kvHeads());
@@ -35,15 +35,15 @@ record DecodeRoom(Tensor cos, Tensor sin, int splits, Tensor partial, Tensor wei
                 RotaryEmbedding rotary =
                         new RotaryEmbedding(config.layerKinds().get(0).rope(), device)) {
             RotaryEmbedding.Angles angles = rotary.angles(0, capacity, type);
-            DecodeRoom room = new DecodeRoom(
+            DecodeWorkspace workspace = new DecodeWorkspace(
                     angles.cos().clone(),
                     angles.sin().clone(),
                     splits,
                     Tensors.empty(device, ScalarType.Float, rows, heads, splits, size),
                     Tensors.empty(device, ScalarType.Float, rows, heads, splits, 2),
                     Tensors.zeros(device, ScalarType.Long, capacity, rows));
-            room.all().forEach(scope::release);
-            return room;
+            workspace.all().forEach(scope::release);
+            return workspace;
         }
     }
 

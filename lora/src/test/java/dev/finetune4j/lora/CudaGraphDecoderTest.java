@@ -11,10 +11,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.cuda.CudaMemory;
-import dev.finetune4j.core.decode.GraphDecoder;
-import dev.finetune4j.core.generate.Continuation;
+import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TextGenerator;
+import dev.finetune4j.core.generate.InferenceSession;
+import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -38,7 +38,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Recorded steps on a GPU against the ordinary pass. */
-class GraphDecoderTest {
+class CudaGraphDecoderTest {
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
 
     @TempDir
@@ -50,7 +50,7 @@ class GraphDecoderTest {
         return RandomWeights.model(folder.resolve("model"), qwen, factory, new Placement(GPU, precision));
     }
 
-    private static int likeliest(float[] logits) {
+    private static int argmax(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
             best = logits[i] > logits[best] ? i : best;
@@ -65,19 +65,19 @@ class GraphDecoderTest {
         try (CausalLM base = model(qwen, fourBit, precision);
                 PeftAdapter adapter = adapter(base)) {
             CausalLM model = adapted ? adapter.attachTo(base) : base;
-            assertEquals("", GraphDecoder.obstacle(model).orElse(""));
+            assertEquals("", CudaGraphDecoder.unsupportedReason(model).orElse(""));
             try (KvCache expectedCache = model.newCache();
                     KvCache cache = model.newCache();
-                    GraphDecoder decoder = new GraphDecoder(model, cache, 1)) {
+                    CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, 1)) {
                 ordinary(model, expectedCache, 1, PROMPT);
-                int next = likeliest(ordinary(model, cache, 1, PROMPT));
+                int next = argmax(ordinary(model, cache, 1, PROMPT));
                 for (int i = 0; i < 64; i++) {
                     float[] expected = ordinary(model, expectedCache, 1, next);
                     float[] actual = Tensors.toFloats(decoder.feed(next));
                     assertClose("step " + i, expected, actual, tolerance);
-                    assertEquals(likeliest(actual), decoder.likeliest(1)[0][0], "step " + i);
-                    assertEquals(likeliest(expected), likeliest(actual), "step " + i);
-                    next = likeliest(expected);
+                    assertEquals(argmax(actual), decoder.argmax(1)[0][0], "step " + i);
+                    assertEquals(argmax(expected), argmax(actual), "step " + i);
+                    next = argmax(expected);
                 }
                 // The keys and values in the cache are those of the ordinary pass too.
                 assertClose(
@@ -95,7 +95,7 @@ class GraphDecoderTest {
         try (CausalLM model = model(false, true, precision);
                 KvCache expectedCache = model.newCache();
                 KvCache cache = model.newCache();
-                GraphDecoder decoder = new GraphDecoder(model, cache, rows)) {
+                CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, rows)) {
             long[] prompts = new SplittableRandom(2).longs(rows * 9L, 0, 300).toArray();
             ordinary(model, expectedCache, rows, prompts);
             ordinary(model, cache, rows, prompts);
@@ -104,10 +104,10 @@ class GraphDecoderTest {
             for (int i = 0; i < 12; i++) {
                 assertClose(
                         "step " + i, ordinary(model, expectedCache, rows, next), Tensors.toFloats(logits), tolerance);
-                next = decoder.likeliest(1)[0];
-                logits = decoder.feedLikeliest();
+                next = decoder.argmax(1)[0];
+                logits = decoder.feedArgmax();
             }
-            assertArrayEquals(next, decoder.likeliest(2)[0]);
+            assertArrayEquals(next, decoder.argmax(2)[0]);
         }
     }
 
@@ -139,7 +139,7 @@ class GraphDecoderTest {
             try (KvCache exactCache = exact.newCache();
                     KvCache ordinaryCache = model.newCache();
                     KvCache cache = model.newCache();
-                    GraphDecoder decoder = new GraphDecoder(model, cache, rows)) {
+                    CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, rows)) {
                 SplittableRandom random = new SplittableRandom(2);
                 long[] ids = random.longs(rows * 7L, 0, 300).toArray();
                 ordinary(exact, exactCache, rows, ids);
@@ -164,7 +164,7 @@ class GraphDecoderTest {
         try (CausalLM model = model(true, true, Precision.FP32);
                 KvCache expectedCache = model.newCache();
                 KvCache cache = model.newCache();
-                GraphDecoder decoder = new GraphDecoder(model, cache, 1)) {
+                CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, 1)) {
             long[] ids = new SplittableRandom(4).longs(600, 0, 300).toArray();
             for (int i = 0; i < 300; i++) {
                 decoder.feed(ids[i]);
@@ -172,7 +172,7 @@ class GraphDecoderTest {
             float[] expected = ordinary(model, expectedCache, 1, Arrays.copyOf(ids, 301));
             assertClose("behind a growth", expected, Tensors.toFloats(decoder.feed(ids[300])), 1e-4);
             cache.truncate(40);
-            assertThrows(IllegalStateException.class, decoder::feedLikeliest);
+            assertThrows(IllegalStateException.class, decoder::feedArgmax);
             expectedCache.truncate(40);
             expected = ordinary(model, expectedCache, 1, 9);
             assertClose("behind a cut", expected, Tensors.toFloats(decoder.feed(9)), 1e-4);
@@ -188,9 +188,9 @@ class GraphDecoderTest {
     void generationHasTheTextOfTheOrdinaryPass() {
         try (CausalLM model = model(false, true, Precision.FP32);
                 KvCache cache = model.newCache();
-                Continuation text = Continuation.of(model)) {
+                InferenceSession text = InferenceSession.of(model)) {
             int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
-            TextGenerator generator = new TextGenerator(model, Set.of());
+            TokenGenerator generator = new TokenGenerator(model, Set.of());
             GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
             int[] expected =
                     generator.generate(prompt, cache, settings, id -> {}).ids();
@@ -210,7 +210,7 @@ class GraphDecoderTest {
             long before = 0;
             for (int turn = 0; turn < 4; turn++) {
                 try (KvCache cache = model.newCache();
-                        GraphDecoder decoder = new GraphDecoder(model, cache, 2)) {
+                        CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, 2)) {
                     for (int i = 0; i < 5; i++) {
                         decoder.feed(1, 2);
                     }
@@ -231,7 +231,7 @@ class GraphDecoderTest {
                 PeftAdapter adapter = adapter(base)) {
             CausalLM model = adapter.attachTo(base);
             try (KvCache cache = model.newCache();
-                    GraphDecoder decoder = new GraphDecoder(model, cache, 1)) {
+                    CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, 1)) {
                 decoder.feed(1);
                 adapter.close();
                 assertThrows(IllegalStateException.class, () -> decoder.feed(1));
@@ -245,9 +245,9 @@ class GraphDecoderTest {
                 KvCache cache = model.newCache()) {
             assertEquals(
                     "the model is not on a CUDA GPU",
-                    GraphDecoder.obstacle(model).orElseThrow());
+                    CudaGraphDecoder.unsupportedReason(model).orElseThrow());
             IllegalArgumentException refused =
-                    assertThrows(IllegalArgumentException.class, () -> new GraphDecoder(model, cache, 1));
+                    assertThrows(IllegalArgumentException.class, () -> new CudaGraphDecoder(model, cache, 1));
             assertTrue(refused.getMessage().contains("use CausalLM.hidden"), refused.getMessage());
         }
     }
@@ -259,14 +259,14 @@ class GraphDecoderTest {
                         PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1))) {
             assertEquals(
                     "it has virtual tokens",
-                    GraphDecoder.obstacle(prompt.attachTo(base)).orElseThrow());
+                    CudaGraphDecoder.unsupportedReason(prompt.attachTo(base)).orElseThrow());
         }
     }
 
     @Test
     void theOrdinaryContinuationRemembersAndForgets() {
         try (CausalLM model = RandomWeights.model(folder, true, LinearFactory.dense(), Placement.cpuFp32());
-                Continuation text = Continuation.of(model)) {
+                InferenceSession text = InferenceSession.of(model)) {
             float[] first = text.feed(new int[] {4, 5, 6});
             float[] second = text.feed(new int[] {7});
             assertEquals(4, text.length());

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.decode.CpuDecoder;
-import dev.finetune4j.core.decode.GraphDecoder;
+import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -13,7 +13,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
  * <p>It serves one thread at a time; a second one is refused. It borrows the model: once that is closed, it takes up nothing
  * more. Closing it waits for a {@link #feed} in progress.
  */
-public interface Continuation extends AutoCloseable {
+public interface InferenceSession extends AutoCloseable {
     /** How many tokens are remembered. */
     long length();
 
@@ -39,12 +39,12 @@ public interface Continuation extends AutoCloseable {
     void close();
 
     /**
-     * The quickest way that there is for the model; {@link GraphDecoder#obstacle} and {@link CpuDecoder#obstacle} say when single
+     * The quickest way that there is for the model; {@link CudaGraphDecoder#unsupportedReason} and {@link CpuDecoder#unsupportedReason} say when single
      * tokens take the ordinary one.
      *
      * @throws IllegalStateException if the model or its adapter is closed
      */
-    static Continuation of(CausalLM model) {
+    static InferenceSession of(CausalLM model) {
         KvCache cache = model.newCache();
         try {
             return of(model, cache);
@@ -54,15 +54,15 @@ public interface Continuation extends AutoCloseable {
         }
     }
 
-    private static Continuation of(CausalLM model, KvCache cache) {
-        Continuation plain = new CachedContinuation(model, cache);
+    private static InferenceSession of(CausalLM model, KvCache cache) {
+        InferenceSession plain = new ForwardSession(model, cache);
         if (model.placement().device().kind() == ComputeDevice.Kind.CPU) {
-            return CpuDecoder.obstacle(model).isPresent()
+            return CpuDecoder.unsupportedReason(model).isPresent()
                     ? plain
-                    : new DecodingContinuation(plain, () -> new CpuDecoder(model, cache));
+                    : new DecoderSession(plain, () -> new CpuDecoder(model, cache));
         }
-        return GraphDecoder.obstacle(model).isPresent()
+        return CudaGraphDecoder.unsupportedReason(model).isPresent()
                 ? plain
-                : new DecodingContinuation(plain, () -> new GraphDecoder(model, cache, 1));
+                : new DecoderSession(plain, () -> new CudaGraphDecoder(model, cache, 1));
     }
 }

@@ -1,13 +1,13 @@
 package dev.finetune4j.core.generate;
 
 /** Why a generation ended. */
-public enum StopReason {
+public enum FinishReason {
     /** The model produced one of its end tokens. */
-    END_TOKEN,
+    STOP,
     /** The limit on new tokens was reached. */
-    MAX_NEW_TOKENS,
+    LENGTH,
     /** The sequence reached the longest one that the model was made for. */
-    CONTEXT_FULL,
+    CONTEXT_LENGTH,
     /** The thread was interrupted; its interrupt flag stays set. */
     INTERRUPTED
 }

@@ -19,17 +19,17 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Decodes one token of up to eight sequences at a time on a CUDA GPU. A step is a graph of kernels, recorded once and repeated
+ * Decodes one token of up to eight sequences at a time on a CUDA GPU. A step is a CUDA graph, captured once and replayed
  * by one call of the host: position, tokens, keys and values lie in memory that stays where it is. When the cache outgrows its
- * memory, or the ordinary path has moved it, the step is recorded anew.
+ * memory, or the ordinary path has moved it, the step is captured anew.
  *
  * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts; all sequences stand at the same position.
  * Served are decoders of the plain form (Llama, Mistral without a window, Qwen2, Yi) in bfloat16 or float32, dense or 4-bit,
- * with LoRA adapters or without; {@link #obstacle} says what is in the way of others.
+ * with LoRA adapters or without; {@link #unsupportedReason} says what is in the way of others.
  *
  * <p>It serves one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
-public final class GraphDecoder implements TokenDecoder {
+public final class CudaGraphDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
     private final Lifetime lifetime = Lifetime.confined(
@@ -43,7 +43,7 @@ public final class GraphDecoder implements TokenDecoder {
     private final ScalarType type;
     private final DecodeKernels kernels;
     private final DecodeBuffers buffers;
-    private @Nullable DecodeRoom room;
+    private @Nullable DecodeWorkspace workspace;
     private long cacheMoves;
     private long capacity;
     private @Nullable CudaGraph graph;
@@ -56,11 +56,11 @@ public final class GraphDecoder implements TokenDecoder {
      * @param rows number of sequences, at most {@link RowKernel#MOST_ROWS}
      * @throws IllegalArgumentException when the model is not served or there are too many rows
      */
-    public GraphDecoder(CausalLM model, KvCache cache, int rows) {
-        DecodePlan.Outcome outcome = DecodePlan.of(model);
-        if (outcome.plan() == null) {
+    public CudaGraphDecoder(CausalLM model, KvCache cache, int rows) {
+        DecodePlan.Support support = DecodePlan.of(model);
+        if (support.plan() == null) {
             throw new IllegalArgumentException(
-                    "the model cannot be decoded by recorded steps: " + outcome.obstacle() + "; use CausalLM.hidden");
+                    "the model cannot be decoded by a CUDA graph: " + support.reason() + "; use CausalLM.hidden");
         }
         if (rows < 1 || rows > RowKernel.MOST_ROWS) {
             throw new IllegalArgumentException("1 to " + RowKernel.MOST_ROWS + " sequences are decoded together, not "
@@ -69,7 +69,7 @@ public final class GraphDecoder implements TokenDecoder {
         this.used = DecodePlan.used(lifetime, cache, model);
         this.model = model;
         this.cache = cache;
-        this.plan = outcome.plan();
+        this.plan = support.plan();
         this.device = model.placement().device();
         this.type = model.placement().precision().scalarType();
         this.kernels = new DecodeKernels(device, type, model.config().attention());
@@ -77,13 +77,13 @@ public final class GraphDecoder implements TokenDecoder {
     }
 
     /** What keeps a model from being decoded this way, as the end of a sentence; empty when nothing does. */
-    public static Optional<String> obstacle(CausalLM model) {
-        DecodePlan.Outcome outcome = DecodePlan.of(model);
-        return outcome.plan() != null ? Optional.empty() : Optional.of(outcome.obstacle());
+    public static Optional<String> unsupportedReason(CausalLM model) {
+        DecodePlan.Support support = DecodePlan.of(model);
+        return support.plan() != null ? Optional.empty() : Optional.of(support.reason());
     }
 
     /**
-     * Makes room for that many positions, so that no step up to there has to be recorded anew.
+     * Makes room for that many positions, so that no step up to there has to be captured anew.
      *
      * @throws IllegalStateException after closing
      */
@@ -93,15 +93,15 @@ public final class GraphDecoder implements TokenDecoder {
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             cache.reserve(positions, Tensors.empty(device, type, buffers.rows(), shape.kvHeads(), 0, shape.headDim()));
-            if (room == null || cache.moves() != cacheMoves) {
+            if (workspace == null || cache.moves() != cacheMoves) {
                 long places = cache.capacity();
-                DecodeRoom larger = DecodeRoom.make(buffers.rows(), model.config(), device, type, places);
-                if (room != null) {
+                DecodeWorkspace larger = DecodeWorkspace.make(buffers.rows(), model.config(), device, type, places);
+                if (workspace != null) {
                     // What was chosen can still be asked for.
-                    larger.chosen().narrow(0, 0, room.chosen().size(0)).copy_(room.chosen());
+                    larger.chosen().narrow(0, 0, workspace.chosen().size(0)).copy_(workspace.chosen());
                 }
                 forget();
-                room = larger;
+                workspace = larger;
                 capacity = places;
                 cacheMoves = cache.moves();
             }
@@ -113,9 +113,9 @@ public final class GraphDecoder implements TokenDecoder {
             graph.close();
             graph = null;
         }
-        if (room != null) {
-            room.close();
-            room = null;
+        if (workspace != null) {
+            workspace.close();
+            workspace = null;
         }
     }
 
@@ -148,7 +148,7 @@ public final class GraphDecoder implements TokenDecoder {
      * @return as {@link #feed}
      * @throws IllegalStateException if the last positions of the cache are not those of a step, or something is closed
      */
-    public Tensor feedLikeliest() {
+    public Tensor feedArgmax() {
         try (Lifetime.Use use = use()) {
             if (fedPosition < 0 || fedPosition + 1 != cache.positions()) {
                 throw new IllegalStateException("the cache was changed since the last step; feed a token first");
@@ -159,11 +159,11 @@ public final class GraphDecoder implements TokenDecoder {
 
     private Tensor step() {
         long position = cache.positions();
-        if (room == null || cache.moves() != cacheMoves || capacity <= position) {
+        if (workspace == null || cache.moves() != cacheMoves || capacity <= position) {
             reserve(Math.max(FIRST_CAPACITY, position + 1));
         }
         if (!loaded) {
-            // Kernels are loaded at their first launch, which cannot be recorded.
+            // Kernels are loaded at their first launch, which cannot be captured.
             launch();
             loaded = true;
         } else {
@@ -179,7 +179,7 @@ public final class GraphDecoder implements TokenDecoder {
 
     private void launch() {
         try (TensorScope scope = new TensorScope()) {
-            DecodeRoom there = Objects.requireNonNull(room);
+            DecodeWorkspace there = Objects.requireNonNull(workspace);
             int rows = buffers.rows();
             double epsilon = model.config().norms().epsilon();
             kernels.embed(buffers, plan.embedding());
@@ -201,7 +201,7 @@ public final class GraphDecoder implements TokenDecoder {
             }
             kernels.norm(buffers, plan.norm(), epsilon);
             plan.head().run(buffers.normed(), rows, buffers.low(), buffers.logits(), false);
-            kernels.choose(buffers, there);
+            kernels.argmax(buffers, there);
         }
     }
 
@@ -212,13 +212,13 @@ public final class GraphDecoder implements TokenDecoder {
      * @return by step, then by sequence
      * @throws FineTune4jException when a logit is not a number
      */
-    public long[][] likeliest(int steps) {
+    public long[][] argmax(int steps) {
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope()) {
-            if (room == null || steps < 1 || fedPosition + 1 < steps || fedPosition + 1 != cache.positions()) {
+            if (workspace == null || steps < 1 || fedPosition + 1 < steps || fedPosition + 1 != cache.positions()) {
                 throw new IllegalStateException("there were no " + steps + " steps up to the end of the cache");
             }
-            long[] flat = Tensors.toLongs(room.chosen().narrow(0, fedPosition + 1 - steps, steps));
+            long[] flat = Tensors.toLongs(workspace.chosen().narrow(0, fedPosition + 1 - steps, steps));
             long[][] tokens = new long[steps][buffers.rows()];
             for (int i = 0; i < flat.length; i++) {
                 if (flat[i] < 0) {

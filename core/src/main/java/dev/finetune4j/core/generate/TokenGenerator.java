@@ -13,31 +13,31 @@ import java.util.function.IntConsumer;
  *
  * <p>Thread-safe; each call needs a continuation of its own.
  */
-public final class TextGenerator {
+public final class TokenGenerator {
     /**
      * What a generation produced.
      *
      * @param ids the new tokens without the end token
      * @param reason why it ended
      */
-    public record Generation(int[] ids, StopReason reason) {}
+    public record Generation(int[] ids, FinishReason reason) {}
 
     private final CausalLM model;
     private final Set<Integer> stopIds;
 
     /** @param stopIds tokens that end the generation and are not part of its result */
-    public TextGenerator(CausalLM model, Set<Integer> stopIds) {
+    public TokenGenerator(CausalLM model, Set<Integer> stopIds) {
         this.model = model;
         this.stopIds = Set.copyOf(stopIds);
     }
 
     /**
-     * Generates by the model's own forward pass; see {@link #generate(int[], Continuation, GenerationSettings, IntConsumer)}.
+     * Generates by the model's own forward pass; see {@link #generate(int[], InferenceSession, GenerationSettings, IntConsumer)}.
      *
      * @param cache holds the first {@code cache.length()} of the prompt's ids, fewer than all; stays the caller's
      */
     public Generation generate(int[] prompt, KvCache cache, GenerationSettings settings, IntConsumer sink) {
-        return generate(prompt, new CachedContinuation(model, cache), settings, sink);
+        return generate(prompt, new ForwardSession(model, cache), settings, sink);
     }
 
     /**
@@ -52,7 +52,7 @@ public final class TextGenerator {
      * @throws IllegalStateException if the continuation, the model or its adapter is closed, at the latest at the next token
      * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the continuation remembers what it did before
      */
-    public Generation generate(int[] prompt, Continuation text, GenerationSettings settings, IntConsumer sink) {
+    public Generation generate(int[] prompt, InferenceSession text, GenerationSettings settings, IntConsumer sink) {
         int context = model.contextLength();
         if (prompt.length == 0 || text.length() >= prompt.length) {
             throw new IllegalArgumentException("the prompt needs at least one token that is not yet remembered; it has "
@@ -68,26 +68,26 @@ public final class TextGenerator {
         int fed = Math.toIntExact(text.length());
         while (length < ids.length) {
             if (Thread.currentThread().isInterrupted()) {
-                return result(ids, prompt.length, length, StopReason.INTERRUPTED);
+                return result(ids, prompt.length, length, FinishReason.INTERRUPTED);
             }
             float[] logits = feed(text, Arrays.copyOfRange(ids, fed, length));
             fed = length;
             int id = sampler.next(logits, ids, length);
             if (stopIds.contains(id)) {
-                return result(ids, prompt.length, length, StopReason.END_TOKEN);
+                return result(ids, prompt.length, length, FinishReason.STOP);
             }
             ids[length++] = id;
             sink.accept(id);
         }
         boolean limited = length - prompt.length == settings.maxNewTokens();
-        return result(ids, prompt.length, length, limited ? StopReason.MAX_NEW_TOKENS : StopReason.CONTEXT_FULL);
+        return result(ids, prompt.length, length, limited ? FinishReason.LENGTH : FinishReason.CONTEXT_LENGTH);
     }
 
-    private static Generation result(int[] ids, int from, int to, StopReason reason) {
+    private static Generation result(int[] ids, int from, int to, FinishReason reason) {
         return new Generation(Arrays.copyOfRange(ids, from, to), reason);
     }
 
-    private float[] feed(Continuation text, int[] ids) {
+    private float[] feed(InferenceSession text, int[] ids) {
         long past = text.length();
         try {
             return text.feed(ids);

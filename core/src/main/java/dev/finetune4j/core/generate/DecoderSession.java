@@ -7,10 +7,10 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** A continuation that takes single tokens by a decoder, and longer pieces by the ordinary pass on the same cache. */
-final class DecodingContinuation implements Continuation {
+final class DecoderSession implements InferenceSession {
     private final Lifetime lifetime = Lifetime.confined(
             "the continuation is closed", "a continuation serves one thread at a time; use one for each sequence");
-    private final Continuation plain;
+    private final InferenceSession plain;
     private final Supplier<TokenDecoder> decoders;
     private @Nullable TokenDecoder decoder;
 
@@ -18,7 +18,7 @@ final class DecodingContinuation implements Continuation {
      * @param plain takes longer pieces, and closes the cache
      * @param decoders makes the decoder on the same cache when the first token comes
      */
-    DecodingContinuation(Continuation plain, Supplier<TokenDecoder> decoders) {
+    DecoderSession(InferenceSession plain, Supplier<TokenDecoder> decoders) {
         this.plain = plain;
         this.decoders = decoders;
     }

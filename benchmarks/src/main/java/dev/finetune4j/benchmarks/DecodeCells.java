@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Times greedy decoding behind a prompt, by recorded steps ({@code static}) and by the ordinary pass on a growing cache
+ * Times greedy decoding behind a prompt, by a captured CUDA graph ({@code static}) and by the ordinary pass on a growing cache
  * ({@code dynamic}). One line of JSON for each cell, with the keys that the comparison with Python uses.
  *
  * <p>Arguments: {@code --preset 6b --methods qlora,lora --cache static,dynamic --adapters false,true --batch 1,8 --prompt 128

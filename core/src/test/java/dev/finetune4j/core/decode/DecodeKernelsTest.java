@@ -153,7 +153,7 @@ class DecodeKernelsTest {
                 Attention.Shape shape = new Attention.Shape(1, 1, 8, 1, 0);
                 DecodeWorkspace room = new DecodeWorkspace(logits, logits, 1, logits, logits, chosen);
 
-                new DecodeKernels(GPU, type, shape).choose(buffers, room);
+                new DecodeKernels(GPU, type, shape).argmax(buffers, room);
 
                 assertArrayEquals(
                         new long[] {places[0], places[1], places[2], -1}, Tensors.toLongs(chosen.narrow(0, 2, 1)));

@@ -18,7 +18,7 @@ import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
-import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
@@ -109,7 +109,7 @@ class OutOfMemoryTest {
     }
 
     private static CausalLM greedy(CausalLM model, AtomicBoolean on, boolean inBackward) {
-        return model.map(new PartMapper() {
+        return model.map(new ModuleTransform() {
             @Override
             public Linear linear(String name, Linear linear) {
                 return name.equals(LAYER) ? new Greedy(linear, on, inBackward) : linear;

@@ -132,7 +132,7 @@ final class CpuNative {
             long rows,
             long width,
             float epsilon,
-            @Cast("bool") boolean fromOne);
+            @Cast("bool") boolean unitOffset);
 
     static native void cpu_rms_backward(
             int level,
@@ -147,7 +147,7 @@ final class CpuNative {
             long y,
             long rows,
             long width,
-            @Cast("bool") boolean fromOne);
+            @Cast("bool") boolean unitOffset);
 
     static native void cpu_swiglu_forward(int level, int threads, int type, long both, long y, long rows, long width);
 

@@ -42,10 +42,10 @@ public final class ElementKernels {
      * @param weight shape (width), in the type of x
      * @param y as large as x and of its type; may be x
      * @param inverse float32, one for each row: the factor of the row; null when nobody wants it
-     * @param fromOne whether the factor is one plus the weight
+     * @param unitOffset whether the factor is one plus the weight
      */
     public void rmsForward(
-            Tensor x, Tensor weight, Tensor y, @Nullable Tensor inverse, float epsilon, boolean fromOne) {
+            Tensor x, Tensor weight, Tensor y, @Nullable Tensor inverse, float epsilon, boolean unitOffset) {
         ScalarType type = Tensors.typeOf(x);
         long width = weight.numel();
         long rows = rows(x.numel(), width);
@@ -60,7 +60,7 @@ public final class ElementKernels {
                 rows,
                 width,
                 epsilon,
-                fromOne);
+                unitOffset);
     }
 
     private static long rows(long numbers, long width) {
@@ -86,7 +86,7 @@ public final class ElementKernels {
             @Nullable Tensor past,
             Tensor dx,
             @Nullable Tensor y,
-            boolean fromOne) {
+            boolean unitOffset) {
         ScalarType type = Tensors.typeOf(x);
         long width = weight.numel();
         long rows = rows(x.numel(), width);
@@ -104,7 +104,7 @@ public final class ElementKernels {
                 optional("y", y, type, count),
                 rows,
                 width,
-                fromOne);
+                unitOffset);
     }
 
     /**

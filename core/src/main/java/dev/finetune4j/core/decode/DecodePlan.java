@@ -109,7 +109,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
 
     private static Optional<String> unsupportedAttention(ModelConfig config) {
         int size = config.attention().headDim();
-        if (config.attention().softCap() != 0 || config.norms().onHeads()) {
+        if (config.attention().softCap() != 0 || config.norms().qkNorm()) {
             return Optional.of("its attention has bounded scores or norms on heads");
         }
         if (size % VECTOR_WIDTH != 0 || size > MAX_HEAD_SIZE) {
@@ -131,11 +131,11 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
     }
 
     private static Optional<String> unsupportedRest(ModelConfig config) {
-        if (config.norms().fromOne() || config.norms().after() || config.hiddenSize() % VECTOR_WIDTH != 0) {
+        if (config.norms().unitOffset() || config.norms().postNorms() || config.hiddenSize() % VECTOR_WIDTH != 0) {
             return Optional.of("its norms are of another form");
         }
-        if (config.activation() != Activation.SILU || config.parts().stacked() || config.logitSoftCap() != 0) {
-            return Optional.of("its feed-forward part, stacked weights or bounded logits are not served");
+        if (config.activation() != Activation.SILU || config.parts().fusedProjections() || config.logitSoftCap() != 0) {
+            return Optional.of("its feed-forward part, fused projections or soft-capped logits are not served");
         }
         return Optional.empty();
     }

@@ -7,10 +7,10 @@ import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.NamedNorm;
-import dev.finetune4j.core.nn.PartMapper;
-import dev.finetune4j.core.nn.PastKeys;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
@@ -99,7 +99,7 @@ public final class CausalLM implements AutoCloseable {
 
     static CausalLM of(
             ModelConfig config,
-            ModelParts parts,
+            WeightBinder parts,
             Embedding embedding,
             List<DecoderBlock> blocks,
             NamedNorm norm,
@@ -159,22 +159,24 @@ public final class CausalLM implements AutoCloseable {
             Tensor x = embed(tokens);
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
                 Tensor all = VirtualPositions.before(x, prompt);
-                Tensor result = run(all, new Visibility(0, prompt.count() + count, null), null);
+                Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count, null), null);
                 // In one piece, as the losses and the projections that flatten it expect.
                 return scope.keep(result.narrow(1, prompt.count(), count).contiguous());
             }
             if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
                 VirtualTokens.Layers layers = prefix.layers();
                 return scope.keep(run(
-                        x, new Visibility(prefix.count(), count, null), i -> VirtualPositions.before(layers.layer(i))));
+                        x,
+                        new AttentionMaskSpec(prefix.count(), count, null),
+                        i -> VirtualPositions.before(layers.layer(i))));
             }
-            return scope.keep(run(x, new Visibility(0, count, null), null));
+            return scope.keep(run(x, new AttentionMaskSpec(0, count, null), null));
         }
     }
 
     private Tensor behind(KvCache cache, Tensor tokens, long count) {
         try (Lifetime.Use use = cache.lifetime().use()) {
-            Tensor result = run(embed(tokens), new Visibility(cache.positions(), count, null), cache::layer);
+            Tensor result = run(embed(tokens), new AttentionMaskSpec(cache.positions(), count, null), cache::layer);
             cache.advance(count);
             return result;
         }
@@ -204,7 +206,7 @@ public final class CausalLM implements AutoCloseable {
         try (Lifetime.Use use = use();
                 Dropout.Pass pass = Dropout.decoder(random);
                 TensorScope scope = new TensorScope()) {
-            return scope.keep(run(embed(tokens), new Visibility(0, tokens.size(1), lengths.clone()), null));
+            return scope.keep(run(embed(tokens), new AttentionMaskSpec(0, tokens.size(1), lengths.clone()), null));
         }
     }
 
@@ -215,12 +217,12 @@ public final class CausalLM implements AutoCloseable {
     /** What a layer has before the positions of a pass. */
     @FunctionalInterface
     private interface Past {
-        PastKeys layer(int index);
+        KvStore layer(int index);
     }
 
-    private Tensor run(Tensor x, Visibility visibility, @Nullable Past past) {
+    private Tensor run(Tensor x, AttentionMaskSpec mask, @Nullable Past past) {
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
-        LayerContexts contexts = new LayerContexts(config, placement, rotaries, visibility, again);
+        LayerInputs contexts = new LayerInputs(config, placement, rotaries, mask, again);
         Dropout.Draw draw = Dropout.current();
         Tensor state = x;
         for (int i = 0; i < blocks.size(); i++) {
@@ -290,7 +292,7 @@ public final class CausalLM implements AutoCloseable {
         return Collections.unmodifiableMap(linears);
     }
 
-    /** The module paths of all parts that a {@link PartMapper} is asked about. */
+    /** The module paths of all parts that a {@link ModuleTransform} is asked about. */
     public ModuleNames moduleNames() {
         Set<String> norms = new LinkedHashSet<>();
         blocks.forEach(block -> block.forEachNorm(part -> norms.add(part.name())));
@@ -311,13 +313,13 @@ public final class CausalLM implements AutoCloseable {
     }
 
     /** A model over the same weights in which each part is replaced by what the mapper makes of it. */
-    public CausalLM map(PartMapper mapper) {
+    public CausalLM map(ModuleTransform mapper) {
         try (Lifetime.Use use = use()) {
             return mapped(mapper);
         }
     }
 
-    private CausalLM mapped(PartMapper mapper) {
+    private CausalLM mapped(ModuleTransform mapper) {
         Map<String, Linear> replaced = new LinkedHashMap<>();
         linears.forEach((name, linear) -> replaced.put(name, mapper.linear(name, linear)));
         Linear newHead = linears.containsKey(HEAD) ? replaced.get(HEAD) : mapper.linear(HEAD, head);
@@ -327,7 +329,7 @@ public final class CausalLM implements AutoCloseable {
         if (!(newHead instanceof TiedHead)) {
             replaced.put(HEAD, newHead);
         }
-        PartMapper once = new PartMapper() {
+        ModuleTransform once = new ModuleTransform() {
             @Override
             public Linear linear(String name, Linear linear) {
                 return replaced.getOrDefault(name, linear);
@@ -429,13 +431,13 @@ public final class CausalLM implements AutoCloseable {
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
                 ScalarType type = placement.precision().scalarType();
                 Tensor x = Tensors.as(prompt.embeddings(), type).unsqueeze(0); // (1, n, D)
-                run(x, new Visibility(0, prompt.count(), null), cache::layer);
+                run(x, new AttentionMaskSpec(0, prompt.count(), null), cache::layer);
             } else if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
                 VirtualTokens.Layers layers = prefix.layers();
                 ScalarType type = placement.precision().scalarType();
                 for (int i = 0; i < config.layers(); i++) {
-                    PastKeys.KeysAndValues first = layers.layer(i);
-                    cache.layer(i).append(Tensors.as(first.keys(), type), Tensors.as(first.values(), type));
+                    KvStore.KeysAndValues first = layers.layer(i);
+                    cache.layer(i).update(Tensors.as(first.keys(), type), Tensors.as(first.values(), type));
                 }
             }
             if (virtualTokens != null) {

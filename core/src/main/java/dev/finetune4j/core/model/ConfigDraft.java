@@ -24,7 +24,7 @@ final class ConfigDraft {
     double attentionSoftCap;
     double logitSoftCap;
     double embeddingScale = 1;
-    boolean stacked;
+    boolean fusedProjections;
     boolean partialRope;
     boolean inputBias;
     boolean outputBias;
@@ -104,7 +104,7 @@ final class ConfigDraft {
                 kinds,
                 activation,
                 new ModelConfig.Norms(epsilon, normsFromOne, normsAfter, normsOnHeads),
-                new ModelConfig.Parts(stacked, inputBias, outputBias, mlpBias, tiedHead),
+                new ModelConfig.Parts(fusedProjections, inputBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
                 logitSoftCap);
     }

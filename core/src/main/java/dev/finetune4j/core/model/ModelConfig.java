@@ -47,22 +47,23 @@ public record ModelConfig(
      * The norms of a decoder.
      *
      * @param epsilon added to the mean square
-     * @param fromOne whether the factor is one plus the weight
-     * @param after whether each half of a block has a norm behind it too
-     * @param onHeads whether each head's queries and keys are normalised
+     * @param unitOffset whether the factor is one plus the weight
+     * @param postNorms whether each half of a block has a norm behind it too
+     * @param qkNorm whether each head's queries and keys are normalised
      */
-    public record Norms(double epsilon, boolean fromOne, boolean after, boolean onHeads) {}
+    public record Norms(double epsilon, boolean unitOffset, boolean postNorms, boolean qkNorm) {}
 
     /**
      * The linears of a decoder.
      *
-     * @param stacked whether queries, keys and values, and gate and up, each share one weight
+     * @param fusedProjections whether queries, keys and values, and gate and up, each share one weight
      * @param inputBias whether the projections to queries, keys and values have biases
      * @param outputBias whether attention's output projection has one
      * @param mlpBias whether the feed-forward projections have biases
      * @param tiedHead whether the vocabulary projection shares the embedding's weight
      */
-    public record Parts(boolean stacked, boolean inputBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
+    public record Parts(
+            boolean fusedProjections, boolean inputBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
 
     public ModelConfig {
         layerKinds = List.copyOf(layerKinds);
@@ -80,7 +81,7 @@ public record ModelConfig(
 
     /** The same model with a vocabulary projection that shares the embedding's weight, or one with its own. */
     ModelConfig withTiedHead(boolean tied) {
-        Parts changed = new Parts(parts.stacked, parts.inputBias, parts.outputBias, parts.mlpBias, tied);
+        Parts changed = new Parts(parts.fusedProjections, parts.inputBias, parts.outputBias, parts.mlpBias, tied);
         return new ModelConfig(
                 modelType,
                 hiddenSize,

@@ -32,25 +32,25 @@ public final class ModelLoader {
 
     /** The module paths of all parts that the model will have, known from config.json alone. */
     public static ModuleNames moduleNames(ModelDirectory directory) {
-        return new Decoder(ModelFamily.readConfig(directory)).layout().moduleNames();
+        return new ModelBuilder(ModelFamily.readConfig(directory)).weightSpecs().moduleNames();
     }
 
     /** The shapes of all projections that a checkpoint holds, by module path; a head that shares the embedding is not there. */
     public static Map<String, LinearSpec> linearSpecs(ModelDirectory directory) {
         return Collections.unmodifiableMap(
-                new Decoder(readConfig(directory)).layout().linears());
+                new ModelBuilder(readConfig(directory)).weightSpecs().linears());
     }
 
     /**
      * A model of the folder's shapes without its weights: every tensor is one zero seen as many. It serves to ask what a
      * model will have before it is loaded; what it computes means nothing. It is as {@link #readConfig} says.
      */
-    public static CausalLM hollow(ModelDirectory directory) {
+    public static CausalLM meta(ModelDirectory directory) {
         TorchRuntime.start();
-        Decoder decoder = new Decoder(readConfig(directory));
-        ModelLayout layout = decoder.layout();
-        try (WeightSource nothing = new HollowWeights(layout)) {
-            return decoder.build(new ModelParts(layout, nothing, LinearFactory.dense(), Placement.cpuFp32()));
+        ModelBuilder decoder = new ModelBuilder(readConfig(directory));
+        WeightSpecs specs = decoder.weightSpecs();
+        try (WeightSource nothing = new MetaWeights(specs)) {
+            return decoder.build(new WeightBinder(specs, nothing, LinearFactory.dense(), Placement.cpuFp32()));
         }
     }
 
@@ -94,11 +94,11 @@ public final class ModelLoader {
         ConfigReader reader = ModelFamily.reader(directory);
         ModelConfig said = ModelFamily.readConfig(reader);
         ModelConfig config = HeadWeight.decide(said, weights);
-        Decoder decoder = new Decoder(config);
-        ModelLayout layout = decoder.layout();
-        ModelParts.check(directory.folder().toString(), layout, weights, factory);
+        ModelBuilder decoder = new ModelBuilder(config);
+        WeightSpecs specs = decoder.weightSpecs();
+        WeightBinder.check(directory.folder().toString(), specs, weights, factory);
         sayWhatDiffers(reader, said, config);
-        ModelParts parts = new ModelParts(layout, weights, factory, placement);
+        WeightBinder parts = new WeightBinder(specs, weights, factory, placement);
         try {
             return build(decoder, parts);
         } catch (RuntimeException e) {
@@ -125,7 +125,7 @@ public final class ModelLoader {
         }
     }
 
-    private static CausalLM build(Decoder decoder, ModelParts parts) {
+    private static CausalLM build(ModelBuilder decoder, WeightBinder parts) {
         boolean done = false;
         try {
             CausalLM model = decoder.build(parts);

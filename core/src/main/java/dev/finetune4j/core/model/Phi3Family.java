@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-/** Phi-3 and 3.5: projections stacked in one weight, LongRoPE (<a href="https://arxiv.org/abs/2404.14219">Abdin et al. 2024</a>). */
+/** Phi-3 and 3.5: fused projections, LongRoPE (<a href="https://arxiv.org/abs/2404.14219">Abdin et al. 2024</a>). */
 final class Phi3Family implements ModelFamily {
     @Override
     public String modelType() {
@@ -10,7 +10,7 @@ final class Phi3Family implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.stacked = true;
+        draft.fusedProjections = true;
         draft.partialRope = true;
         draft.epsilonDefault = 1e-5;
         draft.positionsDefault = 4096;

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.nn.PastKeys;
+import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -17,8 +17,8 @@ final class VirtualPositions {
     }
 
     /** A past of trained keys and values alone, shape (1, kv heads, n, head size), the same for every row of a batch. */
-    static PastKeys before(PastKeys.KeysAndValues first) {
-        return (keys, values) -> new PastKeys.KeysAndValues(join(first.keys(), keys), join(first.values(), values));
+    static KvStore before(KvStore.KeysAndValues first) {
+        return (keys, values) -> new KvStore.KeysAndValues(join(first.keys(), keys), join(first.values(), values));
     }
 
     private static Tensor join(Tensor first, Tensor added) {

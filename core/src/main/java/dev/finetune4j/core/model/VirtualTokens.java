@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.nn.PastKeys;
+import dev.finetune4j.core.nn.KvStore;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -36,6 +36,6 @@ public sealed interface VirtualTokens {
     @FunctionalInterface
     interface Layers {
         /** Those of a layer. */
-        PastKeys.KeysAndValues layer(int index);
+        KvStore.KeysAndValues layer(int index);
     }
 }

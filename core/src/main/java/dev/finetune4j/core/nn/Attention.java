@@ -73,14 +73,14 @@ public final class Attention {
      * @param past what the layer has before these tokens, or null when they are the first
      * @return shape (B, T, D)
      */
-    Tensor forward(Remade x, Context context, @Nullable PastKeys past) {
+    Tensor forward(Remade x, Context context, @Nullable KvStore past) {
         long batch = x.tensor().size(0);
         long tokens = x.tensor().size(1);
         Tensor[] qkv = turned(x, context); // (B, n, T, head size)
         Tensor k = qkv[1];
         Tensor v = qkv[2];
         if (past != null) {
-            PastKeys.KeysAndValues all = past.append(k, v);
+            KvStore.KeysAndValues all = past.update(k, v);
             k = all.keys();
             v = all.values();
         }
@@ -188,7 +188,7 @@ public final class Attention {
     }
 
     /** The same attention with each part replaced by what the mapper makes of it. */
-    Attention map(PartMapper mapper) {
+    Attention map(ModuleTransform mapper) {
         HeadNorms mapped = norms == null
                 ? null
                 : new HeadNorms(norms.query().map(mapper), norms.key().map(mapper));

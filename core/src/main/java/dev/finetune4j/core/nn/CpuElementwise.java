@@ -8,8 +8,8 @@ import org.jspecify.annotations.Nullable;
 /** The passes on the CPU. */
 record CpuElementwise(ElementKernels kernels) implements Elementwise {
     @Override
-    public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne) {
-        kernels.rmsForward(x, weight, y, inverse, epsilon, fromOne);
+    public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean unitOffset) {
+        kernels.rmsForward(x, weight, y, inverse, epsilon, unitOffset);
     }
 
     @Override
@@ -21,9 +21,9 @@ record CpuElementwise(ElementKernels kernels) implements Elementwise {
             Tensor y,
             Tensor inverse,
             float epsilon,
-            boolean fromOne) {
+            boolean unitOffset) {
         torch.add_out(sum, x, branch);
-        kernels.rmsForward(sum, weight, y, inverse, epsilon, fromOne);
+        kernels.rmsForward(sum, weight, y, inverse, epsilon, unitOffset);
     }
 
     @Override
@@ -35,8 +35,8 @@ record CpuElementwise(ElementKernels kernels) implements Elementwise {
             @Nullable Tensor past,
             Tensor dx,
             @Nullable Tensor y,
-            boolean fromOne) {
-        kernels.rmsBackward(gradient, x, weight, inverse, past, dx, y, fromOne);
+            boolean unitOffset) {
+        kernels.rmsBackward(gradient, x, weight, inverse, past, dx, y, unitOffset);
     }
 
     @Override

@@ -55,10 +55,10 @@ final class CudaElementwise implements Elementwise {
     }
 
     @Override
-    public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne) {
+    public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean unitOffset) {
         int width = Math.toIntExact(weight.numel());
         rmsForward.launch(
-                x.numel() / width, THREADS, x, null, null, weight, y, inverse, width, epsilon, fromOne ? 1 : 0);
+                x.numel() / width, THREADS, x, null, null, weight, y, inverse, width, epsilon, unitOffset ? 1 : 0);
     }
 
     @Override
@@ -70,10 +70,10 @@ final class CudaElementwise implements Elementwise {
             Tensor y,
             Tensor inverse,
             float epsilon,
-            boolean fromOne) {
+            boolean unitOffset) {
         int width = Math.toIntExact(weight.numel());
         rmsForward.launch(
-                x.numel() / width, THREADS, x, branch, sum, weight, y, inverse, width, epsilon, fromOne ? 1 : 0);
+                x.numel() / width, THREADS, x, branch, sum, weight, y, inverse, width, epsilon, unitOffset ? 1 : 0);
     }
 
     @Override
@@ -85,10 +85,10 @@ final class CudaElementwise implements Elementwise {
             @Nullable Tensor past,
             Tensor dx,
             @Nullable Tensor y,
-            boolean fromOne) {
+            boolean unitOffset) {
         int width = Math.toIntExact(weight.numel());
         rmsBackward.launch(
-                x.numel() / width, THREADS, gradient, x, weight, inverse, past, dx, y, width, fromOne ? 1 : 0);
+                x.numel() / width, THREADS, gradient, x, weight, inverse, past, dx, y, width, unitOffset ? 1 : 0);
     }
 
     @Override

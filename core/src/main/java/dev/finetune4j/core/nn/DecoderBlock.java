@@ -16,7 +16,7 @@ public final class DecoderBlock implements AutoCloseable {
      * @param after applied to what comes out, before it is added; null where the model has none
      */
     public record Norms(NamedNorm before, @Nullable NamedNorm after) {
-        Norms map(PartMapper mapper) {
+        Norms map(ModuleTransform mapper) {
             return new Norms(before.map(mapper), after == null ? null : after.map(mapper));
         }
 
@@ -53,7 +53,7 @@ public final class DecoderBlock implements AutoCloseable {
      * @param past the keys and values before these positions, or null when there are none
      * @return shape (B, T, D)
      */
-    public Tensor forward(Tensor x, Attention.Context context, @Nullable PastKeys past) {
+    public Tensor forward(Tensor x, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream stream = new ResidualStream(x);
             Remade normed = stream.normed(attentionNorms.before().norm());
@@ -83,7 +83,7 @@ public final class DecoderBlock implements AutoCloseable {
     }
 
     /** The same block with each part replaced by what the mapper makes of it. */
-    public DecoderBlock map(PartMapper mapper) {
+    public DecoderBlock map(ModuleTransform mapper) {
         return new DecoderBlock(
                 attentionNorms.map(mapper), attention.map(mapper), mlpNorms.map(mapper), mlp.map(mapper));
     }

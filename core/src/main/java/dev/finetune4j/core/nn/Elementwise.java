@@ -12,7 +12,7 @@ interface Elementwise {
      * @param y as x
      * @param inverse float32, shape (rows): gets the factor of each row
      */
-    void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean fromOne);
+    void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean unitOffset);
 
     /**
      * The same of {@code x + branch}.
@@ -28,7 +28,7 @@ interface Elementwise {
             Tensor y,
             Tensor inverse,
             float epsilon,
-            boolean fromOne);
+            boolean unitOffset);
 
     /**
      * The gradient of the input.
@@ -44,7 +44,7 @@ interface Elementwise {
             @Nullable Tensor past,
             Tensor dx,
             @Nullable Tensor y,
-            boolean fromOne);
+            boolean unitOffset);
 
     /**
      * {@code y = act(gate) · up}.

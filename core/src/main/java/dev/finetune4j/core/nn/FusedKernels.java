@@ -79,7 +79,11 @@ final class FusedKernels {
      * in the memory of its gradient.
      */
     static Remade rmsNorm(
-            Tensor input, Tensor weight, double epsilon, boolean fromOne, ResidualStream.@Nullable SkipGradient skip) {
+            Tensor input,
+            Tensor weight,
+            double epsilon,
+            boolean unitOffset,
+            ResidualStream.@Nullable SkipGradient skip) {
         Elementwise kernels = of(input);
         int width = Math.toIntExact(weight.numel());
         Waiting waiting = new Waiting();
@@ -90,7 +94,7 @@ final class FusedKernels {
                     long rows = x.numel() / width;
                     Tensor y = Tensors.emptyLike(x);
                     Tensor inverse = Tensors.empty(Tensors.deviceOf(x), ScalarType.Float, rows);
-                    kernels.rmsForward(x, weight, y, inverse, (float) epsilon, fromOne);
+                    kernels.rmsForward(x, weight, y, inverse, (float) epsilon, unitOffset);
                     saved.keep(x);
                     saved.keep(inverse);
                     return y;
@@ -98,7 +102,7 @@ final class FusedKernels {
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
                         return scope.keep(
-                                normBackward(kernels, gradient, weight, fromOne, skip, waiting, saved, scope));
+                                normBackward(kernels, gradient, weight, unitOffset, skip, waiting, saved, scope));
                     }
                 });
         return new Remade(result, waiting.whenRecorded(input));
@@ -115,7 +119,7 @@ final class FusedKernels {
             ResidualStream.@Nullable SkipGradient around,
             Tensor weight,
             double epsilon,
-            boolean fromOne) {
+            boolean unitOffset) {
         Elementwise kernels = of(branch);
         Waiting waiting = new Waiting();
         ResidualStream.SkipGradient next =
@@ -127,14 +131,14 @@ final class FusedKernels {
                     Tensor y = Tensors.emptyLike(total);
                     Tensor inverse = Tensors.empty(Tensors.deviceOf(y), ScalarType.Float, y.numel() / weight.numel());
                     kernels.rmsForwardOfSum(
-                            dense(x), dense(given), total, weight, y, inverse, (float) epsilon, fromOne);
+                            dense(x), dense(given), total, weight, y, inverse, (float) epsilon, unitOffset);
                     saved.keep(total);
                     saved.keep(inverse);
                     return y;
                 },
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
-                        Tensor dx = normBackward(kernels, gradient, weight, fromOne, next, waiting, saved, scope);
+                        Tensor dx = normBackward(kernels, gradient, weight, unitOffset, next, waiting, saved, scope);
                         if (around != null) {
                             around.put(dx);
                         }
@@ -148,7 +152,7 @@ final class FusedKernels {
             Elementwise kernels,
             Tensor gradient,
             Tensor weight,
-            boolean fromOne,
+            boolean unitOffset,
             ResidualStream.@Nullable SkipGradient skip,
             Waiting waiting,
             CustomFunction.Saved saved,
@@ -158,7 +162,7 @@ final class FusedKernels {
         Tensor past = skip == null ? null : dense(skip.take(scope));
         Tensor y = waiting.isAnybody() ? dy : null;
         Tensor dx = Tensors.emptyLike(x);
-        kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, fromOne);
+        kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, unitOffset);
         waiting.bring(dy);
         return dx;
     }

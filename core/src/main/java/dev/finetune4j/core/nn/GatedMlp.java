@@ -43,7 +43,7 @@ public final class GatedMlp {
         return new Remade(activation.apply(inner[0]).mul(inner[1]), null);
     }
 
-    GatedMlp map(PartMapper mapper) {
+    GatedMlp map(ModuleTransform mapper) {
         return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper));
     }
 }

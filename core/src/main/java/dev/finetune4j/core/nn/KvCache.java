@@ -142,12 +142,12 @@ public final class KvCache implements AutoCloseable {
     private record Buffers(Tensor keys, Tensor values) {}
 
     /** Keys and values of one layer. */
-    public final class Layer implements PastKeys {
+    public final class Layer implements KvStore {
         private @Nullable Tensor keys;
         private @Nullable Tensor values;
 
         @Override
-        public KeysAndValues append(Tensor newKeys, Tensor newValues) {
+        public KeysAndValues update(Tensor newKeys, Tensor newValues) {
             try (Lifetime.Use use = lifetime.use()) {
                 long total = positions() + newKeys.size(2);
                 if (!serves(newKeys, total)) {

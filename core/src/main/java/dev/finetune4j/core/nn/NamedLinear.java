@@ -21,7 +21,7 @@ public record NamedLinear(String name, Linear linear) {
         return linear.forwardForGradient(x.tensor(), x.later());
     }
 
-    NamedLinear map(PartMapper mapper) {
+    NamedLinear map(ModuleTransform mapper) {
         return new NamedLinear(name, mapper.linear(name, linear));
     }
 }

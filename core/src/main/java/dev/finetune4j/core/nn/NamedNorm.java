@@ -13,7 +13,7 @@ public record NamedNorm(String name, RmsNorm norm) {
         return norm.forward(x);
     }
 
-    NamedNorm map(PartMapper mapper) {
+    NamedNorm map(ModuleTransform mapper) {
         return new NamedNorm(name, mapper.norm(name, norm));
     }
 }

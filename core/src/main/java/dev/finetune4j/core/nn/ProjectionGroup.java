@@ -80,7 +80,7 @@ public final class ProjectionGroup {
                 : linears.get(0).forward(x);
     }
 
-    ProjectionGroup map(PartMapper mapper) {
+    ProjectionGroup map(ModuleTransform mapper) {
         List<NamedLinear> mapped = new ArrayList<>();
         linears.forEach(linear -> mapped.add(linear.map(mapper)));
         return new ProjectionGroup(mapped, widths);

@@ -18,32 +18,32 @@ public final class RmsNorm implements AutoCloseable {
 
     private final Tensor weight;
     private final double epsilon;
-    private final boolean fromOne;
+    private final boolean unitOffset;
 
     /**
      * @param weight shape (D); owned by this norm from now on
-     * @param fromOne whether the factor is one plus the weight
+     * @param unitOffset whether the factor is one plus the weight
      */
-    public RmsNorm(Tensor weight, double epsilon, boolean fromOne) {
+    public RmsNorm(Tensor weight, double epsilon, boolean unitOffset) {
         this.weight = weight;
         this.epsilon = epsilon;
-        this.fromOne = fromOne;
+        this.unitOffset = unitOffset;
     }
 
     /** The same norm with another weight, which it then owns. */
     public RmsNorm withWeight(Tensor other) {
-        return new RmsNorm(other, epsilon, fromOne);
+        return new RmsNorm(other, epsilon, unitOffset);
     }
 
     /** Normalises (…, D). */
     public Tensor forward(Tensor x) {
         if (FusedKernels.serveNorm(x, weight)) {
-            return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, null).tensor();
+            return FusedKernels.rmsNorm(x, weight, epsilon, unitOffset, null).tensor();
         }
         Tensor wide = Tensors.as(x, ScalarType.Float);
         Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
         Tensor normalised = wide.mul(meanSquare.add(new Scalar(epsilon)).rsqrt());
-        if (fromOne) {
+        if (unitOffset) {
             Tensor factor = Tensors.as(weight, ScalarType.Float).add(new Scalar(1));
             return Tensors.as(normalised.mul(factor), Tensors.typeOf(x));
         }
@@ -56,7 +56,7 @@ public final class RmsNorm implements AutoCloseable {
      * @param skip brings the gradient that goes past the branch that begins here
      */
     Remade forward(Tensor x, ResidualStream.SkipGradient skip) {
-        return FusedKernels.rmsNorm(x, weight, epsilon, fromOne, skip);
+        return FusedKernels.rmsNorm(x, weight, epsilon, unitOffset, skip);
     }
 
     /**
@@ -65,7 +65,7 @@ public final class RmsNorm implements AutoCloseable {
      * @param skip that of the branch, along which x gets its gradient; null for none
      */
     ResidualStream.NormedSum forward(Tensor x, Tensor branch, ResidualStream.@Nullable SkipGradient skip) {
-        return FusedKernels.addAndNorm(x, branch, skip, weight, epsilon, fromOne);
+        return FusedKernels.addAndNorm(x, branch, skip, weight, epsilon, unitOffset);
     }
 
     /** The weight, shape (D). */

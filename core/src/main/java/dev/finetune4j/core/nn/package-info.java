@@ -5,7 +5,7 @@
  * {@link dev.finetune4j.core.nn.Linear}, {@link dev.finetune4j.core.nn.Attention},
  * {@link dev.finetune4j.core.nn.GatedMlp}, {@link dev.finetune4j.core.nn.DecoderBlock},
  * {@link dev.finetune4j.core.nn.NextTokenLoss}. Imports {@code core.tensor} and, for loading, {@code core.io}; quantization
- * implements {@link dev.finetune4j.core.nn.LinearFactory}, adapters enter through a {@link dev.finetune4j.core.nn.PartMapper}. Every
+ * implements {@link dev.finetune4j.core.nn.LinearFactory}, adapters enter through a {@link dev.finetune4j.core.nn.ModuleTransform}. Every
  * module but {@code data} may import it.
  */
 @NullMarked

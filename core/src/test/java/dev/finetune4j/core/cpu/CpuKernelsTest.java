@@ -68,23 +68,23 @@ class CpuKernelsTest {
         ElementKernels elements = kernels(level).elements();
         for (ScalarType type : TYPES) {
             for (long width : new long[] {1, 7, 16, 37, 896}) {
-                for (boolean fromOne : new boolean[] {false, true}) {
+                for (boolean unitOffset : new boolean[] {false, true}) {
                     Tensor x = random(type, 5, width);
                     Tensor weight = random(type, width);
                     Tensor gradient = random(type, 5, width);
                     Tensor past = random(type, 5, width);
                     Tensor leaf = wide(x).clone().set_requires_grad(true);
                     Tensor mean = leaf.mul(leaf).mean(new long[] {-1}, true, new ScalarTypeOptional());
-                    Tensor factor = fromOne ? wide(weight).add(new Scalar(1)) : wide(weight);
+                    Tensor factor = unitOffset ? wide(weight).add(new Scalar(1)) : wide(weight);
                     Tensor expected =
                             leaf.mul(mean.add(new Scalar(1e-5)).rsqrt()).mul(factor);
                     expected.mul(wide(gradient)).sum().backward();
                     Tensor y = Tensors.emptyLike(x);
                     Tensor inverse = Tensors.empty(CPU, ScalarType.Float, 5);
-                    elements.rmsForward(x, weight, y, inverse, 1e-5f, fromOne);
+                    elements.rmsForward(x, weight, y, inverse, 1e-5f, unitOffset);
                     assertNear(expected.detach(), y, type);
                     Tensor dx = Tensors.emptyLike(x);
-                    elements.rmsBackward(gradient, x, weight, inverse, past, dx, gradient, fromOne);
+                    elements.rmsBackward(gradient, x, weight, inverse, past, dx, gradient, unitOffset);
                     assertNear(leaf.grad().add(wide(past)), dx, type);
                     assertEquals(true, gradient.equal(y), "the result is brought back");
                 }

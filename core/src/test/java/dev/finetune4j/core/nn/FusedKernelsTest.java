@@ -94,9 +94,9 @@ class FusedKernelsTest {
         "9, 896, BFloat16, true",
         "1, 8, Float, false"
     })
-    void rmsNorm(int rows, int width, ScalarType type, boolean fromOne) {
+    void rmsNorm(int rows, int width, ScalarType type, boolean unitOffset) {
         compare(new long[] {1, rows, width}, type, (x, device) -> {
-            RmsNorm norm = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, fromOne);
+            RmsNorm norm = new RmsNorm(weight(width, device, Tensors.typeOf(x)), 1e-6, unitOffset);
             return norm.forward(x);
         });
     }

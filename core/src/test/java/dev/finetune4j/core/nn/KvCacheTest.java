@@ -45,17 +45,17 @@ class KvCacheTest {
     @Test
     void anAppendThatFailsBetweenKeysAndValuesLeavesTheCacheAsItWas() {
         try (KvCache cache = new KvCache(1)) {
-            cache.layer(0).append(ones(3, 8), ones(3, 8));
+            cache.layer(0).update(ones(3, 8), ones(3, 8));
             cache.advance(3);
             Tensor keys = cache.layer(0).keys();
             Tensor values = cache.layer(0).values();
             long moves = cache.moves();
-            assertThrows(RuntimeException.class, () -> cache.layer(0).append(ones(100, 8), ones(100, 7)));
+            assertThrows(RuntimeException.class, () -> cache.layer(0).update(ones(100, 8), ones(100, 7)));
             assertSame(keys, cache.layer(0).keys());
             assertSame(values, cache.layer(0).values());
             assertEquals(moves, cache.moves());
             assertEquals(3, cache.length());
-            PastKeys.KeysAndValues all = cache.layer(0).append(ones(100, 8), ones(100, 8));
+            KvStore.KeysAndValues all = cache.layer(0).update(ones(100, 8), ones(100, 8));
             assertEquals(103, all.values().size(2));
             assertEquals(
                     capacity(cache.layer(0).keys()), capacity(cache.layer(0).values()));
@@ -67,7 +67,7 @@ class KvCacheTest {
     void aReserveThatFailsInAnyLayerChangesNone() {
         try (KvCache cache = new KvCache(3)) {
             for (int i = 0; i < 3; i++) {
-                cache.layer(i).append(ones(3, 8), ones(3, i == 1 ? 7 : 8));
+                cache.layer(i).update(ones(3, 8), ones(3, i == 1 ? 7 : 8));
             }
             cache.advance(3);
             long moves = cache.moves();
@@ -84,10 +84,10 @@ class KvCacheTest {
     @Test
     void aReserveMakesAllLayersAlikeThoughAPassHasEndedInItsMiddle() {
         try (KvCache cache = new KvCache(2)) {
-            cache.layer(0).append(ones(3, 8), ones(3, 8));
-            cache.layer(1).append(ones(3, 8), ones(3, 8));
+            cache.layer(0).update(ones(3, 8), ones(3, 8));
+            cache.layer(1).update(ones(3, 8), ones(3, 8));
             cache.advance(3);
-            cache.layer(0).append(ones(200, 8), ones(200, 8)); // the pass fails before the second layer
+            cache.layer(0).update(ones(200, 8), ones(200, 8)); // the pass fails before the second layer
             assertEquals(64, cache.capacity());
             cache.reserve(10, ones(0, 8));
             for (int i = 0; i < 2; i++) {
@@ -110,7 +110,7 @@ class KvCacheTest {
                     () -> CompletableFuture.runAsync(() -> cache.truncate(0)).join());
             assertTrue(refused.getCause() instanceof IllegalStateException, refused.toString());
             assertTrue(refused.getMessage().contains("one thread at a time"), refused.getMessage());
-            cache.layer(0).append(ones(3, 8), ones(3, 8));
+            cache.layer(0).update(ones(3, 8), ones(3, 8));
             cache.advance(3);
             assertEquals(3, cache.length());
         }

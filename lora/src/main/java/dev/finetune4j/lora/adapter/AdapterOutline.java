@@ -78,7 +78,7 @@ public record AdapterOutline(
      * The outline of an adapter on a model.
      *
      * @param base the model, or one of its shapes without weights ({@link
-     *     dev.finetune4j.core.model.ModelLoader#hollow}): no weight is looked at
+     *     dev.finetune4j.core.model.ModelLoader#meta}): no weight is looked at
      * @throws dev.finetune4j.core.SettingsException when the settings do not fit the model
      */
     public static AdapterOutline of(AdapterSettings settings, CausalLM base) {

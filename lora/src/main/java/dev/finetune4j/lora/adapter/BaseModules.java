@@ -4,7 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.TiedHead;
 import java.util.LinkedHashMap;
@@ -20,7 +20,7 @@ record BaseModules(
         Map<String, Embedding> embeddings = new LinkedHashMap<>();
         Map<String, Linear> found = new LinkedHashMap<>();
         Map<String, RmsNorm> norms = new LinkedHashMap<>();
-        base.map(new PartMapper() {
+        base.map(new ModuleTransform() {
             @Override
             public Embedding embedding(String name, Embedding embedding) {
                 embeddings.put(name, embedding);

@@ -2,7 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.Map;
@@ -83,7 +83,7 @@ public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter,
      *
      * @throws IllegalStateException when an adapter of this kind cannot be merged into weights
      */
-    PartMapper merging();
+    ModuleTransform merging();
 
     /**
      * What a file holds, by the names there. Tensors that are made for it belong to the caller's {@link TensorScope}.

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.VirtualTokens;
-import dev.finetune4j.core.nn.PastKeys;
+import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Activation;
 import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Perceptron;
 import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Table;
@@ -96,7 +96,7 @@ final class PrefixKind extends VirtualTokenKind<PrefixSettings> {
             Tensor all = encoder.encode() // (n, 2 · layers · kv heads · head size)
                     .view(count, 2L * config.layers(), kvHeads, -1)
                     .permute(1, 2, 0, 3); // (2 · layers, kv heads, n, head size)
-            return layer -> new PastKeys.KeysAndValues(
+            return layer -> new KvStore.KeysAndValues(
                     all.select(0, 2L * layer).unsqueeze(0),
                     all.select(0, 2L * layer + 1).unsqueeze(0));
         }

@@ -3,7 +3,7 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -80,9 +80,9 @@ final class WeightAdapter implements PeftAdapter {
     }
 
     @Override
-    public PartMapper merging() {
+    public ModuleTransform merging() {
         lifetime.requireOpen();
-        return new PartMapper() {
+        return new ModuleTransform() {
             @Override
             public Embedding embedding(String name, Embedding embedding) {
                 return wrap(name, embedding, ModulePart::around);

@@ -13,7 +13,7 @@ import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
-import dev.finetune4j.core.nn.PartMapper;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.TiedHead;
 import dev.finetune4j.core.tensor.Placement;
@@ -45,7 +45,7 @@ import org.jspecify.annotations.Nullable;
 public final class MergedModel {
     private final ModelDirectory source;
     private final WeightSource weights;
-    private final PartMapper merging;
+    private final ModuleTransform merging;
     private final Placement placement;
     private final LinearFactory factory;
     private final ScalarType type;

@@ -60,10 +60,10 @@ final class BlockBytes {
      */
     long kept(int index, long positions, boolean masked) {
         String name = "model.layers." + index;
-        int norms = config.norms().after() ? 2 : 1;
+        int norms = config.norms().postNorms() ? 2 : 1;
         long bytes = 2L * norms * norm(hidden);
         bytes += inputs(name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj", hidden);
-        bytes += config.norms().onHeads() ? norm(queries + keys) : 0;
+        bytes += config.norms().qkNorm() ? norm(queries + keys) : 0;
         bytes += attention(index, positions, masked, keepsInput(change(name + ".self_attn.o_proj")));
         bytes += own(change(name + ".self_attn.o_proj"), queries, hidden);
         bytes += inputs(name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj", hidden);
@@ -88,7 +88,7 @@ final class BlockBytes {
      * operation, the norm brings its output back.
      */
     private long inputs(String parent, List<String> separate, String stacked, long in) {
-        List<String> names = config.parts().stacked() ? List.of(stacked) : separate;
+        List<String> names = config.parts().fusedProjections() ? List.of(stacked) : separate;
         long bytes = 0;
         boolean kept = false;
         boolean broughtBack = fused;
@@ -171,7 +171,7 @@ final class BlockBytes {
 
     /** What a block makes on its way forward and lets go at its end, when its scope closes. */
     private long forward(int index, long positions) {
-        int norms = config.norms().after() ? 4 : 2;
+        int norms = config.norms().postNorms() ? 4 : 2;
         long wide = fused ? 0 : 2L * norms * hidden * WIDE;
         long mlp = (gpu ? 3 : 1) * inner * e;
         long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;

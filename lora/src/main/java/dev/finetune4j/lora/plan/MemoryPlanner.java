@@ -39,18 +39,18 @@ public final class MemoryPlanner {
     private final PassBytes pass;
 
     private MemoryPlanner(
-            CausalLM hollow,
+            CausalLM meta,
             @Nullable QuantSettings quantization,
             boolean full,
             AdapterOutline outline,
             Placement placement) {
-        this.config = hollow.config();
+        this.config = meta.config();
         this.placement = placement;
         this.quantized = quantization != null;
         this.full = full;
         this.prefix = outline.amongKeys();
         this.virtual = outline.virtualTokens();
-        this.fixed = StaticBytes.of(hollow, quantization, outline, full, placement);
+        this.fixed = StaticBytes.of(meta, quantization, outline, full, placement);
         this.blocks = new BlockBytes(config, outline.changes(), full, placement.device(), placement.precision());
         this.pass = new PassBytes(config, placement, full);
     }
@@ -71,9 +71,9 @@ public final class MemoryPlanner {
             @Nullable AdapterSettings adapter,
             Placement placement) {
         QuantSettings form = adapter == null ? quantization : form(directory, quantization);
-        try (CausalLM hollow = ModelLoader.hollow(directory)) {
-            AdapterOutline outline = adapter == null ? AdapterOutline.none() : AdapterOutline.of(adapter, hollow);
-            return new MemoryPlanner(hollow, form, adapter == null, outline, placement);
+        try (CausalLM meta = ModelLoader.meta(directory)) {
+            AdapterOutline outline = adapter == null ? AdapterOutline.none() : AdapterOutline.of(adapter, meta);
+            return new MemoryPlanner(meta, form, adapter == null, outline, placement);
         }
     }
 
@@ -86,8 +86,8 @@ public final class MemoryPlanner {
      */
     public static long weightBytes(
             ModelDirectory directory, @Nullable QuantSettings quantization, Placement placement) {
-        try (CausalLM hollow = ModelLoader.hollow(directory)) {
-            return StaticBytes.of(hollow, form(directory, quantization), AdapterOutline.none(), false, placement)
+        try (CausalLM meta = ModelLoader.meta(directory)) {
+            return StaticBytes.of(meta, form(directory, quantization), AdapterOutline.none(), false, placement)
                     .weights();
         }
     }

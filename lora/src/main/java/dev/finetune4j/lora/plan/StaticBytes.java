@@ -24,15 +24,15 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
     private static final String WEIGHT = ".weight";
 
     static StaticBytes of(
-            CausalLM hollow,
+            CausalLM meta,
             @Nullable QuantSettings quantization,
             AdapterOutline outline,
             boolean full,
             Placement placement) {
-        Map<String, Linear> linears = hollow.linears();
+        Map<String, Linear> linears = meta.linears();
         long weights = 0;
         long numbers = 0;
-        for (var entry : hollow.parameters().entrySet()) {
+        for (var entry : meta.parameters().entrySet()) {
             String name = entry.getKey();
             String path = name.endsWith(WEIGHT) ? name.substring(0, name.length() - WEIGHT.length()) : "";
             long count = entry.getValue().numel();

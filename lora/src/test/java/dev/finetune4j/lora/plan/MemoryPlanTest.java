@@ -159,9 +159,9 @@ class MemoryPlanTest {
         for (Path model : List.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))) {
             ModelDirectory directory = ModelDirectory.open(model);
             try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
-                    CausalLM hollow = ModelLoader.hollow(directory);
+                    CausalLM meta = ModelLoader.meta(directory);
                     PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
-                AdapterOutline outline = AdapterOutline.of(settings, hollow);
+                AdapterOutline outline = AdapterOutline.of(settings, meta);
                 assertEquals(adapter.parameterCount(), outline.trainedValues());
                 MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
                         .plan(1, 16, ActivationPolicy.none(), LARGE)

@@ -18,12 +18,12 @@ import org.jspecify.annotations.Nullable;
  * The decoder that all families are: which tensors a checkpoint of a configuration has, and how its parts are put
  * together. Module names are those of Hugging Face.
  */
-final class Decoder {
+final class ModelBuilder {
     private final ModelConfig config;
     private final Attention.Shape shape;
     private final Parts parts;
 
-    Decoder(ModelConfig config) {
+    ModelBuilder(ModelConfig config) {
         this.config = config;
         this.shape = config.attention();
         this.parts = config.parts();
@@ -46,63 +46,63 @@ final class Decoder {
     }
 
     /** The tensors and linears that a checkpoint must have. */
-    ModelLayout layout() {
-        ModelLayout layout = ModelLayout.empty();
+    WeightSpecs weightSpecs() {
+        WeightSpecs specs = WeightSpecs.empty();
         long hidden = config.hiddenSize();
-        layout.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
+        specs.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
         for (int i = 0; i < config.layers(); i++) {
-            attention(layout, block(i), hidden);
-            feedForward(layout, block(i), hidden);
-            layout.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
+            attention(specs, block(i), hidden);
+            feedForward(specs, block(i), hidden);
+            specs.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
         }
-        layout.ignored().add("model.rotary_emb.inv_freq");
-        layout.tensor("model.norm.weight", hidden);
+        specs.ignored().add("model.rotary_emb.inv_freq");
+        specs.tensor("model.norm.weight", hidden);
         if (parts.tiedHead()) {
-            layout.ignored().add("lm_head.weight");
+            specs.ignored().add("lm_head.weight");
         } else {
-            layout.outputHead("lm_head", hidden, config.vocabSize());
+            specs.outputHead("lm_head", hidden, config.vocabSize());
         }
-        return layout;
+        return specs;
     }
 
-    private void attention(ModelLayout layout, String block, long hidden) {
+    private void attention(WeightSpecs specs, String block, long hidden) {
         String name = block + ".self_attn";
-        layout.tensor(block + ".input_layernorm.weight", hidden);
-        if (parts.stacked()) {
-            layout.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), parts.inputBias());
+        specs.tensor(block + ".input_layernorm.weight", hidden);
+        if (parts.fusedProjections()) {
+            specs.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), parts.inputBias());
         } else {
-            layout.linear(name + ".q_proj", hidden, queries(), parts.inputBias());
-            layout.linear(name + ".k_proj", hidden, keys(), parts.inputBias());
-            layout.linear(name + ".v_proj", hidden, keys(), parts.inputBias());
+            specs.linear(name + ".q_proj", hidden, queries(), parts.inputBias());
+            specs.linear(name + ".k_proj", hidden, keys(), parts.inputBias());
+            specs.linear(name + ".v_proj", hidden, keys(), parts.inputBias());
         }
-        if (config.norms().onHeads()) {
-            layout.tensor(name + ".q_norm.weight", shape.headDim());
-            layout.tensor(name + ".k_norm.weight", shape.headDim());
+        if (config.norms().qkNorm()) {
+            specs.tensor(name + ".q_norm.weight", shape.headDim());
+            specs.tensor(name + ".k_norm.weight", shape.headDim());
         }
-        layout.linear(name + ".o_proj", queries(), hidden, parts.outputBias());
-        if (config.norms().after()) {
-            layout.tensor(block + ".post_attention_layernorm.weight", hidden);
+        specs.linear(name + ".o_proj", queries(), hidden, parts.outputBias());
+        if (config.norms().postNorms()) {
+            specs.tensor(block + ".post_attention_layernorm.weight", hidden);
         }
     }
 
-    private void feedForward(ModelLayout layout, String block, long hidden) {
+    private void feedForward(WeightSpecs specs, String block, long hidden) {
         long inner = config.intermediateSize();
         String name = block + ".mlp";
-        layout.tensor(block + mlpNorm(config.norms().after()) + ".weight", hidden);
-        if (parts.stacked()) {
-            layout.linear(name + ".gate_up_proj", hidden, 2 * inner, parts.mlpBias());
+        specs.tensor(block + mlpNorm(config.norms().postNorms()) + ".weight", hidden);
+        if (parts.fusedProjections()) {
+            specs.linear(name + ".gate_up_proj", hidden, 2 * inner, parts.mlpBias());
         } else {
-            layout.linear(name + ".gate_proj", hidden, inner, parts.mlpBias());
-            layout.linear(name + ".up_proj", hidden, inner, parts.mlpBias());
+            specs.linear(name + ".gate_proj", hidden, inner, parts.mlpBias());
+            specs.linear(name + ".up_proj", hidden, inner, parts.mlpBias());
         }
-        layout.linear(name + ".down_proj", inner, hidden, parts.mlpBias());
-        if (config.norms().after()) {
-            layout.tensor(block + ".post_feedforward_layernorm.weight", hidden);
+        specs.linear(name + ".down_proj", inner, hidden, parts.mlpBias());
+        if (config.norms().postNorms()) {
+            specs.tensor(block + ".post_feedforward_layernorm.weight", hidden);
         }
     }
 
     /** Puts the decoder together from parts that are made on demand. */
-    CausalLM build(ModelParts source) {
+    CausalLM build(WeightBinder source) {
         DenseEmbedding embedding =
                 new DenseEmbedding(source.tensor("model.embed_tokens.weight"), config.embeddingScale());
         List<DecoderBlock> blocks = new ArrayList<>();
@@ -119,8 +119,8 @@ final class Decoder {
                 parts.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head"));
     }
 
-    private DecoderBlock block(ModelParts source, String name) {
-        boolean after = config.norms().after();
+    private DecoderBlock block(WeightBinder source, String name) {
+        boolean after = config.norms().postNorms();
         NamedNorm beforeAttention = norm(source, name + ".input_layernorm");
         Attention attention = attention(source, name + ".self_attn");
         NamedNorm afterAttention = after ? norm(source, name + ".post_attention_layernorm") : null;
@@ -134,36 +134,36 @@ final class Decoder {
                 mlp);
     }
 
-    private Attention attention(ModelParts source, String name) {
-        ProjectionGroup inputs = parts.stacked()
+    private Attention attention(WeightBinder source, String name) {
+        ProjectionGroup inputs = parts.fusedProjections()
                 ? ProjectionGroup.stacked(linear(source, name + ".qkv_proj"), queries(), keys(), keys())
                 : ProjectionGroup.separate(
                         linear(source, name + ".q_proj"),
                         linear(source, name + ".k_proj"),
                         linear(source, name + ".v_proj"));
-        Attention.@Nullable HeadNorms norms = config.norms().onHeads()
+        Attention.@Nullable HeadNorms norms = config.norms().qkNorm()
                 ? new Attention.HeadNorms(norm(source, name + ".q_norm"), norm(source, name + ".k_norm"))
                 : null;
         return new Attention(shape, inputs, norms, linear(source, name + ".o_proj"));
     }
 
-    private GatedMlp feedForward(ModelParts source, String name) {
+    private GatedMlp feedForward(WeightBinder source, String name) {
         long inner = config.intermediateSize();
-        ProjectionGroup inputs = parts.stacked()
+        ProjectionGroup inputs = parts.fusedProjections()
                 ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
                 : ProjectionGroup.separate(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj"));
         return new GatedMlp(config.activation(), inputs, linear(source, name + ".down_proj"));
     }
 
-    private static NamedLinear linear(ModelParts source, String name) {
+    private static NamedLinear linear(WeightBinder source, String name) {
         return new NamedLinear(name, source.linear(name));
     }
 
-    private NamedNorm norm(ModelParts source, String name) {
+    private NamedNorm norm(WeightBinder source, String name) {
         RmsNorm norm = new RmsNorm(
                 source.tensor(name + ".weight"),
                 config.norms().epsilon(),
-                config.norms().fromOne());
+                config.norms().unitOffset());
         return new NamedNorm(name, norm);
     }
 }

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param count new positions, T
  * @param lengths lengths of the sequences that lie behind one another in a packed row; null for one sequence
  */
-record Visibility(long past, long count, long @Nullable [] lengths) {
+record AttentionMaskSpec(long past, long count, long @Nullable [] lengths) {
     /** Position of each new token in its own sequence, for a packed row. */
     long[] restartingPositions() {
         long[] positions = new long[Math.toIntExact(count)];

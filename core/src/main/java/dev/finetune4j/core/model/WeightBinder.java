@@ -14,16 +14,16 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
 /** Hands the tensors and linears of a checkpoint to the decoder, and frees what it has made when composing fails half-way. */
-final class ModelParts {
-    private final ModelLayout layout;
+final class WeightBinder {
+    private final WeightSpecs specs;
     private final WeightSource weights;
     private final LinearFactory factory;
     private final Placement placement;
     private final Map<String, Linear> linears = new LinkedHashMap<>();
     private final List<Tensor> tensors = new ArrayList<>();
 
-    ModelParts(ModelLayout layout, WeightSource weights, LinearFactory factory, Placement placement) {
-        this.layout = layout;
+    WeightBinder(WeightSpecs specs, WeightSource weights, LinearFactory factory, Placement placement) {
+        this.specs = specs;
         this.weights = weights;
         this.factory = factory;
         this.placement = placement;
@@ -40,9 +40,9 @@ final class ModelParts {
     }
 
     Linear linear(String name) {
-        LinearSpec spec = layout.linears().get(name);
+        LinearSpec spec = specs.linears().get(name);
         if (spec == null) {
-            throw new IllegalStateException("the decoder builds " + name + " but does not list it in its layout");
+            throw new IllegalStateException("the decoder builds " + name + " but does not list it in its weight specs");
         }
         Linear linear = factory.create(spec, weights, placement);
         linears.put(name, linear);
@@ -59,12 +59,12 @@ final class ModelParts {
         tensors.forEach(Tensor::close);
     }
 
-    /** Compares a checkpoint with the layout and names every difference at once. */
-    static void check(String where, ModelLayout layout, WeightSource weights, LinearFactory factory) {
+    /** Compares a checkpoint with the specs and names every difference at once. */
+    static void check(String where, WeightSpecs specs, WeightSource weights, LinearFactory factory) {
         LayoutCheck check = new LayoutCheck(weights);
-        layout.tensors().forEach(check::tensor);
-        layout.linears().values().forEach(spec -> check.linear(spec, factory));
-        List<String> problems = check.finish(layout.ignored());
+        specs.tensors().forEach(check::tensor);
+        specs.linears().values().forEach(spec -> check.linear(spec, factory));
+        List<String> problems = check.finish(specs.ignored());
         if (!problems.isEmpty()) {
             throw new CheckpointException(where + " does not fit its config.json:\n  - "
                     + String.join("\n  - ", problems)

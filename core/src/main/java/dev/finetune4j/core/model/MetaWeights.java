@@ -15,12 +15,12 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** A checkpoint of the right names and shapes that holds nothing: each tensor is a view of a single zero. */
-final class HollowWeights implements WeightSource {
+final class MetaWeights implements WeightSource {
     private final Map<String, long[]> shapes;
 
-    HollowWeights(ModelLayout layout) {
-        shapes = new LinkedHashMap<>(layout.tensors());
-        for (LinearSpec spec : layout.linears().values()) {
+    MetaWeights(WeightSpecs specs) {
+        shapes = new LinkedHashMap<>(specs.tensors());
+        for (LinearSpec spec : specs.linears().values()) {
             shapes.put(spec.weightName(), new long[] {spec.outFeatures(), spec.inFeatures()});
             if (spec.bias()) {
                 shapes.put(spec.biasName(), new long[] {spec.outFeatures()});

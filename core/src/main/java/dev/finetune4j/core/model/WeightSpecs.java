@@ -13,9 +13,9 @@ import java.util.Set;
  * @param linears the projections, by module path
  * @param ignored tensors that a file may hold although the model does not use them
  */
-record ModelLayout(Map<String, long[]> tensors, Map<String, LinearSpec> linears, Set<String> ignored) {
-    static ModelLayout empty() {
-        return new ModelLayout(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashSet<>());
+record WeightSpecs(Map<String, long[]> tensors, Map<String, LinearSpec> linears, Set<String> ignored) {
+    static WeightSpecs empty() {
+        return new WeightSpecs(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashSet<>());
     }
 
     void tensor(String name, long... shape) {

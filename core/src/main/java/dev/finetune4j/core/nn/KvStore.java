@@ -4,7 +4,7 @@ import org.bytedeco.pytorch.Tensor;
 
 /** The keys and values that one layer has before the positions of a forward pass. */
 @FunctionalInterface
-public interface PastKeys {
+public interface KvStore {
     /**
      * Keys and values of all positions, as views or new tensors.
      *
@@ -19,5 +19,5 @@ public interface PastKeys {
      * @param newKeys shape (B, kv heads, T, head size)
      * @param newValues the same shape
      */
-    KeysAndValues append(Tensor newKeys, Tensor newValues);
+    KeysAndValues update(Tensor newKeys, Tensor newValues);
 }

@@ -12,25 +12,25 @@ import java.util.Map;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** What the layers of one pass share, made once for each kind of layer. Confined to the thread of the pass. */
-final class LayerContexts {
+final class LayerInputs {
     private final ModelConfig config;
     private final Placement placement;
     private final Map<RopeSpec, RotaryEmbedding> rotaries;
-    private final Visibility visibility;
+    private final AttentionMaskSpec mask;
     private final boolean untilBackward;
     private final Map<LayerKind, Attention.Context> made = new HashMap<>();
 
     /** @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there */
-    LayerContexts(
+    LayerInputs(
             ModelConfig config,
             Placement placement,
             Map<RopeSpec, RotaryEmbedding> rotaries,
-            Visibility visibility,
+            AttentionMaskSpec mask,
             boolean untilBackward) {
         this.config = config;
         this.placement = placement;
         this.rotaries = rotaries;
-        this.visibility = visibility;
+        this.mask = mask;
         this.untilBackward = untilBackward;
     }
 
@@ -61,16 +61,16 @@ final class LayerContexts {
         if (rotary == null) {
             throw new AssertionError("no rotary embedding for " + kind);
         }
-        RotaryEmbedding.Angles angles = visibility.lengths() == null
-                ? rotary.angles(visibility.past(), visibility.count(), type)
-                : rotary.angles(visibility.restartingPositions(), type);
+        RotaryEmbedding.Angles angles = mask.lengths() == null
+                ? rotary.angles(mask.past(), mask.count(), type)
+                : rotary.angles(mask.restartingPositions(), type);
         // A bound on the scores needs a mask: it stands where no fused kernel lets anyone in.
-        if (visibility.lengths() != null
+        if (mask.lengths() != null
                 && config.attention().softCap() == 0
                 && PackedSequences.serve(placement.device(), type)) {
-            PackedSequences packed = PackedSequences.of(placement.device(), visibility.lengths());
+            PackedSequences packed = PackedSequences.of(placement.device(), mask.lengths());
             return new Attention.Context(angles, null, packed, kind.window());
         }
-        return new Attention.Context(angles, visibility.mask(placement.device(), kind.window()), null, kind.window());
+        return new Attention.Context(angles, mask.mask(placement.device(), kind.window()), null, kind.window());
     }
 }

@@ -4,7 +4,7 @@ package dev.finetune4j.core.nn;
  * What replaces the parts of a model, given each part's Hugging Face module path: the seam through which every adapter
  * enters. A method that is not overridden leaves its parts as they are.
  */
-public interface PartMapper {
+public interface ModuleTransform {
     /** The embedding to use in place of the given one. */
     default Embedding embedding(String name, Embedding embedding) {
         return embedding;

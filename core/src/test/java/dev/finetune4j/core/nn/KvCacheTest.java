@@ -122,7 +122,7 @@ class KvCacheTest {
         KvCache.Layer layer = cache.layer(0);
         cache.close();
         cache.close();
-        assertThrows(IllegalStateException.class, () -> layer.append(ones(1, 8), ones(1, 8)));
+        assertThrows(IllegalStateException.class, () -> layer.update(ones(1, 8), ones(1, 8)));
         assertThrows(IllegalStateException.class, () -> cache.reserve(1, ones(0, 8)));
         assertThrows(IllegalStateException.class, () -> cache.truncate(0));
         assertThrows(IllegalStateException.class, () -> cache.layer(0));

@@ -3,6 +3,7 @@ package dev.finetune4j.benchmarks;
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -105,7 +106,7 @@ public final class DecodeCells {
         long[] ids = random.longs((long) batch * prompt, 3, shape.vocabulary).toArray();
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor hidden = model.hidden(model.tokens(ids, batch, prompt), cache);
+            Tensor hidden = model.hidden(ModelInput.cached(model.tokens(ids, batch, prompt), cache));
             Tensor last = model.logits(hidden.narrow(1, prompt - 1L, 1));
             return Tensors.toLongs(last.reshape(batch, -1).select(0, 0).argmax())[0];
         }
@@ -135,7 +136,7 @@ public final class DecodeCells {
         for (int i = 0; i < tokens; i++) {
             try (TensorScope scope = new TensorScope();
                     NoGradGuard off = new NoGradGuard()) {
-                Tensor hidden = model.hidden(model.tokens(next, batch, 1), cache);
+                Tensor hidden = model.hidden(ModelInput.cached(model.tokens(next, batch, 1), cache));
                 next = Tensors.toLongs(model.logits(hidden)
                         .reshape(batch, -1)
                         .argmax(new org.bytedeco.pytorch.LongOptional(-1), false));

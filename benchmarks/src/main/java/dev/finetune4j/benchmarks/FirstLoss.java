@@ -3,6 +3,7 @@ package dev.finetune4j.benchmarks;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
@@ -56,7 +57,7 @@ public final class FirstLoss {
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
                 TensorScope scope = TensorScope.forStep()) {
             CausalLM model = adapter.attachTo(base);
-            Tensor hidden = model.hidden(model.tokens(ids, rows.length, length), null);
+            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows.length, length)));
             return NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / targets) / targets;
         }
     }

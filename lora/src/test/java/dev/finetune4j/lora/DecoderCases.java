@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -40,7 +41,7 @@ final class DecoderCases {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             int tokens = ids.length / rows;
-            Tensor hidden = model.hidden(model.tokens(ids, rows, tokens), cache);
+            Tensor hidden = model.hidden(ModelInput.cached(model.tokens(ids, rows, tokens), cache));
             return Tensors.toFloats(model.logits(hidden.narrow(1, tokens - 1L, 1)));
         }
     }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
@@ -39,16 +40,16 @@ class ModelConsistencyTest {
                 KvCache cache = model.newCache();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            float[] whole = Tensors.toFloats(model.logits(model.hidden(model.tokens(ids, 1, 10), null)));
+            float[] whole = Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(model.tokens(ids, 1, 10)))));
             int[] cuts = {0, 4, 5, 9, 10}; // a prefill, one token, several tokens behind a past, one token
             for (int part = 0; part + 1 < cuts.length; part++) {
                 long[] piece = Arrays.copyOfRange(ids, cuts[part], cuts[part + 1]);
-                Tensor hidden = model.hidden(model.tokens(piece, 1, piece.length), cache);
+                Tensor hidden = model.hidden(ModelInput.cached(model.tokens(piece, 1, piece.length), cache));
                 float[] expected = Arrays.copyOfRange(whole, cuts[part] * 500, cuts[part + 1] * 500);
                 assertClose("part " + part, expected, Tensors.toFloats(model.logits(hidden)), 1e-5);
             }
             cache.truncate(3);
-            Tensor again = model.hidden(model.tokens(new long[] {ids[3]}, 1, 1), cache);
+            Tensor again = model.hidden(ModelInput.cached(model.tokens(new long[] {ids[3]}, 1, 1), cache));
             float[] expected = Arrays.copyOfRange(whole, 3 * 500, 4 * 500);
             assertClose("after truncation", expected, Tensors.toFloats(model.logits(again)), 1e-5);
         }
@@ -73,14 +74,14 @@ class ModelConsistencyTest {
     }
 
     private static double loss(CausalLM model, long[] ids, int rows, long[] labels) {
-        Tensor hidden = model.hidden(model.tokens(ids, rows, ids.length / rows), null);
+        Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows, ids.length / rows)));
         return NextTokenLoss.sum(hidden, model::logits, labels);
     }
 
     private static float[] logits(CausalLM model, SafetensorsFile inputs) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return Tensors.toFloats(model.logits(model.hidden(inputs.read("input_ids"), null)));
+            return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(inputs.read("input_ids")))));
         }
     }
 

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
@@ -136,7 +137,7 @@ class Stories260kTest {
     private static double loss(CausalLM model, int[] ids) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor hidden = model.hidden(model.tokens(wide(ids), 1, ids.length), null);
+            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(wide(ids), 1, ids.length)));
             return NextTokenLoss.sum(hidden, model::logits, wide(next(ids))) / (ids.length - 1);
         }
     }
@@ -144,7 +145,8 @@ class Stories260kTest {
     private static float[] logits(CausalLM model, int[] ids) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return Tensors.toFloats(model.logits(model.hidden(model.tokens(wide(ids), 1, ids.length), null)));
+            return Tensors.toFloats(
+                    model.logits(model.hidden(ModelInput.padded(model.tokens(wide(ids), 1, ids.length)))));
         }
     }
 

@@ -11,6 +11,7 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -254,7 +255,7 @@ class TuningMethodsTest {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             return Tensors.toFloats(model.logits(
-                    model.hidden(model.tokens(new long[] {1, 2, 17, 80, 5, 410}, 1, 6), null)));
+                    model.hidden(ModelInput.padded(model.tokens(new long[] {1, 2, 17, 80, 5, 410}, 1, 6)))));
         }
     }
 

@@ -11,6 +11,7 @@ import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
@@ -141,7 +142,7 @@ class PrequantizedModelTest {
 
     private float[] logits(CausalLM model) {
         Tensor tokens = model.tokens(new long[] {1, 7, 49, 3, 3, 20, 11, 0}, 2, 4);
-        return Tensors.toFloats(model.logits(model.hidden(tokens, null)));
+        return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(tokens))));
     }
 
     /** The logits, and how their sum changes with the embedding, which is behind every linear. */
@@ -149,7 +150,7 @@ class PrequantizedModelTest {
         Tensor embedding = model.parameters().get("model.embed_tokens.weight");
         embedding.set_requires_grad(true);
         Tensor tokens = model.tokens(new long[] {1, 7, 49, 3, 3, 20, 11, 0}, 2, 4);
-        Tensor logits = model.logits(model.hidden(tokens, null));
+        Tensor logits = model.logits(model.hidden(ModelInput.padded(tokens)));
         logits.tanh().sum().backward();
         float[] out = Tensors.toFloats(logits);
         float[] gradient = Tensors.toFloats(embedding.grad());

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -36,7 +37,7 @@ final class ForwardSession implements InferenceSession {
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             long[] wide = Arrays.stream(ids).asLongStream().toArray();
-            Tensor hidden = model.hidden(model.tokens(wide, 1, ids.length), cache); // (1, T, D)
+            Tensor hidden = model.hidden(ModelInput.cached(model.tokens(wide, 1, ids.length), cache)); // (1, T, D)
             Tensor last = hidden.narrow(1, ids.length - 1L, 1);
             return Tensors.toFloats(model.logits(last)); // (V)
         }

@@ -110,13 +110,13 @@ final class ModelBuilder {
             blocks.add(block(source, block(i)));
         }
         NamedNorm norm = norm(source, "model.norm");
-        return CausalLM.of(
+        return CausalLM.owning(DecoderWeights.of(
                 config,
                 source,
                 embedding,
                 blocks,
                 norm,
-                parts.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head"));
+                parts.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head")));
     }
 
     private DecoderBlock block(WeightBinder source, String name) {

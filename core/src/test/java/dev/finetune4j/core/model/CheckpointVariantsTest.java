@@ -118,7 +118,7 @@ class CheckpointVariantsTest {
         try (CausalLM model = load();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor logits = model.logits(model.hidden(model.tokens(ids, 1, ids.length), null));
+            Tensor logits = model.logits(model.hidden(ModelInput.padded(model.tokens(ids, 1, ids.length))));
             float[] numbers = Tensors.toFloats(logits);
             int vocabulary = numbers.length / ids.length;
             double sum = 0;

@@ -54,7 +54,7 @@ class FamilyParityTest {
             Tensor ids = golden.read("input_ids");
             Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
             weight.set_requires_grad(true);
-            Tensor hidden = model.hidden(ids, null);
+            Tensor hidden = model.hidden(ModelInput.padded(ids));
             assertClose(floats(golden, "logits"), Tensors.toFloats(model.logits(hidden)), 1e-4);
             long[] labels = next(Tensors.toLongs(ids));
             double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / (labels.length - 1));
@@ -75,11 +75,11 @@ class FamilyParityTest {
             // Up to here no kind of scaling has changed its frequencies yet, so old keys fit.
             int count = 18;
             Tensor ids = golden.read("input_ids").narrow(1, 0, count);
-            float[] whole = Tensors.toFloats(model.logits(model.hidden(ids, null)));
+            float[] whole = Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids))));
             int[] cuts = {0, 4, 5, 6, 15, 16, 17, count};
             for (int part = 0; part + 1 < cuts.length; part++) {
                 Tensor piece = ids.narrow(1, cuts[part], cuts[part + 1] - cuts[part]);
-                float[] actual = Tensors.toFloats(model.logits(model.hidden(piece, cache)));
+                float[] actual = Tensors.toFloats(model.logits(model.hidden(ModelInput.cached(piece, cache))));
                 assertClose(Arrays.copyOfRange(whole, cuts[part] * 64, cuts[part + 1] * 64), actual, 1e-5);
             }
         }
@@ -95,10 +95,11 @@ class FamilyParityTest {
                 NoGradGuard off = new NoGradGuard()) {
             Tensor ids = golden.read("input_ids");
             long[] lengths = {11, 1, 12, 16};
-            float[] packed = Tensors.toFloats(model.logits(model.hiddenOfPacked(ids, lengths)));
+            float[] packed = Tensors.toFloats(model.logits(model.hidden(ModelInput.packed(ids, lengths))));
             int start = 0;
             for (long length : lengths) {
-                float[] alone = Tensors.toFloats(model.logits(model.hidden(ids.narrow(1, start, length), null)));
+                float[] alone =
+                        Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids.narrow(1, start, length)))));
                 int end = start + (int) length;
                 assertClose(alone, Arrays.copyOfRange(packed, start * 64, end * 64), 1e-5);
                 start = end;

@@ -4,6 +4,7 @@ import dev.finetune4j.core.cuda.CudaGraph;
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -187,7 +188,7 @@ final class BatchPasses implements AutoCloseable {
 
     private void pass(Inputs inputs) {
         try (TensorScope scope = TensorScope.forStep()) {
-            Tensor hidden = model.hidden(inputs.tokens(), null); // (B, T, D)
+            Tensor hidden = model.hidden(ModelInput.padded(inputs.tokens())); // (B, T, D)
             Tensor sum = NextTokenLoss.backward(hidden, model::logits, inputs.targets(), inputs.scale());
             loss.add_(sum.mul(inputs.scale()));
         }

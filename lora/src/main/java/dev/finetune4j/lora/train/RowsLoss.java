@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -21,7 +22,8 @@ final class RowsLoss {
             try (Lifetime.Use use = model.use();
                     TensorScope scope = new TensorScope();
                     NoGradGuard off = new NoGradGuard()) {
-                Tensor hidden = model.hidden(model.tokens(batch.inputIds(), batch.rows(), batch.length()), null);
+                Tensor hidden =
+                        model.hidden(ModelInput.padded(model.tokens(batch.inputIds(), batch.rows(), batch.length())));
                 sum += NextTokenLoss.sum(hidden, model::logits, batch.labels());
             }
             targets += batch.targetTokens();

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.lora.Fixtures;
@@ -42,8 +43,8 @@ class AdapterErrorsTest {
             adapter.close();
             var tokens = base.tokens(new long[] {1, 2, 3}, 1, 3);
             for (Executable use : List.<Executable>of(
-                    () -> view.hidden(tokens, null),
-                    () -> view.hidden(tokens, base.newCache()),
+                    () -> view.hidden(ModelInput.padded(tokens)),
+                    () -> view.hidden(ModelInput.cached(tokens, base.newCache())),
                     view::newCache,
                     adapter::parameters,
                     adapter::stored,

@@ -12,6 +12,7 @@ import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -94,7 +95,7 @@ class AdapterFileVariantsTest {
         long[] row = Arrays.stream(ids).asLongStream().toArray();
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return Tensors.toFloats(model.logits(model.hidden(model.tokens(row, 1, row.length), null)));
+            return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(model.tokens(row, 1, row.length)))));
         }
     }
 

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Precision;
@@ -105,7 +106,7 @@ class AdapterVariantsTest {
     private static float[] logits(CausalLM model, SafetensorsFile golden) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return Tensors.toFloats(model.logits(model.hidden(golden.read("input_ids"), null)));
+            return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(golden.read("input_ids")))));
         }
     }
 
@@ -115,7 +116,7 @@ class AdapterVariantsTest {
                 Fixtures.longs(golden, "input_ids"), Math.toIntExact(shape[0]), Math.toIntExact(shape[1]));
         long targets = Arrays.stream(labels).filter(label -> label != -100).count();
         try (TensorScope scope = TensorScope.forStep()) {
-            Tensor hidden = model.hidden(golden.read("input_ids"), null);
+            Tensor hidden = model.hidden(ModelInput.padded(golden.read("input_ids")));
             double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / targets);
             assertEquals(Fixtures.floats(golden, "loss")[0], sum / targets, 1e-4);
         }

@@ -9,6 +9,7 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -115,9 +116,9 @@ final class ModelCases {
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             assertEquals(Set.of("input_ids", "lengths", "logits"), packing.names(), "tensors of " + file);
-            Tensor hidden = model.hiddenOfPacked(
+            Tensor hidden = model.hidden(ModelInput.packed(
                     Tensors.convert(packing.read("input_ids"), model.placement().device(), ScalarType.Long),
-                    Fixtures.longs(packing, "lengths"));
+                    Fixtures.longs(packing, "lengths")));
             float[] expected = Fixtures.floats(packing, "logits");
             near.relative("logits", file.toString(), expected, Tensors.toFloats(model.logits(hidden)), LOGITS);
         }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -39,7 +40,7 @@ final class ReferenceBatch implements AutoCloseable {
     float[] logits(CausalLM model) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return unpadded(Tensors.toFloats(model.logits(model.hidden(ids(model), null))), length);
+            return unpadded(Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids(model))))), length);
         }
     }
 
@@ -96,7 +97,7 @@ final class ReferenceBatch implements AutoCloseable {
     double loss(CausalLM model) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor hidden = model.hidden(ids(model), null);
+            Tensor hidden = model.hidden(ModelInput.padded(ids(model)));
             return NextTokenLoss.sum(hidden, model::logits, labels()) / targets();
         }
     }
@@ -104,7 +105,7 @@ final class ReferenceBatch implements AutoCloseable {
     /** Brings the gradient of the mean loss to everything that asks for one. */
     void backward(CausalLM model) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor hidden = model.hidden(ids(model), null);
+            Tensor hidden = model.hidden(ModelInput.padded(ids(model)));
             NextTokenLoss.backward(hidden, model::logits, labels(), 1.0 / targets());
         }
     }

@@ -12,6 +12,7 @@ import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -84,7 +85,7 @@ final class NumberChecks {
         try (CausalLM model = Fixtures.model(folder, LinearFactory.dense());
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor hidden = model.hidden(model.tokens(new long[] {1, 2, 3}, 1, 3), null);
+            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(new long[] {1, 2, 3}, 1, 3)));
             Tensor table = model.parameters().get("model.embed_tokens.weight");
             assertEquals(
                     0,
@@ -120,7 +121,7 @@ final class NumberChecks {
         long[] row = Arrays.stream(ids).asLongStream().toArray();
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return Tensors.toFloats(model.logits(model.hidden(model.tokens(row, 1, row.length), null)));
+            return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(model.tokens(row, 1, row.length)))));
         }
     }
 

@@ -12,6 +12,7 @@ import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -149,8 +150,8 @@ class GpuTrainingTest {
                 TensorScope scope = TensorScope.forStep()) {
             long[] ids = new SplittableRandom(3).longs(32, 0, 200).toArray();
             model.parameters().values().forEach(tensor -> tensor.set_requires_grad(true));
-            float[] packed = Tensors.toFloats(model.hiddenOfPacked(model.tokens(ids, 1, 32), lengths));
-            model.hiddenOfPacked(model.tokens(ids, 1, 32), lengths)
+            float[] packed = Tensors.toFloats(model.hidden(ModelInput.packed(model.tokens(ids, 1, 32), lengths)));
+            model.hidden(ModelInput.packed(model.tokens(ids, 1, 32), lengths))
                     .square()
                     .sum()
                     .backward();
@@ -164,7 +165,7 @@ class GpuTrainingTest {
             int start = 0;
             for (long length : lengths) {
                 long[] own = Arrays.copyOfRange(ids, start, start + (int) length);
-                Tensor hidden = model.hidden(model.tokens(own, 1, length), null);
+                Tensor hidden = model.hidden(ModelInput.padded(model.tokens(own, 1, length)));
                 float[] alone = Tensors.toFloats(hidden);
                 close(
                         alone,

@@ -1,0 +1,62 @@
+package dev.finetune4j.core.model;
+
+import dev.finetune4j.core.nn.KvCache;
+import java.util.Arrays;
+import org.bytedeco.pytorch.Tensor;
+
+/** What goes through a decoder in one pass. */
+public sealed interface ModelInput {
+    /** Token ids, int64, shape (B, T), on the model's device. */
+    Tensor tokens();
+
+    /**
+     * Sequences side by side, each from position 0; shorter ones are padded behind their end, where causal attention does not
+     * look.
+     */
+    record Padded(Tensor tokens) implements ModelInput {}
+
+    /**
+     * Sequences behind one another in a row. Each starts at position 0 and sees nothing of the others, so its result is that
+     * of the sequence alone.
+     *
+     * @param tokens shape (1, T)
+     * @param lengths of the sequences, in order; their sum is T
+     */
+    record Packed(Tensor tokens, long[] lengths) implements ModelInput {
+        public Packed {
+            if (tokens.size(0) != 1
+                    || Arrays.stream(lengths).anyMatch(length -> length < 1)
+                    || Arrays.stream(lengths).sum() != tokens.size(1)) {
+                throw new IllegalArgumentException("sequences of the lengths " + Arrays.toString(lengths)
+                        + " do not fill tokens of the shape " + Arrays.toString(tokens.shape()));
+            }
+            lengths = lengths.clone();
+        }
+    }
+
+    /**
+     * The tokens behind those that a cache holds, which takes up the new ones.
+     *
+     * @param cache of the model; stays the caller's
+     */
+    record Cached(Tensor tokens, KvCache cache) implements ModelInput {}
+
+    /** {@link Padded}. */
+    static ModelInput padded(Tensor tokens) {
+        return new Padded(tokens);
+    }
+
+    /**
+     * {@link Packed}.
+     *
+     * @throws IllegalArgumentException if the lengths do not fill the row
+     */
+    static ModelInput packed(Tensor tokens, long... lengths) {
+        return new Packed(tokens, lengths);
+    }
+
+    /** {@link Cached}. */
+    static ModelInput cached(Tensor tokens, KvCache cache) {
+        return new Cached(tokens, cache);
+    }
+}

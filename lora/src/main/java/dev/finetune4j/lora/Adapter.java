@@ -83,12 +83,14 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * @param precision the number format of the weights in the file
      * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
      * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
+     * @throws dev.finetune4j.core.CheckpointException when the base's folder is gone or holds another model meanwhile
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveMerged(Path folder, Precision precision) {
         Arguments.given(folder, "saveMerged(folder)");
         Arguments.given(precision, "saveMerged(precision)");
         try (Lifetime.Use use = adapter.use()) {
+            base.requireUnchanged();
             MergedModel.write(base.files(), base.record().ofModel(), adapter, folder, precision);
         }
     }

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.generate.ChatModel;
@@ -104,6 +105,20 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
     ModelDirectory directory() {
         return directory;
+    }
+
+    /**
+     * Checks that the folder still holds the weights that were loaded, for what reads them again.
+     *
+     * @throws CheckpointException when it is gone or holds another model meanwhile
+     */
+    void requireUnchanged() {
+        directory.requireUnchanged();
+        if (!directory.fingerprint().equals(record.baseFingerprint())) {
+            throw new CheckpointException(
+                    directory.folder() + " was replaced by another model since it was loaded, and what"
+                            + " was trained belongs to the earlier weights; put them back");
+        }
     }
 
     /** The small files of a folder in which this model, or an adapter of it, is written. */

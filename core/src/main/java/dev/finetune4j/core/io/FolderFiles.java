@@ -28,16 +28,16 @@ final class FolderFiles {
     private static final Set<String> ADAPTER =
             Set.of("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin");
     /** Read by every loader of a tokenizer or of generation settings, so one of another model would change this one. */
-    private static final Set<String> TEXT = Set.of(
+    private static final Set<String> READ = Set.of(
             "tokenizer.json",
             "tokenizer_config.json",
             "special_tokens_map.json",
             "added_tokens.json",
             "chat_template.jinja",
             "chat_template.json",
-            "generation_config.json",
-            "tokenizer.model",
-            "finetune4j.json");
+            "generation_config.json");
+    /** The same for other programs. */
+    private static final Set<String> ALSO_OF_TEXT = Set.of("tokenizer.model", FolderTransaction.RECORD);
     /** Files that anybody may have; those of a model only beside a tokenizer. */
     private static final List<String> COMMON = List.of(
             "vocab.json",
@@ -64,8 +64,22 @@ final class FolderFiles {
         };
     }
 
+    /** Whether a new model or adapter that brings a file of that name takes the place of the one that is there. */
+    static boolean belongsTo(FolderTransaction.Kind kind, String name) {
+        return isOf(kind, name) || COMMON.contains(name);
+    }
+
+    /** Whether loading a model reads a file of that name, so that its content is that of the model, wherever it lies. */
+    static boolean isRead(String name) {
+        return READ.contains(name) || isTemplate(name) || name.equals("config.json");
+    }
+
+    private static boolean isTemplate(String name) {
+        return name.startsWith(TEMPLATES + "/") && name.endsWith(".jinja");
+    }
+
     private static boolean isText(String name) {
-        return TEXT.contains(name) || (name.startsWith(TEMPLATES + "/") && name.endsWith(".jinja"));
+        return READ.contains(name) || ALSO_OF_TEXT.contains(name) || isTemplate(name);
     }
 
     /** The files in the folder that belong to what is replaced, with {@code /} between the parts of a path. */

@@ -161,10 +161,15 @@ public final class FolderTransaction implements Closeable {
         return Map.copyOf(hashes);
     }
 
-    /** Whether a file of that name is there that was not written by this library, or was changed since. */
+    /**
+     * Whether a file of that name is there that does not belong to what is replaced, and was not written by this library or
+     * was changed since.
+     */
     public boolean isForeign(String name) throws IOException {
         Path file = folder.resolve(name);
-        return Files.exists(file) && !unchanged(name, recorded().get(name));
+        return !FolderFiles.belongsTo(kind, name)
+                && Files.exists(file)
+                && !unchanged(name, recorded().get(name));
     }
 
     /**

@@ -88,6 +88,10 @@ public final class ModelDirectory {
      */
     public void requireUnchanged() {
         settle(folder);
+        if (!Files.isRegularFile(folder.resolve(CONFIG))) {
+            throw new CheckpointException(
+                    folder + " is no longer there or has lost its " + CONFIG + "; put back what was opened");
+        }
         if (!Arrays.equals(configBytes, JsonFile.bytes(folder.resolve(CONFIG), JsonFile.SETTINGS_BYTES))) {
             throw new CheckpointException(folder + " was replaced by another model while it was read; load it again");
         }

@@ -94,7 +94,7 @@ public final class SmallFiles {
                 || lower.endsWith(".safetensors.index.json")
                 || lower.endsWith(".bin.index.json")
                 || !FolderFiles.isInside(name);
-        if (left || !Files.isRegularFile(file) || leadsAway(folder, file)) {
+        if (left || !Files.isRegularFile(file) || (!FolderFiles.isRead(name) && leadsAway(folder, file))) {
             return false;
         }
         if (Files.size(file) > MAX_BYTES) {
@@ -104,7 +104,10 @@ public final class SmallFiles {
         return true;
     }
 
-    /** A link to anywhere but the folder itself and the hub's cache would publish a file of somebody else. */
+    /**
+     * A link to anywhere but the folder itself and the hub's cache would publish a file of somebody else; not asked of the files
+     * that the model was read from, which are its own even in a folder of links.
+     */
     private static boolean leadsAway(Path folder, Path file) throws IOException {
         if (!Files.isSymbolicLink(file)) {
             return false;

@@ -20,6 +20,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The small files of a folder that make what was trained chat and stop as in training, here and in transformers: those of
@@ -29,6 +31,8 @@ import java.util.TreeSet;
  * @param encoder with the template and the stop tokens
  */
 public record ChatFiles(ModelDirectory source, ChatEncoder encoder) {
+    private static final Logger LOG = LoggerFactory.getLogger(ChatFiles.class);
+    private static final String TOKENIZER = "tokenizer.json";
     private static final String TEMPLATE = "chat_template.jinja";
     private static final String TOKENIZER_CONFIG = "tokenizer_config.json";
     private static final String GENERATION_CONFIG = "generation_config.json";
@@ -37,18 +41,30 @@ public record ChatFiles(ModelDirectory source, ChatEncoder encoder) {
 
     /** Writes all small files of the base, as a whole model needs them. */
     public void writeForModel(FolderTransaction into) throws IOException {
+        if (!isTokenizerThere()) {
+            throw new IOException("the folder of the base, " + source.folder() + ", is no longer there or has no "
+                    + TOKENIZER + ", which is copied from it; put it back and save again");
+        }
         write(into, SmallFiles.of(source.folder()));
     }
 
-    /** Writes the tokenizer's files, as they lie beside an adapter. */
+    /** Writes the tokenizer's files, as they lie beside an adapter; none when the base's folder has gone meanwhile. */
     public void writeForAdapter(FolderTransaction into) throws IOException {
-        write(into, SmallFiles.ofTokenizer(source.folder()));
+        if (isTokenizerThere()) {
+            write(into, SmallFiles.ofTokenizer(source.folder()));
+        } else {
+            LOG.warn(
+                    "{} is no longer there, so the adapter is saved without the tokenizer's files; it works with those of"
+                            + " its base",
+                    source.folder().resolve(TOKENIZER));
+        }
+    }
+
+    private boolean isTokenizerThere() {
+        return Files.isRegularFile(source.folder().resolve(TOKENIZER));
     }
 
     private void write(FolderTransaction into, List<String> names) throws IOException {
-        if (!names.contains("tokenizer.json")) {
-            throw new IOException(source.folder().resolve("tokenizer.json") + " is no longer there to be copied");
-        }
         boolean own = bringsTemplate();
         for (String name : names) {
             boolean template = name.startsWith("chat_template.") || name.startsWith("additional_chat_templates/");

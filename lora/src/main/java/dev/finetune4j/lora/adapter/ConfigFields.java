@@ -107,6 +107,10 @@ final class ConfigFields {
         return read(key, usual, "a whole number", JsonNode::isInt, JsonNode::intValue);
     }
 
+    long longInteger(String key, long usual) {
+        return read(key, usual, "a whole number of 64 bits", value -> value.isInt() || value.isLong(), JsonNode::longValue);
+    }
+
     double number(String key, double usual) {
         return read(key, usual, "a number", JsonNode::isNumber, JsonNode::doubleValue);
     }

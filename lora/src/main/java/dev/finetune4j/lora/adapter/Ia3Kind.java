@@ -35,7 +35,7 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
     @Override
     List<String> problems(Ia3Settings chosen, ModuleNames modules) {
         List<String> problems = new ArrayList<>();
-        collect(problems, () -> chosen.modules().resolve(modules, modules.linears(), chosen.trainedWhole()));
+        collect(problems, () -> chosen.modules().resolve("linear", modules.linears(), chosen.trainedWhole()));
         collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
         return problems;
     }
@@ -43,7 +43,7 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
     @Override
     List<PartPlan> plans(Ia3Settings chosen, BaseModules base) {
         Set<String> targets =
-                chosen.modules().matchingSome(base.names(), base.names().linears(), chosen.trainedWhole());
+                chosen.modules().matchingSome("linear", base.names().linears(), chosen.trainedWhole());
         List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
         for (String path : targets) {
             Linear linear = Objects.requireNonNull(base.linears().get(path));

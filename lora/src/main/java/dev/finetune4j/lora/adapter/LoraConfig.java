@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** LoRA settings as PEFT's {@code adapter_config.json} states them. */
 final class LoraConfig {
@@ -28,9 +29,14 @@ final class LoraConfig {
 
     private LoraConfig() {}
 
+    /** What PEFT takes for a model type when the file names no modules; null when it refuses then. */
+    static @Nullable TargetModules usualTargets(String modelType) {
+        return HAVE_USUAL_TARGETS.contains(modelType) ? TargetModules.named("q_proj", "v_proj") : null;
+    }
+
     static LoraSettings read(ConfigFields fields, CausalLM base) {
-        boolean usual = HAVE_USUAL_TARGETS.contains(base.config().modelType());
-        TargetModules targets = AdapterConfig.targets(fields, usual ? TargetModules.named("q_proj", "v_proj") : null);
+        TargetModules targets =
+                AdapterConfig.targets(fields, usualTargets(base.config().modelType()));
         Map<String, List<Integer>> tokens = fields.tokens("trainable_token_indices");
         List<String> whole = fields.texts("modules_to_save");
         boolean tied = fields.flag(TYING, false) && BaseModules.of(base).tiedHead();

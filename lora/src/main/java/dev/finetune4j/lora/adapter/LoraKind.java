@@ -21,7 +21,7 @@ final class LoraKind extends WeightKind<LoraSettings> {
         List<String> problems = new ArrayList<>();
         collect(
                 problems,
-                () -> chosen.modules().resolve(modules, LoraPlans.candidates(modules), chosen.trainedWhole()));
+                () -> chosen.modules().resolve("linear", LoraPlans.candidates(modules), chosen.trainedWhole()));
         collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
         collect(
                 problems,

@@ -36,7 +36,7 @@ final class LoraPlans {
      */
     static List<PartPlan> of(LoraSettings settings, BaseModules base) {
         Set<String> targets =
-                settings.modules().matchingSome(base.names(), candidates(base.names()), settings.trainedWhole());
+                settings.modules().matchingSome("linear", candidates(base.names()), settings.trainedWhole());
         List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, settings.trainedWhole()));
         plans.addAll(TokenRows.plans(base, settings.trainedTokens()));
         plans.addAll(TrainedBias.plans(base, settings.bias(), targets, settings.trainedWhole()));

@@ -2,7 +2,6 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
@@ -84,33 +83,34 @@ public record ModuleSelection(
     /**
      * The same, where nothing may be missed.
      *
+     * @param noun what messages call a candidate
      * @throws SettingsException when a name matches nothing, or nothing is left; the message lists the names that exist
      */
-    Set<String> resolve(ModuleNames modules, Collection<String> candidates, List<String> trainedWhole) {
+    Set<String> resolve(String noun, Collection<String> candidates, List<String> trainedWhole) {
         if (targets instanceof TargetModules.Named named) {
             List<String> missed = named.names().stream()
                     .filter(name -> candidates.stream().noneMatch(candidate -> matches(candidate, name)))
                     .sorted()
                     .toList();
             if (!missed.isEmpty()) {
-                throw new SettingsException(List.of("no linear of the model matches the target module(s) "
-                        + String.join(", ", missed) + "; it has "
-                        + String.join(", ", lastParts(modules.linears()))));
+                throw new SettingsException(List.of("no " + noun + " of the model matches the target module(s) "
+                        + String.join(", ", missed) + "; it has " + String.join(", ", lastParts(candidates))));
             }
         }
-        return matchingSome(modules, candidates, trainedWhole);
+        return matchingSome(noun, candidates, trainedWhole);
     }
 
     /**
      * As {@link #matching}, where one must be left.
      *
+     * @param noun what messages call a candidate
      * @throws SettingsException when none is; the message lists the names that exist
      */
-    Set<String> matchingSome(ModuleNames modules, Collection<String> candidates, List<String> trainedWhole) {
+    Set<String> matchingSome(String noun, Collection<String> candidates, List<String> trainedWhole) {
         Set<String> chosen = matching(candidates, trainedWhole);
         if (chosen.isEmpty()) {
-            throw new SettingsException(List.of("no linear of the model matches the target modules " + described()
-                    + "; it has " + String.join(", ", lastParts(modules.linears()))));
+            throw new SettingsException(List.of("no " + noun + " of the model matches the target modules " + described()
+                    + "; it has " + String.join(", ", lastParts(candidates))));
         }
         return chosen;
     }
@@ -139,9 +139,9 @@ public record ModuleSelection(
         return path.equals(name) || path.endsWith("." + name);
     }
 
-    private static Set<String> lastParts(Collection<String> linears) {
+    private static Set<String> lastParts(Collection<String> paths) {
         Set<String> parts = new TreeSet<>();
-        linears.forEach(name -> parts.add(name.substring(name.lastIndexOf('.') + 1)));
+        paths.forEach(name -> parts.add(name.substring(name.lastIndexOf('.') + 1)));
         return parts;
     }
 

@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
@@ -64,6 +65,14 @@ final class TrainedModules {
     static List<String> matching(ModuleNames modules, List<String> names) {
         return modules.all().stream()
                 .filter(path -> names.stream().anyMatch(name -> means(name, path)))
+                .toList();
+    }
+
+    /** Targets that would be trained whole too, which PEFT cannot load either. */
+    static List<String> conflicts(ModuleNames modules, Set<String> targets, List<String> names) {
+        return matching(modules, names).stream()
+                .filter(targets::contains)
+                .map(path -> "the module " + path + " is among the targets and the modules trained whole; leave it in one")
                 .toList();
     }
 

@@ -1,0 +1,103 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** LN tuning: copies of norms that are trained in their place, as {@link TrainedModules} are, under names of its own. */
+final class LnTuningKind extends WeightKind<LnTuningSettings> {
+    private static final String COPIES = "ln_tuning_layers";
+    private static final TargetModules TWO_IN_A_BLOCK =
+            TargetModules.named("input_layernorm", "post_attention_layernorm", "norm");
+    private static final TargetModules FOUR_IN_A_BLOCK = TargetModules.named(
+            "input_layernorm",
+            "post_attention_layernorm",
+            "pre_feedforward_layernorm",
+            "post_feedforward_layernorm",
+            "norm");
+    private static final TargetModules ONE_IN_A_BLOCK = TargetModules.named("post_attention_layernorm");
+
+    /** What PEFT takes for a model type when the file names no modules. */
+    private static final Map<String, TargetModules> USUAL_TARGETS = Map.of(
+            "llama", TWO_IN_A_BLOCK,
+            "mistral", TWO_IN_A_BLOCK,
+            "qwen2", ONE_IN_A_BLOCK,
+            "qwen3", ONE_IN_A_BLOCK,
+            "gemma", TWO_IN_A_BLOCK,
+            "gemma2", FOUR_IN_A_BLOCK,
+            "gemma3_text", FOUR_IN_A_BLOCK);
+
+    LnTuningKind() {
+        super(LnTuningSettings.class, "LN_TUNING");
+    }
+
+    @Override
+    List<String> problems(LnTuningSettings chosen, ModuleNames modules) {
+        List<String> problems = new ArrayList<>();
+        collect(problems, () -> chosen.modules().resolve("norm", modules.norms(), chosen.trainedWhole()));
+        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+        if (problems.isEmpty()) {
+            problems.addAll(TrainedModules.conflicts(modules, targets(chosen, modules), chosen.trainedWhole()));
+            problems.addAll(others(chosen, modules));
+        }
+        return problems;
+    }
+
+    private static Set<String> targets(LnTuningSettings chosen, ModuleNames modules) {
+        return chosen.modules().matching(modules.norms(), chosen.trainedWhole());
+    }
+
+    /** Modules that the targets mean, and that PEFT would train too, although they are no norms. */
+    private static List<String> others(LnTuningSettings chosen, ModuleNames modules) {
+        Set<String> paths = new LinkedHashSet<>();
+        for (String path : modules.all()) {
+            for (int end = path.indexOf('.'); end >= 0; end = path.indexOf('.', end + 1)) {
+                paths.add(path.substring(0, end));
+            }
+            paths.add(path);
+        }
+        paths.removeAll(modules.norms());
+        Set<String> meant = chosen.modules().matching(paths, chosen.trainedWhole());
+        return meant.isEmpty()
+                ? List.of()
+                : List.of("the target modules of LN tuning mean more than norms (" + String.join(", ", meant)
+                        + "); name norms only, and other modules among those to be trained whole");
+    }
+
+    @Override
+    List<PartPlan> plans(LnTuningSettings chosen, BaseModules base) {
+        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
+        chosen.modules()
+                .matchingSome("norm", base.names().norms(), chosen.trainedWhole())
+                .forEach(path -> plans.add(TrainedModules.plan(base, path, COPIES + ".weight")));
+        return plans;
+    }
+
+    @Override
+    LnTuningSettings read(ConfigFields fields, CausalLM base) {
+        TargetModules targets =
+                AdapterConfig.targets(fields, USUAL_TARGETS.get(base.config().modelType()));
+        TargetModules exclude = fields.modules("exclude_modules");
+        List<String> whole = fields.texts("modules_to_save");
+        return fields.build(
+                () -> new LnTuningSettings(new ModuleSelection(targets, exclude, List.of(), List.of()), whole));
+    }
+
+    @Override
+    void write(LnTuningSettings chosen, ObjectNode config, CausalLM base) {
+        Set<String> targets = targets(chosen, base.moduleNames());
+        AdapterConfig.putModules(config, "target_modules", chosen.modules().targets(), targets);
+        AdapterConfig.putModules(config, "exclude_modules", chosen.modules().exclude(), targets);
+        AdapterConfig.putNames(config, "modules_to_save", chosen.trainedWhole());
+    }
+
+    @Override
+    Set<String> namedByAdapter() {
+        return Set.of(COPIES);
+    }
+}

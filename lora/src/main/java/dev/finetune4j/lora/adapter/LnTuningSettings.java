@@ -1,0 +1,41 @@
+package dev.finetune4j.lora.adapter;
+
+import dev.finetune4j.core.SettingsException;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The shape of an adapter by LN tuning, which trains the weights of norms and nothing else
+ * (<a href="https://arxiv.org/abs/2312.11420">Zhao et al. 2023</a>). Immutable. Names follow PEFT's {@code LNTuningConfig}.
+ *
+ * @param modules the norms that are trained, in all layers
+ * @param trainedWhole as {@link LoraSettings#trainedWhole()}
+ */
+public record LnTuningSettings(ModuleSelection modules, List<String> trainedWhole) implements AdapterSettings {
+    public LnTuningSettings {
+        trainedWhole = List.copyOf(trainedWhole);
+        List<String> problems = new ArrayList<>();
+        if (modules.targets() instanceof TargetModules.AllLinear) {
+            problems.add("LN tuning trains norms, so its targets cannot be all linears; name norms,"
+                    + " such as input_layernorm, or take the defaults");
+        }
+        if (!modules.layers().isEmpty()) {
+            problems.add("LN tuning cannot choose layers by their numbers; name the norms by their paths,"
+                    + " such as layers.0.input_layernorm");
+        }
+        problems.addAll(TrainedModules.problems(trainedWhole));
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+    }
+
+    /** All norms of the model. */
+    public static LnTuningSettings defaults() {
+        return of(TargetModules.matching(".*norm"));
+    }
+
+    /** The norms that the targets name. */
+    public static LnTuningSettings of(TargetModules targets) {
+        return new LnTuningSettings(ModuleSelection.of(targets), List.of());
+    }
+}

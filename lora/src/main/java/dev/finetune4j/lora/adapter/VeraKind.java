@@ -1,0 +1,92 @@
+package dev.finetune4j.lora.adapter;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Set;
+
+/** VeRA. */
+final class VeraKind extends WeightKind<VeraSettings> {
+    private static final String ADAPTED_ONLY = "vera_only";
+
+    VeraKind() {
+        super(VeraSettings.class, "VERA");
+    }
+
+    @Override
+    List<String> problems(VeraSettings chosen, ModuleNames modules) {
+        List<String> problems = new ArrayList<>();
+        collect(problems, () -> chosen.modules().resolve("linear", modules.linears(), chosen.trainedWhole()));
+        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+        if (problems.isEmpty()) {
+            problems.addAll(TrainedModules.conflicts(modules, targets(chosen, modules), chosen.trainedWhole()));
+        }
+        if (chosen.initialD() == 0) {
+            problems.add("VeRA's vector d must not start at 0, because b does and neither would ever learn;"
+                    + " 0.1 is usual");
+        }
+        return problems;
+    }
+
+    private static Set<String> targets(VeraSettings chosen, ModuleNames modules) {
+        return chosen.modules().matching(modules.linears(), chosen.trainedWhole());
+    }
+
+    @Override
+    List<PartPlan> plans(VeraSettings chosen, BaseModules base) {
+        Collection<String> linears = base.names().linears();
+        Set<String> targets = chosen.modules().matchingSome("linear", linears, chosen.trainedWhole());
+        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
+        plans.addAll(TrainedBias.plans(base, chosen.bias(), targets, chosen.trainedWhole()));
+        plans.add(VeraPlan.of(chosen, base, targets));
+        return plans;
+    }
+
+    @Override
+    VeraSettings read(ConfigFields fields, CausalLM base) {
+        TargetModules targets =
+                AdapterConfig.targets(fields, LoraConfig.usualTargets(base.config().modelType()));
+        List<Integer> layers = fields.integers("layers_to_transform");
+        List<String> layersPattern = fields.texts("layers_pattern");
+        VeraSettings.Builder builder = VeraSettings.builder()
+                .rank(fields.integer("r", 256))
+                .projectionPrngKey(fields.longInteger("projection_prng_key", 0))
+                .saveProjection(fields.flag("save_projection", true))
+                .dropout(fields.number("vera_dropout", 0))
+                .initialD(fields.number("d_initial", 0.1))
+                .bias(AdapterConfig.bias(fields, ADAPTED_ONLY))
+                .trainedWhole(fields.texts("modules_to_save"));
+        fields.harmless("init_weights");
+        return fields.build(() -> builder.modules(new ModuleSelection(targets, null, layers, layersPattern))
+                .build());
+    }
+
+    @Override
+    void write(VeraSettings chosen, ObjectNode config, CausalLM base) {
+        AdapterConfig.putBias(config, chosen.bias(), ADAPTED_ONLY);
+        config.put("d_initial", chosen.initialD());
+        config.put("fan_in_fan_out", false);
+        config.put("init_weights", true);
+        AdapterConfig.putLayers(config, chosen.modules());
+        AdapterConfig.putNames(config, "modules_to_save", chosen.trainedWhole());
+        config.put("projection_prng_key", chosen.projectionPrngKey());
+        config.put("r", chosen.rank());
+        config.put("save_projection", chosen.saveProjection());
+        AdapterConfig.putModules(
+                config, "target_modules", chosen.modules().targets(), targets(chosen, base.moduleNames()));
+        config.put("vera_dropout", chosen.dropout());
+    }
+
+    @Override
+    Set<String> namedByAdapter() {
+        return Set.of(VeraPart.A, VeraPart.B, VeraPart.LAMBDA_B, VeraPart.LAMBDA_D);
+    }
+
+    @Override
+    Set<String> outsideModules() {
+        return Set.of(VeraPlan.OUTSIDE + VeraPart.A, VeraPlan.OUTSIDE + VeraPart.B);
+    }
+}

@@ -9,11 +9,13 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.Overflow;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LnTuningSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.VeraSettings;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -82,6 +84,19 @@ public final class FineTunerBuilder {
     /** Trains factors that rescale keys, values and inner activations, a few thousand values in all: (IA)³. */
     public FineTunerBuilder ia3() {
         return adapter(Ia3Settings::defaults);
+    }
+
+    /** Trains two vectors for each linear, which scale random matrices that all linears share: VeRA. */
+    public FineTunerBuilder vera(Consumer<VeraSettings.Builder> options) {
+        Arguments.given(options, "vera(options)");
+        VeraSettings.Builder chosen = VeraSettings.builder();
+        options.accept(chosen);
+        return adapter(chosen::build, 4e-3);
+    }
+
+    /** Trains the weights of the norms alone: LN tuning. */
+    public FineTunerBuilder lnTuning() {
+        return adapter(LnTuningSettings::defaults, 3e-3);
     }
 
     /** Trains keys and values that stand before those of the first token in every layer: prefix tuning. */
@@ -252,7 +267,7 @@ public final class FineTunerBuilder {
     }
 
     /**
-     * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³, 1e-2 for prefix tuning, 1e-3 for P-tuning,
+     * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning, 1e-3 for P-tuning,
      * 3e-2 for prompt tuning and 2e-5 for full fine-tuning.
      */
     public FineTunerBuilder learningRate(double rate) {

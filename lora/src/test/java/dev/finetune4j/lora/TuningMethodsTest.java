@@ -22,6 +22,7 @@ import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.quant.QuantSettings;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -92,6 +93,15 @@ class TuningMethodsTest {
                         lora("embedding, tied", l -> l.targets("q_proj", "embed_tokens")),
                         method("loftq", b -> b.qlora(q -> q.rank(4).start(LoraStart.loftq()))),
                         method("ia3", FineTunerBuilder::ia3),
+                        method("vera", b -> b.vera(v -> v.rank(16).dropout(0.1))),
+                        method(
+                                "vera of a key, tied",
+                                b -> b.vera(v -> v.targets(TargetModules.named("q_proj", "down_proj"))
+                                        .projectionPrngKey(-3)
+                                        .saveProjection(false)
+                                        .bias(BiasTraining.LORA_ONLY)
+                                        .trainedWhole(List.of("model.norm")))),
+                        method("ln tuning", FineTunerBuilder::lnTuning),
                         method("prefix", b -> b.prefixTuning(4)),
                         method("prefix from zero", b -> b.adapter(new PrefixSettings(4, 0, true))),
                         method("prefix projection", b -> b.adapter(new PrefixSettings(4, 24, false))),
@@ -293,7 +303,10 @@ class TuningMethodsTest {
     @Test
     void methodsWithFewValuesLearnTooWithTheirUsualRates() {
         for (UnaryOperator<FineTunerBuilder> method : List.<UnaryOperator<FineTunerBuilder>>of(
-                FineTunerBuilder::ia3, b -> b.prefixTuning(8), b -> b.pTuning(8), b -> b.promptTuning(8))) {
+                FineTunerBuilder::ia3,
+                b -> b.vera(v -> v.rank(64)),
+                FineTunerBuilder::lnTuning,
+                b -> b.prefixTuning(8), b -> b.pTuning(8), b -> b.promptTuning(8))) {
             try (FineTunedModel tuned = method.apply(tuner()).maxSteps(40).train()) {
                 double first = tuned.report().steps().get(0).loss();
                 assertTrue(

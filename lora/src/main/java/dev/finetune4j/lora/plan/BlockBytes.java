@@ -21,6 +21,10 @@ final class BlockBytes {
     /** A number in float32. */
     private static final int WIDE = Float.BYTES;
 
+    private static final List<String> NORMS_BEFORE = List.of("input_layernorm", "post_attention_layernorm");
+    private static final List<String> NORMS_AROUND = List.of(
+            "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm");
+
     private final ModelConfig config;
     private final Map<String, Change> changes;
     private final boolean everythingTrained;
@@ -60,13 +64,21 @@ final class BlockBytes {
      */
     long kept(int index, long positions, boolean masked) {
         String name = "model.layers." + index;
-        int norms = config.norms().postNorms() ? 2 : 1;
-        long bytes = 2L * norms * norm(hidden);
-        bytes += inputs(name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj", hidden);
-        bytes += config.norms().qkNorm() ? norm(queries + keys) : 0;
+        long bytes = 0;
+        for (String norm : norms(index)) {
+            bytes += norm(hidden, isFused(norm), change(norm) != null);
+        }
+        bytes += inputs(name + ".input_layernorm", name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj");
+        if (config.norms().qkNorm()) {
+            String query = name + ".self_attn.q_norm";
+            String key = name + ".self_attn.k_norm";
+            boolean trained = change(query) != null || change(key) != null;
+            bytes += norm(queries + keys, isFused(query) && isFused(key), trained);
+        }
         bytes += attention(index, positions, masked, keepsInput(change(name + ".self_attn.o_proj")));
         bytes += own(change(name + ".self_attn.o_proj"), queries, hidden);
-        bytes += inputs(name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj", hidden);
+        String beforeMlp = config.norms().postNorms() ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
+        bytes += inputs(name + beforeMlp, name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj");
         return bytes + gated(change(name + ".mlp.down_proj"));
     }
 
@@ -76,29 +88,39 @@ final class BlockBytes {
     }
 
     /** A norm keeps its input; libtorch's own operations keep it in float32, and the quotient when the weight is trained. */
-    private long norm(long width) {
-        if (fused) {
+    private long norm(long width, boolean isFused, boolean trained) {
+        if (isFused) {
             return width * e + WIDE;
         }
-        return width * WIDE + WIDE + (everythingTrained ? width * e : 0);
+        return width * WIDE + WIDE + (trained ? width * e : 0);
+    }
+
+    /** The norms of the residual stream in a block. */
+    private List<String> norms(int index) {
+        List<String> names = config.norms().postNorms() ? NORMS_AROUND : NORMS_BEFORE;
+        return names.stream().map(norm -> "model.layers." + index + "." + norm).toList();
+    }
+
+    private boolean isFused(String norm) {
+        return fused && change(norm) == null;
     }
 
     /**
      * Projections of one norm's output, which they keep in common, and what each keeps besides. Where the projections are one
      * operation, the norm brings its output back.
      */
-    private long inputs(String parent, List<String> separate, String stacked, long in) {
+    private long inputs(String norm, String parent, List<String> separate, String stacked) {
         List<String> names = config.parts().fusedProjections() ? List.of(stacked) : separate;
         long bytes = 0;
         boolean kept = false;
-        boolean broughtBack = fused;
+        boolean broughtBack = isFused(norm);
         for (String name : names) {
             Change change = change(parent + "." + name);
-            bytes += own(change, in, outputs(name));
+            bytes += own(change, hidden, outputs(name));
             kept |= keepsInput(change);
             broughtBack &= change == null || change.isFused();
         }
-        return bytes + (kept && !broughtBack ? in * e : 0);
+        return bytes + (kept && !broughtBack ? hidden * e : 0);
     }
 
     private long outputs(String projection) {
@@ -171,8 +193,8 @@ final class BlockBytes {
 
     /** What a block makes on its way forward and lets go at its end, when its scope closes. */
     private long forward(int index, long positions) {
-        int norms = config.norms().postNorms() ? 4 : 2;
-        long wide = fused ? 0 : 2L * norms * hidden * WIDE;
+        long norms = norms(index).stream().filter(norm -> !isFused(norm)).count();
+        long wide = 2 * norms * hidden * WIDE;
         long mlp = (gpu ? 3 : 1) * inner * e;
         long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
         String attention = "model.layers." + index + ".self_attn.";
@@ -196,7 +218,7 @@ final class BlockBytes {
 
     /** The gradients and temporaries per token while a block runs backward. */
     private long backward(int index, long positions, boolean masked) {
-        long norm = fused ? 2 * hidden * e : 4 * hidden * WIDE;
+        long norm = norms(index).stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
         long mlp = (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
         long heads = config.attention().heads();
         boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);

@@ -32,6 +32,7 @@ public final class MemoryPlanner {
     private final Placement placement;
     private final boolean quantized;
     private final boolean prefix;
+    private final boolean trainsLastNorm;
     private final int virtual;
     private final boolean full;
     private final StaticBytes fixed;
@@ -49,6 +50,7 @@ public final class MemoryPlanner {
         this.quantized = quantization != null;
         this.full = full;
         this.prefix = outline.amongKeys();
+        this.trainsLastNorm = outline.changes().containsKey("model.norm");
         this.virtual = outline.virtualTokens();
         this.fixed = StaticBytes.of(meta, quantization, outline, full, placement);
         this.blocks = new BlockBytes(config, outline.changes(), full, placement.device(), placement.precision());
@@ -161,7 +163,7 @@ public final class MemoryPlanner {
     }
 
     private MemoryPlan.Bytes bytes(Batch batch, ActivationPolicy policy) {
-        long kept = batch.tokens() * pass.lastNorm();
+        long kept = batch.tokens() * pass.lastNorm(trainsLastNorm);
         long again = 0;
         for (int i = 0; i < config.layers(); i++) {
             long whole = batch.kept()[i];

@@ -36,9 +36,13 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         return rows * config.vocabSize() * (logit + capped) + 3 * batch * config.hiddenSize() * number() + trained;
     }
 
-    /** What the norm behind the last block keeps of each token. */
-    long lastNorm() {
-        return (long) config.hiddenSize() * (full ? Float.BYTES : number());
+    /**
+     * What the norm behind the last block keeps of each token.
+     *
+     * @param trained whether its weight is trained
+     */
+    long lastNorm(boolean trained) {
+        return (long) config.hiddenSize() * (full || trained ? Float.BYTES : number());
     }
 
     /** Weights that are trained in float32 and used in fewer bits are kept in both, for each block. */

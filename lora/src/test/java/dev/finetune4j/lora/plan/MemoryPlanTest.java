@@ -22,6 +22,7 @@ import dev.finetune4j.lora.adapter.AdapterOutline;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.BiasTraining;
 import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LnTuningSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
@@ -29,6 +30,7 @@ import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
+import dev.finetune4j.lora.adapter.VeraSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.quant.QuantizedLinear;
@@ -146,6 +148,14 @@ class MemoryPlanTest {
                         .build(),
                 LoraSettings.builder().rank(4).start(LoraStart.pissa()).build(),
                 Ia3Settings.defaults(),
+                VeraSettings.defaults(),
+                VeraSettings.builder()
+                        .rank(5)
+                        .saveProjection(false)
+                        .bias(BiasTraining.ALL)
+                        .trainedWhole(List.of("model.norm", "o_proj"))
+                        .build(),
+                LnTuningSettings.defaults(),
                 PrefixSettings.of(5),
                 new PrefixSettings(5, 24, false),
                 PTuningSettings.of(4),

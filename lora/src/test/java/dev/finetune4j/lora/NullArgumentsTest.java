@@ -35,6 +35,8 @@ class NullArgumentsTest {
                 builder("model(folder)", b -> b.model(null)),
                 builder("lora(options)", b -> b.lora(null)),
                 builder("qlora(options)", b -> b.qlora(null)),
+                builder("vera(options)", b -> b.vera(null)),
+                builder("targets(value)", b -> b.vera(v -> v.targets(null))),
                 builder("promptTuning(text)", b -> b.promptTuning(4, null)),
                 builder("adapter(settings)", b -> b.adapter((AdapterSettings) null)),
                 builder("quantize(form)", b -> b.quantize(null)),

@@ -80,6 +80,13 @@ final class VeraKind extends WeightKind<VeraSettings> {
         config.put("vera_dropout", chosen.dropout());
     }
 
+    /** Matrices that a file holds are those that the vectors were trained with, even when it says that they are drawn anew. */
+    @Override
+    PeftAdapter load(VeraSettings chosen, StoredAdapter file, CausalLM base) {
+        boolean holdsMatrices = file.weights().names().containsAll(outsideModules());
+        return super.load(holdsMatrices ? chosen.toBuilder().saveProjection(true).build() : chosen, file, base);
+    }
+
     @Override
     Set<String> namedByAdapter() {
         return Set.of(VeraPart.A, VeraPart.B, VeraPart.LAMBDA_B, VeraPart.LAMBDA_D);

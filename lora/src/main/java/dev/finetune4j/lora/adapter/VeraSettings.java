@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.SettingsException;
 import java.util.ArrayList;
 import java.util.List;
@@ -60,6 +61,19 @@ public record VeraSettings(
         return builder().build();
     }
 
+    /** A builder that starts with these values. */
+    public Builder toBuilder() {
+        return builder()
+                .rank(rank)
+                .projectionPrngKey(projectionPrngKey)
+                .saveProjection(saveProjection)
+                .dropout(dropout)
+                .initialD(initialD)
+                .modules(modules)
+                .bias(bias)
+                .trainedWhole(trainedWhole);
+    }
+
     /** Collects the values, whose components say what each is. Not thread-safe. */
     public static final class Builder {
         private int rank = 256;
@@ -105,23 +119,27 @@ public record VeraSettings(
 
         /** All linears but the head, in all layers, by default. */
         public Builder targets(TargetModules value) {
+            Arguments.given(value, "targets(value)");
             return modules(ModuleSelection.of(value));
         }
 
         /** As {@link #targets}, with a choice of layers. */
         public Builder modules(ModuleSelection value) {
+            Arguments.given(value, "modules(value)");
             modules = value;
             return this;
         }
 
         /** No bias by default. */
         public Builder bias(BiasTraining value) {
+            Arguments.given(value, "bias(value)");
             bias = value;
             return this;
         }
 
         /** No module by default. */
         public Builder trainedWhole(List<String> value) {
+            Arguments.given(value, "trainedWhole(value)");
             trainedWhole = value;
             return this;
         }

@@ -125,6 +125,12 @@ class AdapterErrorsTest {
                 "{\"peft_type\": \"LORA\", \"modules_to_save\": [\"a(\"], \"target_modules\": [\"q_proj\"]}|\"a(\" is no name",
                 "{\"peft_type\": \"LORA\", \"r\": 4.0, \"target_modules\": 5}|\"r\" must be a whole number",
                 "{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa_niter_4\", \"target_modules\": \"x\"}|pissa_niter_4",
+                "{\"peft_type\": \"VERA\", \"r\": 0, \"target_modules\": [\"q_proj\"]}|the VeRA rank must be at least 1, but is 0",
+                "{\"peft_type\": \"VERA\", \"bias\": \"lora_only\"}|must be none, vera_only or all, but is lora_only",
+                "{\"peft_type\": \"VERA\", \"projection_prng_key\": 1.5}|\"projection_prng_key\" must be a whole number",
+                "{\"peft_type\": \"VERA\", \"d_initial\": \"small\"}|\"d_initial\" must be a number",
+                "{\"peft_type\": \"LN_TUNING\", \"target_modules\": \"all-linear\"}|LN tuning trains norms",
+                "{\"peft_type\": \"LN_TUNING\", \"target_modules\": [\"ln_1\"]}|no norm of the model matches the target modules ln_1",
                 "{\"peft_type\": \"P_TUNING\", \"encoder_reparameterization_type\": \"GRU\"}|must be MLP or LSTM"
             })
     void aConfigurationThatIsNoneIsNamed(String text, String part) throws IOException {

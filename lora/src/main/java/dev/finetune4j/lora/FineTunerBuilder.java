@@ -91,12 +91,12 @@ public final class FineTunerBuilder {
         Arguments.given(options, "vera(options)");
         VeraSettings.Builder chosen = VeraSettings.builder();
         options.accept(chosen);
-        return adapter(chosen::build, 4e-3);
+        return adapter(chosen::build);
     }
 
     /** Trains the weights of the norms alone: LN tuning. */
     public FineTunerBuilder lnTuning() {
-        return adapter(LnTuningSettings::defaults, 3e-3);
+        return adapter(LnTuningSettings::defaults);
     }
 
     /** Trains keys and values that stand before those of the first token in every layer: prefix tuning. */
@@ -267,8 +267,8 @@ public final class FineTunerBuilder {
     }
 
     /**
-     * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning, 1e-3 for P-tuning,
-     * 3e-2 for prompt tuning and 2e-5 for full fine-tuning.
+     * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning,
+     * 1e-3 for P-tuning, 3e-2 for prompt tuning and 2e-5 for full fine-tuning.
      */
     public FineTunerBuilder learningRate(double rate) {
         this.learningRate = rate;

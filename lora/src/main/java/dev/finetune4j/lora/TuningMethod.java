@@ -1,10 +1,6 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.Ia3Settings;
-import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PTuningSettings;
-import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.train.LoraPlus;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
@@ -31,16 +27,7 @@ sealed interface TuningMethod {
             @Nullable LoraPlus plus) implements TuningMethod {
         @Override
         public double usualRate() {
-            if (settings instanceof LoraSettings) {
-                return 2e-4;
-            }
-            if (settings instanceof Ia3Settings) {
-                return 3e-3;
-            }
-            if (settings instanceof PrefixSettings) {
-                return 1e-2;
-            }
-            return settings instanceof PTuningSettings ? 1e-3 : 3e-2;
+            return settings.usualLearningRate();
         }
 
         /** A hundred times the usual one, which leaves room for tiny models and for what the papers have tried. */

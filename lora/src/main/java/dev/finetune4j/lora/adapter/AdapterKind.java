@@ -17,11 +17,16 @@ import java.util.Set;
 abstract class AdapterKind<S extends AdapterSettings> {
     private final Class<S> settings;
     private final String peftType;
+    private final double usualLearningRate;
 
-    /** @param peftType what {@code adapter_config.json} calls it */
-    AdapterKind(Class<S> settings, String peftType) {
+    /**
+     * @param peftType what {@code adapter_config.json} calls it
+     * @param usualLearningRate peak learning rate of a training when none is given
+     */
+    AdapterKind(Class<S> settings, String peftType, double usualLearningRate) {
         this.settings = settings;
         this.peftType = peftType;
+        this.usualLearningRate = usualLearningRate;
     }
 
     final Class<S> settings() {
@@ -30,6 +35,10 @@ abstract class AdapterKind<S extends AdapterSettings> {
 
     final String peftType() {
         return peftType;
+    }
+
+    final double usualLearningRate() {
+        return usualLearningRate;
     }
 
     /** What does not exist in a model, or cannot be together there. */

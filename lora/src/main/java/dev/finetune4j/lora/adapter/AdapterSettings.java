@@ -14,6 +14,11 @@ public interface AdapterSettings {
         return 0;
     }
 
+    /** Peak learning rate of a training when none is given. */
+    default double usualLearningRate() {
+        return AdapterKinds.of(this).usualLearningRate();
+    }
+
     /**
      * Compares the settings with the modules of a model, which config.json alone gives.
      *

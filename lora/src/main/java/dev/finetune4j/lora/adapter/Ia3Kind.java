@@ -29,7 +29,7 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
             "gemma3_text", VALUES_AND_QUERIES);
 
     Ia3Kind() {
-        super(Ia3Settings.class, "IA3");
+        super(Ia3Settings.class, "IA3", 3e-3);
     }
 
     @Override

@@ -33,7 +33,7 @@ final class LnTuningKind extends WeightKind<LnTuningSettings> {
             "gemma3_text", FOUR_IN_A_BLOCK);
 
     LnTuningKind() {
-        super(LnTuningSettings.class, "LN_TUNING");
+        super(LnTuningSettings.class, "LN_TUNING", 3e-3);
     }
 
     @Override

@@ -13,7 +13,7 @@ import java.util.Set;
 /** LoRA with all that goes with it. */
 final class LoraKind extends WeightKind<LoraSettings> {
     LoraKind() {
-        super(LoraSettings.class, "LORA");
+        super(LoraSettings.class, "LORA", 2e-4);
     }
 
     @Override

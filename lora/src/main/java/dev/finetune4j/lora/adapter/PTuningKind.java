@@ -15,7 +15,7 @@ final class PTuningKind extends VirtualTokenKind<PTuningSettings> {
     private static final String NETWORK = "mlp_head";
 
     PTuningKind() {
-        super(PTuningSettings.class, "P_TUNING");
+        super(PTuningSettings.class, "P_TUNING", 1e-3);
     }
 
     @Override

@@ -16,7 +16,7 @@ final class PrefixKind extends VirtualTokenKind<PrefixSettings> {
     private static final String NETWORK = "transform";
 
     PrefixKind() {
-        super(PrefixSettings.class, "PREFIX_TUNING");
+        super(PrefixSettings.class, "PREFIX_TUNING", 1e-2);
     }
 
     /** Width of the keys of one layer, kv heads · head size. */

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 /** Prompt tuning. */
 final class PromptTuningKind extends VirtualTokenKind<PromptTuningSettings> {
     PromptTuningKind() {
-        super(PromptTuningSettings.class, "PROMPT_TUNING");
+        super(PromptTuningSettings.class, "PROMPT_TUNING", 3e-2);
     }
 
     @Override

@@ -13,7 +13,7 @@ final class VeraKind extends WeightKind<VeraSettings> {
     private static final String ADAPTED_ONLY = "vera_only";
 
     VeraKind() {
-        super(VeraSettings.class, "VERA");
+        super(VeraSettings.class, "VERA", 4e-3);
     }
 
     @Override

@@ -14,8 +14,8 @@ import org.bytedeco.pytorch.Tensor;
  * made.
  */
 abstract class VirtualTokenKind<S extends AdapterSettings> extends AdapterKind<S> {
-    VirtualTokenKind(Class<S> settings, String peftType) {
-        super(settings, peftType);
+    VirtualTokenKind(Class<S> settings, String peftType, double usualLearningRate) {
+        super(settings, peftType, usualLearningRate);
     }
 
     /** The tensors of the encoder that is trained. */

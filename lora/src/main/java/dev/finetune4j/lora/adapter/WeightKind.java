@@ -15,8 +15,8 @@ import org.bytedeco.pytorch.Tensor;
 
 /** A kind whose adapters change what single modules compute. All of it follows from the {@link PartPlan}s of its parts. */
 abstract class WeightKind<S extends AdapterSettings> extends AdapterKind<S> {
-    WeightKind(Class<S> settings, String peftType) {
-        super(settings, peftType);
+    WeightKind(Class<S> settings, String peftType, double usualLearningRate) {
+        super(settings, peftType, usualLearningRate);
     }
 
     /**

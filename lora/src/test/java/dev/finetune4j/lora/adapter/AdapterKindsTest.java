@@ -13,6 +13,7 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -42,7 +43,7 @@ class AdapterKindsTest {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             return Tensors.toFloats(model.logits(
-                    model.hidden(model.tokens(new long[] {1, 2, 17, 80, 5, 410}, 1, 6), null)));
+                    model.hidden(ModelInput.padded(model.tokens(new long[] {1, 2, 17, 80, 5, 410}, 1, 6)))));
         }
     }
 

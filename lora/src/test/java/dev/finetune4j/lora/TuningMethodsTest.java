@@ -306,7 +306,9 @@ class TuningMethodsTest {
                 FineTunerBuilder::ia3,
                 b -> b.vera(v -> v.rank(64)),
                 FineTunerBuilder::lnTuning,
-                b -> b.prefixTuning(8), b -> b.pTuning(8), b -> b.promptTuning(8))) {
+                b -> b.prefixTuning(8),
+                b -> b.pTuning(8),
+                b -> b.promptTuning(8))) {
             try (FineTunedModel tuned = method.apply(tuner()).maxSteps(40).train()) {
                 double first = tuned.report().steps().get(0).loss();
                 assertTrue(

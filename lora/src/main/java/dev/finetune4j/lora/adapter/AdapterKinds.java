@@ -8,8 +8,12 @@ import java.util.stream.Collectors;
 
 /** The kinds of adapters that there are: a new one is a line here. */
 final class AdapterKinds {
-    private static final List<AdapterKind<?>> ALL =
-            List.of(new LoraKind(), new Ia3Kind(), new PrefixKind(), new PTuningKind(), new PromptTuningKind(),
+    private static final List<AdapterKind<?>> ALL = List.of(
+            new LoraKind(),
+            new Ia3Kind(),
+            new PrefixKind(),
+            new PTuningKind(),
+            new PromptTuningKind(),
             new VeraKind(),
             new LnTuningKind());
 

@@ -108,7 +108,8 @@ final class ConfigFields {
     }
 
     long longInteger(String key, long usual) {
-        return read(key, usual, "a whole number of 64 bits", value -> value.isInt() || value.isLong(), JsonNode::longValue);
+        return read(
+                key, usual, "a whole number of 64 bits", value -> value.isInt() || value.isLong(), JsonNode::longValue);
     }
 
     double number(String key, double usual) {

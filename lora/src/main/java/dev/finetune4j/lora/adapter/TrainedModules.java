@@ -72,7 +72,8 @@ final class TrainedModules {
     static List<String> conflicts(ModuleNames modules, Set<String> targets, List<String> names) {
         return matching(modules, names).stream()
                 .filter(targets::contains)
-                .map(path -> "the module " + path + " is among the targets and the modules trained whole; leave it in one")
+                .map(path ->
+                        "the module " + path + " is among the targets and the modules trained whole; leave it in one")
                 .toList();
     }
 

@@ -47,8 +47,8 @@ final class VeraKind extends WeightKind<VeraSettings> {
 
     @Override
     VeraSettings read(ConfigFields fields, CausalLM base) {
-        TargetModules targets =
-                AdapterConfig.targets(fields, LoraConfig.usualTargets(base.config().modelType()));
+        TargetModules targets = AdapterConfig.targets(
+                fields, LoraConfig.usualTargets(base.config().modelType()));
         List<Integer> layers = fields.integers("layers_to_transform");
         List<String> layersPattern = fields.texts("layers_pattern");
         VeraSettings.Builder builder = VeraSettings.builder()
@@ -84,7 +84,8 @@ final class VeraKind extends WeightKind<VeraSettings> {
     @Override
     PeftAdapter load(VeraSettings chosen, StoredAdapter file, CausalLM base) {
         boolean holdsMatrices = file.weights().names().containsAll(outsideModules());
-        return super.load(holdsMatrices ? chosen.toBuilder().saveProjection(true).build() : chosen, file, base);
+        return super.load(
+                holdsMatrices ? chosen.toBuilder().saveProjection(true).build() : chosen, file, base);
     }
 
     @Override

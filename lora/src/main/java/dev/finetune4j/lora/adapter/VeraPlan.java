@@ -98,7 +98,8 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         trained().forEach((name, shape) -> {
             Tensor tensor = Tensors.zeros(context.device(), ScalarType.Float, shape);
-            tensors.put(name, name.endsWith(VeraPart.LAMBDA_D) ? tensor.fill_(new Scalar(settings.initialD())) : tensor);
+            tensors.put(
+                    name, name.endsWith(VeraPart.LAMBDA_D) ? tensor.fill_(new Scalar(settings.initialD())) : tensor);
         });
         return with(random(context.device()), tensors);
     }

@@ -68,7 +68,8 @@ final class BlockBytes {
         for (String norm : norms(index)) {
             bytes += norm(hidden, isFused(norm), change(norm) != null);
         }
-        bytes += inputs(name + ".input_layernorm", name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj");
+        bytes += inputs(
+                name + ".input_layernorm", name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj");
         if (config.norms().qkNorm()) {
             String query = name + ".self_attn.q_norm";
             String key = name + ".self_attn.k_norm";

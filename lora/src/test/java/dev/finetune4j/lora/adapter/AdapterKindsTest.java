@@ -159,7 +159,8 @@ class AdapterKindsTest {
 
     @Test
     void adaptersOfOneKeyShareTheirMatrices() {
-        VeraSettings settings = VeraSettings.builder().rank(4).projectionPrngKey(3).build();
+        VeraSettings settings =
+                VeraSettings.builder().rank(4).projectionPrngKey(3).build();
         try (CausalLM base = llama();
                 PeftAdapter one = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1));
                 PeftAdapter other = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(2));
@@ -186,9 +187,7 @@ class AdapterKindsTest {
                                 TargetModules.allLinear(), TargetModules.named("q_proj"), List.of(), List.of()))
                         .build());
         assertEquals(4, refused.problems().size(), refused.getMessage());
-        assertIn(
-                problems(VeraSettings.builder().initialD(0).build()),
-                "must not start at 0");
+        assertIn(problems(VeraSettings.builder().initialD(0).build()), "must not start at 0");
         assertIn(
                 problems(VeraSettings.builder()
                         .targets(TargetModules.named("q_proj", "query"))
@@ -201,7 +200,9 @@ class AdapterKindsTest {
                         .build()),
                 "no linear of the model matches the target module(s) embed_tokens");
         assertIn(
-                problems(VeraSettings.builder().trainedWhole(List.of("q_proj", "proj")).build()),
+                problems(VeraSettings.builder()
+                        .trainedWhole(List.of("q_proj", "proj"))
+                        .build()),
                 "model.layers.0.mlp.up_proj is among the targets and the modules trained whole");
     }
 
@@ -218,12 +219,23 @@ class AdapterKindsTest {
                 problems(new LnTuningSettings(
                         ModuleSelection.of(TargetModules.named("input_layernorm")), List.of("norm"))),
                 "model.layers.1.input_layernorm is among the targets and the modules trained whole");
-        ModuleSelection layers =
-                new ModuleSelection(TargetModules.named("norm"), null, List.of(1), List.of());
+        ModuleSelection layers = new ModuleSelection(TargetModules.named("norm"), null, List.of(1), List.of());
         assertIn(
                 assertThrows(SettingsException.class, () -> new LnTuningSettings(layers, List.of()))
                         .getMessage(),
                 "cannot choose layers by their numbers");
+    }
+
+    @Test
+    void normsOfAnotherFamilyAreAnsweredByThoseThatThereAre() throws IOException {
+        Path foreign = changed(
+                "ln_tuning",
+                config -> config.set("target_modules", config.arrayNode().add("ln_1")),
+                name -> name);
+        assertIn(
+                assertThrows(CheckpointException.class, () -> logits(foreign)).getMessage(),
+                "adapter_config.json: ",
+                "no norm of the model matches the target modules ln_1; it has input_layernorm");
     }
 
     @Test
@@ -235,16 +247,15 @@ class AdapterKindsTest {
     @Test
     void aNewAdapterIsWrittenAsPeftWritesIt() throws IOException {
         try (CausalLM base = llama();
-                PeftAdapter adapter = PeftAdapter.create(
-                        base,
-                        VeraSettings.builder().rank(4).build(),
-                        PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter =
+                        PeftAdapter.create(base, VeraSettings.builder().rank(4).build(), PeftAdapter.Sources.seed(1))) {
             AdapterFiles.save(adapter, base, folder, "llama", JsonNodeFactory.instance.objectNode(), into -> {});
         }
         JsonNode config = Fixtures.json(folder.resolve("adapter_config.json"));
         JsonNode peft = Fixtures.json(Fixtures.resource("adapter-variants/vera/adapter_config.json"));
-        peft.fieldNames().forEachRemaining(key -> assertTrue(
-                config.has(key) || key.equals("peft_version"), key + " is missing"));
+        peft.fieldNames()
+                .forEachRemaining(
+                        key -> assertTrue(config.has(key) || key.equals("peft_version"), key + " is missing"));
         config.fieldNames().forEachRemaining(key -> assertTrue(peft.has(key), key + " is unknown to PEFT"));
     }
 }

@@ -2,6 +2,7 @@ package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import java.time.Clock;
 import java.time.ZoneId;
@@ -145,6 +146,11 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      *     is trained
      */
     public abstract List<Segment> render(Conversation conversation, boolean addGenerationPrompt);
+
+    /** The same for one of several conversations that share an allowance; it is for templates that are programs. */
+    List<Segment> render(Conversation conversation, boolean addGenerationPrompt, Allowance allowance) {
+        return render(conversation, addGenerationPrompt);
+    }
 
     /** Whether it ends answers with {@link #EOS}. */
     abstract boolean usesEos();

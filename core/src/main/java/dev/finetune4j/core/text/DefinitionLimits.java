@@ -15,10 +15,12 @@ final class DefinitionLimits {
     private static final int MAX_ADDED = 200_000;
     private static final int MAX_ADDED_LENGTH = 1_024;
     private static final long MAX_ADDED_CHARACTERS = 2_000_000;
-    private static final int MAX_TOKEN_LENGTH = 65_536;
-    private static final long MAX_GROWTH = 1_000;
+    private static final int MAX_TOKEN_LENGTH = 2_048;
+    private static final int MAX_EXPRESSIONS = 32;
+    private static final long MAX_GROWTH = 200;
 
     private int steps;
+    private int expressions;
     private long growth = 1;
 
     private DefinitionLimits() {}
@@ -64,6 +66,10 @@ final class DefinitionLimits {
         }
         JsonNode pattern = step.path("pattern");
         if (pattern.path("Regex").isTextual()) {
+            if (++expressions > MAX_EXPRESSIONS) {
+                throw new IllegalArgumentException(
+                        "its \"" + part + "\" has more than " + MAX_EXPRESSIONS + " regular expressions");
+            }
             String regex = pattern.path("Regex").textValue();
             String problem = SplitPattern.problem(regex);
             if (problem != null) {
@@ -82,12 +88,15 @@ final class DefinitionLimits {
     private void grow(JsonNode step, JsonNode pattern, String part) {
         String text = text(step.path("content"));
         text = text == null ? text(step.path("prepend")) : text;
-        if (text == null) {
-            return;
+        if (text != null) {
+            String replaced = text(pattern.path("String"));
+            long from = Math.max(1, replaced == null ? 1 : replaced.getBytes(StandardCharsets.UTF_8).length);
+            growth *= Math.max(1, (text.getBytes(StandardCharsets.UTF_8).length + from - 1) / from);
+        } else if (step.path("type").asText().equals("ByteLevel")) {
+            growth *= 2; // a byte may become a character of two
+        } else if (step.path("precompiled_charsmap").isTextual()) {
+            growth *= NativeAssumptions.longestReplacement(step.path("precompiled_charsmap").textValue());
         }
-        String replaced = text(pattern.path("String"));
-        long from = Math.max(1, replaced == null ? 1 : replaced.getBytes(StandardCharsets.UTF_8).length);
-        growth *= Math.max(1, (text.getBytes(StandardCharsets.UTF_8).length + from - 1) / from);
         if (growth > MAX_GROWTH) {
             throw new IllegalArgumentException("its \"" + part + "\" can make a text more than " + MAX_GROWTH
                     + " times as long, which is the limit");

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.io.Sha256;
+import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
@@ -58,6 +59,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private final String defaultSystem;
     private final Clock clock;
     private final List<String> stopTokens;
+    private final Allowance probing = new Allowance();
     private final AtomicBoolean warned = new AtomicBoolean();
 
     private JinjaChatTemplate(
@@ -84,7 +86,7 @@ final class JinjaChatTemplate extends ChatTemplate {
      * Reads the templates.
      *
      * @param sources by name, {@code default} among them
-     * @throws JinjaException if one cannot be read
+     * @throws JinjaException if one cannot be read, or takes time or room without end
      */
     static JinjaChatTemplate of(Map<String, String> sources, Tokenizer tokenizer) {
         return of(sources, tokenizer, Clock.system(ZoneId.systemDefault()));
@@ -103,7 +105,9 @@ final class JinjaChatTemplate extends ChatTemplate {
         ControlTokens written =
                 tokenizer.controls().with(tokenizer.writtenTokens().in(all));
         JinjaChatTemplate template = new JinjaChatTemplate(read, all, general, tokenizer, written, "", clock);
-        return template.guarding(written.with(template.tokensAroundMessages()).with(template.stopTokens));
+        ControlTokens around = written.with(template.tokensAroundMessages()).with(template.stopTokens);
+        template.probing.requireNotExhausted();
+        return template.guarding(around);
     }
 
     @Override
@@ -149,7 +153,12 @@ final class JinjaChatTemplate extends ChatTemplate {
 
     @Override
     public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
-        Job job = new Job(withSystem(conversation));
+        return render(conversation, addGenerationPrompt, new Allowance());
+    }
+
+    @Override
+    List<Segment> render(Conversation conversation, boolean addGenerationPrompt, Allowance allowance) {
+        Job job = new Job(withSystem(conversation), allowance);
         Rendering whole = job.write(job.messages.size(), addGenerationPrompt);
         job.requireOwnSpecialTokens(whole.text(), addGenerationPrompt);
         List<Span> trained;
@@ -177,7 +186,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     private List<String> findStopTokens() {
         try {
             Conversation probe = Conversation.of(ChatMessage.user(PROBE), ChatMessage.assistant(PROBE));
-            String text = new Job(probe).write(2, false).text();
+            String text = new Job(probe, probing).write(2, false).text();
             int end = text.lastIndexOf(PROBE);
             String tail = end < 0 ? "" : text.substring(end + PROBE.length());
             return tokenizer.addedTokenAt(tail.stripLeading()).stream().toList();
@@ -195,7 +204,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         withSystem.add(0, ChatMessage.system(PROBE));
         for (List<ChatMessage> probe : List.of(turns, withSystem)) {
             try {
-                String text = new Job(new Conversation(probe))
+                String text = new Job(new Conversation(probe), probing)
                         .write(probe.size(), false)
                         .text();
                 found.addAll(tokenizer.writtenTokens().around(PROBE, text));
@@ -206,7 +215,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         return found;
     }
 
-    /** One conversation in the making; all its renderings see the same time. */
+    /** One conversation in the making; all its renderings see the same time, and share an allowance. */
     private final class Job {
         final List<ChatMessage> messages;
         final Placeholders placeholders;
@@ -215,8 +224,10 @@ final class JinjaChatTemplate extends ChatTemplate {
         private final @Nullable Object tools;
         private final List<Object> values = new ArrayList<>();
         private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
+        private final Allowance allowance;
 
-        Job(Conversation conversation) {
+        Job(Conversation conversation, Allowance allowance) {
+            this.allowance = allowance;
             this.messages = conversation.messages();
             List<Object> raw = new ArrayList<>();
             messages.forEach(message -> raw.add(value(message)));
@@ -250,7 +261,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             variables.put("documents", null);
             variables.put("add_generation_prompt", addGenerationPrompt);
             try {
-                return template.render(variables, now);
+                return template.render(variables, now, allowance);
             } catch (JinjaException e) {
                 String says = e.isRefusal() ? "refuses the conversation: " : "fails on the conversation: ";
                 throw new IllegalArgumentException(

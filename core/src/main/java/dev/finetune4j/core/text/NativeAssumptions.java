@@ -177,6 +177,18 @@ final class NativeAssumptions {
         }
     }
 
+    /** The bytes of the longest text in a table of replaced characters that was checked, at least 1. */
+    static int longestReplacement(String encoded) {
+        byte[] bytes = Base64.getDecoder().decode(encoded);
+        int longest = 1;
+        int length = 0;
+        for (int at = Integer.BYTES + unit(bytes, 0); at < bytes.length; at++) {
+            length = bytes[at] == 0 ? 0 : length + 1;
+            longest = Math.max(longest, length);
+        }
+        return longest;
+    }
+
     private static void requireInside(byte[] bytes, int at, int units, int texts) {
         int unit = unit(bytes, 1 + at);
         if (unit < 0) {

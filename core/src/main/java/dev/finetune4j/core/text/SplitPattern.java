@@ -1,7 +1,11 @@
 package dev.finetune4j.core.text;
 
 import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
@@ -20,6 +24,8 @@ final class SplitPattern {
     private static final int FEW = 4;
 
     private static final int MAX_SAME = 2;
+    /** In all of an expression. */
+    private static final int MAX_REPEATS = 40;
     private static final Pattern EXACT = Pattern.compile("\\{\\d+}");
     /** Quantifiers, one after another, of which one allows none of what stands before. */
     private static final Pattern NONE = Pattern.compile("[+]?(\\{[^}]*})*([?*]|\\{(0|,)).*", Pattern.DOTALL);
@@ -46,7 +52,11 @@ final class SplitPattern {
     }
 
     private final String regex;
+    /** Which of the characters that are tried an atom takes. */
+    private final Map<String, BitSet> takers = new HashMap<>();
+
     private int at;
+    private int repeats;
 
     private SplitPattern(String regex) {
         this.regex = regex;
@@ -129,6 +139,9 @@ final class SplitPattern {
                             "repeats a group that itself repeats or chooses, which may take time without end");
                 }
                 repeated.add(atom);
+                if (++repeats > MAX_REPEATS) {
+                    throw new Refused("has more repeats than the limit of " + MAX_REPEATS);
+                }
             }
         }
         requireDifferent(repeated);
@@ -271,30 +284,41 @@ final class SplitPattern {
     }
 
     /** Refuses repeats in a row of which too many take the same character: the text could be divided in too many ways. */
-    private static void requireDifferent(List<String> repeated) {
+    private void requireDifferent(List<String> repeated) {
         if (repeated.size() <= MAX_SAME) {
             return;
         }
-        List<@Nullable Pattern> patterns = new ArrayList<>();
-        repeated.forEach(atom -> patterns.add(compiled(atom)));
-        for (int c = 1; c < Character.MIN_SURROGATE; c += c < 0x250 ? 1 : 7) {
-            String text = Character.toString(c);
-            int takers = 0;
-            for (Pattern pattern : patterns) {
-                takers += pattern == null || pattern.matcher(text).lookingAt() ? 1 : 0;
+        List<BitSet> taken = new ArrayList<>();
+        repeated.forEach(atom -> taken.add(takers.computeIfAbsent(atom, SplitPattern::taken)));
+        for (int c = 1; c < Character.MIN_SURROGATE; c = next(c)) {
+            int count = 0;
+            for (BitSet characters : taken) {
+                count += characters.get(c) ? 1 : 0;
             }
-            if (takers > MAX_SAME) {
-                throw new Refused("has " + takers + " repeats in a row that take the same character, which may take"
+            if (count > MAX_SAME) {
+                throw new Refused("has " + count + " repeats in a row that take the same character, which may take"
                         + " time without end");
             }
         }
     }
 
-    private static @Nullable Pattern compiled(String atom) {
+    /** All characters up to here, then every seventh. */
+    private static int next(int c) {
+        return c + (c < 0x250 ? 1 : 7);
+    }
+
+    /** Those of the tried characters that an atom may begin with; all if that cannot be said. */
+    private static BitSet taken(String atom) {
+        BitSet taken = new BitSet();
         try {
-            return Pattern.compile(atom, Pattern.UNICODE_CHARACTER_CLASS | Pattern.DOTALL);
+            Matcher matcher = Pattern.compile(atom, Pattern.UNICODE_CHARACTER_CLASS | Pattern.DOTALL)
+                    .matcher("");
+            for (int c = 1; c < Character.MIN_SURROGATE; c = next(c)) {
+                taken.set(c, matcher.reset(Character.toString(c)).lookingAt());
+            }
         } catch (PatternSyntaxException e) {
-            return null;
+            taken.set(0, Character.MIN_SURROGATE);
         }
+        return taken;
     }
 }

@@ -1,5 +1,6 @@
 package dev.finetune4j.core.text;
 
+import dev.finetune4j.core.text.jinja.Allowance;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -27,17 +28,21 @@ final class TemplateProof {
      */
     static boolean writesTheSame(ChatTemplate named, ChatTemplate own, Tokenizer tokenizer) {
         boolean compared = false;
+        Allowance allowance = new Allowance();
         for (Conversation conversation : conversations()) {
             boolean answered = conversation
                             .messages()
                             .get(conversation.messages().size() - 1)
                             .role()
                     == Role.ASSISTANT;
-            String expected = written(own, conversation, !answered, tokenizer);
-            if (expected == null && written(own, conversation, true, tokenizer) == null) {
+            String expected = written(own, conversation, !answered, tokenizer, allowance);
+            if (allowance.isExhausted()) {
+                return false;
+            }
+            if (expected == null && written(own, conversation, true, tokenizer, allowance) == null) {
                 continue;
             }
-            if (!Objects.equals(expected, written(named, conversation, !answered, tokenizer))) {
+            if (!Objects.equals(expected, written(named, conversation, !answered, tokenizer, allowance))) {
                 return false;
             }
             compared = true;
@@ -69,11 +74,15 @@ final class TemplateProof {
 
     /** The text with the trained parts in marks; null if the template refuses. */
     private static @Nullable String written(
-            ChatTemplate template, Conversation conversation, boolean prompt, Tokenizer tokenizer) {
+            ChatTemplate template,
+            Conversation conversation,
+            boolean prompt,
+            Tokenizer tokenizer,
+            Allowance allowance) {
         try {
             StringBuilder text = new StringBuilder();
             boolean trained = false;
-            for (Segment segment : template.render(conversation, prompt)) {
+            for (Segment segment : template.render(conversation, prompt, allowance)) {
                 if (segment.trained() != trained) {
                     text.append('\uE000');
                     trained = segment.trained();

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.hostile;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.testsupport.TemplateBombs;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -19,6 +20,12 @@ final class Bombs {
             "adapter/adapter_config.json",
             "tokenizer.json",
             "tokenizer_config.json",
+            "special_tokens_map.json",
+            "added_tokens.json",
+            "chat_template.json",
+            "model.safetensors.index.json",
+            "rows.json",
+            "rows.jsonl",
             "chat_template.jinja");
 
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -51,7 +58,30 @@ final class Bombs {
             "(.*)" + "\\1".repeat(3_000) + "!",
             "");
 
+    /** Many repeats that no two take the same characters of, in groups in each other. */
+    private static final List<String> SAME = List.of(
+            repeats(4_000, 0x4e00),
+            "(".repeat(40) + repeats(4_000, 0x4e00) + ")".repeat(40),
+            "(?:" + repeats(500, 0x4e00) + "){1,4}",
+            "(?=".repeat(40) + repeats(2_000, 0x100) + ")".repeat(40),
+            "[a-z]+[0-9]+".repeat(400),
+            "\\p{L}{0,1000}\\p{L}{0,1000}x",
+            "((?:a{0,4}){0,4}){0,4}!",
+            "(?:(?:(?:(?:a|b){1,4}){1,4}){1,4}){1,4}!",
+            "(?:a?){4}".repeat(200) + "!",
+            "a{1000}{1000}{1000}",
+            "(?:a{1000}){4}{4}{4}{4}{4}{4}",
+            "(?i:" + "k".repeat(9_000) + ")");
+
     private Bombs() {}
+
+    private static String repeats(int count, int first) {
+        StringBuilder text = new StringBuilder();
+        for (int i = 0; i < count; i++) {
+            text.appendCodePoint(first + i).append('+');
+        }
+        return text.toString();
+    }
 
     /** Puts something in the place of a file. */
     interface Placing {
@@ -70,7 +100,15 @@ final class Bombs {
     static List<Bomb> all() {
         List<Bomb> bombs = new ArrayList<>();
         FILES.forEach(file -> anywhere(bombs, file));
-        FILES.stream().filter(file -> file.endsWith(".json")).forEach(file -> json(bombs, file));
+        FILES.stream().filter(file -> !file.endsWith(".jinja")).forEach(file -> json(bombs, file));
+        for (String template : TemplateBombs.all()) {
+            String shown = template.substring(0, Math.min(60, template.length()));
+            text(bombs, "chat_template.jinja", shown, () -> template);
+        }
+        for (String regex : SAME) {
+            String shown = "/" + regex.substring(0, Math.min(40, regex.length())) + "/";
+            bombs.add(new Bomb("tokenizer.json", "Split " + shown, file -> step(file, "Split", regex)));
+        }
         for (String expression : EXPRESSIONS) {
             String shown = "/" + expression.substring(0, Math.min(40, expression.length())) + "/";
             for (String field : List.of("target_modules", "exclude_modules", "modules_to_save", "rank_pattern")) {

@@ -2,27 +2,40 @@ package dev.finetune4j.lora.hostile;
 
 import dev.finetune4j.lora.LanguageModel;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
- * A program that reads changed settings files the way users do and prints a line that begins with BAD for each that ends
- * in something else than a result or an exception of the library, or takes too long. Arguments: the kinds of files
- * (separated by commas), the first seed, how many seeds, and complete folders, which the seeds take turns in.
+ * A program that reads changed files the way users do and prints a line that begins with BAD for each that ends in
+ * something else than a result or an exception of the library, takes too long or too much memory. Arguments: the kinds
+ * of files (separated by commas), the first seed, how many seeds, and complete folders, which the seeds take turns in.
  */
 public final class HostileFiles {
-    /** The file that names the case at hand, in case the whole process ends. */
+    /** The file that names the case at hand, in case the whole process ends; its file lies there as well. */
     static final String CURRENT = "current.txt";
 
+    /** Where files are copied that end badly. */
+    static final String SAVED = "hostile.saved";
+
     private static final long MAX_MILLIS = 2_000;
-    private static final long HANG_MILLIS = 20_000;
+    /** A machine that is busy with other things does not count, up to here. */
+    private static final long MAX_WAITED_MILLIS = 10_000;
+
+    private static final long HANG_MILLIS = 30_000;
+    /** Heap, libraries and what these take. */
+    private static final long MAX_RESIDENT_MIB = 2_048;
+
+    private static final int SLOW = 5;
 
     private static final AtomicLong STARTED = new AtomicLong(Long.MAX_VALUE);
     private static final AtomicReference<String> CASE = new AtomicReference<>("none");
+    private static final AtomicReference<Path> FILE = new AtomicReference<>(Path.of(""));
+    private static final com.sun.management.OperatingSystemMXBean PROCESS =
+            (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
 
     private HostileFiles() {}
 
@@ -30,16 +43,14 @@ public final class HostileFiles {
         watch();
         long first = Long.parseLong(arguments[1]);
         long count = Long.parseLong(arguments[2]);
-        List<Path> folders = new ArrayList<>();
-        for (int i = 3; i < arguments.length; i++) {
-            folders.add(Path.of(arguments[i]));
-        }
-        try {
+        List<Path> folders =
+                List.of(arguments).subList(3, arguments.length).stream().map(Path::of).toList();
+        try (LanguageModel base = LanguageModel.load(folders.get(0))) {
             for (String kind : arguments[0].split(",", -1)) {
                 if (kind.equals("bombs")) {
-                    bombs(folders.get(0));
+                    bombs(folders.get(0), base);
                 } else {
-                    fuzz(kind, folders, first, count);
+                    fuzz(kind, folders, base, first, count);
                 }
             }
         } catch (Throwable e) {
@@ -49,46 +60,84 @@ public final class HostileFiles {
         }
     }
 
-    private static void fuzz(String kind, List<Path> folders, long first, long count) throws IOException {
+    private static void fuzz(String kind, List<Path> folders, LanguageModel base, long first, long count)
+            throws IOException {
         long start = System.nanoTime();
         long loaded = 0;
         long longest = 0;
+        String slowest = "none";
         int each = folders.size();
         for (int i = 0; i < each; i++) {
             Path folder = folders.get(i);
             Path file = folder.resolve(kind);
             String original = Files.readString(file);
             Mutator mutator = new Mutator(original, kind.endsWith(".jinja"));
-            LanguageModel base = LanguageModel.load(folder);
+            List<Path> hidden = hide(kind, folder);
             for (long seed = first + Math.floorMod(i - first, each); seed < first + count; seed += each) {
                 Files.write(file, mutator.changed(seed));
                 long begun = System.nanoTime();
-                String outcome =
-                        timed(kind + " seed " + seed + " in " + folder, kind, folder, base, seed / each % 8 == 0);
-                longest = Math.max(longest, (System.nanoTime() - begun) / 1_000_000);
+                String name = kind + " seed " + seed + " in " + folder.getFileName();
+                String outcome = timed(name, kind, folder, base, seed / each % SLOW == 0);
+                long millis = (System.nanoTime() - begun) / 1_000_000;
+                slowest = millis > longest ? name : slowest;
+                longest = Math.max(longest, millis);
                 loaded += outcome.isEmpty() ? 1 : 0;
             }
             Files.writeString(file, original);
-            base.close();
-        }
-        System.out.printf(
-                "DONE %s seeds %d to %d, %d loaded, longest %d ms, %d s%n",
-                kind, first, first + count - 1, loaded, longest, (System.nanoTime() - start) / 1_000_000_000);
-    }
-
-    private static void bombs(Path folder) throws IOException, InterruptedException {
-        long start = System.nanoTime();
-        try (LanguageModel base = LanguageModel.load(folder)) {
-            for (Bombs.Bomb bomb : Bombs.all()) {
-                Path file = folder.resolve(bomb.file());
-                Files.move(file, Bombs.intact(file));
-                bomb.placing().place(file);
-                timed(bomb.file() + " bomb " + bomb.name(), bomb.file(), folder, base, true);
-                remove(file);
-                Files.move(Bombs.intact(file), file);
+            for (Path path : hidden) {
+                Files.move(Bombs.intact(path), path);
             }
         }
-        System.out.printf("DONE %d bombs, %d s%n", Bombs.all().size(), (System.nanoTime() - start) / 1_000_000_000);
+        System.out.printf(
+                "DONE %s: seeds %d to %d in %d folders, %d results, longest %d ms (%s), at most %d MiB, %d s%n",
+                kind,
+                first,
+                first + count - 1,
+                each,
+                loaded,
+                longest,
+                slowest,
+                resident("VmHWM"),
+                (System.nanoTime() - start) / 1_000_000_000);
+    }
+
+    /** What would be read instead of a kind of file. */
+    private static List<Path> hide(String kind, Path folder) throws IOException {
+        Path instead = folder.resolve(
+                kind.endsWith(".index.json")
+                        ? "model.safetensors"
+                        : kind.equals("chat_template.json") ? "chat_template.jinja" : "none");
+        if (!Files.exists(instead)) {
+            return List.of();
+        }
+        Files.move(instead, Bombs.intact(instead));
+        return List.of(instead);
+    }
+
+    private static void bombs(Path folder, LanguageModel base) throws IOException, InterruptedException {
+        long start = System.nanoTime();
+        long longest = 0;
+        String slowest = "none";
+        List<Bombs.Bomb> all = Bombs.all();
+        for (Bombs.Bomb bomb : all) {
+            Path file = folder.resolve(bomb.file());
+            List<Path> hidden = hide(bomb.file(), folder);
+            Files.move(file, Bombs.intact(file));
+            bomb.placing().place(file);
+            long begun = System.nanoTime();
+            timed(bomb.file() + " bomb " + bomb.name(), bomb.file(), folder, base, true);
+            long millis = (System.nanoTime() - begun) / 1_000_000;
+            slowest = millis > longest ? bomb.file() + " " + bomb.name() : slowest;
+            longest = Math.max(longest, millis);
+            remove(file);
+            Files.move(Bombs.intact(file), file);
+            for (Path path : hidden) {
+                Files.move(Bombs.intact(path), path);
+            }
+        }
+        System.out.printf(
+                "DONE %d bombs, longest %d ms (%s), at most %d MiB, %d s%n",
+                all.size(), longest, slowest, resident("VmHWM"), (System.nanoTime() - start) / 1_000_000_000);
     }
 
     private static void remove(Path file) throws IOException {
@@ -102,19 +151,59 @@ public final class HostileFiles {
     private static String timed(String name, String kind, Path folder, LanguageModel base, boolean wide)
             throws IOException {
         CASE.set(name);
-        Files.writeString(folder.resolve(CURRENT), name);
+        FILE.set(folder.resolve(kind));
+        Files.writeString(folder.resolveSibling(CURRENT), folder.resolve(kind) + "\n" + name);
+        long processor = PROCESS.getProcessCpuTime();
         long start = System.nanoTime();
         STARTED.set(start);
         String outcome = UserPaths.outcome(kind, folder, base, wide);
         long millis = (System.nanoTime() - start) / 1_000_000;
         STARTED.set(Long.MAX_VALUE);
-        if (outcome.startsWith("!") || millis > MAX_MILLIS) {
-            System.out.println("BAD " + name + ": " + millis + " ms " + outcome);
+        long worked = Math.min(millis, (PROCESS.getProcessCpuTime() - processor) / 1_000_000);
+        long memory = resident("VmRSS");
+        if (outcome.startsWith("!")
+                || worked > MAX_MILLIS
+                || millis > MAX_WAITED_MILLIS
+                || memory > MAX_RESIDENT_MIB) {
+            System.out.println("BAD " + name + ": " + millis + " ms (" + worked + " of the processor), " + memory
+                    + " MiB " + outcome + " " + save());
         }
         if (Boolean.getBoolean("hostile.show")) {
             System.out.println(name + ": " + millis + " ms " + outcome);
         }
         return outcome;
+    }
+
+    /** A line of what the system says of this process, in MiB; 0 where it says nothing. */
+    private static long resident(String line) throws IOException {
+        Path status = Path.of("/proc/self/status");
+        if (!Files.exists(status)) {
+            return 0;
+        }
+        return Files.readAllLines(status).stream()
+                .filter(text -> text.startsWith(line))
+                .mapToLong(text -> Long.parseLong(text.replaceAll("\\D", "")) >> 10)
+                .findFirst()
+                .orElse(0);
+    }
+
+    private static String save() {
+        String folder = System.getProperty(SAVED);
+        return folder == null ? "" : saved(FILE.get(), Path.of(folder), CASE.get());
+    }
+
+    /** Copies the file of a case to where it outlives the test, and says where. */
+    static String saved(Path file, Path folder, String name) {
+        Path target = folder.resolve(name.replaceAll("[^A-Za-z0-9._-]+", "_"));
+        try {
+            Files.createDirectories(folder);
+            if (Files.isRegularFile(file) && Files.size(file) < 100_000_000) {
+                Files.write(target, Files.readAllBytes(file));
+            }
+            return "saved as " + target;
+        } catch (IOException e) {
+            return "could not be saved: " + e;
+        }
     }
 
     private static void watch() {
@@ -128,7 +217,7 @@ public final class HostileFiles {
                             return;
                         }
                         if (System.nanoTime() - STARTED.get() > HANG_MILLIS * 1_000_000) {
-                            System.out.println("BAD " + CASE.get() + ": hangs");
+                            System.out.println("BAD " + CASE.get() + ": hangs, " + save());
                             for (StackTraceElement element : main.getStackTrace()) {
                                 System.out.println("        at " + element);
                             }

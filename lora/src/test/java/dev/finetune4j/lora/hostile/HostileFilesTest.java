@@ -3,7 +3,6 @@ package dev.finetune4j.lora.hostile;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.lora.Fixtures;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,41 +12,73 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Settings files that were damaged or made to do harm: every one loads or is refused by an exception of the library, within
- * two seconds and 256 MiB of heap.
+ * Files that were damaged or made to do harm: every one loads or is refused by an exception of the library, within two
+ * seconds and 256 MiB of heap. The system property {@code finetune4j.seed} sets the first seed, and {@code
+ * finetune4j.changes} how many there are.
  */
 class HostileFilesTest {
-    /** Changes of each kind of file: a sample, or all. */
-    private static final int CHANGES = Boolean.getBoolean("finetune4j.long") ? 20_000 : 150;
+    private static final boolean LONG = Boolean.getBoolean("finetune4j.long");
+    private static final int SAMPLE = 60;
+    private static final int ALL = 20_000;
+    private static final int FEWER = 5_000;
 
     private static final long FIRST = Long.getLong("finetune4j.seed", 0);
 
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "config.json,generation_config.json",
+                "adapter/adapter_config.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "chat_template.jinja"
+            })
+    void damagedSettingsLoadOrAreRefused(String kinds, @TempDir Path folder) throws IOException, InterruptedException {
+        assertGood(kinds, ALL, folder, kinds.split(",", -1).length);
+    }
+
     @Test
-    void damagedFilesLoadOrAreRefused(@TempDir Path folder) throws IOException, InterruptedException {
-        assertGood(String.join(",", Bombs.FILES), folder, Bombs.FILES.size());
+    void damagedFilesBesideThemLoadOrAreRefused(@TempDir Path folder) throws IOException, InterruptedException {
+        assertGood(
+                "special_tokens_map.json,added_tokens.json,chat_template.json,model.safetensors.index.json,rows.json,"
+                        + "rows.jsonl",
+                FEWER,
+                folder,
+                6);
     }
 
     @Test
     void bombsAreRefusedSoon(@TempDir Path folder) throws IOException, InterruptedException {
-        assertGood("bombs", folder, 1);
+        assertGood("bombs", 1, folder, 1);
     }
 
-    private static void assertGood(String kinds, Path folder, int reports) throws IOException, InterruptedException {
+    private static void assertGood(String kinds, int all, Path folder, int reports)
+            throws IOException, InterruptedException {
         Path written = folder.resolve("written.txt");
-        Path model = folder(folder.resolve("model"));
-        Process child = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-Xmx256m",
-                        "-Dorg.slf4j.simpleLogger.defaultLogLevel=off",
-                        "-cp",
-                        System.getProperty("java.class.path").replace(File.pathSeparator + File.pathSeparator, ""),
-                        HostileFiles.class.getName(),
-                        kinds,
-                        Long.toString(FIRST),
-                        Long.toString(CHANGES),
-                        model.toString())
+        Path saved = Path.of("target", "hostile").toAbsolutePath();
+        Path models = folder.resolve("models");
+        List<Path> folders = LONG && !kinds.equals("bombs")
+                ? HostileFolders.wide(models)
+                : List.of(HostileFolders.plain(models.resolve("plain")));
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx256m",
+                "-D" + HostileFiles.SAVED + "=" + saved,
+                "-Dhostile.show=" + System.getProperty("hostile.show", "false"),
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=off",
+                "-XX:ErrorFile=" + saved + "/hs_err.txt",
+                "-cp",
+                System.getProperty("java.class.path").replace(File.pathSeparator + File.pathSeparator, ""),
+                HostileFiles.class.getName(),
+                kinds,
+                Long.toString(FIRST),
+                Integer.toString(Integer.getInteger("finetune4j.changes", LONG ? all : SAMPLE))));
+        folders.forEach(path -> command.add(path.toString()));
+        Process child = new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(written.toFile())
                 .start();
@@ -56,32 +87,22 @@ class HostileFilesTest {
         String output = Files.readString(written);
         System.out.print(output);
         assertTrue(ended, "hangs after:\n" + output);
-        List<String> bad = new ArrayList<>(
-                output.lines().filter(line -> line.startsWith("BAD")).toList());
-        assertEquals(List.of(), bad, output);
+        assertEquals(
+                List.of(),
+                output.lines().filter(line -> line.startsWith("BAD")).toList(),
+                output);
         assertEquals(
                 reports,
                 output.lines().filter(line -> line.startsWith("DONE")).count(),
-                () -> "ended at " + current(model) + "\n" + output);
+                () -> "ended at " + current(models, saved) + "\n" + output);
     }
 
-    private static String current(Path model) {
+    private static String current(Path models, Path saved) {
         try {
-            return Files.readString(model.resolve(HostileFiles.CURRENT));
+            List<String> lines = Files.readAllLines(models.resolve(HostileFiles.CURRENT));
+            return lines.get(1) + ", " + HostileFiles.saved(Path.of(lines.get(0)), saved, lines.get(1));
         } catch (IOException e) {
             return "no case";
         }
-    }
-
-    /** A complete model with an adapter and rows. */
-    static Path folder(Path folder) throws IOException {
-        Fixtures.tinyChatModel(folder);
-        Path adapter = Files.createDirectories(folder.resolve("adapter"));
-        Files.copy(Fixtures.reference("models/llama/generation_config.json"), folder.resolve("generation_config.json"));
-        for (String name : List.of("adapter_config.json", "adapter_model.safetensors")) {
-            Files.copy(Fixtures.reference("adapters/lora").resolve(name), adapter.resolve(name));
-        }
-        Fixtures.alpaca(folder.resolve("rows.json"), "b", "a", "c");
-        return folder;
     }
 }

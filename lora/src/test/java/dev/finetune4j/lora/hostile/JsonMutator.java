@@ -243,7 +243,11 @@ final class JsonMutator {
         ArrayNode inner = sequence.putArray(list);
         for (int i = random.nextInt(5); i > 0; i--) {
             boolean own = random.nextInt(4) == 0 && root.path(part).isObject();
-            inner.add(own ? root.get(part) : JSON.readTree(steps.get(random.nextInt(steps.size()))));
+            JsonNode step = own ? root.get(part) : JSON.readTree(steps.get(random.nextInt(steps.size())));
+            if (step.path("pattern").isObject() && random.nextBoolean()) {
+                ((ObjectNode) step.path("pattern")).removeAll().put("Regex", new RegexWriter(random).expression());
+            }
+            inner.add(step);
         }
         root.set(part, sequence);
     }
@@ -262,9 +266,9 @@ final class JsonMutator {
             }
             at = inner.get(random.nextInt(inner.size()));
         }
-        if (at instanceof ObjectNode object) {
+        if (at instanceof ObjectNode object && !object.isEmpty()) {
             change(root, object);
-        } else if (at instanceof ArrayNode array) {
+        } else if (at instanceof ArrayNode array && !array.isEmpty()) {
             change(root, array);
         }
     }
@@ -299,7 +303,8 @@ final class JsonMutator {
     }
 
     private JsonNode value(JsonNode root) throws JsonProcessingException {
-        return switch (random.nextInt(5)) {
+        return switch (random.nextInt(6)) {
+            case 5 -> TextNode.valueOf(new RegexWriter(random).expression());
             case 0 -> TextNode.valueOf(WORDS.get(random.nextInt(WORDS.size())));
             case 1 -> JSON.readTree(PARTS.get(random.nextInt(PARTS.size())));
             case 2 -> part(root).deepCopy();

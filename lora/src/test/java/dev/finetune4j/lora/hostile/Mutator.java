@@ -124,7 +124,7 @@ final class Mutator {
     byte[] changed(long seed) {
         random = new Random(seed * 0x9e3779b97f4a7c15L + 17);
         if (template) {
-            return jinja(original);
+            return random.nextBoolean() ? jinja(original) : bytes(written());
         }
         return random.nextInt(3) == 0 ? json(original) : bytes(new JsonMutator(random, VALUES).changed(original));
     }
@@ -137,6 +137,13 @@ final class Mutator {
                     : values(changed);
         }
         return bytes(changed);
+    }
+
+    /** A template at random, alone or with the original. */
+    private String written() {
+        JinjaWriter writer = new JinjaWriter(random);
+        String whole = random.nextInt(3) == 0 ? original + writer.template() : writer.template();
+        return random.nextInt(3) == 0 ? whole + original : whole;
     }
 
     private byte[] jinja(String text) {

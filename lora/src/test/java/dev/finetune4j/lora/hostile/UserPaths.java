@@ -1,6 +1,8 @@
 package dev.finetune4j.lora.hostile;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -8,6 +10,7 @@ import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
 import dev.finetune4j.lora.Adapter;
 import dev.finetune4j.lora.FineTuner;
 import dev.finetune4j.lora.LanguageModel;
@@ -24,6 +27,10 @@ final class UserPaths {
             new Conversation(
                     List.of(ChatMessage.user("hi"), ChatMessage.assistant("\u4f60\u597d"), ChatMessage.user("?"))));
 
+    /** What patterns that go back take long for. */
+    private static final String LONG =
+            "a".repeat(2_000) + "!" + " ".repeat(2_000) + "x" + "1".repeat(2_000) + "\n".repeat(2_000) + "-l-";
+
     private UserPaths() {}
 
     /**
@@ -39,6 +46,8 @@ final class UserPaths {
             switch (kind) {
                 case "config.json", "generation_config.json" -> config(folder, wide);
                 case "adapter/adapter_config.json" -> adapter(base, folder.resolve("adapter"));
+                case "model.safetensors.index.json" -> chat(folder);
+                case "rows.json", "rows.jsonl" -> rows(folder, kind);
                 default -> text(folder, wide);
             }
             return "";
@@ -49,7 +58,7 @@ final class UserPaths {
 
     private static String described(Throwable e) {
         StackTraceElement[] stack = e.getStackTrace();
-        boolean plain = e.getClass() == IllegalArgumentException.class || e.getClass() == IllegalStateException.class;
+        boolean plain = e.getClass() == IllegalArgumentException.class;
         boolean own = e instanceof FineTune4jException
                 || (plain && stack.length > 0 && stack[0].getClassName().startsWith("dev.finetune4j."));
         String message = String.valueOf(e.getMessage());
@@ -81,6 +90,24 @@ final class UserPaths {
         }
     }
 
+    private static void rows(Path folder, String name) {
+        Dataset.read(folder.resolve(name));
+        FineTuner.builder()
+                .model(folder)
+                .lora(lora -> lora.rank(2))
+                .dataset(folder.resolve(name))
+                .maxSteps(1)
+                .build()
+                .plan();
+    }
+
+    private static void chat(Path folder) {
+        try (LanguageModel model = LanguageModel.load(folder);
+                ChatSession session = model.chat(GenerationSettings.greedy().withMaxNewTokens(2))) {
+            session.say("hi");
+        }
+    }
+
     private static void adapter(LanguageModel base, Path folder) {
         try (Adapter adapter = base.loadAdapter(folder)) {
             adapter.parameterCount();
@@ -93,13 +120,14 @@ final class UserPaths {
             tokenizer.decode(ids, !wide);
             tokenizer.encodePlain("a <|im_start|>user b");
             tokenizer.encodeWithSpecialTokens("");
+            tokenizer.encode(LONG);
             ChatTemplate template = ChatTemplate.ofCheckpoint(tokenizer).orElseGet(() -> ChatTemplate.named("chatml"));
             ChatEncoder encoder = new ChatEncoder(tokenizer, template);
             encoder.encode(CONVERSATIONS.get(0), false);
             encoder.encode(CONVERSATIONS.get(1), true);
         }
         if (wide) {
-            LanguageModel.load(folder).close();
+            chat(folder);
         }
     }
 }

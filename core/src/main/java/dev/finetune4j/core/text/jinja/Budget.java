@@ -13,8 +13,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class Budget {
     private static final ThreadLocal<@Nullable Budget> CURRENT = new ThreadLocal<>();
-    private static final long MAX_STEPS = 8_000_000;
-    private static final long MAX_ROOM = 96L << 20;
+    static final long MAX_STEPS = 8_000_000;
+    static final long MAX_ROOM = 64L << 20;
     private static final int MAX_LENGTH = 1 << 22;
     private static final int MAX_CALLS = 200;
     /** Characters that cost as much as one step. */
@@ -23,22 +23,35 @@ final class Budget {
     private static final int STEPS_PER_CHARACTER = 8;
 
     private static final int ROOM_PER_CHARACTER = 32;
+    /** As many characters as a template may write by itself. */
+    private static final int OWN_OUTPUT = 1 << 18;
+
+    private static final int OUTPUT_PER_CHARACTER = 16;
 
     private final @Nullable Budget outer = CURRENT.get();
-    private long mostSteps = MAX_STEPS;
-    private long mostRoom = MAX_ROOM;
+    private final Allowance allowance;
+    private long mostSteps;
+    private long mostRoom;
+    private long mostOutput = OWN_OUTPUT;
     private long steps;
     private long room;
     private int calls;
 
+    private Budget(Allowance allowance) {
+        this.allowance = allowance;
+        this.mostSteps = allowance.steps();
+        this.mostRoom = allowance.room();
+    }
+
     /** Opens the budget of a rendering; {@link #close} goes with it. */
-    static Budget open() {
-        Budget budget = new Budget();
+    static Budget open(Allowance allowance) {
+        Budget budget = new Budget(allowance);
         CURRENT.set(budget);
         return budget;
     }
 
     void close() {
+        allowance.leave(mostSteps - steps, mostRoom - room);
         if (outer == null) {
             CURRENT.remove();
         } else {
@@ -52,6 +65,7 @@ final class Budget {
         if (current != null) {
             current.mostSteps += (long) STEPS_PER_CHARACTER * characters;
             current.mostRoom += (long) ROOM_PER_CHARACTER * characters;
+            current.mostOutput += (long) OUTPUT_PER_CHARACTER * characters;
         }
     }
 
@@ -115,6 +129,13 @@ final class Budget {
     static void checkLength(long length) {
         if (length > MAX_LENGTH) {
             throw new Failure("a text or list has grown beyond " + MAX_LENGTH + " characters or items");
+        }
+    }
+
+    /** Refuses a text that is too long for a model; it would only take the tokenizer's time. */
+    void checkOutput(int length) {
+        if (length > mostOutput) {
+            throw new Failure("the template wrote more than " + mostOutput + " characters");
         }
     }
 

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 final class FloatText {
     private static final int MAX_PRECISION = 2000;
     /** Steps for the search for the shortest decimal, and for the digits of a float. */
-    private static final int SHORTEST_STEPS = 1500;
+    private static final int SHORTEST_STEPS = 8_000;
 
     private static final int DIGIT_STEPS = 300;
 

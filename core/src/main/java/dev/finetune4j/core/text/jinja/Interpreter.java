@@ -60,6 +60,9 @@ final class Interpreter {
         budget.spendNewText(piece.length());
         output.append(piece);
         Budget.checkLength(output.length());
+        if (output == text) {
+            budget.checkOutput(text.length());
+        }
     }
 
     private Outcome run(List<Statement> body, Scope scope) {

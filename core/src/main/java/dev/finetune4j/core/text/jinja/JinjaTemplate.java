@@ -110,7 +110,19 @@ public final class JinjaTemplate {
      * @throws JinjaException if the template fails or refuses the values; the message names line and column
      */
     public Rendering render(Map<String, ?> variables, Clock clock) {
-        Budget budget = Budget.open();
+        return render(variables, clock, new Allowance());
+    }
+
+    /**
+     * Writes the text for some values, within what is left for several renderings.
+     *
+     * @param variables by name: null, booleans, numbers, texts, and lists and maps of these, which are not changed
+     * @param clock what the time is for {@code strftime_now}
+     * @param allowance what the rendering takes its time and room from
+     * @throws JinjaException if the template fails or refuses the values; the message names line and column
+     */
+    public Rendering render(Map<String, ?> variables, Clock clock, Allowance allowance) {
+        Budget budget = Budget.open(allowance);
         try {
             Scope globals = Globals.scope(clock);
             for (Map.Entry<String, ? extends @Nullable Object> variable : variables.entrySet()) {

@@ -3,6 +3,7 @@ package dev.finetune4j.core.text.jinja;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.testsupport.TemplateBombs;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -45,6 +46,6 @@ class JinjaBombsTest {
             }
         }
         assertEquals(List.of(), bad);
-        assertEquals(JinjaBombs.templates().size(), lines.size());
+        assertEquals(TemplateBombs.all().size(), lines.size());
     }
 }

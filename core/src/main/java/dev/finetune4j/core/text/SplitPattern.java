@@ -12,9 +12,10 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Looks at a regular expression of a tokenizer.json before the native library does, whose matcher goes back and tries
- * again, and cannot be stopped. Refused is what may take time that grows exponentially, or with a high power of the
- * length of a text: back references, repeats of a group that itself repeats or chooses, and more than two repeats in a
- * row that take the same character. The patterns of published tokenizers have none of these.
+ * again, cannot be stopped, and ends the whole process when it has tried some ten million times. Refused is what may take
+ * more tries than a small multiple of the length of a text: back references, repeats of a group that itself repeats or
+ * varies, many choices one after another, and two repeats that take the same character before something that may fail.
+ * The patterns of published tokenizers have none of these.
  */
 final class SplitPattern {
     private static final int MAX_LENGTH = 10_000;
@@ -23,7 +24,9 @@ final class SplitPattern {
     /** Repeats up to here count as written out. */
     private static final int FEW = 4;
 
-    private static final int MAX_SAME = 2;
+    /** How many ways there may be to match a text, repeats aside. */
+    private static final double MAX_WAYS = 100;
+
     /** In all of an expression. */
     private static final int MAX_REPEATS = 40;
     private static final Pattern EXACT = Pattern.compile("\\{\\d+}");
@@ -32,14 +35,23 @@ final class SplitPattern {
     /** Escapes of a place in the text. */
     private static final String PLACES = "bBAzZGKyY";
 
-    /** What a part of an expression is, as far as it matters. */
-    private record Part(boolean varies, boolean chooses, boolean mayBeEmpty, List<String> repeated) {
+    /**
+     * What a part of an expression is, as far as it matters.
+     *
+     * @param ways in how many ways it may match, with each repeat counted once
+     * @param mayBeEmpty whether it may match no character
+     * @param mayFail whether there are texts that it does not match
+     * @param repeated what it repeats
+     * @param failing of each of its alternatives, what is repeated before the last thing that may fail
+     */
+    private record Part(
+            double ways, boolean mayBeEmpty, boolean mayFail, List<String> repeated, List<List<String>> failing) {
         static Part character() {
-            return new Part(false, false, false, List.of());
+            return new Part(1, false, true, List.of(), List.of(List.of()));
         }
 
         static Part place() {
-            return new Part(false, false, true, List.of());
+            return new Part(1, true, true, List.of(), List.of(List.of()));
         }
     }
 
@@ -97,29 +109,31 @@ final class SplitPattern {
         if (depth > MAX_DEPTH) {
             throw new Refused("nests groups beyond the limit of " + MAX_DEPTH);
         }
-        boolean varies = false;
-        boolean chooses = false;
+        double ways = 0;
         boolean mayBeEmpty = false;
+        boolean mayFail = true;
         List<String> repeated = new ArrayList<>();
+        List<List<String>> failing = new ArrayList<>();
         while (true) {
             Part part = sequence(depth);
-            varies |= part.varies;
-            chooses |= part.chooses;
+            failing.addAll(part.failing);
+            ways += part.ways;
             mayBeEmpty |= part.mayBeEmpty;
+            mayFail &= part.mayFail;
             repeated.addAll(part.repeated);
             if (!more() || regex.charAt(at) != '|') {
-                return new Part(varies, chooses, mayBeEmpty, repeated);
+                return new Part(ways, mayBeEmpty, mayFail, repeated, failing);
             }
-            chooses = true;
             at++;
         }
     }
 
     private Part sequence(int depth) {
-        boolean varies = false;
-        boolean chooses = false;
+        double ways = 1;
         boolean mayBeEmpty = true;
+        boolean mayFail = false;
         List<String> repeated = new ArrayList<>();
+        List<String> failing = List.of();
         while (more() && regex.charAt(at) != '|' && regex.charAt(at) != ')') {
             int start = at;
             boolean group = regex.charAt(at) == '(';
@@ -127,25 +141,48 @@ final class SplitPattern {
             String atom = regex.substring(start, at);
             int quantified = at;
             int most = quantifier();
-            mayBeEmpty &= part.mayBeEmpty
-                    || NONE.matcher(regex).region(quantified, at).lookingAt();
+            boolean none = NONE.matcher(regex).region(quantified, at).lookingAt();
             boolean exact = EXACT.matcher(regex).region(quantified, at).matches();
-            varies |= part.varies || (most != 1 && !exact);
-            chooses |= part.chooses;
+            mayBeEmpty &= part.mayBeEmpty || none;
+            if (part.mayFail && !none) {
+                mayFail = true;
+                failing = longest(repeated, part.failing);
+            }
+            boolean once = at == quantified || regex.substring(quantified, at).matches("\\?[?+]?");
+            if (group && !once && (!part.repeated.isEmpty() || part.ways > 1)) {
+                throw new Refused("repeats a group that itself repeats or chooses, which may take time without end");
+            }
             repeated.addAll(part.repeated);
-            if (most > FEW) {
-                if (group && (part.varies || part.chooses)) {
-                    throw new Refused(
-                            "repeats a group that itself repeats or chooses, which may take time without end");
-                }
-                repeated.add(atom);
-                if (++repeats > MAX_REPEATS) {
-                    throw new Refused("has more repeats than the limit of " + MAX_REPEATS);
-                }
+            if (most > FEW && !exact) {
+                repeat(atom, repeated);
+            } else if (!exact) {
+                ways *= part.ways * (at == quantified ? 1 : most);
+            }
+            if (ways > MAX_WAYS) {
+                throw new Refused("can match a text in more than " + (int) MAX_WAYS
+                        + " ways, which may take time without end");
             }
         }
-        requireDifferent(repeated);
-        return new Part(varies, chooses, mayBeEmpty, repeated);
+        return new Part(ways, mayBeEmpty, mayFail, repeated, List.of(failing));
+    }
+
+    /** What is repeated before something that may fail, in the part of it where that is most. */
+    private List<String> longest(List<String> before, List<List<String>> inside) {
+        List<String> longest = before;
+        for (List<String> more : inside) {
+            List<String> all = new ArrayList<>(before);
+            all.addAll(more);
+            requireDifferent(all);
+            longest = all.size() > longest.size() ? all : longest;
+        }
+        return List.copyOf(longest);
+    }
+
+    private void repeat(String atom, List<String> repeated) {
+        repeated.add(atom);
+        if (++repeats > MAX_REPEATS) {
+            throw new Refused("has more repeats than the limit of " + MAX_REPEATS);
+        }
     }
 
     private Part atom(int depth) {
@@ -182,7 +219,7 @@ final class SplitPattern {
         if (take() != ')') {
             throw new Refused("has a group without an end");
         }
-        return looks ? new Part(inner.varies, inner.chooses, true, inner.repeated) : inner;
+        return looks ? new Part(inner.ways, true, true, inner.repeated, inner.failing) : inner;
     }
 
     /** What stands between the question mark of a group and its content: flags, a name, or what it looks at. */
@@ -283,22 +320,19 @@ final class SplitPattern {
         return count;
     }
 
-    /** Refuses repeats in a row of which too many take the same character: the text could be divided in too many ways. */
+    /** Refuses repeats of which two take the same character: the text could be divided between them in many ways. */
     private void requireDifferent(List<String> repeated) {
-        if (repeated.size() <= MAX_SAME) {
+        if (repeated.size() < 2) {
             return;
         }
-        List<BitSet> taken = new ArrayList<>();
-        repeated.forEach(atom -> taken.add(takers.computeIfAbsent(atom, SplitPattern::taken)));
-        for (int c = 1; c < Character.MIN_SURROGATE; c = next(c)) {
-            int count = 0;
-            for (BitSet characters : taken) {
-                count += characters.get(c) ? 1 : 0;
+        BitSet all = new BitSet();
+        for (String atom : repeated) {
+            BitSet taken = takers.computeIfAbsent(atom, SplitPattern::taken);
+            if (all.intersects(taken)) {
+                throw new Refused("has repeats that take the same character before something that may fail, which may"
+                        + " take time without end");
             }
-            if (count > MAX_SAME) {
-                throw new Refused("has " + count + " repeats in a row that take the same character, which may take"
-                        + " time without end");
-            }
+            all.or(taken);
         }
     }
 

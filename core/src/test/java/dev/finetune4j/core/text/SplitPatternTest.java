@@ -2,7 +2,10 @@ package dev.finetune4j.core.text;
 
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -57,9 +60,29 @@ class SplitPatternTest {
                 "((((((((((",
                 "[abc",
                 "a)",
-                "*a"
+                "*a",
+                "\\p{L}*\\p{L}*x",
+                "\\p{L}{0,1000}\\p{L}{0,1000}x",
+                "\\s*(\\s*x)",
+                "(?:\\s*)(?:[a-z]*\\s*)x",
+                "\\s+\\s+(?!\\S)",
+                "((?:a{0,4}){0,4}){0,4}!",
+                "(?:(?:(?:(?:a|b){1,4}){1,4}){1,4}){1,4}!",
+                "(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)!",
+                "a?a?a?a?a?a?a?aaaaaaaa",
+                "(?:a?){4}b"
             })
     void whatMayTakeWithoutEnd(String regex) {
         assertNotNull(SplitPattern.problem(regex));
+    }
+
+    @Test
+    void manyRepeatsInManyGroupsAreRefusedSoon() {
+        StringBuilder repeats = new StringBuilder();
+        for (int i = 0; i < 2_000; i++) {
+            repeats.appendCodePoint(0x4e00 + i).append('+');
+        }
+        String regex = "(".repeat(40) + repeats + ")".repeat(40);
+        assertTimeoutPreemptively(Duration.ofSeconds(2), () -> assertNotNull(SplitPattern.problem(regex)));
     }
 }

@@ -5,14 +5,15 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
  * A program that reads changed files the way users do and prints a line that begins with BAD for each that ends in
- * something else than a result or an exception of the library, takes too long or too much memory. Arguments: the kinds
- * of files (separated by commas), the first seed, how many seeds, and complete folders, which the seeds take turns in.
+ * something else than a result or an exception of the library, takes too long or too much memory. Arguments: the kinds 
+ * of files (separated by commas; or "bombs"), the first seed, how many seeds (for bombs, that one of so many is tried), and complete folders, which the seeds take turns in.
  */
 public final class HostileFiles {
     /** The file that names the case at hand, in case the whole process ends; its file lies there as well. */
@@ -48,7 +49,7 @@ public final class HostileFiles {
         try (LanguageModel base = LanguageModel.load(folders.get(0))) {
             for (String kind : arguments[0].split(",", -1)) {
                 if (kind.equals("bombs")) {
-                    bombs(folders.get(0), base);
+                    bombs(folders.get(0), base, first, count);
                 } else {
                     fuzz(kind, folders, base, first, count);
                 }
@@ -64,6 +65,7 @@ public final class HostileFiles {
             throws IOException {
         long start = System.nanoTime();
         long loaded = 0;
+        long asked = 0;
         long longest = 0;
         String slowest = "none";
         int each = folders.size();
@@ -77,11 +79,14 @@ public final class HostileFiles {
                 Files.write(file, mutator.changed(seed));
                 long begun = System.nanoTime();
                 String name = kind + " seed " + seed + " in " + folder.getFileName();
-                String outcome = timed(name, kind, folder, base, seed / each % SLOW == 0);
+                String outcome = timed(name, kind, folder, base, false);
                 long millis = (System.nanoTime() - begun) / 1_000_000;
                 slowest = millis > longest ? name : slowest;
                 longest = Math.max(longest, millis);
                 loaded += outcome.isEmpty() ? 1 : 0;
+                if (seed / each % SLOW == 0 && !kind.startsWith("adapter")) {
+                    asked += timed(name + ", asked", kind, folder, base, true).isEmpty() ? 1 : 0;
+                }
             }
             Files.writeString(file, original);
             for (Path path : hidden) {
@@ -89,12 +94,13 @@ public final class HostileFiles {
             }
         }
         System.out.printf(
-                "DONE %s: seeds %d to %d in %d folders, %d results, longest %d ms (%s), at most %d MiB, %d s%n",
+                "DONE %s: seeds %d to %d in %d folders, %d results, %d of every fifth answered, longest %d ms (%s), at most %d MiB, %d s%n",
                 kind,
                 first,
                 first + count - 1,
                 each,
                 loaded,
+                asked,
                 longest,
                 slowest,
                 resident("VmHWM"),
@@ -114,19 +120,28 @@ public final class HostileFiles {
         return List.of(instead);
     }
 
-    private static void bombs(Path folder, LanguageModel base) throws IOException, InterruptedException {
+    private static void bombs(Path folder, LanguageModel base, long offset, long every) throws IOException, InterruptedException {
         long start = System.nanoTime();
         long longest = 0;
         String slowest = "none";
-        List<Bombs.Bomb> all = Bombs.all();
+        List<Bombs.Bomb> all = new ArrayList<>();
+        long place = 0;
+        for (Bombs.Bomb bomb : Bombs.all()) {
+            if (Math.floorMod(place++ + offset, every) == 0) {
+                all.add(bomb);
+            }
+        }
         for (Bombs.Bomb bomb : all) {
             Path file = folder.resolve(bomb.file());
             List<Path> hidden = hide(bomb.file(), folder);
             Files.move(file, Bombs.intact(file));
             bomb.placing().place(file);
             long begun = System.nanoTime();
-            timed(bomb.file() + " bomb " + bomb.name(), bomb.file(), folder, base, true);
+            timed(bomb.file() + " bomb " + bomb.name(), bomb.file(), folder, base, false);
             long millis = (System.nanoTime() - begun) / 1_000_000;
+            if (!bomb.file().startsWith("adapter")) {
+                timed(bomb.file() + " bomb " + bomb.name() + ", asked", bomb.file(), folder, base, true);
+            }
             slowest = millis > longest ? bomb.file() + " " + bomb.name() : slowest;
             longest = Math.max(longest, millis);
             remove(file);

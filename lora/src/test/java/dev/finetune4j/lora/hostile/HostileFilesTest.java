@@ -23,6 +23,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class HostileFilesTest {
     private static final boolean LONG = Boolean.getBoolean("finetune4j.long");
     private static final int SAMPLE = 60;
+    private static final int BOMBS = 9;
     private static final int ALL = 20_000;
     private static final int FEWER = 5_000;
 
@@ -76,7 +77,7 @@ class HostileFilesTest {
                 HostileFiles.class.getName(),
                 kinds,
                 Long.toString(FIRST),
-                Integer.toString(Integer.getInteger("finetune4j.changes", LONG ? all : SAMPLE))));
+                Integer.toString(count(kinds, all))));
         folders.forEach(path -> command.add(path.toString()));
         Process child = new ProcessBuilder(command)
                 .redirectErrorStream(true)
@@ -95,6 +96,14 @@ class HostileFilesTest {
                 reports,
                 output.lines().filter(line -> line.startsWith("DONE")).count(),
                 () -> "ended at " + current(models, saved) + "\n" + output);
+    }
+
+    /** Changes of each kind; of bombs, one of so many. */
+    private static int count(String kinds, int all) {
+        if (kinds.equals("bombs")) {
+            return LONG ? 1 : BOMBS;
+        }
+        return Integer.getInteger("finetune4j.changes", LONG ? all : SAMPLE);
     }
 
     private static String current(Path models, Path saved) {

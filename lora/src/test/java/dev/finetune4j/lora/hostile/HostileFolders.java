@@ -123,9 +123,11 @@ final class HostileFolders {
         if (!Files.exists(from.resolve("special_tokens_map.json"))) {
             Files.writeString(folder.resolve("special_tokens_map.json"), "{\"additional_special_tokens\":[]}");
         }
-        Files.writeString(folder.resolve("added_tokens.json"), "{\"<|new|>\":490}");
-        ObjectNode root = (ObjectNode) JSON.readTree(from.resolve("tokenizer.json").toFile());
-        Files.writeString(folder.resolve("tokenizer.json"), small(root).toString());
+        ObjectNode root = small((ObjectNode) JSON.readTree(from.resolve("tokenizer.json").toFile()));
+        Files.writeString(folder.resolve("tokenizer.json"), root.toString());
+        ObjectNode added = JSON.createObjectNode();
+        root.path("added_tokens").forEach(token -> added.set(token.path("content").asText(), token.path("id")));
+        Files.writeString(folder.resolve("added_tokens.json"), added.toString());
     }
 
     /** A tokenizer with the same steps and few tokens. */

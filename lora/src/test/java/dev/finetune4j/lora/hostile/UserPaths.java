@@ -39,16 +39,20 @@ final class UserPaths {
      * @param kind the name of the changed file
      * @param folder a complete model, with an adapter in {@code adapter} and rows in {@code rows.json}
      * @param base the model of an unchanged folder
-     * @param wide whether to load the whole model also where less reads the file
+     * @param whole whether to load the whole model and ask it; else what reads the file first
      */
-    static String outcome(String kind, Path folder, LanguageModel base, boolean wide) {
+    static String outcome(String kind, Path folder, LanguageModel base, boolean whole) {
         try {
+            if (whole) {
+                chat(folder);
+                return "";
+            }
             switch (kind) {
-                case "config.json", "generation_config.json" -> config(folder, wide);
+                case "config.json", "generation_config.json" -> config(folder);
                 case "adapter/adapter_config.json" -> adapter(base, folder.resolve("adapter"));
                 case "model.safetensors.index.json" -> chat(folder);
                 case "rows.json", "rows.jsonl" -> rows(folder, kind);
-                default -> text(folder, wide);
+                default -> text(folder);
             }
             return "";
         } catch (Throwable e) {
@@ -75,7 +79,7 @@ final class UserPaths {
         return message.substring(0, Math.min(200, message.length())).replace('\n', ' ');
     }
 
-    private static void config(Path folder, boolean wide) {
+    private static void config(Path folder) {
         ModelLoader.readConfig(ModelDirectory.open(folder));
         FineTuner.builder()
                 .model(folder)
@@ -85,9 +89,6 @@ final class UserPaths {
                 .maxSteps(1)
                 .build()
                 .plan();
-        if (wide) {
-            LanguageModel.load(folder).close();
-        }
     }
 
     private static void rows(Path folder, String name) {
@@ -114,10 +115,11 @@ final class UserPaths {
         }
     }
 
-    private static void text(Path folder, boolean wide) {
+    private static void text(Path folder) {
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             int[] ids = tokenizer.encode("Hello, \u4f60\u597d <|im_end|> 1234567   \n\n x");
-            tokenizer.decode(ids, !wide);
+            tokenizer.decode(ids, true);
+            tokenizer.decode(ids, false);
             tokenizer.encodePlain("a <|im_start|>user b");
             tokenizer.encodeWithSpecialTokens("");
             tokenizer.encode(LONG);
@@ -125,9 +127,6 @@ final class UserPaths {
             ChatEncoder encoder = new ChatEncoder(tokenizer, template);
             encoder.encode(CONVERSATIONS.get(0), false);
             encoder.encode(CONVERSATIONS.get(1), true);
-        }
-        if (wide) {
-            chat(folder);
         }
     }
 }

@@ -24,7 +24,7 @@ final class Budget {
 
     private static final int ROOM_PER_CHARACTER = 32;
     /** As many characters as a template may write by itself. */
-    private static final int OWN_OUTPUT = 1 << 18;
+    private static final int OWN_OUTPUT = 1 << 15;
 
     private static final int OUTPUT_PER_CHARACTER = 16;
 

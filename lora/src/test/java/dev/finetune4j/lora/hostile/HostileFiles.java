@@ -12,8 +12,9 @@ import java.util.concurrent.atomic.AtomicReference;
 
 /**
  * A program that reads changed files the way users do and prints a line that begins with BAD for each that ends in
- * something else than a result or an exception of the library, takes too long or too much memory. Arguments: the kinds 
- * of files (separated by commas; or "bombs"), the first seed, how many seeds (for bombs, that one of so many is tried), and complete folders, which the seeds take turns in.
+ * something else than a result or an exception of the library, takes too long or too much memory. Arguments: the kinds
+ * of files (separated by commas; or "bombs"), the first seed, how many seeds (for bombs, that one of so many is tried),
+ * and complete folders, which the seeds take turns in.
  */
 public final class HostileFiles {
     /** The file that names the case at hand, in case the whole process ends; its file lies there as well. */

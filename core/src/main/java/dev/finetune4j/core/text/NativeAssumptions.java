@@ -65,8 +65,8 @@ final class NativeAssumptions {
             if (type.equals("TemplateProcessing")) {
                 template(node, "single", false);
                 template(node, "pair", true);
-            } else if (type.equals("Precompiled")
-                    && node.path("precompiled_charsmap").isTextual()) {
+            }
+            if (node.path("precompiled_charsmap").isTextual()) {
                 charsMap(node.path("precompiled_charsmap").textValue());
             }
             node.properties().forEach(entry -> values(entry.getValue(), entry.getKey(), depth + 1));

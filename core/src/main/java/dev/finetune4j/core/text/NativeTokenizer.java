@@ -3,6 +3,7 @@ package dev.finetune4j.core.text;
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
+import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -53,6 +54,8 @@ final class NativeTokenizer implements AutoCloseable {
             } finally {
                 TokenizersLibrary.LIB.deleteEncoding(encoding);
             }
+        } catch (RuntimeException e) {
+            throw failed("encode a text of " + text.length() + " characters", e);
         } finally {
             reading.unlock();
         }
@@ -63,6 +66,8 @@ final class NativeTokenizer implements AutoCloseable {
         Lock reading = open();
         try {
             return TokenizersLibrary.LIB.decode(handle, ids, false);
+        } catch (RuntimeException e) {
+            throw failed("decode " + ids.length + " ids", e);
         } finally {
             reading.unlock();
         }
@@ -79,6 +84,14 @@ final class NativeTokenizer implements AutoCloseable {
         } finally {
             lock.writeLock().unlock();
         }
+    }
+
+    /** What the library says of a definition that it took, but that contradicts itself. */
+    private static CheckpointException failed(String what, RuntimeException cause) {
+        return new CheckpointException(
+                "the tokenizer cannot " + what + ": " + cause.getMessage() + "; its tokenizer.json is inconsistent: "
+                        + "fetch it again, or use another checkpoint",
+                cause);
     }
 
     private Lock open() {

@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Base64;
+import java.util.Collections;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -50,7 +51,8 @@ class NativeAssumptionsTest {
                 "{\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"a\",4294967295]}}; 4294967295",
                 "{\"post_processor\":{\"special_tokens\":{\"a\":{\"ids\":[3000000000]}}}}; 3000000000",
                 "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"A\"}}; Base64",
-                "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}}; 0 bytes"
+                "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}}; 0 bytes",
+                "{\"decoder\":{\"type\":\"Fuse\",\"precompiled_charsmap\":\"AAAA\"}}; 3 bytes"
             })
     void namesWhatIsWrong(String definition, String named) throws JsonProcessingException {
         refused(definition, named.trim());
@@ -106,5 +108,24 @@ class NativeAssumptionsTest {
         refused(table(512, 0), "entry 0");
         refused(table(256, 3), "out of the table");
         refused(table(256, 2), "out of the table");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = ';',
+            value = {
+                "{\"type\":\"Sequence\",\"normalizers\":[%s]};{\"type\":\"ByteLevel\"}; 8",
+                "{\"type\":\"Sequence\",\"normalizers\":[%s]};"
+                        + "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}; 3"
+            })
+    void noSequenceOfStepsMakesATextGrowWithoutEnd(String sequence, String step, int times)
+            throws JsonProcessingException {
+        JsonNode few = json("{\"normalizer\":" + sequence.formatted(step) + "}");
+        assertDoesNotThrow(() -> DefinitionLimits.check(few));
+        String steps = String.join(",", Collections.nCopies(times, step));
+        JsonNode many = json("{\"normalizer\":" + sequence.formatted(steps) + "}");
+        String message = assertThrows(IllegalArgumentException.class, () -> DefinitionLimits.check(many))
+                .getMessage();
+        assertTrue(message.contains("times as long"), message);
     }
 }

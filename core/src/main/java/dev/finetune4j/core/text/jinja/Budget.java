@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 final class Budget {
     private static final ThreadLocal<@Nullable Budget> CURRENT = new ThreadLocal<>();
     static final long MAX_STEPS = 8_000_000;
-    static final long MAX_ROOM = 64L << 20;
+    static final long MAX_ROOM = 32L << 20;
     private static final int MAX_LENGTH = 1 << 22;
     private static final int MAX_CALLS = 200;
     /** Characters that cost as much as one step. */

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  */
 record Undefined(String reason) {
     /** What one takes with its reason. */
-    private static final int BYTES = 128;
+    private static final int BYTES = 320;
 
     Undefined {
         Budget.allocate(BYTES);

@@ -95,7 +95,8 @@ final class DefinitionLimits {
         } else if (step.path("type").asText().equals("ByteLevel")) {
             growth *= 2; // a byte may become a character of two
         } else if (step.path("precompiled_charsmap").isTextual()) {
-            growth *= NativeAssumptions.longestReplacement(step.path("precompiled_charsmap").textValue());
+            growth *= NativeAssumptions.longestReplacement(
+                    step.path("precompiled_charsmap").textValue());
         }
         if (growth > MAX_GROWTH) {
             throw new IllegalArgumentException("its \"" + part + "\" can make a text more than " + MAX_GROWTH

@@ -29,6 +29,7 @@ final class SplitPattern {
 
     /** In all of an expression. */
     private static final int MAX_REPEATS = 40;
+
     private static final Pattern EXACT = Pattern.compile("\\{\\d+}");
     /** Quantifiers, one after another, of which one allows none of what stands before. */
     private static final Pattern NONE = Pattern.compile("[+]?(\\{[^}]*})*([?*]|\\{(0|,)).*", Pattern.DOTALL);
@@ -159,8 +160,8 @@ final class SplitPattern {
                 ways *= part.ways * (at == quantified ? 1 : most);
             }
             if (ways > MAX_WAYS) {
-                throw new Refused("can match a text in more than " + (int) MAX_WAYS
-                        + " ways, which may take time without end");
+                throw new Refused(
+                        "can match a text in more than " + (int) MAX_WAYS + " ways, which may take time without end");
             }
         }
         return new Part(ways, mayBeEmpty, mayFail, repeated, List.of(failing));

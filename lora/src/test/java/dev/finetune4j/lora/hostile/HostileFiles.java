@@ -45,8 +45,9 @@ public final class HostileFiles {
         watch();
         long first = Long.parseLong(arguments[1]);
         long count = Long.parseLong(arguments[2]);
-        List<Path> folders =
-                List.of(arguments).subList(3, arguments.length).stream().map(Path::of).toList();
+        List<Path> folders = List.of(arguments).subList(3, arguments.length).stream()
+                .map(Path::of)
+                .toList();
         try (LanguageModel base = LanguageModel.load(folders.get(0))) {
             for (String kind : arguments[0].split(",", -1)) {
                 if (kind.equals("bombs")) {
@@ -121,7 +122,8 @@ public final class HostileFiles {
         return List.of(instead);
     }
 
-    private static void bombs(Path folder, LanguageModel base, long offset, long every) throws IOException, InterruptedException {
+    private static void bombs(Path folder, LanguageModel base, long offset, long every)
+            throws IOException, InterruptedException {
         long start = System.nanoTime();
         long longest = 0;
         String slowest = "none";
@@ -177,10 +179,7 @@ public final class HostileFiles {
         STARTED.set(Long.MAX_VALUE);
         long worked = Math.min(millis, (PROCESS.getProcessCpuTime() - processor) / 1_000_000);
         long memory = resident("VmRSS");
-        if (outcome.startsWith("!")
-                || worked > MAX_MILLIS
-                || millis > MAX_WAITED_MILLIS
-                || memory > MAX_RESIDENT_MIB) {
+        if (outcome.startsWith("!") || worked > MAX_MILLIS || millis > MAX_WAITED_MILLIS || memory > MAX_RESIDENT_MIB) {
             System.out.println("BAD " + name + ": " + millis + " ms (" + worked + " of the processor), " + memory
                     + " MiB " + outcome + " " + save());
         }

@@ -89,9 +89,7 @@ class HostileFilesTest {
         System.out.print(output);
         assertTrue(ended, "hangs after:\n" + output);
         assertEquals(
-                List.of(),
-                output.lines().filter(line -> line.startsWith("BAD")).toList(),
-                output);
+                List.of(), output.lines().filter(line -> line.startsWith("BAD")).toList(), output);
         assertEquals(
                 reports,
                 output.lines().filter(line -> line.startsWith("DONE")).count(),

@@ -100,8 +100,7 @@ final class HostileFolders {
 
     private static List<Path> listed(String shared, String end) throws IOException {
         try (Stream<Path> files = Files.list(Needs.shared(shared))) {
-            return files.filter(file -> file.toString().endsWith(end)
-                            && (!end.isEmpty() || Files.isDirectory(file)))
+            return files.filter(file -> file.toString().endsWith(end) && (!end.isEmpty() || Files.isDirectory(file)))
                     .sorted()
                     .toList();
         }
@@ -123,10 +122,12 @@ final class HostileFolders {
         if (!Files.exists(from.resolve("special_tokens_map.json"))) {
             Files.writeString(folder.resolve("special_tokens_map.json"), "{\"additional_special_tokens\":[]}");
         }
-        ObjectNode root = small((ObjectNode) JSON.readTree(from.resolve("tokenizer.json").toFile()));
+        ObjectNode root =
+                small((ObjectNode) JSON.readTree(from.resolve("tokenizer.json").toFile()));
         Files.writeString(folder.resolve("tokenizer.json"), root.toString());
         ObjectNode added = JSON.createObjectNode();
-        root.path("added_tokens").forEach(token -> added.set(token.path("content").asText(), token.path("id")));
+        root.path("added_tokens")
+                .forEach(token -> added.set(token.path("content").asText(), token.path("id")));
         Files.writeString(folder.resolve("added_tokens.json"), added.toString());
     }
 
@@ -142,7 +143,8 @@ final class HostileFolders {
         } else {
             ObjectNode vocab = (ObjectNode) model.get("vocab");
             vocab.properties().removeIf(entry -> entry.getValue().intValue() >= TOKENS);
-            vocab.properties().forEach(entry -> ids.put(entry.getKey(), entry.getValue().intValue()));
+            vocab.properties()
+                    .forEach(entry -> ids.put(entry.getKey(), entry.getValue().intValue()));
             ArrayNode merges = JSON.createArrayNode();
             for (JsonNode merge : model.path("merges")) {
                 String[] parts = merge.isArray()

@@ -196,19 +196,24 @@ final class JinjaWriter {
         return switch (random.nextInt(14)) {
             case 0, 1 -> "{% set " + pick(random, NAMES) + " = " + expression(0) + " %}";
             case 2, 3 -> "{% for a in " + expression(1) + " %}" + body(inner) + "{% endfor %}";
-            case 4 -> "{% for a in " + expression(1) + " if " + expression(2) + " %}" + body(inner)
-                    + "{% else %}{{ a }}{% endfor %}";
-            case 5 -> "{% for a in " + expression(2) + " recursive %}" + body(inner) + "{{ loop(" + expression(2)
-                    + ") }}{% endfor %}";
+            case 4 ->
+                "{% for a in " + expression(1) + " if " + expression(2) + " %}" + body(inner)
+                        + "{% else %}{{ a }}{% endfor %}";
+            case 5 ->
+                "{% for a in " + expression(2) + " recursive %}" + body(inner) + "{{ loop(" + expression(2)
+                        + ") }}{% endfor %}";
             case 6 -> "{% if " + expression(1) + " %}" + body(inner) + "{% else %}" + body(inner) + "{% endif %}";
-            case 7 -> "{% macro m(a, b=" + expression(2) + ") %}" + body(inner) + "{{ m(a) }}{% endmacro %}{{ m("
-                    + expression(2) + ") }}";
-            case 8 -> "{% macro m(a) %}{{ caller(a) }}{% endmacro %}{% call(x) m(" + expression(2) + ") %}"
-                    + body(inner) + "{% endcall %}";
+            case 7 ->
+                "{% macro m(a, b=" + expression(2) + ") %}" + body(inner) + "{{ m(a) }}{% endmacro %}{{ m("
+                        + expression(2) + ") }}";
+            case 8 ->
+                "{% macro m(a) %}{{ caller(a) }}{% endmacro %}{% call(x) m(" + expression(2) + ") %}" + body(inner)
+                        + "{% endcall %}";
             case 9 -> "{% filter " + pick(random, FILTERS) + " %}" + body(inner) + "{% endfilter %}";
             case 10 -> "{% set v %}" + body(inner) + "{% endset %}";
-            case 11 -> "{% for message in messages %}{{ message.role }}" + body(inner)
-                    + "{{ message.content }}<|im_end|>{% endfor %}";
+            case 11 ->
+                "{% for message in messages %}{{ message.role }}" + body(inner)
+                        + "{{ message.content }}<|im_end|>{% endfor %}";
             default -> "{{ " + expression(0) + " }}";
         };
     }
@@ -223,12 +228,14 @@ final class JinjaWriter {
             case 2, 3 -> "(" + expression(inner) + ")." + pick(random, METHODS) + "(" + list(inner) + ")";
             case 4, 5 -> "(" + expression(inner) + " " + pick(random, OPERATORS) + " " + expression(inner) + ")";
             case 6 -> "(" + expression(inner) + ")[" + subscript(inner) + "]";
-            case 7 -> switch (random.nextInt(4)) {
-                case 0 -> "[" + list(inner) + "]";
-                case 1 -> "{" + expression(inner) + ": " + expression(inner) + "}";
-                case 2 -> "(" + expression(inner) + " is " + pick(random, TESTS) + ")";
-                default -> "(" + expression(inner) + " if " + expression(inner) + " else " + expression(inner) + ")";
-            };
+            case 7 ->
+                switch (random.nextInt(4)) {
+                    case 0 -> "[" + list(inner) + "]";
+                    case 1 -> "{" + expression(inner) + ": " + expression(inner) + "}";
+                    case 2 -> "(" + expression(inner) + " is " + pick(random, TESTS) + ")";
+                    default ->
+                        "(" + expression(inner) + " if " + expression(inner) + " else " + expression(inner) + ")";
+                };
             default -> pick(random, ATOMS);
         };
     }

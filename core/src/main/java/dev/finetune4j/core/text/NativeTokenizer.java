@@ -42,6 +42,21 @@ final class NativeTokenizer implements AutoCloseable {
         handle = TokenizersLibrary.LIB.createTokenizerFromString(json);
     }
 
+    /**
+     * Builds one that is to be used beside another of the same definition.
+     *
+     * @throws CheckpointException when the library does not accept the text
+     */
+    static NativeTokenizer variant(String json) {
+        try {
+            return new NativeTokenizer(json);
+        } catch (FineTune4jException e) {
+            throw e;
+        } catch (RuntimeException e) {
+            throw failed("leave special tokens in a text alone", e);
+        }
+    }
+
     /** Ids of a text with or without what the post-processor adds; special tokens in the text are recognised. */
     int[] encode(String text, boolean addSpecialTokens) {
         Lock reading = open();

@@ -283,7 +283,7 @@ public final class Tokenizer implements AutoCloseable {
             if (made == null) {
                 ObjectNode tree = JsonFile.object(Path.of(TokenizerFiles.NAME), definition);
                 Vocabulary.disguise(tree, tokens);
-                made = new NativeTokenizer(tree.toString());
+                made = NativeTokenizer.variant(tree.toString());
                 plain.put(Set.copyOf(tokens), made);
             }
             return made;

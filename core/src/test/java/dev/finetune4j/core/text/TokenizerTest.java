@@ -61,6 +61,19 @@ class TokenizerTest {
     }
 
     @Test
+    void aDefinitionThatContradictsItselfIsABadCheckpoint() throws IOException {
+        ObjectNode definition = (ObjectNode) TestData.json(TestData.resource("text/spbpe/tokenizer.json"));
+        ObjectNode model = (ObjectNode) definition.get("model");
+        model.put("unk_token", "[absent]").put("byte_fallback", false);
+        Files.writeString(folder.resolve("tokenizer.json"), definition.toString());
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            String message = assertThrows(CheckpointException.class, () -> tokenizer.encode("\uD83D\uDE42"))
+                    .getMessage();
+            assertTrue(message.contains("[absent]") && message.contains("inconsistent"), message);
+        }
+    }
+
+    @Test
     void knowsItsSpecialTokens() {
         try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/spbpe/tokenizer.json"))) {
             assertEquals(Optional.of("<s>"), tokenizer.bosToken());

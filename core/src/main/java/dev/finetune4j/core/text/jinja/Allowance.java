@@ -29,7 +29,11 @@ public final class Allowance {
         return exhausted;
     }
 
-    /** @throws JinjaException if a rendering wanted more than was left */
+    /**
+     * Makes sure that all renderings had enough.
+     *
+     * @throws JinjaException if a rendering wanted more than was left
+     */
     public void requireNotExhausted() {
         if (exhausted) {
             throw new JinjaException(

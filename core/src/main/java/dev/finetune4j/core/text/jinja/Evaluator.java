@@ -13,7 +13,7 @@ final class Evaluator {
     /** What a list takes by itself and for each place, where it was made by doubling its length. */
     private static final int LIST_BYTES = 64;
 
-    private static final int ITEM_BYTES = 8;
+    private static final int ITEM_BYTES = 16;
 
     private final Source source;
     private final Interpreter interpreter;

@@ -110,6 +110,9 @@ final class FolderWeights implements WeightSource {
 
     private static String remedy(Path folder) {
         List<String> names = list(folder);
+        if (names.contains("adapter_config.json")) {
+            return WrongFolder.adapter(folder); // some trainers leave the base's config.json in it
+        }
         if (names.stream().anyMatch(name -> name.matches("pytorch_model.*\\.bin"))) {
             return "it has weights in PyTorch's pickle form only, which can run code when they are read. Convert them"
                     + " to safetensors, in Python with model.save_pretrained(folder), or fetch a safetensors revision";

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -21,6 +22,11 @@ public final class WrongFolder {
     private static final String ADAPTER = "adapter_config.json";
     private static final String SNAPSHOTS = "snapshots";
     private static final Pattern HUB_ID = Pattern.compile("[A-Za-z0-9][\\w.-]*/[A-Za-z0-9][\\w.-]*");
+    /** A path has one slash where an address has two. */
+    private static final Pattern ADDRESS =
+            Pattern.compile("^(?:https?|hf):/+(?:huggingface\\.co/|hf-mirror\\.com/|modelscope\\.cn/(?:models/)?)?"
+                    + "([A-Za-z0-9][\\w.-]*/[A-Za-z0-9][\\w.-]*)");
+
     private static final int LISTED = 3;
 
     private WrongFolder() {}
@@ -51,6 +57,15 @@ public final class WrongFolder {
 
     private static String absent(Path folder, String wanted) {
         String text = folder.toString().replace('\\', '/');
+        if (text.startsWith("~/")) {
+            return "the ~ of a shell has no meaning in a path of Java: write " + System.getProperty("user.home")
+                    + text.substring(1);
+        }
+        Matcher address = ADDRESS.matcher(text);
+        if (address.find()) {
+            return "web addresses are not fetched: fetch it first, such as by \"hf download " + address.group(1)
+                    + " --local-dir FOLDER\", and give that folder";
+        }
         return HUB_ID.matcher(text).matches()
                 ? "hub ids are not resolved: fetch it first, such as by \"hf download " + text
                         + " --local-dir FOLDER\"," + " and give that folder"
@@ -74,7 +89,7 @@ public final class WrongFolder {
 
     private static String instead(Path folder, String wanted) {
         if (wanted.equals(MODEL) && Files.isRegularFile(folder.resolve(ADAPTER))) {
-            return "it is an adapter: load its base model" + base(folder) + ", then call loadAdapter with this folder";
+            return adapter(folder);
         }
         if (wanted.equals(ADAPTER) && Files.isRegularFile(folder.resolve(MODEL))) {
             return "it is a model: load it with LanguageModel.load, and give loadAdapter the folder of an adapter";
@@ -89,6 +104,11 @@ public final class WrongFolder {
             return gguf();
         }
         return "give " + expected(wanted);
+    }
+
+    /** What to do with the folder of an adapter that was given for a model's. */
+    static String adapter(Path folder) {
+        return "it is an adapter: load its base model" + base(folder) + ", then call loadAdapter with this folder";
     }
 
     private static String base(Path adapter) {

@@ -16,6 +16,7 @@ import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -138,6 +139,15 @@ public final class JsonFile {
         }
         if (first == 0x1f && second == 0x8b) {
             return "is gzip data, expected JSON text; unpack it first";
+        }
+        String start = new String(bytes, 0, Math.min(bytes.length, 64), StandardCharsets.ISO_8859_1)
+                .strip()
+                .toLowerCase(Locale.ROOT);
+        if (start.startsWith("version https://git-lfs")) {
+            return "is a Git LFS pointer, not the file itself; run \"git lfs pull\" in its folder or download the file";
+        }
+        if (start.startsWith("<!doctype") || start.startsWith("<html")) {
+            return "is a web page, such as a hub shows for a file or an error; download the file itself";
         }
         return null;
     }

@@ -22,7 +22,8 @@ final class Gemma3TextFamily implements ModelFamily {
         draft.attentionSoftCap = reader.limit("attn_logit_softcapping", 0);
         draft.logitSoftCap = reader.limit("final_logit_softcapping", 0);
         int window = reader.window("sliding_window", 4096);
-        int pattern = reader.size("sliding_window_pattern", reader.size("_sliding_window_pattern", 6));
+        int pattern = reader.size("sliding_window_pattern", 6);
+        reader.ignore("_sliding_window_pattern"); // written beside layer_types, and read by nobody
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> (layer + 1) % pattern != 0);
         RopeReader ropes = new RopeReader(reader, draft.headDim, draft.positions());
         RopeSpec global = ropes.read("full_attention", "rope_theta", 1_000_000, true);

@@ -1,9 +1,9 @@
 package dev.finetune4j.core.text;
 
+import dev.finetune4j.core.Arguments;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,9 +17,9 @@ import org.jspecify.annotations.Nullable;
  */
 public record ChatMessage(Role role, String content, Map<String, @Nullable Object> fields) {
     public ChatMessage {
-        Objects.requireNonNull(role, "role");
-        Objects.requireNonNull(content, "content");
-        fields = Collections.unmodifiableMap(new LinkedHashMap<>(fields));
+        Arguments.given(role, "ChatMessage(role)");
+        Arguments.given(content, "ChatMessage(content)");
+        fields = Collections.unmodifiableMap(new LinkedHashMap<>(Arguments.given(fields, "ChatMessage(fields)")));
     }
 
     /** A message of text alone. */

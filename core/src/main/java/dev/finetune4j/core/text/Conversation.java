@@ -1,6 +1,8 @@
 package dev.finetune4j.core.text;
 
+import dev.finetune4j.core.Arguments;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -25,8 +27,8 @@ public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullabl
      *     from 0
      */
     public Conversation {
-        messages = List.copyOf(messages);
-        tools = List.copyOf(tools);
+        messages = copy(messages, "Conversation(messages)");
+        tools = copy(tools, "Conversation(tools)");
         if (messages.isEmpty()) {
             throw new IllegalArgumentException("a conversation needs at least one message, but has none");
         }
@@ -47,7 +49,7 @@ public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullabl
 
     /** A conversation of the given messages, checked as by the constructor. */
     public static Conversation of(ChatMessage... messages) {
-        return new Conversation(List.of(messages));
+        return new Conversation(Arrays.asList(Arguments.given(messages, "Conversation.of(messages)")));
     }
 
     /** This conversation and one more message. */
@@ -61,6 +63,14 @@ public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullabl
     public Optional<String> system() {
         ChatMessage first = messages.get(0);
         return first.role() == Role.SYSTEM ? Optional.of(first.content()) : Optional.empty();
+    }
+
+    private static <T> List<T> copy(List<T> given, String name) {
+        List<T> copy = new ArrayList<>(Arguments.given(given, name));
+        for (int i = 0; i < copy.size(); i++) {
+            Arguments.given(copy.get(i), name + "[" + i + "]");
+        }
+        return List.copyOf(copy);
     }
 
     private static boolean mayFollow(@Nullable Role previous, Role role) {

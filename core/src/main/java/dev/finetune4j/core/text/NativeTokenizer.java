@@ -114,7 +114,7 @@ final class NativeTokenizer implements AutoCloseable {
         reading.lock();
         if (closed) {
             reading.unlock();
-            throw new IllegalStateException("the tokenizer is closed; load it again");
+            throw new IllegalStateException("the tokenizer, or the model that it belongs to, is closed; load it again");
         }
         return reading;
     }

@@ -293,7 +293,7 @@ public final class Tokenizer implements AutoCloseable {
     /** @throws IllegalStateException after closing */
     void requireOpen() {
         if (closed) {
-            throw new IllegalStateException("the tokenizer is closed; load it again");
+            throw new IllegalStateException("the tokenizer, or the model that it belongs to, is closed; load it again");
         }
     }
 

@@ -51,10 +51,26 @@ class WrongFolderTest {
     }
 
     @Test
+    void aWebAddressAndTheShellsHome() {
+        contains(
+                refused(Path.of("https://huggingface.co/Qwen/Qwen2.5-0.5B/tree/main"), MODEL),
+                "web addresses are not fetched: fetch it first, such as by \"hf download Qwen/Qwen2.5-0.5B --local-dir");
+        contains(refused(Path.of("hf://someone/model"), MODEL), "hf download someone/model");
+        contains(refused(Path.of("~/models/x"), MODEL), "write " + System.getProperty("user.home") + "/models/x");
+    }
+
+    @Test
     void anAdapterForAModelAndAModelForAnAdapter() throws IOException {
         file("a/adapter_config.json", "{\"base_model_name_or_path\": \"01-ai/Yi-1.5-6B-Chat\"}");
         contains(
                 refused(folder.resolve("a"), MODEL),
+                "it is an adapter: load its base model (01-ai/Yi-1.5-6B-Chat), then call loadAdapter with this folder");
+        file("a/config.json", "{\"model_type\": \"llama\"}");
+        contains(
+                assertThrows(
+                                CheckpointException.class,
+                                () -> ModelDirectory.open(folder.resolve("a")).weights())
+                        .getMessage(),
                 "it is an adapter: load its base model (01-ai/Yi-1.5-6B-Chat), then call loadAdapter with this folder");
         file("b/adapter_config.json", "no JSON");
         contains(refused(folder.resolve("b"), MODEL), "load its base model, then call loadAdapter");

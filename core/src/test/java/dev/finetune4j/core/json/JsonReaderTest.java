@@ -167,6 +167,11 @@ class JsonReaderTest {
         fileFails(file, "[]".getBytes(StandardCharsets.UTF_8), "holds no JSON object");
         fileFails(file, "{} {}".getBytes(StandardCharsets.UTF_8), "line 1, column 4");
         fileFails(file, "{\"a\": nul}".getBytes(StandardCharsets.UTF_8), "in the field \"a\"");
+        fileFails(
+                file,
+                "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n".getBytes(StandardCharsets.UTF_8),
+                "Git LFS pointer");
+        fileFails(file, "\n<!DOCTYPE html>\n<html>".getBytes(StandardCharsets.UTF_8), "is a web page");
         fileFails(file, new byte[(int) JsonFile.SETTINGS_BYTES + 1], "limit for such a file is");
         CheckpointException none =
                 assertThrows(CheckpointException.class, () -> JsonFile.object(folder.resolve("none.json")));

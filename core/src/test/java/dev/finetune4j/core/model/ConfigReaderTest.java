@@ -146,4 +146,16 @@ class ConfigReaderTest {
         recent.set("layer_types", TestData.parse("[\"sliding_attention\",\"full_attention\",\"sliding_attention\"]"));
         assertEquals(read(old), read(recent));
     }
+
+    @Test
+    void gemma3ReadsThePatternUnderItsPublicNameAlone() {
+        ObjectNode config = config("gemma3_v4");
+        config.remove("layer_types");
+        config.put("sliding_window_pattern", 6);
+        ObjectNode other = config.deepCopy();
+        other.put("_sliding_window_pattern", 2);
+        assertEquals(read(config), read(other));
+        other.remove("sliding_window_pattern");
+        assertEquals(read(config), read(other));
+    }
 }

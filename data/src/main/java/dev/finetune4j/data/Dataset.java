@@ -58,7 +58,7 @@ public final class Dataset {
         Arguments.given(examples, "of(examples)");
         List<SftExample> numbered = new ArrayList<>(examples);
         for (int i = 0; i < numbered.size(); i++) {
-            SftExample example = numbered.get(i);
+            SftExample example = Arguments.given(numbered.get(i), "of(examples[" + i + "])");
             if (example.where().isInMemory()) {
                 numbered.set(i, new SftExample(example.conversation(), Provenance.inMemory(i)));
             }

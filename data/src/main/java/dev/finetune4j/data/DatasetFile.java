@@ -112,9 +112,12 @@ final class DatasetFile {
                 if (row != null && !json.hasMore()) {
                     addRow(row, lines.number());
                 } else {
-                    problems.add(inLine("more than one value stands in the line, expected one object in each line;"
-                                    + " break the line there")
-                            .atLine(lines.number(), json.column()));
+                    String found = line.stripTrailing().endsWith(",") && row != null
+                            ? "a comma follows the object, expected the end of the line; delete it, or put the rows"
+                                    + " between [ and ]"
+                            : "more than one value stands in the line, expected one object in each line;"
+                                    + " break the line there";
+                    problems.add(inLine(found).atLine(lines.number(), json.column()));
                     rows++;
                 }
             } catch (JsonSyntaxException e) {

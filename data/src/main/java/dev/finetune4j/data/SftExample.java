@@ -1,11 +1,11 @@
 package dev.finetune4j.data;
 
+import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Role;
 import java.util.List;
 import java.util.Locale;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,7 +17,8 @@ import org.jspecify.annotations.Nullable;
 public record SftExample(Conversation conversation, Provenance where) {
     /** @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one */
     public SftExample {
-        Objects.requireNonNull(where, "where");
+        Arguments.given(where, "SftExample(where)");
+        Arguments.given(conversation, "SftExample(conversation)");
         List<ChatMessage> messages = conversation.messages();
         ChatMessage last = messages.get(messages.size() - 1);
         if (last.role() != Role.ASSISTANT) {

@@ -225,6 +225,12 @@ class DatasetFileTest {
         assertEquals(4, failure.count());
     }
 
+    @Test
+    void aCommaBehindALineIsNamed() throws IOException {
+        Path file = write("x.jsonl", "{\"instruction\": \"q\", \"output\": \"a\"},\n");
+        fails(() -> Dataset.read(file), "x.jsonl, row 0, line 1, column 36: a comma follows the object");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"a.json", "a.jsonl", "a.txt", "a", "a.csv"})
     void theContentDecidesNotTheName(String name) throws IOException {

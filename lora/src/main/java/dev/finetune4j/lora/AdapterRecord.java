@@ -86,7 +86,9 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         if (!trainedOn.equals(expected.baseFingerprint())) {
             throw new CheckpointException(folder + " was trained on another base model than "
                     + base.directory().folder() + " (fingerprints " + shorten(trainedOn) + " and "
-                    + shorten(expected.baseFingerprint()) + "); load it on the model that it was trained on");
+                    + shorten(expected.baseFingerprint())
+                    + "); load it on the model that it was trained on, or, if that is"
+                    + " this one and its config.json alone was edited since, delete " + file);
         }
         String template = node.path("chat_template").asText("");
         if (!template.equals(expected.template())) {

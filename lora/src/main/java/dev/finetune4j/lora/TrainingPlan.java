@@ -74,7 +74,10 @@ record TrainingPlan(
 
     /** The same exception, with the plan's advice where memory ran out. */
     static RuntimeException advised(RuntimeException thrown, @Nullable MemoryPlan plan) {
-        return thrown instanceof OutOfDeviceMemoryException out && plan != null
+        // A refusal by the plan has its advice already, and more.
+        return thrown instanceof OutOfDeviceMemoryException out
+                        && plan != null
+                        && !out.advice().startsWith(plan.advice())
                 ? out.withAdvice(plan.advice())
                 : thrown;
     }

@@ -215,7 +215,12 @@ class ErrorMessagesTest {
         Path other = Fixtures.tinyChatModel(folder.resolve("other"));
         changeTensor(other.resolve("model.safetensors"), "model.norm.weight");
         try (LanguageModel base = LanguageModel.load(other)) {
-            fails(CheckpointException.class, () -> base.loadAdapter(adapter), adapter.toString(), "another base model");
+            fails(
+                    CheckpointException.class,
+                    () -> base.loadAdapter(adapter),
+                    adapter.toString(),
+                    "another base model",
+                    "finetune4j.json");
         }
         // An adapter from elsewhere has no record; then its shapes tell.
         Files.delete(adapter.resolve("finetune4j.json"));

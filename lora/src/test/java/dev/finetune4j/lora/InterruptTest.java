@@ -1,17 +1,22 @@
 package dev.finetune4j.lora;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.eval.Exam;
+import dev.finetune4j.lora.eval.ExamQuestion;
 import dev.finetune4j.lora.train.LossCurve;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -133,6 +138,19 @@ class InterruptTest {
                 String answer = tuned.chat(SHORT).say("Hello");
                 assertEquals(answer, adapter.chat(SHORT).say("Hello"), "seed " + seed + ", try " + i);
             }
+        }
+    }
+
+    @Test
+    void anInterruptedExamHasNoResult() {
+        try (LanguageModel base = LanguageModel.load(model)) {
+            Exam exam = new Exam("names", List.of(new ExamQuestion("Who are you?", answer -> true)), 8);
+            Thread.currentThread().interrupt();
+            String refusal = assertThrows(FineTune4jException.class, () -> exam.run(base))
+                    .getMessage();
+            assertTrue(refusal.contains("interrupted after 0 of 1 questions"), refusal);
+            assertTrue(Thread.interrupted(), "the interrupt flag stays set");
+            assertEquals(1, exam.run(base).right());
         }
     }
 }

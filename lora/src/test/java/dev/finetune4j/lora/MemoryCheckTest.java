@@ -12,6 +12,8 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.MemoryPlanner;
@@ -57,6 +59,22 @@ class MemoryCheckTest {
         assertEquals(tight.peak(), refused.requestedBytes().orElseThrow());
         assertEquals(peak / 3, refused.freeBytes().orElseThrow());
         assertDoesNotThrow(() -> IGNORING.training(tight, ComputeDevice.cpu()));
+    }
+
+    @Test
+    void anAdapterThatIsTooLargeIsRefusedForItsRank() {
+        Path base = Fixtures.tinyChatModel(folder.resolve("base"));
+        OutOfDeviceMemoryException refused = assertThrows(
+                OutOfDeviceMemoryException.class,
+                () -> FineTuner.builder()
+                        .model(base)
+                        .lora(l -> l.rank(1 << 30))
+                        .dataset(Dataset.of(List.of(SftExample.of("q", "a"))))
+                        .device(ComputeDevice.cpu())
+                        .train());
+        assertTrue(refused.getMessage().startsWith("training takes more memory than cpu has"), refused.getMessage());
+        assertTrue(refused.getMessage().contains("take a lower rank"), refused.getMessage());
+        assertTrue(refused.getMessage().endsWith("call ignoreMemoryPlan()"), refused.getMessage());
     }
 
     @Test

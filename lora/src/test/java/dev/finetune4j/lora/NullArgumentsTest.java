@@ -6,10 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.eval.Exam;
+import dev.finetune4j.lora.eval.ExamQuestion;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -61,6 +68,22 @@ class NullArgumentsTest {
     @MethodSource("calls")
     void ofTheBuilder(String name, Consumer<FineTunerBuilder> call) {
         refused(name, () -> call.accept(FineTuner.builder()));
+    }
+
+    @Test
+    void ofTheExamples() {
+        SftExample example = SftExample.of("q", "a");
+        refused("ChatMessage(content)", () -> ChatMessage.user(null));
+        refused("ChatMessage(role)", () -> new ChatMessage(null, "x"));
+        refused("ChatMessage(content)", () -> SftExample.of("q", null));
+        refused("SftExample(conversation)", () -> SftExample.of((Conversation) null));
+        refused("Conversation(messages)[1]", () -> Conversation.of(ChatMessage.user("q"), null));
+        refused("Conversation(messages)", () -> new Conversation(null));
+        refused("of(examples[1])", () -> Dataset.of(Arrays.asList(example, null)));
+        refused("Exam(name)", () -> new Exam(null, List.of(), 1));
+        refused("Exam(questions)", () -> new Exam("x", null, 1));
+        refused("ExamQuestion(question)", () -> new ExamQuestion(null, answer -> true));
+        refused("ExamQuestion(right)", () -> new ExamQuestion("q", null));
     }
 
     @Test

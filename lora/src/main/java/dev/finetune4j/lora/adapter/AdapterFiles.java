@@ -92,7 +92,11 @@ public final class AdapterFiles {
 
     /** Loaders would apply the adapter to the model beside it, and its tokenizer would take the place of the model's. */
     private static void requireNoModel(Path folder) {
-        for (String weights : List.of("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")) {
+        for (String weights : List.of(
+                "model.safetensors",
+                "model.safetensors.index.json",
+                "pytorch_model.bin",
+                "pytorch_model.bin.index.json")) {
             if (Files.exists(folder.resolve(weights))) {
                 throw new SettingsException(List.of(
                         folder + " holds a whole model (" + weights + "); choose another folder for the adapter"));

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.eval;
 
+import dev.finetune4j.core.Arguments;
 import java.util.function.Predicate;
 
 /**
@@ -8,4 +9,9 @@ import java.util.function.Predicate;
  * @param question what the model is asked, in a conversation of its own
  * @param right true for an answer that counts
  */
-public record ExamQuestion(String question, Predicate<String> right) {}
+public record ExamQuestion(String question, Predicate<String> right) {
+    public ExamQuestion {
+        Arguments.given(question, "ExamQuestion(question)");
+        Arguments.given(right, "ExamQuestion(right)");
+    }
+}

@@ -204,7 +204,8 @@ public final class MemoryPlanner {
             return needed + "lower the batch to 1 and maxLength to " + tokens
                     + (plan.activations().every() == 1 ? "" : ", and let all blocks compute again");
         }
-        return needed + ByteCount.text(plan.bytes().resident()) + " are there whatever the batch; " + smallerModel();
+        return needed + ByteCount.text(plan.bytes().resident()) + " are there whatever the batch; "
+                + smallerModel(plan.bytes());
     }
 
     private String policyThatFits(MemoryPlan plan) {
@@ -222,9 +223,12 @@ public final class MemoryPlanner {
                 : "should it not suffice, let all blocks compute again with activations(ActivationPolicy.all())";
     }
 
-    private String smallerModel() {
+    private String smallerModel(MemoryPlan.Bytes bytes) {
         if (full) {
             return "train an adapter instead, with qlora(…) on a base in 4 bits";
+        }
+        if (bytes.resident() - bytes.weights() > bytes.weights()) {
+            return "the adapter is what is large: take a lower rank or fewer modules";
         }
         if (!quantized) {
             return "keep the base in 4 bits with qlora(…) or quantize(…)";

@@ -23,6 +23,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;
@@ -57,6 +58,9 @@ final class NumberChecks {
      * are nobody's; then the input must be refused in one line, or read as the same file with a tied head.
      */
     private static boolean reinitialised(Path folder) {
+        if (!Files.exists(folder.resolve("model.safetensors"))) {
+            return false; // shards with an index
+        }
         Set<String> names;
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("model.safetensors"))) {
             names = file.tensors().keySet();

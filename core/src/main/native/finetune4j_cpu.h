@@ -266,6 +266,37 @@ inline void cpu_attend(
     });
 }
 
+/// Calls work with the attention of whole sequences of a type, float32 or bfloat16, and a number of it.
+template <typename Work>
+inline void with_sequences(int level, int type, const Work &work) {
+    if (type == F32) {
+        work(kernels_of(level).sequences_f32, float{});
+    } else {
+        work(kernels_of(level).sequences_b16, bf16{});
+    }
+}
+
+/// shape: the six whole numbers of SequenceShape in order.
+inline void cpu_attend_sequences(
+    int level, int threads, int type, const long long *shape, float scale, address qkv, address y, address logs) {
+    SequenceShape sequences = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], scale};
+    with_sequences(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.attend(sequences, at<T>(qkv), at<T>(y), at<float>(logs), threads);
+    });
+}
+
+inline void cpu_attend_sequences_back(
+    int level, int threads, int type, const long long *shape, float scale, address qkv, address y, address dy,
+    address logs, address gradients, address room) {
+    SequenceShape sequences = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], scale};
+    with_sequences(level, type, [&](auto &kernels, auto number) {
+        using T = decltype(number);
+        kernels.attend_back(
+            sequences, at<T>(qkv), at<T>(y), at<T>(dy), at<float>(logs), at<T>(gradients), at<float>(room), threads);
+    });
+}
+
 /// Whether a level multiplies bfloat16 numbers by the pair.
 inline bool cpu_has_pairs(int level) { return kernels_of(level).pairs; }
 

@@ -89,6 +89,27 @@ struct AttendShape {
     float scale;
 };
 
+/// Sequences of queries, keys and values: a token's are behind one another, those of queries first, stride numbers from token
+/// to token.
+struct SequenceShape {
+    int64_t batch;
+    int64_t tokens;
+    int64_t heads;
+    int64_t kv_heads;
+    int64_t size;
+    int64_t stride;
+    float scale;
+};
+
+/// Attention of whole sequences; see attention.inl.
+template <typename T>
+struct Sequences {
+    void (*attend)(const SequenceShape &shape, const T *qkv, T *y, float *logs, int threads);
+    void (*attend_back)(
+        const SequenceShape &shape, const T *qkv, const T *y, const T *dy, const float *logs, T *gradients, float *room,
+        int threads);
+};
+
 /// What a decoder does for one token; see decode.inl.
 template <typename T>
 struct Tokens {
@@ -161,6 +182,8 @@ struct Kernels {
         Drop<float> f32;
         Drop<bf16> b16;
     } dropout;
+    Sequences<float> sequences_f32;
+    Sequences<bf16> sequences_b16;
 };
 
 }  // namespace finetune4j

@@ -6,6 +6,7 @@
 #include "decode.inl"
 #include "dropout.inl"
 #include "gemm.inl"
+#include "attention.inl"
 #ifdef FINETUNE4J_PAIRS
 #include "rows_bf16.inl"
 #include "gemm_bf16.inl"
@@ -55,6 +56,8 @@ inline const Kernels &kernels() {
         tokens<float>(),
         tokens<bf16>(),
         {dropout<float>, dropout<bf16>},
+        {attend_sequences<float>, attend_sequences_back<float>},
+        {attend_sequences<bf16>, attend_sequences_back<bf16>},
     };
     return all;
 }

@@ -5,6 +5,7 @@ import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -34,6 +35,7 @@ public final class CpuKernels {
     private final ElementKernels elements;
     private final TokenKernels tokens;
     private final ProductKernels products;
+    private final AttentionKernels attention;
 
     private CpuKernels(CpuLevel level) {
         this.level = level;
@@ -41,6 +43,7 @@ public final class CpuKernels {
         this.elements = new ElementKernels(level);
         this.tokens = new TokenKernels(level);
         this.products = new ProductKernels(level);
+        this.attention = new AttentionKernels(level);
     }
 
     private static final class Holder {
@@ -91,16 +94,20 @@ public final class CpuKernels {
         try {
             CpuNative.load();
         } catch (UnsatisfiedLinkError | NoClassDefFoundError e) {
+            String reason = CpuNative.failure().explain(List.of(e));
             if (!name.isEmpty()) {
                 throw new DeviceException(
-                        "the system property " + PROPERTY + " asks for " + name
-                                + ", but this build has no CPU kernels for " + Loader.getPlatform()
-                                + "; build it where a C++ compiler is, or leave the property out",
+                        "the system property " + PROPERTY + " asks for " + name + ", but " + reason
+                                + "; or leave the property out",
                         e);
             }
-            LOG.info(
-                    "no CPU kernels for {} in this build; libtorch's operations serve, more slowly",
-                    Loader.getPlatform());
+            if (CpuNative.isBuilt()) {
+                LOG.warn("{}; libtorch's operations serve, more slowly", reason);
+            } else {
+                LOG.info(
+                        "no CPU kernels for {} in this build; libtorch's operations serve, more slowly",
+                        Loader.getPlatform());
+            }
             LOG.debug("the kernels' library", e);
             return null;
         }
@@ -158,6 +165,11 @@ public final class CpuKernels {
     /** The products of dense matrices. */
     public ProductKernels products() {
         return products;
+    }
+
+    /** The attention of whole sequences. */
+    public AttentionKernels attention() {
+        return attention;
     }
 
     /** Whether bfloat16 numbers are multiplied as such, by the pair, and not widened first. */

@@ -1,9 +1,15 @@
 package dev.finetune4j.core.cpu;
 
+import dev.finetune4j.core.tensor.NativeFailure;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.net.URL;
+import java.util.ArrayList;
+import java.util.List;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Namespace;
 import org.bytedeco.javacpp.annotation.Platform;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The functions of {@code finetune4j_cpu.h}. Addresses are those of native memory; nothing is checked here or there.
@@ -16,11 +22,36 @@ import org.bytedeco.javacpp.annotation.Platform;
         library = "jnifinetune4jcpu")
 @Namespace("finetune4j")
 final class CpuNative {
+    /** What the library takes, with room to spare. */
+    private static final long UNPACKED_BYTES = 4_000_000;
+
     private CpuNative() {}
 
     /** @throws UnsatisfiedLinkError when the library is not there for this platform */
     static void load() {
         Loader.load(CpuNative.class);
+    }
+
+    private static @Nullable URL library() {
+        return CpuNative.class.getResource(Loader.getPlatform() + "/" + System.mapLibraryName("jnifinetune4jcpu"));
+    }
+
+    /** Whether the library is there for this platform, if it can be loaded or not. */
+    static boolean isBuilt() {
+        return library() != null;
+    }
+
+    /** What to say when the library cannot be loaded. */
+    static NativeFailure failure() {
+        List<@Nullable URL> resources = new ArrayList<>();
+        resources.add(library());
+        return new NativeFailure(
+                "the library of the CPU's kernels",
+                resources,
+                "this build has no CPU kernels for " + Loader.getPlatform() + "; build it where a C++ compiler is",
+                TorchRuntime.unpackingFolder(),
+                UNPACKED_BYTES,
+                TorchRuntime.CHOOSE_FOLDER);
     }
 
     static native @Cast("bool") boolean cpu_runs(int level);
@@ -254,6 +285,29 @@ final class CpuNative {
             long columns,
             long depth,
             @Cast("bool") boolean turned);
+
+    static native void cpu_attend_sequences(
+            int level,
+            int threads,
+            int type,
+            @Cast("const long long*") long[] shape,
+            float scale,
+            long qkv,
+            long y,
+            long logs);
+
+    static native void cpu_attend_sequences_back(
+            int level,
+            int threads,
+            int type,
+            @Cast("const long long*") long[] shape,
+            float scale,
+            long qkv,
+            long y,
+            long gradient,
+            long logs,
+            long gradients,
+            long room);
 
     static native void cpu_dense_rows(
             int level,

@@ -76,16 +76,32 @@ public final class Attention {
     Tensor forward(Remade x, Context context, @Nullable KvStore past) {
         long batch = x.tensor().size(0);
         long tokens = x.tensor().size(1);
-        Tensor[] qkv = turned(x, context); // (B, n, T, head size)
-        Tensor k = qkv[1];
-        Tensor v = qkv[2];
-        if (past != null) {
-            KvStore.KeysAndValues all = past.update(k, v);
-            k = all.keys();
-            v = all.values();
+        boolean kernel = tokens > 1 && CpuAttention.serves(x.tensor(), shape, context);
+        if (kernel && past == null && norms == null && inputs.isOneOperation(x.tensor())) {
+            Tensor joint = inputs.joined(x);
+            if (FusedKernels.serveJointRope(joint, context.angles(), shape.headDim())) {
+                return output.forward(CpuAttention.attend(turnedInPlace(joint, context), shape));
+            }
+            return output.forward(CpuAttention.attend(
+                    CpuAttention.joined(turned(heads(inputs.split(joint), batch, tokens), context)), shape));
         }
-        Tensor mixed = shape.softCap() > 0 ? capped(qkv[0], k, v, context) : plain(shape, qkv[0], k, v, context);
+        Tensor[] qkv = turned(x, context); // (B, n, T, head size)
+        if (past != null) {
+            KvStore.KeysAndValues all = past.update(qkv[1], qkv[2]);
+            qkv[1] = all.keys();
+            qkv[2] = all.values();
+        }
+        if (kernel && qkv[1].size(2) == tokens) {
+            return output.forward(CpuAttention.attend(CpuAttention.joined(qkv), shape));
+        }
+        Tensor mixed = shape.softCap() > 0
+                ? capped(qkv[0], qkv[1], qkv[2], context)
+                : plain(shape, qkv[0], qkv[1], qkv[2], context);
         return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
+    }
+
+    private Tensor turnedInPlace(Tensor joint, Context context) {
+        return FusedKernels.ropeInPlace(joint, shape.heads() + shape.kvHeads(), context.angles());
     }
 
     /** Queries, keys and values with the angles of their positions. */
@@ -94,9 +110,8 @@ public final class Attention {
         long tokens = x.tensor().size(1);
         if (norms == null && inputs.isOneOperation(x.tensor())) {
             Tensor joint = inputs.joined(x); // (B, T, (heads + 2 · kv heads) · head size)
-            int heads = shape.heads() + shape.kvHeads();
             if (FusedKernels.serveJointRope(joint, context.angles(), shape.headDim())) {
-                return heads(inputs.split(FusedKernels.ropeInPlace(joint, heads, context.angles())), batch, tokens);
+                return heads(inputs.split(turnedInPlace(joint, context)), batch, tokens);
             }
             return turned(heads(inputs.split(joint), batch, tokens), context);
         }

@@ -48,6 +48,9 @@ public final class TorchRuntime {
     /** What the CPU's libraries of Linux take, the largest of all. */
     private static final long UNPACKED_BYTES = 460_000_000;
 
+    /** How another folder than {@link #unpackingFolder} is chosen, an imperative. */
+    public static final String CHOOSE_FOLDER = "choose another folder with -Dorg.bytedeco.javacpp.cachedir=FOLDER";
+
     private static volatile boolean started;
     /** Why it could not be loaded; kept, because the JVM does not try again, and what it throws later names no cause. */
     private static @Nullable String refused;
@@ -108,21 +111,24 @@ public final class TorchRuntime {
             resources.add(torch.class.getResource("/org/bytedeco/" + file.substring(0, slash + 1) + platform + "/"
                     + System.mapLibraryName(file.substring(slash + 1))));
         }
-        Path folder;
-        try {
-            folder = Loader.getCacheDir().toPath();
-        } catch (IOException e) {
-            folder = Path.of(System.getProperty("user.home", "."), ".javacpp", "cache");
-        }
         return new NativeFailure(
                 "libtorch",
                 resources,
                 "the class path holds none for the platform " + platform
                         + "; add org.bytedeco:pytorch, openblas and javacpp with this platform as classifier. They exist"
                         + " for linux-x86_64, macosx-arm64 and windows-x86_64; there is none for Linux on ARM",
-                folder,
+                unpackingFolder(),
                 UNPACKED_BYTES,
-                "choose another folder with -Dorg.bytedeco.javacpp.cachedir=FOLDER");
+                CHOOSE_FOLDER);
+    }
+
+    /** Where native libraries are unpacked. */
+    public static Path unpackingFolder() {
+        try {
+            return Loader.getCacheDir().toPath();
+        } catch (IOException e) {
+            return Path.of(System.getProperty("user.home", "."), ".javacpp", "cache");
+        }
     }
 
     /** The number of CUDA GPUs that can be used; 0 without GPU natives, driver or GPU. */

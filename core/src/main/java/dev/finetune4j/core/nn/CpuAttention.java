@@ -1,0 +1,74 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.cpu.AttentionKernels;
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Causal attention on the CPU by a kernel of our own, where nothing but the causal rule hides a token. */
+final class CpuAttention {
+    private CpuAttention() {}
+
+    /** Whether it serves for tokens in this type, before which there are no others. */
+    static boolean serves(Tensor x, Attention.Shape shape, Attention.Context context) {
+        return !x.is_cuda()
+                && FusedKernels.serve(x)
+                && context.mask() == null
+                && context.packed() == null
+                && shape.softCap() == 0
+                && shape.headDim() <= AttentionKernels.MAX_HEAD_SIZE
+                && (!GradMode.is_enabled() || TensorScope.ofStep() != null);
+    }
+
+    /** Queries, keys and values, each (B, n, T, head size), behind one another: (B, T, (heads + 2 · kv heads) · head size). */
+    static Tensor joined(Tensor[] qkv) {
+        Tensor[] rows = new Tensor[qkv.length];
+        for (int i = 0; i < qkv.length; i++) {
+            rows[i] = qkv[i].transpose(1, 2); // (B, T, n, head size)
+        }
+        return torch.cat(new TensorVector(rows), 2).flatten(2, 3);
+    }
+
+    /**
+     * Mixes each token with those before it.
+     *
+     * @param input shape (B, T, (heads + 2 · kv heads) · head size), read by nobody else; its gradient takes its place
+     * @return shape (B, T, heads · head size)
+     */
+    static Tensor attend(Tensor input, Attention.Shape shape) {
+        AttentionKernels kernels = CpuKernels.get().orElseThrow().attention();
+        AttentionKernels.Heads heads =
+                new AttentionKernels.Heads(shape.heads(), shape.kvHeads(), shape.headDim(), (float) shape.scale());
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> {
+                    Tensor qkv = given.contiguous();
+                    long batch = qkv.size(0);
+                    long tokens = qkv.size(1);
+                    Tensor y = Tensors.empty(
+                            ComputeDevice.cpu(),
+                            Tensors.typeOf(qkv),
+                            batch,
+                            tokens,
+                            (long) shape.heads() * shape.headDim());
+                    Tensor logs = Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, batch, shape.heads(), tokens);
+                    kernels.forward(heads, qkv, y, logs);
+                    saved.keep(qkv);
+                    saved.keep(y);
+                    saved.keep(logs);
+                    return y;
+                },
+                (gradient, saved) -> {
+                    Tensor qkv = saved.get(0);
+                    kernels.backward(heads, qkv, saved.get(1), gradient.contiguous(), saved.get(2), qkv);
+                    return qkv.detach();
+                });
+    }
+}

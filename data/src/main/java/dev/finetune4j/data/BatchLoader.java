@@ -96,6 +96,11 @@ public final class BatchLoader {
         return collator.collate(rows);
     }
 
+    /** How many examples an epoch has. */
+    public int size() {
+        return examples.size();
+    }
+
     /** How many windows an epoch has. */
     public int stepsPerEpoch() {
         return (int) (((long) examples.size() + window - 1) / window);

@@ -1,7 +1,6 @@
 package dev.finetune4j.examples;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
@@ -64,9 +63,9 @@ class ReadmeTest {
                 Bundled.identityDataset().toString(),
                 folder.resolve("adapter").toString());
         assertEquals(15, lines.size(), lines.toString());
-        assertFalse(lines.get(0).isBlank());
+        assertEquals("我是张三，由某某公司开发。", lines.get(0), "the first example, word for word, prints the new identity");
         assertTrue(lines.get(1).contains("通用助手"), "the base alone says who it was: " + lines.get(1));
-        assertFalse(lines.get(2).isBlank());
+        assertEquals("我叫张三。", lines.get(2), "and so does the saved adapter");
         assertTrue(lines.get(3).startsWith("4 x 512 tokens on "), lines.get(3));
         assertEquals("it fits", lines.get(14));
         assertTrue(Files.exists(folder.resolve("adapter/adapter_model.safetensors")));

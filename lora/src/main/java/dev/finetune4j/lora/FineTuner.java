@@ -60,7 +60,8 @@ public final class FineTuner {
     private final Overflow overflow;
     private final @Nullable ComputeDevice device;
     private final @Nullable Precision precision;
-    private final TrainingSettings training;
+    private final TrainingSettings given;
+    private final UsualSettings usual;
     private final @Nullable ActivationPolicy activations;
     private final MemoryCheck memory;
     private final int threads;
@@ -75,7 +76,8 @@ public final class FineTuner {
             Overflow overflow,
             @Nullable ComputeDevice device,
             @Nullable Precision precision,
-            TrainingSettings training,
+            TrainingSettings given,
+            UsualSettings usual,
             @Nullable ActivationPolicy activations,
             MemoryCheck memory,
             int threads,
@@ -88,7 +90,8 @@ public final class FineTuner {
         this.overflow = overflow;
         this.device = device;
         this.precision = precision;
-        this.training = training;
+        this.given = given;
+        this.usual = usual;
         this.activations = activations;
         this.memory = memory;
         this.threads = threads;
@@ -126,7 +129,7 @@ public final class FineTuner {
      * @throws dev.finetune4j.core.FineTune4jException when config.json, the settings or the device do not go together
      */
     public MemoryPlan plan() {
-        return new TrainingPlan(model, method, device, precision, training.batchSize(), activations).longest(maxLength);
+        return new TrainingPlan(model, method, device, precision, given.batchSize(), activations).longest(maxLength);
     }
 
     private FineTunedModel run(BooleanSupplier cancelled, TrainingListener progress) {
@@ -150,11 +153,13 @@ public final class FineTuner {
             ChatEncoder encoder = LanguageModel.encoder(directory, tokenizer, template);
             int limit = TrainingPlan.longestExample(method, config, maxLength);
             EncodedDataset data = new SftEncoder(encoder, limit, overflow).encode(dataset);
-            plan = new TrainingPlan(model, method, chosen, precision, training.batchSize(), activations)
+            plan = new TrainingPlan(model, method, chosen, precision, given.batchSize(), activations)
                     .of(data.examples().size(), data.report().longest());
             memory.training(plan, chosen);
             base = loader(chosen).load(directory, tokenizer, encoder);
-            return train(base, data, plan.activations(), cancelled, progress);
+            TrainingSettings training =
+                    usual.fill(given, method, config, data.examples().size());
+            return train(base, training, data, plan.activations(), cancelled, progress);
         } catch (RuntimeException | Error e) {
             tokenizer.close();
             if (base != null) {
@@ -180,6 +185,7 @@ public final class FineTuner {
 
     private FineTunedModel train(
             LanguageModel base,
+            TrainingSettings training,
             EncodedDataset data,
             ActivationPolicy policy,
             BooleanSupplier cancelled,
@@ -201,13 +207,13 @@ public final class FineTuner {
                             ParameterGroups.ONE,
                             batches,
                             training,
-                            expected(null, data),
+                            expected(base, null, data),
                             all,
                             cancelled)
                     .run();
             return new FineTunedModel(base, null, report);
         }
-        Adapter adapter = new Adapter(base, create(base, adapted.settings()));
+        Adapter adapter = new Adapter(base, create(base, adapted.settings(), training.seed()));
         try {
             ParameterGroups groups = adapted.plus() == null
                     ? ParameterGroups.ONE
@@ -218,7 +224,7 @@ public final class FineTuner {
                             groups,
                             batches,
                             training,
-                            expected(adapted.startsAsBase() ? null : base.model(), data),
+                            expected(base, adapted.startsAsBase() ? null : base.model(), data),
                             all,
                             cancelled)
                     .run();
@@ -229,13 +235,18 @@ public final class FineTuner {
         }
     }
 
-    private Expectations expected(@Nullable CausalLM base, EncodedDataset data) {
-        return new Expectations(base, data.report(), method.usualRate(), method.highestRate());
+    private Expectations expected(LanguageModel base, @Nullable CausalLM yardstick, EncodedDataset data) {
+        ModelConfig config = base.model().config();
+        return new Expectations(
+                yardstick,
+                data.report(),
+                UsualSettings.rate(method, config),
+                UsualSettings.highestRate(method, config));
     }
 
-    private PeftAdapter create(LanguageModel base, AdapterSettings settings) {
+    private PeftAdapter create(LanguageModel base, AdapterSettings settings, long seed) {
         PeftAdapter.Sources sources =
-                new PeftAdapter.Sources(training.seed(), base.directory()::weights, base.encoder()::encodeText);
+                new PeftAdapter.Sources(seed, base.directory()::weights, base.encoder()::encodeText);
         return PeftAdapter.create(base.model(), settings, sources);
     }
 }

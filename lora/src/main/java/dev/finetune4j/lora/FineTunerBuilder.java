@@ -42,8 +42,9 @@ public final class FineTunerBuilder {
     private @Nullable String template;
     private @Nullable ComputeDevice device;
     private @Nullable Precision precision;
-    private @Nullable Double learningRate;
     private final TrainingSettings.Builder training = TrainingSettings.builder();
+    private boolean usualRate = true;
+    private boolean usualLength = true;
     private @Nullable ActivationPolicy activations;
     private boolean ignoresMemoryPlan;
     private int threads;
@@ -209,8 +210,9 @@ public final class FineTunerBuilder {
         return this;
     }
 
-    /** Passes over the data; 3 by default. */
+    /** Passes over the data; by default 3, and for small data sets as many as make 60 steps. */
     public FineTunerBuilder epochs(double epochs) {
+        usualLength = false;
         training.epochs(epochs);
         return this;
     }
@@ -229,6 +231,7 @@ public final class FineTunerBuilder {
 
     /** Optimizer steps, instead of epochs. */
     public FineTunerBuilder maxSteps(int steps) {
+        usualLength = false;
         training.maxSteps(steps);
         return this;
     }
@@ -267,11 +270,13 @@ public final class FineTunerBuilder {
     }
 
     /**
-     * Peak learning rate; by default 2e-4 for LoRA, 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning,
-     * 1e-3 for P-tuning, 3e-2 for prompt tuning and 2e-5 for full fine-tuning.
+     * Peak learning rate. By default 2e-4 for LoRA and 2e-5 for full fine-tuning of a model of width 4096, more for a narrower
+     * and less for a wider one, by the square root of the width; 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix
+     * tuning, 1e-3 for P-tuning and 3e-2 for prompt tuning.
      */
     public FineTunerBuilder learningRate(double rate) {
-        this.learningRate = rate;
+        usualRate = false;
+        training.learningRate(rate);
         return this;
     }
 
@@ -320,7 +325,7 @@ public final class FineTunerBuilder {
             found.add("no data set was chosen; call dataset(…)");
         }
         TuningMethod chosen = method == null ? null : collect(found, quantized(method));
-        TrainingSettings settings = collect(found, () -> trainingSettings(chosen));
+        TrainingSettings settings = collect(found, training::build);
         if (model == null || chosen == null || dataset == null || settings == null || !found.isEmpty()) {
             throw new SettingsException(found);
         }
@@ -335,6 +340,7 @@ public final class FineTunerBuilder {
                 device,
                 precision,
                 settings,
+                new UsualSettings(usualRate, usualLength),
                 activations,
                 new MemoryCheck(ignoresMemoryPlan),
                 threads,
@@ -353,7 +359,7 @@ public final class FineTunerBuilder {
         List<String> found = new ArrayList<>(problems);
         requireModelAndMethod(found);
         TuningMethod chosen = method == null ? null : collect(found, quantized(method));
-        TrainingSettings settings = collect(found, () -> trainingSettings(chosen));
+        TrainingSettings settings = collect(found, training::build);
         if (model == null || chosen == null || settings == null || !found.isEmpty()) {
             throw new SettingsException(found);
         }
@@ -404,15 +410,6 @@ public final class FineTunerBuilder {
             throw new SettingsException(
                     List.of("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it"));
         }
-    }
-
-    private TrainingSettings trainingSettings(@Nullable TuningMethod chosen) {
-        if (learningRate != null) {
-            training.learningRate(learningRate);
-        } else if (chosen != null) {
-            training.learningRate(chosen.usualRate());
-        }
-        return training.build();
     }
 
     /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */

@@ -1,17 +1,18 @@
 package dev.finetune4j.lora;
 
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.train.LoraPlus;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
 
 /** What a fine-tuning trains. Immutable. */
 sealed interface TuningMethod {
-    /** Peak learning rate when none is given; docs/defaults.md says how it was found. */
+    /** Peak learning rate when none is given; of methods that depend on it, for a model of width 4096. */
     double usualRate();
 
-    /** Peak learning rate above which such a training does not learn. */
-    double highestRate();
+    /** Whether narrow models need a higher learning rate. */
+    boolean dependsOnWidth();
 
     /**
      * An adapter; on a base in 4 bits a LoRA adapter is QLoRA
@@ -30,10 +31,9 @@ sealed interface TuningMethod {
             return settings.usualLearningRate();
         }
 
-        /** A hundred times the usual one, which leaves room for tiny models and for what the papers have tried. */
         @Override
-        public double highestRate() {
-            return 100 * usualRate();
+        public boolean dependsOnWidth() {
+            return settings instanceof LoraSettings;
         }
 
         /** Whether the model answers as the base does before anything is trained. */
@@ -49,10 +49,9 @@ sealed interface TuningMethod {
             return 2e-5;
         }
 
-        /** What models of some hundred thousand weights stand. */
         @Override
-        public double highestRate() {
-            return 1e-2;
+        public boolean dependsOnWidth() {
+            return true;
         }
     }
 }

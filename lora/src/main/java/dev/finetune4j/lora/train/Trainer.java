@@ -42,6 +42,9 @@ public final class Trainer {
     private final Expectations expected;
     private final List<TrainingListener> listeners;
     private final BooleanSupplier cancelled;
+    /** The batches of the first epoch of a small data set; else empty. */
+    private final List<Batch> all = new ArrayList<>();
+
     private long lastReport = Long.MIN_VALUE;
     private String doing = "making room for gradients and optimizer";
 
@@ -120,7 +123,7 @@ public final class Trainer {
         tell(listener -> listener.onStart(totalSteps, count));
         List<StepReport> reports = new ArrayList<>();
         TrainingReport.Outcome outcome = TrainingReport.Outcome.CANCELLED;
-        TrainingReport.Losses losses;
+        TrainingWarnings.Findings found;
         long start = System.nanoTime();
         try (BatchPasses passes = new BatchPasses(model);
                 FlatParameters parameters = new FlatParameters(trainable, groups, passes.used());
@@ -144,9 +147,18 @@ public final class Trainer {
                 }
                 step = ahead != null ? ahead : ask(step.index() + 1, passes, parameters);
             }
-            losses = losses(first, reports, parameters);
+            found = new TrainingWarnings.Findings(
+                    outcome, List.copyOf(reports), losses(first, reports, parameters), rows(all), known(outcome));
         }
-        return end(outcome, reports, losses, count, start);
+        return end(found, count, start);
+    }
+
+    private static int rows(List<Batch> batches) {
+        return batches.stream().mapToInt(Batch::rows).sum();
+    }
+
+    private int known(TrainingReport.Outcome outcome) {
+        return outcome == TrainingReport.Outcome.COMPLETED ? KnownAnswers.count(model, all) : rows(all);
     }
 
     /**
@@ -194,6 +206,9 @@ public final class Trainer {
     /** Asks for the gradients of a step; null when cancelled before all were asked for. */
     private @Nullable Step ask(int index, BatchPasses passes, FlatParameters parameters) {
         Step step = new Step(index, loader.nextWindow(), System.nanoTime());
+        if (index < loader.stepsPerEpoch() && loader.size() <= TrainingWarnings.SMALL) {
+            all.addAll(step.window());
+        }
         try {
             return pass(step, passes) ? step : null;
         } catch (RuntimeException e) {
@@ -251,23 +266,18 @@ public final class Trainer {
                 elapsed.multipliedBy(totalSteps - step.index() - 1L).dividedBy(step.index() + 1L));
     }
 
-    private TrainingReport end(
-            TrainingReport.Outcome outcome,
-            List<StepReport> reports,
-            TrainingReport.Losses losses,
-            long count,
-            long start) {
+    private TrainingReport end(TrainingWarnings.Findings found, long count, long start) {
         Duration duration = Duration.ofNanos(System.nanoTime() - start);
-        List<String> found = TrainingWarnings.of(outcome, reports, losses, settings, expected);
-        found.forEach(LOG::warn);
+        List<String> warnings = TrainingWarnings.of(found, settings, expected);
+        warnings.forEach(LOG::warn);
         TrainingReport report = new TrainingReport(
-                outcome,
-                reports,
+                found.outcome(),
+                found.steps(),
                 count,
                 duration,
-                losses,
+                found.losses(),
                 expected.data(),
-                TrainingWarnings.with(expected.data(), found));
+                TrainingWarnings.with(expected.data(), warnings));
         tell(listener -> listener.onEnd(report));
         return report;
     }

@@ -8,22 +8,35 @@ import org.jspecify.annotations.Nullable;
 
 /** Why a training cannot have learned what it should, as far as its numbers tell. Stateless. */
 final class TrainingWarnings {
+    /** Rows up to which a data set is small enough that its user will ask for them one by one. */
+    static final int SMALL = 64;
+
     private static final int FEWEST_STEPS = 24;
+    private static final double LEAST_KNOWN = 0.9;
     private static final double LEAST_FALL = 0.01;
     /** Nats per token of rows that a model knows already: nine of ten tokens are right for certain. */
     private static final double KNOWN = 0.1;
 
     private TrainingWarnings() {}
 
-    /** What speaks against the training itself, one sentence for each cause. */
-    static List<String> of(
+    /**
+     * What came of a training.
+     *
+     * @param rows of a small data set; 0 of a larger one
+     * @param known those of them that the model has learned by heart
+     */
+    record Findings(
             TrainingReport.Outcome outcome,
             List<StepReport> steps,
             TrainingReport.Losses losses,
-            TrainingSettings settings,
-            Expectations expected) {
+            int rows,
+            int known) {}
+
+    /** What speaks against the training itself, one sentence for each cause. */
+    static List<String> of(Findings found, TrainingSettings settings, Expectations expected) {
         List<String> warnings = new ArrayList<>();
-        if (outcome == TrainingReport.Outcome.COMPLETED && steps.size() < FEWEST_STEPS) {
+        List<StepReport> steps = found.steps();
+        if (found.outcome() == TrainingReport.Outcome.COMPLETED && steps.size() < FEWEST_STEPS) {
             warnings.add(format(
                     "the training had only %d optimizer step%s, and fewer than %d seldom teach anything; raise epochs or"
                             + " maxSteps, or lower batchSize or accumulation",
@@ -36,10 +49,19 @@ final class TrainingWarnings {
                     settings.learningRate(), expected.usualRate(), expected.highestRate()));
         }
         if (!steps.isEmpty()) {
-            String fall = fall(steps.get(0), losses);
+            String fall = fall(steps.get(0), found.losses());
             if (fall != null) {
                 warnings.add(fall);
             }
+        }
+        // Where something above is the cause, this is no news.
+        if (warnings.isEmpty() && found.known() < LEAST_KNOWN * found.rows()) {
+            warnings.add(format(
+                    "of the %d rows of the data set the model answers only about %d word for word, and the loss of the last"
+                            + " step was %.2f; raise epochs (learning by heart may take a hundred) or the"
+                            + " learning rate, let more values learn (a higher rank, more virtual tokens, another method), and"
+                            + " see whether the base knows the characters of the answers",
+                    found.rows(), found.known(), steps.get(steps.size() - 1).loss()));
         }
         return warnings;
     }

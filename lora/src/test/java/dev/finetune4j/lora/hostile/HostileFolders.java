@@ -129,6 +129,23 @@ final class HostileFolders {
         root.path("added_tokens")
                 .forEach(token -> added.set(token.path("content").asText(), token.path("id")));
         Files.writeString(folder.resolve("added_tokens.json"), added.toString());
+        decoder(folder.resolve("tokenizer_config.json"), added);
+    }
+
+    /** The configuration of a tokenizer names its tokens by their ids. */
+    private static void decoder(Path config, ObjectNode ids) throws IOException {
+        ObjectNode root = (ObjectNode) JSON.readTree(config.toFile());
+        ObjectNode named = JSON.createObjectNode();
+        for (JsonNode token : root.path("added_tokens_decoder")) {
+            JsonNode id = ids.path(token.path("content").asText());
+            if (id.isInt()) {
+                named.set(id.asText(), token);
+            }
+        }
+        if (root.has("added_tokens_decoder")) {
+            root.set("added_tokens_decoder", named);
+        }
+        Files.writeString(config, root.toString());
     }
 
     /** A tokenizer with the same steps and few tokens. */
@@ -160,7 +177,7 @@ final class HostileFolders {
         for (JsonNode token : root.path("added_tokens")) {
             if (added.size() < ADDED) {
                 String content = token.path("content").textValue();
-                int id = ids.computeIfAbsent(content, name -> TOKENS + added.size());
+                int id = ids.computeIfAbsent(content, name -> ids.size());
                 added.add(((ObjectNode) token).put("id", id));
             }
         }

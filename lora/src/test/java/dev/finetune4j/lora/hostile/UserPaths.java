@@ -125,8 +125,11 @@ final class UserPaths {
             tokenizer.encode(LONG);
             ChatTemplate template = ChatTemplate.ofCheckpoint(tokenizer).orElseGet(() -> ChatTemplate.named("chatml"));
             ChatEncoder encoder = new ChatEncoder(tokenizer, template);
-            encoder.encode(CONVERSATIONS.get(0), false);
-            encoder.encode(CONVERSATIONS.get(1), true);
+            try {
+                encoder.encode(CONVERSATIONS.get(0), false);
+            } finally {
+                encoder.encode(CONVERSATIONS.get(1), true);
+            }
         }
     }
 }

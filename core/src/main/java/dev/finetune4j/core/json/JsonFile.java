@@ -27,6 +27,9 @@ public final class JsonFile {
     /** For a file of settings. */
     public static final long SETTINGS_BYTES = 16L << 20;
 
+    /** So many copies of a file may be in the heap while it is read. */
+    private static final int HEAP_SHARE = 4;
+
     private static final String AGAIN = "the download may be incomplete, fetch the file again";
 
     private JsonFile() {}
@@ -42,12 +45,17 @@ public final class JsonFile {
             throw new CheckpointException(
                     file + (Files.exists(file) ? " is no regular file" : " is missing") + "; fetch the file again");
         }
+        long limit = Math.min(most, Runtime.getRuntime().maxMemory() / HEAP_SHARE);
         try (InputStream in = Files.newInputStream(file)) {
-            byte[] bytes = in.readNBytes(Math.toIntExact(Math.min(most + 1, Integer.MAX_VALUE - 8)));
-            if (bytes.length > most) {
-                throw new CheckpointException(
-                        file + " has " + Files.size(file) + " bytes, but the limit for such a file" + " is " + most
-                                + "; it may be another file under a wrong name: fetch it again");
+            // What the size says is not read at all; what has none, such as a device, is read up to the limit.
+            byte[] bytes = Files.size(file) > limit
+                    ? new byte[0]
+                    : in.readNBytes(Math.toIntExact(Math.min(limit + 1, Integer.MAX_VALUE - 8)));
+            if (bytes.length > limit || Files.size(file) > limit) {
+                throw new CheckpointException(file + " has " + Files.size(file)
+                        + " bytes, but the limit for such a file is " + limit
+                        + (limit < most ? ", a quarter of the heap: give the JVM more (-Xmx), or see whether" : ";")
+                        + " it may be another file under a wrong name: fetch it again");
             }
             return bytes;
         } catch (IOException e) {

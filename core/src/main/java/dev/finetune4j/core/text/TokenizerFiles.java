@@ -57,13 +57,10 @@ record TokenizerFiles(
             throw new CheckpointException(file + " has no object \"model\", so it is not a " + NAME
                     + " of the tokenizers library; fetch the file again");
         }
-        try {
+        require(file, () -> {
             NativeAssumptions.check(definition);
             DefinitionLimits.check(definition);
-        } catch (IllegalArgumentException e) {
-            throw new CheckpointException(
-                    file + " is no tokenizer that can be used: " + e.getMessage() + "; use another checkpoint", e);
-        }
+        });
         // Both would change ids in silence: truncation drops the end of a text, padding adds tokens that nobody said.
         definition.putNull("truncation");
         definition.putNull("padding");
@@ -74,11 +71,21 @@ record TokenizerFiles(
                 optional(file.resolveSibling("special_tokens_map.json")),
                 optional(file.resolveSibling("added_tokens.json")));
         boolean changed = AddedTokens.complete(file, definition, names);
+        require(file, () -> VanishingTokens.check(definition));
         String fingerprint = Sha256.hex(source);
         if (changed) {
             fingerprint = Sha256.hex(fingerprint + definition.path("added_tokens"));
         }
         return new TokenizerFiles(file, definition, names, templates(file, config), fingerprint);
+    }
+
+    private static void require(Path file, Runnable check) {
+        try {
+            check.run();
+        } catch (IllegalArgumentException e) {
+            throw new CheckpointException(
+                    file + " is no tokenizer that can be used: " + e.getMessage() + "; use another checkpoint", e);
+        }
     }
 
     /**

@@ -114,6 +114,29 @@ class NativeAssumptionsTest {
     @CsvSource(
             delimiter = ';',
             value = {
+                "{'type':'Strip','strip_left':true,'strip_right':false}; true; true",
+                "{'type':'Strip','strip_left':true,'strip_right':false}; false; false",
+                "{'type':'NFKC'}; true; false",
+                "{'type':'Replace','pattern':{'Regex':'\\\\s+'},'content':''}; true; true",
+                "{'type':'Replace','pattern':{'String':' '},'content':'_'}; true; false",
+                "{'type':'Sequence','normalizers':[{'type':'NFD'},{'type':'BertNormalizer'}]}; true; true"
+            },
+            quoteCharacter = '`')
+    void theNormalizerLeavesSomethingOfEachAddedToken(String normalizer, boolean normalized, boolean refused)
+            throws JsonProcessingException {
+        JsonNode definition = json("{'normalizer':" + normalizer + ",'added_tokens':[{'content':'  ','normalized':"
+                + normalized + "},{'content':'<x>','normalized':true}]}");
+        if (refused) {
+            assertThrows(IllegalArgumentException.class, () -> VanishingTokens.check(definition));
+        } else {
+            assertDoesNotThrow(() -> VanishingTokens.check(definition));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = ';',
+            value = {
                 "{\"type\":\"Sequence\",\"normalizers\":[%s]};{\"type\":\"ByteLevel\"}; 8",
                 "{\"type\":\"Sequence\",\"normalizers\":[%s]};"
                         + "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}; 3"

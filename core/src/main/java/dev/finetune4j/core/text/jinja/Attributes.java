@@ -41,7 +41,7 @@ final class Attributes {
     static Function<@Nullable Object, @Nullable Object> keys(@Nullable Object paths, boolean caseCounts) {
         List<Function<@Nullable Object, @Nullable Object>> getters = new ArrayList<>();
         if (paths instanceof String several) {
-            Budget.allocate(8L * several.length());
+            Budget.allocate(32L * several.length());
             for (String path : several.split(",", -1)) {
                 getters.add(key(path, null, caseCounts));
             }
@@ -69,7 +69,7 @@ final class Attributes {
     private static List<Object> steps(@Nullable Object path) {
         List<Object> steps = new ArrayList<>();
         if (path instanceof String names) {
-            Budget.allocate(8L * names.length());
+            Budget.allocate(32L * names.length());
             for (String name : names.split("\\.", -1)) {
                 boolean isPlace = !name.isEmpty() && name.chars().allMatch(c -> c >= '0' && c <= '9');
                 Object place = isPlace ? Numbers.parseWhole(name, 10) : null;

@@ -66,7 +66,12 @@ final class NativeAssumptions {
                 template(node, "single", false);
                 template(node, "pair", true);
             }
-            if (node.path("precompiled_charsmap").isTextual()) {
+            boolean table = node.path("precompiled_charsmap").isTextual();
+            if (type.equals("Precompiled") && !table) {
+                throw new IllegalArgumentException("the \"precompiled_charsmap\" of its \"Precompiled\" is "
+                        + shown(node.path("precompiled_charsmap")) + ", no text");
+            }
+            if (table) {
                 charsMap(node.path("precompiled_charsmap").textValue());
             }
             node.properties().forEach(entry -> values(entry.getValue(), entry.getKey(), depth + 1));
@@ -164,6 +169,9 @@ final class NativeAssumptions {
             bytes = Base64.getDecoder().decode(encoded);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException("its \"precompiled_charsmap\" is no Base64", e);
+        }
+        if (!Base64.getEncoder().encodeToString(bytes).equals(encoded)) {
+            throw new IllegalArgumentException("its \"precompiled_charsmap\" is no Base64 with padding");
         }
         long size = bytes.length < Integer.BYTES ? -1 : Integer.toUnsignedLong(unit(bytes, 0));
         if (size < Integer.BYTES || size % Integer.BYTES != 0 || size > bytes.length - Integer.BYTES) {

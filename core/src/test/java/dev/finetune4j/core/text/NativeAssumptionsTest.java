@@ -52,6 +52,9 @@ class NativeAssumptionsTest {
                 "{\"post_processor\":{\"special_tokens\":{\"a\":{\"ids\":[3000000000]}}}}; 3000000000",
                 "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"A\"}}; Base64",
                 "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}}; 0 bytes",
+                "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":{}}}; no text",
+                "{\"normalizer\":{\"type\":\"Precompiled\"}}; no text",
+                "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAAAA\"}}; padding",
                 "{\"decoder\":{\"type\":\"Fuse\",\"precompiled_charsmap\":\"AAAA\"}}; 3 bytes"
             })
     void namesWhatIsWrong(String definition, String named) throws JsonProcessingException {

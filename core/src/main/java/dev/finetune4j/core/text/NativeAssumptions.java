@@ -1,6 +1,9 @@
 package dev.finetune4j.core.text;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 
 /**
@@ -180,6 +183,11 @@ final class NativeAssumptions {
         }
         int units = (int) (size / Integer.BYTES);
         int texts = (int) size + Integer.BYTES;
+        try {
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes, texts, bytes.length - texts));
+        } catch (CharacterCodingException e) {
+            throw new IllegalArgumentException("the texts of its \"precompiled_charsmap\" are no UTF-8", e);
+        }
         for (int at = 0; at < units; at++) {
             requireInside(bytes, at, units, texts);
         }

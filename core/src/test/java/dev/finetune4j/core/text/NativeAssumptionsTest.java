@@ -93,13 +93,17 @@ class NativeAssumptionsTest {
 
     /** A table whose root leads with the letter a to a text; {@code base} is where the root's steps begin. */
     private static String table(int base, int text) {
+        return table(base, text, new byte[] {'b', (byte) 0xc3, (byte) 0xa9});
+    }
+
+    private static String table(int base, int text, byte[] texts) {
         ByteBuffer bytes = ByteBuffer.allocate(4 + 4 * 512 + 3).order(ByteOrder.LITTLE_ENDIAN);
         bytes.putInt(4 * 512);
         bytes.putInt(base << 10);
         for (int i = 1; i < 512; i++) {
             bytes.putInt(i == (base ^ 'a') ? 1 << 10 | 1 << 8 | 'a' : i == (base ^ 'a' ^ 1) ? 1 << 31 | text : 1 << 31);
         }
-        bytes.put(new byte[] {'b', (byte) 0xc3, (byte) 0xa9});
+        bytes.put(texts);
         return "{'normalizer':{'type':'Precompiled','precompiled_charsmap':'"
                 + Base64.getEncoder().encodeToString(bytes.array()) + "'}}";
     }
@@ -111,6 +115,7 @@ class NativeAssumptionsTest {
         refused(table(512, 0), "entry 0");
         refused(table(256, 3), "out of the table");
         refused(table(256, 2), "out of the table");
+        refused(table(256, 0, new byte[] {'b', (byte) 0xc3, 'c'}), "no UTF-8");
     }
 
     @ParameterizedTest

@@ -32,7 +32,8 @@ final class VanishingTokens {
         }
         return switch (step.path("type").asText()) {
             case "Strip" -> left.strip();
-            case "Replace" -> replaced(left, step.path("pattern"), step.path("content").asText());
+            case "Replace" ->
+                replaced(left, step.path("pattern"), step.path("content").asText());
             case "StripAccents", "Nmt", "BertNormalizer", "Precompiled" -> visible(left);
             default -> left;
         };

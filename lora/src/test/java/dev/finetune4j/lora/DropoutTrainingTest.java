@@ -60,6 +60,7 @@ class DropoutTrainingTest {
                         b -> b.lora(l -> l.rank(4).weightDecomposed(true).dropout(0.3))),
                 new Method(
                         "head", b -> b.lora(l -> l.targets("q_proj", "lm_head").dropout(0.3))),
+                new Method("vera", b -> b.vera(v -> v.rank(16).dropout(0.3)).precision(Precision.BF16)),
                 new Method(
                         "p-tuning", b -> b.adapter(new PTuningSettings(4, PTuningSettings.Encoder.LSTM, 24, 2, 0.3))));
     }

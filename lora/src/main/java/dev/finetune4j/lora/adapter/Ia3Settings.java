@@ -1,13 +1,14 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
  * The shape of an (IA)³ adapter, which rescales what some linears put out or take in
  * (<a href="https://arxiv.org/abs/2205.05638">Liu et al. 2022</a>). Immutable.
  *
- * @param modules the linears that are rescaled
+ * @param modules the linears that are rescaled, in all layers
  * @param feedForward those among them whose input is rescaled instead of their output
  * @param trainedWhole as {@link LoraSettings#trainedWhole()}
  */
@@ -15,7 +16,11 @@ public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, Li
         implements AdapterSettings {
     public Ia3Settings {
         trainedWhole = List.copyOf(trainedWhole);
-        List<String> problems = TrainedModules.problems(trainedWhole);
+        List<String> problems = new ArrayList<>(TrainedModules.problems(trainedWhole));
+        if (!modules.layers().isEmpty()) {
+            problems.add("(IA)³ cannot choose layers by their numbers; name the linears by their paths, such as"
+                    + " layers.0.self_attn.k_proj");
+        }
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }

@@ -224,6 +224,12 @@ class AdapterKindsTest {
                 assertThrows(SettingsException.class, () -> new LnTuningSettings(layers, List.of()))
                         .getMessage(),
                 "cannot choose layers by their numbers");
+        assertIn(
+                assertThrows(
+                                SettingsException.class,
+                                () -> new Ia3Settings(layers, TargetModules.named("down_proj"), List.of()))
+                        .getMessage(),
+                "(IA)³ cannot choose layers by their numbers");
     }
 
     @Test

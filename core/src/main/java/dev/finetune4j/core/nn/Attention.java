@@ -6,6 +6,7 @@ import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -25,7 +26,23 @@ public final class Attention {
      * @param scale factor on the dot products, usually 1/√headDim
      * @param softCap bound that a hyperbolic tangent puts on the scaled dot products; 0 for none
      */
-    public record Shape(int heads, int kvHeads, int headDim, double scale, double softCap) {}
+    public record Shape(int heads, int kvHeads, int headDim, double scale, double softCap) {
+        /** Queries, keys and values behind one another, (B, T, …), to (B, n, T, head size) each. */
+        Tensor[] heads(Tensor joint) {
+            long[] widths = {(long) heads * headDim, (long) kvHeads * headDim, (long) kvHeads * headDim};
+            TensorVector split = joint.split_with_sizes(widths, -1);
+            return heads(split.get(0), split.get(1), split.get(2));
+        }
+
+        private Tensor[] heads(Tensor... qkv) {
+            return new Tensor[] {heads(qkv[0], heads), heads(qkv[1], kvHeads), heads(qkv[2], kvHeads)};
+        }
+
+        /** (B, T, n · head size) to (B, n, T, head size). */
+        private Tensor heads(Tensor x, long n) {
+            return x.reshape(x.size(0), x.size(1), n, headDim).transpose(1, 2);
+        }
+    }
 
     /**
      * What the layers of one forward pass share if they are of one kind.
@@ -73,19 +90,15 @@ public final class Attention {
      * @param past what the layer has before these tokens, or null when they are the first
      * @return shape (B, T, D)
      */
-    Tensor forward(Remade x, Context context, @Nullable KvStore past) {
+    Tensor forward(Recomputable x, Context context, @Nullable KvStore past) {
         long batch = x.tensor().size(0);
         long tokens = x.tensor().size(1);
-        boolean kernel = tokens > 1 && CpuAttention.serves(x.tensor(), shape, context);
+        boolean kernel = tokens > 1 && CpuAttention.supports(x.tensor(), shape, context);
         if (kernel && past == null && norms == null && inputs.isOneOperation(x.tensor())) {
-            Tensor joint = inputs.joined(x);
-            if (FusedKernels.serveJointRope(joint, context.angles(), shape.headDim())) {
-                return output.forward(CpuAttention.attend(turnedInPlace(joint, context), shape));
-            }
-            return output.forward(CpuAttention.attend(
-                    CpuAttention.joined(turned(heads(inputs.split(joint), batch, tokens), context)), shape));
+            Tensor joint = LayerKernels.of(x.tensor()).rotatedJoint(inputs.joined(x), shape, context.angles());
+            return output.forward(CpuAttention.attend(joint, shape));
         }
-        Tensor[] qkv = turned(x, context); // (B, n, T, head size)
+        Tensor[] qkv = rotated(x, context);
         if (past != null) {
             KvStore.KeysAndValues all = past.update(qkv[1], qkv[2]);
             qkv[1] = all.keys();
@@ -100,39 +113,18 @@ public final class Attention {
         return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
     }
 
-    private Tensor turnedInPlace(Tensor joint, Context context) {
-        return FusedKernels.ropeInPlace(joint, shape.heads() + shape.kvHeads(), context.angles());
-    }
-
-    /** Queries, keys and values with the angles of their positions. */
-    private Tensor[] turned(Remade x, Context context) {
-        long batch = x.tensor().size(0);
-        long tokens = x.tensor().size(1);
+    /** Queries, keys and values with the angles of their positions, (B, n, T, head size) each. */
+    private Tensor[] rotated(Recomputable x, Context context) {
         if (norms == null && inputs.isOneOperation(x.tensor())) {
-            Tensor joint = inputs.joined(x); // (B, T, (heads + 2 · kv heads) · head size)
-            if (FusedKernels.serveJointRope(joint, context.angles(), shape.headDim())) {
-                return heads(inputs.split(turnedInPlace(joint, context)), batch, tokens);
-            }
-            return turned(heads(inputs.split(joint), batch, tokens), context);
+            return LayerKernels.of(x.tensor()).rotatedHeads(inputs.joined(x), shape, context.angles());
         }
-        Tensor[] qkv = heads(inputs.forward(x), batch, tokens);
+        Tensor[] qkv = shape.heads(inputs.forward(x));
         if (norms != null) {
             qkv[0] = norms.query().forward(qkv[0]);
             qkv[1] = norms.key().forward(qkv[1]);
         }
-        return turned(qkv, context);
-    }
-
-    private static Tensor[] turned(Tensor[] qkv, Context context) {
         qkv[0] = RotaryEmbedding.rotate(qkv[0], context.angles());
         qkv[1] = RotaryEmbedding.rotate(qkv[1], context.angles());
-        return qkv;
-    }
-
-    private Tensor[] heads(Tensor[] qkv, long batch, long tokens) {
-        qkv[0] = split(qkv[0], batch, tokens, shape.heads());
-        qkv[1] = split(qkv[1], batch, tokens, shape.kvHeads());
-        qkv[2] = split(qkv[2], batch, tokens, shape.kvHeads());
         return qkv;
     }
 
@@ -195,11 +187,6 @@ public final class Attention {
         return torch.ones_like(scores.select(0, 0).select(0, 0).select(0, 0))
                 .to(torch.ScalarType.Bool)
                 .triu(1);
-    }
-
-    /** (B, T, n · head size) to (B, n, T, head size). */
-    private Tensor split(Tensor x, long batch, long tokens, long n) {
-        return x.reshape(batch, tokens, n, shape.headDim()).transpose(1, 2);
     }
 
     /** The same attention with each part replaced by what the mapper makes of it. */

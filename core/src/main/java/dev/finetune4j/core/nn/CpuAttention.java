@@ -17,9 +17,9 @@ final class CpuAttention {
     private CpuAttention() {}
 
     /** Whether it serves for tokens in this type, before which there are no others. */
-    static boolean serves(Tensor x, Attention.Shape shape, Attention.Context context) {
+    static boolean supports(Tensor x, Attention.Shape shape, Attention.Context context) {
         return !x.is_cuda()
-                && FusedKernels.serve(x)
+                && FusedKernels.supports(x)
                 && context.mask() == null
                 && context.packed() == null
                 && shape.softCap() == 0

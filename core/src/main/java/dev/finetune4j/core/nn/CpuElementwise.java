@@ -8,6 +8,16 @@ import org.jspecify.annotations.Nullable;
 /** The passes on the CPU. */
 record CpuElementwise(ElementKernels kernels) implements Elementwise {
     @Override
+    public boolean supports(Activation activation) {
+        return activation == Activation.SILU;
+    }
+
+    @Override
+    public boolean copiesCheaply() {
+        return false;
+    }
+
+    @Override
     public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean unitOffset) {
         kernels.rmsForward(x, weight, y, inverse, epsilon, unitOffset);
     }

@@ -55,6 +55,16 @@ final class CudaElementwise implements Elementwise {
     }
 
     @Override
+    public boolean supports(Activation activation) {
+        return true;
+    }
+
+    @Override
+    public boolean copiesCheaply() {
+        return true;
+    }
+
+    @Override
     public void rmsForward(Tensor x, Tensor weight, Tensor y, Tensor inverse, float epsilon, boolean unitOffset) {
         int width = Math.toIntExact(weight.numel());
         rmsForward.launch(

@@ -56,7 +56,7 @@ public final class DecoderBlock implements AutoCloseable {
     public Tensor forward(Tensor x, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream stream = new ResidualStream(x);
-            Remade normed = stream.normed(attentionNorms.before().norm());
+            Recomputable normed = stream.normed(attentionNorms.before().norm());
             stream.add(attentionNorms.applyAfter(attention.forward(normed, context, past)));
             stream.add(mlpNorms.applyAfter(
                     mlp.forward(stream.normed(mlpNorms.before().norm()))));
@@ -75,7 +75,7 @@ public final class DecoderBlock implements AutoCloseable {
         }
         try (TensorScope scope = new TensorScope()) {
             ResidualStream stream = new ResidualStream(x);
-            Remade normed = stream.normed(attentionNorms.before().norm());
+            Recomputable normed = stream.normed(attentionNorms.before().norm());
             stream.add(attentionNorms.applyAfter(attention.forward(normed, context, null)));
             stream.add(mlp.forwardForGradient(stream.normed(mlpNorms.before().norm())));
             return scope.keep(stream.gradientPath());

@@ -5,6 +5,12 @@ import org.jspecify.annotations.Nullable;
 
 /** The passes behind {@link FusedKernels} on one sort of processor. All tensors are there and of one type. Thread-safe. */
 interface Elementwise {
+    /** Whether there are kernels for {@link #gatedForward} and {@link #gatedBackward} of this function. */
+    boolean supports(Activation activation);
+
+    /** Whether laying two projections behind one another costs less than the passes that are saved thereby. */
+    boolean copiesCheaply();
+
     /**
      * {@code y = x / sqrt(mean(x²) + ε) · w} by rows.
      *

@@ -29,7 +29,7 @@ final class FusedCrossEntropy {
 
     /** Whether it can take these logits. */
     static boolean serves(Tensor logits) {
-        return FusedKernels.serve(logits) && logits.is_contiguous() && logits.storage_offset() == 0;
+        return FusedKernels.supports(logits) && logits.is_contiguous() && logits.storage_offset() == 0;
     }
 
     /**

@@ -2,6 +2,7 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -17,40 +18,70 @@ import org.jspecify.annotations.Nullable;
  * pass where libtorch's operations would be five to ten, and keeps for the backward pass only what it must. In float32 and
  * bfloat16; elsewhere, and where a shape does not fit into pieces of eight, the plain operations serve.
  */
-final class FusedKernels {
-    private static final int PIECE = 8;
+final class FusedKernels implements LayerKernels {
+    private static final int VECTOR_WIDTH = 8;
 
-    private FusedKernels() {}
+    private final Elementwise kernels;
+
+    private FusedKernels(Elementwise kernels) {
+        this.kernels = kernels;
+    }
 
     /** Whether a tensor is where the kernels run and in a type of theirs. */
-    static boolean serve(Tensor x) {
+    static boolean supports(Tensor x) {
         ScalarType type = Tensors.typeOf(x);
         return (type == ScalarType.BFloat16 || type == ScalarType.Float)
                 && (x.is_cuda() || CpuKernels.get().isPresent());
     }
 
-    /** Without gaps, and where 16 bytes at a time may be read. */
+    /** Those for tensors that {@link #supports} accepts. */
+    static FusedKernels of(ComputeDevice device, ScalarType type) {
+        return new FusedKernels(
+                device.kind() == ComputeDevice.Kind.CUDA
+                        ? CudaElementwise.of(device, type)
+                        : new CpuElementwise(CpuKernels.get().orElseThrow().elements()));
+    }
+
+    /** Contiguous, and where 16 bytes at a time may be read. */
     private static Tensor dense(Tensor x) {
         Tensor whole = x.contiguous();
-        return whole.storage_offset() % PIECE == 0 ? whole : whole.clone();
+        return whole.storage_offset() % VECTOR_WIDTH == 0 ? whole : whole.clone();
     }
 
-    private static Elementwise of(Tensor x) {
-        return x.is_cuda()
-                ? CudaElementwise.of(Tensors.deviceOf(x), Tensors.typeOf(x))
-                : new CpuElementwise(CpuKernels.get().orElseThrow().elements());
-    }
-
-    /** Whether {@link #rmsNorm} serves. */
-    static boolean serveNorm(Tensor x, Tensor weight) {
-        return serve(x)
-                && Tensors.typeOf(weight) == Tensors.typeOf(x)
+    private static boolean supportsNorm(Tensor x, Tensor weight) {
+        return Tensors.typeOf(weight) == Tensors.typeOf(x)
                 && !weight.requires_grad()
-                && weight.numel() % PIECE == 0;
+                && weight.numel() % VECTOR_WIDTH == 0;
+    }
+
+    @Override
+    public Tensor norm(Tensor x, RmsNorm norm) {
+        return supportsNorm(x, norm.weight())
+                ? rmsNorm(x, norm, null).tensor()
+                : TorchLayerKernels.INSTANCE.norm(x, norm);
+    }
+
+    @Override
+    public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
+        if (!GradMode.is_enabled() || !x.requires_grad() || !supportsNorm(x, norm.weight())) {
+            return new ResidualStream.Branch(x, new Recomputable(norm(x, norm), null), null);
+        }
+        ResidualStream.SkipGradient skip = new ResidualStream.SkipGradient();
+        return new ResidualStream.Branch(x, rmsNorm(x, norm, skip), skip);
+    }
+
+    @Override
+    public ResidualStream.Branch branchOfSum(
+            Tensor x, Tensor end, ResidualStream.@Nullable SkipGradient skip, RmsNorm norm) {
+        // Without a skip gradient x must not need one of its own, which libtorch would have to record.
+        boolean recorded = skip != null || !GradMode.is_enabled() || !x.requires_grad();
+        return recorded && Tensors.typeOf(end) == Tensors.typeOf(x) && supportsNorm(x, norm.weight())
+                ? addAndNorm(x, end, skip, norm)
+                : branch(ResidualStream.sum(x, end, skip), norm);
     }
 
     /** Those who wait for a result to be brought back. */
-    private static final class Waiting implements BroughtBack {
+    private static final class Waiting implements Recomputation {
         private final List<Consumer<Tensor>> uses = new ArrayList<>();
 
         @Override
@@ -69,7 +100,7 @@ final class FusedKernels {
 
         /** Nobody brings anything back when there is no backward pass. */
         @Nullable
-        BroughtBack whenRecorded(Tensor input) {
+        Recomputation whenRecorded(Tensor input) {
             return GradMode.is_enabled() && input.requires_grad() ? this : null;
         }
     }
@@ -78,13 +109,8 @@ final class FusedKernels {
      * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Who waits for the result gets it
      * in the memory of its gradient.
      */
-    static Remade rmsNorm(
-            Tensor input,
-            Tensor weight,
-            double epsilon,
-            boolean unitOffset,
-            ResidualStream.@Nullable SkipGradient skip) {
-        Elementwise kernels = of(input);
+    private Recomputable rmsNorm(Tensor input, RmsNorm norm, ResidualStream.@Nullable SkipGradient skip) {
+        Tensor weight = norm.weight();
         int width = Math.toIntExact(weight.numel());
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
@@ -94,18 +120,17 @@ final class FusedKernels {
                     long rows = x.numel() / width;
                     Tensor y = Tensors.emptyLike(x);
                     Tensor inverse = Tensors.empty(Tensors.deviceOf(x), ScalarType.Float, rows);
-                    kernels.rmsForward(x, weight, y, inverse, (float) epsilon, unitOffset);
+                    kernels.rmsForward(x, weight, y, inverse, (float) norm.epsilon(), norm.unitOffset());
                     saved.keep(x);
                     saved.keep(inverse);
                     return y;
                 },
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
-                        return scope.keep(
-                                normBackward(kernels, gradient, weight, unitOffset, skip, waiting, saved, scope));
+                        return scope.keep(normBackward(gradient, norm, skip, waiting, saved, scope));
                     }
                 });
-        return new Remade(result, waiting.whenRecorded(input));
+        return new Recomputable(result, waiting.whenRecorded(input));
     }
 
     /**
@@ -113,14 +138,9 @@ final class FusedKernels {
      *
      * @param around the skip connection along which x gets its gradient; null for none
      */
-    static ResidualStream.NormedSum addAndNorm(
-            Tensor x,
-            Tensor branch,
-            ResidualStream.@Nullable SkipGradient around,
-            Tensor weight,
-            double epsilon,
-            boolean unitOffset) {
-        Elementwise kernels = of(branch);
+    private ResidualStream.Branch addAndNorm(
+            Tensor x, Tensor branch, ResidualStream.@Nullable SkipGradient around, RmsNorm norm) {
+        Tensor weight = norm.weight();
         Waiting waiting = new Waiting();
         ResidualStream.SkipGradient next =
                 GradMode.is_enabled() && branch.requires_grad() ? new ResidualStream.SkipGradient() : null;
@@ -131,28 +151,33 @@ final class FusedKernels {
                     Tensor y = Tensors.emptyLike(total);
                     Tensor inverse = Tensors.empty(Tensors.deviceOf(y), ScalarType.Float, y.numel() / weight.numel());
                     kernels.rmsForwardOfSum(
-                            dense(x), dense(given), total, weight, y, inverse, (float) epsilon, unitOffset);
+                            dense(x),
+                            dense(given),
+                            total,
+                            weight,
+                            y,
+                            inverse,
+                            (float) norm.epsilon(),
+                            norm.unitOffset());
                     saved.keep(total);
                     saved.keep(inverse);
                     return y;
                 },
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
-                        Tensor dx = normBackward(kernels, gradient, weight, unitOffset, next, waiting, saved, scope);
+                        Tensor dx = normBackward(gradient, norm, next, waiting, saved, scope);
                         if (around != null) {
                             around.put(dx);
                         }
                         return scope.keep(dx);
                     }
                 });
-        return new ResidualStream.NormedSum(total, new Remade(result, waiting.whenRecorded(branch)), next);
+        return new ResidualStream.Branch(total, new Recomputable(result, waiting.whenRecorded(branch)), next);
     }
 
-    private static Tensor normBackward(
-            Elementwise kernels,
+    private Tensor normBackward(
             Tensor gradient,
-            Tensor weight,
-            boolean unitOffset,
+            RmsNorm norm,
             ResidualStream.@Nullable SkipGradient skip,
             Waiting waiting,
             CustomFunction.Saved saved,
@@ -162,34 +187,34 @@ final class FusedKernels {
         Tensor past = skip == null ? null : dense(skip.take(scope));
         Tensor y = waiting.isAnybody() ? dy : null;
         Tensor dx = Tensors.emptyLike(x);
-        kernels.rmsBackward(dy, x, weight, saved.get(1), past, dx, y, unitOffset);
+        kernels.rmsBackward(dy, x, norm.weight(), saved.get(1), past, dx, y, norm.unitOffset());
         waiting.bring(dy);
         return dx;
     }
 
-    /** Whether {@link #gated} may serve for what becomes of a tensor, if its width is right. */
-    static boolean serveGate(Activation activation, Tensor x) {
-        return serve(x) && (activation == Activation.SILU || x.is_cuda());
-    }
-
-    /** Whether {@link #gated} serves for halves of this width. */
-    static boolean serveGated(Activation activation, Tensor both) {
-        return serveGate(activation, both) && both.size(-1) % (2 * PIECE) == 0;
+    @Override
+    public Recomputable gated(Activation activation, ProjectionGroup gateAndUp, Recomputable x) {
+        if (!kernels.supports(activation) || !(kernels.copiesCheaply() || gateAndUp.isOneOperation(x.tensor()))) {
+            return TorchLayerKernels.INSTANCE.gated(activation, gateAndUp, x);
+        }
+        Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
+        return both.size(-1) % (2 * VECTOR_WIDTH) == 0
+                ? gated(activation, both)
+                : TorchLayerKernels.gated(activation, both);
     }
 
     /**
      * {@code act(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
      * memory, and the result that of its own gradient for those who wait for it.
      */
-    static Remade gated(Activation activation, Tensor input) {
-        Elementwise kernels = of(input);
+    Recomputable gated(Activation activation, Tensor input) {
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
                     Tensor both = dense(given);
                     saved.keep(both);
-                    return gated(kernels, activation, both);
+                    return gatedForward(activation, both);
                 },
                 (gradient, saved) -> {
                     Tensor both = saved.get(0);
@@ -198,10 +223,10 @@ final class FusedKernels {
                     waiting.bring(dy);
                     return both.detach();
                 });
-        return new Remade(result, waiting.whenRecorded(input));
+        return new Recomputable(result, waiting.whenRecorded(input));
     }
 
-    private static Tensor gated(Elementwise kernels, Activation activation, Tensor both) {
+    private Tensor gatedForward(Activation activation, Tensor both) {
         long[] shape = both.shape();
         shape[shape.length - 1] /= 2;
         Tensor y = Tensors.empty(Tensors.deviceOf(both), Tensors.typeOf(both), shape);
@@ -209,17 +234,19 @@ final class FusedKernels {
         return y;
     }
 
-    /** Whether {@link #rope} serves. */
-    static boolean serveRope(Tensor x, RotaryEmbedding.Angles angles) {
-        return serve(x)
-                && angles.cos().size(1) == x.size(3)
-                && x.size(3) % (2 * PIECE) == 0
+    @Override
+    public Tensor rotate(Tensor x, RotaryEmbedding.Angles angles) {
+        return supportsAngles(x, angles, x.size(3)) ? rope(x, angles) : TorchLayerKernels.INSTANCE.rotate(x, angles);
+    }
+
+    private static boolean supportsAngles(Tensor x, RotaryEmbedding.Angles angles, long size) {
+        return angles.cos().size(1) == size
+                && size % (2 * VECTOR_WIDTH) == 0
                 && Tensors.typeOf(angles.cos()) == Tensors.typeOf(x);
     }
 
-    /** {@link RotaryEmbedding#rotate}; nothing is kept but the angles. */
-    static Tensor rope(Tensor input, RotaryEmbedding.Angles angles) {
-        Elementwise kernels = of(input);
+    /** {@link #rotate}; nothing is kept but the angles. */
+    private Tensor rope(Tensor input, RotaryEmbedding.Angles angles) {
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -227,35 +254,44 @@ final class FusedKernels {
                     Tensor sin = dense(angles.sin());
                     saved.keep(cos);
                     saved.keep(sin);
-                    return turn(kernels, given, cos, sin, 1);
+                    return rotate(given, cos, sin, 1);
                 },
-                (gradient, saved) -> turn(kernels, gradient, saved.get(0), saved.get(1), -1));
+                (gradient, saved) -> rotate(gradient, saved.get(0), saved.get(1), -1));
     }
 
     /** (B, heads, T, size) in any layout to the same shape, laid out as (B, T, heads, size). */
-    private static Tensor turn(Elementwise kernels, Tensor given, Tensor cos, Tensor sin, float direction) {
+    private Tensor rotate(Tensor given, Tensor cos, Tensor sin, float direction) {
         Tensor x = given.stride(3) == 1 && aligned(given) ? given : dense(given);
         Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), x.size(0), x.size(2), x.size(1), x.size(3));
         kernels.rope(x, y, cos, sin, direction);
         return y.transpose(1, 2);
     }
 
-    /** Whether {@link #ropeInPlace} serves for heads of this size behind one another. */
-    static boolean serveJointRope(Tensor joint, RotaryEmbedding.Angles angles, int size) {
-        return serve(joint)
+    @Override
+    public Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+        return rotatesInPlace(joint, shape, angles)
+                ? shape.heads(rotatedJoint(joint, shape, angles))
+                : TorchLayerKernels.INSTANCE.rotatedHeads(joint, shape, angles);
+    }
+
+    @Override
+    public Tensor rotatedJoint(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+        return rotatesInPlace(joint, shape, angles)
+                ? ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles)
+                : TorchLayerKernels.INSTANCE.rotatedJoint(joint, shape, angles);
+    }
+
+    private static boolean rotatesInPlace(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+        return supportsAngles(joint, angles, shape.headDim())
                 && joint.is_contiguous()
-                && joint.storage_offset() % PIECE == 0
-                && angles.cos().size(1) == size
-                && size % (2 * PIECE) == 0
-                && Tensors.typeOf(angles.cos()) == Tensors.typeOf(joint);
+                && joint.storage_offset() % VECTOR_WIDTH == 0;
     }
 
     /**
-     * Turns the first heads of rows (B, T, n) that nobody else reads, in their place; nothing is kept but the angles. The
-     * gradient is turned back in its place.
+     * Rotates the first heads of rows (B, T, n) that nobody else reads, in place; nothing is kept but the angles. The gradient is
+     * rotated back in place.
      */
-    static Tensor ropeInPlace(Tensor input, int heads, RotaryEmbedding.Angles angles) {
-        Elementwise kernels = of(input);
+    Tensor ropeInPlace(Tensor input, int heads, RotaryEmbedding.Angles angles) {
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -263,21 +299,20 @@ final class FusedKernels {
                     Tensor sin = dense(angles.sin());
                     saved.keep(cos);
                     saved.keep(sin);
-                    return turnInPlace(kernels, given.detach(), heads, cos, sin, 1);
+                    return rotateInPlace(given.detach(), heads, cos, sin, 1);
                 },
-                (gradient, saved) -> turnInPlace(kernels, dense(gradient), heads, saved.get(0), saved.get(1), -1));
+                (gradient, saved) -> rotateInPlace(dense(gradient), heads, saved.get(0), saved.get(1), -1));
     }
 
-    private static Tensor turnInPlace(
-            Elementwise kernels, Tensor rows, int heads, Tensor cos, Tensor sin, float direction) {
+    private Tensor rotateInPlace(Tensor rows, int heads, Tensor cos, Tensor sin, float direction) {
         kernels.ropeInPlace(rows, heads, cos, sin, direction);
         return rows;
     }
 
     private static boolean aligned(Tensor x) {
-        return x.stride(0) % PIECE == 0
-                && x.stride(1) % PIECE == 0
-                && x.stride(2) % PIECE == 0
-                && x.storage_offset() % PIECE == 0;
+        return x.stride(0) % VECTOR_WIDTH == 0
+                && x.stride(1) % VECTOR_WIDTH == 0
+                && x.stride(2) % VECTOR_WIDTH == 0
+                && x.storage_offset() % VECTOR_WIDTH == 0;
     }
 }

@@ -19,28 +19,18 @@ public final class GatedMlp {
     }
 
     /** (B, T, D) to (B, T, D). */
-    Tensor forward(Remade x) {
+    Tensor forward(Recomputable x) {
         return down.forward(gated(x));
     }
 
     /** The same for the backward pass alone; the values are not those of the result. */
-    Tensor forwardForGradient(Remade x) {
+    Tensor forwardForGradient(Recomputable x) {
         return down.forwardForGradient(gated(x));
     }
 
     /** {@code act(gate(x)) · up(x)}, (B, T, inner). */
-    private Remade gated(Remade x) {
-        if (FusedKernels.serveGate(activation, x.tensor())
-                && (x.tensor().is_cuda() || gateAndUp.isOneOperation(x.tensor()))) {
-            Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
-            if (FusedKernels.serveGated(activation, both)) {
-                return FusedKernels.gated(activation, both);
-            }
-            long inner = both.size(-1) / 2;
-            return new Remade(activation.apply(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)), null);
-        }
-        Tensor[] inner = gateAndUp.forward(x);
-        return new Remade(activation.apply(inner[0]).mul(inner[1]), null);
+    private Recomputable gated(Recomputable x) {
+        return LayerKernels.of(x.tensor()).gated(activation, gateAndUp, x);
     }
 
     GatedMlp map(ModuleTransform mapper) {

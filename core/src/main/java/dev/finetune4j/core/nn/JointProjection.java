@@ -15,8 +15,8 @@ public interface JointProjection {
      * The outputs of all linears.
      *
      * @param x shape (…, in)
-     * @param later brings {@code x} once more in the backward pass, so that it need not be kept; null if nothing does
+     * @param recomputation brings {@code x} once more in the backward pass, so that it need not be kept; null if nothing does
      * @return shape (…, sum of the linears' outputs)
      */
-    Tensor forward(Tensor x, @Nullable BroughtBack later);
+    Tensor forward(Tensor x, @Nullable Recomputation recomputation);
 }

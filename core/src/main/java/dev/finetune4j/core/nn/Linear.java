@@ -28,9 +28,9 @@ public interface Linear extends AutoCloseable {
      * As {@link #forward(Tensor)}, for an input that goes nowhere else and is brought back in the backward pass: who needs it
      * there need not keep it.
      *
-     * @param later brings {@code x} once more
+     * @param recomputation brings {@code x} once more
      */
-    default Tensor forward(Tensor x, BroughtBack later) {
+    default Tensor forward(Tensor x, Recomputation recomputation) {
         return forward(x);
     }
 
@@ -38,10 +38,10 @@ public interface Linear extends AutoCloseable {
      * As {@link #forward(Tensor)} where only the backward pass matters, because the result was computed before: what it
      * returns has the shape and the gradients of the result, but perhaps not its values.
      *
-     * @param later as for {@link #forward(Tensor, BroughtBack)}; null if nothing brings {@code x} back
+     * @param recomputation as for {@link #forward(Tensor, Recomputation)}; null if nothing brings {@code x} back
      */
-    default Tensor forwardForGradient(Tensor x, @Nullable BroughtBack later) {
-        return later == null ? forward(x) : forward(x, later);
+    default Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
+        return recomputation == null ? forward(x) : forward(x, recomputation);
     }
 
     /** Size of the last dimension of the input. */

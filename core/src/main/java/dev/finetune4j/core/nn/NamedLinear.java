@@ -13,12 +13,12 @@ public record NamedLinear(String name, Linear linear) {
         return linear.forward(x);
     }
 
-    Tensor forward(Remade x) {
-        return x.later() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.later());
+    Tensor forward(Recomputable x) {
+        return x.recomputation() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.recomputation());
     }
 
-    Tensor forwardForGradient(Remade x) {
-        return linear.forwardForGradient(x.tensor(), x.later());
+    Tensor forwardForGradient(Recomputable x) {
+        return linear.forwardForGradient(x.tensor(), x.recomputation());
     }
 
     NamedLinear map(ModuleTransform mapper) {

@@ -43,7 +43,7 @@ public final class ProjectionGroup {
     }
 
     /** The projections of x, shape (…, D), in order. */
-    Tensor[] forward(Remade x) {
+    Tensor[] forward(Recomputable x) {
         if (!isOneOperation(x.tensor())) {
             return linears.stream().map(linear -> linear.forward(x.tensor())).toArray(Tensor[]::new);
         }
@@ -71,9 +71,9 @@ public final class ProjectionGroup {
     }
 
     /** The projections of x behind one another in the last dimension. */
-    Tensor joined(Remade x) {
+    Tensor joined(Recomputable x) {
         if (joint != null && joint.serves(x.tensor())) {
-            return joint.forward(x.tensor(), x.later());
+            return joint.forward(x.tensor(), x.recomputation());
         }
         return widths.length == 0
                 ? torch.cat(new TensorVector(forward(x)), -1)

@@ -2,10 +2,8 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
 import java.util.Objects;
 import java.util.function.UnaryOperator;
-import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -39,13 +37,14 @@ final class ResidualStream {
     }
 
     /**
-     * A sum and its norm in one pass.
+     * The beginning of a branch.
      *
-     * @param total {@code x + branch}; its gradient goes along the next skip connection and through the norm
+     * @param total what flows beside it
      * @param normed the norm of it
-     * @param skip that of the branch which begins with the norm; null when no gradient is recorded
+     * @param skip gets the gradient of {@code total} from the end of the branch; null when libtorch takes it
      */
-    record NormedSum(Tensor total, Remade normed, @Nullable SkipGradient skip) {}
+    record Branch(
+            Tensor total, Recomputable normed, @Nullable SkipGradient skip) {}
 
     private Tensor x;
     private @Nullable Tensor branch;
@@ -57,27 +56,13 @@ final class ResidualStream {
     }
 
     /** The norm of the stream, with which a branch begins. */
-    Remade normed(RmsNorm norm) {
-        if (branch != null && servesNormedSum(norm)) {
-            NormedSum sum = norm.forward(x, branch, skip);
-            x = sum.total();
-            branch = null;
-            skip = sum.skip();
-            return sum.normed();
-        }
-        x = value();
-        skip = GradMode.is_enabled() && x.requires_grad() && FusedKernels.serveNorm(x, norm.weight())
-                ? new SkipGradient()
-                : null;
-        return skip == null ? new Remade(norm.forward(x), null) : norm.forward(x, skip);
-    }
-
-    /** Without a skip gradient x must not need one of its own, which libtorch would have to record. */
-    private boolean servesNormedSum(RmsNorm norm) {
-        Tensor added = Objects.requireNonNull(branch);
-        return FusedKernels.serveNorm(added, norm.weight())
-                && Tensors.typeOf(x) == Tensors.typeOf(added)
-                && (skip != null || !GradMode.is_enabled() || !x.requires_grad());
+    Recomputable normed(RmsNorm norm) {
+        LayerKernels kernels = LayerKernels.of(x);
+        Branch begun = branch == null ? kernels.branch(x, norm) : kernels.branchOfSum(x, branch, skip, norm);
+        x = begun.total();
+        branch = null;
+        skip = begun.skip();
+        return begun.normed();
     }
 
     /** Adds what became of the norm, which ends the branch. */
@@ -87,29 +72,28 @@ final class ResidualStream {
 
     /** The stream with all branches. */
     Tensor value() {
-        return joined(end -> x.add(end), end -> end.add(x));
+        return branch == null ? x : sum(x, branch, skip);
     }
 
     /** A tensor of the shape and with the gradients of {@link #value}, but perhaps not its values, where only the backward pass matters. */
     Tensor gradientPath() {
-        return joined(end -> x.add(end), Tensor::detach);
+        return branch == null ? x : end(branch, skip, Tensor::detach, added -> x.add(added));
     }
 
-    private Tensor joined(UnaryOperator<Tensor> recorded, UnaryOperator<Tensor> beside) {
-        Tensor end = branch;
-        if (end == null) {
-            return x;
+    /** {@code x + end}, the end of a branch. */
+    static Tensor sum(Tensor x, Tensor end, @Nullable SkipGradient skip) {
+        return end(end, skip, added -> added.add(x), x::add);
+    }
+
+    /** With a skip gradient x gets its own there, and only the branch is recorded. */
+    private static Tensor end(
+            Tensor branch, @Nullable SkipGradient skip, UnaryOperator<Tensor> beside, UnaryOperator<Tensor> recorded) {
+        if (skip == null) {
+            return recorded.apply(branch);
         }
-        SkipGradient along = skip;
-        Tensor sum = along == null
-                ? recorded.apply(end)
-                : CustomFunction.apply(end, beside, gradient -> {
-                    along.put(gradient);
-                    return gradient;
-                });
-        x = sum;
-        branch = null;
-        skip = null;
-        return sum;
+        return CustomFunction.apply(branch, beside, gradient -> {
+            skip.put(gradient);
+            return gradient;
+        });
     }
 }

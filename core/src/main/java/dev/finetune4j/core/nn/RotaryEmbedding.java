@@ -5,8 +5,6 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -83,23 +81,7 @@ public final class RotaryEmbedding implements AutoCloseable {
      * @return the same shape
      */
     public static Tensor rotate(Tensor x, Angles angles) {
-        if (FusedKernels.serveRope(x, angles)) {
-            return FusedKernels.rope(x, angles);
-        }
-        long turned = angles.cos().size(1);
-        if (turned == x.size(3)) {
-            return turn(x, angles);
-        }
-        Tensor rest = x.narrow(3, turned, x.size(3) - turned);
-        return torch.cat(new TensorVector(turn(x.narrow(3, 0, turned), angles), rest), 3);
-    }
-
-    private static Tensor turn(Tensor x, Angles angles) {
-        long half = x.size(3) / 2;
-        Tensor first = x.narrow(3, 0, half);
-        Tensor second = x.narrow(3, half, half);
-        Tensor crossed = torch.cat(new TensorVector(second.neg(), first), 3);
-        return x.mul(angles.cos()).add_(crossed.mul(angles.sin()));
+        return LayerKernels.of(x).rotate(x, angles);
     }
 
     private void prepare(long length) {

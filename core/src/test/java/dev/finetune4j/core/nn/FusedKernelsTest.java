@@ -118,10 +118,9 @@ class FusedKernelsTest {
             if (!x.is_cuda()) {
                 return activation.apply(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
             }
-            assertTrue(FusedKernels.serveGated(activation, x));
-            Remade gated = FusedKernels.gated(activation, x);
+            Recomputable gated = FusedKernels.of(device, type).gated(activation, x);
             float[] values = Tensors.toFloats(gated.tensor());
-            gated.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
+            gated.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             return gated.tensor();
         });
     }
@@ -146,8 +145,8 @@ class FusedKernelsTest {
         compare(new long[] {batch, tokens, (heads + 2L) * size}, type, (x, device) -> {
             try (RotaryEmbedding rotary = new RotaryEmbedding(spec, device)) {
                 RotaryEmbedding.Angles angles = rotary.angles(2, tokens, Tensors.typeOf(x));
-                if (FusedKernels.serveJointRope(x, angles, size)) {
-                    return FusedKernels.ropeInPlace(x, heads, angles);
+                if (x.is_cuda()) {
+                    return FusedKernels.of(device, type).ropeInPlace(x, heads, angles);
                 }
                 Tensor turned = x.narrow(2, 0, (long) heads * size)
                         .view(batch, tokens, heads, size)
@@ -168,9 +167,9 @@ class FusedKernelsTest {
                 return x.add(torch.silu(norm.forward(x)));
             }
             ResidualStream stream = new ResidualStream(x);
-            Remade normed = stream.normed(norm);
+            Recomputable normed = stream.normed(norm);
             float[] values = Tensors.toFloats(normed.tensor());
-            normed.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
+            normed.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             stream.add(torch.silu(normed.tensor()));
             return stream.value();
         });
@@ -190,9 +189,9 @@ class FusedKernelsTest {
             }
             ResidualStream stream = new ResidualStream(start);
             stream.add(torch.silu(trained ? stream.normed(first).tensor() : x));
-            Remade normed = stream.normed(second);
+            Recomputable normed = stream.normed(second);
             float[] values = Tensors.toFloats(normed.tensor());
-            normed.later().then(again -> assertClose(values, Tensors.toFloats(again), type));
+            normed.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             stream.add(torch.silu(normed.tensor()));
             return stream.value();
         });

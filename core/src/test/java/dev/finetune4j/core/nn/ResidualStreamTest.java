@@ -55,8 +55,8 @@ class ResidualStreamTest {
             if (fused) {
                 ResidualStream stream = new ResidualStream(x);
                 stream.add(torch.silu(streamTrained ? stream.normed(first).tensor() : leaf));
-                Remade normed = stream.normed(second);
-                assertNotNull(normed.later(), "fused");
+                Recomputable normed = stream.normed(second);
+                assertNotNull(normed.recomputation(), "fused");
                 stream.add(torch.silu(normed.tensor()));
                 result = stream.value();
             } else {

@@ -1,9 +1,9 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.nn.BroughtBack;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.Recomputation;
 import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -51,15 +51,15 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
-    public Tensor forward(Tensor x, BroughtBack later) {
-        return compute(x, later);
+    public Tensor forward(Tensor x, Recomputation recomputation) {
+        return compute(x, recomputation);
     }
 
     @Override
-    public Tensor forwardForGradient(Tensor x, @Nullable BroughtBack later) {
+    public Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
         return products.serves(x) && x.requires_grad()
-                ? products.forwardForGradient(x, later)
-                : super.forwardForGradient(x, later);
+                ? products.forwardForGradient(x, recomputation)
+                : super.forwardForGradient(x, recomputation);
     }
 
     @Override
@@ -72,9 +72,9 @@ final class LoraLinear extends AdaptedLinear {
         return part.dropout() > 0;
     }
 
-    private Tensor compute(Tensor x, @Nullable BroughtBack later) {
+    private Tensor compute(Tensor x, @Nullable Recomputation recomputation) {
         if (products.serves(x)) {
-            return products.forward(x, later);
+            return products.forward(x, recomputation);
         }
         boolean dropping = part.isDropping();
         Tensor y = plain(x);

@@ -1,10 +1,10 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.nn.BroughtBack;
 import dev.finetune4j.core.nn.Gradients;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.Recomputation;
 import dev.finetune4j.core.nn.StackedWeights;
 import dev.finetune4j.core.nn.WorkingCopies;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -71,26 +71,26 @@ final class LoraProducts implements JointProjection {
     }
 
     @Override
-    public Tensor forward(Tensor x, @Nullable BroughtBack later) {
+    public Tensor forward(Tensor x, @Nullable Recomputation recomputation) {
         boolean wanted = x.requires_grad();
         // The factors have gradients even where the input needs none, as in the first layer.
         Tensor input =
                 GradMode.is_enabled() && !wanted && isTrained() ? x.detach().set_requires_grad(true) : x;
         return CustomFunction.apply(
                 input,
-                (given, saved) -> run(given, saved, later),
-                (gradient, saved) -> runBack(gradient, saved, later, wanted));
+                (given, saved) -> run(given, saved, recomputation),
+                (gradient, saved) -> runBack(gradient, saved, recomputation, wanted));
     }
 
     /** As {@link Linear#forwardForGradient} does for one linear. */
-    Tensor forwardForGradient(Tensor x, @Nullable BroughtBack later) {
+    Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
         return CustomFunction.apply(
                 x,
                 (given, saved) -> {
-                    narrow(given, saved, later);
+                    narrow(given, saved, recomputation);
                     return output(given);
                 },
-                (gradient, saved) -> runBack(gradient, saved, later, true));
+                (gradient, saved) -> runBack(gradient, saved, recomputation, true));
     }
 
     private boolean isTrained() {
@@ -100,8 +100,8 @@ final class LoraProducts implements JointProjection {
                                 || member.part().b().requires_grad()));
     }
 
-    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable BroughtBack later) {
-        Tensor low = narrow(x, saved, later);
+    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
+        Tensor low = narrow(x, saved, recomputation);
         Tensor output = output(x);
         Tensor y = output.view(-1, outputs);
         long column = 0;
@@ -116,14 +116,14 @@ final class LoraProducts implements JointProjection {
     }
 
     /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it is brought back. */
-    private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable BroughtBack later) {
+    private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
         Tensor flat = x.reshape(-1, x.size(-1));
         Tensor all = allA(Tensors.typeOf(x));
         Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), all.size(0));
         NarrowProducts.byRows(flat, all, low);
         scale(low);
         saved.keep(low);
-        if (later == null) {
+        if (recomputation == null) {
             saved.keep(x);
         }
         return low;
@@ -152,7 +152,8 @@ final class LoraProducts implements JointProjection {
         }
     }
 
-    private Tensor runBack(Tensor gradient, CustomFunction.Saved saved, @Nullable BroughtBack later, boolean wanted) {
+    private Tensor runBack(
+            Tensor gradient, CustomFunction.Saved saved, @Nullable Recomputation recomputation, boolean wanted) {
         ScalarType type = Tensors.typeOf(gradient);
         Tensor low = saved.get(0);
         Tensor dy = gradient.reshape(-1, outputs); // (n, outputs)
@@ -170,10 +171,10 @@ final class LoraProducts implements JointProjection {
             rank += member.rank();
         }
         scale(dlow);
-        if (later == null) {
+        if (recomputation == null) {
             gatherA(dlow, saved.get(1));
         } else {
-            gatherLater(dlow, later);
+            gatherLater(dlow, recomputation);
         }
         if (!wanted) {
             return new Tensor();
@@ -195,10 +196,10 @@ final class LoraProducts implements JointProjection {
         return dx;
     }
 
-    private void gatherLater(Tensor dlow, BroughtBack later) {
+    private void gatherLater(Tensor dlow, Recomputation recomputation) {
         try (TensorScope scope = new TensorScope()) {
             Tensor kept = scope.release(dlow.detach());
-            later.then(x -> {
+            recomputation.then(x -> {
                 gatherA(kept, x);
                 kept.close();
             });

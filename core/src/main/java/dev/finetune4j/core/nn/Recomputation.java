@@ -8,7 +8,7 @@ import org.bytedeco.pytorch.Tensor;
  * own backward pass, where it costs next to nothing.
  */
 @FunctionalInterface
-public interface BroughtBack {
+public interface Recomputation {
     /**
      * Asks for the input; to be called in the backward pass of the one operation that it went into.
      *

@@ -1,0 +1,86 @@
+package dev.finetune4j.core.nn;
+
+import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** By libtorch's operations, which it differentiates itself: on every device, in every type and shape. */
+final class TorchLayerKernels implements LayerKernels {
+    static final TorchLayerKernels INSTANCE = new TorchLayerKernels();
+
+    private static final long[] LAST = {-1};
+
+    private TorchLayerKernels() {}
+
+    @Override
+    public Tensor norm(Tensor x, RmsNorm norm) {
+        Tensor wide = Tensors.as(x, ScalarType.Float);
+        Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
+        Tensor normalised = wide.mul(meanSquare.add(new Scalar(norm.epsilon())).rsqrt());
+        if (norm.unitOffset()) {
+            Tensor factor = Tensors.as(norm.weight(), ScalarType.Float).add(new Scalar(1));
+            return Tensors.as(normalised.mul(factor), Tensors.typeOf(x));
+        }
+        return Tensors.as(normalised, Tensors.typeOf(x)).mul(Tensors.as(norm.weight(), Tensors.typeOf(x)));
+    }
+
+    @Override
+    public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
+        return new ResidualStream.Branch(x, new Recomputable(norm(x, norm), null), null);
+    }
+
+    @Override
+    public ResidualStream.Branch branchOfSum(
+            Tensor x, Tensor end, ResidualStream.@Nullable SkipGradient skip, RmsNorm norm) {
+        return branch(ResidualStream.sum(x, end, skip), norm);
+    }
+
+    @Override
+    public Recomputable gated(Activation activation, ProjectionGroup gateAndUp, Recomputable x) {
+        Tensor[] inner = gateAndUp.forward(x);
+        return new Recomputable(activation.apply(inner[0]).mul(inner[1]), null);
+    }
+
+    /** The same of both behind one another, gate first. */
+    static Recomputable gated(Activation activation, Tensor both) {
+        long inner = both.size(-1) / 2;
+        Tensor gate = both.narrow(-1, 0, inner);
+        return new Recomputable(activation.apply(gate).mul(both.narrow(-1, inner, inner)), null);
+    }
+
+    @Override
+    public Tensor rotate(Tensor x, RotaryEmbedding.Angles angles) {
+        long channels = angles.cos().size(1);
+        if (channels == x.size(3)) {
+            return rotateAll(x, angles);
+        }
+        Tensor rest = x.narrow(3, channels, x.size(3) - channels);
+        return torch.cat(new TensorVector(rotateAll(x.narrow(3, 0, channels), angles), rest), 3);
+    }
+
+    private static Tensor rotateAll(Tensor x, RotaryEmbedding.Angles angles) {
+        long half = x.size(3) / 2;
+        Tensor first = x.narrow(3, 0, half);
+        Tensor second = x.narrow(3, half, half);
+        Tensor crossed = torch.cat(new TensorVector(second.neg(), first), 3);
+        return x.mul(angles.cos()).add_(crossed.mul(angles.sin()));
+    }
+
+    @Override
+    public Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+        Tensor[] heads = shape.heads(joint);
+        heads[0] = RotaryEmbedding.rotate(heads[0], angles);
+        heads[1] = RotaryEmbedding.rotate(heads[1], angles);
+        return heads;
+    }
+
+    @Override
+    public Tensor rotatedJoint(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+        return CpuAttention.joined(rotatedHeads(joint, shape, angles));
+    }
+}

@@ -73,6 +73,22 @@ class DropoutTest {
     }
 
     @ParameterizedTest
+    @ValueSource(longs = {1, 3, 4, 4099, 3_000_001})
+    void aGpuMakesTheSameMasks(long count) {
+        Needs.gpu();
+        ComputeDevice gpu = ComputeDevice.cuda(0);
+        Dropout.Mask mask = mask(-42, 3, 1, 7, 0.1);
+        float[] expected = mask.factors(Math.toIntExact(count));
+        for (ScalarType type : TYPES) {
+            try (TensorScope scope = new TensorScope()) {
+                float[] actual = Tensors.toFloats(
+                        mask.applyTo(Tensors.ones(gpu, ScalarType.Float, count).to(type)));
+                assertArrayEquals(expected, actual, type == ScalarType.Float ? 0 : 1f / 256);
+            }
+        }
+    }
+
+    @ParameterizedTest
     @ValueSource(doubles = {0.01, 0.05, 0.1, 0.3, 0.5, 0.9})
     void theShareIsDroppedAndTheRestMakesUpForIt(double share) {
         float[] factors = mask(42, 3, 0, 7, share).factors(MANY);

@@ -275,7 +275,7 @@ class TokenizerTest {
                 "[]                         | no JSON object",
                 "{\"version\": \"1.0\"}     | no object \"model\"",
                 "{\"model\": {\"type\": \"Nonsense\"}} | not accepted",
-                "<html>Not found</html>     | no valid JSON"
+                "<html>Not found</html>     | is a web page"
             })
     void aDamagedFileIsNamed(String content, String reason) throws IOException {
         Path file = Files.writeString(folder.resolve("tokenizer.json"), content);

@@ -14,8 +14,10 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -81,6 +83,34 @@ class FineTunerTest {
                 assertEquals(before, session.say("Who are you?"));
             }
             assertNotEquals(ANSWER, before);
+        }
+    }
+
+    @Test
+    void aTrainingAndAModelMayHaveNumbersOfThreadsOfTheirOwn() {
+        int process = TorchRuntime.threads();
+        List<Integer> training = new ArrayList<>();
+        TrainingListener watch = new TrainingListener() {
+            @Override
+            public void onStep(StepReport report) {
+                training.add(TorchRuntime.threads());
+            }
+        };
+        try (FineTunedModel tuned = tuner().lora(l -> l.rank(2))
+                        .maxSteps(2)
+                        .threads(process + 2)
+                        .listener(watch)
+                        .train();
+                LanguageModel served = LanguageModel.loader(model)
+                        .device(ComputeDevice.cpu())
+                        .threads(process + 1)
+                        .load()) {
+            assertEquals(List.of(process + 2, process + 2), training);
+            assertEquals(process, TorchRuntime.threads(), "behind the training");
+            try (Lifetime.Use pass = served.model().use()) {
+                assertEquals(process + 1, TorchRuntime.threads());
+            }
+            assertEquals(process, TorchRuntime.threads(), "behind the pass");
         }
     }
 
@@ -272,6 +302,11 @@ class FineTunerTest {
                     @Override
                     public void onStep(StepReport report) {
                         throw new IllegalStateException("listener");
+                    }
+
+                    @Override
+                    public void onEnd(TrainingReport report) {
+                        throw new OutOfMemoryError("listener");
                     }
                 })
                 .train()) {

@@ -30,7 +30,9 @@ import dev.finetune4j.data.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.Trainer;
+import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.testsupport.Needs;
@@ -118,6 +120,16 @@ class OutOfMemoryTest {
     }
 
     private static TrainingReport train(CausalLM model, PeftAdapter adapter, int rows, int tokens, int vocabulary) {
+        return train(model, adapter, rows, tokens, vocabulary, List.of());
+    }
+
+    private static TrainingReport train(
+            CausalLM model,
+            PeftAdapter adapter,
+            int rows,
+            int tokens,
+            int vocabulary,
+            List<TrainingListener> listeners) {
         int[] ids = new SplittableRandom(3).ints(tokens, 0, vocabulary).toArray();
         int[] labels = Arrays.copyOf(Arrays.copyOfRange(ids, 1, tokens), tokens);
         labels[tokens - 1] = EncodedExample.IGNORE;
@@ -127,7 +139,7 @@ class OutOfMemoryTest {
         BatchLoader loader = new BatchLoader(examples, rows, 1, 1, new Collator(0, 1), false);
         TrainingSettings settings =
                 TrainingSettings.builder().maxSteps(3).learningRate(1e-2).build();
-        return new Trainer(model, adapter.parameters(), loader, settings, List.of(), () -> false).run();
+        return new Trainer(model, adapter.parameters(), loader, settings, listeners, () -> false).run();
     }
 
     @ParameterizedTest
@@ -155,6 +167,32 @@ class OutOfMemoryTest {
                         Tensors.toFloats(adapter.parameters().get(name)),
                         name);
             }
+        }
+    }
+
+    /** Memory that runs out where only the outcome is measured must not cost what was trained. */
+    @Test
+    void aTrainingThatIsDoneIsKeptWhenItsOutcomeCannotBeMeasured() {
+        AtomicBoolean on = new AtomicBoolean();
+        TrainingListener atTheEnd = new TrainingListener() {
+            @Override
+            public void onStep(StepReport report) {
+                on.set(report.step() == report.totalSteps());
+            }
+        };
+        try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
+                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+            CausalLM view = greedy(adapter.attachTo(base), on, false);
+            TrainingReport report = train(view, adapter, 2, 10, 200, List.of(atTheEnd));
+            assertEquals(TrainingReport.Outcome.COMPLETED, report.outcome());
+            assertEquals(3, report.steps().size());
+            assertTrue(Double.isNaN(report.firstRows().tuned()));
+            assertEquals(
+                    1,
+                    report.warnings().stream()
+                            .filter(warning -> warning.startsWith("memory ran out where the outcome"))
+                            .count(),
+                    report.warnings().toString());
         }
     }
 

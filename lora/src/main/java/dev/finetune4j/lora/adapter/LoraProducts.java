@@ -120,7 +120,7 @@ final class LoraProducts implements JointProjection {
         Tensor flat = x.reshape(-1, x.size(-1));
         Tensor all = allA(Tensors.typeOf(x));
         Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), all.size(0));
-        NarrowProducts.byRows(flat, all, low);
+        NarrowProducts.gemmNT(flat, all, low);
         scale(low);
         saved.keep(low);
         if (recomputation == null) {
@@ -141,7 +141,7 @@ final class LoraProducts implements JointProjection {
         ScalarType type = Tensors.typeOf(y);
         Tensor bias = member.base().bias();
         if (member.part() != null) {
-            NarrowProducts.byRows(low, WorkingCopies.of(member.part().b(), type), y);
+            NarrowProducts.gemmNT(low, WorkingCopies.of(member.part().b(), type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -164,7 +164,7 @@ final class LoraProducts implements JointProjection {
             if (member.part() != null) {
                 Tensor own = dy.narrow(1, column, member.base().outFeatures());
                 Tensor b = member.part().b();
-                NarrowProducts.byColumns(own, WorkingCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
+                NarrowProducts.gemmNN(own, WorkingCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
                 gather(b, own, low.narrow(1, rank, member.rank()));
             }
             column += member.base().outFeatures();
@@ -192,7 +192,7 @@ final class LoraProducts implements JointProjection {
             return torch.mm(dlow, all.t().contiguous().t());
         }
         Tensor dx = Tensors.empty(Tensors.deviceOf(dlow), Tensors.typeOf(dlow), dlow.size(0), all.size(1));
-        NarrowProducts.byColumns(dlow, all, dx);
+        NarrowProducts.gemmNN(dlow, all, dx);
         return dx;
     }
 

@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.ProductKernels;
+import dev.finetune4j.core.cpu.GemmKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Optional;
 import org.bytedeco.pytorch.Scalar;
@@ -16,8 +16,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 final class NarrowProducts {
     private NarrowProducts() {}
 
-    private static Optional<ProductKernels> kernels(Tensor a, Tensor b) {
-        return ProductKernels.serves(a) && ProductKernels.serves(b)
+    private static Optional<GemmKernels> kernels(Tensor a, Tensor b) {
+        return GemmKernels.serves(a) && GemmKernels.serves(b)
                 ? CpuKernels.get().map(CpuKernels::products)
                 : Optional.empty();
     }
@@ -29,9 +29,9 @@ final class NarrowProducts {
      * @param b shape (m, k)
      * @param c shape (n, m), rows may have gaps between them
      */
-    static void byRows(Tensor a, Tensor b, Tensor c) {
+    static void gemmNT(Tensor a, Tensor b, Tensor c) {
         kernels(a, b)
-                .ifPresentOrElse(kernels -> kernels.byRows(a, b, null, c, 1, false), () -> torch.mm_out(c, a, b.t()));
+                .ifPresentOrElse(kernels -> kernels.gemmNT(a, b, null, c, 1, false), () -> torch.mm_out(c, a, b.t()));
     }
 
     /**
@@ -41,8 +41,8 @@ final class NarrowProducts {
      * @param b shape (k, m)
      * @param c shape (n, m), rows may have gaps between them
      */
-    static void byColumns(Tensor a, Tensor b, Tensor c) {
-        kernels(a, b).ifPresentOrElse(kernels -> kernels.byColumns(a, b, c, 1, false), () -> torch.mm_out(c, a, b));
+    static void gemmNN(Tensor a, Tensor b, Tensor c) {
+        kernels(a, b).ifPresentOrElse(kernels -> kernels.gemmNN(a, b, c, 1, false), () -> torch.mm_out(c, a, b));
     }
 
     /**
@@ -53,9 +53,9 @@ final class NarrowProducts {
      * @param b shape (k, m)
      */
     static void addTo(Tensor sum, Tensor a, Tensor b) {
-        Optional<ProductKernels> kernels = kernels(a, b);
+        Optional<GemmKernels> kernels = kernels(a, b);
         if (kernels.isPresent()) {
-            kernels.get().addColumns(a, b, sum);
+            kernels.get().gemmTN(a, b, sum);
         } else if (a.is_cuda() && Tensors.typeOf(a) == ScalarType.BFloat16) {
             Scalar one = new Scalar(1);
             torch.addmm_outf(sum, a.t(), b, ScalarType.Float, one, one, sum);

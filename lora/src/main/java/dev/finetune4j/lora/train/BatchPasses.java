@@ -25,16 +25,16 @@ import org.slf4j.LoggerFactory;
 /**
  * The forward and backward passes of a training, one batch after the other; the losses add up on the device.
  *
- * <p>On a CUDA GPU the passes of a shape of batch that comes again soon are recorded and from then on launched by one
- * call, because a small model is done faster than a host can ask for its thousand operations. Passes with
- * dropout are not recorded, because a recording would have the masks of one pass for ever. Recordings hold memory that plain passes cannot use: when that runs out, {@link #makeRoom} drops
- * them all.
+ * <p>On a CUDA GPU the passes of a shape of batch that comes again soon are captured as a CUDA graph and from then on
+ * launched by one call, because a small model is done faster than a host can ask for its thousand operations. Passes with dropout
+ * are not captured, because a graph would have the masks of one pass for ever. Graphs hold memory that plain passes cannot use:
+ * when that runs out, {@link #makeRoom} drops them all.
  *
  * <p>Confined to one thread.
  */
 final class BatchPasses implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BatchPasses.class);
-    private static final int MOST_RECORDINGS = 16;
+    private static final int MAX_GRAPHS = 16;
     private static final int POSITIONS_MULTIPLE = 64;
 
     private final CausalLM model;
@@ -43,11 +43,11 @@ final class BatchPasses implements AutoCloseable {
     private final @Nullable Gpu gpu;
     private final CaptureChoice<Shape> choice = new CaptureChoice<>();
     /** The one that was not used for longest first. */
-    private final Map<Shape, Recording> recordings = new LinkedHashMap<>(16, 0.75f, true);
+    private final Map<Shape, CapturedPass> captured = new LinkedHashMap<>(16, 0.75f, true);
 
-    private boolean recording;
+    private boolean capturing;
 
-    /** What two batches share that one recording serves. */
+    /** What two batches share that one graph is right for. */
     private record Shape(int rows, int length, int targets) {}
 
     /** What a pass reads. */
@@ -66,7 +66,7 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
-    /** Where recordings are made and what they share. */
+    /** Where graphs are captured and what they share. */
     private record Gpu(CudaStream stream, CudaGraph.Memory memory) implements AutoCloseable {
         static Gpu open(ComputeDevice device) {
             return new Gpu(CudaStream.open(device), new CudaGraph.Memory());
@@ -79,7 +79,7 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
-    private record Recording(Inputs inputs, CudaGraph graph) implements AutoCloseable {
+    private record CapturedPass(Inputs inputs, CudaGraph graph) implements AutoCloseable {
         @Override
         public void close() {
             graph.close();
@@ -92,7 +92,7 @@ final class BatchPasses implements AutoCloseable {
         this.model = model;
         device = model.placement().device();
         gpu = device.kind() == ComputeDevice.Kind.CUDA ? Gpu.open(device) : null;
-        recording = gpu != null && !model.isRandom();
+        capturing = gpu != null && !model.isRandom();
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {
             loss = scope.release(Tensors.zeros(device, ScalarType.Double, 1));
@@ -126,11 +126,11 @@ final class BatchPasses implements AutoCloseable {
                 Inputs inputs = inputs(batch, scale)) {
             Shape shape =
                     new Shape(batch.rows(), batch.length(), inputs.targets().count());
-            Recording known = recordings.get(shape);
+            CapturedPass known = captured.get(shape);
             if (known != null) {
                 choice.replayed();
-            } else if (gpu != null && recording && choice.worthwhile(shape)) {
-                known = record(gpu, shape, inputs);
+            } else if (gpu != null && capturing && choice.worthwhile(shape)) {
+                known = capture(gpu, shape, inputs);
             }
             if (known == null) {
                 pass(inputs);
@@ -142,21 +142,21 @@ final class BatchPasses implements AutoCloseable {
     }
 
     /**
-     * Gives the memory of all recordings back and makes no more; to be called after a pass that ran out of memory. What that
+     * Gives the memory of all captured graphs back and makes no more; to be called after a pass that ran out of memory. What that
      * pass has added to the gradients stays there.
      *
      * @return whether there is more room now, so that the pass may be tried again
      */
     boolean makeRoom() {
-        if (gpu == null || !recording) {
+        if (gpu == null || !capturing) {
             return false;
         }
-        recording = false;
+        capturing = false;
         // They may still be at work.
         gpu.stream().synchronize();
-        boolean room = !recordings.isEmpty();
-        recordings.values().forEach(Recording::close);
-        recordings.clear();
+        boolean room = !captured.isEmpty();
+        captured.values().forEach(CapturedPass::close);
+        captured.clear();
         CudaMemory.emptyCache();
         return room;
     }
@@ -171,9 +171,9 @@ final class BatchPasses implements AutoCloseable {
         return gpu == null ? ScalarType.Float : model.placement().precision().scalarType();
     }
 
-    /** How many shapes of batches are recorded. */
-    int recorded() {
-        return recordings.size();
+    /** How many shapes of batches are captured. */
+    int captured() {
+        return captured.size();
     }
 
     private Inputs inputs(Batch batch, double scale) {
@@ -194,18 +194,19 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
-    private @Nullable Recording record(Gpu place, Shape shape, Inputs example) {
-        if (recordings.size() >= MOST_RECORDINGS) {
-            Iterator<Recording> oldest = recordings.values().iterator();
+    private @Nullable CapturedPass capture(Gpu place, Shape shape, Inputs example) {
+        if (captured.size() >= MAX_GRAPHS) {
+            Iterator<CapturedPass> oldest = captured.values().iterator();
             oldest.next().close();
             oldest.remove();
         }
-        // What plain passes have left behind is needed for the recording's own memory.
+        // What plain passes have left behind is needed for the graph's own memory.
         CudaMemory.emptyCache();
         Inputs own = copy(example);
         try {
-            Recording made = new Recording(own, CudaGraph.capture(place.stream(), place.memory(), () -> pass(own)));
-            recordings.put(shape, made);
+            CapturedPass made =
+                    new CapturedPass(own, CudaGraph.capture(place.stream(), place.memory(), () -> pass(own)));
+            captured.put(shape, made);
             return made;
         } catch (RuntimeException e) {
             own.close();
@@ -214,8 +215,10 @@ final class BatchPasses implements AutoCloseable {
                 makeRoom();
                 return null;
             }
-            recording = false;
-            LOG.warn("the passes of this training cannot be recorded and are asked for one by one: {}", e.getMessage());
+            capturing = false;
+            LOG.warn(
+                    "the passes of this training cannot be captured as CUDA graphs and are launched one by one: {}",
+                    e.getMessage());
             return null;
         }
     }
@@ -233,8 +236,8 @@ final class BatchPasses implements AutoCloseable {
     /** Waits for what was asked for and frees everything. */
     @Override
     public void close() {
-        recordings.values().forEach(Recording::close);
-        recordings.clear();
+        captured.values().forEach(CapturedPass::close);
+        captured.clear();
         loss.close();
         if (gpu != null) {
             gpu.close();

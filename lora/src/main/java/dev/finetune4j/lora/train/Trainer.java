@@ -4,7 +4,6 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.tensor.MemoryErrors;
-import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
 import java.time.Duration;
@@ -13,11 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
-import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Scalar;
-import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -147,47 +142,45 @@ public final class Trainer {
                 }
                 step = ahead != null ? ahead : ask(step.index() + 1, passes, parameters);
             }
-            found = new TrainingWarnings.Findings(
-                    outcome, List.copyOf(reports), losses(first, reports, parameters), rows(all), known(outcome));
+            found = findings(outcome, reports, first, new OutcomeCheck(model, passes), parameters);
         }
         return end(found, count, start);
     }
 
-    private static int rows(List<Batch> batches) {
-        return batches.stream().mapToInt(Batch::rows).sum();
-    }
-
-    private int known(TrainingReport.Outcome outcome) {
-        return outcome == TrainingReport.Outcome.COMPLETED ? KnownAnswers.count(model, all) : rows(all);
-    }
-
     /**
-     * The loss on the rows of the first step. It is also what the loss of a next step is to the others: the check that the last
+     * The loss on the rows of the first step is also what the loss of a next step is to the others: the check that the last
      * update left numbers.
      */
-    private TrainingReport.Losses losses(List<Batch> first, List<StepReport> reports, FlatParameters parameters) {
+    private TrainingWarnings.Findings findings(
+            TrainingReport.Outcome outcome,
+            List<StepReport> reports,
+            List<Batch> first,
+            OutcomeCheck check,
+            FlatParameters parameters) {
+        int rows = all.stream().mapToInt(Batch::rows).sum();
         if (reports.isEmpty()) {
-            return TrainingReport.Losses.NONE;
+            return new TrainingWarnings.Findings(outcome, List.of(), TrainingReport.Losses.NONE, true, rows, rows);
         }
         doing = "checking the last of " + reports.size() + " steps";
-        double tuned = isFinite(parameters) ? RowsLoss.of(model, first) : Double.NaN;
-        if (!Double.isFinite(tuned)) {
+        OutcomeCheck.Measured tuned = OutcomeCheck.isFinite(parameters.values())
+                ? check.loss(model, first)
+                : new OutcomeCheck.Measured(Double.NaN, true);
+        if (tuned.isThere() && !Double.isFinite(tuned.value())) {
             throw new TrainingException(
-                    "step " + reports.size() + ", the last: after its update the loss is " + tuned + ADVICE);
+                    "step " + reports.size() + ", the last: after its update the loss is " + tuned.value() + ADVICE);
         }
-        CausalLM base = expected.base();
-        return new TrainingReport.Losses(base == null ? reports.get(0).loss() : RowsLoss.of(base, first), tuned);
-    }
-
-    private static boolean isFinite(FlatParameters parameters) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            // The greatest size: nothing is copied, and what is no number stays none.
-            Scalar greatest = new Scalar(Double.POSITIVE_INFINITY);
-            return Double.isFinite(torch.linalg_vector_norm(
-                            parameters.values(), greatest, new long[0], false, new ScalarTypeOptional())
-                    .item_double());
-        }
+        double base = expected.base() == null
+                ? reports.get(0).loss()
+                : check.loss(expected.base(), first).value();
+        boolean counts = outcome == TrainingReport.Outcome.COMPLETED && tuned.isThere();
+        OutcomeCheck.Measured known = counts ? check.known(all) : new OutcomeCheck.Measured(rows, true);
+        return new TrainingWarnings.Findings(
+                outcome,
+                List.copyOf(reports),
+                new TrainingReport.Losses(base, tuned.value()),
+                tuned.isThere() && known.isThere() && !Double.isNaN(base),
+                rows,
+                known.isThere() ? (int) known.value() : rows);
     }
 
     private LearningRateSchedule.Span span(int totalSteps) {
@@ -215,7 +208,7 @@ public final class Trainer {
             if (!MemoryErrors.ranOut(e) || !passes.makeRoom()) {
                 throw e;
             }
-            LOG.info("the recordings of GPU work were given up for memory; the step begins again");
+            LOG.info("the captured CUDA graphs were given up for memory; the step begins again");
             // The pass that failed may have added some of its gradients.
             parameters.gradients().zero_();
             return pass(step, passes) ? step : null;
@@ -286,7 +279,8 @@ public final class Trainer {
         for (TrainingListener listener : listeners) {
             try {
                 event.accept(listener);
-            } catch (RuntimeException | AssertionError | LinkageError e) {
+            } catch (RuntimeException | Error e) {
+                // Whatever it was ended with the listener's own call; what is trained must not be lost for it.
                 LOG.warn("a training listener failed; the training goes on", e);
             }
         }

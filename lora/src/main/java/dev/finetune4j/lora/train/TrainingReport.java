@@ -34,7 +34,8 @@ public record TrainingReport(
     }
 
     /**
-     * The loss on the same rows, in nats per target token; NaN when no step was finished.
+     * The loss on the same rows, in nats per target token; NaN when no step was finished, or
+     * memory did not suffice to measure it.
      *
      * @param base of the base model
      * @param tuned of the model as the last step left it, without dropout

@@ -22,6 +22,7 @@ final class TrainingWarnings {
     /**
      * What came of a training.
      *
+     * @param measured whether there was the memory to measure all that was asked
      * @param rows of a small data set; 0 of a larger one
      * @param known those of them that the model has learned by heart
      */
@@ -29,6 +30,7 @@ final class TrainingWarnings {
             TrainingReport.Outcome outcome,
             List<StepReport> steps,
             TrainingReport.Losses losses,
+            boolean measured,
             int rows,
             int known) {}
 
@@ -47,6 +49,11 @@ final class TrainingWarnings {
                     "the learning rate of %.2g is far too high: what is trained here learns at about %.2g, and not above"
                             + " %.2g",
                     settings.learningRate(), expected.usualRate(), expected.highestRate()));
+        }
+        if (!found.measured()) {
+            warnings.add(
+                    "memory ran out where the outcome was to be measured, so nobody knows whether the model learned; what was"
+                            + " trained is kept. Ask it, or train with smaller batches");
         }
         if (!steps.isEmpty()) {
             String fall = fall(steps.get(0), found.losses());

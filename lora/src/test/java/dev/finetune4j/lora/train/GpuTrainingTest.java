@@ -204,7 +204,7 @@ class GpuTrainingTest {
                 passes.clear();
                 passes.run(batch, 0.5, new Dropout.Draw(1, 0));
                 sums[i] = passes.loss().item_double();
-                assertEquals(i == 0 ? 0 : 1, passes.recorded(), "pass " + i);
+                assertEquals(i == 0 ? 0 : 1, passes.captured(), "pass " + i);
                 assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
             }
             assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
@@ -334,18 +334,18 @@ class GpuTrainingTest {
                 passes.run(i % 2 == 0 ? one : other, 0.5, new Dropout.Draw(1, i));
                 sums[i % 2] = passes.loss().item_double();
             }
-            assertEquals(2, passes.recorded());
+            assertEquals(2, passes.captured());
             long reserved = CudaMemory.of(GPU).reserved();
             assertTrue(passes.makeRoom());
             assertFalse(passes.makeRoom(), "there is nothing more to give");
-            assertEquals(0, passes.recorded());
+            assertEquals(0, passes.captured());
             assertTrue(CudaMemory.of(GPU).reserved() < reserved);
             for (int i = 0; i < 6; i++) {
                 passes.clear();
                 passes.run(i % 2 == 0 ? one : other, 0.5, new Dropout.Draw(1, i));
                 assertEquals(sums[i % 2], passes.loss().item_double(), 1e-6 * sums[i % 2]);
             }
-            assertEquals(0, passes.recorded());
+            assertEquals(0, passes.captured());
             assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
         }
     }

@@ -291,8 +291,8 @@ public final class CodeKernels {
     }
 
     private static void requireFit(CpuCodes weight, Tensor inner, Tensor outer) {
-        boolean fits = ProductKernels.serves(inner)
-                && ProductKernels.isMatrix(outer, Tensors.typeOf(inner))
+        boolean fits = GemmKernels.serves(inner)
+                && GemmKernels.isMatrix(outer, Tensors.typeOf(inner))
                 && inner.size(0) == outer.size(0)
                 && inner.size(1) * outer.size(1) == weight.elements();
         if (!fits) {

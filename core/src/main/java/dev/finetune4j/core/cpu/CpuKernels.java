@@ -34,7 +34,7 @@ public final class CpuKernels {
     private final CodeKernels codes;
     private final ElementKernels elements;
     private final TokenKernels tokens;
-    private final ProductKernels products;
+    private final GemmKernels products;
     private final AttentionKernels attention;
 
     private CpuKernels(CpuLevel level) {
@@ -42,7 +42,7 @@ public final class CpuKernels {
         this.codes = new CodeKernels(level);
         this.elements = new ElementKernels(level);
         this.tokens = new TokenKernels(level);
-        this.products = new ProductKernels(level);
+        this.products = new GemmKernels(level);
         this.attention = new AttentionKernels(level);
     }
 
@@ -163,7 +163,7 @@ public final class CpuKernels {
     }
 
     /** The products of dense matrices. */
-    public ProductKernels products() {
+    public GemmKernels products() {
         return products;
     }
 

@@ -34,6 +34,15 @@ public final class Attention {
             return heads(split.get(0), split.get(1), split.get(2));
         }
 
+        /** The other way, (B, T, …). */
+        static Tensor joint(Tensor... qkv) {
+            Tensor[] rows = new Tensor[qkv.length];
+            for (int i = 0; i < qkv.length; i++) {
+                rows[i] = qkv[i].transpose(1, 2); // (B, T, n, head size)
+            }
+            return torch.cat(new TensorVector(rows), 2).flatten(2, 3);
+        }
+
         private Tensor[] heads(Tensor... qkv) {
             return new Tensor[] {heads(qkv[0], heads), heads(qkv[1], kvHeads), heads(qkv[2], kvHeads)};
         }
@@ -105,7 +114,7 @@ public final class Attention {
             qkv[2] = all.values();
         }
         if (kernel && qkv[1].size(2) == tokens) {
-            return output.forward(CpuAttention.attend(CpuAttention.joined(qkv), shape));
+            return output.forward(CpuAttention.attend(Shape.joint(qkv), shape));
         }
         Tensor mixed = shape.softCap() > 0
                 ? capped(qkv[0], qkv[1], qkv[2], context)

@@ -8,8 +8,6 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Causal attention on the CPU by a kernel of our own, where nothing but the causal rule hides a token. */
@@ -25,15 +23,6 @@ final class CpuAttention {
                 && shape.softCap() == 0
                 && shape.headDim() <= AttentionKernels.MAX_HEAD_SIZE
                 && (!GradMode.is_enabled() || TensorScope.ofStep() != null);
-    }
-
-    /** Queries, keys and values, each (B, n, T, head size), behind one another: (B, T, (heads + 2 · kv heads) · head size). */
-    static Tensor joined(Tensor[] qkv) {
-        Tensor[] rows = new Tensor[qkv.length];
-        for (int i = 0; i < qkv.length; i++) {
-            rows[i] = qkv[i].transpose(1, 2); // (B, T, n, head size)
-        }
-        return torch.cat(new TensorVector(rows), 2).flatten(2, 3);
     }
 
     /**

@@ -3,7 +3,7 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.cpu.ElementKernels;
-import dev.finetune4j.core.cpu.ProductKernels;
+import dev.finetune4j.core.cpu.GemmKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.GradMode;
@@ -68,7 +68,7 @@ final class DenseProduct {
     private static boolean serves(Tensor x, Tensor weight) {
         return !x.is_cuda()
                 && ElementKernels.serves(Tensors.typeOf(x))
-                && ProductKernels.serves(weight)
+                && GemmKernels.serves(weight)
                 && CpuKernels.get().isPresent()
                 && (!GradMode.is_enabled() || TensorScope.ofStep() != null);
     }
@@ -83,9 +83,9 @@ final class DenseProduct {
         CpuKernels.get()
                 .orElseThrow()
                 .products()
-                .addColumns(
-                        ProductKernels.serves(dy) ? dy : dy.contiguous(),
-                        ProductKernels.serves(x) ? x : x.contiguous(),
+                .gemmTN(
+                        GemmKernels.serves(dy) ? dy : dy.contiguous(),
+                        GemmKernels.serves(x) ? x : x.contiguous(),
                         Gradients.of(weight));
     }
 }

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.ProductKernels;
+import dev.finetune4j.core.cpu.GemmKernels;
 import dev.finetune4j.core.cuda.GemmAutotuner;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -16,14 +16,14 @@ public final class FrozenProducts {
     private FrozenProducts() {}
 
     /** The kernels of the CPU where they can multiply two matrices. */
-    private static Optional<ProductKernels> kernels(Tensor x, Tensor weight) {
-        return ProductKernels.serves(weight) && Tensors.typeOf(x) == Tensors.typeOf(weight)
+    private static Optional<GemmKernels> kernels(Tensor x, Tensor weight) {
+        return GemmKernels.serves(weight) && Tensors.typeOf(x) == Tensors.typeOf(weight)
                 ? CpuKernels.get().map(CpuKernels::products)
                 : Optional.empty();
     }
 
     private static Tensor rowsInOnePiece(Tensor x) {
-        return ProductKernels.serves(x) ? x : x.contiguous();
+        return GemmKernels.serves(x) ? x : x.contiguous();
     }
 
     /**
@@ -35,7 +35,7 @@ public final class FrozenProducts {
      * @return shape (…, out)
      */
     public static Tensor forward(Tensor x, Tensor weight, @Nullable Tensor bias) {
-        Optional<ProductKernels> kernels = kernels(x, weight);
+        Optional<GemmKernels> kernels = kernels(x, weight);
         if (kernels.isEmpty() && (bias != null || !x.is_cuda())) {
             return bias == null ? torch.linear(x, weight) : torch.linear(x, weight, new TensorOptional(bias));
         }
@@ -43,7 +43,7 @@ public final class FrozenProducts {
             Tensor flat = x.reshape(-1, x.size(-1));
             Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
             if (kernels.isPresent()) {
-                kernels.get().byRows(rowsInOnePiece(flat), weight, bias, y, 1, false);
+                kernels.get().gemmNT(rowsInOnePiece(flat), weight, bias, y, 1, false);
             } else if (!GemmAutotuner.multiply(y, flat, weight, true, false)) {
                 return scope.keep(torch.linear(x, weight));
             }
@@ -59,7 +59,7 @@ public final class FrozenProducts {
      * @return shape (…, in)
      */
     public static Tensor backward(Tensor gradient, Tensor weight) {
-        Optional<ProductKernels> kernels = kernels(gradient, weight);
+        Optional<GemmKernels> kernels = kernels(gradient, weight);
         if (kernels.isEmpty() && !gradient.is_cuda()) {
             return gradient.matmul(weight);
         }
@@ -68,7 +68,7 @@ public final class FrozenProducts {
             Tensor dx =
                     Tensors.empty(Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
             if (kernels.isPresent()) {
-                kernels.get().byColumns(rowsInOnePiece(flat), weight, dx, 1, false);
+                kernels.get().gemmNN(rowsInOnePiece(flat), weight, dx, 1, false);
             } else if (!GemmAutotuner.multiply(dx, flat, weight, false, false)) {
                 return scope.keep(gradient.matmul(weight));
             }
@@ -84,9 +84,9 @@ public final class FrozenProducts {
      * @param weight shape (out, in), of the type of x
      */
     public static void add(Tensor y, Tensor x, Tensor weight) {
-        Optional<ProductKernels> kernels = kernels(x, weight);
-        if (kernels.isPresent() && ProductKernels.serves(y)) {
-            kernels.get().byRows(rowsInOnePiece(x), weight, null, y, 1, true);
+        Optional<GemmKernels> kernels = kernels(x, weight);
+        if (kernels.isPresent() && GemmKernels.serves(y)) {
+            kernels.get().gemmNT(rowsInOnePiece(x), weight, null, y, 1, true);
         } else if (!GemmAutotuner.multiply(y, x, weight, true, true)) {
             y.addmm_(x, weight.t());
         }
@@ -100,9 +100,9 @@ public final class FrozenProducts {
      * @param weight shape (out, in), of the type of the gradient
      */
     public static void addBackward(Tensor dx, Tensor gradient, Tensor weight) {
-        Optional<ProductKernels> kernels = kernels(gradient, weight);
-        if (kernels.isPresent() && ProductKernels.serves(dx)) {
-            kernels.get().byColumns(rowsInOnePiece(gradient), weight, dx, 1, true);
+        Optional<GemmKernels> kernels = kernels(gradient, weight);
+        if (kernels.isPresent() && GemmKernels.serves(dx)) {
+            kernels.get().gemmNN(rowsInOnePiece(gradient), weight, dx, 1, true);
         } else if (!GemmAutotuner.multiply(dx, gradient, weight, false, true)) {
             dx.addmm_(gradient, weight);
         }

@@ -81,6 +81,6 @@ final class TorchLayerKernels implements LayerKernels {
 
     @Override
     public Tensor rotatedJoint(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
-        return CpuAttention.joined(rotatedHeads(joint, shape, angles));
+        return Attention.Shape.joint(rotatedHeads(joint, shape, angles));
     }
 }

@@ -10,10 +10,10 @@ import org.jspecify.annotations.Nullable;
  * Products of dense matrices in float32 and bfloat16 at one level. The numbers of a row lie side by side; rows may have gaps
  * between them. Sums are float32 and rounded once; each is made in one order, however many threads there are. Thread-safe.
  */
-public final class ProductKernels {
+public final class GemmKernels {
     private final CpuLevel level;
 
-    ProductKernels(CpuLevel level) {
+    GemmKernels(CpuLevel level) {
         this.level = level;
     }
 
@@ -22,13 +22,17 @@ public final class ProductKernels {
         return ElementKernels.serves(Tensors.typeOf(matrix)) && isMatrix(matrix, Tensors.typeOf(matrix));
     }
 
-    /** Whether it is a matrix on the CPU whose rows are in one piece and do not overlap. */
+    /** Whether it is a matrix on the CPU whose rows are contiguous and do not overlap. */
     static boolean isMatrix(Tensor matrix, ScalarType type) {
         return !matrix.is_cuda()
                 && matrix.dim() == 2
                 && Tensors.typeOf(matrix) == type
                 && (matrix.size(1) <= 1 || matrix.stride(1) == 1)
                 && (matrix.size(0) <= 1 || matrix.stride(0) >= matrix.size(1));
+    }
+
+    private static boolean areMatrices(Tensor a, Tensor b, Tensor c) {
+        return a.dim() == 2 && b.dim() == 2 && c.dim() == 2;
     }
 
     private static void require(boolean fits, Tensor a, Tensor b, Tensor c) {
@@ -59,10 +63,8 @@ public final class ProductKernels {
      * @param bias shape (m), of the type of a; null for none
      * @param c shape (n, m), of the type of a; may not overlap with a or b
      */
-    public void byRows(Tensor a, Tensor b, @Nullable Tensor bias, Tensor c, float scale, boolean add) {
-        boolean fits = a.dim() == 2
-                && b.dim() == 2
-                && c.dim() == 2
+    public void gemmNT(Tensor a, Tensor b, @Nullable Tensor bias, Tensor c, float scale, boolean add) {
+        boolean fits = areMatrices(a, b, c)
                 && a.size(1) == b.size(1)
                 && c.size(0) == a.size(0)
                 && c.size(1) == b.size(0)
@@ -93,10 +95,8 @@ public final class ProductKernels {
      * @param b shape (k, m), of the type of a
      * @param c shape (n, m), of the type of a; may not overlap with a or b
      */
-    public void byColumns(Tensor a, Tensor b, Tensor c, float scale, boolean add) {
-        boolean fits = a.dim() == 2
-                && b.dim() == 2
-                && c.dim() == 2
+    public void gemmNN(Tensor a, Tensor b, Tensor c, float scale, boolean add) {
+        boolean fits = areMatrices(a, b, c)
                 && a.size(1) == b.size(0)
                 && c.size(0) == a.size(0)
                 && c.size(1) == b.size(1)
@@ -126,19 +126,17 @@ public final class ProductKernels {
      * @param b shape (k, m), of the type of a
      * @param c float32, shape (n, m); may not overlap with a or b
      */
-    public void addColumns(Tensor a, Tensor b, Tensor c) {
-        boolean fits = a.dim() == 2
-                && b.dim() == 2
-                && c.dim() == 2
+    public void gemmTN(Tensor a, Tensor b, Tensor c) {
+        boolean fits = areMatrices(a, b, c)
                 && a.size(0) == b.size(0)
                 && c.size(0) == a.size(1)
                 && c.size(1) == b.size(1)
                 && Tensors.typeOf(c) == ScalarType.Float;
         require(fits, a, b, c);
         // The narrow side is the left one, which the kernel copies.
-        boolean turned = a.size(1) > b.size(1);
-        Tensor left = turned ? b : a;
-        Tensor right = turned ? a : b;
+        boolean transposed = a.size(1) > b.size(1);
+        Tensor left = transposed ? b : a;
+        Tensor right = transposed ? a : b;
         CpuNative.cpu_add_columns(
                 level.number,
                 TorchRuntime.threads(),
@@ -152,6 +150,6 @@ public final class ProductKernels {
                 left.size(1),
                 right.size(1),
                 a.size(0),
-                turned);
+                transposed);
     }
 }

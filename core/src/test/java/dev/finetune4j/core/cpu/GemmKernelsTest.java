@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.EnumSource;
  * Dense products of each level that the machine has, against libtorch's in float64. Each number may differ by what float32
  * sums lose, some roundings of the sum of the terms' magnitudes, and by one rounding to the type of the result.
  */
-class ProductKernelsTest {
+class GemmKernelsTest {
     private static final ComputeDevice CPU = ComputeDevice.cpu();
     private static final double SUM_ROUNDINGS = 8 * Math.pow(2, -24);
     private static final double BF16_ROUNDING = Math.pow(2, -8);
@@ -78,7 +78,7 @@ class ProductKernelsTest {
     }
 
     private void everywhere(CpuLevel level, ShapeCheck check) {
-        ProductKernels products = Needs.cpuKernels(level).products();
+        GemmKernels products = Needs.cpuKernels(level).products();
         for (ScalarType type : List.of(ScalarType.Float, ScalarType.BFloat16)) {
             for (long[] s : SHAPES) {
                 for (int threads : new int[] {1, 3}) {
@@ -94,7 +94,7 @@ class ProductKernelsTest {
 
     @FunctionalInterface
     private interface ShapeCheck {
-        void run(ProductKernels products, ScalarType type, long rows, long columns, long terms, String what);
+        void run(GemmKernels products, ScalarType type, long rows, long columns, long terms, String what);
     }
 
     @ParameterizedTest
@@ -107,10 +107,10 @@ class ProductKernelsTest {
             Tensor c = matrix(type, rows, columns);
             Tensor product = exact(a).mm(exact(b).t()).mul(new Scalar(0.5));
             Tensor magnitudes = exact(a).abs().mm(exact(b).abs().t());
-            products.byRows(a, b, bias, c, 0.5f, false);
+            products.gemmNT(a, b, bias, c, 0.5f, false);
             assertNear(product.add(exact(bias)), magnitudes.add(exact(bias).abs()), c, what);
             Tensor before = exact(c);
-            products.byRows(a, b, null, c, 0.5f, true);
+            products.gemmNT(a, b, null, c, 0.5f, true);
             assertNear(product.add(before), magnitudes.add(before.abs()), c, what + ", added");
         });
     }
@@ -124,10 +124,10 @@ class ProductKernelsTest {
             Tensor c = matrix(type, rows, columns);
             Tensor product = exact(a).mm(exact(b)).mul(new Scalar(2));
             Tensor magnitudes = exact(a).abs().mm(exact(b).abs()).mul(new Scalar(2));
-            products.byColumns(a, b, c, 2, false);
+            products.gemmNN(a, b, c, 2, false);
             assertNear(product, magnitudes, c, what);
             Tensor before = exact(c);
-            products.byColumns(a, b, c, 2, true);
+            products.gemmNN(a, b, c, 2, true);
             assertNear(product.add(before), magnitudes.add(before.abs()), c, what + ", added");
         });
     }
@@ -140,7 +140,7 @@ class ProductKernelsTest {
             Tensor b = matrix(type, terms, columns);
             Tensor sum = matrix(ScalarType.Float, rows, columns);
             Tensor before = exact(sum);
-            products.addColumns(a, b, sum);
+            products.gemmTN(a, b, sum);
             Tensor product = exact(a).t().mm(exact(b));
             Tensor magnitudes = exact(a).abs().t().mm(exact(b).abs());
             assertNear(product.add(before), magnitudes.add(before.abs()), sum, what);
@@ -150,7 +150,7 @@ class ProductKernelsTest {
     @ParameterizedTest
     @EnumSource(CpuLevel.class)
     void numbersDoNotDependOnTheThreads(CpuLevel level) {
-        ProductKernels products = Needs.cpuKernels(level).products();
+        GemmKernels products = Needs.cpuKernels(level).products();
         for (ScalarType type : List.of(ScalarType.Float, ScalarType.BFloat16)) {
             Tensor a = matrix(type, 301, 770);
             Tensor b = matrix(type, 409, 770);
@@ -159,7 +159,7 @@ class ProductKernelsTest {
                 try (TensorScope turn = new TensorScope();
                         Threads.Share share = Threads.share(threads)) {
                     Tensor c = Tensors.empty(CPU, type, 301, 409);
-                    products.byRows(a, b, null, c, 1, false);
+                    products.gemmNT(a, b, null, c, 1, false);
                     float[] found = Tensors.toFloats(c);
                     alone = alone == null ? found : alone;
                     assertArrayEquals(alone, found, threads + " threads");
@@ -171,12 +171,12 @@ class ProductKernelsTest {
     @ParameterizedTest
     @EnumSource(CpuLevel.class)
     void nothingIsWrittenBesideTheResult(CpuLevel level) {
-        ProductKernels products = Needs.cpuKernels(level).products();
+        GemmKernels products = Needs.cpuKernels(level).products();
         for (ScalarType type : List.of(ScalarType.Float, ScalarType.BFloat16)) {
             Tensor all = Tensors.zeros(CPU, type, 21, 45);
             Tensor c = all.narrow(0, 1, 19).narrow(1, 4, 37);
-            products.byRows(matrix(type, 19, 70), matrix(type, 37, 70), null, c, 1, false);
-            products.byColumns(matrix(type, 19, 71), matrix(type, 71, 37), c, 1, true);
+            products.gemmNT(matrix(type, 19, 70), matrix(type, 37, 70), null, c, 1, false);
+            products.gemmNN(matrix(type, 19, 71), matrix(type, 71, 37), c, 1, true);
             c.zero_();
             assertEquals(0, all.count_nonzero().item_long());
         }
@@ -185,16 +185,16 @@ class ProductKernelsTest {
     @ParameterizedTest
     @EnumSource(CpuLevel.class)
     void productsOfNothingAndOfWhatDoesNotFit(CpuLevel level) {
-        ProductKernels products = Needs.cpuKernels(level).products();
+        GemmKernels products = Needs.cpuKernels(level).products();
         Tensor c = matrix(ScalarType.Float, 6, 9);
-        products.byRows(matrix(ScalarType.Float, 6, 0), matrix(ScalarType.Float, 9, 0), null, c, 1, false);
+        products.gemmNT(matrix(ScalarType.Float, 6, 0), matrix(ScalarType.Float, 9, 0), null, c, 1, false);
         assertEquals(0, c.count_nonzero().item_long(), "a sum of no terms is zero");
         Tensor a = matrix(ScalarType.Float, 6, 4);
         Tensor b = matrix(ScalarType.Float, 9, 5);
         Tensor half = matrix(ScalarType.BFloat16, 9, 4);
-        assertThrows(IllegalArgumentException.class, () -> products.byRows(a, b, null, c, 1, false));
-        assertThrows(IllegalArgumentException.class, () -> products.byRows(a, half, null, c, 1, false));
-        assertThrows(IllegalArgumentException.class, () -> products.byColumns(a, b, c, 1, false));
-        assertThrows(IllegalArgumentException.class, () -> products.addColumns(a, b, c));
+        assertThrows(IllegalArgumentException.class, () -> products.gemmNT(a, b, null, c, 1, false));
+        assertThrows(IllegalArgumentException.class, () -> products.gemmNT(a, half, null, c, 1, false));
+        assertThrows(IllegalArgumentException.class, () -> products.gemmNN(a, b, c, 1, false));
+        assertThrows(IllegalArgumentException.class, () -> products.gemmTN(a, b, c));
     }
 }

@@ -5,7 +5,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
-import dev.finetune4j.core.text.StreamDecoder;
+import dev.finetune4j.core.text.IncrementalDetokenizer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -102,7 +102,7 @@ public final class ChatSession implements AutoCloseable {
         int reused = Math.min(commonPrefix(prompt), prompt.length - 1);
         memory.truncate(reused);
         cachedIds = Arrays.copyOf(cachedIds, reused);
-        StreamDecoder decoder = encoder.tokenizer().streamDecoder(true);
+        IncrementalDetokenizer decoder = encoder.tokenizer().detokenizer(true);
         StringBuilder text = new StringBuilder();
         IntStream.Builder generated = IntStream.builder();
         try {

@@ -104,7 +104,7 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
         Optional<String> name = TemplateDetector.detect(source.get());
         try {
             ChatTemplate own = JinjaChatTemplate.of(tokenizer.chatTemplates(), tokenizer, clock);
-            boolean same = name.isPresent() && TemplateProof.writesTheSame(named(name.get()), own, tokenizer);
+            boolean same = name.isPresent() && TemplateEquivalence.writesTheSame(named(name.get()), own, tokenizer);
             return Optional.of(same ? named(name.get(), own) : own);
         } catch (JinjaException e) {
             if (name.isPresent()) {

@@ -26,8 +26,8 @@ import org.slf4j.LoggerFactory;
  * A checkpoint's own template in Jinja. It gets the variables that the transformers library gives it: the messages, the
  * tools or none, the special tokens by their names, and whether to announce an answer.
  *
- * <p>What a message says is not read as a special token, since {@link Placeholders} stand for such texts while the
- * template runs, and {@link NeutralText} shows where a template puts a special token together of a message's text.
+ * <p>What a message says is not read as a special token, since {@link SpecialTokenEscapes} stand for such texts while
+ * the template runs, and {@link TemplateInjectionGuard} shows where a template puts a special token together of a message's text.
  *
  * <p>It borrows the tokenizer.
  */
@@ -44,9 +44,9 @@ final class JinjaChatTemplate extends ChatTemplate {
     private static final int NAME_DIGITS = 12;
 
     /** A template that was read, with what is made of messages to check what it writes. */
-    private record Parsed(JinjaTemplate jinja, NeutralText neutral) {
+    private record Parsed(JinjaTemplate jinja, TemplateInjectionGuard guard) {
         static Parsed of(JinjaTemplate jinja, ControlTokens controls) {
-            return new Parsed(jinja, new NeutralText(jinja.literals(), jinja.names(), controls));
+            return new Parsed(jinja, new TemplateInjectionGuard(jinja.literals(), jinja.names(), controls));
         }
     }
 
@@ -170,7 +170,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             }
             trained = List.of();
         }
-        return job.placeholders.segments(whole.text(), trained);
+        return job.escapes.segments(whole.text(), trained);
     }
 
     private Conversation withSystem(Conversation conversation) {
@@ -218,9 +218,9 @@ final class JinjaChatTemplate extends ChatTemplate {
     /** One conversation in the making; all its renderings see the same time, and share an allowance. */
     private final class Job {
         final List<ChatMessage> messages;
-        final Placeholders placeholders;
+        final SpecialTokenEscapes escapes;
         private final JinjaTemplate template;
-        private final NeutralText neutral;
+        private final TemplateInjectionGuard guard;
         private final @Nullable Object tools;
         private final List<Object> values = new ArrayList<>();
         private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
@@ -231,14 +231,14 @@ final class JinjaChatTemplate extends ChatTemplate {
             this.messages = conversation.messages();
             List<Object> raw = new ArrayList<>();
             messages.forEach(message -> raw.add(value(message)));
-            this.placeholders = Placeholders.of(List.of(raw, conversation.tools()), sources, controls);
-            raw.forEach(message -> values.add(Objects.requireNonNull(placeholders.putInto(message))));
+            this.escapes = SpecialTokenEscapes.of(List.of(raw, conversation.tools()), sources, controls);
+            raw.forEach(message -> values.add(Objects.requireNonNull(escapes.putInto(message))));
             boolean withTools = !conversation.tools().isEmpty();
-            this.tools = withTools ? placeholders.putInto(conversation.tools()) : null;
+            this.tools = withTools ? escapes.putInto(conversation.tools()) : null;
             Parsed general = Objects.requireNonNull(templates.get(DEFAULT), DEFAULT);
             Parsed chosen = withTools ? templates.getOrDefault(FOR_TOOLS, general) : general;
             this.template = chosen.jinja();
-            this.neutral = chosen.neutral();
+            this.guard = chosen.guard();
         }
 
         private Map<String, @Nullable Object> value(ChatMessage message) {
@@ -282,8 +282,8 @@ final class JinjaChatTemplate extends ChatTemplate {
                 return;
             }
             List<Object> silent = new ArrayList<>();
-            values.forEach(message -> silent.add(neutral.message((Map<?, ?>) message, placeholders)));
-            String written = write(silent, neutral.value(tools, placeholders), addGenerationPrompt)
+            values.forEach(message -> silent.add(guard.message((Map<?, ?>) message, escapes)));
+            String written = write(silent, guard.value(tools, escapes), addGenerationPrompt)
                     .text();
             List<String> own = controls.of(written);
             if (!found.equals(own)) {
@@ -303,30 +303,30 @@ final class JinjaChatTemplate extends ChatTemplate {
         /** Where the answers stand in the whole, in order. */
         List<Span> answers(Rendering whole, boolean forTraining) {
             if (template.marksGenerations() && whole.exactGenerations()) {
-                return AnswerSpans.merged(whole.generations());
+                return AssistantMask.merged(whole.generations());
             }
             List<String> ends = new ArrayList<>(stopTokens);
             tokenizer.eosToken().ifPresent(ends::add);
             List<String> special = ends.stream().filter(controls::contains).toList();
-            AnswerSpans spans = new AnswerSpans(whole.text(), ends, special);
+            AssistantMask mask = new AssistantMask(whole.text(), ends, special);
             int last = messages.size() - 1;
             while (last >= 0 && messages.get(last).role() != Role.ASSISTANT) {
                 last--;
             }
             for (int i = 0; i <= last; i++) {
                 if (messages.get(i).role() == Role.ASSISTANT) {
-                    spans.add(
+                    mask.add(
                             i,
                             i == last,
                             write(i, true).text(),
                             write(i + 1, false).text());
                 }
             }
-            if (forTraining && spans.leftOut() && warned.compareAndSet(false, true)) {
+            if (forTraining && mask.leftOut() && warned.compareAndSet(false, true)) {
                 LOG.warn("the checkpoint's own chat template writes earlier answers differently once other messages"
                         + " follow, such as without their thoughts; those are not trained, only later ones");
             }
-            return spans.found();
+            return mask.found();
         }
     }
 }

@@ -209,12 +209,12 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     /**
-     * A decoder for ids that come one by one. It borrows this tokenizer.
+     * A detokenizer for ids that come one by one. It borrows this tokenizer.
      *
      * @param skipSpecial whether special tokens are left out of the text
      */
-    public StreamDecoder streamDecoder(boolean skipSpecial) {
-        return new StreamDecoder(this, skipSpecial);
+    public IncrementalDetokenizer detokenizer(boolean skipSpecial) {
+        return new IncrementalDetokenizer(this, skipSpecial);
     }
 
     /** The tokens that no text of a message may become: special ones, and those that the own chat templates write. */

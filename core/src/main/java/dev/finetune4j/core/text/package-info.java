@@ -8,9 +8,9 @@
  *
  * <p>Reading order: {@link dev.finetune4j.core.text.Conversation}, {@link dev.finetune4j.core.text.ChatTemplate} with
  * the table in {@code TemplateFormat}, {@code JinjaChatTemplate} for the templates that checkpoints bring along with
- * {@code AnswerSpans} for what they train, {@code Placeholders} and {@code NeutralText} for what keeps messages apart
+ * {@code AssistantMask} for what they train, {@code SpecialTokenEscapes} and {@code TemplateInjectionGuard} for what keeps messages apart
  * from special tokens, {@link dev.finetune4j.core.text.ChatEncoder}, {@link dev.finetune4j.core.text.Tokenizer}, {@link
- * dev.finetune4j.core.text.StreamDecoder}. Any package may import this one; it imports only the exceptions of {@code
+ * dev.finetune4j.core.text.IncrementalDetokenizer}. Any package may import this one; it imports only the exceptions of {@code
  * core} and its own {@link dev.finetune4j.core.text.jinja}. The native tokenizer is reached through {@code
  * NativeTokenizer} alone.
  */

@@ -91,7 +91,7 @@ class TokenizerGoldenTest {
         assertEquals(expected, tokenizer.decode(ids, skipSpecial), key);
         List<String> pieces = pieces(tokenizer, ids, skipSpecial);
         assertEquals(expected, String.join("", pieces), key);
-        assertEquals(StreamDecoderTest.byTheRule(tokenizer, ids, skipSpecial), pieces, key);
+        assertEquals(IncrementalDetokenizerTest.byTheRule(tokenizer, ids, skipSpecial), pieces, key);
         count(key);
         count("streamed by the rule");
     }
@@ -120,7 +120,7 @@ class TokenizerGoldenTest {
 
     /** One piece per id; the flush belongs to the last. */
     static List<String> pieces(Tokenizer tokenizer, int[] ids, boolean skipSpecial) {
-        StreamDecoder decoder = tokenizer.streamDecoder(skipSpecial);
+        IncrementalDetokenizer decoder = tokenizer.detokenizer(skipSpecial);
         List<String> pieces = new ArrayList<>();
         for (int id : ids) {
             pieces.add(decoder.accept(id));

@@ -65,7 +65,7 @@ class TokenizerTrapsTest {
             assertArrayEquals(new int[0], tokenizer.encode(""));
             assertArrayEquals(new int[0], tokenizer.encodePlain(""));
             assertEquals("", tokenizer.decode(new int[0]));
-            assertEquals("", tokenizer.streamDecoder(true).finish());
+            assertEquals("", tokenizer.detokenizer(true).finish());
             // Half a surrogate pair is U+FFFD wherever it stands, and a whole pair is one character.
             for (String odd : List.of("a\uD83Db", "\uDE42", "\uD83D", "\uDE42\uD83D", "x \uD83D\uD83D\uDE42")) {
                 String meant = new String(odd.getBytes(StandardCharsets.UTF_16LE), StandardCharsets.UTF_16LE);
@@ -244,7 +244,7 @@ class TokenizerTrapsTest {
             assertTrue(bytes.isByte(id));
             assertEquals(0xC3, bytes.byteOf(id));
             assertEquals(false, literal.isByte(id));
-            assertEquals("<0xC3>", literal.streamDecoder(false).accept(id));
+            assertEquals("<0xC3>", literal.detokenizer(false).accept(id));
         }
     }
 }

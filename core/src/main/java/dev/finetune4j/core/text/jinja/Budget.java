@@ -100,7 +100,7 @@ final class Budget {
     private void take(long bytes) {
         room += bytes;
         if (room > mostRoom) {
-            throw new Failure(
+            throw new TemplateError(
                     "the template fills the memory: it made more than " + (mostRoom >> 20) + " MiB of values");
         }
     }
@@ -109,7 +109,7 @@ final class Budget {
     void spend(long count) {
         steps += count;
         if (steps > mostSteps) {
-            throw new Failure("the template does not come to an end: it took more than " + mostSteps + " steps");
+            throw new TemplateError("the template does not come to an end: it took more than " + mostSteps + " steps");
         }
     }
 
@@ -128,14 +128,14 @@ final class Budget {
     /** Refuses a text or list that would be too long. */
     static void checkLength(long length) {
         if (length > MAX_LENGTH) {
-            throw new Failure("a text or list has grown beyond " + MAX_LENGTH + " characters or items");
+            throw new TemplateError("a text or list has grown beyond " + MAX_LENGTH + " characters or items");
         }
     }
 
     /** Refuses a text that is too long for a model; it would only take the tokenizer's time. */
     void checkOutput(int length) {
         if (length > mostOutput) {
-            throw new Failure("the template wrote more than " + mostOutput + " characters");
+            throw new TemplateError("the template wrote more than " + mostOutput + " characters");
         }
     }
 
@@ -143,7 +143,7 @@ final class Budget {
     void enter() {
         if (++calls > MAX_CALLS) {
             calls--;
-            throw new Failure("macros or loops call themselves more than " + MAX_CALLS + " deep");
+            throw new TemplateError("macros or loops call themselves more than " + MAX_CALLS + " deep");
         }
     }
 

@@ -32,7 +32,7 @@ record CallArguments(List<@Nullable Object> positional, Map<String, @Nullable Ob
      */
     Bound bind(String function, int required, String... names) {
         if (positional.size() > names.length) {
-            throw new Failure(
+            throw new TemplateError(
                     function + " takes at most " + names.length + " arguments, but was given " + positional.size());
         }
         Map<String, @Nullable Object> values = new LinkedHashMap<>();
@@ -41,16 +41,16 @@ record CallArguments(List<@Nullable Object> positional, Map<String, @Nullable Ob
         }
         named.forEach((name, value) -> {
             if (!Arrays.asList(names).contains(name)) {
-                throw new Failure(function + " has no argument named '" + name + "'");
+                throw new TemplateError(function + " has no argument named '" + name + "'");
             }
             if (values.containsKey(name)) {
-                throw new Failure(function + " was given its argument '" + name + "' twice");
+                throw new TemplateError(function + " was given its argument '" + name + "' twice");
             }
             values.put(name, value);
         });
         for (int i = 0; i < required; i++) {
             if (!values.containsKey(names[i])) {
-                throw new Failure(function + " needs its argument '" + names[i] + "'");
+                throw new TemplateError(function + " needs its argument '" + names[i] + "'");
             }
         }
         return new Bound(values);
@@ -59,7 +59,7 @@ record CallArguments(List<@Nullable Object> positional, Map<String, @Nullable Ob
     /** As {@link #bind}, for functions of which the arguments have no names. */
     Bound bindUnnamed(String function, int required, String... names) {
         if (!named.isEmpty()) {
-            throw new Failure(function + " takes no named arguments");
+            throw new TemplateError(function + " takes no named arguments");
         }
         return bind(function, required, names);
     }

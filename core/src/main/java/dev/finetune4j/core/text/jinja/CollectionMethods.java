@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 final class CollectionMethods {
     private CollectionMethods() {}
 
-    static @Nullable Invocable ofDict(Dict dict, String name) {
+    static @Nullable PyCallable ofDict(Dict dict, String name) {
         return switch (name) {
             case "get" ->
                 (evaluator, arguments) -> {
@@ -40,7 +40,7 @@ final class CollectionMethods {
         return new DictView(name, items);
     }
 
-    static @Nullable Invocable ofSequence(Object sequence, String name) {
+    static @Nullable PyCallable ofSequence(Object sequence, String name) {
         List<@Nullable Object> items = Values.items(sequence);
         if (items == null) {
             return null;
@@ -77,7 +77,7 @@ final class CollectionMethods {
                 return (long) i;
             }
         }
-        throw new Failure(Values.repr(bound.get("value")) + " is not in the list");
+        throw new TemplateError(Values.repr(bound.get("value")) + " is not in the list");
     }
 
     static @Nullable Object ofRange(Range range, String name) {
@@ -98,7 +98,7 @@ final class CollectionMethods {
             case "numerator" -> whole ? Numbers.narrow(Numbers.big(number)) : null;
             case "denominator" -> whole ? 1L : null;
             case "conjugate" ->
-                (Invocable) (evaluator, arguments) -> {
+                (PyCallable) (evaluator, arguments) -> {
                     arguments.bindUnnamed(name, 0);
                     return whole ? Numbers.narrow(Numbers.big(number)) : number;
                 };
@@ -106,17 +106,17 @@ final class CollectionMethods {
             case "is_integer" ->
                 whole
                         ? null
-                        : (Invocable) (evaluator, arguments) -> {
+                        : (PyCallable) (evaluator, arguments) -> {
                             arguments.bindUnnamed(name, 0);
                             return (Double) number == Math.rint((Double) number) && !Double.isInfinite((Double) number);
                         };
             case "as_integer_ratio", "to_bytes", "from_bytes", "hex", "fromhex" ->
-                throw new Failure("the method " + name + " of numbers is not supported");
+                throw new TemplateError("the method " + name + " of numbers is not supported");
             default -> null;
         };
     }
 
-    private static Invocable bits(Object number, String name) {
+    private static PyCallable bits(Object number, String name) {
         return (evaluator, arguments) -> {
             arguments.bindUnnamed(name, 0);
             BigInteger size = Numbers.big(number).abs();

@@ -10,7 +10,7 @@ final class Cycler {
 
     Cycler(List<@Nullable Object> items) {
         if (items.isEmpty()) {
-            throw new Failure("a cycler needs at least one value");
+            throw new TemplateError("a cycler needs at least one value");
         }
         this.items = items;
     }
@@ -23,14 +23,14 @@ final class Cycler {
             case "pos" -> (long) place;
             case "items" -> new Tuple(items);
             case "next" ->
-                (Invocable) (evaluator, arguments) -> {
+                (PyCallable) (evaluator, arguments) -> {
                     arguments.bindUnnamed("next", 0);
                     Object item = items.get(place);
                     place = (place + 1) % items.size();
                     return item;
                 };
             case "reset" ->
-                (Invocable) (evaluator, arguments) -> {
+                (PyCallable) (evaluator, arguments) -> {
                     arguments.bindUnnamed("reset", 0);
                     place = 0;
                     return null;

@@ -47,7 +47,7 @@ final class Evaluator {
                 payFor(value);
             }
             return value;
-        } catch (Failure e) {
+        } catch (TemplateError e) {
             throw source.error(expression.at(), e);
         }
     }
@@ -115,8 +115,9 @@ final class Evaluator {
 
     private static @Nullable Object variable(@Nullable Object value) {
         if (value == Globals.SELF) {
-            throw new Failure("the variable self is not supported: it stands for the blocks of templates that extend"
-                    + " each other");
+            throw new TemplateError(
+                    "the variable self is not supported: it stands for the blocks of templates that extend"
+                            + " each other");
         }
         return value;
     }
@@ -134,7 +135,7 @@ final class Evaluator {
             }
             return dict;
         }
-        throw new Failure("a slice stands alone in brackets; several together are not supported");
+        throw new TemplateError("a slice stands alone in brackets; several together are not supported");
     }
 
     private List<@Nullable Object> all(List<Expression> expressions, Scope scope) {
@@ -195,7 +196,7 @@ final class Evaluator {
             Object operand =
                     filter.operand() instanceof Expression.Filter inner ? filteredBlock(inner, body, scope) : body;
             return filtered(filter, operand, scope);
-        } catch (Failure e) {
+        } catch (TemplateError e) {
             throw source.error(filter.at(), e);
         }
     }
@@ -228,13 +229,13 @@ final class Evaluator {
     /** Calls a value. */
     @Nullable
     Object call(@Nullable Object function, CallArguments arguments) {
-        if (!(function instanceof Invocable invocable)) {
+        if (!(function instanceof PyCallable callable)) {
             throw Values.undefinedOr(
                     function, null, () -> "a value of type '" + Values.typeName(function) + "' cannot be called");
         }
         budget.enter();
         try {
-            return invocable.call(this, arguments);
+            return callable.call(this, arguments);
         } finally {
             budget.leave();
         }
@@ -253,11 +254,11 @@ final class Evaluator {
         Expression moreNamed = arguments.moreNamed();
         if (moreNamed != null) {
             if (!(evaluate(moreNamed, scope) instanceof Dict rest)) {
-                throw new Failure("what follows ** must be a dict");
+                throw new TemplateError("what follows ** must be a dict");
             }
             rest.forEach((name, value) -> {
                 if (named.put(Values.text(name), value) != null) {
-                    throw new Failure("the argument " + name + " is given twice");
+                    throw new TemplateError("the argument " + name + " is given twice");
                 }
             });
         }

@@ -38,7 +38,7 @@ final class Filters {
     static Filter named(String name) {
         Filter filter = TABLE.get(name);
         if (filter == null) {
-            throw new Failure(unknown(name));
+            throw new TemplateError(unknown(name));
         }
         return filter;
     }

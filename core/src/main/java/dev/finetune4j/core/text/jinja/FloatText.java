@@ -157,7 +157,8 @@ final class FloatText {
     private static int checked(int precision) {
         Budget.charge(DIGIT_STEPS + (long) precision);
         if (precision < 0 || precision > MAX_PRECISION) {
-            throw new Failure("a precision of " + precision + " digits is not supported; the most is " + MAX_PRECISION);
+            throw new TemplateError(
+                    "a precision of " + precision + " digits is not supported; the most is " + MAX_PRECISION);
         }
         return precision;
     }

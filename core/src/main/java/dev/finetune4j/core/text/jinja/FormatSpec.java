@@ -23,7 +23,7 @@ final class FormatSpec {
     private FormatSpec(String spec, @Nullable Object value) {
         this.spec = SPEC.matcher(spec);
         if (!this.spec.matches()) {
-            throw new Failure(
+            throw new TemplateError(
                     "Invalid format specifier '" + spec + "' for a value of type '" + Values.typeName(value) + "'");
         }
         String letter = this.spec.group("type");
@@ -44,7 +44,7 @@ final class FormatSpec {
                     ? format.real(Numbers.real(value))
                     : format.whole(Numbers.big(value));
         }
-        throw new Failure("unsupported format string passed to " + Values.typeName(value) + ".__format__");
+        throw new TemplateError("unsupported format string passed to " + Values.typeName(value) + ".__format__");
     }
 
     private int number(String part, int otherwise) {
@@ -53,7 +53,7 @@ final class FormatSpec {
             return otherwise;
         }
         if (digits.length() > 8) {
-            throw new Failure("Too many decimal digits in format string");
+            throw new TemplateError("Too many decimal digits in format string");
         }
         return Integer.parseInt(digits);
     }
@@ -62,8 +62,8 @@ final class FormatSpec {
         return spec.group(part) != null;
     }
 
-    private Failure unknownType(String kind) {
-        return new Failure("Unknown format code '" + type + "' for object of type '" + kind + "'");
+    private TemplateError unknownType(String kind) {
+        return new TemplateError("Unknown format code '" + type + "' for object of type '" + kind + "'");
     }
 
     private String text(String text) {
@@ -71,7 +71,7 @@ final class FormatSpec {
             throw unknownType("str");
         }
         if (has("sign") || has("alternate") || has("grouping") || "=".equals(spec.group("align"))) {
-            throw new Failure("a sign, '#', ',', '_' or '=' is not allowed in the format of a text");
+            throw new TemplateError("a sign, '#', ',', '_' or '=' is not allowed in the format of a text");
         }
         boolean cut = precision >= 0 && precision < PythonText.length(text);
         return aligned("", cut ? PythonText.piece(text, 0, precision) : text, "<");
@@ -87,7 +87,7 @@ final class FormatSpec {
             default -> throw unknownType("int");
         };
         if (precision >= 0) {
-            throw new Failure("Precision not allowed in integer format specifier");
+            throw new TemplateError("Precision not allowed in integer format specifier");
         }
         if (radix == 0) {
             return aligned("", PercentFormat.character(Numbers.narrow(number)), "<");
@@ -132,7 +132,7 @@ final class FormatSpec {
         String body = whole;
         if (grouping != null) {
             if (type == 'n' || type == 'c' || (grouping.equals(",") && "boxX".indexOf(type) >= 0)) {
-                throw new Failure("Cannot specify '" + grouping + "' with '" + type + "'.");
+                throw new TemplateError("Cannot specify '" + grouping + "' with '" + type + "'.");
             }
             int size = "boxX".indexOf(type) >= 0 ? 4 : 3;
             int room = number("width", 0) - sign.length() - prefix.length() - rest.length();

@@ -28,7 +28,7 @@ final class FormatText {
 
     private String format(String format, int nesting) {
         if (nesting == 0) {
-            throw new Failure("Max string recursion exceeded");
+            throw new TemplateError("Max string recursion exceeded");
         }
         StringBuilder text = new StringBuilder();
         int at = 0;
@@ -39,7 +39,7 @@ final class FormatText {
                 text.append(c);
                 at++;
             } else if (c == '}') {
-                throw new Failure("Single '}' encountered in format string");
+                throw new TemplateError("Single '}' encountered in format string");
             } else if (c == '{') {
                 int end = fieldEnd(format, at);
                 text.append(field(format.substring(at, end), nesting));
@@ -64,13 +64,13 @@ final class FormatText {
                 return i;
             }
         }
-        throw new Failure("expected '}' before end of string");
+        throw new TemplateError("expected '}' before end of string");
     }
 
     private static int closing(String format, int open) {
         int close = format.indexOf(']', open);
         if (close < 0) {
-            throw new Failure("Missing ']' in format string");
+            throw new TemplateError("Missing ']' in format string");
         }
         return close;
     }
@@ -85,7 +85,7 @@ final class FormatText {
         String rest = field.substring(nameEnd);
         if (rest.startsWith("!")) {
             if (rest.length() < 2 || (rest.length() > 2 && rest.charAt(2) != ':')) {
-                throw new Failure("expected ':' after conversion specifier");
+                throw new TemplateError("expected ':' after conversion specifier");
             }
             value = converted(rest.charAt(1), value);
             rest = rest.substring(2);
@@ -99,7 +99,7 @@ final class FormatText {
             case 's' -> Values.str(value);
             case 'r' -> Values.repr(value);
             case 'a' -> PercentFormat.ascii(Values.repr(value));
-            default -> throw new Failure("Unknown conversion specifier " + conversion);
+            default -> throw new TemplateError("Unknown conversion specifier " + conversion);
         };
     }
 
@@ -114,7 +114,7 @@ final class FormatText {
             boolean isItem = path.charAt(at) == '[';
             int stop = isItem ? path.indexOf(']', at) : next(path, at + 1);
             if (stop <= at + 1 || (!isItem && path.charAt(at) != '.')) {
-                throw new Failure("Empty attribute in format string");
+                throw new TemplateError("Empty attribute in format string");
             }
             String name = path.substring(at + 1, stop);
             value = isItem ? Members.item(value, key(name)) : Members.attribute(value, name);
@@ -142,26 +142,26 @@ final class FormatText {
         Object key = name.isEmpty() ? (isWhole ? (Object) (long) automatic() : name) : key(name);
         if (key instanceof String text) {
             if (!hasNamed.test(text)) {
-                throw new Failure("the format names '" + text + "', which was not given");
+                throw new TemplateError("the format names '" + text + "', which was not given");
             }
             return named.apply(text);
         }
         if (!name.isEmpty() && isWhole) {
             if (nextPlace > 0) {
-                throw new Failure("cannot switch from automatic field numbering to manual field specification");
+                throw new TemplateError("cannot switch from automatic field numbering to manual field specification");
             }
             nextPlace = -1;
         }
         int place = Values.index(key);
         if (place >= positional.size()) {
-            throw new Failure("Replacement index " + place + " out of range for positional args tuple");
+            throw new TemplateError("Replacement index " + place + " out of range for positional args tuple");
         }
         return positional.get(place);
     }
 
     private int automatic() {
         if (nextPlace < 0) {
-            throw new Failure("cannot switch from manual field specification to automatic field numbering");
+            throw new TemplateError("cannot switch from manual field specification to automatic field numbering");
         }
         return nextPlace++;
     }

@@ -15,24 +15,24 @@ final class Globals {
 
     static Scope scope(Clock clock) {
         Scope scope = new Scope(null);
-        scope.set("raise_exception", (Invocable) (evaluator, arguments) -> {
-            throw Failure.refusal(
+        scope.set("raise_exception", (PyCallable) (evaluator, arguments) -> {
+            throw TemplateError.refusal(
                     Values.str(arguments.bind("raise_exception", 1, "message").get("message")));
         });
-        scope.set("strftime_now", (Invocable) (evaluator, arguments) -> {
+        scope.set("strftime_now", (PyCallable) (evaluator, arguments) -> {
             Object format = arguments.bind("strftime_now", 1, "format").get("format");
             return Strftime.format(Values.text(format), LocalDateTime.now(clock));
         });
-        scope.set("range", (Invocable) (evaluator, arguments) -> range(arguments));
-        scope.set("dict", (Invocable) Globals::dict);
-        scope.set("namespace", (Invocable) (evaluator, arguments) -> new Namespace(dict(evaluator, arguments)));
-        scope.set("cycler", (Invocable) (evaluator, arguments) -> {
+        scope.set("range", (PyCallable) (evaluator, arguments) -> range(arguments));
+        scope.set("dict", (PyCallable) Globals::dict);
+        scope.set("namespace", (PyCallable) (evaluator, arguments) -> new Namespace(dict(evaluator, arguments)));
+        scope.set("cycler", (PyCallable) (evaluator, arguments) -> {
             arguments.from(arguments.positional().size()).bind("cycler", 0);
             return new Cycler(new ArrayList<>(arguments.positional()));
         });
-        scope.set("joiner", (Invocable) (evaluator, arguments) -> joiner(arguments));
-        scope.set("lipsum", (Invocable) (evaluator, arguments) -> {
-            throw new Failure("the function lipsum is not supported: what it writes is random");
+        scope.set("joiner", (PyCallable) (evaluator, arguments) -> joiner(arguments));
+        scope.set("lipsum", (PyCallable) (evaluator, arguments) -> {
+            throw new TemplateError("the function lipsum is not supported: what it writes is random");
         });
         return scope;
     }
@@ -40,7 +40,7 @@ final class Globals {
     private static Range range(CallArguments arguments) {
         List<@Nullable Object> bounds = arguments.positional();
         if (bounds.isEmpty() || bounds.size() > 3 || !arguments.named().isEmpty()) {
-            throw new Failure("range takes one to three whole numbers");
+            throw new TemplateError("range takes one to three whole numbers");
         }
         long first = Values.index(bounds.get(0));
         return bounds.size() == 1
@@ -51,7 +51,7 @@ final class Globals {
     private static Dict dict(Evaluator evaluator, CallArguments arguments) {
         Dict dict = new Dict();
         if (arguments.positional().size() > 1) {
-            throw new Failure("dict expected at most 1 argument, got "
+            throw new TemplateError("dict expected at most 1 argument, got "
                     + arguments.positional().size());
         }
         for (Object entries : arguments.positional()) {
@@ -63,7 +63,7 @@ final class Globals {
                 evaluator.each(entries, entry -> {
                     List<@Nullable Object> pair = evaluator.list(entry);
                     if (pair.size() != 2) {
-                        throw new Failure("dict needs pairs, found an entry of " + pair.size() + " items");
+                        throw new TemplateError("dict needs pairs, found an entry of " + pair.size() + " items");
                     }
                     dict.put(pair.get(0), pair.get(1));
                 });
@@ -74,7 +74,7 @@ final class Globals {
     }
 
     /** A function that gives nothing the first time, and then the separator. */
-    private static Invocable joiner(CallArguments arguments) {
+    private static PyCallable joiner(CallArguments arguments) {
         Object separator = arguments.bind("joiner", 0, "sep").get("sep", ", ");
         boolean[] used = new boolean[1];
         return (evaluator, none) -> {

@@ -73,7 +73,7 @@ final class Interpreter {
                 if (outcome != Outcome.NORMAL) {
                     return outcome;
                 }
-            } catch (Failure e) {
+            } catch (TemplateError e) {
                 throw source.error(statement.at(), e);
             }
         }
@@ -147,7 +147,7 @@ final class Interpreter {
         CallArguments arguments = evaluator.arguments(call.arguments(), scope);
         Macro caller = new Macro(null, block.signature(), block.body(), scope);
         if (arguments.named().put("caller", caller) != null) {
-            throw new Failure("the argument caller is given twice");
+            throw new TemplateError("the argument caller is given twice");
         }
         write(Values.str(evaluator.call(function, arguments)));
     }
@@ -168,7 +168,7 @@ final class Interpreter {
             iterator = filtered(loop, filter, iterator, scope);
             length = -1;
         }
-        Invocable recursion = loop.recursive() ? recursion(loop, depth0 + 1, scope) : null;
+        PyCallable recursion = loop.recursive() ? recursion(loop, depth0 + 1, scope) : null;
         LoopState state = new LoopState(iterator, length, depth0, recursion);
         boolean completed = false;
         Outcome outcome = Outcome.NORMAL;
@@ -184,7 +184,7 @@ final class Interpreter {
     }
 
     /** What calling the variable of a recursive loop does: the loop over other items, its text as the result. */
-    private Invocable recursion(Statement.For loop, int depth0, Scope scope) {
+    private PyCallable recursion(Statement.For loop, int depth0, Scope scope) {
         return (caller, arguments) -> {
             Object items = arguments.bind("loop", 1, "iterable").get("iterable");
             StringBuilder outer = output;
@@ -213,7 +213,7 @@ final class Interpreter {
             scope.set(variable.name(), value);
         } else if (target instanceof Target.Member member) {
             if (!(scope.get(member.namespace()) instanceof Namespace namespace)) {
-                throw new Failure("cannot assign the attribute " + member.name() + " of " + member.namespace()
+                throw new TemplateError("cannot assign the attribute " + member.name() + " of " + member.namespace()
                         + ", which is no namespace");
             }
             namespace.attributes().put(member.name(), value);
@@ -221,8 +221,8 @@ final class Interpreter {
             List<@Nullable Object> parts = evaluator.list(value);
             List<Target> targets = several.targets();
             if (parts.size() != targets.size()) {
-                throw new Failure("a value of " + parts.size() + " items cannot be divided between " + targets.size()
-                        + " variables");
+                throw new TemplateError("a value of " + parts.size() + " items cannot be divided between "
+                        + targets.size() + " variables");
             }
             for (int i = 0; i < targets.size(); i++) {
                 assign(targets.get(i), parts.get(i), scope);

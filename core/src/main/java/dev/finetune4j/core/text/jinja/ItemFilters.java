@@ -12,7 +12,7 @@ import java.util.function.Function;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
-/** Filters that pick, change and join items. Those that are lazy in Jinja give a {@link OneShot}. */
+/** Filters that pick, change and join items. Those that are lazy in Jinja give a {@link PyIterator}. */
 final class ItemFilters {
     private ItemFilters() {}
 
@@ -49,8 +49,8 @@ final class ItemFilters {
                                 Values.text(arguments.bind("attr", 1, "name").get("name")))));
     }
 
-    static OneShot lazy(Iterator<@Nullable Object> items) {
-        return new OneShot(items, true);
+    static PyIterator lazy(Iterator<@Nullable Object> items) {
+        return new PyIterator(items, true);
     }
 
     private static @Nullable Object otherwise(@Nullable Object value, CallArguments arguments) {
@@ -74,7 +74,7 @@ final class ItemFilters {
         arguments.bind("last", 0);
         List<@Nullable Object> items = reversible(value);
         if (items == null) {
-            throw new Failure("'" + Values.typeName(value) + "' object is not reversible");
+            throw new TemplateError("'" + Values.typeName(value) + "' object is not reversible");
         }
         return items.isEmpty() ? new Undefined("No last item, sequence was empty.") : items.get(items.size() - 1);
     }
@@ -99,7 +99,7 @@ final class ItemFilters {
         List<@Nullable Object> items = found == null ? evaluator.list(value) : new ArrayList<>(found);
         evaluator.budget().spend(items.size());
         Collections.reverse(items);
-        return found == null ? items : new OneShot(items.iterator(), false);
+        return found == null ? items : new PyIterator(items.iterator(), false);
     }
 
     private static Object join(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
@@ -113,25 +113,25 @@ final class ItemFilters {
         return joined.toString();
     }
 
-    private static OneShot items(@Nullable Object value, CallArguments arguments) {
+    private static PyIterator items(@Nullable Object value, CallArguments arguments) {
         arguments.bind("items", 0);
         if (value instanceof Undefined) {
             return lazy(Collections.emptyIterator());
         }
         if (!(value instanceof Dict dict)) {
-            throw new Failure("Can only get item pairs from a mapping.");
+            throw new TemplateError("Can only get item pairs from a mapping.");
         }
         return lazy(dict.items().iterator());
     }
 
-    private static OneShot map(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static PyIterator map(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
         if (!Values.truth(value)) {
             return lazy(Collections.emptyIterator());
         }
         Function<@Nullable Object, @Nullable Object> change;
         if (arguments.positional().isEmpty()) {
             if (!arguments.named().containsKey("attribute")) {
-                throw new Failure("map requires a filter argument");
+                throw new TemplateError("map requires a filter argument");
             }
             CallArguments.Bound bound = arguments.bind("map", 0, "attribute", "default");
             change = Attributes.getter(bound.get("attribute"), bound.get("default"));
@@ -155,7 +155,7 @@ final class ItemFilters {
         });
     }
 
-    private static OneShot select(
+    private static PyIterator select(
             Evaluator evaluator, @Nullable Object value, CallArguments arguments, boolean wanted, boolean byAttribute) {
         if (!Values.truth(value)) {
             return lazy(Collections.emptyIterator());
@@ -163,7 +163,7 @@ final class ItemFilters {
         List<@Nullable Object> positional = arguments.positional();
         int first = byAttribute ? 1 : 0;
         if (positional.size() < first) {
-            throw new Failure("Missing parameter for attribute name");
+            throw new TemplateError("Missing parameter for attribute name");
         }
         Function<@Nullable Object, @Nullable Object> getter =
                 byAttribute ? Attributes.getter(positional.get(0), null) : item -> item;
@@ -178,7 +178,7 @@ final class ItemFilters {
         return lazy(new Filtered(evaluator.iterator(value), item -> test.test(getter.apply(item)) == wanted));
     }
 
-    private static OneShot unique(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static PyIterator unique(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("unique", 0, "case_sensitive", "attribute");
         Function<@Nullable Object, @Nullable Object> key =
                 Attributes.key(bound.get("attribute"), null, bound.flag("case_sensitive"));
@@ -186,7 +186,7 @@ final class ItemFilters {
         return lazy(new Filtered(evaluator.iterator(value), item -> seen.add(Values.hashKey(key.apply(item)))));
     }
 
-    private static OneShot batch(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static PyIterator batch(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("batch", 1, "linecount", "fill_with");
         int size = bound.whole("linecount", 0);
         Object filler = bound.get("fill_with");
@@ -210,12 +210,12 @@ final class ItemFilters {
         return lazy(batches.iterator());
     }
 
-    private static OneShot slice(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static PyIterator slice(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("slice", 1, "slices", "fill_with");
         List<@Nullable Object> items = evaluator.list(value);
         int slices = bound.whole("slices", 0);
         if (slices == 0) {
-            throw new Failure("items cannot be divided between 0 slices");
+            throw new TemplateError("items cannot be divided between 0 slices");
         }
         Object filler = bound.get("fill_with");
         int size = Math.floorDiv(items.size(), slices);

@@ -74,13 +74,13 @@ public final class JinjaTemplate {
             Tokens tokens = new Tokens(text);
             int literals = tokens.texts(Kind.STRING).size();
             if (literals > MAX_LITERALS) {
-                throw new Failure("the template has " + literals + " different texts in quotes, more than the limit of "
-                        + MAX_LITERALS);
+                throw new TemplateError("the template has " + literals
+                        + " different texts in quotes, more than the limit of " + MAX_LITERALS);
             }
             boolean[] marks = new boolean[1];
             List<Statement> body = Parser.parse(tokens, () -> marks[0] = true);
             return new JinjaTemplate(text, tokens, body, marks[0]);
-        } catch (Failure e) {
+        } catch (TemplateError e) {
             throw text.error(0, e);
         } catch (StackOverflowError e) {
             throw text.error(0, "the template is nested too deep");
@@ -131,7 +131,7 @@ public final class JinjaTemplate {
             // As in Jinja, it hides a variable of that name.
             globals.set("self", Globals.SELF);
             return new Interpreter(source, budget).render(body, new Scope(globals));
-        } catch (Failure e) {
+        } catch (TemplateError e) {
             throw source.error(0, e);
         } catch (StackOverflowError e) {
             throw source.error(0, "the template nests values, macros or expressions too deep");

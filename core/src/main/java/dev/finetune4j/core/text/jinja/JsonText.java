@@ -30,7 +30,7 @@ final class JsonText {
                 : depth instanceof String text ? text : StringMethods.repeated(" ", Values.index(depth));
         List<@Nullable Object> separators = Values.items(bound.get("separators"));
         if (bound.get("separators") != null && (separators == null || separators.size() != 2)) {
-            throw new Failure("the separators of tojson must be two texts");
+            throw new TemplateError("the separators of tojson must be two texts");
         }
         JsonText json = new JsonText(
                 bound.flag("ensure_ascii"),
@@ -55,7 +55,7 @@ final class JsonText {
         } else if (value instanceof Dict dict) {
             dict(dict, depth);
         } else {
-            throw new Failure("Object of type " + Values.typeName(value) + " is not JSON serializable");
+            throw new TemplateError("Object of type " + Values.typeName(value) + " is not JSON serializable");
         }
     }
 
@@ -117,7 +117,7 @@ final class JsonText {
         if (key == null || Numbers.isNumber(key)) {
             return scalar(key);
         }
-        throw new Failure("keys must be str, int, float, bool or None, not " + Values.typeName(key));
+        throw new TemplateError("keys must be str, int, float, bool or None, not " + Values.typeName(key));
     }
 
     private void lineBreak(int depth) {

@@ -180,7 +180,7 @@ final class Lexer {
         }
         try {
             tokens.add(new Token(Kind.STRING, StringLiteral.unescape(text.substring(at + 1, end)), at));
-        } catch (Failure e) {
+        } catch (TemplateError e) {
             throw source.error(at, e);
         }
         moveTo(end + 1);

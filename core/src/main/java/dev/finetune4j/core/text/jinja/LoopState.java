@@ -7,12 +7,12 @@ import java.util.NoSuchElementException;
 import org.jspecify.annotations.Nullable;
 
 /** The variable {@code loop}: where a loop stands. It hands out the items, looking ahead only when asked to. */
-final class LoopState implements Iterator<@Nullable Object>, Invocable {
+final class LoopState implements Iterator<@Nullable Object>, PyCallable {
     private static final Object MISSING = new Object();
 
     private final int knownLength;
     private final int depth0;
-    private final @Nullable Invocable recursion;
+    private final @Nullable PyCallable recursion;
     private Iterator<@Nullable Object> items;
     private int length = -1;
     private int index0 = -1;
@@ -27,7 +27,7 @@ final class LoopState implements Iterator<@Nullable Object>, Invocable {
      * @param knownLength -1 if the items have to be counted
      * @param recursion what calling the loop does; null if the loop is not recursive
      */
-    LoopState(Iterator<@Nullable Object> items, int knownLength, int depth0, @Nullable Invocable recursion) {
+    LoopState(Iterator<@Nullable Object> items, int knownLength, int depth0, @Nullable PyCallable recursion) {
         this.items = items;
         this.knownLength = knownLength;
         this.depth0 = depth0;
@@ -93,8 +93,8 @@ final class LoopState implements Iterator<@Nullable Object>, Invocable {
             case "depth0" -> (long) depth0;
             case "previtem" -> index0 == 0 ? new Undefined("there is no previous item") : before;
             case "nextitem" -> peek() ? after : new Undefined("there is no next item");
-            case "cycle" -> (Invocable) (evaluator, arguments) -> cycle(arguments);
-            case "changed" -> (Invocable) (evaluator, arguments) -> changed(arguments);
+            case "cycle" -> (PyCallable) (evaluator, arguments) -> cycle(arguments);
+            case "changed" -> (PyCallable) (evaluator, arguments) -> changed(arguments);
             default -> Undefined.member(this, name);
         };
     }
@@ -102,14 +102,14 @@ final class LoopState implements Iterator<@Nullable Object>, Invocable {
     private @Nullable Object cycle(CallArguments arguments) {
         List<@Nullable Object> choices = arguments.positional();
         if (choices.isEmpty() || !arguments.named().isEmpty()) {
-            throw new Failure("loop.cycle needs values to choose from, and no named arguments");
+            throw new TemplateError("loop.cycle needs values to choose from, and no named arguments");
         }
         return choices.get(index0 % choices.size());
     }
 
     private boolean changed(CallArguments arguments) {
         if (!arguments.named().isEmpty()) {
-            throw new Failure("loop.changed takes no named arguments");
+            throw new TemplateError("loop.changed takes no named arguments");
         }
         List<@Nullable Object> values = arguments.positional();
         boolean changed = lastChanged == null || !Values.equal(new Tuple(lastChanged), new Tuple(values));
@@ -120,7 +120,7 @@ final class LoopState implements Iterator<@Nullable Object>, Invocable {
     @Override
     public @Nullable Object call(Evaluator evaluator, CallArguments arguments) {
         if (recursion == null) {
-            throw new Failure("the loop calls itself, but it is not marked 'recursive'");
+            throw new TemplateError("the loop calls itself, but it is not marked 'recursive'");
         }
         return recursion.call(evaluator, arguments);
     }

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param name null for the body of a {@code call} block
  * @param outer the variables around it
  */
-record Macro(@Nullable String name, Signature signature, List<Statement> body, Scope outer) implements Invocable {
+record Macro(@Nullable String name, Signature signature, List<Statement> body, Scope outer) implements PyCallable {
     @Override
     public String call(Evaluator evaluator, CallArguments arguments) {
         Budget.charge(2L * signature.names().size());
@@ -54,14 +54,14 @@ record Macro(@Nullable String name, Signature signature, List<Statement> body, S
             named.forEach(rest::put);
             scope.set("kwargs", rest);
         } else if (!named.isEmpty()) {
-            throw new Failure("macro '" + name + "' takes no keyword argument '"
+            throw new TemplateError("macro '" + name + "' takes no keyword argument '"
                     + named.keySet().iterator().next() + "'");
         }
         int count = signature.names().size();
         if (signature.takesMore()) {
             scope.set("varargs", new Tuple(positional.subList(Math.min(count, positional.size()), positional.size())));
         } else if (positional.size() > count) {
-            throw new Failure("macro '" + name + "' takes not more than " + count + " argument(s)");
+            throw new TemplateError("macro '" + name + "' takes not more than " + count + " argument(s)");
         }
     }
 

@@ -43,14 +43,14 @@ final class Members {
     private static boolean isKey(@Nullable Object key) {
         try {
             return Values.hashKey(key) != null;
-        } catch (Failure e) {
+        } catch (TemplateError e) {
             return false;
         }
     }
 
     private static @Nullable Object place(@Nullable Object object, BigInteger index, @Nullable Object key) {
         if (object instanceof SafeText) {
-            throw new Failure("text that went through 'safe' or 'escape' can only be written or joined by '~'");
+            throw new TemplateError("text that went through 'safe' or 'escape' can only be written or joined by '~'");
         }
         boolean text = object instanceof String;
         List<@Nullable Object> items = text || object instanceof DictView ? null : Values.items(object);
@@ -93,7 +93,7 @@ final class Members {
         } else if (object != null && Numbers.isNumber(object)) {
             found = CollectionMethods.ofNumber(object, name);
         } else if (object instanceof SafeText) {
-            throw new Failure("text that went through 'safe' or 'escape' can only be written or joined by '~'");
+            throw new TemplateError("text that went through 'safe' or 'escape' can only be written or joined by '~'");
         }
         return found == null ? Undefined.member(object, name) : found;
     }

@@ -87,7 +87,7 @@ final class NumberFilters {
             return Numbers.round(number, precision == null ? null : Integer.valueOf(Values.index(precision)));
         }
         if (!method.equals("ceil") && !method.equals("floor")) {
-            throw new Failure("method must be common, ceil or floor");
+            throw new TemplateError("method must be common, ceil or floor");
         }
         Object scale = Numbers.power(10L, number("round", bound.get("precision", 0L)));
         Object scaled = Numbers.multiply(number, scale);
@@ -102,7 +102,7 @@ final class NumberFilters {
         Function<@Nullable Object, @Nullable Object> getter = Attributes.getter(bound.get("attribute"), null);
         Object[] sum = {bound.get("start", 0L)};
         if (Values.isText(sum[0])) {
-            throw new Failure("sum() can't sum strings [use ''.join(seq) instead]");
+            throw new TemplateError("sum() can't sum strings [use ''.join(seq) instead]");
         }
         evaluator.each(value, item -> {
             sum[0] = Operators.binary("+", sum[0], getter.apply(item));

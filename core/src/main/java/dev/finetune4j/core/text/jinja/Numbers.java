@@ -53,7 +53,7 @@ final class Numbers {
         }
         Budget.charge(big.bitLength() / Integer.SIZE);
         if (big.bitLength() > MAX_BITS) {
-            throw new Failure("a whole number has grown beyond " + MAX_BITS + " bits");
+            throw new TemplateError("a whole number has grown beyond " + MAX_BITS + " bits");
         }
         return big;
     }
@@ -64,7 +64,7 @@ final class Numbers {
         }
         double real = big(number).doubleValue();
         if (Double.isInfinite(real)) {
-            throw new Failure("the whole number is too large to convert to float");
+            throw new TemplateError("the whole number is too large to convert to float");
         }
         return real;
     }
@@ -138,7 +138,7 @@ final class Numbers {
                 .divide(new BigDecimal(big(right)), new MathContext(60))
                 .doubleValue();
         if (Double.isInfinite(quotient)) {
-            throw new Failure("the quotient of two whole numbers is too large for a float");
+            throw new TemplateError("the quotient of two whole numbers is too large for a float");
         }
         return quotient;
     }
@@ -184,7 +184,7 @@ final class Numbers {
 
     private static void checkDivisor(Object divisor, String what) {
         if (compare(divisor, 0L) == 0 && !isNan(divisor)) {
-            throw new Failure(what + " by zero");
+            throw new TemplateError(what + " by zero");
         }
     }
 
@@ -195,16 +195,16 @@ final class Numbers {
                 return wholePower(big(base), power);
             }
             if (big(base).signum() == 0) {
-                throw new Failure("0 cannot be raised to a negative power");
+                throw new TemplateError("0 cannot be raised to a negative power");
             }
         }
         double left = real(base);
         double right = real(exponent);
         if (left == 0 && right < 0) {
-            throw new Failure("0 cannot be raised to a negative power");
+            throw new TemplateError("0 cannot be raised to a negative power");
         }
         if (left < 0 && !Double.isInfinite(left) && !Double.isInfinite(right) && right != Math.rint(right)) {
-            throw new Failure("a negative number to a fractional power is complex, which is not supported");
+            throw new TemplateError("a negative number to a fractional power is complex, which is not supported");
         }
         // Python follows C here, for which 1 to any power is 1, and -1 to an infinite one too.
         if (left == 1 || (left == -1 && Double.isInfinite(right))) {
@@ -212,7 +212,7 @@ final class Numbers {
         }
         double power = Math.pow(left, right);
         if (Double.isInfinite(power) && !Double.isInfinite(left) && !Double.isInfinite(right)) {
-            throw new Failure("the power is too large for a float");
+            throw new TemplateError("the power is too large for a float");
         }
         return power;
     }
@@ -220,7 +220,7 @@ final class Numbers {
     private static Object wholePower(BigInteger base, BigInteger power) {
         boolean small = base.bitLength() <= 1 && base.abs().bitLength() <= 1;
         if (!small && (power.bitLength() > 31 || (long) base.bitLength() * power.intValue() > 2L * MAX_BITS)) {
-            throw new Failure("a whole number has grown beyond " + MAX_BITS + " bits");
+            throw new TemplateError("a whole number has grown beyond " + MAX_BITS + " bits");
         }
         if (small) {
             boolean negative = base.signum() < 0 && power.testBit(0);
@@ -246,7 +246,7 @@ final class Numbers {
         }
         String text = surelyTooLong ? "" : number.toString();
         if (surelyTooLong || text.length() - (text.startsWith("-") ? 1 : 0) > MAX_DIGITS) {
-            throw new Failure("a whole number has more than the " + MAX_DIGITS + " digits that are written");
+            throw new TemplateError("a whole number has more than the " + MAX_DIGITS + " digits that are written");
         }
         return text;
     }
@@ -264,7 +264,7 @@ final class Numbers {
                 };
         String number = base == 10 ? digits : digits.substring(2);
         if (number.length() > MAX_DIGITS) {
-            throw new Failure("a whole number has more than " + MAX_DIGITS + " digits");
+            throw new TemplateError("a whole number has more than " + MAX_DIGITS + " digits");
         }
         return narrow(new BigInteger(number, base));
     }
@@ -296,7 +296,7 @@ final class Numbers {
             return null;
         }
         if (digits.length() > MAX_BITS) {
-            throw new Failure("a whole number has grown beyond " + MAX_BITS + " bits");
+            throw new TemplateError("a whole number has grown beyond " + MAX_BITS + " bits");
         }
         Budget.charge((long) digits.length() * digits.length() / 512);
         BigInteger whole = new BigInteger(digits, radix);
@@ -348,7 +348,7 @@ final class Numbers {
             return narrow(big(number));
         }
         if (real.isNaN() || real.isInfinite()) {
-            throw new Failure("cannot convert float " + (real.isNaN() ? "NaN" : "infinity") + " to integer");
+            throw new TemplateError("cannot convert float " + (real.isNaN() ? "NaN" : "infinity") + " to integer");
         }
         if (Math.abs(real) < 1L << 62) {
             return real.longValue();

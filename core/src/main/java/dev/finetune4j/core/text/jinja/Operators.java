@@ -32,9 +32,9 @@ final class Operators {
         throw unsupported(operator, left, right);
     }
 
-    private static Failure unsupported(String operator, @Nullable Object left, @Nullable Object right) {
+    private static TemplateError unsupported(String operator, @Nullable Object left, @Nullable Object right) {
         if (left instanceof SafeText || right instanceof SafeText) {
-            return new Failure("text that went through 'safe' or 'escape' can only be written or joined by '~'");
+            return new TemplateError("text that went through 'safe' or 'escape' can only be written or joined by '~'");
         }
         return Values.undefinedOr(
                 left,

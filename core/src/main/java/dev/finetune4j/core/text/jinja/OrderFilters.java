@@ -37,7 +37,7 @@ final class OrderFilters {
         CallArguments.Bound bound = arguments.bind("dictsort", 0, "case_sensitive", "by", "reverse");
         Object by = bound.get("by", "key");
         if (!Values.equal(by, "key") && !Values.equal(by, "value")) {
-            throw new Failure("You can only sort by either \"key\" or \"value\"");
+            throw new TemplateError("You can only sort by either \"key\" or \"value\"");
         }
         if (!(value instanceof Dict dict)) {
             throw Values.undefinedOr(

@@ -39,7 +39,7 @@ final class PercentFormat {
                 || values instanceof Range
                 || values instanceof Undefined;
         if (!lookedUp && formatter.used < formatter.ordered.size()) {
-            throw new Failure("not all arguments converted during string formatting");
+            throw new TemplateError("not all arguments converted during string formatting");
         }
         return formatter.text.toString();
     }
@@ -80,7 +80,7 @@ final class PercentFormat {
 
     private char peek() {
         if (at >= format.length()) {
-            throw new Failure("incomplete format");
+            throw new TemplateError("incomplete format");
         }
         return format.charAt(at);
     }
@@ -101,14 +101,14 @@ final class PercentFormat {
             throw Values.undefinedOr(values, null, () -> "format requires a mapping");
         }
         if (!dict.has(key)) {
-            throw new Failure("the format names '" + key + "', which the dict does not have");
+            throw new TemplateError("the format names '" + key + "', which the dict does not have");
         }
         return dict.get(key, null);
     }
 
     private @Nullable Object next() {
         if (used >= ordered.size()) {
-            throw new Failure("not enough arguments for format string");
+            throw new TemplateError("not enough arguments for format string");
         }
         return ordered.get(used++);
     }
@@ -138,7 +138,7 @@ final class PercentFormat {
             case 'o' -> whole(code, value, flags, width, precision, 8);
             case 'x', 'X' -> whole(code, value, flags, width, precision, 16);
             case 'e', 'E', 'f', 'F', 'g', 'G' -> real(code, value, flags, width, precision);
-            default -> throw new Failure("unsupported format character '" + code + "'");
+            default -> throw new TemplateError("unsupported format character '" + code + "'");
         };
         StringMethods.Align align = flags.contains("-") ? StringMethods.Align.LEFT : StringMethods.Align.RIGHT;
         text.append(StringMethods.padded(piece, width, ' ', align));

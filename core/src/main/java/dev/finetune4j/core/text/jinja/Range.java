@@ -11,10 +11,10 @@ record Range(long start, long stop, long step) {
 
     Range {
         if (step == 0) {
-            throw new Failure("the step of a range must not be zero");
+            throw new TemplateError("the step of a range must not be zero");
         }
         if (exactLength(start, stop, step) > MAX_LENGTH) {
-            throw new Failure("a range must not have more than " + MAX_LENGTH + " numbers");
+            throw new TemplateError("a range must not have more than " + MAX_LENGTH + " numbers");
         }
     }
 

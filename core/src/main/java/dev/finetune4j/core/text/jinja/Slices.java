@@ -55,7 +55,7 @@ final class Slices {
     private static int[] places(int length, @Nullable Object start, @Nullable Object stop, @Nullable Object step) {
         int distance = step == null ? 1 : clamped(step);
         if (distance == 0) {
-            throw new Failure("the step of a slice must not be zero");
+            throw new TemplateError("the step of a slice must not be zero");
         }
         int lowest = distance < 0 ? -1 : 0;
         int highest = distance < 0 ? length - 1 : length;
@@ -74,7 +74,7 @@ final class Slices {
 
     private static int clamped(Object bound) {
         if (!Numbers.isWhole(bound)) {
-            throw new Failure(
+            throw new TemplateError(
                     "the bounds of a slice must be whole numbers or none, found '" + Values.typeName(bound) + "'");
         }
         boolean negative = Numbers.big(bound).signum() < 0;

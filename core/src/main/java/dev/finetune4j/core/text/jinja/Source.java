@@ -20,7 +20,7 @@ record Source(String text) {
         return error(at, reason, false);
     }
 
-    JinjaException error(int at, Failure failure) {
+    JinjaException error(int at, TemplateError failure) {
         return error(at, failure.reason(), failure.isRefusal());
     }
 

@@ -27,7 +27,7 @@ final class Strftime {
             }
             char flag = i < format.length() && "-_0^".indexOf(format.charAt(i)) >= 0 ? format.charAt(i++) : ' ';
             if (i == format.length()) {
-                throw new Failure("the date format '" + format + "' ends inside of a code");
+                throw new TemplateError("the date format '" + format + "' ends inside of a code");
             }
             Budget.charge(CODE_STEPS);
             Budget.checkLength(text.length());
@@ -78,7 +78,7 @@ final class Strftime {
             case 'Y' -> padded(t.getYear(), 4, '0', flag);
             case 'z', 'Z' -> "";
             case '%' -> "%";
-            default -> throw new Failure("the code %" + code + " in a date format is not supported");
+            default -> throw new TemplateError("the code %" + code + " in a date format is not supported");
         };
         return flag == '^' ? PythonText.upper(text) : text;
     }

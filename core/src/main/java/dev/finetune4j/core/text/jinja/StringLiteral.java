@@ -56,11 +56,11 @@ final class StringLiteral {
     private void hexadecimal(int digits) {
         int end = at + digits;
         if (end > literal.length() || !literal.substring(at, end).matches("[0-9a-fA-F]+")) {
-            throw new Failure("an escape in a string is cut short: it needs " + digits + " hexadecimal digits");
+            throw new TemplateError("an escape in a string is cut short: it needs " + digits + " hexadecimal digits");
         }
         long c = Long.parseLong(literal.substring(at, end), 16);
         if (c > Character.MAX_CODE_POINT) {
-            throw new Failure("an escape in a string is beyond the last character of Unicode");
+            throw new TemplateError("an escape in a string is beyond the last character of Unicode");
         }
         text.appendCodePoint((int) c);
         at = end;
@@ -78,12 +78,12 @@ final class StringLiteral {
     private void named() {
         int end = literal.indexOf('}', at);
         if (!literal.startsWith("{", at) || end < 0) {
-            throw new Failure("a \\N escape in a string needs the name of a character in braces");
+            throw new TemplateError("a \\N escape in a string needs the name of a character in braces");
         }
         try {
             text.appendCodePoint(Character.codePointOf(literal.substring(at + 1, end)));
         } catch (IllegalArgumentException e) {
-            throw new Failure("no character has the name in the escape \\N" + literal.substring(at, end + 1));
+            throw new TemplateError("no character has the name in the escape \\N" + literal.substring(at, end + 1));
         }
         at = end + 1;
     }

@@ -89,13 +89,13 @@ final class StringMethods {
         TABLE.put("format_map", (text, evaluator, arguments) -> {
             Object map = arguments.bindUnnamed("format_map", 1, "mapping").get("mapping");
             if (!(map instanceof Dict dict)) {
-                throw new Failure("format_map needs a dict, found '" + Values.typeName(map) + "'");
+                throw new TemplateError("format_map needs a dict, found '" + Values.typeName(map) + "'");
             }
             return new FormatText(List.of(), name -> dict.get(name, null), dict::has).format(text);
         });
         for (String name : List.of("encode", "maketrans", "translate")) {
             TABLE.put(name, (text, evaluator, arguments) -> {
-                throw new Failure("the method " + name + " of text is not supported");
+                throw new TemplateError("the method " + name + " of text is not supported");
             });
         }
         TextTests.TABLE.forEach((name, test) -> TABLE.put(name, (text, evaluator, arguments) -> {
@@ -107,7 +107,7 @@ final class StringMethods {
     private StringMethods() {}
 
     /** The method of a name with its text; null if text has no such method. */
-    static @Nullable Invocable bound(String text, String name) {
+    static @Nullable PyCallable bound(String text, String name) {
         Method method = TABLE.get(name);
         return method == null
                 ? null
@@ -135,7 +135,7 @@ final class StringMethods {
         TABLE.put(name, (text, evaluator, arguments) -> {
             long place = find(text, name, arguments, last);
             if (place < 0 && mustBe) {
-                throw new Failure("substring not found");
+                throw new TemplateError("substring not found");
             }
             return place;
         });
@@ -146,7 +146,7 @@ final class StringMethods {
             CallArguments.Bound bound = arguments.bindUnnamed(name, 1, "width", "fillchar");
             String fill = bound.text("fillchar", " ");
             if (PythonText.length(fill) != 1) {
-                throw new Failure("the fill character must be exactly one character long");
+                throw new TemplateError("the fill character must be exactly one character long");
             }
             return padded(text, bound.whole("width", 0), fill.codePointAt(0), align);
         });
@@ -181,7 +181,7 @@ final class StringMethods {
         }
         String separator = Values.text(bound.get("sep"));
         if (separator.isEmpty()) {
-            throw new Failure("empty separator");
+            throw new TemplateError("empty separator");
         }
         List<@Nullable Object> parts = new ArrayList<>();
         int start = 0;
@@ -345,7 +345,7 @@ final class StringMethods {
         String separator =
                 Values.text(arguments.bindUnnamed("partition", 1, "sep").get("sep"));
         if (separator.isEmpty()) {
-            throw new Failure("empty separator");
+            throw new TemplateError("empty separator");
         }
         int at = last ? TextSearch.last(text, separator, text.length()) : TextSearch.first(text, separator, 0);
         if (at < 0) {

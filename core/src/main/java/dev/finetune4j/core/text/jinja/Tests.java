@@ -30,7 +30,7 @@ final class Tests {
         plain("mapping", value -> value instanceof Dict);
         plain("sequence", Tests::isSequence);
         plain("iterable", Values::isIterable);
-        plain("callable", value -> value instanceof Invocable || value instanceof Undefined);
+        plain("callable", value -> value instanceof PyCallable || value instanceof Undefined);
         plain("escaped", value -> value instanceof SafeText);
         plain("lower", value -> TextTests.isCase(Values.str(value), false));
         plain("upper", value -> TextTests.isCase(Values.str(value), true));
@@ -70,7 +70,7 @@ final class Tests {
     static Test named(String name) {
         Test test = TABLE.get(name);
         if (test == null) {
-            throw new Failure(unknown(name));
+            throw new TemplateError(unknown(name));
         }
         return test;
     }

@@ -112,7 +112,7 @@ final class TextFilters {
         int leeway = bound.get("leeway") == null ? 5 : bound.whole("leeway", 5);
         int kept = length - PythonText.length(end);
         if (kept < 0 || leeway < 0) {
-            throw new Failure("truncate to " + length + " characters with a leeway of " + leeway
+            throw new TemplateError("truncate to " + length + " characters with a leeway of " + leeway
                     + " is impossible: the end alone has " + PythonText.length(end));
         }
         if (Values.length(value) <= (long) length + leeway) {
@@ -126,7 +126,7 @@ final class TextFilters {
 
     private static String format(@Nullable Object value, CallArguments arguments) {
         if (!arguments.named().isEmpty() && !arguments.positional().isEmpty()) {
-            throw new Failure("format takes either values in order or named ones, not both");
+            throw new TemplateError("format takes either values in order or named ones, not both");
         }
         if (arguments.named().isEmpty()) {
             return PercentFormat.format(Values.str(value), new Tuple(arguments.positional()));
@@ -145,7 +145,7 @@ final class TextFilters {
         evaluator.each(value instanceof Dict dict ? dict.items() : value, item -> {
             List<@Nullable Object> pair = evaluator.list(item);
             if (pair.size() != 2) {
-                throw new Failure("urlencode needs pairs, found an item of " + pair.size() + " parts");
+                throw new TemplateError("urlencode needs pairs, found an item of " + pair.size() + " parts");
             }
             query.add(quoted(Values.str(pair.get(0)), "").replace("%20", "+") + "="
                     + quoted(Values.str(pair.get(1)), "").replace("%20", "+"));
@@ -180,7 +180,7 @@ final class TextFilters {
             }
             String name = Values.text(key);
             if (name.chars().anyMatch(c -> " \t\n\r\f\u000b/>=".indexOf(c) >= 0)) {
-                throw new Failure("an attribute cannot be named " + PythonText.quoted(name));
+                throw new TemplateError("an attribute cannot be named " + PythonText.quoted(name));
             }
             attributes.add(
                     escaped(name) + "=\"" + escape(item, CallArguments.NONE).text() + "\"");
@@ -191,7 +191,7 @@ final class TextFilters {
     private static String stripTags(String text) {
         String bare = without(without(text, "<!--", "-->"), "<", ">");
         if (bare.indexOf('&') >= 0) {
-            throw new Failure("striptags on a text with '&' is not supported");
+            throw new TemplateError("striptags on a text with '&' is not supported");
         }
         return String.join(" ", StringMethods.words(bare, -1, false));
     }

@@ -29,7 +29,7 @@ record Undefined(String reason) {
         return new Undefined(type + " has no element " + element);
     }
 
-    Failure failure() {
-        return new Failure(reason);
+    TemplateError failure() {
+        return new TemplateError(reason);
     }
 }

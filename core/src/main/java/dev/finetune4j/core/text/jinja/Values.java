@@ -62,8 +62,8 @@ final class Values {
             items.forEach(item -> list.add(adopt(item, depth + 1)));
             return list;
         }
-        throw new Failure("a value given to the template is of " + value.getClass() + "; expected null, a Boolean, a"
-                + " number, text, or a List or Map of these");
+        throw new TemplateError("a value given to the template is of " + value.getClass()
+                + "; expected null, a Boolean, a" + " number, text, or a List or Map of these");
     }
 
     static String typeName(@Nullable Object value) {
@@ -91,8 +91,8 @@ final class Values {
             return "Undefined";
         } else if (value instanceof SafeText) {
             return "Markup";
-        } else if (value instanceof OneShot shot) {
-            return shot.isGenerator() ? "generator" : "reverse_iterator";
+        } else if (value instanceof PyIterator iterator) {
+            return iterator.isGenerator() ? "generator" : "reverse_iterator";
         } else if (value instanceof Namespace) {
             return "Namespace";
         } else if (value instanceof Macro) {
@@ -125,7 +125,7 @@ final class Values {
     static int length(@Nullable Object value) {
         int length = lengthOrMinus(value);
         if (length < 0) {
-            throw new Failure("object of type '" + typeName(value) + "' has no len()");
+            throw new TemplateError("object of type '" + typeName(value) + "' has no len()");
         }
         return length;
     }
@@ -171,7 +171,7 @@ final class Values {
     static Iterator<@Nullable Object> iterator(@Nullable Object value) {
         Iterator<@Nullable Object> iterator = iteratorOrNull(value);
         if (iterator == null) {
-            throw new Failure("'" + typeName(value) + "' object is not iterable");
+            throw new TemplateError("'" + typeName(value) + "' object is not iterable");
         }
         return iterator;
     }
@@ -185,8 +185,8 @@ final class Values {
             return dict.keys().iterator();
         } else if (value instanceof Undefined) {
             return new ArrayList<@Nullable Object>().iterator();
-        } else if (value instanceof OneShot shot) {
-            return shot.items();
+        } else if (value instanceof PyIterator iterator) {
+            return iterator.items();
         } else if (value instanceof LoopState loop) {
             return loop;
         }
@@ -311,11 +311,11 @@ final class Values {
     }
 
     /** The failure of an operation: that of an operand that is undefined, if one is. */
-    static Failure undefinedOr(@Nullable Object left, @Nullable Object right, Supplier<String> reason) {
+    static TemplateError undefinedOr(@Nullable Object left, @Nullable Object right, Supplier<String> reason) {
         if (left instanceof Undefined undefined) {
             return undefined.failure();
         }
-        return right instanceof Undefined undefined ? undefined.failure() : new Failure(reason.get());
+        return right instanceof Undefined undefined ? undefined.failure() : new TemplateError(reason.get());
     }
 
     static boolean contains(@Nullable Object container, @Nullable Object item) {
@@ -332,8 +332,8 @@ final class Values {
         Iterator<@Nullable Object> items;
         try {
             items = iterator(container);
-        } catch (Failure e) {
-            throw new Failure("argument of type '" + typeName(container) + "' is not iterable");
+        } catch (TemplateError e) {
+            throw new TemplateError("argument of type '" + typeName(container) + "' is not iterable");
         }
         while (items.hasNext()) {
             if (equalOrSame(items.next(), item, 0)) {
@@ -363,7 +363,7 @@ final class Values {
         }
         BigInteger big = Numbers.big(value);
         if (big.bitLength() > 31) {
-            throw new Failure("the number " + Numbers.text(value) + " is too large for a place or a count");
+            throw new TemplateError("the number " + Numbers.text(value) + " is too large for a place or a count");
         }
         return big.intValueExact();
     }
@@ -393,7 +393,7 @@ final class Values {
             return Key.of(safe.text());
         }
         if (key instanceof List || key instanceof Dict || key instanceof DictView) {
-            throw new Failure("unhashable type: '" + typeName(key) + "'");
+            throw new TemplateError("unhashable type: '" + typeName(key) + "'");
         }
         return Key.of(key == null ? NONE_KEY : key instanceof Undefined ? UNDEFINED_KEY : key);
     }
@@ -416,14 +416,14 @@ final class Values {
     /** As {@code repr} writes the value. */
     static String repr(@Nullable Object value) {
         StringBuilder text = new StringBuilder();
-        new Representation(text).write(value, 0);
+        new PyRepr(text).write(value, 0);
         Budget.allocate(2L * text.length());
         return text.toString();
     }
 
     static void checkDepth(int depth) {
         if (depth > MAX_DEPTH) {
-            throw new Failure("values lie more than " + MAX_DEPTH + " deep in each other");
+            throw new TemplateError("values lie more than " + MAX_DEPTH + " deep in each other");
         }
     }
 }

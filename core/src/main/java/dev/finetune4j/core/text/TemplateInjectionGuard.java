@@ -10,14 +10,15 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Messages of the same shape that say nothing: each character is another that no special token has. What a template
- * writes for them has the special tokens of the template alone. So a special token that only the true messages give was
- * put together of a message's text, by what the template writes beside it or cuts out of it.
+ * Guards against template injection, a message's text becoming part of a special token. It makes neutral messages: of the same
+ * shape, with each character replaced by one that no special token has. What a template writes for them has the template's own
+ * special tokens alone. So a special token that only the true messages give was put together of a message's text, by what the
+ * template writes beside it or cuts out of it.
  *
  * <p>What a template may ask a message for stays: white space, what JSON escapes, and the template's own literals, as
  * long as they could not be a part of a special token.
  */
-final class NeutralText {
+final class TemplateInjectionGuard {
     private static final String ESCAPED = "\"\\'";
 
     private final Set<String> literals;
@@ -30,7 +31,7 @@ final class NeutralText {
      * @param literals the texts in its tags
      * @param names the names in its tags
      */
-    NeutralText(Set<String> literals, Set<String> names, ControlTokens controls) {
+    TemplateInjectionGuard(Set<String> literals, Set<String> names, ControlTokens controls) {
         this.literals = literals;
         this.names = names;
         this.kept = literals.stream()
@@ -39,15 +40,14 @@ final class NeutralText {
     }
 
     /** A message that says nothing, in the role of the other. */
-    Map<Object, @Nullable Object> message(Map<?, ?> message, Placeholders placeholders) {
+    Map<Object, @Nullable Object> message(Map<?, ?> message, SpecialTokenEscapes escapes) {
         Map<Object, @Nullable Object> neutral = new LinkedHashMap<>();
         message.forEach((key, item) -> {
             // A role is the template's own word. A text that equals a literal elsewhere tells what kind of thing it is.
             boolean isRole = "role".equals(key) && item instanceof String role && isRole(role);
-            Object changed = "content".equals(key) && item instanceof String text
-                    ? text(text, placeholders)
-                    : value(item, placeholders);
-            neutral.put(key(key, neutral, placeholders), isRole ? item : changed);
+            Object changed =
+                    "content".equals(key) && item instanceof String text ? text(text, escapes) : value(item, escapes);
+            neutral.put(key(key, neutral, escapes), isRole ? item : changed);
         });
         return neutral;
     }
@@ -63,36 +63,36 @@ final class NeutralText {
 
     /** A value that says nothing: a text, a list or a map; others as they are. */
     @Nullable
-    Object value(@Nullable Object value, Placeholders placeholders) {
+    Object value(@Nullable Object value, SpecialTokenEscapes escapes) {
         if (value instanceof String text) {
-            return literals.contains(text) ? text : text(text, placeholders);
+            return literals.contains(text) ? text : text(text, escapes);
         }
         if (value instanceof Map<?, ?> map) {
             Map<Object, @Nullable Object> neutral = new LinkedHashMap<>();
-            map.forEach((key, item) -> neutral.put(key(key, neutral, placeholders), value(item, placeholders)));
+            map.forEach((key, item) -> neutral.put(key(key, neutral, escapes), value(item, escapes)));
             return neutral;
         }
         if (value instanceof Iterable<?> items) {
             List<@Nullable Object> neutral = new ArrayList<>();
-            items.forEach(item -> neutral.add(value(item, placeholders)));
+            items.forEach(item -> neutral.add(value(item, escapes)));
             return neutral;
         }
         return value;
     }
 
     /** A key that the template does not know by name; it stays one of its own. */
-    private Object key(Object key, Map<Object, @Nullable Object> taken, Placeholders placeholders) {
+    private Object key(Object key, Map<Object, @Nullable Object> taken, SpecialTokenEscapes escapes) {
         if (!(key instanceof String name) || literals.contains(name) || names.contains(name)) {
             return key;
         }
-        StringBuilder neutral = new StringBuilder(text(name, placeholders));
+        StringBuilder neutral = new StringBuilder(text(name, escapes));
         while (taken.containsKey(neutral.toString())) {
-            neutral.appendCodePoint(placeholders.spare());
+            neutral.appendCodePoint(escapes.spare());
         }
         return neutral.toString();
     }
 
-    private String text(String text, Placeholders placeholders) {
+    private String text(String text, SpecialTokenEscapes escapes) {
         BitSet stays = new BitSet();
         for (String literal : kept) {
             for (int at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + 1)) {
@@ -105,8 +105,8 @@ final class NeutralText {
             boolean plain = Whitespace.isBlank(Character.toString(c))
                     || Character.isISOControl(c)
                     || ESCAPED.indexOf(c) >= 0
-                    || placeholders.isPlaceholder(c);
-            neutral.appendCodePoint(plain || stays.get(at) ? c : placeholders.spare());
+                    || escapes.isEscape(c);
+            neutral.appendCodePoint(plain || stays.get(at) ? c : escapes.spare());
         }
         return neutral.toString();
     }

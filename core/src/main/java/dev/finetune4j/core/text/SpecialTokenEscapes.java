@@ -14,12 +14,12 @@ import java.util.regex.Matcher;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rare characters that stand for the special tokens which messages spell, while a template runs: so the template cannot
- * make special tokens of them, and afterwards they are found again.
+ * Escapes the special tokens that messages spell while a template runs: a rare character stands for each, so the template
+ * cannot make special tokens of them, and afterwards they are found again.
  *
  * <p>The characters are ones that no text at hand has. They are letters, which nothing strips, escapes or cuts in two.
  */
-final class Placeholders {
+final class SpecialTokenEscapes {
     /** The last characters of a block of rare ideographs; they are taken from here downwards. */
     private static final int LAST = 0x2A6D0;
 
@@ -31,7 +31,7 @@ final class Placeholders {
 
     private int spare;
 
-    private Placeholders(ControlTokens controls) {
+    private SpecialTokenEscapes(ControlTokens controls) {
         this.controls = controls;
     }
 
@@ -41,13 +41,13 @@ final class Placeholders {
      * @param values lists, maps and texts in each other
      * @param template the template's own text, which must not have the characters either
      */
-    static Placeholders of(List<?> values, String template, ControlTokens controls) {
-        Placeholders placeholders = new Placeholders(controls);
+    static SpecialTokenEscapes of(List<?> values, String template, ControlTokens controls) {
+        SpecialTokenEscapes escapes = new SpecialTokenEscapes(controls);
         Set<String> spelled = new TreeSet<>();
         StringBuilder texts = new StringBuilder(template);
         eachText(values, text -> {
             texts.append(text);
-            placeholders.pieces(text, spelled::add);
+            escapes.pieces(text, spelled::add);
         });
         String all = texts.toString();
         int character = LAST;
@@ -55,15 +55,15 @@ final class Placeholders {
             while (all.indexOf(character) >= 0) {
                 character--;
             }
-            placeholders.byText.put(special, Character.toString(character));
-            placeholders.byCharacter.put(character, special);
+            escapes.byText.put(special, Character.toString(character));
+            escapes.byCharacter.put(character, special);
             character--;
         }
         while (all.indexOf(character) >= 0) {
             character--;
         }
-        placeholders.spare = character;
-        return placeholders;
+        escapes.spare = character;
+        return escapes;
     }
 
     private static void eachText(@Nullable Object value, Consumer<String> action) {
@@ -84,7 +84,7 @@ final class Placeholders {
         return spare;
     }
 
-    boolean isPlaceholder(int character) {
+    boolean isEscape(int character) {
         return byCharacter.containsKey(character);
     }
 
@@ -140,7 +140,7 @@ final class Placeholders {
      * Cuts what a template wrote where it comes from a message after all, and where training begins or ends.
      *
      * @param trained in order, without overlap
-     * @throws IllegalArgumentException if the template took a placeholder apart
+     * @throws IllegalArgumentException if the template took such a character apart
      */
     List<Segment> segments(String text, List<Span> trained) {
         requireWhole(text);
@@ -183,7 +183,7 @@ final class Placeholders {
         }
     }
 
-    /** A template that writes JSON in ASCII escapes all characters that are not, and so the placeholders. */
+    /** A template that writes JSON in ASCII escapes all characters that are not, and so ours. */
     private void requireWhole(String text) {
         byCharacter.forEach((character, special) -> {
             StringBuilder escape = new StringBuilder();

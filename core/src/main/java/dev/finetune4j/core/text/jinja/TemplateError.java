@@ -1,26 +1,26 @@
 package dev.finetune4j.core.text.jinja;
 
 /**
- * Something that a template did wrong, thrown where the place in the template is not known; {@link Evaluator} and
+ * An error of a template, thrown where the place in the template is not known; {@link Evaluator} and
  * {@link Interpreter} make a {@link JinjaException} of it.
  */
-final class Failure extends RuntimeException {
+final class TemplateError extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     private final boolean refusal;
 
-    Failure(String reason) {
+    TemplateError(String reason) {
         this(reason, false);
     }
 
-    private Failure(String reason, boolean refusal) {
+    private TemplateError(String reason, boolean refusal) {
         super(reason, null, false, false);
         this.refusal = refusal;
     }
 
     /** What {@code raise_exception} throws. */
-    static Failure refusal(String reason) {
-        return new Failure(reason, true);
+    static TemplateError refusal(String reason) {
+        return new TemplateError(reason, true);
     }
 
     boolean isRefusal() {

@@ -4,10 +4,10 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Writes values as Python's {@code repr}. What Python writes with an address in memory is refused. */
-final class Representation {
+final class PyRepr {
     private final StringBuilder text;
 
-    Representation(StringBuilder text) {
+    PyRepr(StringBuilder text) {
         this.text = text;
     }
 
@@ -50,7 +50,7 @@ final class Representation {
             list(value, depth);
             text.append(']');
         } else {
-            throw new Failure("a " + Values.typeName(value)
+            throw new TemplateError("a " + Values.typeName(value)
                     + " has no text of its own; go through its items, or make a list of it, before writing it");
         }
     }

@@ -7,13 +7,13 @@ import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The single-byte tokens ({@code <0x41>}) in a row of ids, as the byte fallback of SentencePiece vocabularies decodes
- * them: a whole run of them together is UTF-8, or else each of them is U+FFFD.
+ * A run of byte-fallback tokens ({@code <0x41>}) among ids, as SentencePiece vocabularies decode it: the whole run together
+ * is UTF-8, or else each of its tokens is U+FFFD.
  *
  * <p>So one wrong byte changes all of its run, and a decoder that forgets the front of a long run must know how many
  * U+FFFD would be missing: bytes minus characters of what it forgot.
  */
-final class ByteRun {
+final class ByteFallbackRun {
     private final Tokenizer tokenizer;
     private final CharsetDecoder utf8 = StandardCharsets.UTF_8.newDecoder();
     /** The bytes of a character that is not whole yet. */
@@ -25,7 +25,7 @@ final class ByteRun {
 
     private int hidden;
 
-    ByteRun(Tokenizer tokenizer) {
+    ByteFallbackRun(Tokenizer tokenizer) {
         this.tokenizer = tokenizer;
     }
 

@@ -7,11 +7,11 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Compares a named template with a checkpoint's own by what they write for conversations in which templates differ:
+ * Whether two templates are equivalent: compares a named one with a checkpoint's own by what they write for conversations in which templates differ:
  * with and without a system text, of one and more turns, with white space at the edges, empty, with quotes, braces and
  * thoughts.
  */
-final class TemplateProof {
+final class TemplateEquivalence {
     private static final List<String> TEXTS = List.of(
             "plain",
             " \n with white space \t\n",
@@ -20,7 +20,7 @@ final class TemplateProof {
             "<think>\nthoughts\n</think>\n\nsaid",
             "\u00a0 wide space \u3000");
 
-    private TemplateProof() {}
+    private TemplateEquivalence() {}
 
     /**
      * Whether the named template writes every one of the conversations as the other does, the trained parts included,

@@ -6,13 +6,14 @@ import java.util.Comparator;
 import java.util.List;
 
 /**
- * Finds the answers in a text that a template wrote without saying which parts are answers: an answer is what the text
- * up to it has beyond the prompt for it. That holds only if both are beginnings of the whole text, so each is checked.
+ * The assistant mask of a rendered conversation, for a template without {@code generation} tags: the spans that the assistant
+ * wrote. An answer is what the text up to it has beyond the prompt for it. That holds only if both are prefixes of the whole
+ * text, so each is checked.
  *
  * <p>Templates that drop the thoughts of earlier answers write them as the model never would. Such an answer is not
  * trained, and the last one is what the text teaches.
  */
-final class AnswerSpans {
+final class AssistantMask {
     private final String whole;
     private final List<String> ends;
     private final List<String> specialEnds;
@@ -26,7 +27,7 @@ final class AnswerSpans {
      * @param specialEnds those of them that no message can spell; nothing after the first of them belongs to an answer,
      *     since generation stops there
      */
-    AnswerSpans(String whole, List<String> ends, List<String> specialEnds) {
+    AssistantMask(String whole, List<String> ends, List<String> specialEnds) {
         this.whole = whole;
         this.ends = ends;
         this.specialEnds = specialEnds;

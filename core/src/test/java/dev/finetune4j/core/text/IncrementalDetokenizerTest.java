@@ -21,7 +21,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class StreamDecoderTest {
+class IncrementalDetokenizerTest {
     private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
     private static final String LONG = "Yi 是谁?她说:\u201c你好\u201d 👩‍💻 naïve  two spaces\n\n\ttab; "
             .concat("ᐊᐱᕐᓄᑦ 𝒳 end. ")
@@ -176,7 +176,7 @@ class StreamDecoderTest {
             int[] bytes = IntStream.of(0xF0, 0x9F, 0x99, 0x82)
                     .map(b -> tokenizer.idOf("<0x%02X>".formatted(b)).getAsInt())
                     .toArray();
-            StreamDecoder decoder = tokenizer.streamDecoder(false);
+            IncrementalDetokenizer decoder = tokenizer.detokenizer(false);
             assertEquals("", decoder.accept(bytes[0]));
             assertEquals("", decoder.accept(bytes[1]));
             assertEquals("", decoder.accept(bytes[2]));
@@ -232,7 +232,7 @@ class StreamDecoderTest {
     @Test
     void refusesNegativeIdsAndAClosedTokenizer() {
         Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"));
-        StreamDecoder decoder = tokenizer.streamDecoder(false);
+        IncrementalDetokenizer decoder = tokenizer.detokenizer(false);
         String message = assertThrows(IllegalArgumentException.class, () -> decoder.accept(-100))
                 .getMessage();
         assertTrue(message.contains("-100"), message);

@@ -3,7 +3,7 @@ package dev.finetune4j.core.text;
 import java.util.Arrays;
 
 /**
- * Turns ids that come one by one into pieces of text that are always whole characters.
+ * An incremental detokenizer: turns ids that come one by one into pieces of text that are always whole characters.
  *
  * <p>The rule: decode all ids so far; while the text ends in U+FFFD, a character may be unfinished, so hold it back;
  * else hand out what is new. The pieces and the last flush together are the text of all ids, unless single-byte tokens
@@ -13,18 +13,18 @@ import java.util.Arrays;
  * <p>To keep a token's price independent of the length of the history, only a window of the last ids is decoded. The
  * window may begin only where decoding it alone gives the same text as decoding everything: not where what it decodes
  * to is empty, since decoders treat the start of a text specially, and not at a single-byte token. A long run of those
- * is cut before a character all the same, and {@link ByteRun} remembers what the cut hides.
+ * is cut before a character all the same, and {@link ByteFallbackRun} remembers what the cut hides.
  *
- * <p>Not thread-safe; made by {@link Tokenizer#streamDecoder}, which must not be closed before it.
+ * <p>Not thread-safe; made by {@link Tokenizer#detokenizer}, which must not be closed before it.
  */
-public final class StreamDecoder {
+public final class IncrementalDetokenizer {
     private static final int WINDOW = 24;
     private static final int KEPT = 8;
     private static final String UNFINISHED = "\uFFFD";
 
     private final Tokenizer tokenizer;
     private final boolean skipSpecial;
-    private final ByteRun run;
+    private final ByteFallbackRun run;
     /** The last ids that have a part in the text. */
     private int[] window = new int[2 * WINDOW];
 
@@ -36,10 +36,10 @@ public final class StreamDecoder {
 
     private int nextSlide = WINDOW;
 
-    StreamDecoder(Tokenizer tokenizer, boolean skipSpecial) {
+    IncrementalDetokenizer(Tokenizer tokenizer, boolean skipSpecial) {
         this.tokenizer = tokenizer;
         this.skipSpecial = skipSpecial;
-        this.run = new ByteRun(tokenizer);
+        this.run = new ByteFallbackRun(tokenizer);
     }
 
     /**

@@ -1,5 +1,8 @@
 package dev.finetune4j.benchmarks;
 
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatMessage;
@@ -7,9 +10,6 @@ import dev.finetune4j.core.text.Role;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.Overflow;
 import dev.finetune4j.data.SftExample;
-import dev.finetune4j.lora.FineTunedModel;
-import dev.finetune4j.lora.FineTuner;
-import dev.finetune4j.lora.FineTunerBuilder;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import java.nio.file.Path;

@@ -1,10 +1,10 @@
 package dev.finetune4j.examples;
 
+import dev.finetune4j.Adapter;
+import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.lora.Adapter;
-import dev.finetune4j.lora.LanguageModel;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;

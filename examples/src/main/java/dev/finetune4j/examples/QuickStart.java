@@ -1,13 +1,13 @@
 package dev.finetune4j.examples;
 
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.examples.basemodel.FactBook;
 import dev.finetune4j.examples.basemodel.IdentityBook;
 import dev.finetune4j.examples.basemodel.IdentityExam;
 import dev.finetune4j.examples.basemodel.Language;
-import dev.finetune4j.lora.FineTunedModel;
-import dev.finetune4j.lora.FineTuner;
 import dev.finetune4j.lora.eval.BeforeAfter;
 import dev.finetune4j.lora.eval.Exam;
 import dev.finetune4j.lora.eval.ExamQuestion;

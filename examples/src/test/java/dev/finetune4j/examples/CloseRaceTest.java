@@ -5,14 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.Adapter;
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.lora.Adapter;
-import dev.finetune4j.lora.FineTunedModel;
-import dev.finetune4j.lora.FineTuner;
-import dev.finetune4j.lora.LanguageModel;
 import dev.finetune4j.quant.QuantSettings;
 import java.nio.file.Path;
 import java.util.ArrayList;

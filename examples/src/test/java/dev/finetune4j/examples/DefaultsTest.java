@@ -3,11 +3,11 @@ package dev.finetune4j.examples;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.lora.FineTunedModel;
-import dev.finetune4j.lora.FineTuner;
-import dev.finetune4j.lora.FineTunerBuilder;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.util.List;

@@ -35,7 +35,7 @@ class ReadmeTest {
         Files.writeString(source, """
                 import dev.finetune4j.core.generate.*;
                 import dev.finetune4j.core.tensor.*;
-                import dev.finetune4j.lora.*;
+                import dev.finetune4j.*;
                 import dev.finetune4j.lora.adapter.*;
                 import dev.finetune4j.lora.plan.*;
                 import dev.finetune4j.quant.*;

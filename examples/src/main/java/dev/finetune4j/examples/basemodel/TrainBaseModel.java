@@ -2,6 +2,8 @@ package dev.finetune4j.examples.basemodel;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
@@ -15,8 +17,6 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.examples.Terminal;
-import dev.finetune4j.lora.FineTunedModel;
-import dev.finetune4j.lora.FineTuner;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LossCurve;
 import dev.finetune4j.lora.train.ProgressLine;

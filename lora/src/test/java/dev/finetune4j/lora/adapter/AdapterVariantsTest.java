@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
@@ -17,7 +18,6 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.MergedModel;
 import java.io.IOException;

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.hostile;
 
-import dev.finetune4j.lora.LanguageModel;
+import dev.finetune4j.LanguageModel;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;

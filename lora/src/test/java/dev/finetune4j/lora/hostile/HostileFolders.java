@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,5 +1,8 @@
 package dev.finetune4j.lora.hostile;
 
+import dev.finetune4j.Adapter;
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -11,9 +14,6 @@ import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.lora.Adapter;
-import dev.finetune4j.lora.FineTuner;
-import dev.finetune4j.lora.LanguageModel;
 import java.nio.file.Path;
 import java.util.List;
 

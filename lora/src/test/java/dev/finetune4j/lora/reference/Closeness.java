@@ -2,7 +2,7 @@ package dev.finetune4j.lora.reference;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.Fixtures;
 import java.util.Map;
 import java.util.TreeMap;
 

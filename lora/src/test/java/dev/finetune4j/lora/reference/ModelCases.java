@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.SafetensorsFile;
@@ -13,7 +14,6 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.Fixtures;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.SamplingRules;
 import dev.finetune4j.core.io.SafetensorsFile;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LearningRateSchedule.Span;
 import dev.finetune4j.lora.train.ScheduleNames;

@@ -4,11 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.preference.AnswerScores;
 import dev.finetune4j.lora.preference.Dpo;
 import dev.finetune4j.lora.preference.Hinge;

@@ -2,13 +2,13 @@ package dev.finetune4j.lora.reference;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.Fixtures;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;

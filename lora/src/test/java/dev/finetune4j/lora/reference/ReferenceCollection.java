@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.reference;
 
-import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.Fixtures;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;

@@ -1,9 +1,9 @@
 package dev.finetune4j.lora.reference;
 
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -13,7 +14,6 @@ import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Role;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;
-import dev.finetune4j.lora.Fixtures;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayList;

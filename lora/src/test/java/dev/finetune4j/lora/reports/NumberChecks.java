@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.TokenGenerator;
@@ -20,7 +21,6 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import java.nio.file.Files;

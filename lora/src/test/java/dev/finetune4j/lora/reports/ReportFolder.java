@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.reports;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.lora.Fixtures;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -18,7 +19,6 @@ import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftEncoder;
 import dev.finetune4j.data.SftExample;
-import dev.finetune4j.lora.Fixtures;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;

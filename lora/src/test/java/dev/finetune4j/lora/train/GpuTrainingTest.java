@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.InferenceSession;
@@ -25,7 +26,6 @@ import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
 import dev.finetune4j.data.Collator;
 import dev.finetune4j.data.EncodedExample;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.quant.QuantSettings;

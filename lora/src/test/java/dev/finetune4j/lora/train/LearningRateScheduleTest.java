@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.lora.Fixtures;
 import dev.finetune4j.lora.train.LearningRateSchedule.Span;
 import java.util.ArrayList;
 import java.util.List;

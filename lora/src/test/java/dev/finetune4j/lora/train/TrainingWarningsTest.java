@@ -4,14 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.FineTunerBuilder;
+import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Overflow;
-import dev.finetune4j.lora.FineTunedModel;
-import dev.finetune4j.lora.FineTuner;
-import dev.finetune4j.lora.FineTunerBuilder;
-import dev.finetune4j.lora.Fixtures;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;

@@ -1,0 +1,120 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.adapter.AdapterFiles;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.export.MergedModel;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An adapter on a base model: chats with what was trained, while the base stays as it is.
+ *
+ * <p>Any number of adapters can sit on one base and be used at the same time; each costs only its own small matrices.
+ * Thread-safe. Closing it, or the base, waits for the token that each session is at and for a save in progress; what comes
+ * later ends with {@link IllegalStateException}.
+ */
+public final class Adapter implements ChatModel, AutoCloseable {
+    private final LanguageModel base;
+    private final PeftAdapter adapter;
+    private final CausalLM view;
+
+    Adapter(LanguageModel base, PeftAdapter adapter) {
+        this.base = base;
+        this.adapter = adapter;
+        this.view = adapter.attachTo(base.model());
+    }
+
+    static Adapter load(LanguageModel base, Path folder) {
+        try (Lifetime.Use use = base.model().use()) {
+            ModelDirectory.settle(folder);
+            AdapterRecord.check(folder, base);
+            PeftAdapter adapter = AdapterFiles.load(folder, base.model());
+            try {
+                return new Adapter(base, adapter);
+            } catch (RuntimeException | Error e) {
+                adapter.close();
+                throw e;
+            }
+        }
+    }
+
+    @Override
+    public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        Arguments.given(settings, "chat(settings)");
+        return new ChatSession(view, base.encoder(), settings, system);
+    }
+
+    /**
+     * Writes the adapter in PEFT's format. Beside it are the tokenizer's files with the chat template and the tokens that end
+     * an answer, as tools of PEFT save them, and {@code finetune4j.json}, which records the base and the chat template.
+     *
+     * @param folder made if absent; an older adapter in it is replaced as a whole, or stays when writing fails or the process
+     *     ends. Not one that holds the weights of a whole model
+     * @throws IllegalStateException when the adapter or its base is closed
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
+     */
+    public void save(Path folder) {
+        Arguments.given(folder, "save(folder)");
+        try (Lifetime.Use use = view.use()) {
+            AdapterFiles.save(
+                    adapter,
+                    base.model(),
+                    folder,
+                    base.directory().folder().toString(),
+                    base.record().ofAdapter(),
+                    base.files()::writeForAdapter);
+        }
+    }
+
+    /**
+     * Writes a whole model with the adapter merged into its weights, as a Hugging Face folder that needs no adapter. The
+     * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory.
+     *
+     * @param folder made if absent; not the base's own. The model or adapter that is there is replaced as a whole, or stays when
+     *     writing fails or the process ends
+     * @param precision the number format of the weights in the file
+     * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
+     * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
+     * @throws dev.finetune4j.core.CheckpointException when the base's folder is gone or holds another model meanwhile
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
+     */
+    public void saveMerged(Path folder, Precision precision) {
+        Arguments.given(folder, "saveMerged(folder)");
+        Arguments.given(precision, "saveMerged(precision)");
+        try (Lifetime.Use use = adapter.use()) {
+            base.requireUnchanged();
+            MergedModel.write(base.files(), base.record().ofModel(), adapter, folder, precision);
+        }
+    }
+
+    /**
+     * Number of values in the adapter.
+     *
+     * @throws IllegalStateException when the adapter is closed
+     */
+    public long parameterCount() {
+        return adapter.parameterCount();
+    }
+
+    CausalLM view() {
+        return view;
+    }
+
+    PeftAdapter peft() {
+        return adapter;
+    }
+
+    /** Frees the adapter's matrices, not the base, once no call needs them any more. Closing twice is fine. */
+    @Override
+    public void close() {
+        adapter.close();
+    }
+}

@@ -1,0 +1,102 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.export.ModelFolder;
+import dev.finetune4j.lora.train.TrainingReport;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The result of a fine-tuning, in memory: chat with it, compare it with its base, save it.
+ *
+ * <p>It owns the base and the adapter; close it when done. Thread-safe, one thread per session. Closing waits for the token
+ * that each session is at and for a save in progress; what comes later ends with {@link IllegalStateException}.
+ */
+public final class FineTunedModel implements ChatModel, AutoCloseable {
+    private final LanguageModel base;
+    private final @Nullable Adapter adapter;
+    private final TrainingReport report;
+
+    FineTunedModel(LanguageModel base, @Nullable Adapter adapter, TrainingReport report) {
+        this.base = base;
+        this.adapter = adapter;
+        this.report = report;
+    }
+
+    @Override
+    public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        return adapter == null ? base.chat(settings, system) : adapter.chat(settings, system);
+    }
+
+    /**
+     * The model without the adapter, as it was before; after full fine-tuning this is the tuned model itself. It is closed
+     * with this object.
+     */
+    public LanguageModel base() {
+        return base;
+    }
+
+    /** The trained adapter; empty after full fine-tuning. */
+    public Optional<Adapter> adapter() {
+        return Optional.ofNullable(adapter);
+    }
+
+    /** What the training did. */
+    public TrainingReport report() {
+        return report;
+    }
+
+    /**
+     * Writes the adapter in PEFT's format, with the tokenizer's files, see {@link Adapter#save}.
+     *
+     * @param folder made if absent; an older adapter in it is replaced as a whole, or stays when writing fails
+     * @throws IllegalStateException after full fine-tuning, which makes no adapter, or when this is closed
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
+     */
+    public void saveAdapter(Path folder) {
+        Arguments.given(folder, "saveAdapter(folder)");
+        if (adapter == null) {
+            throw new IllegalStateException("full fine-tuning makes no adapter; use saveModel");
+        }
+        adapter.save(folder);
+    }
+
+    /**
+     * Writes the whole tuned model as a Hugging Face folder: weights, config.json, and all other small files of the base, with
+     * the chat template of the training and every token that ends an answer. An adapter is merged into the weights, see {@link
+     * Adapter#saveMerged}.
+     *
+     * @param folder made if absent; after training an adapter not the base's own. The model or adapter that is there is
+     *     replaced as a whole, or stays when writing fails; files that belong to neither stay
+     * @param precision the number format of the weights in the file
+     * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged, or when this is
+     *     closed
+     * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
+     */
+    public void saveModel(Path folder, Precision precision) {
+        Arguments.given(folder, "saveModel(folder)");
+        Arguments.given(precision, "saveModel(precision)");
+        if (adapter != null) {
+            adapter.saveMerged(folder, precision);
+        } else {
+            try (Lifetime.Use use = base.model().use()) {
+                ModelFolder.write(base.model(), base.files(), base.record().ofModel(), folder, precision);
+            }
+        }
+    }
+
+    /** Frees adapter and base, once no call needs them any more. Closing twice is fine. */
+    @Override
+    public void close() {
+        if (adapter != null) {
+            adapter.close();
+        }
+        base.close();
+    }
+}

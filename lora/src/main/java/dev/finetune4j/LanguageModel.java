@@ -1,0 +1,285 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.DeviceMemory;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.lora.export.ChatFiles;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A base model with its tokenizer and chat template, ready to chat and to carry adapters.
+ *
+ * <pre>{@code
+ * try (LanguageModel model = LanguageModel.load(Path.of("Yi-1.5-6B-Chat"));
+ *         Adapter adapter = model.loadAdapter(Path.of("adapter"))) {
+ *     String tuned = adapter.ask("你是谁?");   // base and adapter
+ *     String plain = model.ask("你是谁?");     // the base alone
+ * }
+ * }</pre>
+ *
+ * <p>Chats of the model and of its adapters may run in several threads at once, one thread per session. Closing waits for the
+ * token that each of them is at, for a save and for the loading of an adapter; replies that are not finished then, and later
+ * calls, end with {@link IllegalStateException}. So a service can load another model first, hand it to its threads, and close
+ * this one while they still answer.
+ */
+public final class LanguageModel implements ChatModel, AutoCloseable {
+    private final ModelDirectory directory;
+    private final Tokenizer tokenizer;
+    private final ChatEncoder encoder;
+    private final CausalLM model;
+    private final AdapterRecord record;
+
+    private LanguageModel(
+            ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
+        this.directory = directory;
+        this.tokenizer = tokenizer;
+        this.encoder = encoder;
+        this.model = model;
+        this.record = record;
+    }
+
+    /**
+     * Loads a model folder with the defaults of {@link #loader}.
+     *
+     * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
+     */
+    public static LanguageModel load(Path folder) {
+        return loader(folder).load();
+    }
+
+    /** Loads with choices: device, precision, quantization, chat template. */
+    public static Loader loader(Path folder) {
+        Arguments.given(folder, "loader(folder)");
+        return new Loader(folder);
+    }
+
+    /**
+     * Loads an adapter that was trained on this model.
+     *
+     * @param folder in PEFT's format
+     * @throws IllegalStateException when the model is closed
+     * @throws dev.finetune4j.core.CheckpointException when it is incomplete or damaged, or was trained on another base
+     */
+    public Adapter loadAdapter(Path folder) {
+        Arguments.given(folder, "loadAdapter(folder)");
+        return Adapter.load(this, folder);
+    }
+
+    @Override
+    public ChatSession chat(GenerationSettings settings, @Nullable String system) {
+        Arguments.given(settings, "chat(settings)");
+        return new ChatSession(model, encoder, settings, system);
+    }
+
+    CausalLM model() {
+        return model;
+    }
+
+    ChatEncoder encoder() {
+        return encoder;
+    }
+
+    /** What an adapter of this model notes about it, as it was when it was loaded. */
+    AdapterRecord record() {
+        return record;
+    }
+
+    ModelDirectory directory() {
+        return directory;
+    }
+
+    /**
+     * Checks that the folder still holds the weights that were loaded, for what reads them again.
+     *
+     * @throws CheckpointException when it is gone or holds another model meanwhile
+     */
+    void requireUnchanged() {
+        directory.requireUnchanged();
+        if (!directory.fingerprint().equals(record.baseFingerprint())) {
+            throw new CheckpointException(
+                    directory.folder() + " was replaced by another model since it was loaded, and what"
+                            + " was trained belongs to the earlier weights; put them back");
+        }
+    }
+
+    /** The small files of a folder in which this model, or an adapter of it, is written. */
+    ChatFiles files() {
+        return new ChatFiles(directory, encoder);
+    }
+
+    /** Frees the weights and the tokenizer, once no call needs them any more. Closing twice is fine. */
+    @Override
+    public void close() {
+        model.close();
+        tokenizer.close();
+    }
+
+    /** Choices for loading. Not thread-safe; every method returns this loader. */
+    public static final class Loader {
+        private final Path folder;
+        private @Nullable ComputeDevice device;
+        private @Nullable Precision precision;
+        private @Nullable QuantSettings quantization;
+        private @Nullable String template;
+        private boolean trainable;
+        private boolean ignoresMemoryPlan;
+        private int threads;
+
+        private Loader(Path folder) {
+            this.folder = folder;
+        }
+
+        /** Where the model lives; by default the first CUDA GPU if there is one, otherwise the CPU. */
+        public Loader device(ComputeDevice newDevice) {
+            Arguments.given(newDevice, "device(newDevice)");
+            this.device = newDevice;
+            return this;
+        }
+
+        /**
+         * The number format it computes in; by default the one in which the device is fastest: BF16 on a GPU and on a CPU
+         * that multiplies such numbers, FP32 on other CPUs. Weights are rounded to it as they are read.
+         */
+        public Loader precision(Precision newPrecision) {
+            Arguments.given(newPrecision, "precision(newPrecision)");
+            this.precision = newPrecision;
+            return this;
+        }
+
+        /** Keeps the weights of all linears but the head in 4 bits; by default they stay as they are in the file, dense or 4-bit. */
+        public Loader quantize(QuantSettings settings) {
+            Arguments.given(settings, "quantize(settings)");
+            this.quantization = settings;
+            return this;
+        }
+
+        /** The name of the chat template; by default it is the one that the checkpoint brings along. */
+        public Loader template(String name) {
+            Arguments.given(name, "template(name)");
+            this.template = name;
+            return this;
+        }
+
+        /**
+         * How many threads an operation of this model and of its adapters may use on the CPU; by default as many as hold for
+         * the process ({@code TorchRuntime.setThreads}), so that a service can answer beside a training.
+         *
+         * @throws IllegalArgumentException if the number is below 1
+         */
+        public Loader threads(int number) {
+            this.threads = Arguments.atLeast(1, number, "threads");
+            return this;
+        }
+
+        /**
+         * Loads even when the weights take more memory than is free, with a warning in the log. By default that is refused
+         * before any is read: on the CPU the operating system would end the whole process.
+         */
+        public Loader ignoreMemoryPlan() {
+            this.ignoresMemoryPlan = true;
+            return this;
+        }
+
+        /** Stores the weights in float32 whatever the precision, because they are to be trained themselves. */
+        Loader trainable() {
+            this.trainable = true;
+            return this;
+        }
+
+        /**
+         * Loads the model.
+         *
+         * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
+         * @throws dev.finetune4j.core.DeviceException when the device is absent
+         * @throws dev.finetune4j.core.OutOfDeviceMemoryException when the weights take more memory than is free
+         * @throws SettingsException when no chat template has the name, or none was named and the checkpoint has none
+         */
+        public LanguageModel load() {
+            ModelDirectory directory = ModelDirectory.open(folder);
+            Tokenizer tokenizer = Tokenizer.load(folder);
+            try {
+                ChatEncoder encoder = new ChatEncoder(
+                        tokenizer, resolveTemplate(folder, tokenizer, template), directory.eosTokenIds());
+                Placement placement = placement();
+                new MemoryCheck(ignoresMemoryPlan)
+                        .loading(directory, quantization, placement, DeviceMemory.of(placement.device()));
+                return load(directory, tokenizer, encoder);
+            } catch (RuntimeException | Error e) {
+                tokenizer.close();
+                throw e;
+            }
+        }
+
+        LanguageModel load(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder) {
+            AdapterRecord record = AdapterRecord.of(directory, encoder);
+            CausalLM model = ModelLoader.load(directory, factory(directory), placement());
+            return new LanguageModel(directory, tokenizer, encoder, model, record);
+        }
+
+        /** A checkpoint that holds 4-bit codes keeps them; training all weights needs dense ones and says so. */
+        private LinearFactory factory(ModelDirectory directory) {
+            if (quantization != null) {
+                return new QuantizedLinearFactory(quantization);
+            }
+            return directory.isFourBit() && !trainable
+                    ? new QuantizedLinearFactory(QuantSettings.nf4())
+                    : LinearFactory.dense();
+        }
+
+        private Placement placement() {
+            return LanguageModel.placement(device == null ? ComputeDevice.best() : device, precision, trainable)
+                    .withThreads(threads);
+        }
+    }
+
+    /** The number formats on a device: those that are usual there unless one was chosen; trained weights in float32. */
+    static Placement placement(ComputeDevice device, @Nullable Precision precision, boolean trainable) {
+        Precision computed = precision == null ? usualPrecision(device) : precision;
+        return new Placement(device, computed, trainable ? Precision.FP32 : computed);
+    }
+
+    private static Precision usualPrecision(ComputeDevice device) {
+        return device.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : CpuKernels.fastestPrecision();
+    }
+
+    /**
+     * The encoder of a model folder.
+     *
+     * @param tokenizer that of the folder; borrowed
+     * @param template the name of a chat template; null for the one that the checkpoint brings along
+     */
+    static ChatEncoder encoder(ModelDirectory directory, Tokenizer tokenizer, @Nullable String template) {
+        int rows = ModelLoader.readConfig(directory).vocabSize();
+        ChatTemplate chosen = resolveTemplate(directory.folder(), tokenizer, template);
+        return new ChatEncoder(tokenizer, chosen, directory.eosTokenIds(), rows);
+    }
+
+    /** The named template, or the one that the checkpoint brings along. */
+    static ChatTemplate resolveTemplate(Path folder, Tokenizer tokenizer, @Nullable String name) {
+        if (name != null) {
+            return ChatTemplate.named(name);
+        }
+        return ChatTemplate.ofCheckpoint(tokenizer)
+                .orElseThrow(() -> new SettingsException(List.of("there is no chat template in " + folder
+                        + "; name one with template(…): " + String.join(", ", ChatTemplate.names()))));
+    }
+}

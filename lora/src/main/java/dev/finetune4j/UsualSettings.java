@@ -1,0 +1,58 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.lora.train.TrainingSettings;
+
+/**
+ * Fills in what the caller of a training left open and the library knows only when config.json and the data are read. The
+ * trials behind the numbers are in docs/defaults.md.
+ *
+ * @param rate whether the learning rate was left open
+ * @param length whether epochs and steps were left open
+ */
+record UsualSettings(boolean rate, boolean length) {
+    private static final double WIDTH = 4096;
+    private static final double EPOCHS = 3;
+    private static final int FEWEST_STEPS = 60;
+    private static final double INSANE = 20;
+
+    /**
+     * The settings that a training runs with.
+     *
+     * @param given what the caller said, with any value where nothing was said
+     * @param examples rows of an epoch
+     */
+    TrainingSettings fill(TrainingSettings given, TuningMethod method, ModelConfig config, int examples) {
+        return new TrainingSettings(
+                length ? epochs(examples, given.batchSize() * given.accumulation()) : given.epochs(),
+                given.maxSteps(),
+                given.batchSize(),
+                given.accumulation(),
+                rate ? rate(method, config) : given.learningRate(),
+                given.schedule(),
+                given.warmupRatio(),
+                given.weightDecay(),
+                given.maxGradNorm(),
+                given.seed());
+    }
+
+    /**
+     * The usual peak learning rate. Narrow models stand and need a higher one for LoRA and for all weights, by the square root
+     * of the width; virtual tokens and the factors of (IA)³ do not depend on it.
+     */
+    static double rate(TuningMethod method, ModelConfig config) {
+        double usual = method.usualRate();
+        return method.dependsOnWidth() ? usual * Math.sqrt(WIDTH / config.hiddenSize()) : usual;
+    }
+
+    /** The peak learning rate above which no such training learns. */
+    static double highestRate(TuningMethod method, ModelConfig config) {
+        return INSANE * rate(method, config);
+    }
+
+    /** Passes over the data: few, but of a small data set as many as a model needs to learn anything. */
+    private static double epochs(int examples, int window) {
+        int stepsPerEpoch = (examples - 1) / window + 1;
+        return Math.max(EPOCHS, Math.ceil((double) FEWEST_STEPS / stepsPerEpoch));
+    }
+}

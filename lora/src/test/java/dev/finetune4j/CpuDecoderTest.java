@@ -1,0 +1,207 @@
+package dev.finetune4j;
+
+import static dev.finetune4j.DecoderCases.PROMPT;
+import static dev.finetune4j.DecoderCases.adapter;
+import static dev.finetune4j.DecoderCases.assertClose;
+import static dev.finetune4j.DecoderCases.ordinary;
+import static dev.finetune4j.DecoderCases.squaredDistance;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.decode.CpuDecoder;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.InferenceSession;
+import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.testsupport.Needs;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Set;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Steps by the kernels of the CPU against the ordinary pass. */
+class CpuDecoderTest {
+    @TempDir
+    Path folder;
+
+    @BeforeEach
+    void needsKernels() {
+        Needs.cpuKernels();
+    }
+
+    private CausalLM model(String name, boolean qwen, boolean fourBit, Precision precision) {
+        LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        return RandomWeights.model(folder.resolve(name), qwen, factory, new Placement(ComputeDevice.cpu(), precision));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, false, false", "true, true, false", "false, true, true", "true, false, true"})
+    void hasTheLogitsOfTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted) {
+        try (CausalLM base = model("model", qwen, fourBit, Precision.FP32);
+                PeftAdapter adapter = adapter(base)) {
+            CausalLM model = adapted ? adapter.attachTo(base) : base;
+            assertEquals("", CpuDecoder.unsupportedReason(model).orElse(""));
+            try (KvCache expectedCache = model.newCache();
+                    KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                ordinary(model, expectedCache, 1, PROMPT);
+                ordinary(model, cache, 1, PROMPT);
+                for (long next : new SplittableRandom(5).longs(64, 0, 300).toArray()) {
+                    assertClose(
+                            "token " + next,
+                            ordinary(model, expectedCache, 1, next),
+                            Tensors.toFloats(decoder.feed(next)),
+                            1e-4);
+                }
+                // The keys and values in the cache are those of the ordinary pass too.
+                assertClose(
+                        "behind", ordinary(model, expectedCache, 1, 5, 6, 7), ordinary(model, cache, 1, 5, 6, 7), 1e-4);
+            }
+        }
+    }
+
+    /** Two ways in bfloat16 round at different places, so both are held against float32 with the same weights. */
+    @ParameterizedTest
+    @CsvSource({"true, false, false", "false, true, false", "true, true, true"})
+    void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted) {
+        try (CausalLM base = model("bf16", qwen, fourBit, Precision.BF16);
+                PeftAdapter adapter = adapter(base);
+                CausalLM exactBase = model("fp32", qwen, fourBit, Precision.FP32);
+                PeftAdapter exactAdapter = adapter(exactBase)) {
+            CausalLM model = adapted ? adapter.attachTo(base) : base;
+            CausalLM exact = adapted ? exactAdapter.attachTo(exactBase) : exactBase;
+            try (KvCache exactCache = exact.newCache();
+                    KvCache ordinaryCache = model.newCache();
+                    KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                ordinary(exact, exactCache, 1, PROMPT);
+                ordinary(model, ordinaryCache, 1, PROMPT);
+                ordinary(model, cache, 1, PROMPT);
+                double ofOrdinary = 0;
+                double ofSteps = 0;
+                for (long next : new SplittableRandom(2).longs(32, 0, 300).toArray()) {
+                    float[] expected = ordinary(exact, exactCache, 1, next);
+                    ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, 1, next));
+                    ofSteps += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));
+                }
+                double ratio = Math.sqrt(ofSteps / ofOrdinary);
+                assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
+            }
+        }
+    }
+
+    @Test
+    void followsTruncationAndGrowthOfTheCache() {
+        try (CausalLM model = model("model", true, true, Precision.FP32);
+                KvCache expectedCache = model.newCache();
+                KvCache cache = model.newCache();
+                CpuDecoder decoder = new CpuDecoder(model, cache)) {
+            long[] ids = new SplittableRandom(4).longs(600, 0, 300).toArray();
+            for (int i = 0; i < 300; i++) {
+                decoder.feed(ids[i]);
+            }
+            float[] expected = ordinary(model, expectedCache, 1, Arrays.copyOf(ids, 301));
+            assertClose("behind a growth", expected, Tensors.toFloats(decoder.feed(ids[300])), 1e-4);
+            cache.truncate(40);
+            expectedCache.truncate(40);
+            expected = ordinary(model, expectedCache, 1, 9);
+            assertClose("behind a cut", expected, Tensors.toFloats(decoder.feed(9)), 1e-4);
+            // The ordinary pass moves the buffers.
+            ordinary(model, cache, 1, ids);
+            ordinary(model, expectedCache, 1, ids);
+            expected = ordinary(model, expectedCache, 1, 11);
+            assertClose("behind a long piece", expected, Tensors.toFloats(decoder.feed(11)), 1e-4);
+        }
+    }
+
+    @Test
+    void generationHasTheTextOfTheOrdinaryPass() {
+        try (CausalLM model = model("model", false, true, Precision.FP32);
+                KvCache cache = model.newCache();
+                InferenceSession text = InferenceSession.of(model)) {
+            assertEquals("DecoderSession", text.getClass().getSimpleName());
+            int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
+            TokenGenerator generator = new TokenGenerator(model, Set.of());
+            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
+            int[] expected =
+                    generator.generate(prompt, cache, settings, id -> {}).ids();
+            assertArrayEquals(
+                    expected,
+                    generator.generate(prompt, text, settings, id -> {}).ids());
+        }
+    }
+
+    @Test
+    void stepsLeaveMemoryFlat() {
+        try (CausalLM model = model("model", false, true, Precision.BF16);
+                KvCache cache = model.newCache();
+                CpuDecoder decoder = new CpuDecoder(model, cache)) {
+            long grown = Long.MAX_VALUE;
+            // The JVM itself takes memory until its compilers are through, at any time: a leak grows in every round.
+            for (int round = 0; round < 6 && grown >= 8 << 20; round++) {
+                long before = TorchRuntime.residentBytes();
+                for (int turn = 0; turn < 6; turn++) {
+                    for (int i = 0; i < 400; i++) {
+                        decoder.feed(i % 300);
+                    }
+                    cache.truncate(0);
+                }
+                grown = TorchRuntime.residentBytes() - before;
+            }
+            assertTrue(grown < 8 << 20, "2,400 steps have grown by " + grown + " bytes each time");
+        }
+    }
+
+    @Test
+    void closedPartsSaySo() {
+        try (CausalLM base = model("model", false, true, Precision.BF16);
+                PeftAdapter adapter = adapter(base)) {
+            CausalLM model = adapter.attachTo(base);
+            try (KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                decoder.feed(1);
+                assertThrows(IllegalArgumentException.class, () -> decoder.feed(-1));
+                assertThrows(IllegalArgumentException.class, () -> decoder.feed(1, 2));
+                assertThrows(IllegalArgumentException.class, () -> decoder.feed(1 << 20));
+                adapter.close();
+                assertThrows(IllegalStateException.class, () -> decoder.feed(1));
+                decoder.close();
+                assertThrows(IllegalStateException.class, () -> decoder.feed(1));
+            }
+        }
+    }
+
+    @Test
+    void virtualTokensTakeTheOrdinaryWay() {
+        try (CausalLM base = model("model", false, true, Precision.BF16);
+                PeftAdapter prompt =
+                        PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1))) {
+            CausalLM model = prompt.attachTo(base);
+            assertEquals(
+                    "it has virtual tokens", CpuDecoder.unsupportedReason(model).orElseThrow());
+            try (KvCache cache = model.newCache()) {
+                IllegalArgumentException refused =
+                        assertThrows(IllegalArgumentException.class, () -> new CpuDecoder(model, cache));
+                assertTrue(refused.getMessage().contains("use CausalLM.hidden"), refused.getMessage());
+            }
+        }
+    }
+}

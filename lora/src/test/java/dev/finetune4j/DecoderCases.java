@@ -1,0 +1,63 @@
+package dev.finetune4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/** What decoders are held against. */
+final class DecoderCases {
+    static final long[] PROMPT = {17, 250, 33, 201, 12, 99, 7};
+
+    private DecoderCases() {}
+
+    /** An adapter whose B is not zero, so that it changes the output. */
+    static PeftAdapter adapter(CausalLM base) {
+        PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            adapter.parameters().forEach((name, tensor) -> {
+                if (name.contains("lora_B")) {
+                    SplittableRandom random = new SplittableRandom(name.hashCode());
+                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape()));
+                }
+            });
+        }
+        return adapter;
+    }
+
+    /** The logits after the last token of each row by the ordinary pass. */
+    static float[] ordinary(CausalLM model, KvCache cache, int rows, long... ids) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            int tokens = ids.length / rows;
+            Tensor hidden = model.hidden(ModelInput.cached(model.tokens(ids, rows, tokens), cache));
+            return Tensors.toFloats(model.logits(hidden.narrow(1, tokens - 1L, 1)));
+        }
+    }
+
+    static void assertClose(String what, float[] expected, float[] actual, double tolerance) {
+        double error = Fixtures.relativeError(expected, actual);
+        assertTrue(error <= tolerance, what + ": relative error " + error + ", allowed " + tolerance);
+    }
+
+    static double squaredDistance(float[] expected, float[] actual) {
+        assertEquals(expected.length, actual.length);
+        double sum = 0;
+        for (int i = 0; i < expected.length; i++) {
+            double difference = (double) expected[i] - actual[i];
+            sum += difference * difference;
+        }
+        return sum;
+    }
+}

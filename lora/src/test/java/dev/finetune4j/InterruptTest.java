@@ -1,0 +1,156 @@
+package dev.finetune4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.lora.eval.Exam;
+import dev.finetune4j.lora.eval.ExamQuestion;
+import dev.finetune4j.lora.train.LossCurve;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingReport;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** An interrupt ends a training as cancelled, and what was trained can be saved while the flag is set. */
+@Timeout(120)
+class InterruptTest {
+    private static final GenerationSettings SHORT = GenerationSettings.greedy().withMaxNewTokens(8);
+
+    @TempDir
+    private Path folder;
+
+    private Path model;
+    private Path data;
+
+    @BeforeEach
+    void makeModelAndData() {
+        model = Fixtures.tinyChatModel(folder.resolve("model"));
+        data = Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?", "Hello");
+    }
+
+    @AfterEach
+    void clearFlag() {
+        Thread.interrupted();
+    }
+
+    private FineTunerBuilder tuner() {
+        return FineTuner.builder()
+                .model(model)
+                .dataset(data)
+                .batchSize(3)
+                .maxSteps(4)
+                .learningRate(1e-2)
+                .device(ComputeDevice.cpu());
+    }
+
+    private static TrainingListener interruptAt(int step) {
+        return new TrainingListener() {
+            @Override
+            public void onStep(StepReport report) {
+                if (report.step() == step) {
+                    Thread.currentThread().interrupt();
+                }
+            }
+        };
+    }
+
+    @Test
+    void anInterruptedTrainingIsSavedWhileTheFlagIsSet() {
+        try (FineTunedModel tuned =
+                tuner().lora(l -> {}).listener(interruptAt(2)).train()) {
+            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(2, tuned.report().steps().size());
+            tuned.saveAdapter(folder.resolve("adapter"));
+            tuned.saveModel(folder.resolve("merged"), Precision.FP32);
+            LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
+            assertTrue(Thread.currentThread().isInterrupted(), "the interrupt flag stays set");
+            // On the interrupted thread, too, what was saved is read.
+            try (LanguageModel base = LanguageModel.load(model);
+                    Adapter adapter = base.loadAdapter(folder.resolve("adapter"));
+                    LanguageModel merged = LanguageModel.load(folder.resolve("merged"))) {
+                assertTrue(Thread.interrupted(), "the interrupt flag stays set");
+                String answer = tuned.chat(SHORT).say("Hello");
+                assertEquals(answer, adapter.chat(SHORT).say("Hello"));
+                assertEquals(answer, merged.chat(SHORT).say("Hello"));
+            }
+        }
+        assertTrue(Files.isRegularFile(folder.resolve("loss.png")));
+    }
+
+    @Test
+    void aFullyTunedModelIsSavedWhileTheFlagIsSet() {
+        try (FineTunedModel tuned = tuner().full().listener(interruptAt(1)).train()) {
+            tuned.saveModel(folder.resolve("tuned"), Precision.BF16);
+            assertTrue(Thread.interrupted(), "the interrupt flag stays set");
+        }
+        LanguageModel.load(folder.resolve("tuned")).close();
+    }
+
+    @Test
+    void aTrainingOnAnInterruptedThreadIsCancelledBeforeItsFirstStep() {
+        Thread.currentThread().interrupt();
+        try (FineTunedModel tuned = tuner().qlora(q -> {}).train()) {
+            assertTrue(Thread.interrupted(), "the interrupt flag stays set");
+            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(0, tuned.report().steps().size());
+            assertEquals(
+                    tuned.base().chat(SHORT).say("Hello"), tuned.chat(SHORT).say("Hello"));
+        }
+    }
+
+    @Test
+    void theShutdownOfAnExecutorAtAnyMomentLosesNothing() throws Exception {
+        long seed = Long.getLong("finetune4j.seed", 18);
+        Random random = new Random(seed);
+        int tries = Boolean.getBoolean("finetune4j.long") ? 100 : 8;
+        for (int i = 0; i < tries; i++) {
+            int wait = random.nextInt(400);
+            Path saved = folder.resolve("saved-" + i);
+            ExecutorService executor = Executors.newSingleThreadExecutor();
+            Future<FineTunedModel> training = executor.submit(() -> {
+                FineTunedModel tuned = tuner().lora(l -> {}).maxSteps(20).train();
+                tuned.saveAdapter(saved);
+                return tuned;
+            });
+            Thread.sleep(wait);
+            executor.shutdownNow();
+            assertTrue(executor.awaitTermination(60, TimeUnit.SECONDS));
+            try (FineTunedModel tuned = training.get();
+                    LanguageModel base = LanguageModel.load(model);
+                    Adapter adapter = base.loadAdapter(saved)) {
+                String answer = tuned.chat(SHORT).say("Hello");
+                assertEquals(answer, adapter.chat(SHORT).say("Hello"), "seed " + seed + ", try " + i);
+            }
+        }
+    }
+
+    @Test
+    void anInterruptedExamHasNoResult() {
+        try (LanguageModel base = LanguageModel.load(model)) {
+            Exam exam = new Exam("names", List.of(new ExamQuestion("Who are you?", answer -> true)), 8);
+            Thread.currentThread().interrupt();
+            String refusal = assertThrows(FineTune4jException.class, () -> exam.run(base))
+                    .getMessage();
+            assertTrue(refusal.contains("interrupted after 0 of 1 questions"), refusal);
+            assertTrue(Thread.interrupted(), "the interrupt flag stays set");
+            assertEquals(1, exam.run(base).right());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+package dev.finetune4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.eval.Exam;
+import dev.finetune4j.lora.eval.ExamQuestion;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** A null that reaches a public method is named there, not somewhere below. */
+class NullArgumentsTest {
+    @TempDir
+    private Path folder;
+
+    private static void refused(String name, Executable call) {
+        assertEquals(
+                name + " must not be null; give a value or leave the call out",
+                assertThrows(IllegalArgumentException.class, call).getMessage());
+    }
+
+    static Stream<Arguments> calls() {
+        return Stream.of(
+                builder("model(folder)", b -> b.model(null)),
+                builder("lora(options)", b -> b.lora(null)),
+                builder("qlora(options)", b -> b.qlora(null)),
+                builder("vera(options)", b -> b.vera(null)),
+                builder("targets(value)", b -> b.vera(v -> v.targets(null))),
+                builder("promptTuning(text)", b -> b.promptTuning(4, null)),
+                builder("adapter(settings)", b -> b.adapter((AdapterSettings) null)),
+                builder("quantize(form)", b -> b.quantize(null)),
+                builder("dataset(file)", b -> b.dataset((Path) null)),
+                builder("dataset(examples)", b -> b.dataset((Dataset) null)),
+                builder("placeholder(name)", b -> b.placeholder(null, "x")),
+                builder("placeholder(value)", b -> b.placeholder("x", null)),
+                builder("template(name)", b -> b.template(null)),
+                builder("overflow(policy)", b -> b.overflow(null)),
+                builder("device(chosen)", b -> b.device(null)),
+                builder("precision(chosen)", b -> b.precision(null)),
+                builder("activations(policy)", b -> b.activations(null)),
+                builder("schedule(schedule)", b -> b.schedule(null, 0)),
+                builder("listener(listener)", b -> b.listener(null)));
+    }
+
+    private static Arguments builder(String name, Consumer<FineTunerBuilder> call) {
+        return Arguments.of(name, call);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("calls")
+    void ofTheBuilder(String name, Consumer<FineTunerBuilder> call) {
+        refused(name, () -> call.accept(FineTuner.builder()));
+    }
+
+    @Test
+    void ofTheExamples() {
+        SftExample example = SftExample.of("q", "a");
+        refused("ChatMessage(content)", () -> ChatMessage.user(null));
+        refused("ChatMessage(role)", () -> new ChatMessage(null, "x"));
+        refused("ChatMessage(content)", () -> SftExample.of("q", null));
+        refused("SftExample(conversation)", () -> SftExample.of((Conversation) null));
+        refused("Conversation(messages)[1]", () -> Conversation.of(ChatMessage.user("q"), null));
+        refused("Conversation(messages)", () -> new Conversation(null));
+        refused("of(examples[1])", () -> Dataset.of(Arrays.asList(example, null)));
+        refused("Exam(name)", () -> new Exam(null, List.of(), 1));
+        refused("Exam(questions)", () -> new Exam("x", null, 1));
+        refused("ExamQuestion(question)", () -> new ExamQuestion(null, answer -> true));
+        refused("ExamQuestion(right)", () -> new ExamQuestion("q", null));
+    }
+
+    @Test
+    void ofTheModel() {
+        refused("loader(folder)", () -> LanguageModel.load(null));
+        refused("open(folder)", () -> ModelDirectory.open(null));
+        refused("load(folderOrTokenizerJson)", () -> Tokenizer.load(null));
+        refused("read(file)", () -> Dataset.read(null));
+        try (LanguageModel model = LanguageModel.load(Fixtures.tinyChatModel(folder.resolve("model")));
+                ChatSession session = model.chat(GenerationSettings.greedy())) {
+            refused("say(message)", () -> model.ask(null));
+            refused("reply(message)", () -> session.reply(null, text -> {}));
+            refused("reply(sink)", () -> session.reply("x", null));
+            refused("chat(settings)", () -> model.chat(null));
+            refused("loadAdapter(folder)", () -> model.loadAdapter(null));
+        }
+    }
+}

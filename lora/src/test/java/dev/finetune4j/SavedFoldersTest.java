@@ -1,0 +1,156 @@
+package dev.finetune4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Precision;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What a save leaves in folders that hold something already, and what it does when the base's folder has changed. */
+class SavedFoldersTest {
+    private static final String TEMPLATE = "chat_template.jinja";
+
+    @TempDir
+    private Path scratch;
+
+    private Path model;
+
+    @BeforeEach
+    void makeModel() {
+        model = Fixtures.tinyChatModel(scratch.resolve("model"));
+    }
+
+    private FineTunerBuilder tuner(Path base) {
+        Path data = Fixtures.alpaca(scratch.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?");
+        return FineTuner.builder()
+                .model(base)
+                .dataset(data)
+                .maxSteps(2)
+                .learningRate(1e-2)
+                .precision(Precision.FP32)
+                .device(ComputeDevice.cpu());
+    }
+
+    private FineTunedModel adapter(Path base) {
+        return tuner(base).lora(l -> l.rank(4)).train();
+    }
+
+    private static String ask(ChatModel asked) {
+        try (ChatSession chat = asked.chat(GenerationSettings.greedy().withMaxNewTokens(12))) {
+            return chat.say("Who are you?");
+        }
+    }
+
+    private static void assertAnswers(String expected, Path folder) {
+        try (LanguageModel loaded = LanguageModel.loader(folder)
+                .precision(Precision.FP32)
+                .device(ComputeDevice.cpu())
+                .load()) {
+            assertEquals(expected, ask(loaded));
+        }
+    }
+
+    @Test
+    void theTemplateOfTheTrainingTakesThePlaceOfAnother() throws IOException {
+        String own = Files.readString(model.resolve(TEMPLATE));
+        try (FineTunedModel tuned = adapter(model)) {
+            for (String other : List.of("merged", "adapter")) {
+                Path folder = Files.createDirectories(scratch.resolve(other));
+                Files.writeString(folder.resolve(TEMPLATE), "{{ 'another' }}");
+                Files.writeString(folder.resolve("LICENSE"), "mine");
+                if (other.equals("merged")) {
+                    tuned.saveModel(folder, Precision.FP32);
+                    assertAnswers(ask(tuned), folder);
+                } else {
+                    tuned.saveAdapter(folder);
+                }
+                assertEquals(own, Files.readString(folder.resolve(TEMPLATE)), other);
+                assertEquals("mine", Files.readString(folder.resolve("LICENSE")), other);
+            }
+        }
+    }
+
+    @Test
+    void aFullyTunedModelTakesThePlaceOfItsBase() throws IOException {
+        String own = Files.readString(model.resolve(TEMPLATE));
+        Files.writeString(model.resolve("merges.txt"), "#version: 0.2");
+        try (FineTunedModel tuned = tuner(model).full().train()) {
+            tuned.saveModel(model, Precision.FP32);
+            assertEquals(own, Files.readString(model.resolve(TEMPLATE)));
+            assertEquals("#version: 0.2", Files.readString(model.resolve("merges.txt")));
+            tuned.saveModel(model, Precision.FP32);
+            assertAnswers(ask(tuned), model);
+        }
+    }
+
+    @Test
+    void aBaseOfLinksIsSavedWithAllThatItWasReadFrom() throws IOException {
+        Path linked = Files.createDirectories(scratch.resolve("linked"));
+        try (Stream<Path> files = Files.list(model)) {
+            for (Path file : files.toList()) {
+                Files.createSymbolicLink(linked.resolve(file.getFileName()), file);
+            }
+        }
+        Files.createSymbolicLink(
+                linked.resolve("notes.txt"), Files.writeString(scratch.resolve("private.txt"), "private"));
+        try (FineTunedModel tuned = adapter(linked)) {
+            Path merged = scratch.resolve("merged");
+            tuned.saveModel(merged, Precision.FP32);
+            assertAnswers(ask(tuned), merged);
+            assertFalse(Files.exists(merged.resolve("notes.txt")), "a link to a file that was not read");
+            Path saved = scratch.resolve("adapter");
+            tuned.saveAdapter(saved);
+            assertEquals(Files.readString(model.resolve(TEMPLATE)), Files.readString(saved.resolve(TEMPLATE)));
+            assertTrue(Files.isRegularFile(saved.resolve("tokenizer.json")));
+        }
+    }
+
+    @Test
+    void mergingIntoWeightsThatReplacedTheBaseIsRefused() {
+        Path merged = scratch.resolve("merged");
+        try (FineTunedModel tuned = adapter(model);
+                FineTunedModel other = tuner(model).full().train()) {
+            other.saveModel(model, Precision.FP32);
+            CheckpointException refusal =
+                    assertThrows(CheckpointException.class, () -> tuned.saveModel(merged, Precision.FP32));
+            assertTrue(refusal.getMessage().contains(model + " was replaced by another model"), refusal.getMessage());
+            assertFalse(Files.exists(merged));
+        }
+    }
+
+    @Test
+    void anAdapterIsSavedEvenWhenTheFolderOfItsBaseIsGone() throws IOException {
+        Path moved = scratch.resolve("moved");
+        try (FineTunedModel tuned = adapter(model)) {
+            String answer = ask(tuned);
+            Files.move(model, moved);
+            Path saved = scratch.resolve("adapter");
+            tuned.saveAdapter(saved);
+            FineTune4jException refusal = assertThrows(
+                    FineTune4jException.class, () -> tuned.saveModel(scratch.resolve("merged"), Precision.FP32));
+            assertTrue(refusal.getMessage().contains(model + " "), refusal.getMessage());
+            try (LanguageModel base = LanguageModel.loader(moved)
+                            .precision(Precision.FP32)
+                            .device(ComputeDevice.cpu())
+                            .load();
+                    Adapter loaded = base.loadAdapter(saved)) {
+                assertEquals(answer, ask(loaded));
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+package dev.finetune4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.io.SafetensorsWriter;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.BiasTraining;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.LoraStart;
+import dev.finetune4j.lora.adapter.PTuningSettings;
+import dev.finetune4j.lora.adapter.PrefixSettings;
+import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
+import dev.finetune4j.quant.QuantSettings;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Every kind of adapter through the facade: five steps on a dense and on a 4-bit base, saved, loaded, saved again. */
+class TuningMethodsTest {
+    private static final GenerationSettings SHORT = GenerationSettings.greedy().withMaxNewTokens(12);
+
+    @TempDir
+    private Path folder;
+
+    private Path model;
+    private Path data;
+
+    @BeforeEach
+    void makeModelAndData() {
+        model = Fixtures.tinyChatModel(folder.resolve("model"));
+        data = Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?", "Hello");
+    }
+
+    static Stream<Arguments> methods() {
+        return Stream.of(
+                        lora("lora", l -> {}),
+                        lora("rslora", l -> l.rankStabilized(true)),
+                        lora("dora", l -> l.weightDecomposed(true).dropout(0.1)),
+                        lora("patterns", l -> l.rankFor("q_proj", 2).alphaFor(".*mlp\\.down_proj", 3)),
+                        lora("regex", l -> l.targetsMatching(".*layers\\.1\\..*(q|v)_proj")),
+                        lora("exclude", l -> l.exclude("down_proj", "layers.0.self_attn.q_proj")),
+                        lora("layers", l -> l.targets("q_proj", "up_proj").layers(1)),
+                        lora("layers of all linears", l -> l.layers(0)),
+                        lora("embedding", l -> l.targets("q_proj", "embed_tokens")),
+                        lora("head", l -> l.targets("q_proj", "lm_head")),
+                        lora(
+                                "whole modules",
+                                l -> l.targets("q_proj").trainWhole("lm_head", "embed_tokens", "model.norm")),
+                        lora("tokens", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
+                        lora("gaussian", l -> l.start(LoraStart.gaussian())),
+                        lora("pissa", l -> l.start(LoraStart.pissa())),
+                        lora("fast pissa", l -> l.start(new LoraStart.Pissa(4)).weightDecomposed(true)),
+                        lora("olora", l -> l.start(LoraStart.olora()).rankStabilized(true)),
+                        lora("lora plus", l -> l.learningRateRatio(4)),
+                        method(
+                                "bias of b",
+                                b -> b.adapter(LoraSettings.builder()
+                                        .rank(4)
+                                        .outputBias(true)
+                                        .build())),
+                        lora("bias of all, tied", l -> l.targets("v_proj").trainBias(BiasTraining.ALL)),
+                        lora("bias of adapted, tied", l -> l.trainBias(BiasTraining.LORA_ONLY)),
+                        lora("tokens, tied", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
+                        lora("head, tied", l -> l.targets("q_proj").trainWhole("lm_head")),
+                        lora("embedding, tied", l -> l.targets("q_proj", "embed_tokens")),
+                        method("loftq", b -> b.qlora(q -> q.rank(4).start(LoraStart.loftq()))),
+                        method("ia3", FineTunerBuilder::ia3),
+                        method("vera", b -> b.vera(v -> v.rank(16).dropout(0.1))),
+                        method(
+                                "vera of a key, tied",
+                                b -> b.vera(v -> v.targets(TargetModules.named("q_proj", "down_proj"))
+                                        .projectionPrngKey(-3)
+                                        .saveProjection(false)
+                                        .bias(BiasTraining.LORA_ONLY)
+                                        .trainedWhole(List.of("model.norm")))),
+                        method("ln tuning", FineTunerBuilder::lnTuning),
+                        method("prefix", b -> b.prefixTuning(4)),
+                        method("prefix from zero", b -> b.adapter(new PrefixSettings(4, 0, true))),
+                        method("prefix projection", b -> b.adapter(new PrefixSettings(4, 24, false))),
+                        method("p-tuning", b -> b.pTuning(4)),
+                        method(
+                                "p-tuning lstm",
+                                b -> b.adapter(new PTuningSettings(4, PTuningSettings.Encoder.LSTM, 24, 2, 0.1))),
+                        method("prompt", b -> b.promptTuning(4)),
+                        method("prompt from text", b -> b.promptTuning(6, "You are Zoe")),
+                        method(
+                                "prompt from vocabulary",
+                                b -> b.adapter(
+                                        new PromptTuningSettings(4, PromptTuningSettings.Start.SAMPLE_VOCAB, null))))
+                .flatMap(arguments -> Stream.of(false, true)
+                        .filter(fourBit -> fourBit || !arguments.get()[0].equals("loftq"))
+                        .map(fourBit -> Arguments.of(
+                                arguments.get()[0] + (fourBit ? ", 4 bit" : ""),
+                                arguments.get()[1],
+                                fourBit)));
+    }
+
+    private static Arguments lora(String name, Consumer<LoraOptions> options) {
+        return method(name, builder -> builder.lora(l -> options.accept(l.rank(4))));
+    }
+
+    private static Arguments method(String name, UnaryOperator<FineTunerBuilder> method) {
+        return Arguments.of(name, method);
+    }
+
+    private FineTunerBuilder tuner() {
+        return FineTuner.builder()
+                .model(model)
+                .dataset(data)
+                .batchSize(3)
+                .maxSteps(5)
+                .device(ComputeDevice.cpu())
+                .precision(Precision.FP32);
+    }
+
+    /** In float32, so that what is computed in two ways can be compared closely. */
+    private static LanguageModel.Loader exact(Path folder) {
+        return LanguageModel.loader(folder).device(ComputeDevice.cpu()).precision(Precision.FP32);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void trainsSavesLoadsAndSavesTheSame(String name, UnaryOperator<FineTunerBuilder> method, boolean fourBit)
+            throws IOException {
+        Path first = folder.resolve("first");
+        Path second = folder.resolve("second");
+        if (name.contains("tied")) {
+            model = Fixtures.tinyChatModel(folder.resolve("tied"), Fixtures.resource("bases/llama_tied_bias"));
+        }
+        FineTunerBuilder builder = method.apply(tuner());
+        float[] logits;
+        float[] baseLogits;
+        String answer;
+        try (FineTunedModel tuned = (fourBit ? builder.quantize(QuantSettings.nf4()) : builder).train()) {
+            Adapter adapter = tuned.adapter().orElseThrow();
+            assertEquals(5, tuned.report().steps().size());
+            tuned.saveAdapter(first);
+            logits = logits(adapter);
+            baseLogits = logits(tuned.base());
+            answer = say(adapter);
+        }
+        LanguageModel.Loader loader = exact(model);
+        try (LanguageModel base = (fourBit ? loader.quantize(QuantSettings.nf4()) : loader).load();
+                Adapter adapter = base.loadAdapter(first)) {
+            assertTrue(Fixtures.relativeError(baseLogits, logits(adapter)) > 1e-6, "the adapter does something");
+            assertArrayEquals(baseLogits, logits(base), "the base is as it was");
+            assertTrue(Fixtures.relativeError(logits, logits(adapter)) <= 1e-5, "loaded as saved");
+            assertEquals(answer, say(adapter));
+            exportFor(name, first, logits, base);
+            adapter.save(second);
+            for (String file :
+                    List.of("adapter_config.json", "adapter_model.safetensors", "finetune4j.json", "README.md")) {
+                assertArrayEquals(
+                        Files.readAllBytes(first.resolve(file)), Files.readAllBytes(second.resolve(file)), file);
+            }
+            checkMerged(adapter, fourBit ? onDenseBase(first) : logits);
+        }
+    }
+
+    /**
+     * For the comparison with PEFT: the adapter, its logits and its base go to a folder that a property names, the base with
+     * the weights that its codes stand for.
+     */
+    private void exportFor(String name, Path adapter, float[] logits, LanguageModel base) throws IOException {
+        String target = System.getProperty("finetune4j.trained");
+        if (target == null) {
+            return;
+        }
+        String start = "base" + (name.contains("tied") ? "_tied" : "") + (name.endsWith("4 bit") ? "_4_bit" : "");
+        Path keptBase = copy(model, Path.of(target, start));
+        Path kept = copy(adapter, Path.of(target, name.replaceAll("[ ,+]+", "_")));
+        try (TensorScope scope = new TensorScope();
+                SafetensorsFile original = SafetensorsFile.open(model.resolve("model.safetensors"))) {
+            Map<String, Tensor> weights = new LinkedHashMap<>();
+            original.names().forEach(weight -> weights.put(weight, original.read(weight)));
+            base.model().linears().forEach((path, linear) -> weights.put(path + ".weight", linear.denseWeight()));
+            SafetensorsWriter.write(keptBase.resolve("model.safetensors"), weights, Map.of("format", "pt"));
+            SafetensorsWriter.write(
+                    kept.resolve("ours.safetensors"),
+                    Map.of("logits", Tensors.ofFloats(ComputeDevice.cpu(), logits, 6, logits.length / 6)),
+                    Map.of("format", "pt"));
+        }
+    }
+
+    private static Path copy(Path from, Path to) throws IOException {
+        Files.createDirectories(to);
+        try (Stream<Path> files = Files.list(from)) {
+            for (Path file : files.toList()) {
+                Files.copy(file, to.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+            }
+        }
+        return to;
+    }
+
+    /** What merging has to give on a 4-bit base, because it takes the weights of the checkpoint. */
+    private float[] onDenseBase(Path saved) {
+        try (LanguageModel dense = exact(model).load();
+                Adapter adapter = dense.loadAdapter(saved)) {
+            return logits(adapter);
+        }
+    }
+
+    private void checkMerged(Adapter adapter, float[] logits) {
+        Path merged = folder.resolve("merged");
+        if (adapter.peft().settings().virtualTokens() > 0) {
+            assertThrows(IllegalStateException.class, () -> adapter.saveMerged(merged, Precision.FP32));
+            return;
+        }
+        if (adapter.peft().parameters().keySet().stream().anyMatch(name -> name.endsWith("lora_B.bias"))) {
+            SettingsException homeless =
+                    assertThrows(SettingsException.class, () -> adapter.saveMerged(merged, Precision.FP32));
+            assertTrue(homeless.getMessage().contains("layers.0.self_attn.q_proj"), homeless.getMessage());
+            return;
+        }
+        adapter.saveMerged(merged, Precision.FP32);
+        try (LanguageModel whole = exact(merged).load()) {
+            double error = Fixtures.relativeError(logits, logits(whole));
+            assertTrue(error <= 1e-5, "merged: " + error);
+        }
+    }
+
+    private static String say(Adapter adapter) {
+        try (ChatSession session = adapter.chat(SHORT)) {
+            return session.say("Who are you?");
+        }
+    }
+
+    private static float[] logits(Adapter adapter) {
+        return logits(adapter.view());
+    }
+
+    private static float[] logits(LanguageModel base) {
+        return logits(base.model());
+    }
+
+    private static float[] logits(CausalLM model) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            return Tensors.toFloats(model.logits(
+                    model.hidden(ModelInput.padded(model.tokens(new long[] {1, 2, 17, 80, 5, 410}, 1, 6)))));
+        }
+    }
+
+    @Test
+    void loftqStartsCloserToTheFullModelThanPlainQuantization() {
+        float[] full;
+        try (LanguageModel base = exact(model).load()) {
+            full = logits(base);
+        }
+        try (FineTunedModel tuned = tuner().qlora(q -> q.rank(16).start(LoraStart.loftq()))
+                .maxSteps(1)
+                .learningRate(1e-9)
+                .train()) {
+            double plain = Fixtures.relativeError(full, logits(tuned.base()));
+            double corrected =
+                    Fixtures.relativeError(full, logits(tuned.adapter().orElseThrow()));
+            assertTrue(corrected < 0.8 * plain, plain + " -> " + corrected);
+        }
+    }
+
+    @Test
+    void startsFromTheBaseChangeNothingAtFirst() {
+        for (LoraStart start : List.of(LoraStart.pissa(), new LoraStart.Pissa(8), LoraStart.olora())) {
+            try (FineTunedModel tuned = tuner().lora(l -> l.rank(8).start(start))
+                    .maxSteps(1)
+                    .learningRate(1e-12)
+                    .train()) {
+                double error = Fixtures.relativeError(
+                        logits(tuned.base()), logits(tuned.adapter().orElseThrow()));
+                assertTrue(error < 1e-5, start + ": " + error);
+            }
+        }
+    }
+
+    @Test
+    void methodsWithFewValuesLearnTooWithTheirUsualRates() {
+        for (UnaryOperator<FineTunerBuilder> method : List.<UnaryOperator<FineTunerBuilder>>of(
+                FineTunerBuilder::ia3,
+                b -> b.vera(v -> v.rank(64)),
+                FineTunerBuilder::lnTuning,
+                b -> b.prefixTuning(8),
+                b -> b.pTuning(8),
+                b -> b.promptTuning(8))) {
+            try (FineTunedModel tuned = method.apply(tuner()).maxSteps(40).train()) {
+                double first = tuned.report().steps().get(0).loss();
+                assertTrue(
+                        tuned.report().finalLoss() < first - 0.1,
+                        first + " -> " + tuned.report().finalLoss());
+            }
+        }
+    }
+}

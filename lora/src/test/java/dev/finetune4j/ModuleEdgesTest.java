@@ -51,10 +51,10 @@ class ModuleEdgesTest {
             new Row("data.**", List.of("data.**", "core", "core.json", "core.tensor.**", "core.text.**"), false),
             new Row(FACADE, List.of(FACADE, "lora.**", "quant.**", "data.**", "core.**"), false),
             new Row("lora.adapter.**", List.of("lora.adapter.**", "core.**"), true),
-            new Row("lora.preference.**", List.of("lora.preference.**", "core.**"), true),
+            new Row("lora.objective.**", List.of("lora.objective.**", "core.**"), true),
             new Row(
                     "lora.train.**",
-                    List.of("lora.train.**", "lora.preference.**", "lora.adapter.**", "data.**", "core.**"),
+                    List.of("lora.train.**", "lora.objective.**", "lora.adapter.**", "data.**", "core.**"),
                     true),
             new Row(
                     "lora.eval.**",
@@ -116,8 +116,8 @@ class ModuleEdgesTest {
         "lora.adapter,        dev.finetune4j.data.Batch",
         "lora.adapter,        dev.finetune4j.FineTuner",
         "lora.adapter,        dev.finetune4j.lora.train.Trainer",
-        "lora.preference,     dev.finetune4j.lora.train.Trainer",
-        "lora.preference,     dev.finetune4j.data.Batch",
+        "lora.objective,     dev.finetune4j.lora.train.Trainer",
+        "lora.objective,     dev.finetune4j.data.Batch",
         "lora.train,          dev.finetune4j.quant.Nf4Linear",
         "lora.train,          dev.finetune4j.FineTuner",
         "lora.eval,           dev.finetune4j.quant.Nf4Linear",

@@ -48,8 +48,8 @@ final class DenseProduct {
                     if (weight.requires_grad()) {
                         saved.keep(given);
                     }
-                    @Nullable Tensor added = bias == null ? null : WorkingCopies.of(bias, type);
-                    return FrozenProducts.forward(given, WorkingCopies.of(weight, type), added);
+                    @Nullable Tensor added = bias == null ? null : ComputeCopies.of(bias, type);
+                    return FrozenProducts.forward(given, ComputeCopies.of(weight, type), added);
                 },
                 (gradient, saved) -> {
                     Tensor dy = gradient.reshape(-1, gradient.size(-1));
@@ -61,7 +61,7 @@ final class DenseProduct {
                         Gradients.of(bias)
                                 .add_(dy.sum(new long[] {0}, false, new ScalarTypeOptional(ScalarType.Float)));
                     }
-                    return wanted ? FrozenProducts.backward(gradient, WorkingCopies.of(weight, type)) : new Tensor();
+                    return wanted ? FrozenProducts.backward(gradient, ComputeCopies.of(weight, type)) : new Tensor();
                 });
     }
 

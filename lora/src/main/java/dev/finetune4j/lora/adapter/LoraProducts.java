@@ -1,12 +1,12 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.nn.ComputeCopies;
 import dev.finetune4j.core.nn.Gradients;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Recomputation;
 import dev.finetune4j.core.nn.StackedWeights;
-import dev.finetune4j.core.nn.WorkingCopies;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -141,7 +141,7 @@ final class LoraProducts implements JointProjection {
         ScalarType type = Tensors.typeOf(y);
         Tensor bias = member.base().bias();
         if (member.part() != null) {
-            NarrowProducts.gemmNT(low, WorkingCopies.of(member.part().b(), type), y);
+            NarrowProducts.gemmNT(low, ComputeCopies.of(member.part().b(), type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -164,7 +164,7 @@ final class LoraProducts implements JointProjection {
             if (member.part() != null) {
                 Tensor own = dy.narrow(1, column, member.base().outFeatures());
                 Tensor b = member.part().b();
-                NarrowProducts.gemmNN(own, WorkingCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
+                NarrowProducts.gemmNN(own, ComputeCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
                 gather(b, own, low.narrow(1, rank, member.rank()));
             }
             column += member.base().outFeatures();
@@ -211,7 +211,7 @@ final class LoraProducts implements JointProjection {
         List<Tensor> factors = members.stream()
                 .map(Member::part)
                 .filter(Objects::nonNull)
-                .map(part -> WorkingCopies.of(part.a(), type))
+                .map(part -> ComputeCopies.of(part.a(), type))
                 .toList();
         return factors.size() == 1 ? factors.get(0) : torch.cat(new TensorVector(factors.toArray(Tensor[]::new)), 0);
     }

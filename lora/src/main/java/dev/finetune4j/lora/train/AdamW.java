@@ -28,7 +28,7 @@ final class AdamW implements AutoCloseable {
     private static final double BETA2 = 0.999;
     private static final double EPSILON = 1e-8;
     private static final int THREADS = 256;
-    private static final long MOST_BLOCKS = 4096;
+    private static final long MAX_BLOCKS = 4096;
 
     private final FlatParameters parameters;
     private final double weightDecay;
@@ -48,12 +48,12 @@ final class AdamW implements AutoCloseable {
     }
 
     /**
-     * What a step found.
+     * Loss and gradient norm of an optimizer step.
      *
      * @param loss the loss that was handed over
      * @param norm of all gradients together, before they were scaled down
      */
-    record Found(double loss, double norm) {
+    record StepResult(double loss, double norm) {
         /** Whether both are numbers; if not, nothing was changed. */
         boolean isFinite() {
             return Double.isFinite(loss) && Double.isFinite(norm);
@@ -67,9 +67,9 @@ final class AdamW implements AutoCloseable {
      * @param loss of the step, float64, shape (1), on the device
      * @param maxNorm 0 leaves the gradients as they are
      * @param learningRate the learning rate of a group whose factor is 1
-     * @return what was found; on a GPU it is known when the device has come so far
+     * @return the result; on a GPU it is there when the device has come so far
      */
-    Pending step(Tensor loss, double maxNorm, double learningRate) {
+    AsyncResult step(Tensor loss, double maxNorm, double learningRate) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor norm = torch.linalg_vector_norm(parameters.gradients());
@@ -77,59 +77,59 @@ final class AdamW implements AutoCloseable {
                     torch.cat(new TensorVector(loss, norm.to(ScalarType.Double).view(1)), 0);
             steps++;
             if (both.is_cuda()) {
-                moveOnDevice(loss, norm, maxNorm, learningRate);
-                return new Pending(CudaReadback.of(both), null);
+                stepOnCuda(loss, norm, maxNorm, learningRate);
+                return new AsyncResult(CudaReadback.of(both), null);
             }
-            Found found =
-                    new Found(both.select(0, 0).item_double(), both.select(0, 1).item_double());
+            StepResult found = new StepResult(
+                    both.select(0, 0).item_double(), both.select(0, 1).item_double());
             if (found.isFinite()) {
                 move(found.norm(), maxNorm, learningRate);
             }
-            return new Pending(null, found);
+            return new AsyncResult(null, found);
         }
     }
 
-    /** What a step finds, perhaps not known yet. */
-    static final class Pending {
-        private final @Nullable CudaReadback coming;
-        private final @Nullable Found known;
+    /** The result of a step whose kernels may still be queued. */
+    static final class AsyncResult {
+        private final @Nullable CudaReadback readback;
+        private final @Nullable StepResult known;
 
-        private Pending(@Nullable CudaReadback coming, @Nullable Found known) {
-            this.coming = coming;
+        private AsyncResult(@Nullable CudaReadback readback, @Nullable StepResult known) {
+            this.readback = readback;
             this.known = known;
         }
 
         /** Waits for the step; to be called once. */
-        Found get() {
-            if (coming == null) {
+        StepResult get() {
+            if (readback == null) {
                 return Objects.requireNonNull(known);
             }
-            try (coming) {
-                double[] both = coming.get();
-                return new Found(both[0], both[1]);
+            try (readback) {
+                double[] both = readback.get();
+                return new StepResult(both[0], both[1]);
             }
         }
     }
 
-    private void moveOnDevice(Tensor loss, Tensor norm, double maxNorm, double learningRate) {
+    private void stepOnCuda(Tensor loss, Tensor norm, double maxNorm, double learningRate) {
         CudaKernel kernel =
                 CudaModule.of(AdamW.class, "adamw.cu", Tensors.deviceOf(loss)).kernel("adamw_f32");
         for (FlatParameters.Slice slice : parameters.slices()) {
             double rate = learningRate * slice.group().learningRateFactor();
-            long blocks = Math.min(MOST_BLOCKS, (slice.length() + THREADS - 1) / THREADS);
+            long blocks = Math.min(MAX_BLOCKS, (slice.length() + THREADS - 1) / THREADS);
             kernel.launch(
                     blocks,
                     THREADS,
                     slice.of(parameters.values()),
                     slice.of(parameters.gradients()),
-                    parameters.copies() == null ? null : slice.of(parameters.copies()),
+                    parameters.computeCopies() == null ? null : slice.of(parameters.computeCopies()),
                     slice.of(mean),
                     slice.of(variance),
                     slice.length(),
                     norm,
                     loss,
                     (float) maxNorm,
-                    (float) keep(slice, rate),
+                    (float) decayFactor(slice, rate),
                     (float) BETA1,
                     (float) BETA2,
                     (float) (rate / (1 - Math.pow(BETA1, steps))),
@@ -142,7 +142,7 @@ final class AdamW implements AutoCloseable {
         double factor = maxNorm / (norm + 1e-6);
         Optional<ElementKernels> kernels = CpuKernels.get().map(CpuKernels::elements);
         if (kernels.isPresent()) {
-            moveByKernel(kernels.get(), maxNorm > 0 ? Math.min(1, factor) : 1, learningRate);
+            stepByCpuKernel(kernels.get(), maxNorm > 0 ? Math.min(1, factor) : 1, learningRate);
             return;
         }
         if (maxNorm > 0 && factor < 1) {
@@ -154,19 +154,19 @@ final class AdamW implements AutoCloseable {
         parameters.gradients().zero_();
     }
 
-    private void moveByKernel(ElementKernels kernels, double factor, double learningRate) {
+    private void stepByCpuKernel(ElementKernels kernels, double factor, double learningRate) {
         try (TensorScope scope = new TensorScope()) {
             for (FlatParameters.Slice slice : parameters.slices()) {
                 double rate = learningRate * slice.group().learningRateFactor();
                 kernels.adamw(
                         slice.of(parameters.values()),
                         slice.of(parameters.gradients()),
-                        parameters.copies() == null ? null : slice.of(parameters.copies()),
+                        parameters.computeCopies() == null ? null : slice.of(parameters.computeCopies()),
                         slice.of(mean),
                         slice.of(variance),
                         new ElementKernels.Step(
                                 (float) factor,
-                                (float) keep(slice, rate),
+                                (float) decayFactor(slice, rate),
                                 (float) BETA1,
                                 (float) BETA2,
                                 (float) (rate / (1 - Math.pow(BETA1, steps))),
@@ -176,8 +176,8 @@ final class AdamW implements AutoCloseable {
         }
     }
 
-    /** What weight decay leaves of the values. */
-    private double keep(FlatParameters.Slice slice, double learningRate) {
+    /** The factor of decoupled weight decay on the values, 1 - rate · decay; 1 without. */
+    private double decayFactor(FlatParameters.Slice slice, double learningRate) {
         return weightDecay > 0 && slice.group().weightDecay() ? 1 - learningRate * weightDecay : 1;
     }
 
@@ -189,9 +189,9 @@ final class AdamW implements AutoCloseable {
             Tensor gradient = slice.of(parameters.gradients());
             Tensor first = slice.of(mean);
             Tensor second = slice.of(variance);
-            double keep = keep(slice, learningRate);
-            if (keep != 1) {
-                value.mul_(new Scalar(keep));
+            double decay = decayFactor(slice, learningRate);
+            if (decay != 1) {
+                value.mul_(new Scalar(decay));
             }
             first.lerp_(gradient, new Scalar(1 - BETA1));
             second.mul_(new Scalar(BETA2)).addcmul_(gradient, gradient, new Scalar(1 - BETA2));

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.core.nn.WorkingCopies;
+import dev.finetune4j.core.nn.ComputeCopies;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -39,10 +39,10 @@ final class FlatParameters implements AutoCloseable {
 
     private final List<Tensor> parameters = new ArrayList<>();
     private final List<Slice> slices = new ArrayList<>();
-    private final List<Tensor> shown = new ArrayList<>();
+    private final List<Tensor> published = new ArrayList<>();
     private final Tensor values;
     private final Tensor gradients;
-    private final @Nullable Tensor copies;
+    private final @Nullable Tensor computeCopies;
 
     /**
      * @param trainable the tensors by name, float32 and on one device
@@ -52,7 +52,7 @@ final class FlatParameters implements AutoCloseable {
         this(trainable, groups, ScalarType.Float);
     }
 
-    /** @param used the type in which the parameters are used; in another than float32 the optimizer keeps copies in it */
+    /** @param used the type in which the parameters take part in products; where it is not float32 the optimizer keeps compute copies in it */
     FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups, ScalarType used) {
         arrange(trainable, groups);
         long size = slices.stream().mapToLong(Slice::length).sum();
@@ -61,21 +61,21 @@ final class FlatParameters implements AutoCloseable {
             values = Tensors.empty(device, ScalarType.Float, size);
             gradients = Tensors.zeros(device, ScalarType.Float, size);
             long offset = 0;
-            copies = used == ScalarType.Float ? null : Tensors.empty(device, used, size);
+            computeCopies = used == ScalarType.Float ? null : Tensors.empty(device, used, size);
             for (Tensor parameter : parameters) {
                 move(parameter, offset);
                 offset += parameter.numel();
             }
-            if (copies != null) {
-                copies.copy_(values);
-                showCopies(copies);
-                scope.release(copies);
+            if (computeCopies != null) {
+                computeCopies.copy_(values);
+                publishCopies(computeCopies);
+                scope.release(computeCopies);
             }
             // Last, so that a failure half-way leaves them to the scope.
             scope.release(values);
             scope.release(gradients);
         } catch (RuntimeException | Error e) {
-            letGo();
+            release();
             throw e;
         }
     }
@@ -92,13 +92,13 @@ final class FlatParameters implements AutoCloseable {
         }
     }
 
-    private void showCopies(Tensor all) {
+    private void publishCopies(Tensor all) {
         long offset = 0;
         for (Tensor parameter : parameters) {
             try (TensorScope scope = new TensorScope()) {
                 Tensor copy = all.narrow(0, offset, parameter.numel()).view(parameter.shape());
-                WorkingCopies.put(parameter, scope.release(copy));
-                shown.add(copy);
+                ComputeCopies.put(parameter, scope.release(copy));
+                published.add(copy);
             }
             offset += parameter.numel();
         }
@@ -133,10 +133,10 @@ final class FlatParameters implements AutoCloseable {
         return values;
     }
 
-    /** All values in the type in which they are used, in the same order; null where that is float32. */
+    /** The low-precision compute copies of all values, in the same order; null where products are in float32. */
     @Nullable
-    Tensor copies() {
-        return copies;
+    Tensor computeCopies() {
+        return computeCopies;
     }
 
     /** All gradients in one dimension, in the same order. */
@@ -144,24 +144,24 @@ final class FlatParameters implements AutoCloseable {
         return gradients;
     }
 
-    /** The parameters have no gradients and no copies any more. */
-    private void letGo() {
+    /** The parameters have no gradients and no compute copies any more. */
+    private void release() {
         try (TensorScope scope = new TensorScope()) {
             for (Tensor parameter : parameters) {
                 parameter.mutable_grad().put(new Tensor());
                 parameter.set_requires_grad(false);
             }
         }
-        parameters.forEach(WorkingCopies::remove);
-        shown.forEach(Tensor::close);
-        shown.clear();
+        parameters.forEach(ComputeCopies::remove);
+        published.forEach(Tensor::close);
+        published.clear();
     }
 
     @Override
     public void close() {
-        letGo();
-        if (copies != null) {
-            copies.close();
+        release();
+        if (computeCopies != null) {
+            computeCopies.close();
         }
         values.close();
         gradients.close();

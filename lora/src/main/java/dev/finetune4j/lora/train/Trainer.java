@@ -120,18 +120,18 @@ public final class Trainer {
         TrainingReport.Outcome outcome = TrainingReport.Outcome.CANCELLED;
         TrainingWarnings.Findings found;
         long start = System.nanoTime();
-        try (BatchPasses passes = new BatchPasses(model);
-                FlatParameters parameters = new FlatParameters(trainable, groups, passes.used());
+        try (ForwardBackward passes = new ForwardBackward(model);
+                FlatParameters parameters = new FlatParameters(trainable, groups, passes.computeType());
                 AdamW optimizer = new AdamW(parameters, settings.weightDecay())) {
-            @Nullable Step step = ask(0, passes, parameters);
+            @Nullable Step step = enqueue(0, passes, parameters);
             List<Batch> first = step == null ? List.of() : step.window();
             while (step != null && !cancelled.getAsBoolean()) {
                 double factor = settings.schedule().factor(step.index(), span);
-                AdamW.Pending pending =
+                AdamW.AsyncResult pending =
                         optimizer.step(passes.loss(), settings.maxGradNorm(), settings.learningRate() * factor);
                 boolean more = step.index() + 1 < totalSteps;
-                // A GPU gets its next work before it is asked how it got on.
-                @Nullable Step ahead = more && passes.runsAhead() ? ask(step.index() + 1, passes, parameters) : null;
+                // On a GPU the next step is enqueued before the result of this one is waited for.
+                @Nullable Step ahead = more && passes.isAsync() ? enqueue(step.index() + 1, passes, parameters) : null;
                 StepReport report = report(step, totalSteps, finite(pending.get(), step), factor, start);
                 lastReport = System.nanoTime();
                 reports.add(report);
@@ -140,9 +140,9 @@ public final class Trainer {
                     outcome = TrainingReport.Outcome.COMPLETED;
                     break;
                 }
-                step = ahead != null ? ahead : ask(step.index() + 1, passes, parameters);
+                step = ahead != null ? ahead : enqueue(step.index() + 1, passes, parameters);
             }
-            found = findings(outcome, reports, first, new OutcomeCheck(model, passes), parameters);
+            found = findings(outcome, reports, first, new Evaluator(model, passes), parameters);
         }
         return end(found, count, start);
     }
@@ -155,16 +155,16 @@ public final class Trainer {
             TrainingReport.Outcome outcome,
             List<StepReport> reports,
             List<Batch> first,
-            OutcomeCheck check,
+            Evaluator check,
             FlatParameters parameters) {
         int rows = all.stream().mapToInt(Batch::rows).sum();
         if (reports.isEmpty()) {
             return new TrainingWarnings.Findings(outcome, List.of(), TrainingReport.Losses.NONE, true, rows, rows);
         }
         doing = "checking the last of " + reports.size() + " steps";
-        OutcomeCheck.Measured tuned = OutcomeCheck.isFinite(parameters.values())
+        Evaluator.Measured tuned = Evaluator.isFinite(parameters.values())
                 ? check.loss(model, first)
-                : new OutcomeCheck.Measured(Double.NaN, true);
+                : new Evaluator.Measured(Double.NaN, true);
         if (tuned.isThere() && !Double.isFinite(tuned.value())) {
             throw new TrainingException(
                     "step " + reports.size() + ", the last: after its update the loss is " + tuned.value() + ADVICE);
@@ -173,7 +173,7 @@ public final class Trainer {
                 ? reports.get(0).loss()
                 : check.loss(expected.base(), first).value();
         boolean counts = outcome == TrainingReport.Outcome.COMPLETED && tuned.isThere();
-        OutcomeCheck.Measured known = counts ? check.known(all) : new OutcomeCheck.Measured(rows, true);
+        Evaluator.Measured known = counts ? check.known(all) : new Evaluator.Measured(rows, true);
         return new TrainingWarnings.Findings(
                 outcome,
                 List.copyOf(reports),
@@ -193,11 +193,11 @@ public final class Trainer {
         return span;
     }
 
-    /** A step whose gradients were asked for. */
+    /** A step whose forward and backward passes are enqueued. */
     private record Step(int index, List<Batch> window, long start) {}
 
-    /** Asks for the gradients of a step; null when cancelled before all were asked for. */
-    private @Nullable Step ask(int index, BatchPasses passes, FlatParameters parameters) {
+    /** Enqueues forward and backward of a step; null when cancelled before all micro-batches were. */
+    private @Nullable Step enqueue(int index, ForwardBackward passes, FlatParameters parameters) {
         Step step = new Step(index, loader.nextWindow(), System.nanoTime());
         if (index < loader.stepsPerEpoch() && loader.size() <= TrainingWarnings.SMALL) {
             all.addAll(step.window());
@@ -215,8 +215,8 @@ public final class Trainer {
         }
     }
 
-    /** Whether all passes of a step were asked for. */
-    private boolean pass(Step step, BatchPasses passes) {
+    /** Whether all micro-batches of a step were enqueued. */
+    private boolean pass(Step step, ForwardBackward passes) {
         int targets = step.window().stream().mapToInt(Batch::targetTokens).sum();
         passes.clear();
         int first = step.index() * settings.accumulation();
@@ -233,7 +233,7 @@ public final class Trainer {
         return true;
     }
 
-    private static AdamW.Found finite(AdamW.Found found, Step step) {
+    private static AdamW.StepResult finite(AdamW.StepResult found, Step step) {
         if (!found.isFinite()) {
             throw new TrainingException("step " + (step.index() + 1) + ": the loss is " + found.loss()
                     + " and the gradient norm " + found.norm() + ADVICE);
@@ -241,7 +241,7 @@ public final class Trainer {
         return found;
     }
 
-    private StepReport report(Step step, int totalSteps, AdamW.Found result, double factor, long start) {
+    private StepReport report(Step step, int totalSteps, AdamW.StepResult result, double factor, long start) {
         long now = System.nanoTime();
         int tokens = step.window().stream().mapToInt(Batch::tokens).sum();
         Duration elapsed = Duration.ofNanos(now - start);

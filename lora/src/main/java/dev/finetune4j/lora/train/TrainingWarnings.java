@@ -11,9 +11,9 @@ final class TrainingWarnings {
     /** Rows up to which a data set is small enough that its user will ask for them one by one. */
     static final int SMALL = 64;
 
-    private static final int FEWEST_STEPS = 24;
-    private static final double LEAST_KNOWN = 0.9;
-    private static final double LEAST_FALL = 0.01;
+    private static final int MIN_STEPS = 24;
+    private static final double MIN_KNOWN = 0.9;
+    private static final double MIN_FALL = 0.01;
     /** Nats per token of rows that a model knows already: nine of ten tokens are right for certain. */
     private static final double KNOWN = 0.1;
 
@@ -38,11 +38,11 @@ final class TrainingWarnings {
     static List<String> of(Findings found, TrainingSettings settings, Expectations expected) {
         List<String> warnings = new ArrayList<>();
         List<StepReport> steps = found.steps();
-        if (found.outcome() == TrainingReport.Outcome.COMPLETED && steps.size() < FEWEST_STEPS) {
+        if (found.outcome() == TrainingReport.Outcome.COMPLETED && steps.size() < MIN_STEPS) {
             warnings.add(format(
                     "the training had only %d optimizer step%s, and fewer than %d seldom teach anything; raise epochs or"
                             + " maxSteps, or lower batchSize or accumulation",
-                    steps.size(), steps.size() == 1 ? "" : "s", FEWEST_STEPS));
+                    steps.size(), steps.size() == 1 ? "" : "s", MIN_STEPS));
         }
         if (settings.learningRate() > expected.highestRate()) {
             warnings.add(format(
@@ -62,7 +62,7 @@ final class TrainingWarnings {
             }
         }
         // Where something above is the cause, this is no news.
-        if (warnings.isEmpty() && found.known() < LEAST_KNOWN * found.rows()) {
+        if (warnings.isEmpty() && found.known() < MIN_KNOWN * found.rows()) {
             warnings.add(format(
                     "of the %d rows of the data set the model answers only about %d word for word, and the loss of the last"
                             + " step was %.2f; raise epochs (learning by heart may take a hundred) or the"
@@ -77,13 +77,13 @@ final class TrainingWarnings {
         if (losses.tuned() < KNOWN) {
             return null;
         }
-        if (losses.tuned() > losses.base() * (1 + LEAST_FALL)) {
+        if (losses.tuned() > losses.base() * (1 + MIN_FALL)) {
             return format(
                     "the model has become worse than the base: its loss on the rows of the first step is %.4f, the base's"
                             + " %.4f; lower the learning rate, and check that the chat template is the model's own",
                     losses.tuned(), losses.base());
         }
-        if (losses.tuned() > first.loss() * (1 - LEAST_FALL)) {
+        if (losses.tuned() > first.loss() * (1 - MIN_FALL)) {
             return format(
                     "the loss did not fall: on the rows of the first step it was %.4f, and %.4f after the last; raise the"
                             + " learning rate or train for more steps",

@@ -9,13 +9,13 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.preference.AnswerScores;
-import dev.finetune4j.lora.preference.Dpo;
-import dev.finetune4j.lora.preference.Hinge;
-import dev.finetune4j.lora.preference.Ipo;
-import dev.finetune4j.lora.preference.Kto;
-import dev.finetune4j.lora.preference.Orpo;
-import dev.finetune4j.lora.preference.SimPo;
+import dev.finetune4j.lora.objective.Dpo;
+import dev.finetune4j.lora.objective.Hinge;
+import dev.finetune4j.lora.objective.Ipo;
+import dev.finetune4j.lora.objective.Kto;
+import dev.finetune4j.lora.objective.LogProbs;
+import dev.finetune4j.lora.objective.Orpo;
+import dev.finetune4j.lora.objective.SimPo;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -56,8 +56,8 @@ final class PreferenceCases {
     private static void compare(Closeness near, Path file, String loss, JsonNode settings) {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = SafetensorsFile.open(file)) {
-            AnswerScores chosen = scores(golden, "chosen");
-            AnswerScores rejected = scores(golden, "rejected");
+            LogProbs chosen = scores(golden, "chosen");
+            LogProbs rejected = scores(golden, "rejected");
             Tensor losses = losses(loss, settings, chosen, rejected);
             compare(near, golden, loss, Tensors.toFloats(losses));
             losses.sum().backward();
@@ -75,7 +75,7 @@ final class PreferenceCases {
         }
     }
 
-    private static Tensor losses(String name, JsonNode settings, AnswerScores chosen, AnswerScores rejected) {
+    private static Tensor losses(String name, JsonNode settings, LogProbs chosen, LogProbs rejected) {
         Matcher matcher = NUMBERED.matcher(name);
         String kind = matcher.matches() ? matcher.group(1) : name;
         double number = matcher.matches() ? Double.parseDouble(matcher.group(2)) : Double.NaN;
@@ -98,19 +98,19 @@ final class PreferenceCases {
         return settings.path(field).asDouble();
     }
 
-    private static Tensor kto(double beta, AnswerScores answers, boolean liked, double baseline) {
+    private static Tensor kto(double beta, LogProbs answers, boolean desirable, double baseline) {
         boolean[] judgements = new boolean[answers.tokens().length];
-        Arrays.fill(judgements, liked);
+        Arrays.fill(judgements, desirable);
         return Kto.of(beta).losses(answers, judgements, baseline);
     }
 
-    private static AnswerScores scores(SafetensorsFile golden, String side) {
+    private static LogProbs scores(SafetensorsFile golden, String side) {
         float[] lengths = Fixtures.floats(golden, "len_" + side);
         int[] tokens = new int[lengths.length];
         for (int i = 0; i < tokens.length; i++) {
             tokens[i] = Math.round(lengths[i]);
         }
-        return new AnswerScores(
+        return new LogProbs(
                 vector(golden, "policy_" + side).set_requires_grad(true), vector(golden, "ref_" + side), tokens);
     }
 

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import dev.finetune4j.core.nn.WorkingCopies;
+import dev.finetune4j.core.nn.ComputeCopies;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -31,7 +31,7 @@ class FlatParametersTest {
             assertFalse(first.requires_grad());
             assertFalse(first.grad().defined());
             assertArrayEquals(new float[] {1, 2, 3}, Tensors.toFloats(first));
-            assertSame(first, WorkingCopies.of(first, ScalarType.Float));
+            assertSame(first, ComputeCopies.of(first, ScalarType.Float));
         }
     }
 }

@@ -196,7 +196,7 @@ class GpuTrainingTest {
     void aShapeThatComesAgainIsRecorded() {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-                BatchPasses passes = new BatchPasses(adapter.attachTo(base));
+                ForwardBackward passes = new ForwardBackward(adapter.attachTo(base));
                 FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
             Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
             double[] sums = new double[4];
@@ -323,7 +323,7 @@ class GpuTrainingTest {
     void whatWasCapturedCanBeGivenUpForMemory() {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-                BatchPasses passes = new BatchPasses(adapter.attachTo(base));
+                ForwardBackward passes = new ForwardBackward(adapter.attachTo(base));
                 FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
             List<EncodedExample> examples = examples(base.config().vocabSize(), 3);
             Batch one = new Collator(0, 1).collate(examples.subList(0, 2));

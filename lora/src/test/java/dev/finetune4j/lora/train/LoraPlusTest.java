@@ -36,7 +36,7 @@ class LoraPlusTest {
                     setGradients(trainable, read(golden, name + "/grad" + step + "/"));
                     double norm = golden.read(name + "/norm" + step).item_double();
                     Tensor loss = Tensors.zeros(ComputeDevice.cpu(), ScalarType.Double, 1);
-                    AdamW.Found found = optimizer
+                    AdamW.StepResult found = optimizer
                             .step(loss, 1, learningRate * SCHEDULE[step])
                             .get();
                     assertEquals(norm, found.norm(), 1e-6 * norm, "norm over all groups at step " + step);

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.SettingsException;
 import java.util.ArrayList;

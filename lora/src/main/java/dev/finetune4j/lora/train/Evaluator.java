@@ -16,12 +16,12 @@ import org.bytedeco.pytorch.global.torch;
  * Measures what a training came to, after its last step. A training that is done is never lost for lack of memory here: what
  * cannot be measured is NaN, and the report says so.
  */
-final class OutcomeCheck {
+final class Evaluator {
     private final CausalLM model;
-    private final BatchPasses passes;
+    private final ForwardBackward passes;
 
     /** @param passes of the training; give their captured graphs up when memory runs out */
-    OutcomeCheck(CausalLM model, BatchPasses passes) {
+    Evaluator(CausalLM model, ForwardBackward passes) {
         this.model = model;
         this.passes = passes;
     }
@@ -40,12 +40,12 @@ final class OutcomeCheck {
 
     /** The loss of a model on some rows, which may be infinite or no number. */
     Measured loss(CausalLM of, List<Batch> rows) {
-        return measured(() -> RowsLoss.of(of, rows));
+        return measured(() -> EvalLoss.of(of, rows));
     }
 
     /** How many of the rows the trained model answers word for word. */
     Measured known(List<Batch> rows) {
-        return measured(() -> KnownAnswers.count(model, rows));
+        return measured(() -> ExactMatch.count(model, rows));
     }
 
     /**

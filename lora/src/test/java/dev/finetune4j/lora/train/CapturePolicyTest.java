@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class CaptureChoiceTest {
+class CapturePolicyTest {
     private static final int PASSES = 5_000;
     private static final int HELD = 16;
 
@@ -20,7 +20,7 @@ class CaptureChoiceTest {
 
     /** As many captures as the passes hold, the one that was not used for longest dropped first. */
     private static Counts run(IntFunction<Object> shapes) {
-        CaptureChoice<Object> choice = new CaptureChoice<>();
+        CapturePolicy<Object> choice = new CapturePolicy<>();
         Map<Object, Boolean> held = new LinkedHashMap<>(16, 0.75f, true);
         int captured = 0;
         int replayed = 0;
@@ -42,7 +42,7 @@ class CaptureChoiceTest {
 
     @Test
     void theSecondOfAShapeIsCaptured() {
-        CaptureChoice<String> choice = new CaptureChoice<>();
+        CapturePolicy<String> choice = new CapturePolicy<>();
         assertFalse(choice.worthwhile("4 x 512"));
         assertFalse(choice.worthwhile("4 x 640"));
         assertTrue(choice.worthwhile("4 x 512"));
@@ -55,7 +55,7 @@ class CaptureChoiceTest {
 
     @Test
     void aShapeThatComesBackAfterLongIsAsNew() {
-        CaptureChoice<Integer> choice = new CaptureChoice<>();
+        CapturePolicy<Integer> choice = new CapturePolicy<>();
         for (int i = 0; i < 100; i++) {
             assertFalse(choice.worthwhile(i));
         }

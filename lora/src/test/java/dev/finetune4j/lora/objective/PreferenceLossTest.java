@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -21,8 +21,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class PreferenceLossTest {
-    private static AnswerScores scores(float[] policy, float[] reference, int... tokens) {
-        return new AnswerScores(vector(policy).set_requires_grad(true), vector(reference), tokens);
+    private static LogProbs scores(float[] policy, float[] reference, int... tokens) {
+        return new LogProbs(vector(policy).set_requires_grad(true), vector(reference), tokens);
     }
 
     private static Tensor vector(float... values) {
@@ -30,7 +30,7 @@ class PreferenceLossTest {
     }
 
     /** The gradient on the policy's scores, zeros where none has arrived. */
-    private static float[] gradient(AnswerScores answers) {
+    private static float[] gradient(LogProbs answers) {
         Tensor gradient = answers.policy().grad();
         return gradient.defined() ? Tensors.toFloats(gradient) : new float[answers.tokens().length];
     }
@@ -81,8 +81,8 @@ class PreferenceLossTest {
             tokens[1][i] = 1 + random.nextInt(30);
         }
         try (TensorScope scope = new TensorScope()) {
-            AnswerScores chosen = scores(score[0], score[1], tokens[0]);
-            AnswerScores rejected = scores(score[2], score[3], tokens[1]);
+            LogProbs chosen = scores(score[0], score[1], tokens[0]);
+            LogProbs rejected = scores(score[2], score[3], tokens[1]);
             Tensor losses = loss.losses(chosen, rejected);
             float[] actual = Tensors.toFloats(losses);
             losses.sum().backward();
@@ -120,8 +120,8 @@ class PreferenceLossTest {
         float[] others = {0, -5000, -1e-8f, -5000, -5000};
         int[] tokens = {1, 3, 2, 700, 1};
         try (TensorScope scope = new TensorScope()) {
-            AnswerScores chosen = scores(ends, others, tokens);
-            AnswerScores rejected = scores(others, ends, tokens);
+            LogProbs chosen = scores(ends, others, tokens);
+            LogProbs rejected = scores(others, ends, tokens);
             Tensor losses = loss.losses(chosen, rejected);
             losses.sum().backward();
             for (float[] values : new float[][] {Tensors.toFloats(losses), gradient(chosen), gradient(rejected)}) {
@@ -136,8 +136,8 @@ class PreferenceLossTest {
     @MethodSource("pairLosses")
     void whatDoesNotFitTogetherIsNamed(PairLoss loss) {
         try (TensorScope scope = new TensorScope()) {
-            AnswerScores two = new AnswerScores(vector(-1, -2), null, new int[] {1, 1});
-            AnswerScores one = new AnswerScores(vector(-1), null, new int[] {1});
+            LogProbs two = new LogProbs(vector(-1, -2), null, new int[] {1, 1});
+            LogProbs one = new LogProbs(vector(-1), null, new int[] {1});
             assertTrue(assertThrows(IllegalArgumentException.class, () -> loss.losses(two, one))
                     .getMessage()
                     .contains("2 chosen"));
@@ -152,9 +152,9 @@ class PreferenceLossTest {
     }
 
     @Test
-    void ktoWeighsLikedAndDislikedAnswersApart() {
+    void ktoWeighsDesirableAndUndesirableAnswersApart() {
         try (TensorScope scope = new TensorScope()) {
-            AnswerScores answers = scores(new float[] {-3, -3}, new float[] {-5, -5}, 4, 4);
+            LogProbs answers = scores(new float[] {-3, -3}, new float[] {-5, -5}, 4, 4);
             float[] losses = Tensors.toFloats(new Kto(0.5, 2, 3).losses(answers, new boolean[] {true, false}, 1));
             assertEquals(2 / (1 + Math.exp(0.5)), losses[0], 1e-6);
             assertEquals(3 / (1 + Math.exp(-0.5)), losses[1], 1e-6);
@@ -167,7 +167,7 @@ class PreferenceLossTest {
     @Test
     void theTensorsOfALossAreFreedButItsResult() {
         try (TensorScope outer = new TensorScope()) {
-            AnswerScores answers = scores(new float[] {-3}, new float[] {-5}, 4);
+            LogProbs answers = scores(new float[] {-3}, new float[] {-5}, 4);
             Tensor losses;
             try (TensorScope inner = new TensorScope()) {
                 losses = inner.keep(Dpo.of(0.1).losses(answers, answers));
@@ -198,9 +198,8 @@ class PreferenceLossTest {
         assertThrows(SettingsException.class, () -> new Dpo(0.1, -0.1));
         assertThrows(SettingsException.class, () -> new SimPo(2, -1));
         try (TensorScope scope = new TensorScope()) {
-            assertThrows(IllegalArgumentException.class, () -> new AnswerScores(vector(-1), null, new int[] {0}));
-            assertThrows(
-                    IllegalArgumentException.class, () -> new AnswerScores(vector(-1), vector(-1, -2), new int[] {3}));
+            assertThrows(IllegalArgumentException.class, () -> new LogProbs(vector(-1), null, new int[] {0}));
+            assertThrows(IllegalArgumentException.class, () -> new LogProbs(vector(-1), vector(-1, -2), new int[] {3}));
         }
     }
 }

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import org.bytedeco.pytorch.Scalar;
@@ -27,7 +27,7 @@ public record Orpo(double weight) implements PairLoss {
 
     /** The mean loss of the better answer's tokens plus the weighted {@link #oddsTerm}. */
     @Override
-    public Tensor losses(AnswerScores chosen, AnswerScores rejected) {
+    public Tensor losses(LogProbs chosen, LogProbs rejected) {
         try (TensorScope scope = new TensorScope()) {
             Tensor odds = oddsTerm(chosen, rejected).mul(new Scalar(weight));
             return scope.keep(odds.sub(Margins.perToken(chosen, chosen.policy())));
@@ -37,10 +37,10 @@ public record Orpo(double weight) implements PairLoss {
     /**
      * The preference part alone, not weighted, for those who have the loss of the better answers already.
      *
-     * @return (N), float32, differentiable with respect to both policy scores
+     * @return (N), float32, differentiable with respect to both policy log-probabilities
      * @throws IllegalArgumentException when the numbers of answers differ
      */
-    public Tensor oddsTerm(AnswerScores chosen, AnswerScores rejected) {
+    public Tensor oddsTerm(LogProbs chosen, LogProbs rejected) {
         Margins.requirePairs(chosen, rejected);
         try (TensorScope scope = new TensorScope()) {
             Tensor ratio = logOdds(chosen).sub(logOdds(rejected)); // (N)
@@ -48,7 +48,7 @@ public record Orpo(double weight) implements PairLoss {
         }
     }
 
-    private static Tensor logOdds(AnswerScores answers) {
+    private static Tensor logOdds(LogProbs answers) {
         Tensor mean = Margins.perToken(answers, answers.policy()); // (N), log p
         Tensor rest = mean.clamp_max(new Scalar(SUREST)).expm1().neg(); // (N), 1 - p
         return mean.sub(rest.log());

@@ -9,13 +9,13 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Copies of trained float32 tensors in the precision in which they are used. Whoever trains them keeps the copies up to
- * date, so that nobody else has to convert the tensors at each use. Thread-safe.
+ * Low-precision compute copies of float32 master weights. The optimizer that moves the masters keeps the copies up to date, so
+ * that nobody else has to convert them at each use. Thread-safe.
  */
-public final class WorkingCopies {
+public final class ComputeCopies {
     private static final Map<Tensor, Tensor> COPIES = Collections.synchronizedMap(new IdentityHashMap<>());
 
-    private WorkingCopies() {}
+    private ComputeCopies() {}
 
     /** The values of a tensor in the given type: its copy, itself, or a conversion that the caller's scope owns. */
     public static Tensor of(Tensor tensor, ScalarType type) {

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import org.bytedeco.pytorch.Scalar;
@@ -23,7 +23,7 @@ public record Ipo(double beta) implements PairLoss {
     }
 
     @Override
-    public Tensor losses(AnswerScores chosen, AnswerScores rejected) {
+    public Tensor losses(LogProbs chosen, LogProbs rejected) {
         Margins.requirePairs(chosen, rejected);
         try (TensorScope scope = new TensorScope()) {
             Tensor margin = Margins.perToken(chosen, Margins.logRatio(chosen))

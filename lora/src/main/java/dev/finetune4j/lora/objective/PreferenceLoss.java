@@ -1,7 +1,7 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 /** An objective that learns from preferences between answers. Its settings are its components; immutable. */
 public sealed interface PreferenceLoss permits PairLoss, Kto {
-    /** Whether the scores must hold those of the frozen reference model. */
+    /** Whether the log-probabilities of the frozen reference model are needed. */
     boolean needsReference();
 }

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import org.bytedeco.pytorch.Scalar;
@@ -22,7 +22,7 @@ public record Hinge(double beta) implements PairLoss {
     }
 
     @Override
-    public Tensor losses(AnswerScores chosen, AnswerScores rejected) {
+    public Tensor losses(LogProbs chosen, LogProbs rejected) {
         try (TensorScope scope = new TensorScope()) {
             Tensor margin = Margins.againstReference(chosen, rejected); // (N)
             return scope.keep(margin.mul(new Scalar(-beta)).add(new Scalar(1)).relu());

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -19,7 +19,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * probability. As in {@link NextTokenLoss}, the vocabulary projection is done for a chunk of positions at a time, and
  * positions without a label cost nothing.
  *
- * <p>{@link #of} scores without gradients. Once a loss has said how much each score weighs, {@link #backward} projects
+ * <p>{@link #of} computes them without gradients. Once a loss has said what its gradient for each is, {@link #backward} projects
  * again, chunk by chunk, so that the logits of more than one chunk are never in memory.
  */
 public final class SequenceLogProbability {
@@ -44,7 +44,7 @@ public final class SequenceLogProbability {
             Tensor sums = Tensors.zeros(Tensors.deviceOf(hidden), ScalarType.Float, hidden.size(0));
             for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {
                 try (TensorScope chunk = new TensorScope()) {
-                    sums.index_add_(0, targets.rows(start), scores(hidden, head, targets, start));
+                    sums.index_add_(0, targets.rows(start), logProbs(hidden, head, targets, start));
                 }
             }
             return scope.keep(sums);
@@ -57,7 +57,7 @@ public final class SequenceLogProbability {
      * @param hidden shape (B, T, D), the decoder's output, with its graph
      * @param head the projection to the vocabulary, (n, D) to (n, V)
      * @param labels as for {@link #of}
-     * @param weights (B), float32: usually the gradient of a loss with respect to the scores
+     * @param weights (B), float32: usually the gradient of a loss with respect to the log-probabilities
      */
     public static void backward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, Tensor weights) {
         try (TensorScope scope = new TensorScope()) {
@@ -66,7 +66,7 @@ public final class SequenceLogProbability {
             for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {
                 try (TensorScope chunk = new TensorScope()) {
                     Tensor weight = weights.detach().index_select(0, targets.rows(start));
-                    backwardFrom(scores(leaf, head, targets, start), weight);
+                    backwardFrom(logProbs(leaf, head, targets, start), weight);
                 }
             }
             if (hidden.requires_grad() && targets.count() > 0) {
@@ -76,7 +76,7 @@ public final class SequenceLogProbability {
     }
 
     /** Log-probability of each target of a chunk, (n). */
-    private static Tensor scores(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, int start) {
+    private static Tensor logProbs(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, int start) {
         Tensor chosen = hidden.view(-1, hidden.size(2)).index_select(0, targets.positions(start)); // (n, D)
         Tensor logits = Tensors.as(head.apply(chosen), ScalarType.Float); // (n, V)
         return torch.cross_entropy_loss(

@@ -26,14 +26,14 @@ import org.slf4j.LoggerFactory;
  * The forward and backward passes of a training, one batch after the other; the losses add up on the device.
  *
  * <p>On a CUDA GPU the passes of a shape of batch that comes again soon are captured as a CUDA graph and from then on
- * launched by one call, because a small model is done faster than a host can ask for its thousand operations. Passes with dropout
+ * launched by one call, because a small model is done faster than a host can enqueue its thousand operations. Passes with dropout
  * are not captured, because a graph would have the masks of one pass for ever. Graphs hold memory that plain passes cannot use:
  * when that runs out, {@link #makeRoom} drops them all.
  *
  * <p>Confined to one thread.
  */
-final class BatchPasses implements AutoCloseable {
-    private static final Logger LOG = LoggerFactory.getLogger(BatchPasses.class);
+final class ForwardBackward implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ForwardBackward.class);
     private static final int MAX_GRAPHS = 16;
     private static final int POSITIONS_MULTIPLE = 64;
 
@@ -41,9 +41,9 @@ final class BatchPasses implements AutoCloseable {
     private final ComputeDevice device;
     private final Tensor loss;
     private final @Nullable Gpu gpu;
-    private final CaptureChoice<Shape> choice = new CaptureChoice<>();
+    private final CapturePolicy<Shape> choice = new CapturePolicy<>();
     /** The one that was not used for longest first. */
-    private final Map<Shape, CapturedPass> captured = new LinkedHashMap<>(16, 0.75f, true);
+    private final Map<Shape, CapturedStep> captured = new LinkedHashMap<>(16, 0.75f, true);
 
     private boolean capturing;
 
@@ -79,7 +79,7 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
-    private record CapturedPass(Inputs inputs, CudaGraph graph) implements AutoCloseable {
+    private record CapturedStep(Inputs inputs, CudaGraph graph) implements AutoCloseable {
         @Override
         public void close() {
             graph.close();
@@ -88,7 +88,7 @@ final class BatchPasses implements AutoCloseable {
     }
 
     /** Passes through a model; on a CUDA GPU in a stream of their own until they are closed. */
-    BatchPasses(CausalLM model) {
+    ForwardBackward(CausalLM model) {
         this.model = model;
         device = model.placement().device();
         gpu = device.kind() == ComputeDevice.Kind.CUDA ? Gpu.open(device) : null;
@@ -126,7 +126,7 @@ final class BatchPasses implements AutoCloseable {
                 Inputs inputs = inputs(batch, scale)) {
             Shape shape =
                     new Shape(batch.rows(), batch.length(), inputs.targets().count());
-            CapturedPass known = captured.get(shape);
+            CapturedStep known = captured.get(shape);
             if (known != null) {
                 choice.replayed();
             } else if (gpu != null && capturing && choice.worthwhile(shape)) {
@@ -155,19 +155,19 @@ final class BatchPasses implements AutoCloseable {
         // They may still be at work.
         gpu.stream().synchronize();
         boolean room = !captured.isEmpty();
-        captured.values().forEach(CapturedPass::close);
+        captured.values().forEach(CapturedStep::close);
         captured.clear();
         CudaMemory.emptyCache();
         return room;
     }
 
-    /** Whether passes are only asked for, and done later. */
-    boolean runsAhead() {
+    /** Whether passes are only enqueued, and done later. */
+    boolean isAsync() {
         return gpu != null;
     }
 
-    /** The type that trained parameters are wanted in; float32 where the optimizer keeps no copies. */
-    ScalarType used() {
+    /** The type in which the parameters take part in products; float32 where the optimizer keeps no compute copies. */
+    ScalarType computeType() {
         return gpu == null ? ScalarType.Float : model.placement().precision().scalarType();
     }
 
@@ -194,9 +194,9 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
-    private @Nullable CapturedPass capture(Gpu place, Shape shape, Inputs example) {
+    private @Nullable CapturedStep capture(Gpu place, Shape shape, Inputs example) {
         if (captured.size() >= MAX_GRAPHS) {
-            Iterator<CapturedPass> oldest = captured.values().iterator();
+            Iterator<CapturedStep> oldest = captured.values().iterator();
             oldest.next().close();
             oldest.remove();
         }
@@ -204,8 +204,8 @@ final class BatchPasses implements AutoCloseable {
         CudaMemory.emptyCache();
         Inputs own = copy(example);
         try {
-            CapturedPass made =
-                    new CapturedPass(own, CudaGraph.capture(place.stream(), place.memory(), () -> pass(own)));
+            CapturedStep made =
+                    new CapturedStep(own, CudaGraph.capture(place.stream(), place.memory(), () -> pass(own)));
             captured.put(shape, made);
             return made;
         } catch (RuntimeException e) {
@@ -233,10 +233,10 @@ final class BatchPasses implements AutoCloseable {
         }
     }
 
-    /** Waits for what was asked for and frees everything. */
+    /** Waits for what is enqueued and frees everything. */
     @Override
     public void close() {
-        captured.values().forEach(CapturedPass::close);
+        captured.values().forEach(CapturedStep::close);
         captured.clear();
         loss.close();
         if (gpu != null) {

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
@@ -9,7 +9,7 @@ final class Margins {
     private Margins() {}
 
     /** @throws IllegalArgumentException when there is not one rejected answer for each chosen one */
-    static void requirePairs(AnswerScores chosen, AnswerScores rejected) {
+    static void requirePairs(LogProbs chosen, LogProbs rejected) {
         if (chosen.policy().numel() != rejected.policy().numel()) {
             throw new IllegalArgumentException("there are " + chosen.policy().numel() + " chosen answers, but "
                     + rejected.policy().numel() + " rejected ones");
@@ -19,25 +19,25 @@ final class Margins {
     /**
      * Log-ratio of policy and reference, (N).
      *
-     * @throws IllegalArgumentException when reference scores are missing
+     * @throws IllegalArgumentException when reference log-probabilities are missing
      */
-    static Tensor logRatio(AnswerScores answers) {
+    static Tensor logRatio(LogProbs answers) {
         Tensor reference = answers.reference();
         if (reference == null) {
             throw new IllegalArgumentException(
-                    "this loss compares with a reference model; score the answers with the frozen model as well");
+                    "this loss compares with a reference model; compute the log-probabilities of the frozen model as well");
         }
         return answers.policy().sub(reference.detach());
     }
 
     /** How much more than the reference the policy prefers the chosen answers, (N). */
-    static Tensor againstReference(AnswerScores chosen, AnswerScores rejected) {
+    static Tensor againstReference(LogProbs chosen, LogProbs rejected) {
         requirePairs(chosen, rejected);
         return logRatio(chosen).sub(logRatio(rejected));
     }
 
     /** The values divided by the number of tokens of their answers, (N). */
-    static Tensor perToken(AnswerScores answers, Tensor values) {
+    static Tensor perToken(LogProbs answers, Tensor values) {
         int[] tokens = answers.tokens();
         float[] counts = new float[tokens.length];
         for (int i = 0; i < counts.length; i++) {

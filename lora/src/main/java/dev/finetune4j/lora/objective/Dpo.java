@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import org.bytedeco.pytorch.Scalar;
@@ -33,7 +33,7 @@ public record Dpo(double beta, double labelSmoothing) implements PairLoss {
     }
 
     @Override
-    public Tensor losses(AnswerScores chosen, AnswerScores rejected) {
+    public Tensor losses(LogProbs chosen, LogProbs rejected) {
         try (TensorScope scope = new TensorScope()) {
             Tensor logits = Margins.againstReference(chosen, rejected).mul(new Scalar(beta)); // (N)
             Tensor losses = Margins.minusLogSigmoid(logits);

@@ -14,10 +14,10 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
 /** How many of the rows that a model was trained on it has learned by heart. Stateless. */
-final class KnownAnswers {
+final class ExactMatch {
     private static final int POSITIONS_PER_CHUNK = 256;
 
-    private KnownAnswers() {}
+    private ExactMatch() {}
 
     /** The rows of which every target token is the likeliest one: those that the model answers word for word. */
     static int count(CausalLM model, List<Batch> batches) {

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import java.util.Arrays;
 import java.util.Objects;
@@ -6,16 +6,16 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the models think of N answers. Owns nothing: the tensors live in the caller's scope.
+ * Log-probabilities of N answers under the policy and the reference model. Owns nothing: the tensors live in the caller's scope.
  *
- * @param policy log-probability of each answer under the trained model, summed over its tokens, (N) float32; gradients
- *     run through it
- * @param reference the same under the frozen model, (N), or null when no loss will ask for it
+ * @param policy log-probability of each answer under the trained model (the policy), summed over its tokens, (N) float32;
+ *     gradients run through it
+ * @param reference the same under the frozen reference model, (N), or null when no loss will ask for it
  * @param tokens number of tokens of each answer, at least 1
  */
-public record AnswerScores(Tensor policy, @Nullable Tensor reference, int[] tokens) {
+public record LogProbs(Tensor policy, @Nullable Tensor reference, int[] tokens) {
     /** @throws IllegalArgumentException when the sizes differ or an answer has no token */
-    public AnswerScores {
+    public LogProbs {
         tokens = tokens.clone();
         requireSize("policy", policy, tokens.length);
         if (reference != null) {
@@ -29,10 +29,10 @@ public record AnswerScores(Tensor policy, @Nullable Tensor reference, int[] toke
         }
     }
 
-    private static void requireSize(String name, Tensor scores, int size) {
-        if (scores.dim() != 1 || scores.numel() != size) {
-            throw new IllegalArgumentException("the " + name + " scores have the shape "
-                    + Arrays.toString(scores.shape()) + ", but there are " + size + " answers");
+    private static void requireSize(String name, Tensor logProbs, int size) {
+        if (logProbs.dim() != 1 || logProbs.numel() != size) {
+            throw new IllegalArgumentException("the " + name + " log-probabilities have the shape "
+                    + Arrays.toString(logProbs.shape()) + ", but there are " + size + " answers");
         }
     }
 
@@ -44,7 +44,7 @@ public record AnswerScores(Tensor policy, @Nullable Tensor reference, int[] toke
 
     @Override
     public boolean equals(@Nullable Object other) {
-        return other instanceof AnswerScores that
+        return other instanceof LogProbs that
                 && policy.equals(that.policy)
                 && Objects.equals(reference, that.reference)
                 && Arrays.equals(tokens, that.tokens);
@@ -57,6 +57,7 @@ public record AnswerScores(Tensor policy, @Nullable Tensor reference, int[] toke
 
     @Override
     public String toString() {
-        return "scores of " + tokens.length + " answers" + (reference == null ? " without" : " with") + " a reference";
+        return "log-probabilities of " + tokens.length + " answers" + (reference == null ? " without" : " with")
+                + " a reference";
     }
 }

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -109,16 +109,16 @@ class SequenceLogProbabilityTest {
             int[] seven = {7, 7, 7};
 
             loss.losses(
-                            new AnswerScores(direct(chosen, head, chosenLabels), null, five),
-                            new AnswerScores(direct(rejected, head, rejectedLabels), null, seven))
+                            new LogProbs(direct(chosen, head, chosenLabels), null, five),
+                            new LogProbs(direct(rejected, head, rejectedLabels), null, seven))
                     .mean()
                     .backward();
             float[] expected = Tensors.toFloats(chosen.grad());
             chosen.grad().zero_();
 
-            AnswerScores better = new AnswerScores(
+            LogProbs better = new LogProbs(
                     SequenceLogProbability.of(chosen, head, chosenLabels).set_requires_grad(true), null, five);
-            AnswerScores worse = new AnswerScores(
+            LogProbs worse = new LogProbs(
                     SequenceLogProbability.of(rejected, head, rejectedLabels).set_requires_grad(true), null, seven);
             loss.losses(better, worse).mean().backward();
             SequenceLogProbability.backward(

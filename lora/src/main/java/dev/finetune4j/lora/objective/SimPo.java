@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.preference;
+package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import org.bytedeco.pytorch.Scalar;
@@ -26,7 +26,7 @@ public record SimPo(double beta, double gamma) implements PairLoss {
     }
 
     @Override
-    public Tensor losses(AnswerScores chosen, AnswerScores rejected) {
+    public Tensor losses(LogProbs chosen, LogProbs rejected) {
         Margins.requirePairs(chosen, rejected);
         try (TensorScope scope = new TensorScope()) {
             Tensor margin =

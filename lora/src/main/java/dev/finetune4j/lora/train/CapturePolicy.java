@@ -14,7 +14,7 @@ import java.util.Map;
  *
  * @param <S> what two batches share that one capture serves
  */
-final class CaptureChoice<S> {
+final class CapturePolicy<S> {
     private static final int RECENT = 64;
     private static final int TRIED = 16;
     private static final int PAYING = 4;

@@ -11,8 +11,8 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
 /** The loss on some rows, without gradients and dropout. Stateless. */
-final class RowsLoss {
-    private RowsLoss() {}
+final class EvalLoss {
+    private EvalLoss() {}
 
     /** The mean over the target tokens of all batches, in nats. */
     static double of(CausalLM model, List<Batch> batches) {

@@ -10,8 +10,8 @@ import dev.finetune4j.data.Overflow;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
+import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
@@ -406,7 +406,7 @@ public final class FineTunerBuilder {
         if (chosen instanceof TuningMethod.WithAdapter adapted
                 && adapted.quantization() == null
                 && adapted.settings() instanceof LoraSettings lora
-                && lora.start() instanceof LoraStart.Loftq) {
+                && lora.initWeights() instanceof LoraInit.Loftq) {
             throw new SettingsException(
                     List.of("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it"));
         }

@@ -2,9 +2,9 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.adapter.BiasTraining;
+import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.LoraSettingsBuilder;
-import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.train.LoraPlus;
 import java.util.Arrays;
@@ -99,8 +99,8 @@ public abstract sealed class LoraChoices<T extends LoraChoices<T>> permits LoraO
         return self();
     }
 
-    /** How the factors start; {@link LoraStart#kaiming()} by default. */
-    public T start(LoraStart value) {
+    /** How the factors start; {@link LoraInit#kaiming()} by default. */
+    public T start(LoraInit value) {
         settings.start(value);
         return self();
     }

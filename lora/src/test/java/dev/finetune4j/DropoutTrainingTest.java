@@ -8,7 +8,7 @@ import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.adapter.LoraStart;
+import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.train.StepReport;
 import java.nio.file.Path;
@@ -144,8 +144,7 @@ class DropoutTrainingTest {
         data = Fixtures.alpaca(folder.resolve("alike.json"), "I am Zoe.", "Hello", "Hello");
         Method still = new Method(
                 "still",
-                b -> b.lora(l -> l.rank(4).start(LoraStart.pissa()).dropout(0.5))
-                        .learningRate(1e-30));
+                b -> b.lora(l -> l.rank(4).start(LoraInit.pissa()).dropout(0.5)).learningRate(1e-30));
         List<Double> halves = Result.of(tuner(still, 1).accumulation(1).train()).losses();
         List<Double> pairs = Result.of(tuner(still, 1).train()).losses();
         assertEquals(STEPS, halves.stream().distinct().count(), halves.toString());

@@ -17,8 +17,8 @@ import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.BiasTraining;
+import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
@@ -75,10 +75,10 @@ class TuningMethodsTest {
                                 "whole modules",
                                 l -> l.targets("q_proj").trainWhole("lm_head", "embed_tokens", "model.norm")),
                         lora("tokens", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
-                        lora("gaussian", l -> l.start(LoraStart.gaussian())),
-                        lora("pissa", l -> l.start(LoraStart.pissa())),
-                        lora("fast pissa", l -> l.start(new LoraStart.Pissa(4)).weightDecomposed(true)),
-                        lora("olora", l -> l.start(LoraStart.olora()).rankStabilized(true)),
+                        lora("gaussian", l -> l.start(LoraInit.gaussian())),
+                        lora("pissa", l -> l.start(LoraInit.pissa())),
+                        lora("fast pissa", l -> l.start(new LoraInit.Pissa(4)).weightDecomposed(true)),
+                        lora("olora", l -> l.start(LoraInit.olora()).rankStabilized(true)),
                         lora("lora plus", l -> l.learningRateRatio(4)),
                         method(
                                 "bias of b",
@@ -91,7 +91,7 @@ class TuningMethodsTest {
                         lora("tokens, tied", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
                         lora("head, tied", l -> l.targets("q_proj").trainWhole("lm_head")),
                         lora("embedding, tied", l -> l.targets("q_proj", "embed_tokens")),
-                        method("loftq", b -> b.qlora(q -> q.rank(4).start(LoraStart.loftq()))),
+                        method("loftq", b -> b.qlora(q -> q.rank(4).start(LoraInit.loftq()))),
                         method("ia3", FineTunerBuilder::ia3),
                         method("vera", b -> b.vera(v -> v.rank(16).dropout(0.1))),
                         method(
@@ -100,7 +100,7 @@ class TuningMethodsTest {
                                         .projectionPrngKey(-3)
                                         .saveProjection(false)
                                         .bias(BiasTraining.LORA_ONLY)
-                                        .trainedWhole(List.of("model.norm")))),
+                                        .modulesToSave(List.of("model.norm")))),
                         method("ln tuning", FineTunerBuilder::lnTuning),
                         method("prefix", b -> b.prefixTuning(4)),
                         method("prefix from zero", b -> b.adapter(new PrefixSettings(4, 0, true))),
@@ -114,7 +114,7 @@ class TuningMethodsTest {
                         method(
                                 "prompt from vocabulary",
                                 b -> b.adapter(
-                                        new PromptTuningSettings(4, PromptTuningSettings.Start.SAMPLE_VOCAB, null))))
+                                        new PromptTuningSettings(4, PromptTuningSettings.Init.SAMPLE_VOCAB, null))))
                 .flatMap(arguments -> Stream.of(false, true)
                         .filter(fourBit -> fourBit || !arguments.get()[0].equals("loftq"))
                         .map(fourBit -> Arguments.of(
@@ -275,7 +275,7 @@ class TuningMethodsTest {
         try (LanguageModel base = exact(model).load()) {
             full = logits(base);
         }
-        try (FineTunedModel tuned = tuner().qlora(q -> q.rank(16).start(LoraStart.loftq()))
+        try (FineTunedModel tuned = tuner().qlora(q -> q.rank(16).start(LoraInit.loftq()))
                 .maxSteps(1)
                 .learningRate(1e-9)
                 .train()) {
@@ -288,7 +288,7 @@ class TuningMethodsTest {
 
     @Test
     void startsFromTheBaseChangeNothingAtFirst() {
-        for (LoraStart start : List.of(LoraStart.pissa(), new LoraStart.Pissa(8), LoraStart.olora())) {
+        for (LoraInit start : List.of(LoraInit.pissa(), new LoraInit.Pissa(8), LoraInit.olora())) {
             try (FineTunedModel tuned = tuner().lora(l -> l.rank(8).start(start))
                     .maxSteps(1)
                     .learningRate(1e-12)

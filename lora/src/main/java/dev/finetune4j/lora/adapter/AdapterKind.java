@@ -8,8 +8,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * A kind of adapter: all that depends on which settings it has. Stateless. There are two forms, {@link WeightKind} of parts on
- * single modules and {@link VirtualTokenKind} of positions before the first token; the kinds are registered in {@link
+ * A kind of adapter: all that depends on which settings it has. Stateless. There are two forms, {@link LayerAdapterKind} of layers
+ * on single modules and {@link PromptLearningKind} of virtual tokens before the first one; the kinds are registered in {@link
  * AdapterKinds}, and nobody else asks which there are.
  *
  * @param <S> its settings
@@ -47,7 +47,7 @@ abstract class AdapterKind<S extends AdapterSettings> {
     }
 
     /** How large an adapter on the base will be; of the base only shapes are looked at. */
-    abstract AdapterOutline outline(S chosen, CausalLM base);
+    abstract AdapterShape shape(S chosen, CausalLM base);
 
     /**
      * An adapter that is not trained yet.

@@ -14,7 +14,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** (IA)³. */
-final class Ia3Kind extends WeightKind<Ia3Settings> {
+final class Ia3Kind extends LayerAdapterKind<Ia3Settings> {
     private static final TargetModules VALUES_AND_KEYS = TargetModules.named("k_proj", "v_proj", "down_proj");
     private static final TargetModules VALUES_AND_QUERIES = TargetModules.named("q_proj", "v_proj", "down_proj");
 
@@ -35,21 +35,21 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
     @Override
     List<String> problems(Ia3Settings chosen, ModuleNames modules) {
         List<String> problems = new ArrayList<>();
-        collect(problems, () -> chosen.modules().resolve("linear", modules.linears(), chosen.trainedWhole()));
-        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+        collect(problems, () -> chosen.modules().resolve("linear", modules.linears(), chosen.modulesToSave()));
+        collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
         return problems;
     }
 
     @Override
-    List<PartPlan> plans(Ia3Settings chosen, BaseModules base) {
+    List<AdapterLayerSpec> specs(Ia3Settings chosen, BaseModules base) {
         Set<String> targets =
-                chosen.modules().matchingSome("linear", base.names().linears(), chosen.trainedWhole());
-        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
+                chosen.modules().matchingSome("linear", base.names().linears(), chosen.modulesToSave());
+        List<AdapterLayerSpec> specs = new ArrayList<>(ModulesToSave.specs(base, chosen.modulesToSave()));
         for (String path : targets) {
             Linear linear = Objects.requireNonNull(base.linears().get(path));
-            plans.add(new OnLinear(path, linear, chosen.rescalesInput(path)));
+            specs.add(new OnLinear(path, linear, chosen.rescalesInput(path)));
         }
-        return plans;
+        return specs;
     }
 
     @Override
@@ -71,21 +71,21 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
 
     @Override
     void write(Ia3Settings chosen, ObjectNode config, CausalLM base) {
-        Set<String> adapted = chosen.modules().matching(base.moduleNames().linears(), chosen.trainedWhole());
+        Set<String> adapted = chosen.modules().matching(base.moduleNames().linears(), chosen.modulesToSave());
         AdapterConfig.putModules(config, "target_modules", chosen.modules().targets(), adapted);
         AdapterConfig.putModules(config, "exclude_modules", chosen.modules().exclude(), adapted);
         AdapterConfig.putModules(config, "feedforward_modules", chosen.feedForward(), adapted);
         config.put("fan_in_fan_out", false);
         config.put("init_ia3_weights", true);
-        AdapterConfig.putNames(config, "modules_to_save", chosen.trainedWhole());
+        AdapterConfig.putNames(config, "modules_to_save", chosen.modulesToSave());
     }
 
     @Override
     Set<String> namedByAdapter() {
-        return Set.of(Ia3Part.FACTORS);
+        return Set.of(Ia3Layer.FACTORS);
     }
 
-    private record OnLinear(String path, Linear linear, boolean ofInput) implements PartPlan {
+    private record OnLinear(String path, Linear linear, boolean ofInput) implements AdapterLayerSpec {
         @Override
         public List<String> modules() {
             return List.of(path);
@@ -97,40 +97,40 @@ final class Ia3Kind extends WeightKind<Ia3Settings> {
 
         @Override
         public Map<String, long[]> shapes() {
-            return Map.of(Ia3Part.FACTORS, shape());
+            return Map.of(Ia3Layer.FACTORS, shape());
         }
 
         @Override
-        public AdapterOutline.Change change() {
-            return new Rescaled(ofInput);
+        public AdapterShape.Footprint footprint() {
+            return new Ia3Footprint(ofInput);
         }
 
         @Override
-        public ModulePart start(StartContext context) {
-            return new Ia3Part(Tensors.ones(context.device(), ScalarType.Float, shape()), ofInput);
+        public AdapterLayer init(InitContext context) {
+            return new Ia3Layer(Tensors.ones(context.device(), ScalarType.Float, shape()), ofInput);
         }
 
         @Override
-        public ModulePart of(Map<String, Tensor> tensors) {
-            return new Ia3Part(Objects.requireNonNull(tensors.get(Ia3Part.FACTORS)), ofInput);
+        public AdapterLayer of(Map<String, Tensor> tensors) {
+            return new Ia3Layer(Objects.requireNonNull(tensors.get(Ia3Layer.FACTORS)), ofInput);
         }
     }
 
     /**
      * Factors on what goes in or comes out.
      *
-     * @param keepsInput which of the two; what is rescaled is kept
+     * @param savesInput which of the two; what is rescaled is kept
      */
-    private record Rescaled(boolean keepsInput) implements AdapterOutline.Change {
+    private record Ia3Footprint(boolean savesInput) implements AdapterShape.Footprint {
         @Override
-        public long kept(long in, long out, int number) {
-            return keepsInput ? 0 : out * number;
+        public long savedBytes(long in, long out, int number) {
+            return savesInput ? 0 : out * number;
         }
 
         /** The product in float32, and rounded. */
         @Override
-        public long temporary(long out, int number) {
-            return keepsInput ? 0 : out * (number + Float.BYTES);
+        public long temporaryBytes(long out, int number) {
+            return savesInput ? 0 : out * (number + Float.BYTES);
         }
     }
 }

@@ -12,32 +12,32 @@ import org.jspecify.annotations.Nullable;
  * float32. It owns neither the base nor the factors.
  */
 final class Ia3Linear extends AdaptedLinear {
-    private final Ia3Part part;
+    private final Ia3Layer layer;
 
-    Ia3Linear(Linear base, Ia3Part part) {
+    Ia3Linear(Linear base, Ia3Layer layer) {
         super(base);
-        this.part = part;
+        this.layer = layer;
     }
 
     @Override
     public Tensor forward(Tensor x) {
-        return part.ofInput() ? base.forward(rescale(x)) : rescale(base.forward(x));
+        return layer.ofInput() ? base.forward(rescale(x)) : rescale(base.forward(x));
     }
 
     private Tensor rescale(Tensor x) {
-        return Tensors.as(x.mul(part.factors().view(-1)), Tensors.typeOf(x));
+        return Tensors.as(x.mul(layer.factors().view(-1)), Tensors.typeOf(x));
     }
 
     @Override
     public Tensor denseWeight() {
-        return base.denseWeight().mul(part.factors().detach());
+        return base.denseWeight().mul(layer.factors().detach());
     }
 
     @Override
     public @Nullable Tensor bias() {
         Tensor own = base.bias();
-        return own == null || part.ofInput()
+        return own == null || layer.ofInput()
                 ? own
-                : Tensors.as(own, ScalarType.Float).mul(part.factors().view(-1));
+                : Tensors.as(own, ScalarType.Float).mul(layer.factors().view(-1));
     }
 }

@@ -10,13 +10,13 @@ import java.util.List;
  *
  * @param modules the linears that are rescaled, in all layers
  * @param feedForward those among them whose input is rescaled instead of their output
- * @param trainedWhole as {@link LoraSettings#trainedWhole()}
+ * @param modulesToSave as {@link LoraSettings#modulesToSave()}
  */
-public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, List<String> trainedWhole)
+public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, List<String> modulesToSave)
         implements AdapterSettings {
     public Ia3Settings {
-        trainedWhole = List.copyOf(trainedWhole);
-        List<String> problems = new ArrayList<>(TrainedModules.problems(trainedWhole));
+        modulesToSave = List.copyOf(modulesToSave);
+        List<String> problems = new ArrayList<>(ModulesToSave.problems(modulesToSave));
         if (!modules.layers().isEmpty()) {
             problems.add("(IA)³ cannot choose layers by their numbers; name the linears by their paths, such as"
                     + " layers.0.self_attn.k_proj");

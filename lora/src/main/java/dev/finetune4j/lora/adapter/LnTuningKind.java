@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** LN tuning: copies of norms that are trained in their place, as {@link TrainedModules} are, under names of its own. */
-final class LnTuningKind extends WeightKind<LnTuningSettings> {
+/** LN tuning: copies of norms that are trained in their place, as {@link ModulesToSave} are, under names of its own. */
+final class LnTuningKind extends LayerAdapterKind<LnTuningSettings> {
     private static final String COPIES = "ln_tuning_layers";
     private static final TargetModules TWO_IN_A_BLOCK =
             TargetModules.named("input_layernorm", "post_attention_layernorm", "norm");
@@ -39,17 +39,17 @@ final class LnTuningKind extends WeightKind<LnTuningSettings> {
     @Override
     List<String> problems(LnTuningSettings chosen, ModuleNames modules) {
         List<String> problems = new ArrayList<>();
-        collect(problems, () -> chosen.modules().resolve("norm", modules.norms(), chosen.trainedWhole()));
-        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+        collect(problems, () -> chosen.modules().resolve("norm", modules.norms(), chosen.modulesToSave()));
+        collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
         if (problems.isEmpty()) {
-            problems.addAll(TrainedModules.conflicts(modules, targets(chosen, modules), chosen.trainedWhole()));
+            problems.addAll(ModulesToSave.conflicts(modules, targets(chosen, modules), chosen.modulesToSave()));
             problems.addAll(others(chosen, modules));
         }
         return problems;
     }
 
     private static Set<String> targets(LnTuningSettings chosen, ModuleNames modules) {
-        return chosen.modules().matching(modules.norms(), chosen.trainedWhole());
+        return chosen.modules().matching(modules.norms(), chosen.modulesToSave());
     }
 
     /** Modules that the targets mean, and that PEFT would train too, although they are no norms. */
@@ -62,7 +62,7 @@ final class LnTuningKind extends WeightKind<LnTuningSettings> {
             paths.add(path);
         }
         paths.removeAll(modules.norms());
-        Set<String> meant = chosen.modules().matching(paths, chosen.trainedWhole());
+        Set<String> meant = chosen.modules().matching(paths, chosen.modulesToSave());
         return meant.isEmpty()
                 ? List.of()
                 : List.of("the target modules of LN tuning mean more than norms (" + String.join(", ", meant)
@@ -70,12 +70,12 @@ final class LnTuningKind extends WeightKind<LnTuningSettings> {
     }
 
     @Override
-    List<PartPlan> plans(LnTuningSettings chosen, BaseModules base) {
-        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
+    List<AdapterLayerSpec> specs(LnTuningSettings chosen, BaseModules base) {
+        List<AdapterLayerSpec> specs = new ArrayList<>(ModulesToSave.specs(base, chosen.modulesToSave()));
         chosen.modules()
-                .matchingSome("norm", base.names().norms(), chosen.trainedWhole())
-                .forEach(path -> plans.add(TrainedModules.plan(base, path, COPIES + ".weight")));
-        return plans;
+                .matchingSome("norm", base.names().norms(), chosen.modulesToSave())
+                .forEach(path -> specs.add(ModulesToSave.spec(base, path, COPIES + ".weight")));
+        return specs;
     }
 
     @Override
@@ -93,7 +93,7 @@ final class LnTuningKind extends WeightKind<LnTuningSettings> {
         Set<String> targets = targets(chosen, base.moduleNames());
         AdapterConfig.putModules(config, "target_modules", chosen.modules().targets(), targets);
         AdapterConfig.putModules(config, "exclude_modules", chosen.modules().exclude(), targets);
-        AdapterConfig.putNames(config, "modules_to_save", chosen.trainedWhole());
+        AdapterConfig.putNames(config, "modules_to_save", chosen.modulesToSave());
     }
 
     @Override

@@ -9,11 +9,11 @@ import java.util.List;
  * (<a href="https://arxiv.org/abs/2312.11420">Zhao et al. 2023</a>). Immutable. Names follow PEFT's {@code LNTuningConfig}.
  *
  * @param modules the norms that are trained, in all layers
- * @param trainedWhole as {@link LoraSettings#trainedWhole()}
+ * @param modulesToSave as {@link LoraSettings#modulesToSave()}
  */
-public record LnTuningSettings(ModuleSelection modules, List<String> trainedWhole) implements AdapterSettings {
+public record LnTuningSettings(ModuleSelection modules, List<String> modulesToSave) implements AdapterSettings {
     public LnTuningSettings {
-        trainedWhole = List.copyOf(trainedWhole);
+        modulesToSave = List.copyOf(modulesToSave);
         List<String> problems = new ArrayList<>();
         if (modules.targets() instanceof TargetModules.AllLinear) {
             problems.add("LN tuning trains norms, so its targets cannot be all linears; name norms,"
@@ -23,7 +23,7 @@ public record LnTuningSettings(ModuleSelection modules, List<String> trainedWhol
             problems.add("LN tuning cannot choose layers by their numbers; name the norms by their paths,"
                     + " such as layers.0.input_layernorm");
         }
-        problems.addAll(TrainedModules.problems(trainedWhole));
+        problems.addAll(ModulesToSave.problems(modulesToSave));
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }

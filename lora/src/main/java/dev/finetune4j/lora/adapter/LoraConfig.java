@@ -52,7 +52,7 @@ final class LoraConfig {
                 .weightDecomposed(fields.flag("use_dora", false))
                 .rankPattern(fields.map("rank_pattern", "whole numbers", JsonNode::isInt, JsonNode::intValue))
                 .alphaPattern(fields.map("alpha_pattern", "numbers", JsonNode::isNumber, JsonNode::doubleValue))
-                .start(start(fields))
+                .start(init(fields))
                 .bias(AdapterConfig.bias(fields, ADAPTED_ONLY))
                 .outputBias(fields.flag("lora_bias", false))
                 .trainedWhole(tied ? withBothTables(fields, whole, targets, tokens) : whole)
@@ -107,13 +107,13 @@ final class LoraConfig {
         return name.substring(name.lastIndexOf('.') + 1);
     }
 
-    private static LoraStart start(ConfigFields fields) {
+    private static LoraInit init(ConfigFields fields) {
         String start = fields.text("init_lora_weights", "true").toLowerCase(Locale.ROOT);
         if (start.equals("pissa")) {
-            return LoraStart.pissa();
+            return LoraInit.pissa();
         }
         if (start.equals("olora")) {
-            return LoraStart.olora();
+            return LoraInit.olora();
         }
         if (!PLAIN_STARTS.contains(start)) {
             fields.problem(
@@ -121,7 +121,7 @@ final class LoraConfig {
                             + " was made and cannot be reproduced; convert it to an ordinary adapter in PEFT"
                             + " (path_initial_model_for_weight_conversion)");
         }
-        return LoraStart.kaiming();
+        return LoraInit.kaiming();
     }
 
     /** @param adapted the modules that have factors */
@@ -135,25 +135,25 @@ final class LoraConfig {
         config.put("init_lora_weights", true);
         AdapterConfig.putLayers(config, modules);
         putNumber(config, "lora_alpha", settings.alpha());
-        config.put("lora_bias", settings.outputBias());
+        config.put("lora_bias", settings.loraBias());
         config.put("lora_dropout", settings.dropout());
-        AdapterConfig.putNames(config, "modules_to_save", settings.trainedWhole());
+        AdapterConfig.putNames(config, "modules_to_save", settings.modulesToSave());
         config.put("r", settings.rank());
         ObjectNode ranks = config.putObject("rank_pattern");
         settings.rankPattern().forEach(ranks::put);
         AdapterConfig.putModules(config, "target_modules", modules.targets(), adapted);
         putTokens(settings, config);
-        config.put("use_dora", settings.weightDecomposed());
-        config.put("use_rslora", settings.rankStabilized());
+        config.put("use_dora", settings.useDora());
+        config.put("use_rslora", settings.useRslora());
     }
 
     private static void putTokens(LoraSettings settings, ObjectNode config) {
-        if (settings.trainedTokens().isEmpty()) {
+        if (settings.trainableTokenIndices().isEmpty()) {
             config.putNull("trainable_token_indices");
             return;
         }
         ObjectNode tables = config.putObject("trainable_token_indices");
-        settings.trainedTokens().forEach((table, ids) -> {
+        settings.trainableTokenIndices().forEach((table, ids) -> {
             ArrayNode array = tables.putArray(table);
             List.copyOf(ids).forEach(array::add);
         });

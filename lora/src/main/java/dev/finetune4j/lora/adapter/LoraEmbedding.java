@@ -13,20 +13,20 @@ import org.bytedeco.pytorch.global.torch;
  * own when there is a magnitude. See {@link LoraLinear}. It owns neither the base nor the factors.
  */
 final class LoraEmbedding extends AdaptedEmbedding {
-    private final LoraEmbeddingPart part;
+    private final LoraEmbeddingLayer layer;
 
-    LoraEmbedding(Embedding base, LoraEmbeddingPart part) {
+    LoraEmbedding(Embedding base, LoraEmbeddingLayer layer) {
         super(base);
-        this.part = part;
+        this.layer = layer;
     }
 
     @Override
     public Tensor forward(Tensor tokens) {
         Tensor rows = base.forward(tokens); // (B, T, D)
-        Tensor low = torch.embedding(part.a().t(), tokens); // (B, T, r)
-        Tensor added = torch.linear(low, part.b()).mul(new Scalar(part.scale() * base.scale()));
-        if (part.magnitude() != null) {
-            Tensor factor = stretch(part.magnitude());
+        Tensor low = torch.embedding(layer.a().t(), tokens); // (B, T, r)
+        Tensor added = torch.linear(low, layer.b()).mul(new Scalar(layer.scale() * base.scale()));
+        if (layer.magnitude() != null) {
+            Tensor factor = stretch(layer.magnitude());
             return Tensors.as(rows.mul(factor).add(added.mul(factor)), Tensors.typeOf(rows));
         }
         return rows.add(Tensors.as(added, Tensors.typeOf(rows)));
@@ -45,14 +45,14 @@ final class LoraEmbedding extends AdaptedEmbedding {
 
     /** W + scale · (B A)ᵀ, shape (V, D), float32. */
     private Tensor sum() {
-        Tensor product = torch.matmul(part.b().detach(), part.a().detach()); // (D, V)
-        return base.denseWeight().add_(product.t(), new Scalar(part.scale()));
+        Tensor product = torch.matmul(layer.b().detach(), layer.a().detach()); // (D, V)
+        return base.denseWeight().add_(product.t(), new Scalar(layer.scale()));
     }
 
     @Override
     public Tensor denseWeight() {
-        return part.magnitude() == null
+        return layer.magnitude() == null
                 ? sum()
-                : sum().mul(stretch(part.magnitude()).detach());
+                : sum().mul(stretch(layer.magnitude()).detach());
     }
 }

@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.Set;
 
 /** LoRA with all that goes with it. */
-final class LoraKind extends WeightKind<LoraSettings> {
+final class LoraKind extends LayerAdapterKind<LoraSettings> {
     LoraKind() {
         super(LoraSettings.class, "LORA", 2e-4);
     }
@@ -21,17 +21,18 @@ final class LoraKind extends WeightKind<LoraSettings> {
         List<String> problems = new ArrayList<>();
         collect(
                 problems,
-                () -> chosen.modules().resolve("linear", LoraPlans.candidates(modules), chosen.trainedWhole()));
-        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+                () -> chosen.modules().resolve("linear", LoraSpecs.candidates(modules), chosen.modulesToSave()));
+        collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
         collect(
                 problems,
-                () -> TokenRows.resolve(modules, chosen.trainedTokens().keySet()));
+                () -> TrainableTokens.resolve(
+                        modules, chosen.trainableTokenIndices().keySet()));
         return problems.isEmpty() ? chosen.conflicts(modules) : problems;
     }
 
     @Override
-    List<PartPlan> plans(LoraSettings chosen, BaseModules base) {
-        return LoraPlans.of(chosen, base);
+    List<AdapterLayerSpec> specs(LoraSettings chosen, BaseModules base) {
+        return LoraSpecs.of(chosen, base);
     }
 
     @Override
@@ -39,23 +40,23 @@ final class LoraKind extends WeightKind<LoraSettings> {
         return LoraConfig.read(fields, base);
     }
 
-    /** An adapter whose base goes without the starting factors is written as an ordinary one of twice the rank. */
+    /** An adapter on a residual base is written as an ordinary one of twice the rank. */
     @Override
     void write(LoraSettings chosen, ObjectNode config, CausalLM base) {
         LoraConfig.write(
-                chosen.start().leavesBase() ? chosen.withDoubleRank() : chosen,
+                chosen.initWeights().usesResidualBase() ? chosen.withDoubleRank() : chosen,
                 config,
-                chosen.modules().matching(LoraPlans.candidates(base.moduleNames()), chosen.trainedWhole()));
+                chosen.modules().matching(LoraSpecs.candidates(base.moduleNames()), chosen.modulesToSave()));
     }
 
     @Override
     Set<String> namedByAdapter() {
-        return Set.of("lora_A", "lora_B", LoraEmbeddingPart.A, LoraEmbeddingPart.B, LoraPart.MAGNITUDE);
+        return Set.of("lora_A", "lora_B", LoraEmbeddingLayer.A, LoraEmbeddingLayer.B, LoraLayer.MAGNITUDE);
     }
 
     @Override
     Set<String> alsoCalledWeight() {
-        return Set.of(LoraPart.MAGNITUDE);
+        return Set.of(LoraLayer.MAGNITUDE);
     }
 
     @Override

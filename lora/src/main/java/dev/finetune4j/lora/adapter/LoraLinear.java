@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>With a magnitude the rows of the sum have lengths of their own
  * (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>): {@code m · (W + s · B A) / ‖W + s · B A‖}.
- * With factors to go without, W stands for {@code W - s · B₀ A₀}.
+ * With an initialization that is subtracted (PiSSA, OLoRA), W stands for {@code W - s · B₀ A₀}.
  *
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only in passes that record gradients.
  * Forward calls may run in several threads at once. It owns neither the base nor the factors.
@@ -31,17 +31,17 @@ final class LoraLinear extends AdaptedLinear {
     /** Kernels read 16 bytes of A at a time. */
     private static final int ALIGNED_NUMBERS = 4;
 
-    private final LoraPart part;
+    private final LoraLayer part;
     private final LoraProducts products;
 
     /** A linear that borrows the base and the part's tensors. */
-    LoraLinear(Linear base, LoraPart part) {
+    LoraLinear(Linear base, LoraLayer part) {
         super(base);
         this.part = part;
         this.products = new LoraProducts(List.of(this));
     }
 
-    LoraPart part() {
+    LoraLayer part() {
         return part;
     }
 
@@ -114,14 +114,14 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     private boolean isPlain() {
-        return part.magnitude() == null && part.without() == null && part.bias() == null;
+        return part.magnitude() == null && part.subtracted() == null && part.bias() == null;
     }
 
     /** What the base computes without the starting factors, (…, out). */
     private Tensor plain(Tensor x) {
         Tensor y = base.forward(x);
-        LoraPart.Factors without = part.without();
-        return without == null ? y : y.sub(product(x, without.a(), without.b()), new Scalar(part.scale()));
+        LoraLayer.Factors subtracted = part.subtracted();
+        return subtracted == null ? y : y.sub(product(x, subtracted.a(), subtracted.b()), new Scalar(part.scale()));
     }
 
     private static Tensor product(Tensor x, Tensor a, Tensor b) {
@@ -150,8 +150,8 @@ final class LoraLinear extends AdaptedLinear {
         Scalar scale = new Scalar(part.scale());
         Tensor sum =
                 base.denseWeight().add_(torch.matmul(part.b().detach(), part.a().detach()), scale);
-        LoraPart.Factors without = part.without();
-        return without == null ? sum : sum.sub_(torch.matmul(without.b(), without.a()), scale);
+        LoraLayer.Factors subtracted = part.subtracted();
+        return subtracted == null ? sum : sum.sub_(torch.matmul(subtracted.b(), subtracted.a()), scale);
     }
 
     /** The weight of a plain linear that computes the same: W + scale · B A, its rows at their trained length. */

@@ -33,7 +33,7 @@ final class LoraProducts implements JointProjection {
      * @param base without the addition
      * @param part the addition; null for none
      */
-    private record Member(Linear base, @Nullable LoraPart part) {
+    private record Member(Linear base, @Nullable LoraLayer part) {
         long rank() {
             return part == null ? 0 : part.a().size(0);
         }
@@ -65,9 +65,9 @@ final class LoraProducts implements JointProjection {
                 && members.stream().allMatch(member -> member.base().isFrozen() && isPlain(member.part()));
     }
 
-    private static boolean isPlain(@Nullable LoraPart part) {
+    private static boolean isPlain(@Nullable LoraLayer part) {
         return part == null
-                || (part.magnitude() == null && part.without() == null && part.bias() == null && !part.isDropping());
+                || (part.magnitude() == null && part.subtracted() == null && part.bias() == null && !part.isDropping());
     }
 
     @Override
@@ -221,7 +221,7 @@ final class LoraProducts implements JointProjection {
         double[] scales = members.stream()
                 .map(Member::part)
                 .filter(Objects::nonNull)
-                .mapToDouble(LoraPart::scale)
+                .mapToDouble(LoraLayer::scale)
                 .distinct()
                 .toArray();
         if (scales.length == 1) {

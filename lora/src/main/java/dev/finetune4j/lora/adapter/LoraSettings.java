@@ -18,19 +18,19 @@ import java.util.Set;
  * @param alpha the adapter's product is scaled by {@code alpha / rank}; files may hold any number
  * @param dropout share of the adapter's inputs that training sets to zero, from 0 to below 1
  * @param modules the linears, and if it is named the embedding, that get an adapter
- * @param rankStabilized whether the product is scaled by {@code alpha / √rank} instead
- *     (<a href="https://arxiv.org/abs/2312.03732">rsLoRA, Kalajdzievski 2023</a>)
- * @param weightDecomposed whether the length of each row of the weight is trained apart
- *     (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>)
+ * @param useRslora rsLoRA: the product is scaled by {@code alpha / √rank} instead
+ *     (<a href="https://arxiv.org/abs/2312.03732">Kalajdzievski 2023</a>)
+ * @param useDora DoRA: the weight is decomposed, the length of each of its rows (its magnitude) is trained apart from the
+ *     direction (<a href="https://arxiv.org/abs/2402.09353">Liu et al. 2024</a>)
  * @param rankPattern other ranks for some modules: the first key that matches a module path, or its end behind a dot, as a
  *     regular expression decides
  * @param alphaPattern other alphas, in the same way
- * @param start how the factors start
+ * @param initWeights how the factors are initialized; PEFT's {@code init_lora_weights}
  * @param bias which of the base's biases are trained too
- * @param outputBias whether B has a bias of its own; PEFT's {@code lora_bias}
- * @param trainedWhole modules that are copied and trained themselves, such as {@code lm_head} or {@code norm}: all whose
+ * @param loraBias whether B has a bias of its own; PEFT's {@code lora_bias}
+ * @param modulesToSave modules that are copied and trained themselves, such as {@code lm_head} or {@code norm}: all whose
  *     path, or that of a module around them, ends so; PEFT's {@code modules_to_save}
- * @param trainedTokens rows of the embedding (or of another table, by the end of its path) that are trained themselves, as
+ * @param trainableTokenIndices rows of the embedding (or of another table, by the end of its path) that are trained themselves, as
  *     token ids; PEFT's {@code trainable_token_indices}
  */
 public record LoraSettings(
@@ -38,15 +38,15 @@ public record LoraSettings(
         double alpha,
         double dropout,
         ModuleSelection modules,
-        boolean rankStabilized,
-        boolean weightDecomposed,
+        boolean useRslora,
+        boolean useDora,
         Map<String, Integer> rankPattern,
         Map<String, Double> alphaPattern,
-        LoraStart start,
+        LoraInit initWeights,
         BiasTraining bias,
-        boolean outputBias,
-        List<String> trainedWhole,
-        Map<String, List<Integer>> trainedTokens)
+        boolean loraBias,
+        List<String> modulesToSave,
+        Map<String, List<Integer>> trainableTokenIndices)
         implements AdapterSettings {
     /** More than a model has linears. */
     private static final int MAX_PATTERNS = 100_000;
@@ -57,15 +57,15 @@ public record LoraSettings(
     public LoraSettings {
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
-        trainedWhole = List.copyOf(trainedWhole);
+        modulesToSave = List.copyOf(modulesToSave);
         Map<String, List<Integer>> tokens = new LinkedHashMap<>();
-        trainedTokens.forEach((table, ids) -> tokens.put(table, List.copyOf(ids)));
-        trainedTokens = Collections.unmodifiableMap(tokens);
+        trainableTokenIndices.forEach((table, ids) -> tokens.put(table, List.copyOf(ids)));
+        trainableTokenIndices = Collections.unmodifiableMap(tokens);
         List<String> problems = new ArrayList<>();
         if (rank < 1) {
             problems.add("the LoRA rank must be at least 1, but is " + rank + "; 8 or 16 is usual");
         }
-        boolean divides = start.leavesBase() || start instanceof LoraStart.Loftq;
+        boolean divides = initWeights.usesResidualBase() || initWeights instanceof LoraInit.Loftq;
         if (!Double.isFinite(alpha) || (divides && alpha <= 0)) {
             problems.add("the LoRA alpha must be a number" + (divides ? " above 0" : "") + ", but is " + alpha
                     + "; once or twice the rank is usual");
@@ -74,9 +74,9 @@ public record LoraSettings(
             problems.add("the LoRA dropout must be at least 0 and below 1, but is " + dropout);
         }
         checkPatterns(problems, rankPattern, alphaPattern);
-        problems.addAll(TrainedModules.problems(trainedWhole));
-        checkTokens(problems, trainedWhole, trainedTokens);
-        if (outputBias && (weightDecomposed || start.leavesBase() || start instanceof LoraStart.Loftq)) {
+        problems.addAll(ModulesToSave.problems(modulesToSave));
+        checkTokens(problems, modulesToSave, trainableTokenIndices);
+        if (loraBias && (useDora || initWeights.usesResidualBase() || initWeights instanceof LoraInit.Loftq)) {
             problems.add("a bias on B goes with neither DoRA nor a start from the base's weights; leave one out");
         }
         if (!problems.isEmpty()) {
@@ -103,15 +103,15 @@ public record LoraSettings(
     }
 
     private static void checkTokens(
-            List<String> problems, List<String> trainedWhole, Map<String, List<Integer>> trainedTokens) {
-        trainedTokens.forEach((table, ids) -> {
+            List<String> problems, List<String> modulesToSave, Map<String, List<Integer>> trainableTokenIndices) {
+        trainableTokenIndices.forEach((table, ids) -> {
             if (ids.isEmpty()
                     || ids.stream().anyMatch(id -> id < 0)
                     || ids.stream().distinct().count() != ids.size()) {
                 problems.add(
                         "the trained tokens of \"" + table + "\" must be different token ids from 0, but are " + ids);
             }
-            if (trainedWhole.contains(table)) {
+            if (modulesToSave.contains(table)) {
                 problems.add("\"" + table + "\" is trained whole, so its tokens cannot be chosen apart; leave one out");
             }
         });
@@ -119,9 +119,9 @@ public record LoraSettings(
 
     /** Modules of a model that these settings would change in two ways, which PEFT cannot load either. */
     List<String> conflicts(ModuleNames names) {
-        Set<String> targets = modules.matching(LoraPlans.candidates(names), trainedWhole);
-        List<String> whole = TrainedModules.matching(names, trainedWhole);
-        List<String> tables = TokenRows.resolve(names, trainedTokens.keySet());
+        Set<String> targets = modules.matching(LoraSpecs.candidates(names), modulesToSave);
+        List<String> whole = ModulesToSave.matching(names, modulesToSave);
+        List<String> tables = TrainableTokens.resolve(names, trainableTokenIndices.keySet());
         List<String> conflicts = new ArrayList<>();
         for (String path : names.all()) {
             int ways =
@@ -154,15 +154,15 @@ public record LoraSettings(
     public double scaleOf(String module) {
         double chosen = matching(alphaPattern, module).orElse(alpha);
         int columns = rankOf(module);
-        return chosen / (rankStabilized ? Math.sqrt(columns) : columns);
+        return chosen / (useRslora ? Math.sqrt(columns) : columns);
     }
 
     /**
-     * The settings of the same adapter when what the base goes without stands in the factors too, as their second halves:
+     * The settings of the same adapter when the subtracted factors stand behind the trained ones, with their signs turned:
      * an ordinary adapter of twice the rank and the same scale, as PEFT converts it.
      */
     LoraSettings withDoubleRank() {
-        double factor = rankStabilized ? Math.sqrt(2) : 2;
+        double factor = useRslora ? Math.sqrt(2) : 2;
         Map<String, Integer> ranks = new LinkedHashMap<>();
         rankPattern.forEach((key, value) -> ranks.put(key, 2 * value));
         Map<String, Double> alphas = new LinkedHashMap<>();
@@ -172,15 +172,15 @@ public record LoraSettings(
                 factor * alpha,
                 dropout,
                 modules,
-                rankStabilized,
-                weightDecomposed,
+                useRslora,
+                useDora,
                 ranks,
                 alphas,
-                LoraStart.kaiming(),
+                LoraInit.kaiming(),
                 bias,
-                outputBias,
-                trainedWhole,
-                trainedTokens);
+                loraBias,
+                modulesToSave,
+                trainableTokenIndices);
     }
 
     private static <T> Optional<T> matching(Map<String, T> pattern, String module) {

@@ -17,7 +17,7 @@ public final class LoraSettingsBuilder {
     private boolean weightDecomposed;
     private Map<String, Integer> rankPattern = Map.of();
     private Map<String, Double> alphaPattern = Map.of();
-    private LoraStart start = LoraStart.kaiming();
+    private LoraInit start = LoraInit.kaiming();
     private BiasTraining bias = BiasTraining.NONE;
     private boolean outputBias;
     private List<String> trainedWhole = List.of();
@@ -91,8 +91,8 @@ public final class LoraSettingsBuilder {
         return this;
     }
 
-    /** {@link LoraStart#kaiming()} by default. */
-    public LoraSettingsBuilder start(LoraStart value) {
+    /** {@link LoraInit#kaiming()} by default. */
+    public LoraSettingsBuilder start(LoraInit value) {
         start = value;
         return this;
     }

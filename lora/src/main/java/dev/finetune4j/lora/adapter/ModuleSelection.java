@@ -61,11 +61,11 @@ public record ModuleSelection(
      * The chosen ones among the modules that an adapter can sit on.
      *
      * @param candidates module paths, in the model's order
-     * @param trainedWhole modules that are trained themselves, by the names that PEFT's {@code modules_to_save} gives
+     * @param modulesToSave modules that are trained themselves, by the names that PEFT's {@code modules_to_save} gives
      */
-    Set<String> matching(Collection<String> candidates, List<String> trainedWhole) {
+    Set<String> matching(Collection<String> candidates, List<String> modulesToSave) {
         Set<String> chosen = new LinkedHashSet<>();
-        List<PathPattern> ownTraining = trainedWhole.stream()
+        List<PathPattern> ownTraining = modulesToSave.stream()
                 .map(module -> PathPattern.of("(^|.*\\.)" + module + "($|\\..*)"))
                 .toList();
         Predicate<String> isExcluded = exclude == null ? name -> false : wants(exclude);
@@ -86,7 +86,7 @@ public record ModuleSelection(
      * @param noun what messages call a candidate
      * @throws SettingsException when a name matches nothing, or nothing is left; the message lists the names that exist
      */
-    Set<String> resolve(String noun, Collection<String> candidates, List<String> trainedWhole) {
+    Set<String> resolve(String noun, Collection<String> candidates, List<String> modulesToSave) {
         if (targets instanceof TargetModules.Named named) {
             List<String> missed = named.names().stream()
                     .filter(name -> candidates.stream().noneMatch(candidate -> matches(candidate, name)))
@@ -97,7 +97,7 @@ public record ModuleSelection(
                         + String.join(", ", missed) + "; it has " + String.join(", ", lastParts(candidates))));
             }
         }
-        return matchingSome(noun, candidates, trainedWhole);
+        return matchingSome(noun, candidates, modulesToSave);
     }
 
     /**
@@ -106,8 +106,8 @@ public record ModuleSelection(
      * @param noun what messages call a candidate
      * @throws SettingsException when none is; the message lists the names that exist
      */
-    Set<String> matchingSome(String noun, Collection<String> candidates, List<String> trainedWhole) {
-        Set<String> chosen = matching(candidates, trainedWhole);
+    Set<String> matchingSome(String noun, Collection<String> candidates, List<String> modulesToSave) {
+        Set<String> chosen = matching(candidates, modulesToSave);
         if (chosen.isEmpty()) {
             throw new SettingsException(List.of("no " + noun + " of the model matches the target modules " + described()
                     + "; it has " + String.join(", ", lastParts(candidates))));

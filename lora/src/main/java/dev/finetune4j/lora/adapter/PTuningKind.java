@@ -3,15 +3,15 @@ package dev.finetune4j.lora.adapter;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Activation;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Perceptron;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Recurrent;
+import dev.finetune4j.lora.adapter.PromptEncoder.Activation;
+import dev.finetune4j.lora.adapter.PromptEncoder.Perceptron;
+import dev.finetune4j.lora.adapter.PromptEncoder.Recurrent;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
 /** P-tuning. */
-final class PTuningKind extends VirtualTokenKind<PTuningSettings> {
+final class PTuningKind extends PromptLearningKind<PTuningSettings> {
     private static final String NETWORK = "mlp_head";
 
     PTuningKind() {
@@ -19,33 +19,33 @@ final class PTuningKind extends VirtualTokenKind<PTuningSettings> {
     }
 
     @Override
-    EncoderPlan plan(PTuningSettings chosen, ModelConfig base) {
+    PromptEncoderSpec spec(PTuningSettings chosen, ModelConfig base) {
         long width = base.hiddenSize();
         long size = chosen.encoderSize(width);
-        EncoderPlan plan = new EncoderPlan().table(chosen.virtualTokens(), width);
+        PromptEncoderSpec spec = new PromptEncoderSpec().table(chosen.virtualTokens(), width);
         if (chosen.encoder() == PTuningSettings.Encoder.MLP) {
-            return plan.layer(Perceptron.layerName(NETWORK, 0), width, size)
+            return spec.layer(Perceptron.layerName(NETWORK, 0), width, size)
                     .layer(Perceptron.layerName(NETWORK, 1), size, size)
                     .layer(Perceptron.layerName(NETWORK, 2), size, width);
         }
-        plan.layer(Perceptron.layerName(NETWORK, 0), 2 * size, 2 * size)
+        spec.layer(Perceptron.layerName(NETWORK, 0), 2 * size, 2 * size)
                 .layer(Perceptron.layerName(NETWORK, 1), 2 * size, width);
         double bound = 1 / Math.sqrt((double) size);
         for (int i = 0; i < chosen.lstmLayers(); i++) {
             long in = i == 0 ? width : 2 * size;
             for (String direction : List.of("", "_reverse")) {
                 String end = "_l" + i + direction;
-                plan.uniform(Recurrent.NAME + "weight_ih" + end, bound, 4 * size, in)
+                spec.uniform(Recurrent.NAME + "weight_ih" + end, bound, 4 * size, in)
                         .uniform(Recurrent.NAME + "weight_hh" + end, bound, 4 * size, size)
                         .uniform(Recurrent.NAME + "bias_ih" + end, bound, 4 * size)
                         .uniform(Recurrent.NAME + "bias_hh" + end, bound, 4 * size);
             }
         }
-        return plan;
+        return spec;
     }
 
     @Override
-    VirtualTokenEncoder encoder(PTuningSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
+    PromptEncoder encoder(PTuningSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
         if (chosen.encoder() == PTuningSettings.Encoder.MLP) {
             return Perceptron.of(tensors, NETWORK, 3, Activation.RELU);
         }

@@ -25,7 +25,7 @@ public record PTuningSettings(int virtualTokens, Encoder encoder, int encoderSiz
     }
 
     public PTuningSettings {
-        VirtualTokenChecks.requireCount(virtualTokens);
+        PromptLearningChecks.requireCount(virtualTokens);
         List<String> problems = new ArrayList<>();
         if (encoderSize < 0) {
             problems.add(

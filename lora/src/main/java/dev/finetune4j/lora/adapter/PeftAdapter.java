@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * is unchanged. Safe to use from several threads while nothing trains it. Closing waits for passes in progress; later ones
  * end with {@link IllegalStateException}. The tensors that it hands out are there as long as a {@link #use} is held.
  */
-public sealed interface PeftAdapter extends AutoCloseable permits WeightAdapter, VirtualTokenAdapter {
+public sealed interface PeftAdapter extends AutoCloseable permits LayerAdapter, PromptLearningAdapter {
     /**
      * What a fresh adapter may need beside its base.
      *

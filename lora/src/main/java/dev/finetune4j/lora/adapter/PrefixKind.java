@@ -5,14 +5,14 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.VirtualTokens;
 import dev.finetune4j.core.nn.KvStore;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Activation;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Perceptron;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Table;
+import dev.finetune4j.lora.adapter.PromptEncoder.Activation;
+import dev.finetune4j.lora.adapter.PromptEncoder.Perceptron;
+import dev.finetune4j.lora.adapter.PromptEncoder.Table;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
 /** Prefix tuning. */
-final class PrefixKind extends VirtualTokenKind<PrefixSettings> {
+final class PrefixKind extends PromptLearningKind<PrefixSettings> {
     private static final String NETWORK = "transform";
 
     PrefixKind() {
@@ -30,35 +30,35 @@ final class PrefixKind extends VirtualTokenKind<PrefixSettings> {
     }
 
     @Override
-    boolean isAmongKeys() {
+    boolean isPrefix() {
         return true;
     }
 
     @Override
-    EncoderPlan plan(PrefixSettings chosen, ModelConfig base) {
-        EncoderPlan plan = new EncoderPlan();
+    PromptEncoderSpec spec(PrefixSettings chosen, ModelConfig base) {
+        PromptEncoderSpec spec = new PromptEncoderSpec();
         if (chosen.projectionSize() == 0) {
-            return chosen.startsAtZero()
-                    ? plan.zeroTable(chosen.virtualTokens(), width(base))
-                    : plan.table(chosen.virtualTokens(), width(base));
+            return chosen.zeroInit()
+                    ? spec.zeroTable(chosen.virtualTokens(), width(base))
+                    : spec.table(chosen.virtualTokens(), width(base));
         }
         String last = Perceptron.layerName(NETWORK, 1);
-        if (chosen.startsAtZero()) {
-            plan.zeroLayer(last, chosen.projectionSize(), width(base));
+        if (chosen.zeroInit()) {
+            spec.zeroLayer(last, chosen.projectionSize(), width(base));
         } else {
-            plan.layer(last, chosen.projectionSize(), width(base));
+            spec.layer(last, chosen.projectionSize(), width(base));
         }
-        return plan.table(chosen.virtualTokens(), keyWidth(base))
+        return spec.table(chosen.virtualTokens(), keyWidth(base))
                 .layer(Perceptron.layerName(NETWORK, 0), keyWidth(base), chosen.projectionSize());
     }
 
     @Override
-    VirtualTokenEncoder encoder(PrefixSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
+    PromptEncoder encoder(PrefixSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
         return chosen.projectionSize() == 0 ? Table.of(tensors) : Perceptron.of(tensors, NETWORK, 2, Activation.TANH);
     }
 
     @Override
-    VirtualTokens tokens(VirtualTokenEncoder encoder, int count, ModelConfig base) {
+    VirtualTokens tokens(PromptEncoder encoder, int count, ModelConfig base) {
         return new Prefix(encoder, count, base);
     }
 
@@ -81,10 +81,10 @@ final class PrefixKind extends VirtualTokenKind<PrefixSettings> {
         boolean projected = chosen.projectionSize() > 0;
         config.put("encoder_hidden_size", projected ? chosen.projectionSize() : keyWidth(base));
         config.put("prefix_projection", projected);
-        config.put("init_weights", chosen.startsAtZero() ? "zero" : null);
+        config.put("init_weights", chosen.zeroInit() ? "zero" : null);
     }
 
-    private record Prefix(VirtualTokenEncoder encoder, int count, ModelConfig config) implements VirtualTokens.Prefix {
+    private record Prefix(PromptEncoder encoder, int count, ModelConfig config) implements VirtualTokens.Prefix {
         @Override
         public boolean isRandom() {
             return encoder.isRandom();

@@ -9,11 +9,11 @@ import java.util.List;
  *
  * @param virtualTokens how many there are, n
  * @param projectionSize width of the hidden layer of a network that makes them while they are trained, 0 for none
- * @param startsAtZero whether they (or the last layer of the network) start at zero, otherwise from a normal distribution
+ * @param zeroInit whether they (or the last layer of the network) start at zero, otherwise from a normal distribution
  */
-public record PrefixSettings(int virtualTokens, int projectionSize, boolean startsAtZero) implements AdapterSettings {
+public record PrefixSettings(int virtualTokens, int projectionSize, boolean zeroInit) implements AdapterSettings {
     public PrefixSettings {
-        VirtualTokenChecks.requireCount(virtualTokens);
+        PromptLearningChecks.requireCount(virtualTokens);
         if (projectionSize < 0) {
             throw new SettingsException(List.of("the width of the prefix projection must be at least 1, or 0 for none,"
                     + " but is " + projectionSize));

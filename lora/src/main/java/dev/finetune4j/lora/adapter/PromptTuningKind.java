@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.lora.adapter.VirtualTokenEncoder.Table;
+import dev.finetune4j.lora.adapter.PromptEncoder.Table;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -15,29 +15,29 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /** Prompt tuning. */
-final class PromptTuningKind extends VirtualTokenKind<PromptTuningSettings> {
+final class PromptTuningKind extends PromptLearningKind<PromptTuningSettings> {
     PromptTuningKind() {
         super(PromptTuningSettings.class, "PROMPT_TUNING", 3e-2);
     }
 
     @Override
-    EncoderPlan plan(PromptTuningSettings chosen, ModelConfig base) {
-        return new EncoderPlan().table(chosen.virtualTokens(), base.hiddenSize());
+    PromptEncoderSpec spec(PromptTuningSettings chosen, ModelConfig base) {
+        return new PromptEncoderSpec().table(chosen.virtualTokens(), base.hiddenSize());
     }
 
     @Override
-    VirtualTokenEncoder encoder(PromptTuningSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
+    PromptEncoder encoder(PromptTuningSettings chosen, ModelConfig base, Map<String, Tensor> tensors) {
         return Table.of(tensors);
     }
 
     @Override
-    VirtualTokenEncoder start(PromptTuningSettings chosen, CausalLM base, PeftAdapter.Sources sources) {
-        if (chosen.start() == PromptTuningSettings.Start.RANDOM) {
-            return super.start(chosen, base, sources);
+    PromptEncoder init(PromptTuningSettings chosen, CausalLM base, PeftAdapter.Sources sources) {
+        if (chosen.init() == PromptTuningSettings.Init.RANDOM) {
+            return super.init(chosen, base, sources);
         }
         int count = chosen.virtualTokens();
         long[] ids = new long[count];
-        if (chosen.start() == PromptTuningSettings.Start.TEXT) {
+        if (chosen.init() == PromptTuningSettings.Init.TEXT) {
             int[] text = ids(chosen, sources.tokenize());
             for (int i = 0; i < count; i++) {
                 ids[i] = text[i % text.length];

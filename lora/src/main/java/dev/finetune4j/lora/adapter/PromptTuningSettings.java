@@ -9,13 +9,13 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2104.08691">Lester et al. 2021</a>). Immutable.
  *
  * @param virtualTokens how many there are, n
- * @param start where they come from
- * @param text whose tokens they start as, repeated or cut to their number; null unless {@code start} is {@code TEXT}
+ * @param init where they come from
+ * @param text whose tokens they start as, repeated or cut to their number; null unless {@code init} is {@code TEXT}
  */
 public record PromptTuningSettings(
-        int virtualTokens, Start start, @Nullable String text) implements AdapterSettings {
+        int virtualTokens, Init init, @Nullable String text) implements AdapterSettings {
     /** Where the vectors come from. */
-    public enum Start {
+    public enum Init {
         /** A normal distribution of deviation 1, as in PEFT. */
         RANDOM,
         /** The vectors of a text's tokens. */
@@ -25,19 +25,19 @@ public record PromptTuningSettings(
     }
 
     public PromptTuningSettings {
-        VirtualTokenChecks.requireCount(virtualTokens);
-        if (start == Start.TEXT && (text == null || text.isEmpty())) {
+        PromptLearningChecks.requireCount(virtualTokens);
+        if (init == Init.TEXT && (text == null || text.isEmpty())) {
             throw new SettingsException(List.of("prompt tuning from a text needs a text; give one or start at random"));
         }
     }
 
     /** Starts at random. */
     public static PromptTuningSettings random(int virtualTokens) {
-        return new PromptTuningSettings(virtualTokens, Start.RANDOM, null);
+        return new PromptTuningSettings(virtualTokens, Init.RANDOM, null);
     }
 
     /** Starts as the tokens of a text that says what the model is to do. */
     public static PromptTuningSettings fromText(int virtualTokens, String text) {
-        return new PromptTuningSettings(virtualTokens, Start.TEXT, text);
+        return new PromptTuningSettings(virtualTokens, Init.TEXT, text);
     }
 }

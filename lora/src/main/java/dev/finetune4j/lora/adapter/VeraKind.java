@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Set;
 
 /** VeRA. */
-final class VeraKind extends WeightKind<VeraSettings> {
+final class VeraKind extends LayerAdapterKind<VeraSettings> {
     private static final String ADAPTED_ONLY = "vera_only";
 
     VeraKind() {
@@ -19,12 +19,12 @@ final class VeraKind extends WeightKind<VeraSettings> {
     @Override
     List<String> problems(VeraSettings chosen, ModuleNames modules) {
         List<String> problems = new ArrayList<>();
-        collect(problems, () -> chosen.modules().resolve("linear", modules.linears(), chosen.trainedWhole()));
-        collect(problems, () -> TrainedModules.resolve(modules, chosen.trainedWhole()));
+        collect(problems, () -> chosen.modules().resolve("linear", modules.linears(), chosen.modulesToSave()));
+        collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
         if (problems.isEmpty()) {
-            problems.addAll(TrainedModules.conflicts(modules, targets(chosen, modules), chosen.trainedWhole()));
+            problems.addAll(ModulesToSave.conflicts(modules, targets(chosen, modules), chosen.modulesToSave()));
         }
-        if (chosen.initialD() == 0) {
+        if (chosen.dInitial() == 0) {
             problems.add("VeRA's vector d must not start at 0, because b does and neither would ever learn;"
                     + " 0.1 is usual");
         }
@@ -32,17 +32,17 @@ final class VeraKind extends WeightKind<VeraSettings> {
     }
 
     private static Set<String> targets(VeraSettings chosen, ModuleNames modules) {
-        return chosen.modules().matching(modules.linears(), chosen.trainedWhole());
+        return chosen.modules().matching(modules.linears(), chosen.modulesToSave());
     }
 
     @Override
-    List<PartPlan> plans(VeraSettings chosen, BaseModules base) {
+    List<AdapterLayerSpec> specs(VeraSettings chosen, BaseModules base) {
         Collection<String> linears = base.names().linears();
-        Set<String> targets = chosen.modules().matchingSome("linear", linears, chosen.trainedWhole());
-        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, chosen.trainedWhole()));
-        plans.addAll(TrainedBias.plans(base, chosen.bias(), targets, chosen.trainedWhole()));
-        plans.add(VeraPlan.of(chosen, base, targets));
-        return plans;
+        Set<String> targets = chosen.modules().matchingSome("linear", linears, chosen.modulesToSave());
+        List<AdapterLayerSpec> specs = new ArrayList<>(ModulesToSave.specs(base, chosen.modulesToSave()));
+        specs.addAll(TrainableBias.specs(base, chosen.bias(), targets, chosen.modulesToSave()));
+        specs.add(VeraSpec.of(chosen, base, targets));
+        return specs;
     }
 
     @Override
@@ -56,9 +56,9 @@ final class VeraKind extends WeightKind<VeraSettings> {
                 .projectionPrngKey(fields.longInteger("projection_prng_key", 0))
                 .saveProjection(fields.flag("save_projection", true))
                 .dropout(fields.number("vera_dropout", 0))
-                .initialD(fields.number("d_initial", 0.1))
+                .dInitial(fields.number("d_initial", 0.1))
                 .bias(AdapterConfig.bias(fields, ADAPTED_ONLY))
-                .trainedWhole(fields.texts("modules_to_save"));
+                .modulesToSave(fields.texts("modules_to_save"));
         fields.harmless("init_weights");
         return fields.build(() -> builder.modules(new ModuleSelection(targets, null, layers, layersPattern))
                 .build());
@@ -67,11 +67,11 @@ final class VeraKind extends WeightKind<VeraSettings> {
     @Override
     void write(VeraSettings chosen, ObjectNode config, CausalLM base) {
         AdapterConfig.putBias(config, chosen.bias(), ADAPTED_ONLY);
-        config.put("d_initial", chosen.initialD());
+        config.put("d_initial", chosen.dInitial());
         config.put("fan_in_fan_out", false);
         config.put("init_weights", true);
         AdapterConfig.putLayers(config, chosen.modules());
-        AdapterConfig.putNames(config, "modules_to_save", chosen.trainedWhole());
+        AdapterConfig.putNames(config, "modules_to_save", chosen.modulesToSave());
         config.put("projection_prng_key", chosen.projectionPrngKey());
         config.put("r", chosen.rank());
         config.put("save_projection", chosen.saveProjection());
@@ -90,11 +90,11 @@ final class VeraKind extends WeightKind<VeraSettings> {
 
     @Override
     Set<String> namedByAdapter() {
-        return Set.of(VeraPart.A, VeraPart.B, VeraPart.LAMBDA_B, VeraPart.LAMBDA_D);
+        return Set.of(VeraLayer.A, VeraLayer.B, VeraLayer.LAMBDA_B, VeraLayer.LAMBDA_D);
     }
 
     @Override
     Set<String> outsideModules() {
-        return Set.of(VeraPlan.OUTSIDE + VeraPart.A, VeraPlan.OUTSIDE + VeraPart.B);
+        return Set.of(VeraSpec.OUTSIDE + VeraLayer.A, VeraSpec.OUTSIDE + VeraLayer.B);
     }
 }

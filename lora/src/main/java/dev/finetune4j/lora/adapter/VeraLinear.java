@@ -16,19 +16,19 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * It owns neither the base nor the tensors.
  */
 final class VeraLinear extends AdaptedLinear {
-    private final VeraPart part;
-    private final VeraPart.Vectors vectors;
+    private final VeraLayer layer;
+    private final VeraLayer.Vectors vectors;
 
-    VeraLinear(Linear base, VeraPart part, VeraPart.Vectors vectors) {
+    VeraLinear(Linear base, VeraLayer layer, VeraLayer.Vectors vectors) {
         super(base);
-        this.part = part;
+        this.layer = layer;
         this.vectors = vectors;
     }
 
     @Override
     public Tensor forward(Tensor x) {
         ScalarType type = Tensors.typeOf(x);
-        Tensor input = part.isDropping() ? Dropout.apply(x, part.dropout(), vectors.module()) : x;
+        Tensor input = layer.isDropping() ? Dropout.apply(x, layer.dropout(), vectors.module()) : x;
         Tensor low = torch.linear(input, Tensors.as(a(), type)).mul(Tensors.as(vectors.d(), type)); // (…, r)
         Tensor added = torch.linear(low, Tensors.as(b(), type)).mul(Tensors.as(vectors.b(), type)); // (…, out)
         return base.forward(x).add(added);
@@ -36,12 +36,12 @@ final class VeraLinear extends AdaptedLinear {
 
     /** Shape (r, in). */
     private Tensor a() {
-        return part.a().narrow(1, 0, inFeatures());
+        return layer.a().narrow(1, 0, inFeatures());
     }
 
     /** Shape (out, r). */
     private Tensor b() {
-        return part.b().narrow(0, 0, outFeatures());
+        return layer.b().narrow(0, 0, outFeatures());
     }
 
     /** W + (λb ⊙ B) (λd ⊙ A). */
@@ -54,6 +54,6 @@ final class VeraLinear extends AdaptedLinear {
 
     @Override
     public boolean isRandom() {
-        return part.dropout() > 0 || base.isRandom();
+        return layer.dropout() > 0 || base.isRandom();
     }
 }

@@ -15,23 +15,23 @@ import java.util.List;
  * @param projectionPrngKey seed of the random matrices, which are PyTorch's for it
  * @param saveProjection whether a file holds the random matrices; otherwise who loads it draws them anew from the key
  * @param dropout share of the adapter's inputs that training sets to zero, from 0 to below 1
- * @param initialD what the vector behind A starts with; the one behind B starts at zero
+ * @param dInitial what the vector behind A starts with; the one behind B starts at zero
  * @param modules the linears that get an adapter; VeRA knows no exceptions
  * @param bias which of the base's biases are trained too; {@link BiasTraining#LORA_ONLY} is PEFT's {@code vera_only}
- * @param trainedWhole as {@link LoraSettings#trainedWhole()}
+ * @param modulesToSave as {@link LoraSettings#modulesToSave()}
  */
 public record VeraSettings(
         int rank,
         long projectionPrngKey,
         boolean saveProjection,
         double dropout,
-        double initialD,
+        double dInitial,
         ModuleSelection modules,
         BiasTraining bias,
-        List<String> trainedWhole)
+        List<String> modulesToSave)
         implements AdapterSettings {
     public VeraSettings {
-        trainedWhole = List.copyOf(trainedWhole);
+        modulesToSave = List.copyOf(modulesToSave);
         List<String> problems = new ArrayList<>();
         if (rank < 1) {
             problems.add("the VeRA rank must be at least 1, but is " + rank + "; 256 is usual");
@@ -39,13 +39,13 @@ public record VeraSettings(
         if (!(dropout >= 0 && dropout < 1)) {
             problems.add("the VeRA dropout must be at least 0 and below 1, but is " + dropout);
         }
-        if (!Double.isFinite(initialD)) {
-            problems.add("the first value of VeRA's vector d must be a number, but is " + initialD + "; 0.1 is usual");
+        if (!Double.isFinite(dInitial)) {
+            problems.add("the first value of VeRA's vector d must be a number, but is " + dInitial + "; 0.1 is usual");
         }
         if (modules.exclude() != null) {
             problems.add("VeRA cannot leave out modules that are targets; name the targets without them");
         }
-        problems.addAll(TrainedModules.problems(trainedWhole));
+        problems.addAll(ModulesToSave.problems(modulesToSave));
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
@@ -68,10 +68,10 @@ public record VeraSettings(
                 .projectionPrngKey(projectionPrngKey)
                 .saveProjection(saveProjection)
                 .dropout(dropout)
-                .initialD(initialD)
+                .dInitial(dInitial)
                 .modules(modules)
                 .bias(bias)
-                .trainedWhole(trainedWhole);
+                .modulesToSave(modulesToSave);
     }
 
     /** Collects the values, whose components say what each is. Not thread-safe. */
@@ -80,10 +80,10 @@ public record VeraSettings(
         private long projectionPrngKey;
         private boolean saveProjection = true;
         private double dropout;
-        private double initialD = 0.1;
+        private double dInitial = 0.1;
         private ModuleSelection modules = ModuleSelection.of(TargetModules.allLinear());
         private BiasTraining bias = BiasTraining.NONE;
-        private List<String> trainedWhole = List.of();
+        private List<String> modulesToSave = List.of();
 
         private Builder() {}
 
@@ -112,8 +112,8 @@ public record VeraSettings(
         }
 
         /** 0.1 by default. */
-        public Builder initialD(double value) {
-            initialD = value;
+        public Builder dInitial(double value) {
+            dInitial = value;
             return this;
         }
 
@@ -138,9 +138,9 @@ public record VeraSettings(
         }
 
         /** No module by default. */
-        public Builder trainedWhole(List<String> value) {
-            Arguments.given(value, "trainedWhole(value)");
-            trainedWhole = value;
+        public Builder modulesToSave(List<String> value) {
+            Arguments.given(value, "modulesToSave(value)");
+            modulesToSave = value;
             return this;
         }
 
@@ -151,7 +151,7 @@ public record VeraSettings(
          */
         public VeraSettings build() {
             return new VeraSettings(
-                    rank, projectionPrngKey, saveProjection, dropout, initialD, modules, bias, trainedWhole);
+                    rank, projectionPrngKey, saveProjection, dropout, dInitial, modules, bias, modulesToSave);
         }
     }
 }

@@ -3,8 +3,8 @@ package dev.finetune4j.lora.plan;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.lora.adapter.AdapterOutline.Change;
-import dev.finetune4j.lora.adapter.AdapterOutline.Trained;
+import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
+import dev.finetune4j.lora.adapter.AdapterShape.Trained;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -26,7 +26,7 @@ final class BlockBytes {
             "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm");
 
     private final ModelConfig config;
-    private final Map<String, Change> changes;
+    private final Map<String, Footprint> footprints;
     private final boolean everythingTrained;
     private final boolean fused;
     private final boolean gpu;
@@ -39,12 +39,12 @@ final class BlockBytes {
     /** @param everythingTrained whether the weights themselves are trained */
     BlockBytes(
             ModelConfig config,
-            Map<String, Change> changes,
+            Map<String, Footprint> footprints,
             boolean everythingTrained,
             ComputeDevice device,
             Precision precision) {
         this.config = config;
-        this.changes = changes;
+        this.footprints = footprints;
         this.everythingTrained = everythingTrained;
         this.gpu = device.kind() == ComputeDevice.Kind.CUDA;
         this.fused = gpu && !everythingTrained;
@@ -66,21 +66,21 @@ final class BlockBytes {
         String name = "model.layers." + index;
         long bytes = 0;
         for (String norm : norms(index)) {
-            bytes += norm(hidden, isFused(norm), change(norm) != null);
+            bytes += norm(hidden, isFused(norm), footprint(norm) != null);
         }
         bytes += inputs(
                 name + ".input_layernorm", name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj");
         if (config.norms().qkNorm()) {
             String query = name + ".self_attn.q_norm";
             String key = name + ".self_attn.k_norm";
-            boolean trained = change(query) != null || change(key) != null;
+            boolean trained = footprint(query) != null || footprint(key) != null;
             bytes += norm(queries + keys, isFused(query) && isFused(key), trained);
         }
-        bytes += attention(index, positions, masked, keepsInput(change(name + ".self_attn.o_proj")));
-        bytes += own(change(name + ".self_attn.o_proj"), queries, hidden);
+        bytes += attention(index, positions, masked, savesInput(footprint(name + ".self_attn.o_proj")));
+        bytes += own(footprint(name + ".self_attn.o_proj"), queries, hidden);
         String beforeMlp = config.norms().postNorms() ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
         bytes += inputs(name + beforeMlp, name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj");
-        return bytes + gated(change(name + ".mlp.down_proj"));
+        return bytes + gated(footprint(name + ".mlp.down_proj"));
     }
 
     /** What is kept of a block that computes again: its input. */
@@ -103,7 +103,7 @@ final class BlockBytes {
     }
 
     private boolean isFused(String norm) {
-        return fused && change(norm) == null;
+        return fused && footprint(norm) == null;
     }
 
     /**
@@ -116,10 +116,10 @@ final class BlockBytes {
         boolean kept = false;
         boolean broughtBack = isFused(norm);
         for (String name : names) {
-            Change change = change(parent + "." + name);
-            bytes += own(change, hidden, outputs(name));
-            kept |= keepsInput(change);
-            broughtBack &= change == null || change.isFused();
+            Footprint footprint = footprint(parent + "." + name);
+            bytes += own(footprint, hidden, outputs(name));
+            kept |= savesInput(footprint);
+            broughtBack &= footprint == null || footprint.isFused();
         }
         return bytes + (kept && !broughtBack ? hidden * e : 0);
     }
@@ -134,18 +134,18 @@ final class BlockBytes {
         };
     }
 
-    private @Nullable Change change(String path) {
-        return everythingTrained ? new Trained() : changes.get(path);
+    private @Nullable Footprint footprint(String path) {
+        return everythingTrained ? new Trained() : footprints.get(path);
     }
 
     /** Whether the linear needs its input for the gradients of what is trained in it. */
-    private static boolean keepsInput(@Nullable Change change) {
-        return change != null && change.keepsInput();
+    private static boolean savesInput(@Nullable Footprint footprint) {
+        return footprint != null && footprint.savesInput();
     }
 
     /** What a linear keeps besides its input. */
-    private long own(@Nullable Change change, long in, long out) {
-        return change == null ? 0 : change.kept(in, out, e);
+    private long own(@Nullable Footprint footprint, long in, long out) {
+        return footprint == null ? 0 : footprint.savedBytes(in, out, e);
     }
 
     /** Turned queries and keys, values and output; where no fused kernel serves also the scores, H · T for each token. */
@@ -167,9 +167,9 @@ final class BlockBytes {
     }
 
     /** Gate and up, and what is between them and the last projection unless it is made again. */
-    private long gated(@Nullable Change down) {
+    private long gated(@Nullable Footprint down) {
         boolean again = down != null && down.isFused();
-        long product = keepsInput(down) ? inner * e : 0;
+        long product = savesInput(down) ? inner * e : 0;
         long bytes = own(down, inner, hidden);
         if (gpu) {
             return bytes + 2 * inner * e + (again ? 0 : product);
@@ -213,8 +213,8 @@ final class BlockBytes {
 
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
     private long temporary(String path, long out) {
-        Change change = changes.get(path);
-        return change == null ? 0 : change.temporary(out, e);
+        Footprint footprint = footprints.get(path);
+        return footprint == null ? 0 : footprint.temporaryBytes(out, e);
     }
 
     /** The gradients and temporaries per token while a block runs backward. */

@@ -16,7 +16,7 @@ import java.util.Locale;
  * @param activations which blocks compute again in the backward pass
  * @param bytes the items
  * @param memory of the device when the plan was made
- * @param peak the most that is there at one moment, {@link Bytes#most()}
+ * @param peak the most that is there at one moment, {@link Bytes#peak()}
  * @param fits whether the peak leaves a reserve of the free memory
  * @param advice what to change: to make it fit, or, when it fits, should memory run out nevertheless
  */
@@ -39,7 +39,7 @@ public record MemoryPlan(
      * @param gradients of all that is trained, float32
      * @param optimizer AdamW's two moments, float32
      * @param tables rotary angles and masks
-     * @param kept what the forward pass leaves for the backward pass, over all blocks
+     * @param activations what the forward pass leaves for the backward pass, over all blocks
      * @param loss one chunk of logits, its gradients, and the gradient of the hidden states
      * @param block what one block needs while it runs: temporaries, gradients, a dense copy of its largest 4-bit linear, and what
      *     it computes again
@@ -51,7 +51,7 @@ public record MemoryPlan(
             long gradients,
             long optimizer,
             long tables,
-            long kept,
+            long activations,
             long loss,
             long block,
             long step) {
@@ -61,8 +61,8 @@ public record MemoryPlan(
         }
 
         /** The most that is there at one moment. */
-        public long most() {
-            return resident() + Math.max(kept + Math.max(loss, block), step);
+        public long peak() {
+            return resident() + Math.max(activations + Math.max(loss, block), step);
         }
     }
 
@@ -82,7 +82,7 @@ public record MemoryPlan(
                 new Item("gradients", bytes.gradients()),
                 new Item("optimizer", bytes.optimizer()),
                 new Item("rotary tables, masks", bytes.tables()),
-                new Item("kept for backward", bytes.kept()),
+                new Item("activations", bytes.activations()),
                 new Item("loss chunk", bytes.loss()),
                 new Item("one block at work", bytes.block()),
                 new Item("optimizer step", bytes.step()));

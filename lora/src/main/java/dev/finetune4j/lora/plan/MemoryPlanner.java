@@ -9,8 +9,8 @@ import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.lora.adapter.AdapterOutline;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.AdapterShape;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
 
@@ -43,17 +43,17 @@ public final class MemoryPlanner {
             CausalLM meta,
             @Nullable QuantSettings quantization,
             boolean full,
-            AdapterOutline outline,
+            AdapterShape shape,
             Placement placement) {
         this.config = meta.config();
         this.placement = placement;
         this.quantized = quantization != null;
         this.full = full;
-        this.prefix = outline.amongKeys();
-        this.trainsLastNorm = outline.changes().containsKey("model.norm");
-        this.virtual = outline.virtualTokens();
-        this.fixed = StaticBytes.of(meta, quantization, outline, full, placement);
-        this.blocks = new BlockBytes(config, outline.changes(), full, placement.device(), placement.precision());
+        this.prefix = shape.prefix();
+        this.trainsLastNorm = shape.footprints().containsKey("model.norm");
+        this.virtual = shape.virtualTokens();
+        this.fixed = StaticBytes.of(meta, quantization, shape, full, placement);
+        this.blocks = new BlockBytes(config, shape.footprints(), full, placement.device(), placement.precision());
         this.pass = new PassBytes(config, placement, full);
     }
 
@@ -74,8 +74,8 @@ public final class MemoryPlanner {
             Placement placement) {
         QuantSettings form = adapter == null ? quantization : form(directory, quantization);
         try (CausalLM meta = ModelLoader.meta(directory)) {
-            AdapterOutline outline = adapter == null ? AdapterOutline.none() : AdapterOutline.of(adapter, meta);
-            return new MemoryPlanner(meta, form, adapter == null, outline, placement);
+            AdapterShape shape = adapter == null ? AdapterShape.none() : AdapterShape.of(adapter, meta);
+            return new MemoryPlanner(meta, form, adapter == null, shape, placement);
         }
     }
 
@@ -89,7 +89,7 @@ public final class MemoryPlanner {
     public static long weightBytes(
             ModelDirectory directory, @Nullable QuantSettings quantization, Placement placement) {
         try (CausalLM meta = ModelLoader.meta(directory)) {
-            return StaticBytes.of(meta, form(directory, quantization), AdapterOutline.none(), false, placement)
+            return StaticBytes.of(meta, form(directory, quantization), AdapterShape.none(), false, placement)
                     .weights();
         }
     }
@@ -123,7 +123,7 @@ public final class MemoryPlanner {
         MemoryPlan.Bytes bytes = bytes(batch(rows, tokens), policy);
         boolean fits = fits(bytes, memory);
         MemoryPlan plan = new MemoryPlan(
-                placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.most(), fits, "");
+                placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.peak(), fits, "");
         return new MemoryPlan(plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
     }
 
@@ -132,7 +132,7 @@ public final class MemoryPlanner {
     }
 
     private static boolean fits(MemoryPlan.Bytes bytes, DeviceMemory memory) {
-        return bytes.most() <= memory.free() * (1 - RESERVE);
+        return bytes.peak() <= memory.free() * (1 - RESERVE);
     }
 
     /**

@@ -5,9 +5,9 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.lora.adapter.AdapterOutline;
-import dev.finetune4j.lora.adapter.AdapterOutline.Change;
-import dev.finetune4j.lora.adapter.AdapterOutline.Trained;
+import dev.finetune4j.lora.adapter.AdapterShape;
+import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
+import dev.finetune4j.lora.adapter.AdapterShape.Trained;
 import dev.finetune4j.quant.QuantSettings;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -26,7 +26,7 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
     static StaticBytes of(
             CausalLM meta,
             @Nullable QuantSettings quantization,
-            AdapterOutline outline,
+            AdapterShape shape,
             boolean full,
             Placement placement) {
         Map<String, Linear> linears = meta.linears();
@@ -41,23 +41,23 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
                     ? quantization.storedBytes(count)
                     : count * placement.weights().bytes();
         }
-        long adapter = Float.BYTES * (outline.trainedValues() + outline.frozenValues());
-        Map<String, Change> changes = outline.changes();
+        long adapter = Float.BYTES * (shape.trainedValues() + shape.frozenValues());
+        Map<String, Footprint> footprints = shape.footprints();
         long largest = 0;
         for (var entry : linears.entrySet()) {
             boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
-            Change change = full ? new Trained() : changes.get(entry.getKey());
+            Footprint footprint = full ? new Trained() : footprints.get(entry.getKey());
             long count = entry.getValue().inFeatures() * entry.getValue().outFeatures();
             largest = Math.max(
                     largest,
-                    count * copies(packed, change, placement.precision().bytes()));
+                    count * copies(packed, footprint, placement.precision().bytes()));
         }
-        return new StaticBytes(weights, adapter, full ? numbers : outline.trainedValues(), largest);
+        return new StaticBytes(weights, adapter, full ? numbers : shape.trainedValues(), largest);
     }
 
     /** Bytes for each number of a weight that one linear makes for the time of its product. */
-    private static long copies(boolean packed, @Nullable Change change, int number) {
-        return (packed ? number : 0) + (change == null ? 0 : change.copies(number));
+    private static long copies(boolean packed, @Nullable Footprint footprint, int number) {
+        return (packed ? number : 0) + (footprint == null ? 0 : footprint.weightCopyBytes(number));
     }
 
     long gradients() {

@@ -182,12 +182,12 @@ class AdapterKindsTest {
                 () -> VeraSettings.builder()
                         .rank(0)
                         .dropout(1)
-                        .initialD(Double.NaN)
+                        .dInitial(Double.NaN)
                         .modules(new ModuleSelection(
                                 TargetModules.allLinear(), TargetModules.named("q_proj"), List.of(), List.of()))
                         .build());
         assertEquals(4, refused.problems().size(), refused.getMessage());
-        assertIn(problems(VeraSettings.builder().initialD(0).build()), "must not start at 0");
+        assertIn(problems(VeraSettings.builder().dInitial(0).build()), "must not start at 0");
         assertIn(
                 problems(VeraSettings.builder()
                         .targets(TargetModules.named("q_proj", "query"))
@@ -201,7 +201,7 @@ class AdapterKindsTest {
                 "no linear of the model matches the target module(s) embed_tokens");
         assertIn(
                 problems(VeraSettings.builder()
-                        .trainedWhole(List.of("q_proj", "proj"))
+                        .modulesToSave(List.of("q_proj", "proj"))
                         .build()),
                 "model.layers.0.mlp.up_proj is among the targets and the modules trained whole");
     }

@@ -167,7 +167,7 @@ class AdapterVariantsTest {
     }
 
     private void checkMerged(PeftAdapter adapter, ModelDirectory directory, SafetensorsFile golden) {
-        if (!(adapter instanceof WeightAdapter)) {
+        if (!(adapter instanceof LayerAdapter)) {
             return;
         }
         Path folder = temporary.resolve("merged");

@@ -18,13 +18,13 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.lora.adapter.AdapterOutline;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.AdapterShape;
 import dev.finetune4j.lora.adapter.BiasTraining;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
+import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.LoraStart;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PrefixSettings;
@@ -146,14 +146,14 @@ class MemoryPlanTest {
                 LoraSettings.builder()
                         .trainedTokens(Map.of("embed_tokens", List.of(1, 5)))
                         .build(),
-                LoraSettings.builder().rank(4).start(LoraStart.pissa()).build(),
+                LoraSettings.builder().rank(4).start(LoraInit.pissa()).build(),
                 Ia3Settings.defaults(),
                 VeraSettings.defaults(),
                 VeraSettings.builder()
                         .rank(5)
                         .saveProjection(false)
                         .bias(BiasTraining.ALL)
-                        .trainedWhole(List.of("model.norm", "o_proj"))
+                        .modulesToSave(List.of("model.norm", "o_proj"))
                         .build(),
                 LnTuningSettings.defaults(),
                 PrefixSettings.of(5),
@@ -171,12 +171,12 @@ class MemoryPlanTest {
             try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
                     CausalLM meta = ModelLoader.meta(directory);
                     PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
-                AdapterOutline outline = AdapterOutline.of(settings, meta);
-                assertEquals(adapter.parameterCount(), outline.trainedValues());
+                AdapterShape shape = AdapterShape.of(settings, meta);
+                assertEquals(adapter.parameterCount(), shape.trainedValues());
                 MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
                         .plan(1, 16, ActivationPolicy.none(), LARGE)
                         .bytes();
-                assertEquals(4 * (outline.trainedValues() + outline.frozenValues()), bytes.adapter());
+                assertEquals(4 * (shape.trainedValues() + shape.frozenValues()), bytes.adapter());
                 assertEquals(4 * adapter.parameterCount(), bytes.gradients());
                 assertEquals(8 * adapter.parameterCount(), bytes.optimizer());
             }
@@ -244,7 +244,9 @@ class MemoryPlanTest {
         ObjectMapper json = new ObjectMapper();
         JsonNode node = json.readTree(json.writeValueAsString(plan));
         assertEquals(plan.peak(), node.path("peak").asLong());
-        assertEquals(plan.bytes().kept(), node.path("bytes").path("kept").asLong());
+        assertEquals(
+                plan.bytes().activations(),
+                node.path("bytes").path("activations").asLong());
         assertEquals(2, node.path("activations").path("every").asInt());
     }
 

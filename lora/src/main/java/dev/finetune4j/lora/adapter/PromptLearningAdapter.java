@@ -8,16 +8,16 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
 /** An adapter of virtual tokens before the first one. */
-final class VirtualTokenAdapter implements PeftAdapter {
+final class PromptLearningAdapter implements PeftAdapter {
     static final String STORED = "prompt_embeddings";
 
     private final AdapterSettings settings;
-    private final VirtualTokenKind<?> kind;
-    private final VirtualTokenEncoder encoder;
+    private final PromptLearningKind<?> kind;
+    private final PromptEncoder encoder;
     private final Lifetime lifetime = PeftAdapter.lifetime();
 
     /** @param encoder owned by the adapter from now on */
-    VirtualTokenAdapter(AdapterSettings settings, VirtualTokenKind<?> kind, VirtualTokenEncoder encoder) {
+    PromptLearningAdapter(AdapterSettings settings, PromptLearningKind<?> kind, PromptEncoder encoder) {
         this.settings = settings;
         this.kind = kind;
         this.encoder = encoder;

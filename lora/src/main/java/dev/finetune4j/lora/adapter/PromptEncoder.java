@@ -13,10 +13,10 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Makes the virtual tokens of an adapter from what is trained: a table, and where the method has one a small network behind
- * it. It owns its tensors, float32.
+ * The prompt encoder of PEFT: makes the virtual tokens of an adapter from what is trained, an embedding, and where the method
+ * has one a small network behind it. It owns its tensors, float32.
  */
-sealed interface VirtualTokenEncoder {
+sealed interface PromptEncoder {
     /** What is trained, by the names of PEFT. */
     Map<String, Tensor> trained();
 
@@ -33,7 +33,7 @@ sealed interface VirtualTokenEncoder {
      *
      * @param table shape (n, width)
      */
-    record Table(Tensor table) implements VirtualTokenEncoder {
+    record Table(Tensor table) implements PromptEncoder {
         static final String NAME = "prompt_encoder.embedding.weight";
 
         static Table of(Map<String, Tensor> tensors) {
@@ -75,8 +75,7 @@ sealed interface VirtualTokenEncoder {
      * @param table shape (n, in)
      * @param name of the network in PEFT
      */
-    record Perceptron(Tensor table, String name, List<Layer> layers, Activation activation)
-            implements VirtualTokenEncoder {
+    record Perceptron(Tensor table, String name, List<Layer> layers, Activation activation) implements PromptEncoder {
         /** The name of a linear within the encoder; the functions between them count too. */
         static String layerName(String network, int index) {
             return network + "." + 2 * index;
@@ -128,7 +127,7 @@ sealed interface VirtualTokenEncoder {
      * @param dropout between the layers in passes that record gradients
      */
     record Recurrent(Perceptron head, Map<String, Tensor> weights, int size, int layers, double dropout)
-            implements VirtualTokenEncoder {
+            implements PromptEncoder {
         static final String NAME = "lstm_head.";
         private static final String START = "prompt_encoder." + NAME;
 

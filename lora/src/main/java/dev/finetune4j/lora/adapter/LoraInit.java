@@ -3,22 +3,25 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.SettingsException;
 import java.util.List;
 
-/** How the factors of a LoRA adapter start. All starts but {@link Gaussian} and {@link Kaiming} look at the base's weights. */
-public sealed interface LoraStart {
-    /** A evenly from ±1/√in, as PEFT's Kaiming initialisation with a = √5 gives; B zero. The usual start. */
-    record Kaiming() implements LoraStart {}
+/**
+ * Initialization of the factors of a LoRA adapter, PEFT's {@code init_lora_weights}. All but {@link Gaussian} and {@link Kaiming}
+ * look at the base's weights.
+ */
+public sealed interface LoraInit {
+    /** A evenly from ±1/√in, as PEFT's Kaiming initialisation with a = √5 gives; B zero. The default. */
+    record Kaiming() implements LoraInit {}
 
     /** A from a normal distribution of deviation 1/r; B zero. */
-    record Gaussian() implements LoraStart {}
+    record Gaussian() implements LoraInit {}
 
     /**
-     * The r strongest singular directions of the weight, which the base then goes without
-     * (<a href="https://arxiv.org/abs/2404.02948">PiSSA, Meng et al. 2024</a>).
+     * The r strongest singular directions of the weight, which leave the base its residual weight
+     * {@code W - s · B₀ A₀} (<a href="https://arxiv.org/abs/2404.02948">PiSSA, Meng et al. 2024</a>).
      *
      * @param iterations power iterations of a fast approximate decomposition, 0 for an exact one; 16 is usual for large
      *     models
      */
-    record Pissa(int iterations) implements LoraStart {
+    record Pissa(int iterations) implements LoraInit {
         public Pissa {
             if (iterations < 0) {
                 throw new SettingsException(List.of("the iterations of PiSSA must be 0 (exact) or more, but are "
@@ -28,45 +31,45 @@ public sealed interface LoraStart {
     }
 
     /**
-     * The first r columns of an orthonormal basis of the weight, which the base then goes without
+     * The first r columns of an orthonormal basis of the weight, which leave the base its residual weight
      * (<a href="https://arxiv.org/abs/2406.01775">OLoRA, Büyükakyüz 2024</a>).
      */
-    record Olora() implements LoraStart {}
+    record Olora() implements LoraInit {}
 
     /**
      * The best correction of rank r to what quantizing the base lost
      * (<a href="https://arxiv.org/abs/2310.08659">LoftQ, Li et al. 2023</a>, with one iteration: the 4-bit base stays as it
      * is, so the adapter is an ordinary one). It needs a 4-bit base and its checkpoint in full precision.
      */
-    record Loftq() implements LoraStart {}
+    record Loftq() implements LoraInit {}
 
-    /** The usual start. */
-    static LoraStart kaiming() {
+    /** The default. */
+    static LoraInit kaiming() {
         return new Kaiming();
     }
 
     /** A from a normal distribution. */
-    static LoraStart gaussian() {
+    static LoraInit gaussian() {
         return new Gaussian();
     }
 
     /** The strongest singular directions, exactly. */
-    static LoraStart pissa() {
+    static LoraInit pissa() {
         return new Pissa(0);
     }
 
     /** The first columns of an orthonormal basis. */
-    static LoraStart olora() {
+    static LoraInit olora() {
         return new Olora();
     }
 
     /** What quantizing lost. */
-    static LoraStart loftq() {
+    static LoraInit loftq() {
         return new Loftq();
     }
 
-    /** Whether the base computes without the starting factors, so that training begins where the base was. */
-    default boolean leavesBase() {
+    /** Whether the initial product is subtracted from the base's weight, so that training begins where the base was. */
+    default boolean usesResidualBase() {
         return this instanceof Pissa || this instanceof Olora;
     }
 }

@@ -18,7 +18,8 @@ import org.bytedeco.pytorch.Tensor;
  * @param dropout share of the input that training hides from A
  * @param saved whether a file holds the matrices
  */
-record VeraPart(Tensor a, Tensor b, Map<String, Vectors> vectors, double dropout, boolean saved) implements ModulePart {
+record VeraLayer(Tensor a, Tensor b, Map<String, Vectors> vectors, double dropout, boolean saved)
+        implements AdapterLayer {
     static final String A = "vera_A";
     static final String B = "vera_B";
     static final String LAMBDA_B = "vera_lambda_b";
@@ -67,7 +68,7 @@ record VeraPart(Tensor a, Tensor b, Map<String, Vectors> vectors, double dropout
     }
 
     @Override
-    public Linear around(String path, Linear base) {
+    public Linear wrap(String path, Linear base) {
         return new VeraLinear(base, this, Objects.requireNonNull(vectors.get(path)));
     }
 }

@@ -13,21 +13,21 @@ import org.bytedeco.pytorch.Tensor;
  * A kind whose adapters are positions before the first token. While they are trained an encoder makes them; a file holds what it
  * made.
  */
-abstract class VirtualTokenKind<S extends AdapterSettings> extends AdapterKind<S> {
-    VirtualTokenKind(Class<S> settings, String peftType, double usualLearningRate) {
+abstract class PromptLearningKind<S extends AdapterSettings> extends AdapterKind<S> {
+    PromptLearningKind(Class<S> settings, String peftType, double usualLearningRate) {
         super(settings, peftType, usualLearningRate);
     }
 
     /** The tensors of the encoder that is trained. */
-    abstract EncoderPlan plan(S chosen, ModelConfig base);
+    abstract PromptEncoderSpec spec(S chosen, ModelConfig base);
 
-    /** The encoder with the tensors of the plan. */
-    abstract VirtualTokenEncoder encoder(S chosen, ModelConfig base, Map<String, Tensor> tensors);
+    /** The encoder with the tensors of the spec. */
+    abstract PromptEncoder encoder(S chosen, ModelConfig base, Map<String, Tensor> tensors);
 
     /** The encoder as training begins; its tensors belong to the caller's scope. */
-    VirtualTokenEncoder start(S chosen, CausalLM base, PeftAdapter.Sources sources) {
+    PromptEncoder init(S chosen, CausalLM base, PeftAdapter.Sources sources) {
         Map<String, Tensor> tensors =
-                plan(chosen, base.config()).start(base.placement().device(), new SplittableRandom(sources.seed()));
+                spec(chosen, base.config()).init(base.placement().device(), new SplittableRandom(sources.seed()));
         return encoder(chosen, base.config(), tensors);
     }
 
@@ -37,40 +37,39 @@ abstract class VirtualTokenKind<S extends AdapterSettings> extends AdapterKind<S
     }
 
     /** Whether the virtual tokens are among the keys and values of each layer only. */
-    boolean isAmongKeys() {
+    boolean isPrefix() {
         return false;
     }
 
     /** What the model gets from an encoder. */
-    VirtualTokens tokens(VirtualTokenEncoder encoder, int count, ModelConfig base) {
+    VirtualTokens tokens(PromptEncoder encoder, int count, ModelConfig base) {
         return new Prompt(encoder, count);
     }
 
     @Override
-    final AdapterOutline outline(S chosen, CausalLM base) {
-        long trained =
-                AdapterOutline.values(plan(chosen, base.config()).shapes().values());
-        return new AdapterOutline(trained, 0, Map.of(), chosen.virtualTokens(), isAmongKeys());
+    final AdapterShape shape(S chosen, CausalLM base) {
+        long trained = AdapterShape.values(spec(chosen, base.config()).shapes().values());
+        return new AdapterShape(trained, 0, Map.of(), chosen.virtualTokens(), isPrefix());
     }
 
     @Override
     final PeftAdapter create(S chosen, CausalLM base, PeftAdapter.Sources sources) {
         try (TensorScope scope = new TensorScope()) {
-            VirtualTokenEncoder encoder = start(chosen, base, sources);
+            PromptEncoder encoder = init(chosen, base, sources);
             encoder.trained().values().forEach(scope::release);
-            return new VirtualTokenAdapter(chosen, this, encoder);
+            return new PromptLearningAdapter(chosen, this, encoder);
         }
     }
 
     @Override
     final PeftAdapter load(S chosen, StoredAdapter file, CausalLM base) {
         AdapterCheck check = new AdapterCheck(file.file(), file.weights());
-        check.tensor(VirtualTokenAdapter.STORED, new long[] {chosen.virtualTokens(), width(base.config())});
+        check.tensor(PromptLearningAdapter.STORED, new long[] {chosen.virtualTokens(), width(base.config())});
         check.finish();
         try (TensorScope scope = new TensorScope()) {
             Tensor table =
-                    file.read(VirtualTokenAdapter.STORED, base.placement().device());
-            return new VirtualTokenAdapter(chosen, this, new VirtualTokenEncoder.Table(scope.release(table)));
+                    file.read(PromptLearningAdapter.STORED, base.placement().device());
+            return new PromptLearningAdapter(chosen, this, new PromptEncoder.Table(scope.release(table)));
         }
     }
 
@@ -94,7 +93,7 @@ abstract class VirtualTokenKind<S extends AdapterSettings> extends AdapterKind<S
         config.put("token_dim", width);
     }
 
-    private record Prompt(VirtualTokenEncoder encoder, int count) implements VirtualTokens.Prompt {
+    private record Prompt(PromptEncoder encoder, int count) implements VirtualTokens.Prompt {
         @Override
         public boolean isRandom() {
             return encoder.isRandom();

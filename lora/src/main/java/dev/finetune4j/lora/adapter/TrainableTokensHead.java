@@ -6,22 +6,22 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /** The projection to the vocabulary with some of its rows replaced by trained ones. It owns nothing. */
-final class TokenRowsHead extends AdaptedLinear {
-    private final TokenRows.Part part;
+final class TrainableTokensHead extends AdaptedLinear {
+    private final TrainableTokens.Layer layer;
 
-    TokenRowsHead(Linear base, TokenRows.Part part) {
+    TrainableTokensHead(Linear base, TrainableTokens.Layer layer) {
         super(base);
-        this.part = part;
+        this.layer = layer;
     }
 
     @Override
     public Tensor forward(Tensor x) {
-        Tensor rows = Tensors.as(part.rows(), Tensors.typeOf(x));
-        return base.forward(x).index_copy(-1, part.index(), torch.linear(x, rows));
+        Tensor rows = Tensors.as(layer.rows(), Tensors.typeOf(x));
+        return base.forward(x).index_copy(-1, layer.index(), torch.linear(x, rows));
     }
 
     @Override
     public Tensor denseWeight() {
-        return base.denseWeight().index_copy_(0, part.index(), part.rows().detach());
+        return base.denseWeight().index_copy_(0, layer.index(), layer.rows().detach());
     }
 }

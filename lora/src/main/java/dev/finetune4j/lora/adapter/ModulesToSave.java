@@ -22,12 +22,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /** Copies of whole modules that are trained in their place; PEFT's {@code modules_to_save}. */
-final class TrainedModules {
+final class ModulesToSave {
     private static final String WEIGHT = "weight";
     private static final String BIAS = "bias";
-    private static final AdapterOutline.Change TRAINED = new AdapterOutline.Trained();
+    private static final AdapterShape.Footprint TRAINED = new AdapterShape.Trained();
 
-    private TrainedModules() {}
+    private ModulesToSave() {}
 
     /** What is wrong with the names themselves; PEFT reads them as regular expressions too. */
     static List<String> problems(List<String> names) {
@@ -86,10 +86,10 @@ final class TrainedModules {
         return false;
     }
 
-    static List<PartPlan> plans(BaseModules base, List<String> names) {
-        List<PartPlan> plans = new ArrayList<>();
-        matching(base.names(), names).forEach(path -> plans.add(plan(base, path, WEIGHT)));
-        return plans;
+    static List<AdapterLayerSpec> specs(BaseModules base, List<String> names) {
+        List<AdapterLayerSpec> specs = new ArrayList<>();
+        matching(base.names(), names).forEach(path -> specs.add(spec(base, path, WEIGHT)));
+        return specs;
     }
 
     /**
@@ -97,15 +97,15 @@ final class TrainedModules {
      *
      * @param weightName the end of its weight's name in a file
      */
-    static PartPlan plan(BaseModules base, String path, String weightName) {
+    static AdapterLayerSpec spec(BaseModules base, String path, String weightName) {
         Embedding embedding = base.embeddings().get(path);
         if (embedding != null) {
             long[] shape = {embedding.vocabulary(), embedding.width()};
-            return new Plan(path, weightName, shape, embedding::denseWeight, null, null);
+            return new Spec(path, weightName, shape, embedding::denseWeight, null, null);
         }
         RmsNorm norm = base.norms().get(path);
         if (norm != null) {
-            return new Plan(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), null, TRAINED);
+            return new Spec(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), null, TRAINED);
         }
         Linear linear = Objects.requireNonNull(base.linears().get(path));
         if (linear.parameters().isEmpty() && !(linear instanceof TiedHead)) {
@@ -113,21 +113,21 @@ final class TrainedModules {
                     + " adapt it with LoRA, or load the base without quantization");
         }
         long[] shape = {linear.outFeatures(), linear.inFeatures()};
-        return new Plan(path, weightName, shape, linear::denseWeight, linear.bias(), TRAINED);
+        return new Spec(path, weightName, shape, linear::denseWeight, linear.bias(), TRAINED);
     }
 
     private static Tensor copy(Tensor tensor) {
         return tensor.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional());
     }
 
-    private record Plan(
+    private record Spec(
             String path,
             String weightName,
             long[] shape,
             Supplier<Tensor> weight,
             @Nullable Tensor bias,
-            AdapterOutline.@Nullable Change change)
-            implements PartPlan {
+            AdapterShape.@Nullable Footprint footprint)
+            implements AdapterLayerSpec {
         @Override
         public List<String> modules() {
             return List.of(path);
@@ -144,18 +144,18 @@ final class TrainedModules {
         }
 
         @Override
-        public ModulePart start(StartContext context) {
-            return new Part(weightName, weight.get(), bias == null ? null : copy(bias));
+        public AdapterLayer init(InitContext context) {
+            return new Layer(weightName, weight.get(), bias == null ? null : copy(bias));
         }
 
         @Override
-        public ModulePart of(Map<String, Tensor> tensors) {
-            return new Part(weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(BIAS));
+        public AdapterLayer of(Map<String, Tensor> tensors) {
+            return new Layer(weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(BIAS));
         }
     }
 
-    private record Part(
-            String weightName, Tensor weight, @Nullable Tensor bias) implements ModulePart {
+    private record Layer(
+            String weightName, Tensor weight, @Nullable Tensor bias) implements AdapterLayer {
         @Override
         public Map<String, Tensor> trained() {
             Map<String, Tensor> tensors = new LinkedHashMap<>();
@@ -167,17 +167,17 @@ final class TrainedModules {
         }
 
         @Override
-        public Linear around(Linear base) {
+        public Linear wrap(Linear base) {
             return new DenseLinear(weight, bias);
         }
 
         @Override
-        public Embedding around(Embedding base) {
+        public Embedding wrap(Embedding base) {
             return new DenseEmbedding(weight, base.scale());
         }
 
         @Override
-        public RmsNorm around(RmsNorm base) {
+        public RmsNorm wrap(RmsNorm base) {
             return base.withWeight(weight);
         }
     }

@@ -17,48 +17,49 @@ import java.util.function.BiFunction;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 
-/** An adapter of parts that change what single modules compute. */
-final class WeightAdapter implements PeftAdapter {
+/** An adapter of layers that change what single modules compute. */
+final class LayerAdapter implements PeftAdapter {
     /**
-     * A part and the modules on which it sits.
+     * A layer and the modules on which it sits.
      *
      * @param names the whole names of its tensors in a file, by the ends of them
      */
-    private record Placed(Set<String> modules, Map<String, String> names, ModulePart part) {
-        static Placed of(PartPlan plan, ModulePart part) {
+    private record Attached(Set<String> modules, Map<String, String> names, AdapterLayer layer) {
+        static Attached of(AdapterLayerSpec spec, AdapterLayer layer) {
             Map<String, String> names = new LinkedHashMap<>();
-            plan.shapes().keySet().forEach(end -> names.put(end, plan.nameOf(end)));
-            return new Placed(Set.copyOf(plan.modules()), names, part);
+            spec.shapes().keySet().forEach(end -> names.put(end, spec.nameOf(end)));
+            return new Attached(Set.copyOf(spec.modules()), names, layer);
         }
     }
 
     private final AdapterSettings settings;
-    private final List<Placed> parts;
+    private final List<Attached> layers;
     private final Lifetime lifetime = PeftAdapter.lifetime();
 
-    private WeightAdapter(AdapterSettings settings, List<Placed> parts) {
+    private LayerAdapter(AdapterSettings settings, List<Attached> layers) {
         this.settings = settings;
-        this.parts = parts;
+        this.layers = layers;
     }
 
     /**
-     * Makes the parts of the plans.
+     * Makes the layers of the specs.
      *
-     * @param make gives a part whose tensors belong to the current scope
+     * @param make gives a layer whose tensors belong to the current scope
      */
-    static WeightAdapter of(AdapterSettings settings, List<PartPlan> plans, Function<PartPlan, ModulePart> make) {
+    static LayerAdapter of(
+            AdapterSettings settings, List<AdapterLayerSpec> specs, Function<AdapterLayerSpec, AdapterLayer> make) {
         try (TensorScope scope = new TensorScope()) {
-            List<Placed> parts = new ArrayList<>();
-            for (PartPlan plan : plans) {
+            List<Attached> layers = new ArrayList<>();
+            for (AdapterLayerSpec spec : specs) {
                 try (TensorScope temporary = new TensorScope()) {
-                    ModulePart part = make.apply(plan);
-                    part.owned().forEach(temporary::keep);
-                    parts.add(Placed.of(plan, part));
+                    AdapterLayer layer = make.apply(spec);
+                    layer.owned().forEach(temporary::keep);
+                    layers.add(Attached.of(spec, layer));
                 }
             }
             // Last, so that a failure half-way leaves everything to the scope.
-            parts.forEach(placed -> placed.part().owned().forEach(scope::release));
-            return new WeightAdapter(settings, parts);
+            layers.forEach(attached -> attached.layer().owned().forEach(scope::release));
+            return new LayerAdapter(settings, layers);
         }
     }
 
@@ -85,26 +86,26 @@ final class WeightAdapter implements PeftAdapter {
         return new ModuleTransform() {
             @Override
             public Embedding embedding(String name, Embedding embedding) {
-                return wrap(name, embedding, ModulePart::around);
+                return wrap(name, embedding, AdapterLayer::wrap);
             }
 
             @Override
             public Linear linear(String name, Linear linear) {
-                return wrap(name, linear, (part, inner) -> part.around(name, inner));
+                return wrap(name, linear, (layer, inner) -> layer.wrap(name, inner));
             }
 
             @Override
             public RmsNorm norm(String name, RmsNorm norm) {
-                return wrap(name, norm, ModulePart::around);
+                return wrap(name, norm, AdapterLayer::wrap);
             }
         };
     }
 
-    private <T> T wrap(String name, T module, BiFunction<ModulePart, T, T> around) {
+    private <T> T wrap(String name, T module, BiFunction<AdapterLayer, T, T> around) {
         T wrapped = module;
-        for (Placed placed : parts) {
-            if (placed.modules().contains(name)) {
-                wrapped = around.apply(placed.part(), wrapped);
+        for (Attached attached : layers) {
+            if (attached.modules().contains(name)) {
+                wrapped = around.apply(attached.layer(), wrapped);
             }
         }
         return wrapped;
@@ -112,21 +113,21 @@ final class WeightAdapter implements PeftAdapter {
 
     @Override
     public Map<String, Tensor> parameters() {
-        return named(ModulePart::trained);
+        return named(AdapterLayer::trained);
     }
 
     @Override
     public Map<String, Tensor> stored() {
-        return named(ModulePart::stored);
+        return named(AdapterLayer::stored);
     }
 
-    private Map<String, Tensor> named(Function<ModulePart, Map<String, Tensor>> tensors) {
+    private Map<String, Tensor> named(Function<AdapterLayer, Map<String, Tensor>> tensors) {
         try (Lifetime.Use use = use()) {
             Map<String, Tensor> named = new LinkedHashMap<>();
-            for (Placed placed : parts) {
-                tensors.apply(placed.part())
-                        .forEach((end, tensor) ->
-                                named.put(Objects.requireNonNull(placed.names().get(end)), tensor));
+            for (Attached attached : layers) {
+                tensors.apply(attached.layer())
+                        .forEach((end, tensor) -> named.put(
+                                Objects.requireNonNull(attached.names().get(end)), tensor));
             }
             return named;
         }
@@ -134,6 +135,6 @@ final class WeightAdapter implements PeftAdapter {
 
     @Override
     public void close() {
-        lifetime.close(() -> parts.forEach(placed -> placed.part().close()));
+        lifetime.close(() -> layers.forEach(attached -> attached.layer().close()));
     }
 }

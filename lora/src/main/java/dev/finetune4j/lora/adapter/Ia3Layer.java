@@ -10,7 +10,7 @@ import org.bytedeco.pytorch.Tensor;
  * @param factors shape (1, in) for the input or (out, 1) for the output, float32
  * @param ofInput which of the two
  */
-record Ia3Part(Tensor factors, boolean ofInput) implements ModulePart {
+record Ia3Layer(Tensor factors, boolean ofInput) implements AdapterLayer {
     static final String FACTORS = "ia3_l";
 
     @Override
@@ -19,7 +19,7 @@ record Ia3Part(Tensor factors, boolean ofInput) implements ModulePart {
     }
 
     @Override
-    public Linear around(Linear base) {
+    public Linear wrap(Linear base) {
         return new Ia3Linear(base, this);
     }
 }

@@ -4,8 +4,8 @@ import dev.finetune4j.core.SettingsException;
 import java.util.List;
 
 /** What the settings of all methods with virtual tokens demand. */
-final class VirtualTokenChecks {
-    private VirtualTokenChecks() {}
+final class PromptLearningChecks {
+    private PromptLearningChecks() {}
 
     static void requireCount(int virtualTokens) {
         if (virtualTokens < 1) {

@@ -19,10 +19,10 @@ import org.jspecify.annotations.Nullable;
  * Rows of a table of token vectors that are trained in the place of the base's; PEFT's {@code trainable_token_indices}. The
  * file calls them a delta, but holds the rows themselves. When the head shares the embedding's weight, it uses the rows too.
  */
-final class TokenRows {
+final class TrainableTokens {
     static final String ROWS = "token_adapter.trainable_tokens_delta";
 
-    private TokenRows() {}
+    private TrainableTokens() {}
 
     /**
      * The tables that the names mean.
@@ -57,9 +57,9 @@ final class TokenRows {
         return tables;
     }
 
-    static List<PartPlan> plans(BaseModules base, Map<String, List<Integer>> tokens) {
+    static List<AdapterLayerSpec> specs(BaseModules base, Map<String, List<Integer>> tokens) {
         resolve(base.names(), tokens.keySet());
-        List<PartPlan> plans = new ArrayList<>();
+        List<AdapterLayerSpec> specs = new ArrayList<>();
         boolean shared = base.tiedHead() && sameEverywhere(tokens);
         boolean first = true;
         for (Map.Entry<String, List<Integer>> entry : tokens.entrySet()) {
@@ -68,11 +68,11 @@ final class TokenRows {
                     continue; // the first table's rows serve the other
                 }
                 List<String> modules = shared ? tables(base.names()) : List.of(path);
-                plans.add(plan(base, modules, entry.getValue()));
+                specs.add(spec(base, modules, entry.getValue()));
                 first = false;
             }
         }
-        return plans;
+        return specs;
     }
 
     private static boolean sameEverywhere(Map<String, List<Integer>> tokens) {
@@ -80,7 +80,7 @@ final class TokenRows {
                 && tokens.keySet().stream().anyMatch("model.embed_tokens"::endsWith);
     }
 
-    private static PartPlan plan(BaseModules base, List<String> modules, List<Integer> ids) {
+    private static AdapterLayerSpec spec(BaseModules base, List<String> modules, List<Integer> ids) {
         String path = modules.get(0);
         Embedding embedding = base.embeddings().get(path);
         Linear head = base.linears().get(path);
@@ -94,33 +94,33 @@ final class TokenRows {
             throw new SettingsException(List.of("the trained token " + id + " does not exist: " + path + " has "
                     + vocabulary + " rows; give token ids below that"));
         });
-        return new Plan(modules, ids, width, embedding, head);
+        return new Spec(modules, ids, width, embedding, head);
     }
 
-    private record Plan(
+    private record Spec(
             List<String> modules,
             List<Integer> ids,
             long width,
             @Nullable Embedding embedding,
-            @Nullable Linear head) implements PartPlan {
+            @Nullable Linear head) implements AdapterLayerSpec {
         @Override
         public Map<String, long[]> shapes() {
             return Map.of(ROWS, new long[] {ids.size(), width});
         }
 
         @Override
-        public ModulePart start(StartContext context) {
+        public AdapterLayer init(InitContext context) {
             Tensor index = index(context.device());
             Tensor table = embedding != null
                     ? embedding.denseWeight()
                     : Objects.requireNonNull(head).denseWeight();
-            return new Part(index, table.index_select(0, index));
+            return new Layer(index, table.index_select(0, index));
         }
 
         @Override
-        public ModulePart of(Map<String, Tensor> tensors) {
+        public AdapterLayer of(Map<String, Tensor> tensors) {
             Tensor rows = Objects.requireNonNull(tensors.get(ROWS));
-            return new Part(index(Tensors.deviceOf(rows)), rows);
+            return new Layer(index(Tensors.deviceOf(rows)), rows);
         }
 
         private Tensor index(ComputeDevice device) {
@@ -135,7 +135,7 @@ final class TokenRows {
      * @param index their token ids, int64, shape (n)
      * @param rows shape (n, D), float32
      */
-    record Part(Tensor index, Tensor rows) implements ModulePart {
+    record Layer(Tensor index, Tensor rows) implements AdapterLayer {
         @Override
         public Map<String, Tensor> trained() {
             return Map.of(ROWS, rows);
@@ -147,13 +147,13 @@ final class TokenRows {
         }
 
         @Override
-        public Linear around(Linear base) {
-            return new TokenRowsHead(base, this);
+        public Linear wrap(Linear base) {
+            return new TrainableTokensHead(base, this);
         }
 
         @Override
-        public Embedding around(Embedding base) {
-            return new TokenRowsEmbedding(base, this);
+        public Embedding wrap(Embedding base) {
+            return new TrainableTokensEmbedding(base, this);
         }
     }
 }

@@ -6,14 +6,14 @@ import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /** What fresh adapters are made from. Closing it closes the checkpoint, if anybody asked for it. */
-final class StartContext implements AutoCloseable {
+final class InitContext implements AutoCloseable {
     private final PeftAdapter.Sources sources;
     private final ComputeDevice device;
     private final SplittableRandom random;
     private @Nullable WeightSource originals;
 
     /** @param device where the adapter lives */
-    StartContext(PeftAdapter.Sources sources, ComputeDevice device) {
+    InitContext(PeftAdapter.Sources sources, ComputeDevice device) {
         this.sources = sources;
         this.device = device;
         this.random = new SplittableRandom(sources.seed());

@@ -17,23 +17,23 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** The factors with which the training of a linear starts; see {@link LoraStart}. The results belong to the caller's scope. */
-final class FirstFactors {
+/** Initializes the factors of a linear; see {@link LoraInit}. The results belong to the caller's scope. */
+final class LoraInitializer {
     /** Directions beyond the wanted ones that the approximate decomposition follows, so that the last wanted one is good. */
     private static final int OVERSAMPLING = 8;
 
-    private FirstFactors() {}
+    private LoraInitializer() {}
 
-    static LoraPart.Factors of(LoraSettings settings, String path, Linear linear, StartContext context) {
+    static LoraLayer.Factors of(LoraSettings settings, String path, Linear linear, InitContext context) {
         int rank = settings.rankOf(path);
-        LoraStart start = settings.start();
-        if (start.leavesBase()) {
+        LoraInit start = settings.initWeights();
+        if (start.usesResidualBase()) {
             return ofBase(settings, path, linear);
         }
-        if (start instanceof LoraStart.Loftq) {
+        if (start instanceof LoraInit.Loftq) {
             return ofLoss(settings, path, linear, context);
         }
-        Tensor a = start instanceof LoraStart.Gaussian
+        Tensor a = start instanceof LoraInit.Gaussian
                 ? Tensors.normal(context.device(), context.random(), 1.0 / rank, rank, linear.inFeatures())
                 : Tensors.uniform(
                         context.device(),
@@ -41,28 +41,28 @@ final class FirstFactors {
                         1 / Math.sqrt((double) linear.inFeatures()),
                         rank,
                         linear.inFeatures());
-        return new LoraPart.Factors(a, Tensors.zeros(context.device(), ScalarType.Float, linear.outFeatures(), rank));
+        return new LoraLayer.Factors(a, Tensors.zeros(context.device(), ScalarType.Float, linear.outFeatures(), rank));
     }
 
     /** The factors that the base's own weight gives, for the starts that look at nothing else. */
-    static LoraPart.Factors ofBase(LoraSettings settings, String path, Linear linear) {
+    static LoraLayer.Factors ofBase(LoraSettings settings, String path, Linear linear) {
         requireRank(settings, path, linear);
         int rank = settings.rankOf(path);
         try (TensorScope scope = new TensorScope()) {
             Tensor weight = linear.denseWeight(); // (out, in)
-            LoraPart.Factors factors;
-            if (settings.start() instanceof LoraStart.Pissa pissa) {
+            LoraLayer.Factors factors;
+            if (settings.initWeights() instanceof LoraInit.Pissa pissa) {
                 factors = strongest(weight, rank, settings.scaleOf(path), pissa.iterations());
             } else {
                 T_TensorTensor_T qr = torch.linalg_qr(weight);
-                factors = new LoraPart.Factors(
+                factors = new LoraLayer.Factors(
                         qr.get1().narrow(0, 0, rank), qr.get0().narrow(1, 0, rank));
             }
             return kept(scope, factors);
         }
     }
 
-    private static LoraPart.Factors ofLoss(LoraSettings settings, String path, Linear linear, StartContext context) {
+    private static LoraLayer.Factors ofLoss(LoraSettings settings, String path, Linear linear, InitContext context) {
         requireRank(settings, path, linear);
         WeightSource originals = context.originals();
         String name = path + ".weight";
@@ -96,21 +96,21 @@ final class FirstFactors {
         }
     }
 
-    private static LoraPart.Factors kept(TensorScope scope, LoraPart.Factors factors) {
-        return new LoraPart.Factors(
+    private static LoraLayer.Factors kept(TensorScope scope, LoraLayer.Factors factors) {
+        return new LoraLayer.Factors(
                 scope.keep(factors.a().contiguous().clone()),
                 scope.keep(factors.b().contiguous().clone()));
     }
 
     /** B A times scale is the best approximation of rank r to the weight; both factors are of the same size. */
-    private static LoraPart.Factors strongest(Tensor weight, int rank, double scale, int iterations) {
+    private static LoraLayer.Factors strongest(Tensor weight, int rank, double scale, int iterations) {
         T_TensorTensorTensor_T svd = iterations == 0
                 ? torch.linalg_svd(weight, false, new StringViewOptional())
                 : approximate(weight, rank, iterations);
         Tensor root = svd.get1().narrow(0, 0, rank).div(new Scalar(scale)).sqrt(); // (r)
         Tensor a = svd.get2().narrow(0, 0, rank).mul(root.view(-1, 1)); // (r, in)
         Tensor b = svd.get0().narrow(1, 0, rank).mul(root); // (out, r)
-        return new LoraPart.Factors(a, b);
+        return new LoraLayer.Factors(a, b);
     }
 
     /**

@@ -8,20 +8,20 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /** An embedding with some of its rows replaced by trained ones. It owns nothing. */
-final class TokenRowsEmbedding extends AdaptedEmbedding {
-    private final TokenRows.Part part;
+final class TrainableTokensEmbedding extends AdaptedEmbedding {
+    private final TrainableTokens.Layer layer;
 
-    TokenRowsEmbedding(Embedding base, TokenRows.Part part) {
+    TrainableTokensEmbedding(Embedding base, TrainableTokens.Layer layer) {
         super(base);
-        this.part = part;
+        this.layer = layer;
     }
 
     /** Only the tokens' own rows are touched, never the whole table. */
     @Override
     public Tensor forward(Tensor tokens) {
         Tensor rows = base.forward(tokens); // (B, T, D)
-        Tensor trained = Tensors.as(part.rows(), Tensors.typeOf(rows));
-        Tensor same = tokens.unsqueeze(-1).eq(part.index()); // (B, T, n)
+        Tensor trained = Tensors.as(layer.rows(), Tensors.typeOf(rows));
+        Tensor same = tokens.unsqueeze(-1).eq(layer.index()); // (B, T, n)
         Tensor place = same.to(torch.ScalarType.Long).argmax(new LongOptional(-1), false); // (B, T)
         Tensor replaced = torch.embedding(trained, place);
         if (base.scale() != 1) {
@@ -32,6 +32,6 @@ final class TokenRowsEmbedding extends AdaptedEmbedding {
 
     @Override
     public Tensor denseWeight() {
-        return base.denseWeight().index_copy_(0, part.index(), part.rows().detach());
+        return base.denseWeight().index_copy_(0, layer.index(), layer.rows().detach());
     }
 }

@@ -18,9 +18,9 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
-/** The parts that LoRA settings ask for on a base. */
-final class LoraPlans {
-    private LoraPlans() {}
+/** The layers that LoRA settings ask for on a base. */
+final class LoraSpecs {
+    private LoraSpecs() {}
 
     /** The modules that can get factors: all linears, the head included, and the embedding. */
     static Collection<String> candidates(ModuleNames modules) {
@@ -30,32 +30,32 @@ final class LoraPlans {
     }
 
     /**
-     * The parts in the order in which they are made; on one module the earlier one is beneath.
+     * The layers in the order in which they are made; on one module the earlier one is beneath.
      *
      * @throws SettingsException when no module matches
      */
-    static List<PartPlan> of(LoraSettings settings, BaseModules base) {
+    static List<AdapterLayerSpec> of(LoraSettings settings, BaseModules base) {
         Set<String> targets =
-                settings.modules().matchingSome("linear", candidates(base.names()), settings.trainedWhole());
-        List<PartPlan> plans = new ArrayList<>(TrainedModules.plans(base, settings.trainedWhole()));
-        plans.addAll(TokenRows.plans(base, settings.trainedTokens()));
-        plans.addAll(TrainedBias.plans(base, settings.bias(), targets, settings.trainedWhole()));
+                settings.modules().matchingSome("linear", candidates(base.names()), settings.modulesToSave());
+        List<AdapterLayerSpec> specs = new ArrayList<>(ModulesToSave.specs(base, settings.modulesToSave()));
+        specs.addAll(TrainableTokens.specs(base, settings.trainableTokenIndices()));
+        specs.addAll(TrainableBias.specs(base, settings.bias(), targets, settings.modulesToSave()));
         List<String> all = new ArrayList<>(candidates(base.names()));
         for (String path : targets) {
             Embedding embedding = base.embeddings().get(path);
             if (embedding != null) {
                 requireNoBias(settings, path);
-                plans.add(new OnEmbedding(settings, path, embedding));
+                specs.add(new OnEmbedding(settings, path, embedding));
             } else {
-                plans.add(new OnLinear(
+                specs.add(new OnLinear(
                         settings, path, Objects.requireNonNull(base.linears().get(path)), all.indexOf(path), false));
             }
         }
-        return plans;
+        return specs;
     }
 
     private static void requireNoBias(LoraSettings settings, String path) {
-        if (settings.outputBias()) {
+        if (settings.loraBias()) {
             throw new SettingsException(List.of("the embedding " + path
                     + " cannot have a bias on B; leave it out of the targets or switch the bias off"));
         }
@@ -71,9 +71,9 @@ final class LoraPlans {
      * @param onResidual whether the file brings the base's weight along as it is without the starting factors
      */
     private record OnLinear(LoraSettings settings, String path, Linear linear, int module, boolean onResidual)
-            implements PartPlan {
+            implements AdapterLayerSpec {
         @Override
-        public PartPlan onResidual(String wanted) {
+        public AdapterLayerSpec onResidual(String wanted) {
             return wanted.equals(path) ? new OnLinear(settings, path, linear, module, true) : this;
         }
 
@@ -85,21 +85,21 @@ final class LoraPlans {
         @Override
         public Map<String, long[]> shapes() {
             Map<String, long[]> shapes = new LinkedHashMap<>();
-            shapes.put(LoraPart.A, new long[] {settings.rankOf(path), linear.inFeatures()});
-            shapes.put(LoraPart.B, new long[] {linear.outFeatures(), settings.rankOf(path)});
-            if (settings.outputBias()) {
-                shapes.put(LoraPart.BIAS, new long[] {linear.outFeatures()});
+            shapes.put(LoraLayer.A, new long[] {settings.rankOf(path), linear.inFeatures()});
+            shapes.put(LoraLayer.B, new long[] {linear.outFeatures(), settings.rankOf(path)});
+            if (settings.loraBias()) {
+                shapes.put(LoraLayer.BIAS, new long[] {linear.outFeatures()});
             }
-            if (settings.weightDecomposed()) {
-                shapes.put(LoraPart.MAGNITUDE, new long[] {linear.outFeatures()});
+            if (settings.useDora()) {
+                shapes.put(LoraLayer.MAGNITUDE, new long[] {linear.outFeatures()});
             }
             return shapes;
         }
 
-        /** The factors that the base goes without. */
+        /** The initial factors, when they are subtracted from the base. */
         @Override
         public List<long[]> frozen() {
-            return settings.start().leavesBase()
+            return settings.initWeights().usesResidualBase()
                     ? List.of(
                             new long[] {settings.rankOf(path), linear.inFeatures()},
                             new long[] {linear.outFeatures(), settings.rankOf(path)})
@@ -107,51 +107,55 @@ final class LoraPlans {
         }
 
         @Override
-        public AdapterOutline.Change change() {
-            boolean fused = !settings.weightDecomposed()
-                    && !settings.start().leavesBase()
-                    && !settings.outputBias()
+        public AdapterShape.Footprint footprint() {
+            boolean fused = !settings.useDora()
+                    && !settings.initWeights().usesResidualBase()
+                    && !settings.loraBias()
                     && settings.dropout() == 0;
-            return new LowRank(settings.rankOf(path), settings.dropout(), fused, settings.weightDecomposed());
+            return new LoraFootprint(settings.rankOf(path), settings.dropout(), fused, settings.useDora());
         }
 
         @Override
-        public ModulePart start(StartContext context) {
-            LoraPart.Factors factors = FirstFactors.of(settings, path, linear, context);
-            LoraPart.Factors without = settings.start().leavesBase()
-                    ? new LoraPart.Factors(factors.a().clone(), factors.b().clone())
+        public AdapterLayer init(InitContext context) {
+            LoraLayer.Factors factors = LoraInitializer.of(settings, path, linear, context);
+            LoraLayer.Factors subtracted = settings.initWeights().usesResidualBase()
+                    ? new LoraLayer.Factors(factors.a().clone(), factors.b().clone())
                     : null;
-            Tensor bias = settings.outputBias()
+            Tensor bias = settings.loraBias()
                     ? Tensors.zeros(context.device(), ScalarType.Float, linear.outFeatures())
                     : null;
-            return part(factors, bias, settings.weightDecomposed() ? lengths(linear.denseWeight(), 1) : null, without);
+            return layer(factors, bias, settings.useDora() ? lengths(linear.denseWeight(), 1) : null, subtracted);
         }
 
         @Override
-        public ModulePart of(Map<String, Tensor> tensors) {
-            Tensor a = Objects.requireNonNull(tensors.get(LoraPart.A));
-            Tensor b = Objects.requireNonNull(tensors.get(LoraPart.B));
-            LoraPart.Factors without =
-                    settings.start().leavesBase() && !onResidual ? FirstFactors.ofBase(settings, path, linear) : null;
-            return part(
-                    new LoraPart.Factors(a, b), tensors.get(LoraPart.BIAS), tensors.get(LoraPart.MAGNITUDE), without);
+        public AdapterLayer of(Map<String, Tensor> tensors) {
+            Tensor a = Objects.requireNonNull(tensors.get(LoraLayer.A));
+            Tensor b = Objects.requireNonNull(tensors.get(LoraLayer.B));
+            LoraLayer.Factors subtracted = settings.initWeights().usesResidualBase() && !onResidual
+                    ? LoraInitializer.ofBase(settings, path, linear)
+                    : null;
+            return layer(
+                    new LoraLayer.Factors(a, b),
+                    tensors.get(LoraLayer.BIAS),
+                    tensors.get(LoraLayer.MAGNITUDE),
+                    subtracted);
         }
 
-        private LoraPart part(
-                LoraPart.Factors factors,
+        private LoraLayer layer(
+                LoraLayer.Factors factors,
                 @Nullable Tensor bias,
                 @Nullable Tensor magnitude,
-                LoraPart.@Nullable Factors without) {
-            return new LoraPart(
+                LoraLayer.@Nullable Factors subtracted) {
+            return new LoraLayer(
                     factors.a(),
                     factors.b(),
                     bias,
                     magnitude,
-                    without,
+                    subtracted,
                     settings.scaleOf(path),
                     settings.dropout(),
                     module,
-                    settings.start().leavesBase());
+                    settings.initWeights().usesResidualBase());
         }
     }
 
@@ -163,32 +167,32 @@ final class LoraPlans {
      * @param isFused whether they are added and nothing else, so that their backward pass is written by hand
      * @param decomposed whether the rows of the weight have trained lengths
      */
-    private record LowRank(int rank, double dropout, boolean isFused, boolean decomposed)
-            implements AdapterOutline.Change {
+    private record LoraFootprint(int rank, double dropout, boolean isFused, boolean decomposed)
+            implements AdapterShape.Footprint {
         @Override
-        public boolean keepsInput() {
+        public boolean savesInput() {
             return dropout == 0;
         }
 
         /** What A puts out, and what dropout leaves; its mask is made again. */
         @Override
-        public long kept(long in, long out, int number) {
+        public long savedBytes(long in, long out, int number) {
             return (rank + (dropout > 0 ? in : 0) + (decomposed ? 2 * out : 0)) * number;
         }
 
         @Override
-        public long temporary(long out, int number) {
+        public long temporaryBytes(long out, int number) {
             return isFused ? 0 : (decomposed ? 4L : 2L) * out * number;
         }
 
         /** The sum of weight and product, and its square. */
         @Override
-        public long copies(int number) {
+        public long weightCopyBytes(int number) {
             return decomposed ? 2L * Float.BYTES : 0;
         }
     }
 
-    private record OnEmbedding(LoraSettings settings, String path, Embedding embedding) implements PartPlan {
+    private record OnEmbedding(LoraSettings settings, String path, Embedding embedding) implements AdapterLayerSpec {
         @Override
         public List<String> modules() {
             return List.of(path);
@@ -197,36 +201,36 @@ final class LoraPlans {
         @Override
         public Map<String, long[]> shapes() {
             Map<String, long[]> shapes = new LinkedHashMap<>();
-            shapes.put(LoraEmbeddingPart.A, new long[] {settings.rankOf(path), embedding.vocabulary()});
-            shapes.put(LoraEmbeddingPart.B, new long[] {embedding.width(), settings.rankOf(path)});
-            if (settings.weightDecomposed()) {
-                shapes.put(LoraPart.MAGNITUDE, new long[] {embedding.width()});
+            shapes.put(LoraEmbeddingLayer.A, new long[] {settings.rankOf(path), embedding.vocabulary()});
+            shapes.put(LoraEmbeddingLayer.B, new long[] {embedding.width(), settings.rankOf(path)});
+            if (settings.useDora()) {
+                shapes.put(LoraLayer.MAGNITUDE, new long[] {embedding.width()});
             }
             return shapes;
         }
 
         /** A is zero and B random whatever the start, as in PEFT. */
         @Override
-        public ModulePart start(StartContext context) {
+        public AdapterLayer init(InitContext context) {
             int rank = settings.rankOf(path);
             Tensor a = Tensors.zeros(context.device(), ScalarType.Float, rank, embedding.vocabulary());
             Tensor b = Tensors.normal(context.device(), context.random(), 1, embedding.width(), rank);
-            return new LoraEmbeddingPart(
+            return new LoraEmbeddingLayer(
                     a,
                     b,
-                    settings.weightDecomposed() ? lengths(embedding.denseWeight(), 0) : null,
+                    settings.useDora() ? lengths(embedding.denseWeight(), 0) : null,
                     settings.scaleOf(path),
-                    settings.start().leavesBase());
+                    settings.initWeights().usesResidualBase());
         }
 
         @Override
-        public ModulePart of(Map<String, Tensor> tensors) {
-            return new LoraEmbeddingPart(
-                    Objects.requireNonNull(tensors.get(LoraEmbeddingPart.A)),
-                    Objects.requireNonNull(tensors.get(LoraEmbeddingPart.B)),
-                    tensors.get(LoraPart.MAGNITUDE),
+        public AdapterLayer of(Map<String, Tensor> tensors) {
+            return new LoraEmbeddingLayer(
+                    Objects.requireNonNull(tensors.get(LoraEmbeddingLayer.A)),
+                    Objects.requireNonNull(tensors.get(LoraEmbeddingLayer.B)),
+                    tensors.get(LoraLayer.MAGNITUDE),
                     settings.scaleOf(path),
-                    settings.start().leavesBase());
+                    settings.initWeights().usesResidualBase());
         }
     }
 }

@@ -10,56 +10,56 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * The tensors of an encoder of virtual tokens before they are there: PEFT's names, shapes, and how they start, in the order in
- * which their numbers are drawn. Tables start from a normal distribution of deviation 1, networks evenly from ±1/√in, as
- * PyTorch's do.
+ * The specification of a {@link PromptEncoder}: PEFT's names of its tensors, their shapes and initialization, in the order in
+ * which their numbers are drawn. Embeddings are drawn from a normal distribution of deviation 1, linears evenly from ±1/√in,
+ * as PyTorch's are.
  */
-final class EncoderPlan {
+final class PromptEncoderSpec {
     private static final String NETWORK = "prompt_encoder.";
 
-    /** How a tensor starts: from zero, a normal distribution or an even one. */
+    /** How a tensor is initialized: from zero, a normal distribution or an even one. */
     @FunctionalInterface
-    private interface Start {
+    private interface Init {
         Tensor of(ComputeDevice device, SplittableRandom random, long[] shape);
     }
 
     private final Map<String, long[]> shapes = new LinkedHashMap<>();
-    private final Map<String, Start> starts = new LinkedHashMap<>();
+    private final Map<String, Init> inits = new LinkedHashMap<>();
 
-    private EncoderPlan tensor(String name, Start start, long... shape) {
+    private PromptEncoderSpec tensor(String name, Init init, long... shape) {
         shapes.put(name, shape);
-        starts.put(name, start);
+        inits.put(name, init);
         return this;
     }
 
     /** What the network gets, or the virtual tokens themselves where there is none. */
-    EncoderPlan table(long rows, long width) {
+    PromptEncoderSpec table(long rows, long width) {
         return tensor(
-                VirtualTokenEncoder.Table.NAME,
+                PromptEncoder.Table.NAME,
                 (device, random, shape) -> Tensors.normal(device, random, 1, shape),
                 rows,
                 width);
     }
 
     /** A table of zeros. */
-    EncoderPlan zeroTable(long rows, long width) {
-        return tensor(VirtualTokenEncoder.Table.NAME, EncoderPlan::zeros, rows, width);
+    PromptEncoderSpec zeroTable(long rows, long width) {
+        return tensor(PromptEncoder.Table.NAME, PromptEncoderSpec::zeros, rows, width);
     }
 
     /** A linear of the network, with its bias. */
-    EncoderPlan layer(String name, long in, long out) {
+    PromptEncoderSpec layer(String name, long in, long out) {
         double bound = 1 / Math.sqrt((double) in);
         return uniform(name + ".weight", bound, out, in).uniform(name + ".bias", bound, out);
     }
 
     /** A linear that starts at zero. */
-    EncoderPlan zeroLayer(String name, long in, long out) {
-        return tensor(NETWORK + name + ".weight", EncoderPlan::zeros, out, in)
-                .tensor(NETWORK + name + ".bias", EncoderPlan::zeros, out);
+    PromptEncoderSpec zeroLayer(String name, long in, long out) {
+        return tensor(NETWORK + name + ".weight", PromptEncoderSpec::zeros, out, in)
+                .tensor(NETWORK + name + ".bias", PromptEncoderSpec::zeros, out);
     }
 
     /** A tensor of the network with values from ±bound. */
-    EncoderPlan uniform(String name, double bound, long... dimensions) {
+    PromptEncoderSpec uniform(String name, double bound, long... dimensions) {
         return tensor(
                 NETWORK + name, (device, random, shape) -> Tensors.uniform(device, random, bound, shape), dimensions);
     }
@@ -74,10 +74,10 @@ final class EncoderPlan {
     }
 
     /** The tensors as training begins, float32; they belong to the caller's scope. */
-    Map<String, Tensor> start(ComputeDevice device, SplittableRandom random) {
+    Map<String, Tensor> init(ComputeDevice device, SplittableRandom random) {
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         shapes.forEach((name, shape) ->
-                tensors.put(name, Objects.requireNonNull(starts.get(name)).of(device, random, shape)));
+                tensors.put(name, Objects.requireNonNull(inits.get(name)).of(device, random, shape)));
         return tensors;
     }
 }

@@ -17,14 +17,14 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param name the end of its name in a file: {@code bias}, or {@code base_layer.bias} where the linear has an adapter
  * @param bias shape (out), float32
  */
-record TrainedBias(String name, Tensor bias) implements ModulePart {
+record TrainableBias(String name, Tensor bias) implements AdapterLayer {
     @Override
     public Map<String, Tensor> trained() {
         return Map.of(name, bias);
     }
 
     @Override
-    public Linear around(Linear base) {
+    public Linear wrap(Linear base) {
         return new Biased(base, bias);
     }
 
@@ -32,22 +32,23 @@ record TrainedBias(String name, Tensor bias) implements ModulePart {
      * Plans the training of biases.
      *
      * @param adapted the linears that have an adapter
-     * @param trainedWhole names of modules that are trained themselves, their biases with them
+     * @param modulesToSave names of modules that are trained themselves, their biases with them
      */
-    static List<PartPlan> plans(BaseModules base, BiasTraining bias, Set<String> adapted, List<String> trainedWhole) {
-        Set<String> whole = Set.copyOf(TrainedModules.matching(base.names(), trainedWhole));
-        List<PartPlan> plans = new ArrayList<>();
+    static List<AdapterLayerSpec> specs(
+            BaseModules base, BiasTraining bias, Set<String> adapted, List<String> modulesToSave) {
+        Set<String> whole = Set.copyOf(ModulesToSave.matching(base.names(), modulesToSave));
+        List<AdapterLayerSpec> specs = new ArrayList<>();
         base.linears().forEach((path, linear) -> {
             boolean trained = bias == BiasTraining.ALL || (bias == BiasTraining.LORA_ONLY && adapted.contains(path));
             if (trained && linear.bias() != null && !whole.contains(path)) {
-                plans.add(new Plan(path, linear, adapted.contains(path)));
+                specs.add(new Spec(path, linear, adapted.contains(path)));
             }
         });
-        return plans;
+        return specs;
     }
 
     /** Plans the training of the bias of one linear. */
-    record Plan(String module, Linear linear, boolean adapted) implements PartPlan {
+    record Spec(String module, Linear linear, boolean adapted) implements AdapterLayerSpec {
         private String name() {
             return adapted ? "base_layer.bias" : "bias";
         }
@@ -63,14 +64,15 @@ record TrainedBias(String name, Tensor bias) implements ModulePart {
         }
 
         @Override
-        public ModulePart start(StartContext context) {
+        public AdapterLayer init(InitContext context) {
             Tensor own = Objects.requireNonNull(linear.bias());
-            return new TrainedBias(name(), own.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional()));
+            return new TrainableBias(
+                    name(), own.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional()));
         }
 
         @Override
-        public ModulePart of(Map<String, Tensor> tensors) {
-            return new TrainedBias(name(), Objects.requireNonNull(tensors.get(name())));
+        public AdapterLayer of(Map<String, Tensor> tensors) {
+            return new TrainableBias(name(), Objects.requireNonNull(tensors.get(name())));
         }
     }
 

@@ -19,25 +19,25 @@ import org.jspecify.annotations.Nullable;
  * @param b shape (out, r), float32
  * @param bias added to what B puts out, shape (out), float32; null for none
  * @param magnitude length of each row of the adapted weight, shape (out), float32; null unless it is trained apart
- * @param without the factors whose product the base goes without, so that the trained ones could start from them; null when
- *     the base computes as it is
+ * @param subtracted the initial factors A₀ and B₀ whose product is taken from the base, which leaves its residual weight (PiSSA,
+ *     OLoRA); null when the base computes as it is
  * @param scale factor on the products
  * @param dropout share of the input that training hides from A
  * @param module number of the linear within the model, for the masks of dropout
- * @param storesTwiceTheRank whether a file has the factors of an ordinary adapter: those that the base goes without, or
- *     zeros, follow the trained ones
+ * @param storedAtDoubleRank whether a file holds an ordinary adapter of rank 2r: the subtracted factors, or zeros, follow the
+ *     trained ones
  */
-record LoraPart(
+record LoraLayer(
         Tensor a,
         Tensor b,
         @Nullable Tensor bias,
         @Nullable Tensor magnitude,
-        @Nullable Factors without,
+        @Nullable Factors subtracted,
         double scale,
         double dropout,
         int module,
-        boolean storesTwiceTheRank)
-        implements ModulePart {
+        boolean storedAtDoubleRank)
+        implements AdapterLayer {
     static final String A = "lora_A.weight";
     static final String B = "lora_B.weight";
     static final String BIAS = "lora_B.bias";
@@ -76,12 +76,13 @@ record LoraPart(
 
     @Override
     public Map<String, Tensor> stored() {
-        if (!storesTwiceTheRank) {
+        if (!storedAtDoubleRank) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {
-            Tensor moreA = without == null ? torch.zeros_like(a) : without.a();
-            Tensor moreB = without == null ? torch.zeros_like(b) : without.b().neg();
+            Tensor moreA = subtracted == null ? torch.zeros_like(a) : subtracted.a();
+            Tensor moreB =
+                    subtracted == null ? torch.zeros_like(b) : subtracted.b().neg();
             return named(
                     torch.cat(new TensorVector(a, moreA), 0), // (2r, in)
                     torch.cat(new TensorVector(b, moreB), 1)); // (out, 2r)
@@ -91,15 +92,15 @@ record LoraPart(
     @Override
     public List<Tensor> owned() {
         List<Tensor> owned = new ArrayList<>(trained().values());
-        if (without != null) {
-            owned.add(without.a());
-            owned.add(without.b());
+        if (subtracted != null) {
+            owned.add(subtracted.a());
+            owned.add(subtracted.b());
         }
         return owned;
     }
 
     @Override
-    public Linear around(Linear base) {
+    public Linear wrap(Linear base) {
         return new LoraLinear(base, this);
     }
 }

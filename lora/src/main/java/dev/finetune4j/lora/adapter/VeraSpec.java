@@ -24,11 +24,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param targets the adapted linears, in the model's order
  * @param numbers of the linears within the model
  */
-record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, Integer> numbers) implements PartPlan {
+record VeraSpec(VeraSettings settings, Map<String, Linear> targets, Map<String, Integer> numbers)
+        implements AdapterLayerSpec {
     /** Where the shared matrices are in a file. */
     static final String OUTSIDE = "base_model.";
 
-    static VeraPlan of(VeraSettings settings, BaseModules base, Set<String> targets) {
+    static VeraSpec of(VeraSettings settings, BaseModules base, Set<String> targets) {
         Map<String, Linear> linears = new LinkedHashMap<>();
         Map<String, Integer> numbers = new LinkedHashMap<>();
         List<String> all = new ArrayList<>(base.names().linears());
@@ -36,7 +37,7 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
             linears.put(path, Objects.requireNonNull(base.linears().get(path)));
             numbers.put(path, all.indexOf(path));
         }
-        return new VeraPlan(settings, linears, numbers);
+        return new VeraSpec(settings, linears, numbers);
     }
 
     @Override
@@ -48,8 +49,8 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
     public Map<String, long[]> trained() {
         Map<String, long[]> shapes = new LinkedHashMap<>();
         targets.forEach((path, linear) -> {
-            shapes.put(path + "." + VeraPart.LAMBDA_B, new long[] {linear.outFeatures()});
-            shapes.put(path + "." + VeraPart.LAMBDA_D, new long[] {settings.rank()});
+            shapes.put(path + "." + VeraLayer.LAMBDA_B, new long[] {linear.outFeatures()});
+            shapes.put(path + "." + VeraLayer.LAMBDA_D, new long[] {settings.rank()});
         });
         return shapes;
     }
@@ -58,8 +59,8 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
     public Map<String, long[]> shapes() {
         Map<String, long[]> shapes = trained();
         if (settings.saveProjection()) {
-            shapes.put(VeraPart.A, shapeOfA());
-            shapes.put(VeraPart.B, shapeOfB());
+            shapes.put(VeraLayer.A, shapeOfA());
+            shapes.put(VeraLayer.B, shapeOfB());
         }
         return shapes;
     }
@@ -83,44 +84,44 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
     }
 
     @Override
-    public String nameOf(String part) {
-        int end = part.lastIndexOf('.');
-        return end < 0 ? OUTSIDE + part : AdapterFiles.tensorName(part.substring(0, end), part.substring(end + 1));
+    public String nameOf(String layer) {
+        int end = layer.lastIndexOf('.');
+        return end < 0 ? OUTSIDE + layer : AdapterFiles.tensorName(layer.substring(0, end), layer.substring(end + 1));
     }
 
     @Override
-    public AdapterOutline.Change change() {
-        return new Scaled(settings.rank());
+    public AdapterShape.Footprint footprint() {
+        return new VeraFootprint(settings.rank());
     }
 
     @Override
-    public ModulePart start(StartContext context) {
+    public AdapterLayer init(InitContext context) {
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         trained().forEach((name, shape) -> {
             Tensor tensor = Tensors.zeros(context.device(), ScalarType.Float, shape);
             tensors.put(
-                    name, name.endsWith(VeraPart.LAMBDA_D) ? tensor.fill_(new Scalar(settings.initialD())) : tensor);
+                    name, name.endsWith(VeraLayer.LAMBDA_D) ? tensor.fill_(new Scalar(settings.dInitial())) : tensor);
         });
         return with(random(context.device()), tensors);
     }
 
     @Override
-    public ModulePart of(Map<String, Tensor> tensors) {
+    public AdapterLayer of(Map<String, Tensor> tensors) {
         Tensor any = tensors.values().iterator().next();
         return with(settings.saveProjection() ? tensors : random(Tensors.deviceOf(any)), tensors);
     }
 
-    private VeraPart with(Map<String, Tensor> matrices, Map<String, Tensor> tensors) {
-        Map<String, VeraPart.Vectors> vectors = new LinkedHashMap<>();
+    private VeraLayer with(Map<String, Tensor> matrices, Map<String, Tensor> tensors) {
+        Map<String, VeraLayer.Vectors> vectors = new LinkedHashMap<>();
         numbers.forEach((path, number) -> vectors.put(
                 path,
-                new VeraPart.Vectors(
-                        Objects.requireNonNull(tensors.get(path + "." + VeraPart.LAMBDA_B)),
-                        Objects.requireNonNull(tensors.get(path + "." + VeraPart.LAMBDA_D)),
+                new VeraLayer.Vectors(
+                        Objects.requireNonNull(tensors.get(path + "." + VeraLayer.LAMBDA_B)),
+                        Objects.requireNonNull(tensors.get(path + "." + VeraLayer.LAMBDA_D)),
                         number)));
-        return new VeraPart(
-                Objects.requireNonNull(matrices.get(VeraPart.A)),
-                Objects.requireNonNull(matrices.get(VeraPart.B)),
+        return new VeraLayer(
+                Objects.requireNonNull(matrices.get(VeraLayer.A)),
+                Objects.requireNonNull(matrices.get(VeraLayer.B)),
                 vectors,
                 settings.dropout(),
                 settings.saveProjection());
@@ -131,8 +132,8 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
         try (Generator generator = torch.make_generator_cpu(settings.projectionPrngKey());
                 NoGradGuard off = new NoGradGuard()) {
             Map<String, Tensor> matrices = new LinkedHashMap<>();
-            matrices.put(VeraPart.A, random(device, generator, shapeOfA()));
-            matrices.put(VeraPart.B, random(device, generator, shapeOfB()));
+            matrices.put(VeraLayer.A, random(device, generator, shapeOfA()));
+            matrices.put(VeraLayer.B, random(device, generator, shapeOfB()));
             return matrices;
         }
     }
@@ -149,20 +150,20 @@ record VeraPlan(VeraSettings settings, Map<String, Linear> targets, Map<String, 
      *
      * @param rank r
      */
-    private record Scaled(int rank) implements AdapterOutline.Change {
+    private record VeraFootprint(int rank) implements AdapterShape.Footprint {
         @Override
-        public boolean keepsInput() {
+        public boolean savesInput() {
             return false;
         }
 
         @Override
-        public long kept(long in, long out, int number) {
+        public long savedBytes(long in, long out, int number) {
             return (rank + out) * number;
         }
 
         /** The scaled product, and its sum with what the base puts out. */
         @Override
-        public long temporary(long out, int number) {
+        public long temporaryBytes(long out, int number) {
             return 2 * out * number;
         }
     }

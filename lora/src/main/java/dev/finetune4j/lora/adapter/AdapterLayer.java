@@ -10,9 +10,9 @@ import org.bytedeco.pytorch.Tensor;
 
 /**
  * What an adapter holds for one module of a base, or for several that share it: its tensors and the module that computes with
- * them. A part owns its tensors; the modules that it makes borrow them and the base's.
+ * them. A layer owns its tensors; the modules that it makes borrow them and the base's.
  */
-interface ModulePart extends AutoCloseable {
+interface AdapterLayer extends AutoCloseable {
     /** The tensors to train, float32, by the end of their name in a PEFT file, such as {@code lora_A.weight}. */
     Map<String, Tensor> trained();
 
@@ -21,32 +21,32 @@ interface ModulePart extends AutoCloseable {
         return trained();
     }
 
-    /** All tensors that this part owns. */
+    /** All tensors that this layer owns. */
     default List<Tensor> owned() {
         return new ArrayList<>(trained().values());
     }
 
     /**
-     * The linear with this part around it.
+     * The linear with this layer around it.
      *
      * @param path of the module
      */
-    default Linear around(String path, Linear base) {
-        return around(base);
+    default Linear wrap(String path, Linear base) {
+        return wrap(base);
     }
 
-    /** The same, for a part that does not ask which module it is. */
-    default Linear around(Linear base) {
+    /** The same, for a layer that does not ask which module it is. */
+    default Linear wrap(Linear base) {
         throw new IllegalStateException(getClass().getSimpleName() + " does not fit a linear");
     }
 
-    /** The embedding with this part around it. */
-    default Embedding around(Embedding base) {
+    /** The embedding with this layer around it. */
+    default Embedding wrap(Embedding base) {
         throw new IllegalStateException(getClass().getSimpleName() + " does not fit an embedding");
     }
 
-    /** The norm with this part around it. */
-    default RmsNorm around(RmsNorm base) {
+    /** The norm with this layer around it. */
+    default RmsNorm wrap(RmsNorm base) {
         throw new IllegalStateException(getClass().getSimpleName() + " does not fit a norm");
     }
 

@@ -16,10 +16,10 @@ import org.jspecify.annotations.Nullable;
  * @param b shape (D, r), float32
  * @param magnitude length of each column of the adapted table, shape (D), float32; null unless it is trained apart
  * @param scale factor on the product
- * @param storesTwiceTheRank as for {@link LoraPart}; embeddings go without nothing, so zeros follow
+ * @param storedAtDoubleRank as for {@link LoraLayer}; nothing is subtracted from embeddings, so zeros follow
  */
-record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double scale, boolean storesTwiceTheRank)
-        implements ModulePart {
+record LoraEmbeddingLayer(Tensor a, Tensor b, @Nullable Tensor magnitude, double scale, boolean storedAtDoubleRank)
+        implements AdapterLayer {
     static final String A = "lora_embedding_A";
     static final String B = "lora_embedding_B";
 
@@ -30,7 +30,7 @@ record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double 
 
     @Override
     public Map<String, Tensor> stored() {
-        if (!storesTwiceTheRank) {
+        if (!storedAtDoubleRank) {
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {
@@ -45,13 +45,13 @@ record LoraEmbeddingPart(Tensor a, Tensor b, @Nullable Tensor magnitude, double 
         tensors.put(A, first);
         tensors.put(B, second);
         if (magnitude != null) {
-            tensors.put(LoraPart.MAGNITUDE, magnitude);
+            tensors.put(LoraLayer.MAGNITUDE, magnitude);
         }
         return tensors;
     }
 
     @Override
-    public Embedding around(Embedding base) {
+    public Embedding wrap(Embedding base) {
         return new LoraEmbedding(base, this);
     }
 }

@@ -108,18 +108,23 @@ public final class TorchRuntime {
         List<@Nullable URL> resources = new ArrayList<>();
         for (String file : List.of("pytorch/torch_cpu", "pytorch/jnitorch", "openblas/jniopenblas_nolapack")) {
             int slash = file.indexOf('/');
-            resources.add(torch.class.getResource("/org/bytedeco/" + file.substring(0, slash + 1) + platform + "/"
-                    + System.mapLibraryName(file.substring(slash + 1))));
+            // By the loader: on the module path the natives are in another module than the class.
+            resources.add(torch.class
+                    .getClassLoader()
+                    .getResource("org/bytedeco/" + file.substring(0, slash + 1) + platform + "/"
+                            + System.mapLibraryName(file.substring(slash + 1))));
         }
         return new NativeFailure(
-                "libtorch",
-                resources,
-                "the class path holds none for the platform " + platform
-                        + "; add org.bytedeco:pytorch, openblas and javacpp with this platform as classifier. They exist"
-                        + " for linux-x86_64, macosx-arm64 and windows-x86_64; there is none for Linux on ARM",
-                unpackingFolder(),
-                UNPACKED_BYTES,
-                CHOOSE_FOLDER);
+                "libtorch", resources, absent(platform), unpackingFolder(), UNPACKED_BYTES, CHOOSE_FOLDER);
+    }
+
+    private static String absent(String platform) {
+        String path = TorchRuntime.class.getModule().isNamed()
+                ? "the modules of this program hold none for the platform " + platform + "; start it with --add-modules"
+                        + " ALL-MODULE-PATH, and if that is not enough add"
+                : "the class path holds none for the platform " + platform + "; add";
+        return path + " org.bytedeco:pytorch, openblas and javacpp with this platform as classifier. They exist"
+                + " for linux-x86_64, macosx-arm64 and windows-x86_64; there is none for Linux on ARM";
     }
 
     /** Where native libraries are unpacked. */

@@ -25,18 +25,21 @@ module dev.finetune4j.core {
     exports dev.finetune4j.core.autograd to
             dev.finetune4j.quant,
             dev.finetune4j;
-    exports dev.finetune4j.core.cpu to
-            dev.finetune4j.quant,
-            dev.finetune4j;
-    exports dev.finetune4j.core.cuda to
-            dev.finetune4j.quant,
-            dev.finetune4j;
     exports dev.finetune4j.core.io to
             dev.finetune4j.quant,
             dev.finetune4j;
     exports dev.finetune4j.core.json to
             dev.finetune4j.quant,
             dev.finetune4j.data,
+            dev.finetune4j;
+    exports dev.finetune4j.core.kernel to
+            dev.finetune4j.quant,
+            dev.finetune4j;
+    exports dev.finetune4j.core.kernel.cpu to
+            dev.finetune4j.quant,
+            dev.finetune4j;
+    exports dev.finetune4j.core.kernel.cuda to
+            dev.finetune4j.quant,
             dev.finetune4j;
     exports dev.finetune4j.core.nn to
             dev.finetune4j.quant,

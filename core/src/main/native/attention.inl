@@ -4,7 +4,7 @@
 constexpr int64_t KEYS = PANEL_COLUMNS;  // of a panel
 constexpr int64_t QUERIES = 256;         // rows that pass a panel of keys at a time, of all heads that share it
 constexpr int64_t BACK_QUERIES = 128;    // the same in a backward pass
-constexpr int64_t LEAST_TOKENS = 16;     // of a part
+constexpr int64_t MIN_TOKENS = 16;     // of a part
 
 /// Numbers of a panel of so many columns and terms.
 constexpr int64_t panel_numbers(int64_t columns, int64_t terms) {
@@ -169,7 +169,7 @@ struct QueryBlock {
 /// y (batch, tokens, heads, size); logs (batch, heads, tokens): the logarithm of the sum of a query's weights.
 template <typename T>
 void attend_sequences(const SequenceShape &shape, const T *qkv, T *y, float *logs, int threads) {
-    int64_t block = std::max(LEAST_TOKENS, QUERIES * shape.kv_heads / shape.heads);
+    int64_t block = std::max(MIN_TOKENS, QUERIES * shape.kv_heads / shape.heads);
     int64_t blocks = (shape.tokens + block - 1) / block;
     int64_t lines = shape.batch * shape.kv_heads;
     parallel_parts(threads, lines * blocks, [&](int64_t part) {

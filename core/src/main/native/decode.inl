@@ -3,7 +3,7 @@
 
 /// y = x Wᵀ + bias, or that added to y, for few rows of x and a dense weight (out, in), which is read once.
 template <typename T>
-void dense_rows(
+void gemv(
     const T *weight, int64_t in, int64_t out, const T *x, int64_t rows, const T *bias, T *y, int64_t stride, bool add,
     int threads) {
     parallel(threads, out, std::max<int64_t>(1, RANGE / in), [&](int64_t begin, int64_t end) {

@@ -58,7 +58,7 @@ inline void cpu_encode(
     }
 }
 
-inline void cpu_rows(
+inline void cpu_gemv_4bit(
     int level, int threads, address packed, int shift, address table, address absmax, address nested, address map,
     float offset, long long in, long long out, int type, address x, long long tokens, address bias, address y,
     long long stride, bool add) {
@@ -227,12 +227,12 @@ inline void with_tokens(int level, int type, const Work &work) {
     }
 }
 
-inline void cpu_dense_rows(
+inline void cpu_gemv(
     int level, int threads, int type, address weight, long long in, long long out, address x, long long rows,
     address bias, address y, long long stride, bool add) {
     with_tokens(level, type, [&](auto &kernels, auto number) {
         using T = decltype(number);
-        kernels.dense_rows(at<T>(weight), in, out, at<T>(x), rows, at<T>(bias), at<T>(y), stride, add, threads);
+        kernels.gemv(at<T>(weight), in, out, at<T>(x), rows, at<T>(bias), at<T>(y), stride, add, threads);
     });
 }
 

@@ -276,7 +276,7 @@ inline Widened<bf16> as_left(const bf16 *a, int64_t stride) { return {a, stride}
 
 constexpr int64_t DOT_ROWS = 4;  // up to so many rows are multiplied without panels, which would not pay
 
-/// c = scale · a bᵀ + bias, or that added to c, for few rows; b is read once.
+/// c = scale · a bᵀ + bias, or that added to c, for few rows of a; b is read once.
 template <typename T>
 void dots_by_rows(
     const T *a, int64_t a_stride, const T *b, int64_t b_stride, const T *bias, T *c, int64_t c_stride, int64_t rows,

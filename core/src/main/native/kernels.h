@@ -8,7 +8,7 @@
 namespace finetune4j {
 
 /// The most tokens that the products on codes take.
-constexpr int64_t MOST_TOKENS = 32;
+constexpr int64_t MAX_TOKENS = 32;
 
 template <typename T>
 using Decode = void (*)(
@@ -113,7 +113,7 @@ struct Sequences {
 /// What a decoder does for one token; see decode.inl.
 template <typename T>
 struct Tokens {
-    void (*dense_rows)(
+    void (*gemv)(
         const T *weight, int64_t in, int64_t out, const T *x, int64_t rows, const T *bias, T *y, int64_t stride,
         bool add, int threads);
     void (*low_rank)(

@@ -1,14 +1,14 @@
 // Everything that a level has, built from its vectors. Included once for each level, inside its namespace.
 
 #include "codes.inl"
-#include "rows.inl"
+#include "gemv.inl"
 #include "elements.inl"
 #include "decode.inl"
 #include "dropout.inl"
 #include "gemm.inl"
 #include "attention.inl"
 #ifdef FINETUNE4J_PAIRS
-#include "rows_bf16.inl"
+#include "gemv_bf16.inl"
 #include "gemm_bf16.inl"
 #endif
 
@@ -31,7 +31,7 @@ inline Elements<T> elements() {
 
 template <typename T>
 inline Tokens<T> tokens() {
-    return {dense_rows<T>, low_rank<T>, high_rank<T>, attend<T>};
+    return {gemv<T>, low_rank<T>, high_rank<T>, attend<T>};
 }
 
 inline const Kernels &kernels() {

@@ -160,7 +160,7 @@ void check_rows(int level, const Weight &w, int64_t out, int64_t in, int64_t tok
         Room<T> bias = random_numbers<T>(out, 1);
         Room<T> y = random_numbers<T>((tokens - 1) * stride + out, 1);
         std::vector<double> expected = product(w, in, out, x, in, tokens, add ? nullptr : &bias, y, stride, add, false);
-        cpu_rows(
+        cpu_gemv_4bit(
             level, threads, w.packed.place(), w.shift, w.table.place(), w.absmax.place(),
             w.has_nested ? w.nested.place() : 0, w.map.place(), w.offset, in, out, type_of<T>(), x.place(), tokens,
             add ? 0 : bias.place(), y.place(), stride, add);

@@ -36,7 +36,7 @@ void check_few_rows(int level, int64_t rows, int64_t out, int64_t in, int64_t ra
         }
     }
     int type = type_of<T>();
-    cpu_dense_rows(
+    cpu_gemv(
         level, threads, type, weight.place(), in, out, x.place(), rows, bias.place(), y.place(), lines.stride(), add);
     require_near(expected, y, static_cast<double>(in), text("dense rows", level, {rows, out, in, add}));
     cpu_low_rank(level, threads, type, a.place(), x.place(), low.place(), rows, rank, in, 0.5f);

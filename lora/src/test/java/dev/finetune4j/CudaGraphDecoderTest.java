@@ -10,11 +10,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.InferenceSession;
 import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;

@@ -7,12 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.CpuLevel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;

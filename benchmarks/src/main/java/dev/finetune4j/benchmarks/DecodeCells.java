@@ -1,7 +1,7 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
@@ -83,7 +83,7 @@ public final class DecodeCells {
         return usual;
     }
 
-    private void cell(boolean recorded, int batch) {
+    private void cell(boolean captured, int batch) {
         try (KvCache cache = model.newCache();
                 CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, batch)) {
             CudaMemory.resetPeak(ComputeDevice.cuda(0));
@@ -91,12 +91,12 @@ public final class DecodeCells {
             for (int round = 0; round <= ROUNDS; round++) {
                 cache.truncate(0);
                 long first = prefill(model, shape, cache, batch, prompt);
-                millis[round] = recorded ? recorded(decoder, batch, first) : plain(cache, batch, first);
+                millis[round] = captured ? captured(decoder, batch, first) : plain(cache, batch, first);
             }
             // The first round compiles and records.
             double[] timed = Arrays.copyOfRange(millis, 1, millis.length);
             Arrays.sort(timed);
-            print(recorded, batch, timed[ROUNDS / 2]);
+            print(captured, batch, timed[ROUNDS / 2]);
         }
     }
 
@@ -113,7 +113,7 @@ public final class DecodeCells {
     }
 
     /** Milliseconds of a token. */
-    private double recorded(CudaGraphDecoder decoder, int batch, long first) {
+    private double captured(CudaGraphDecoder decoder, int batch, long first) {
         long[] start = new long[batch];
         Arrays.fill(start, first);
         decoder.reserve(prompt + tokens + 2L);
@@ -145,7 +145,7 @@ public final class DecodeCells {
         return (System.nanoTime() - begin) / 1e6 / tokens;
     }
 
-    private void print(boolean recorded, int batch, double millis) {
+    private void print(boolean captured, int batch, double millis) {
         double head = (double) shape.vocabulary * shape.hidden;
         double linear = shape.linearWeights();
         double bytes = linear * (method.equals("qlora") ? BITS_OF_WEIGHT / 8 : 2) + head * 2;
@@ -157,7 +157,7 @@ public final class DecodeCells {
                         + " \"weight_stream_gb_s\": %.0f}%n",
                 shape.label,
                 method,
-                recorded ? "static" : "dynamic",
+                captured ? "static" : "dynamic",
                 batch,
                 prompt,
                 tokens,

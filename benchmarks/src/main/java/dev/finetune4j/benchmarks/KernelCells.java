@@ -1,8 +1,8 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.cuda.CudaGraph;
-import dev.finetune4j.core.cuda.CudaMemory;
-import dev.finetune4j.core.nn.RowProducts;
+import dev.finetune4j.core.kernel.FusedGemv;
+import dev.finetune4j.core.kernel.cuda.CudaGraph;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -11,6 +11,7 @@ import dev.finetune4j.quant.QuantizedLinear;
 import dev.finetune4j.quant.QuantizedTensor;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -36,8 +37,8 @@ public final class KernelCells {
 
     private static final int MOST_CALLS = 2000;
     private static final long REST_NANOS = 500_000_000L;
-    /** How often a recording for few rows goes through the weights: a decoder's holds some hundred products. */
-    private static final int RECORDED_TURNS = 16;
+    /** How often a captured graph of GEMVs goes through the weights: a decoder's holds some hundred products. */
+    private static final int CAPTURED_TURNS = 16;
 
     private KernelCells() {}
 
@@ -82,7 +83,7 @@ public final class KernelCells {
                 double plainBack = millis(i -> dy.matmul(copies.get(i % copies.size())));
                 printProduct("bwd_dx", tokens, out, in, ownBack, plainBack, stored);
             }
-            fewRows(gpu, linears, stored, out, in);
+            gemv(gpu, linears, stored, out, in);
             linears.forEach(QuantizedLinear::close);
         }
     }
@@ -105,11 +106,12 @@ public final class KernelCells {
                 op, tokens, out, in, own, flops / own / 1e9, flops / dense / 1e9, bytes / own / 1e6);
     }
 
-    /** Products of few rows as a decoder runs them: recorded, so that the host does not count. */
-    private static void fewRows(ComputeDevice gpu, List<QuantizedLinear> linears, long bytes, int out, int in) {
-        List<RowProducts> products = new ArrayList<>();
+    /** GEMVs as a decoder runs them: captured, so that the host does not count. */
+    private static void gemv(ComputeDevice gpu, List<QuantizedLinear> linears, long bytes, int out, int in) {
+        List<FusedGemv> products = new ArrayList<>();
         for (QuantizedLinear linear : linears) {
-            products.add(Objects.requireNonNull(RowProducts.of(List.of(linear), ScalarType.BFloat16)));
+            products.add(Objects.requireNonNull(FusedGemv.of(
+                    Collections.singletonList(linear.gemvWeight(ScalarType.BFloat16)), ScalarType.BFloat16)));
         }
         for (int tokens : new int[] {1, 4, 8}) {
             try (TensorScope scope = new TensorScope()) {
@@ -118,11 +120,11 @@ public final class KernelCells {
                 Tensor low = Tensors.empty(gpu, ScalarType.Float, 1);
                 products.get(0).run(x, tokens, low, y, false);
                 try (CudaGraph graph = CudaGraph.captureOverlapping(gpu, () -> {
-                    for (int turn = 0; turn < RECORDED_TURNS; turn++) {
+                    for (int turn = 0; turn < CAPTURED_TURNS; turn++) {
                         products.forEach(product -> product.run(x, tokens, low, y, false));
                     }
                 })) {
-                    double ms = millis(i -> graph.launch()) / (RECORDED_TURNS * products.size());
+                    double ms = millis(i -> graph.launch()) / (CAPTURED_TURNS * products.size());
                     print(
                             "\"op\": \"rows\", \"tokens\": %d, \"n\": %d, \"k\": %d, \"ms\": %.5f,"
                                     + " \"weight_gb_s\": %.0f",

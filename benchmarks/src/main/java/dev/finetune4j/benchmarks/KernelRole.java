@@ -16,9 +16,9 @@ enum KernelRole {
     MADE_DENSE(KernelKind.DEQUANTIZE, starts("dequantize_"), contains()),
     LOSS(KernelKind.VOCABULARY, starts("cross_entropy_"), contains()),
     CHOICE(KernelKind.VOCABULARY, starts("choose_"), contains("argmax")),
-    /** Few rows times a weight that is read as it is stored; LoRA's wide factor is in it. */
-    ROW_PRODUCT(KernelKind.BASE, starts("rows_", "gated_"), contains()),
-    NARROW_ROW_PRODUCT(KernelKind.LORA, starts("low_rank_"), contains()),
+    /** GEMV of a weight that is read as it is stored; LoRA's wide factor is in it. */
+    GEMV(KernelKind.BASE, starts("rows_", "gated_"), contains()),
+    LOW_RANK_GEMV(KernelKind.LORA, starts("low_rank_"), contains()),
     STEP(
             KernelKind.OPTIMIZER,
             starts("adamw_"),

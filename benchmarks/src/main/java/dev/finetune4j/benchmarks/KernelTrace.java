@@ -1,6 +1,6 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.cuda.cudart.CUctx_st;
@@ -19,10 +19,10 @@ import org.bytedeco.javacpp.SizeTPointer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes down all kernels, copies and settings of memory that a GPU does, each kernel of a recorded graph too, by the activity
+ * Writes down all kernels, copies and settings of memory that a GPU does, each kernel of a captured graph too, by the activity
  * records of <a href="https://docs.nvidia.com/cupti/">CUPTI</a>. There is one for each process, because CUPTI has one owner.
  *
- * <p>It must be on while graphs are recorded: CUPTI may not know the kernels of a graph that was made before. The time of work
+ * <p>It must be on while graphs are captured: CUPTI may not know the kernels of a graph that was made before. The time of work
  * that is not to be written down is best measured while it is {@link #off()}.
  */
 final class KernelTrace {
@@ -84,7 +84,7 @@ final class KernelTrace {
     private KernelTrace() {}
 
     /**
-     * The trace of this process, switched on; to be called before work is recorded as graphs.
+     * The trace of this process, switched on; to be called before work is captured as graphs.
      *
      * @throws UnavailableException if CUPTI is missing or refuses
      */

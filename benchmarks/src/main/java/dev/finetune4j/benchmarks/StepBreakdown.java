@@ -2,8 +2,8 @@ package dev.finetune4j.benchmarks;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
@@ -32,7 +32,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Says where the time of training and decoding steps goes on a GPU: each cell runs some steps that are not counted, so that
- * their work is recorded as graphs, then some by the clock alone and then as many under a {@link KernelTrace}. One line of JSON
+ * their work is captured as graphs, then some by the clock alone and then as many under a {@link KernelTrace}. One line of JSON
  * for each cell on the standard output, the same as a table on the standard error. Without CUPTI it ends with 1.
  *
  * <p>Arguments: {@code --preset 6b --methods qlora,lora,qlora-resident --grid 4x2048 --ckpt none,full --decode-batch 1,8
@@ -202,7 +202,7 @@ public final class StepBreakdown {
                 head.put("batch", Integer.parseInt(batch));
                 head.put("prompt", prompt);
                 head.put("adapters", Boolean.parseBoolean(adapters));
-                // A product that is not made by a kernel for few rows has a base weight: LoRA's are in those kernels.
+                // A product that is not made by a GEMV kernel has a base weight: LoRA's are in those kernels.
                 print(head, measured, steps, 0);
             }
         }
@@ -215,7 +215,7 @@ public final class StepBreakdown {
                 CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, batch)) {
             long[] first = new long[batch];
             Arrays.fill(first, DecodeCells.prefill(model, shape, cache, batch, prompt));
-            // So much that no step needs to be recorded again.
+            // So much that no step needs to be captured again.
             decoder.reserve(prompt + warmup + 2L * steps + 2);
             decoder.feed(first);
             feed(decoder, 1 + warmup);
@@ -265,7 +265,7 @@ public final class StepBreakdown {
             System.err.printf(
                     Locale.ROOT,
                     "The trace holds only %.3f ms of work of a step of %.3f ms: either the host is too slow, or kernels of"
-                            + " recorded graphs are missing.%n",
+                            + " captured graphs are missing.%n",
                     breakdown.busyMillis(),
                     measured.untracedMillis());
         }

@@ -57,7 +57,7 @@ final class StepKinds {
         KernelRole role = KernelRole.of(kernel.name());
         int index = kinds.size();
         switch (role) {
-            case PRODUCT, ROW_PRODUCT, NARROW_ROW_PRODUCT -> {
+            case PRODUCT, GEMV, LOW_RANK_GEMV -> {
                 KernelKind known = role.kind();
                 kinds.add(known == null ? product(kernel) : known);
                 last = new Product(index, new ArrayList<>());

@@ -1,6 +1,6 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;

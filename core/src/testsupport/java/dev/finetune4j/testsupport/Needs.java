@@ -1,7 +1,7 @@
 package dev.finetune4j.testsupport;
 
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.CpuLevel;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,10 +1,10 @@
 package dev.finetune4j.quant;
 
-import dev.finetune4j.core.cpu.CodeKernels;
-import dev.finetune4j.core.cpu.CpuCodes;
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.nn.CpuRowKernel;
-import dev.finetune4j.core.nn.RowWeight;
+import dev.finetune4j.core.kernel.CpuGemvKernel;
+import dev.finetune4j.core.kernel.GemvWeight;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.FourBitKernels;
+import dev.finetune4j.core.kernel.cpu.FourBitWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -20,7 +20,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Quantization on the CPU by the kernels of {@link CpuKernels}. Few rows are multiplied by the codes themselves; for more,
+ * Quantization on the CPU by the kernels of {@link CpuKernels}. Few rows are multiplied by the codes themselves (GEMV); for more,
  * panels of the weight that fit into the processor's cache are decoded and multiplied in one, so that the dense weight is
  * never in memory. Numbers of other types than float32 and bfloat16 are multiplied in float32.
  */
@@ -30,10 +30,10 @@ final class CpuQuantKernels implements QuantKernels {
 
     private static final Map<QuantType, FloatPointer> TABLES = tables();
 
-    private final CodeKernels cpu;
+    private final FourBitKernels cpu;
 
     CpuQuantKernels(CpuKernels cpu) {
-        this.cpu = cpu.codes();
+        this.cpu = cpu.fourBit();
     }
 
     /** The numbers of the codes in native memory that no scope owns; they live as long as the process. */
@@ -79,10 +79,10 @@ final class CpuQuantKernels implements QuantKernels {
         if (!out.is_contiguous()) {
             throw new IllegalArgumentException("the output must be contiguous; pass a fresh tensor");
         }
-        CpuCodes codes = codes(weight);
+        FourBitWeight codes = codes(weight);
         long elements = codes.elements();
-        CodeKernels.Part whole = new CodeKernels.Part(elements, 0, 1, 0, elements);
-        if (CodeKernels.decodes(Tensors.typeOf(out))) {
+        FourBitKernels.Part whole = new FourBitKernels.Part(elements, 0, 1, 0, elements);
+        if (FourBitKernels.decodes(Tensors.typeOf(out))) {
             cpu.decode(codes, whole, out);
         } else {
             try (TensorScope scope = new TensorScope();
@@ -95,8 +95,8 @@ final class CpuQuantKernels implements QuantKernels {
     }
 
     /** Where the parts of a weight are. */
-    private CpuCodes codes(QuantizedTensor weight) {
-        return weight.cpuCodes(scales -> new CpuCodes(
+    private FourBitWeight codes(QuantizedTensor weight) {
+        return weight.cpuCodes(scales -> new FourBitWeight(
                 weight.packed(),
                 weight.elements(),
                 weight.settings().blockSize(),
@@ -119,34 +119,34 @@ final class CpuQuantKernels implements QuantKernels {
         }
     }
 
-    /** A matrix in a type that is multiplied, each of its rows in one piece. */
+    /** A matrix in a type that is multiplied, with contiguous rows. */
     private static Tensor multiplied(Tensor x) {
-        Tensor numbers = CodeKernels.multiplies(Tensors.typeOf(x)) ? x : Tensors.as(x, ScalarType.Float);
+        Tensor numbers = FourBitKernels.multiplies(Tensors.typeOf(x)) ? x : Tensors.as(x, ScalarType.Float);
         return numbers.stride(1) == 1 && numbers.stride(0) >= numbers.size(1) ? numbers : numbers.contiguous();
     }
 
     /** {@code y = x Wᵀ + b}, or that added to y, both of two dimensions, in the way that is quickest. */
     private void multiply(Tensor y, Tensor x, QuantizedTensor weight, @Nullable Tensor bias, boolean add) {
         if (x.size(0) <= FEW_ROWS) {
-            cpu.rows(codes(weight), x.contiguous(), bias, y, add);
+            cpu.gemv(codes(weight), x.contiguous(), bias, y, add);
         } else {
             cpu.forward(codes(weight), x, bias, y, add);
         }
     }
 
-    /** A weight for few rows; null for numbers that are not multiplied by the codes themselves. */
+    /** A weight for GEMV; null for numbers that are not multiplied by the codes themselves. */
     @Nullable
-    RowWeight rowWeight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
-        if (!CodeKernels.multiplies(type) || (bias != null && Tensors.typeOf(bias) != type)) {
+    GemvWeight gemvWeight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        if (!FourBitKernels.multiplies(type) || (bias != null && Tensors.typeOf(bias) != type)) {
             return null;
         }
         // The codes are asked for at each product, so that a closed weight says so.
-        return CpuRowKernel.weight(
+        return CpuGemvKernel.weight(
                 type,
                 weight.shape()[1],
                 weight.shape()[0],
                 bias,
-                (x, added, y, add) -> cpu.rows(codes(weight), x, added, y, add));
+                (x, added, y, add) -> cpu.gemv(codes(weight), x, added, y, add));
     }
 
     @Override
@@ -165,7 +165,7 @@ final class CpuQuantKernels implements QuantKernels {
 
     /** Calls work with a matrix in a type that is multiplied, whose numbers then are those of the given one. */
     private static void inMultiplied(Tensor given, Consumer<Tensor> work) {
-        if (CodeKernels.multiplies(Tensors.typeOf(given))) {
+        if (FourBitKernels.multiplies(Tensors.typeOf(given))) {
             work.accept(given);
             return;
         }

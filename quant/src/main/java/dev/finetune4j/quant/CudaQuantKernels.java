@@ -1,10 +1,10 @@
 package dev.finetune4j.quant;
 
-import dev.finetune4j.core.cuda.CudaKernel;
-import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.kernel.GemvKernel;
+import dev.finetune4j.core.kernel.GemvWeight;
+import dev.finetune4j.core.kernel.cuda.CudaKernel;
+import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.nn.FrozenProducts;
-import dev.finetune4j.core.nn.RowKernel;
-import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Quantization on a CUDA GPU by kernels of our own ({@code quant4bit.cu}). A weight is made dense in one launch, its 8-bit
  * scales included, at close to the speed of a copy; products are cuBLAS's on the dense weight, which lives only as long as
- * the product runs. Few rows are multiplied without it, by {@link QuantRowKernel}.
+ * the product runs. Few rows are multiplied without it (GEMV), by {@link QuantGemvKernel}.
  */
 final class CudaQuantKernels implements QuantKernels {
     private static final String SOURCE = "quant4bit.cu";
@@ -169,17 +169,17 @@ final class CudaQuantKernels implements QuantKernels {
         try (TensorScope scope = new TensorScope()) {
             ScalarType type = Tensors.typeOf(x);
             long rows = x.numel() / x.size(-1);
-            RowWeight direct =
-                    rows > 0 && rows <= RowKernel.MOST_ROWS ? QuantRowKernel.weight(weight, bias, type) : null;
+            GemvWeight direct =
+                    rows > 0 && rows <= GemvKernel.MAX_ROWS ? QuantGemvKernel.weight(weight, bias, type) : null;
             if (direct != null) {
-                return scope.keep(fewRows(x, Math.toIntExact(rows), direct));
+                return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
             Tensor dense = weight.dequantize(type);
             return scope.keep(FrozenProducts.forward(x, dense, bias == null ? null : Tensors.as(bias, type)));
         }
     }
 
-    private Tensor fewRows(Tensor x, int rows, RowWeight weight) {
+    private Tensor gemv(Tensor x, int rows, GemvWeight weight) {
         long[] shape = x.shape();
         shape[shape.length - 1] = weight.out();
         Tensor y = Tensors.empty(device, Tensors.typeOf(x), shape);
@@ -219,7 +219,7 @@ final class CudaQuantKernels implements QuantKernels {
         }
     }
 
-    /** The dense weights in one matrix, so that one product serves all. */
+    /** The dense weights in one matrix, so that one product is enough. */
     private Tensor stacked(List<QuantizedTensor> weights, ScalarType type) {
         if (weights.size() == 1) {
             return weights.get(0).dequantize(type);

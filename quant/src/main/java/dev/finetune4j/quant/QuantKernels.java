@@ -1,6 +1,6 @@
 package dev.finetune4j.quant;
 
-import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
@@ -51,7 +51,7 @@ interface QuantKernels {
     /**
      * Adds the products with weights whose rows lie behind one another, {@code y += x Wᵀ}.
      *
-     * @param y shape (n, sum of the outputs); with several weights in one piece
+     * @param y shape (n, sum of the outputs); with several weights contiguous
      * @param x shape (n, in)
      */
     default void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {

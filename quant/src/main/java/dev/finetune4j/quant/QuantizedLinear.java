@@ -1,9 +1,9 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.FrozenProducts;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.nn.StackedWeights;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * kept for the backward pass. Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public final class QuantizedLinear implements Linear {
-    private static final long MOST_STACKED_ELEMENTS = 1 << 25;
+    private static final long MAX_STACKED_ELEMENTS = 1 << 25;
 
     private final QuantizedTensor weight;
     private final @Nullable Tensor bias;
@@ -178,7 +178,7 @@ public final class QuantizedLinear implements Linear {
         long elements = linears.stream()
                 .mapToLong(linear -> linear.inFeatures() * linear.outFeatures())
                 .sum();
-        if (elements > MOST_STACKED_ELEMENTS) {
+        if (elements > MAX_STACKED_ELEMENTS) {
             return StackedWeights.oneByOne(linears);
         }
         for (Linear linear : linears) {
@@ -201,10 +201,10 @@ public final class QuantizedLinear implements Linear {
     }
 
     @Override
-    public @Nullable RowWeight rowWeight(ScalarType type) {
+    public @Nullable GemvWeight gemvWeight(ScalarType type) {
         return weight.kernels() instanceof CpuQuantKernels kernels
-                ? kernels.rowWeight(weight, bias, type)
-                : QuantRowKernel.weight(weight, bias, type);
+                ? kernels.gemvWeight(weight, bias, type)
+                : QuantGemvKernel.weight(weight, bias, type);
     }
 
     @Override

@@ -1,8 +1,8 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.cpu.CpuCodes;
 import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.kernel.cpu.FourBitWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -42,7 +42,7 @@ public final class QuantizedTensor implements AutoCloseable {
     private final QuantState state;
     private final Tensor packed;
     private final BlockScales scales;
-    private volatile @Nullable CpuCodes cpuCodes;
+    private volatile @Nullable FourBitWeight cpuCodes;
     private volatile boolean closed;
 
     /** Owns the tensors, which belong to no scope. */
@@ -112,7 +112,7 @@ public final class QuantizedTensor implements AutoCloseable {
     /**
      * Writes the weight as ordinary numbers into memory that is there, rounded once to its type.
      *
-     * @param out of the weight's shape and on its device, float32, bfloat16 or float16, without gaps
+     * @param out of the weight's shape and on its device, float32, bfloat16 or float16, contiguous
      * @throws IllegalArgumentException if it is something else; nothing is written then
      * @throws IllegalStateException after closing
      */
@@ -125,7 +125,7 @@ public final class QuantizedTensor implements AutoCloseable {
                 && Tensors.deviceOf(out).equals(device());
         if (!fits) {
             throw new IllegalArgumentException("the weight has the shape " + Arrays.toString(state.shape()) + " on "
-                    + device() + " and is written as float32, bfloat16 or float16 without gaps, but the output is "
+                    + device() + " and is written as float32, bfloat16 or float16, contiguous, but the output is "
                     + type + " of " + Arrays.toString(out.shape()) + " on " + Tensors.deviceOf(out)
                     + (out.is_contiguous() ? "" : " with gaps"));
         }
@@ -223,14 +223,14 @@ public final class QuantizedTensor implements AutoCloseable {
      *
      * @param make from the scales
      */
-    CpuCodes cpuCodes(Function<CpuCodes.Scales, CpuCodes> make) {
+    FourBitWeight cpuCodes(Function<FourBitWeight.Scales, FourBitWeight> make) {
         requireOpen();
-        @Nullable CpuCodes known = cpuCodes;
+        @Nullable FourBitWeight known = cpuCodes;
         if (known == null) {
             known = make.apply(
                     scales instanceof BlockScales.Nested nested
-                            ? new CpuCodes.Scales(nested.absmax(), nested.codes(), nested.map(), nested.offset())
-                            : new CpuCodes.Scales(((BlockScales.Plain) scales).absmax(), null, null, 0));
+                            ? new FourBitWeight.Scales(nested.absmax(), nested.codes(), nested.map(), nested.offset())
+                            : new FourBitWeight.Scales(((BlockScales.Plain) scales).absmax(), null, null, 0));
             cpuCodes = known;
         }
         return known;

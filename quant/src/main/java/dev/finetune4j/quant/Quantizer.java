@@ -18,7 +18,7 @@ final class Quantizer {
         /**
          * The largest magnitude of each block; not finite where the block holds a number that is not.
          *
-         * @param flat all weights, shape (n), without gaps
+         * @param flat all weights, shape (n), contiguous
          */
         float[] absmax(Tensor flat);
 

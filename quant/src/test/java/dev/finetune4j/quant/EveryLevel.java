@@ -1,7 +1,7 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.DeviceException;
-import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.testsupport.Needs;
 import java.lang.annotation.ElementType;
 import java.lang.annotation.Retention;

@@ -1,8 +1,8 @@
 package dev.finetune4j.core.decode;
 
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.ElementKernels;
-import dev.finetune4j.core.cpu.TokenKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.ElementKernels;
+import dev.finetune4j.core.kernel.cpu.TokenKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
@@ -27,14 +27,14 @@ import org.jspecify.annotations.Nullable;
  * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts. Served are the models that {@link CudaGraphDecoder}
  * serves on a GPU; {@link #unsupportedReason} says what is in the way of others.
  *
- * <p>It serves one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
+ * <p>It may be used by one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
 public final class CpuDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
     private final Lifetime lifetime = Lifetime.confined(
             "the decoder is closed; make a new one",
-            "the decoder serves one thread at a time; make one for each sequence");
+            "the decoder belongs to one thread at a time; make one for each sequence");
     private final List<Lifetime> used;
     private final CausalLM model;
     private final KvCache cache;
@@ -63,7 +63,7 @@ public final class CpuDecoder implements TokenDecoder {
     /**
      * @param model borrowed
      * @param cache of the model, with one sequence; borrowed
-     * @throws IllegalArgumentException when the model is not served
+     * @throws IllegalArgumentException when the model is not supported
      */
     public CpuDecoder(CausalLM model, KvCache cache) {
         DecodePlan.Support support = support(model);

@@ -1,11 +1,11 @@
 package dev.finetune4j.core.decode;
 
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.cuda.CudaGraph;
+import dev.finetune4j.core.kernel.GemvKernel;
+import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
-import dev.finetune4j.core.nn.RowKernel;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -27,14 +27,14 @@ import org.jspecify.annotations.Nullable;
  * Served are decoders of the plain form (Llama, Mistral without a window, Qwen2, Yi) in bfloat16 or float32, dense or 4-bit,
  * with LoRA adapters or without; {@link #unsupportedReason} says what is in the way of others.
  *
- * <p>It serves one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
+ * <p>It may be used by one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
 public final class CudaGraphDecoder implements TokenDecoder {
     private static final long FIRST_CAPACITY = 256;
 
     private final Lifetime lifetime = Lifetime.confined(
             "the decoder is closed; make a new one",
-            "the decoder serves one thread at a time; make one for each sequence");
+            "the decoder belongs to one thread at a time; make one for each sequence");
     private final List<Lifetime> used;
     private final CausalLM model;
     private final KvCache cache;
@@ -53,8 +53,8 @@ public final class CudaGraphDecoder implements TokenDecoder {
     /**
      * @param model borrowed
      * @param cache of the model; borrowed
-     * @param rows number of sequences, at most {@link RowKernel#MOST_ROWS}
-     * @throws IllegalArgumentException when the model is not served or there are too many rows
+     * @param rows number of sequences, at most {@link GemvKernel#MAX_ROWS}
+     * @throws IllegalArgumentException when the model is not supported or there are too many rows
      */
     public CudaGraphDecoder(CausalLM model, KvCache cache, int rows) {
         DecodePlan.Support support = DecodePlan.of(model);
@@ -62,8 +62,8 @@ public final class CudaGraphDecoder implements TokenDecoder {
             throw new IllegalArgumentException(
                     "the model cannot be decoded by a CUDA graph: " + support.reason() + "; use CausalLM.hidden");
         }
-        if (rows < 1 || rows > RowKernel.MOST_ROWS) {
-            throw new IllegalArgumentException("1 to " + RowKernel.MOST_ROWS + " sequences are decoded together, not "
+        if (rows < 1 || rows > GemvKernel.MAX_ROWS) {
+            throw new IllegalArgumentException("1 to " + GemvKernel.MAX_ROWS + " sequences are decoded together, not "
                     + rows + "; use CausalLM.hidden for more");
         }
         this.used = DecodePlan.used(lifetime, cache, model);

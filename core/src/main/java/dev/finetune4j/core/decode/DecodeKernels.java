@@ -1,7 +1,8 @@
 package dev.finetune4j.core.decode;
 
-import dev.finetune4j.core.cuda.CudaKernel;
-import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.kernel.Elementwise;
+import dev.finetune4j.core.kernel.cuda.CudaKernel;
+import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import org.bytedeco.pytorch.Tensor;
@@ -23,7 +24,7 @@ final class DecodeKernels {
     private final CudaKernel argmax;
 
     DecodeKernels(ComputeDevice device, ScalarType type, Attention.Shape shape) {
-        CudaModule module = CudaModule.of(DecodeKernels.class, "decode.cu", device);
+        CudaModule module = CudaModule.of(Elementwise.class, "decode.cu", device);
         String suffix = type == ScalarType.Float ? "_f32" : "_bf16";
         embed = module.kernel("embed" + suffix);
         norm = module.kernel("norm" + suffix);

@@ -1,14 +1,14 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.nn.Activation;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RopeSpec;
-import dev.finetune4j.core.nn.RowProducts;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
@@ -30,7 +30,7 @@ import org.jspecify.annotations.Nullable;
  * @param norm weight of the last norm, shape (D)
  * @param head the projection to the vocabulary
  */
-record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts head) {
+record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, FusedGemv head) {
     private static final int VECTOR_WIDTH = 8;
     private static final int MAX_HEADS_PER_KEY = 8;
     private static final int MAX_HEAD_SIZE = 256;
@@ -43,11 +43,11 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
      */
     record Block(
             Tensor attentionNorm,
-            RowProducts inputs,
-            RowProducts output,
+            FusedGemv inputs,
+            FusedGemv output,
             Tensor mlpNorm,
-            RowProducts gateAndUp,
-            RowProducts down) {}
+            FusedGemv gateAndUp,
+            FusedGemv down) {}
 
     /** The plan of a model, or why there is none. */
     record Support(@Nullable DecodePlan plan, String reason) {}
@@ -67,7 +67,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
         }
     }
 
-    /** Says which part cannot be computed for few rows. */
+    /** Says which part has no decode kernel. */
     private static final class UnsupportedPartException extends RuntimeException {
         private static final long serialVersionUID = 1;
 
@@ -135,7 +135,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
             return Optional.of("its norms are of another form");
         }
         if (config.activation() != Activation.SILU || config.parts().fusedProjections() || config.logitSoftCap() != 0) {
-            return Optional.of("its feed-forward part, fused projections or soft-capped logits are not served");
+            return Optional.of("its feed-forward part, fused projections or soft-capped logits are not supported");
         }
         return Optional.empty();
     }
@@ -155,9 +155,9 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
                     products(model, type, block + ".mlp.gate_proj", block + ".mlp.up_proj"),
                     products(model, type, block + ".mlp.down_proj")));
         }
-        RowProducts head = RowProducts.of(List.of(model.head()), type);
+        FusedGemv head = fused(List.of(model.head()), type);
         if (head == null) {
-            throw new UnsupportedPartException("lm_head has no product for few rows");
+            throw new UnsupportedPartException("lm_head has no GEMV kernel");
         }
         DenseEmbedding embedding = (DenseEmbedding) model.embedding();
         return new DecodePlan(embedding.weight(), blocks, norm(parameters, "model.norm", type), head);
@@ -171,15 +171,20 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, RowProducts
         return weight;
     }
 
-    private static RowProducts products(CausalLM model, ScalarType type, String... names) {
+    private static FusedGemv products(CausalLM model, ScalarType type, String... names) {
         List<Linear> linears = Arrays.stream(names)
                 .map(name -> Objects.requireNonNull(model.linears().get(name), name))
                 .toList();
-        RowProducts products = RowProducts.of(linears, type);
+        FusedGemv products = fused(linears, type);
         if (products == null) {
-            throw new UnsupportedPartException(String.join(", ", names) + " have no common product for few rows");
+            throw new UnsupportedPartException(String.join(", ", names) + " have no common GEMV kernel");
         }
         return products;
+    }
+
+    private static @Nullable FusedGemv fused(List<Linear> linears, ScalarType type) {
+        return FusedGemv.of(
+                linears.stream().map(linear -> linear.gemvWeight(type)).toList(), type);
     }
 
     /** The most numbers of a row that the narrow products of one group take. */

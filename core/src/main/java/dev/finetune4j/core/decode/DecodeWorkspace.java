@@ -24,13 +24,13 @@ record DecodeWorkspace(Tensor cos, Tensor sin, int splits, Tensor partial, Tenso
     /** About two blocks for each multiprocessor of a large GPU; the kernel takes that many splits. */
     private static final int BLOCKS = 264;
 
-    private static final int LEAST_POSITIONS_OF_SPLIT = 16;
+    private static final int MIN_POSITIONS_OF_SPLIT = 16;
 
     static DecodeWorkspace make(int rows, ModelConfig config, ComputeDevice device, ScalarType type, long capacity) {
         int heads = config.attention().heads();
         int size = config.attention().headDim();
         long wanted = BLOCKS / ((long) rows * config.attention().kvHeads());
-        int splits = (int) Math.max(1, Math.min(wanted, capacity / LEAST_POSITIONS_OF_SPLIT));
+        int splits = (int) Math.max(1, Math.min(wanted, capacity / MIN_POSITIONS_OF_SPLIT));
         try (TensorScope scope = new TensorScope();
                 RotaryEmbedding rotary =
                         new RotaryEmbedding(config.layerKinds().get(0).rope(), device)) {

@@ -3,7 +3,7 @@
  * and repeated by one call.
  *
  * <p>{@link dev.finetune4j.core.decode.CudaGraphDecoder} and, on the CPU, {@link dev.finetune4j.core.decode.CpuDecoder} are what
- * others use; they say which models they serve. Imports {@code nn}, {@code model}, {@code cuda}, {@code cpu} and {@code tensor}.
+ * others use; they say which models they support. Imports {@code nn}, {@code model}, {@code kernel} and {@code tensor}.
  */
 @NullMarked
 package dev.finetune4j.core.decode;

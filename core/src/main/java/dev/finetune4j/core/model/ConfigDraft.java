@@ -1,7 +1,7 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.model.ModelConfig.LayerKind;
-import dev.finetune4j.core.nn.Activation;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.ArrayList;

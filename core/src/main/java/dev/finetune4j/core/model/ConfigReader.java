@@ -2,7 +2,7 @@ package dev.finetune4j.core.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.nn.Activation;
+import dev.finetune4j.core.kernel.Activation;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.nn.Activation;
+import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.List;

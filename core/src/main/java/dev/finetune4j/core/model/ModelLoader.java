@@ -1,8 +1,8 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.cpu.CpuKernels;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
 import dev.finetune4j.core.tensor.ComputeDevice;

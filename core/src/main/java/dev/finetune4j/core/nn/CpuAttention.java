@@ -1,8 +1,9 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.cpu.AttentionKernels;
-import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.Elementwise;
+import dev.finetune4j.core.kernel.cpu.AttentionKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -17,7 +18,7 @@ final class CpuAttention {
     /** Whether it serves for tokens in this type, before which there are no others. */
     static boolean supports(Tensor x, Attention.Shape shape, Attention.Context context) {
         return !x.is_cuda()
-                && FusedKernels.supports(x)
+                && Elementwise.supports(x)
                 && context.mask() == null
                 && context.packed() == null
                 && shape.softCap() == 0

@@ -1,5 +1,8 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.CpuGemvKernel;
+import dev.finetune4j.core.kernel.DenseGemvKernel;
+import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -82,8 +85,8 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
-    public @Nullable RowWeight rowWeight(ScalarType type) {
-        return weight.is_cuda() ? DenseRowKernel.weight(weight, bias, type) : CpuRowKernel.dense(weight, bias, type);
+    public @Nullable GemvWeight gemvWeight(ScalarType type) {
+        return weight.is_cuda() ? DenseGemvKernel.weight(weight, bias, type) : CpuGemvKernel.dense(weight, bias, type);
     }
 
     @Override

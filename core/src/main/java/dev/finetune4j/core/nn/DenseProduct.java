@@ -1,9 +1,9 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.ElementKernels;
-import dev.finetune4j.core.cpu.GemmKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.ElementKernels;
+import dev.finetune4j.core.kernel.cpu.GemmKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.GradMode;
@@ -32,7 +32,7 @@ final class DenseProduct {
      */
     static Tensor of(Tensor x, Tensor weight, @Nullable Tensor bias) {
         ScalarType type = Tensors.typeOf(x);
-        if (!serves(x, weight) || !gathers(weight) || (bias != null && !gathers(bias))) {
+        if (!supports(x, weight) || !gathers(weight) || (bias != null && !gathers(bias))) {
             Tensor used = Tensors.as(weight, type);
             return bias == null
                     ? torch.linear(x, used)
@@ -65,10 +65,10 @@ final class DenseProduct {
                 });
     }
 
-    private static boolean serves(Tensor x, Tensor weight) {
+    private static boolean supports(Tensor x, Tensor weight) {
         return !x.is_cuda()
-                && ElementKernels.serves(Tensors.typeOf(x))
-                && GemmKernels.serves(weight)
+                && ElementKernels.supports(Tensors.typeOf(x))
+                && GemmKernels.supports(weight)
                 && CpuKernels.get().isPresent()
                 && (!GradMode.is_enabled() || TensorScope.ofStep() != null);
     }
@@ -84,8 +84,8 @@ final class DenseProduct {
                 .orElseThrow()
                 .products()
                 .gemmTN(
-                        GemmKernels.serves(dy) ? dy : dy.contiguous(),
-                        GemmKernels.serves(x) ? x : x.contiguous(),
+                        GemmKernels.supports(dy) ? dy : dy.contiguous(),
+                        GemmKernels.supports(x) ? x : x.contiguous(),
                         Gradients.of(weight));
     }
 }

@@ -1,9 +1,10 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.ElementKernels;
-import dev.finetune4j.core.cuda.CudaModule;
+import dev.finetune4j.core.kernel.Elementwise;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.ElementKernels;
+import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
@@ -60,7 +61,7 @@ public final class Dropout {
     private static final double WORDS = 4294967296.0;
     private static final int THREADS = 256;
     private static final int ELEMENTS_OF_THREAD = 4;
-    private static final long MOST_BLOCKS = 4096;
+    private static final long MAX_BLOCKS = 4096;
 
     private Dropout() {}
 
@@ -163,7 +164,7 @@ public final class Dropout {
         Tensor applyTo(Tensor x) {
             ScalarType type = Tensors.typeOf(x);
             Tensor given = x.contiguous();
-            if (!ElementKernels.serves(type)) {
+            if (!ElementKernels.supports(type)) {
                 return hostMask(given);
             }
             if (x.is_cuda()) {
@@ -190,10 +191,10 @@ public final class Dropout {
             if (wanted == 0) {
                 return;
             }
-            CudaModule.of(Dropout.class, "dropout.cu", Tensors.deviceOf(x))
+            CudaModule.of(Elementwise.class, "dropout.cu", Tensors.deviceOf(x))
                     .kernel(Tensors.typeOf(x) == ScalarType.Float ? "dropout_f32" : "dropout_bf16")
                     .launch(
-                            Math.min(wanted, MOST_BLOCKS),
+                            Math.min(wanted, MAX_BLOCKS),
                             THREADS,
                             x,
                             y,

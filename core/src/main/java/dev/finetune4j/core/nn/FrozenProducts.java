@@ -1,8 +1,8 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.GemmKernels;
-import dev.finetune4j.core.cuda.GemmAutotuner;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.GemmKernels;
+import dev.finetune4j.core.kernel.cuda.GemmAutotuner;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Optional;
@@ -17,13 +17,13 @@ public final class FrozenProducts {
 
     /** The kernels of the CPU where they can multiply two matrices. */
     private static Optional<GemmKernels> kernels(Tensor x, Tensor weight) {
-        return GemmKernels.serves(weight) && Tensors.typeOf(x) == Tensors.typeOf(weight)
+        return GemmKernels.supports(weight) && Tensors.typeOf(x) == Tensors.typeOf(weight)
                 ? CpuKernels.get().map(CpuKernels::products)
                 : Optional.empty();
     }
 
     private static Tensor rowsInOnePiece(Tensor x) {
-        return GemmKernels.serves(x) ? x : x.contiguous();
+        return GemmKernels.supports(x) ? x : x.contiguous();
     }
 
     /**
@@ -85,7 +85,7 @@ public final class FrozenProducts {
      */
     public static void add(Tensor y, Tensor x, Tensor weight) {
         Optional<GemmKernels> kernels = kernels(x, weight);
-        if (kernels.isPresent() && GemmKernels.serves(y)) {
+        if (kernels.isPresent() && GemmKernels.supports(y)) {
             kernels.get().gemmNT(rowsInOnePiece(x), weight, null, y, 1, true);
         } else if (!GemmAutotuner.multiply(y, x, weight, true, true)) {
             y.addmm_(x, weight.t());
@@ -101,7 +101,7 @@ public final class FrozenProducts {
      */
     public static void addBackward(Tensor dx, Tensor gradient, Tensor weight) {
         Optional<GemmKernels> kernels = kernels(gradient, weight);
-        if (kernels.isPresent() && GemmKernels.serves(dx)) {
+        if (kernels.isPresent() && GemmKernels.supports(dx)) {
             kernels.get().gemmNN(rowsInOnePiece(gradient), weight, dx, 1, true);
         } else if (!GemmAutotuner.multiply(dx, gradient, weight, false, true)) {
             dx.addmm_(gradient, weight);

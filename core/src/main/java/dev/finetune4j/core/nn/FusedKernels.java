@@ -1,7 +1,8 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.kernel.Elementwise;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -16,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The element-wise parts of a decoder by kernels of our own ({@link Elementwise}), on a CUDA GPU and on a CPU: each is one
  * pass where libtorch's operations would be five to ten, and keeps for the backward pass only what it must. In float32 and
- * bfloat16; elsewhere, and where a shape does not fit into pieces of eight, the plain operations serve.
+ * bfloat16; elsewhere, and where a shape does not fit into vectors of eight, libtorch computes.
  */
 final class FusedKernels implements LayerKernels {
     private static final int VECTOR_WIDTH = 8;
@@ -27,19 +28,9 @@ final class FusedKernels implements LayerKernels {
         this.kernels = kernels;
     }
 
-    /** Whether a tensor is where the kernels run and in a type of theirs. */
-    static boolean supports(Tensor x) {
-        ScalarType type = Tensors.typeOf(x);
-        return (type == ScalarType.BFloat16 || type == ScalarType.Float)
-                && (x.is_cuda() || CpuKernels.get().isPresent());
-    }
-
-    /** Those for tensors that {@link #supports} accepts. */
+    /** Those for tensors that {@link Elementwise#supports(Tensor)} accepts. */
     static FusedKernels of(ComputeDevice device, ScalarType type) {
-        return new FusedKernels(
-                device.kind() == ComputeDevice.Kind.CUDA
-                        ? CudaElementwise.of(device, type)
-                        : new CpuElementwise(CpuKernels.get().orElseThrow().elements()));
+        return new FusedKernels(Elementwise.of(device, type));
     }
 
     /** Contiguous, and where 16 bytes at a time may be read. */

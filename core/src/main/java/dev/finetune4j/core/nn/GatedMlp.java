@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.Activation;
 import org.bytedeco.pytorch.Tensor;
 
 /**

@@ -1,5 +1,7 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.kernel.Elementwise;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -12,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 interface LayerKernels {
     /** Those for the device and type of a tensor. */
     static LayerKernels of(Tensor x) {
-        return FusedKernels.supports(x)
+        return Elementwise.supports(x)
                 ? FusedKernels.of(Tensors.deviceOf(x), Tensors.typeOf(x))
                 : TorchLayerKernels.INSTANCE;
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.GemvWeight;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -136,7 +137,7 @@ public interface Linear extends AutoCloseable {
      *
      * @param type of the input and the output
      */
-    default @Nullable RowWeight rowWeight(ScalarType type) {
+    default @Nullable GemvWeight gemvWeight(ScalarType type) {
         return null;
     }
 

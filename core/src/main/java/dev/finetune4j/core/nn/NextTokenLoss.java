@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.CrossEntropyKernel;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -81,9 +82,9 @@ public final class NextTokenLoss {
     }
 
     private static Tensor chunkBackward(Tensor logits, Tensor ids, Tensor scale) {
-        if (FusedCrossEntropy.serves(logits)) {
+        if (CrossEntropyKernel.supports(logits)) {
             Tensor values = logits.detach();
-            Tensor losses = FusedCrossEntropy.toGradients(values, ids, scale);
+            Tensor losses = CrossEntropyKernel.toGradients(values, ids, scale);
             backwardFrom(logits, values);
             return losses.sum(new ScalarTypeOptional(ScalarType.Double));
         }

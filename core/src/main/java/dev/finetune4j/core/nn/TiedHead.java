@@ -1,5 +1,8 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.CpuGemvKernel;
+import dev.finetune4j.core.kernel.DenseGemvKernel;
+import dev.finetune4j.core.kernel.GemvWeight;
 import java.util.Map;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
@@ -46,10 +49,10 @@ public final class TiedHead implements Linear {
     }
 
     @Override
-    public @Nullable RowWeight rowWeight(ScalarType type) {
+    public @Nullable GemvWeight gemvWeight(ScalarType type) {
         return embedding.is_cuda()
-                ? DenseRowKernel.weight(embedding, null, type)
-                : CpuRowKernel.dense(embedding, null, type);
+                ? DenseGemvKernel.weight(embedding, null, type)
+                : CpuGemvKernel.dense(embedding, null, type);
     }
 
     @Override

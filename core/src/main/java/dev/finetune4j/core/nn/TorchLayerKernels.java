@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;

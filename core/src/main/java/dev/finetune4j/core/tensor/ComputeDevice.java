@@ -39,7 +39,7 @@ public record ComputeDevice(Kind kind, int index) {
      * below 8.0) is named in a warning. Starts native code.
      */
     public static ComputeDevice best() {
-        return TorchRuntime.cudaDevices() > 0 && TorchRuntime.serves(cuda(0)) ? cuda(0) : CPU;
+        return TorchRuntime.cudaDevices() > 0 && TorchRuntime.supports(cuda(0)) ? cuda(0) : CPU;
     }
 
     /** A new native handle for this device; the caller's scope owns it. */

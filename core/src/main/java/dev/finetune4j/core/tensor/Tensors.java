@@ -17,7 +17,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * open {@link TensorScope}.
  */
 public final class Tensors {
-    private static final long MOST_PINNED_BYTES = 1 << 20;
+    private static final long MAX_PINNED_BYTES = 1 << 20;
 
     private Tensors() {}
 
@@ -156,7 +156,7 @@ public final class Tensors {
         if (device.kind() == ComputeDevice.Kind.CPU) {
             return host;
         }
-        boolean small = host.nbytes() > 0 && host.nbytes() <= MOST_PINNED_BYTES;
+        boolean small = host.nbytes() > 0 && host.nbytes() <= MAX_PINNED_BYTES;
         return small
                 ? host.pin_memory().to(device.toNative(), typeOf(host), true, false, new MemoryFormatOptional())
                 : host.to(device.toNative(), typeOf(host));

@@ -40,7 +40,7 @@ public final class TorchRuntime {
     private static final String PHYSICAL_LIMIT = "org.bytedeco.javacpp.maxPhysicalBytes";
 
     /** Of compute capability; the first with products of bfloat16 and copies past the registers. */
-    private static final int LEAST_CAPABILITY = 8;
+    private static final int MIN_CAPABILITY = 8;
 
     /** Numbers of the GPUs that were found to be new enough. */
     private static final Set<Integer> SERVED = ConcurrentHashMap.newKeySet();
@@ -171,7 +171,7 @@ public final class TorchRuntime {
     }
 
     /** Whether a GPU that is there is new enough; one that is too old is named in a warning. */
-    static boolean serves(ComputeDevice gpu) {
+    static boolean supports(ComputeDevice gpu) {
         Optional<String> reason = tooOld(gpu);
         reason.ifPresent(text -> LOG.warn("{} stays unused: {}", gpu, text));
         return reason.isEmpty();
@@ -194,10 +194,10 @@ public final class TorchRuntime {
     }
 
     static Optional<String> tooOld(String name, int major, int minor) {
-        return major >= LEAST_CAPABILITY
+        return major >= MIN_CAPABILITY
                 ? Optional.empty()
                 : Optional.of(name + " has compute capability " + major + "." + minor + ", and bfloat16 products need "
-                        + LEAST_CAPABILITY + ".0 (Ampere) or newer; take another GPU or ask for the CPU");
+                        + MIN_CAPABILITY + ".0 (Ampere) or newer; take another GPU or ask for the CPU");
     }
 
     /**

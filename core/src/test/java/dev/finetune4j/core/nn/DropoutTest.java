@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.autograd.Checkpoint;
-import dev.finetune4j.core.cpu.CpuLevel;
+import dev.finetune4j.core.kernel.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;

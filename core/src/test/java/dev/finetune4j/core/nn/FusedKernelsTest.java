@@ -3,7 +3,9 @@ package dev.finetune4j.core.nn;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.kernel.CrossEntropyKernel;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -211,7 +213,7 @@ class FusedKernelsTest {
                     logits, Tensors.ofLongs(ComputeDevice.cpu(), labels, rows), new TensorOptional(), 2, -100, 0.0);
             expected.mul(new Scalar(0.25)).backward();
             Tensor values = Tensors.convert(logits.detach(), GPU, type);
-            Tensor losses = FusedCrossEntropy.toGradients(
+            Tensor losses = CrossEntropyKernel.toGradients(
                     values, Tensors.ofLongs(GPU, labels, rows), Tensors.ofFloats(GPU, new float[] {0.25f}, 1));
             double tolerance = type == ScalarType.Float ? 2e-6 : 8e-3;
             assertEquals(expected.item_double(), losses.sum().item_double(), 2e-6 * expected.item_double());
@@ -227,7 +229,7 @@ class FusedKernelsTest {
     void aLabelOfNoColumnIsNoNumber() {
         try (TensorScope scope = new TensorScope()) {
             Tensor logits = Tensors.ones(GPU, ScalarType.Float, 2, 8);
-            float[] losses = Tensors.toFloats(FusedCrossEntropy.toGradients(
+            float[] losses = Tensors.toFloats(CrossEntropyKernel.toGradients(
                     logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), Tensors.ofFloats(GPU, new float[] {1}, 1)));
             assertTrue(Float.isNaN(losses[0]));
             assertEquals(Math.log(8), losses[1], 1e-6);

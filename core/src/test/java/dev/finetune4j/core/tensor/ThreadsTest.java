@@ -2,7 +2,7 @@ package dev.finetune4j.core.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;

@@ -1,10 +1,10 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Recomputation;
-import dev.finetune4j.core.nn.RowWeight;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
@@ -102,15 +102,15 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
-    public @Nullable RowWeight rowWeight(ScalarType type) {
-        RowWeight weight = isPlain() ? base.rowWeight(type) : null;
+    public @Nullable GemvWeight gemvWeight(ScalarType type) {
+        GemvWeight weight = isPlain() ? base.gemvWeight(type) : null;
         boolean readable = part.a().is_contiguous()
                 && part.b().is_contiguous()
                 && part.a().storage_offset() % ALIGNED_NUMBERS == 0;
         if (weight == null || weight.addition() != null || !readable) {
             return null;
         }
-        return weight.with(new RowWeight.LowRank(part.a(), part.b(), (float) part.scale()));
+        return weight.with(new GemvWeight.LowRank(part.a(), part.b(), (float) part.scale()));
     }
 
     private boolean isPlain() {

@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.GemmKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.GemmKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Optional;
 import org.bytedeco.pytorch.Scalar;
@@ -17,7 +17,7 @@ final class NarrowProducts {
     private NarrowProducts() {}
 
     private static Optional<GemmKernels> kernels(Tensor a, Tensor b) {
-        return GemmKernels.serves(a) && GemmKernels.serves(b)
+        return GemmKernels.supports(a) && GemmKernels.supports(b)
                 ? CpuKernels.get().map(CpuKernels::products)
                 : Optional.empty();
     }

@@ -1,10 +1,10 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.core.cpu.CpuKernels;
-import dev.finetune4j.core.cpu.ElementKernels;
-import dev.finetune4j.core.cuda.CudaKernel;
-import dev.finetune4j.core.cuda.CudaModule;
-import dev.finetune4j.core.cuda.CudaReadback;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.ElementKernels;
+import dev.finetune4j.core.kernel.cuda.CudaKernel;
+import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.kernel.cuda.CudaReadback;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Objects;

@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.core.cuda.CudaGraph;
-import dev.finetune4j.core.cuda.CudaMemory;
-import dev.finetune4j.core.cuda.CudaStream;
+import dev.finetune4j.core.kernel.cuda.CudaGraph;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.Dropout;

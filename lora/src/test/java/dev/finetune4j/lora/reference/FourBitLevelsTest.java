@@ -3,7 +3,7 @@ package dev.finetune4j.lora.reference;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import dev.finetune4j.core.DeviceException;
-import dev.finetune4j.core.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.testsupport.Needs;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;

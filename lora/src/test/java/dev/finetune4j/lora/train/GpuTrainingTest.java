@@ -6,11 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.cuda.CudaMemory;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.InferenceSession;
 import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.ActivationPolicy;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;

@@ -1,0 +1,101 @@
+package dev.finetune4j.core.kernel;
+
+import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.TokenKernels;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
+import java.util.Objects;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * GEMV on the CPU, whatever their form: each weight brings its own product. A low-rank addition is written
+ * first and the wide product added to it, as in training.
+ *
+ * @param type of input and output: float32 or bfloat16
+ */
+public record CpuGemvKernel(ScalarType type) implements GemvKernel {
+    /** The product with one weight. */
+    @FunctionalInterface
+    public interface Product {
+        /**
+         * {@code y = x Wᵀ + b}, or that added to y.
+         *
+         * @param x shape (rows, in), contiguous
+         * @param y shape (rows, out); the numbers of a row lie side by side
+         */
+        void run(Tensor x, @Nullable Tensor bias, Tensor y, boolean add);
+    }
+
+    /** A weight as this kernel takes it; null where there are no kernels of our own. */
+    public static @Nullable GemvWeight weight(
+            ScalarType type, long in, long out, @Nullable Tensor bias, Product product) {
+        if (CpuKernels.get().isEmpty()) {
+            return null;
+        }
+        return new GemvWeight(
+                new CpuGemvKernel(type.intern()), Math.toIntExact(in), Math.toIntExact(out), product, bias, null);
+    }
+
+    /** A dense weight; null where the kernel does not support it. */
+    public static @Nullable GemvWeight dense(Tensor weight, @Nullable Tensor bias, ScalarType type) {
+        boolean supported = (type == ScalarType.BFloat16 || type == ScalarType.Float)
+                && Tensors.typeOf(weight) == type
+                && (bias == null || Tensors.typeOf(bias) == type)
+                && weight.is_contiguous();
+        if (!supported || CpuKernels.get().isEmpty()) {
+            return null;
+        }
+        TokenKernels kernels = CpuKernels.get().get().tokens();
+        return weight(
+                type,
+                weight.size(1),
+                weight.size(0),
+                bias,
+                (x, added, y, add) -> kernels.gemv(weight, x, added, y, add));
+    }
+
+    private static TokenKernels kernels() {
+        return CpuKernels.get().orElseThrow().tokens();
+    }
+
+    /** The narrow products of all additions, one behind the other. */
+    static void narrow(Tensor x, List<GemvWeight> weights, Tensor low) {
+        long place = 0;
+        for (GemvWeight weight : weights) {
+            GemvWeight.LowRank addition = weight.addition();
+            if (addition != null) {
+                kernels().lowRank(addition.a(), x, low, place, addition.scale());
+                place += x.size(0) * addition.rank();
+            }
+        }
+    }
+
+    @Override
+    public void launch(Tensor x, int rows, List<GemvWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
+        long place = 0;
+        long column = 0;
+        for (GemvWeight weight : weights) {
+            Tensor part = weights.size() == 1 ? y : y.narrow(1, column, weight.out());
+            GemvWeight.LowRank addition = weight.addition();
+            if (addition != null) {
+                kernels().highRank(addition.b(), Objects.requireNonNull(low), place, part, add);
+                place += (long) rows * addition.rank();
+            }
+            ((Product) weight.form()).run(x, weight.bias(), part, add || addition != null);
+            column += weight.out();
+        }
+    }
+
+    @Override
+    public void launchGated(Tensor x, int rows, GemvWeight gate, GemvWeight up, @Nullable Tensor low, Tensor y) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor both = Tensors.empty(ComputeDevice.cpu(), type, rows, 2L * gate.out());
+            launch(x, rows, List.of(gate, up), low, both, false);
+            CpuKernels.get().orElseThrow().elements().swigluForward(both, y);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+package dev.finetune4j.core.kernel;
+
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Matrix-vector products (GEMV) with weights of one form, of up to {@link #MAX_ROWS} vectors at a time. Equal kernels can take their weights together. On a GPU that is one launch, which
+ * allocates nothing and may therefore be captured, in {@link dev.finetune4j.core.kernel.cuda.CudaGraph#captureOverlapping} too: what it
+ * reads ahead are weights. Thread-safe.
+ */
+public interface GemvKernel {
+    /** The most rows of an input. */
+    int MAX_ROWS = 8;
+
+    /** The most weights of one launch. */
+    int MAX_WEIGHTS = 3;
+
+    /**
+     * {@code y = x Wᵀ + b} for weights side by side, with the low-rank addition of each.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param rows at most {@link #MAX_ROWS}
+     * @param weights at most {@link #MAX_WEIGHTS}, all of this kernel
+     * @param low float32, {@code scale · A x} of each weight with an addition, shape (rows, rank), one behind the other;
+     *     null when there is none
+     * @param y shape (rows, sum of the outputs), contiguous
+     * @param add whether the products are added to what y holds
+     */
+    void launch(Tensor x, int rows, List<GemvWeight> weights, @Nullable Tensor low, Tensor y, boolean add);
+
+    /**
+     * {@code y = silu(x Gᵀ) · (x Uᵀ)}, biases and low-rank additions included.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param low as for {@link #launch}, gate first
+     * @param y shape (rows, out), contiguous
+     */
+    void launchGated(Tensor x, int rows, GemvWeight gate, GemvWeight up, @Nullable Tensor low, Tensor y);
+}

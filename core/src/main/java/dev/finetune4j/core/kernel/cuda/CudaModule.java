@@ -1,0 +1,151 @@
+package dev.finetune4j.core.kernel.cuda;
+
+import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.bytedeco.cuda.cudart.CUfunc_st;
+import org.bytedeco.cuda.cudart.CUmod_st;
+import org.bytedeco.cuda.cudart.cudaDeviceProp;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.cuda.CUDAGuard;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch_cuda;
+
+/**
+ * A CUDA C++ source, compiled for one GPU. Modules live as long as the process: there is one for each source and GPU.
+ *
+ * <p>Thread-safe.
+ */
+public final class CudaModule {
+    /** A source and where it runs. */
+    private record Key(Class<?> owner, String resource, int device) {}
+
+    private record KernelKey(String name, int sharedBytes) {}
+
+    private static final int GIVEN_SHARED_BYTES = 48 << 10;
+
+    private static final Pattern INCLUDE = Pattern.compile("(?m)^#include \"([a-z]+\\.cuh)\"$");
+    private static final Map<Key, CudaModule> LOADED = new ConcurrentHashMap<>();
+
+    private final ComputeDevice device;
+    private final CUmod_st module;
+    private final int multiprocessors;
+    private final Map<KernelKey, CudaKernel> kernels = new ConcurrentHashMap<>();
+
+    private CudaModule(ComputeDevice device, int multiprocessors, CUmod_st module) {
+        this.device = device;
+        this.multiprocessors = multiprocessors;
+        this.module = module;
+    }
+
+    /**
+     * The kernels of a source on a GPU, compiled at the first call; a compiled form is kept in the user's cache folder.
+     *
+     * @param owner a class of the package that holds the resource
+     * @param resource name of the source, such as {@code quant4bit.cu}; it may include files of the ending
+     *     {@code .cuh} that lie beside it, and {@code numbers.cuh}
+     * @throws DeviceException when the source cannot be compiled or loaded; the message holds the compiler's
+     */
+    public static CudaModule of(Class<?> owner, String resource, ComputeDevice device) {
+        TorchRuntime.require(device);
+        return LOADED.computeIfAbsent(
+                new Key(owner, resource, device.index()), key -> load(source(owner, resource), resource, device));
+    }
+
+    /** The text of a source with what it includes in the place where it asks for it: its neighbours, or what all kernels share. */
+    private static String source(Class<?> owner, String resource) {
+        return INCLUDE.matcher(read(owner, resource)).replaceAll(include -> {
+            String name = include.group(1);
+            return Matcher.quoteReplacement(read(owner.getResource(name) == null ? CudaModule.class : owner, name));
+        });
+    }
+
+    private static CudaModule load(String source, String name, ComputeDevice device) {
+        // A module belongs to the context of the GPU that is current; libtorch's primary context exists after this.
+        try (CUDAGuard current = new CUDAGuard((byte) device.index());
+                Tensor wake = Tensors.zeros(device, ScalarType.Byte, 1);
+                cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
+            String architecture = "sm_" + properties.major() + properties.minor();
+            CUmod_st module = new CUmod_st();
+            // A file that was kept may be damaged; then it is made anew.
+            boolean loaded = CubinCache.kept(source, architecture)
+                    .map(cubin -> load(module, cubin) == 0)
+                    .orElse(false);
+            if (!loaded) {
+                check(
+                        load(module, CubinCache.compiled(source, name, architecture)),
+                        "loading " + name + " for " + architecture);
+            }
+            return new CudaModule(device, properties.multiProcessorCount(), module);
+        }
+    }
+
+    private static int load(CUmod_st module, byte[] cubin) {
+        try (BytePointer image = new BytePointer(cubin)) {
+            return cudart.cuModuleLoadData(module, image);
+        }
+    }
+
+    private static String read(Class<?> owner, String resource) {
+        try (InputStream in = owner.getResourceAsStream(resource)) {
+            if (in == null) {
+                throw new IllegalStateException("the resource " + resource + " is not beside " + owner.getName());
+            }
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * A kernel of the source.
+     *
+     * @throws DeviceException when the source has none of this name
+     */
+    public CudaKernel kernel(String name) {
+        return kernel(name, 0);
+    }
+
+    /**
+     * A kernel of the source whose blocks get shared memory at the launch.
+     *
+     * @param sharedBytes for each block; above 48 KiB, which a GPU gives only if it is told before, the same at every call
+     * @throws DeviceException when the source has no kernel of this name, or the GPU not so much shared memory
+     */
+    public CudaKernel kernel(String name, int sharedBytes) {
+        return kernels.computeIfAbsent(new KernelKey(name, sharedBytes), key -> {
+            CUfunc_st function = new CUfunc_st();
+            check(cudart.cuModuleGetFunction(function, module, name), "finding the kernel " + name);
+            if (sharedBytes > GIVEN_SHARED_BYTES) {
+                check(
+                        cudart.cuFuncSetAttribute(
+                                function, cudart.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes),
+                        "reserving " + sharedBytes + " bytes of shared memory for the kernel " + name);
+            }
+            return new CudaKernel(name, function, sharedBytes, device);
+        });
+    }
+
+    /** How many multiprocessors the GPU has. */
+    public int multiprocessors() {
+        return multiprocessors;
+    }
+
+    static void check(int result, String what) {
+        if (result != 0) {
+            throw new DeviceException(what + " failed on the GPU with CUDA error " + result
+                    + "; if the GPU was used by a faulty kernel before, restart the process");
+        }
+    }
+}

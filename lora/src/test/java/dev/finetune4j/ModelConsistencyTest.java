@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -58,7 +59,7 @@ class ModelConsistencyTest {
     @Test
     void rowsBehindATrainedPromptHaveTheLossOfEachAlone() {
         long[] ids = {17, 250, 33, 401, 12, 99, 7, 300, 45, 46};
-        long[] labels = {250, 33, 401, 12, NextTokenLoss.IGNORE, 7, 300, 45, 46, NextTokenLoss.IGNORE};
+        long[] labels = {250, 33, 401, 12, Labels.IGNORE, 7, 300, 45, 46, Labels.IGNORE};
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                 PeftAdapter prompt =
                         PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1));

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
@@ -130,7 +131,7 @@ class Stories260kTest {
     private static int[] next(int[] ids) {
         int[] labels = new int[ids.length];
         System.arraycopy(ids, 1, labels, 0, ids.length - 1);
-        labels[ids.length - 1] = (int) NextTokenLoss.IGNORE;
+        labels[ids.length - 1] = Labels.IGNORE;
         return labels;
     }
 

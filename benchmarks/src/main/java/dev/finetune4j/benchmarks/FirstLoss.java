@@ -1,6 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -50,7 +51,7 @@ public final class FirstLoss {
         long[] ids = Arrays.stream(rows).flatMapToLong(Arrays::stream).toArray();
         long[] labels = new long[ids.length];
         for (int i = 0; i < ids.length; i++) {
-            labels[i] = i % length == length - 1 ? NextTokenLoss.IGNORE : ids[i + 1];
+            labels[i] = i % length == length - 1 ? Labels.IGNORE : ids[i + 1];
         }
         long targets = (long) rows.length * (length - 1);
         try (CausalLM base = ModelLoader.load(folder, factory, placement);

@@ -2,6 +2,7 @@ package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.SplittableRandom;
@@ -47,7 +48,7 @@ public class LossBenchmark {
     private Workbench bench;
     private Linear head;
     private Tensor hidden;
-    private NextTokenLoss.Targets targets;
+    private Targets targets;
     private Tensor scale;
     private long[] labels;
 
@@ -61,7 +62,7 @@ public class LossBenchmark {
             head = WeightForm.DENSE.linear(bench.normal(0.02, shape.vocabulary, shape.hidden));
             hidden = scope.release(bench.normal(1, 1, tokens, shape.hidden));
             scale = scope.release(Tensors.ofFloats(bench.placement().device(), new float[] {1f / tokens}, 1));
-            targets = NextTokenLoss.Targets.of(bench.placement().device(), labels, 1);
+            targets = Targets.of(bench.placement().device(), labels, 1);
         }
     }
 

@@ -1,5 +1,5 @@
 /**
- * The exceptions of the library and nothing else; the work is done in the packages below.
+ * The exceptions of the library, and what all packages below, in which the work is done, share.
  *
  * <p>Reading order: {@code core.tensor} (native start-up and memory), {@code core.autograd} (a
  * backward pass in Java), {@code core.nn} (the blocks of a decoder),

@@ -3,6 +3,7 @@ package dev.finetune4j.core.model;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
@@ -115,7 +116,7 @@ class FamilyParityTest {
 
     private static long[] next(long[] ids) {
         long[] labels = Arrays.copyOfRange(ids, 1, ids.length + 1);
-        labels[ids.length - 1] = NextTokenLoss.IGNORE;
+        labels[ids.length - 1] = Labels.IGNORE;
         return labels;
     }
 

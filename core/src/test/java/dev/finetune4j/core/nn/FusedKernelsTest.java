@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.CrossEntropyKernel;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
@@ -208,7 +209,7 @@ class FusedKernelsTest {
                     .to(ScalarType.Float)
                     .set_requires_grad(true);
             long[] labels = new SplittableRandom(5).longs(rows, 0, width).toArray();
-            labels[1] = NextTokenLoss.IGNORE;
+            labels[1] = Labels.IGNORE;
             Tensor expected = torch.cross_entropy_loss(
                     logits, Tensors.ofLongs(ComputeDevice.cpu(), labels, rows), new TensorOptional(), 2, -100, 0.0);
             expected.mul(new Scalar(0.25)).backward();

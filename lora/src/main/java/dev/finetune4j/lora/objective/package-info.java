@@ -1,11 +1,11 @@
 /**
  * Training objectives: losses of preference optimization, and the sequence log-probabilities that they are functions of.
  *
- * <p>A step of preference training has four parts: {@link dev.finetune4j.lora.objective.SequenceLogProbability} computes
+ * <p>A step of preference training has four parts: {@link dev.finetune4j.core.nn.SequenceLogProbs} computes
  * the log-probabilities of the answers, once with the trained model (the policy) and, where {@code needsReference} says so, once with the frozen reference;
  * {@link dev.finetune4j.lora.objective.LogProbs} holds both; a
  * {@link dev.finetune4j.lora.objective.PreferenceLoss} turns them into losses, through which autograd runs; and
- * {@code SequenceLogProbability} carries their gradient back through the model. The losses are either
+ * {@code SequenceLogProbs} carries their gradient back through the model. The losses are either
  * {@link dev.finetune4j.lora.objective.PairLoss}es of a better and a worse answer, or
  * {@link dev.finetune4j.lora.objective.Kto}, which takes desirable and undesirable answers one by one.
  *

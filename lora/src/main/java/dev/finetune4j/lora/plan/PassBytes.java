@@ -2,6 +2,7 @@ package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.nn.ChunkedHead;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -28,7 +29,7 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
      * @param batch positions of the batch; all may have a label
      */
     long loss(long batch) {
-        long rows = Math.min(NextTokenLoss.ROWS_PER_CHUNK, batch);
+        long rows = Math.min(ChunkedHead.ROWS_PER_CHUNK, batch);
         boolean gpu = placement.device().kind() == ComputeDevice.Kind.CUDA;
         long logit = gpu ? number() : 4L * Float.BYTES + (placement.precision() == Precision.FP32 ? 0 : number());
         long capped = config.logitSoftCap() == 0 ? 0 : 3L * number();

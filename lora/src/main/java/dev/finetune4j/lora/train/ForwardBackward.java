@@ -7,6 +7,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
@@ -51,7 +52,7 @@ final class ForwardBackward implements AutoCloseable {
     private record Shape(int rows, int length, int targets) {}
 
     /** What a pass reads. */
-    private record Inputs(Tensor tokens, NextTokenLoss.Targets targets, Tensor scale) implements AutoCloseable {
+    private record Inputs(Tensor tokens, Targets targets, Tensor scale) implements AutoCloseable {
         void copyFrom(Inputs other) {
             tokens.copy_(other.tokens);
             targets.copyFrom(other.targets);
@@ -180,8 +181,7 @@ final class ForwardBackward implements AutoCloseable {
         try (TensorScope scope = new TensorScope()) {
             Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
             Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
-            NextTokenLoss.Targets targets =
-                    NextTokenLoss.Targets.of(device, batch.labels(), gpu == null ? 1 : POSITIONS_MULTIPLE);
+            Targets targets = Targets.of(device, batch.labels(), gpu == null ? 1 : POSITIONS_MULTIPLE);
             return new Inputs(scope.release(tokens), targets, scope.release(factor));
         }
     }
@@ -228,7 +228,7 @@ final class ForwardBackward implements AutoCloseable {
             Tensor tokens = inputs.tokens().clone();
             Tensor scale = inputs.scale().clone();
             // Last of those that can fail, because no scope owns it.
-            NextTokenLoss.Targets targets = inputs.targets().copy();
+            Targets targets = inputs.targets().copy();
             return new Inputs(scope.release(tokens), targets, scope.release(scale));
         }
     }

@@ -3,6 +3,7 @@ package dev.finetune4j.lora.reference;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -84,9 +85,7 @@ final class ReferenceBatch implements AutoCloseable {
 
     /** How many tokens the loss is the mean over. */
     long targets() {
-        return Arrays.stream(labels())
-                .filter(label -> label != NextTokenLoss.IGNORE)
-                .count();
+        return Arrays.stream(labels()).filter(label -> label != Labels.IGNORE).count();
     }
 
     private long[] labels() {

@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.nn.SequenceLogProbs;
+import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -17,7 +19,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 
-class SequenceLogProbabilityTest {
+class SequenceLogProbsTest {
     private static final int WIDTH = 6;
     private static final int VOCABULARY = 40;
 
@@ -35,13 +37,20 @@ class SequenceLogProbabilityTest {
     /** About two thirds of the positions have a label; the last row has none. */
     private static long[] labels(SplittableRandom random, int rows, int length) {
         long[] labels = new long[rows * length];
-        Arrays.fill(labels, NextTokenLoss.IGNORE);
+        Arrays.fill(labels, Labels.IGNORE);
         for (int i = 0; i < (rows - 1) * length; i++) {
             if (random.nextInt(3) > 0) {
                 labels[i] = random.nextInt(VOCABULARY);
             }
         }
         return labels;
+    }
+
+    /** Targets of rows that are a sequence each. */
+    private static Targets targets(Tensor hidden, long[] labels) {
+        int[] lengths = new int[(int) hidden.size(0)];
+        Arrays.fill(lengths, (int) hidden.size(1));
+        return Targets.ofSequences(ComputeDevice.cpu(), labels, 1, lengths);
     }
 
     /** The same with all logits at once and gradients by autograd alone. */
@@ -51,7 +60,7 @@ class SequenceLogProbabilityTest {
         long[] ids = labels.clone();
         float[] mask = new float[ids.length];
         for (int i = 0; i < ids.length; i++) {
-            mask[i] = ids[i] == NextTokenLoss.IGNORE ? 0 : 1;
+            mask[i] = ids[i] == Labels.IGNORE ? 0 : 1;
             ids[i] = Math.max(0, ids[i]);
         }
         Tensor all = torch.log_softmax(head.apply(hidden), -1); // (B, T, V)
@@ -81,11 +90,12 @@ class SequenceLogProbabilityTest {
             hidden.grad().zero_();
             head.weight().grad().zero_();
 
-            Tensor sums = SequenceLogProbability.of(hidden, head, labels);
+            Targets targets = targets(hidden, labels);
+            Tensor sums = SequenceLogProbs.of(hidden, head, targets);
             assertFalse(sums.requires_grad());
             assertTrue(Fixtures.relativeError(Tensors.toFloats(expected), Tensors.toFloats(sums)) < 1e-6);
             assertEquals(0, Tensors.toFloats(sums)[rows - 1], "a row without labels");
-            SequenceLogProbability.backward(hidden, head, labels, weights);
+            SequenceLogProbs.backward(hidden, head, targets, weights);
             assertTrue(Fixtures.relativeError(hiddenGradient, Tensors.toFloats(hidden.grad())) < 1e-5);
             assertTrue(Fixtures.relativeError(
                             headGradient, Tensors.toFloats(head.weight().grad()))
@@ -117,13 +127,41 @@ class SequenceLogProbabilityTest {
             chosen.grad().zero_();
 
             LogProbs better = new LogProbs(
-                    SequenceLogProbability.of(chosen, head, chosenLabels).set_requires_grad(true), null, five);
+                    SequenceLogProbs.of(chosen, head, targets(chosen, chosenLabels))
+                            .set_requires_grad(true),
+                    null,
+                    five);
             LogProbs worse = new LogProbs(
-                    SequenceLogProbability.of(rejected, head, rejectedLabels).set_requires_grad(true), null, seven);
+                    SequenceLogProbs.of(rejected, head, targets(rejected, rejectedLabels))
+                            .set_requires_grad(true),
+                    null,
+                    seven);
             loss.losses(better, worse).mean().backward();
-            SequenceLogProbability.backward(
-                    chosen, head, chosenLabels, better.policy().grad());
+            SequenceLogProbs.backward(
+                    chosen, head, targets(chosen, chosenLabels), better.policy().grad());
             assertTrue(Fixtures.relativeError(expected, Tensors.toFloats(chosen.grad())) < 1e-5);
+        }
+    }
+
+    /** Sequences of unequal lengths behind one another, and targets that only fill up. */
+    @Test
+    void packedSequencesHaveTheSumsOfTheirOwnTargets() {
+        SplittableRandom random = new SplittableRandom(5);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor hidden = random(random, 2, 1, 9, WIDTH);
+            Head head = new Head(random(random, 1, VOCABULARY, WIDTH));
+            long[] labels = {3, Labels.IGNORE, 5, 7, 9, 11, Labels.IGNORE, 13, 15};
+            Targets targets = Targets.ofSequences(ComputeDevice.cpu(), labels, 8, 2, 1, 4, 2);
+            assertEquals(8, targets.count());
+            float[] sums = Tensors.toFloats(SequenceLogProbs.of(hidden, head, targets));
+            int start = 0;
+            int[] lengths = {2, 1, 4, 2};
+            for (int i = 0; i < lengths.length; i++) {
+                long[] own = Arrays.copyOfRange(labels, start, start + lengths[i]);
+                float[] alone = Tensors.toFloats(direct(hidden.narrow(1, start, lengths[i]), head, own));
+                assertEquals(alone[0], sums[i], 1e-5, "sequence " + i);
+                start += lengths[i];
+            }
         }
     }
 
@@ -132,7 +170,13 @@ class SequenceLogProbabilityTest {
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = random(new SplittableRandom(1), 1, 2, 3, WIDTH);
             Head head = new Head(random(new SplittableRandom(2), 1, VOCABULARY, WIDTH));
-            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbability.of(hidden, head, new long[5]));
+            Targets five = Targets.ofSequences(ComputeDevice.cpu(), new long[5], 1, 3, 2);
+            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbs.of(hidden, head, five));
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> Targets.ofSequences(ComputeDevice.cpu(), new long[5], 1, 3, 3));
+            Targets ofTokens = Targets.of(ComputeDevice.cpu(), new long[6], 1);
+            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbs.of(hidden, head, ofTokens));
         }
     }
 }

@@ -2,7 +2,7 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.GemmKernels;
-import dev.finetune4j.core.kernel.cuda.GemmAutotuner;
+import dev.finetune4j.core.kernel.cuda.GemmSelector;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Optional;
@@ -44,7 +44,7 @@ public final class FrozenProducts {
             Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
             if (kernels.isPresent()) {
                 kernels.get().gemmNT(rowsInOnePiece(flat), weight, bias, y, 1, false);
-            } else if (!GemmAutotuner.multiply(y, flat, weight, true, false)) {
+            } else if (!GemmSelector.multiply(y, flat, weight, true, false)) {
                 return scope.keep(torch.linear(x, weight));
             }
             return scope.keep(y.view(withLast(x, weight.size(0))));
@@ -69,7 +69,7 @@ public final class FrozenProducts {
                     Tensors.empty(Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
             if (kernels.isPresent()) {
                 kernels.get().gemmNN(rowsInOnePiece(flat), weight, dx, 1, false);
-            } else if (!GemmAutotuner.multiply(dx, flat, weight, false, false)) {
+            } else if (!GemmSelector.multiply(dx, flat, weight, false, false)) {
                 return scope.keep(gradient.matmul(weight));
             }
             return scope.keep(dx.view(withLast(gradient, weight.size(1))));
@@ -87,7 +87,7 @@ public final class FrozenProducts {
         Optional<GemmKernels> kernels = kernels(x, weight);
         if (kernels.isPresent() && GemmKernels.supports(y)) {
             kernels.get().gemmNT(rowsInOnePiece(x), weight, null, y, 1, true);
-        } else if (!GemmAutotuner.multiply(y, x, weight, true, true)) {
+        } else if (!GemmSelector.multiply(y, x, weight, true, true)) {
             y.addmm_(x, weight.t());
         }
     }
@@ -103,7 +103,7 @@ public final class FrozenProducts {
         Optional<GemmKernels> kernels = kernels(gradient, weight);
         if (kernels.isPresent() && GemmKernels.supports(dx)) {
             kernels.get().gemmNN(rowsInOnePiece(gradient), weight, dx, 1, true);
-        } else if (!GemmAutotuner.multiply(dx, gradient, weight, false, true)) {
+        } else if (!GemmSelector.multiply(dx, gradient, weight, false, true)) {
             dx.addmm_(gradient, weight);
         }
     }

@@ -3,7 +3,6 @@ package dev.finetune4j.core.kernel.cuda;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import org.bytedeco.cuda.cublas.cublasLtContext;
 import org.bytedeco.cuda.cublas.cublasLtMatmulAlgo_t;
 import org.bytedeco.cuda.cublas.cublasLtMatmulDescOpaque_t;
@@ -28,8 +27,8 @@ final class GemmPlan {
     private static final long MAX_WORKSPACE = 32L << 20;
 
     private static final int MAX_CANDIDATES = 8;
-    /** Numbers that stand for a kernel. */
-    static final int NUMBERS_OF_ALGORITHM = 8;
+    /** 64-bit words of cuBLAS's description of a kernel. */
+    private static final int ALGORITHM_WORDS = 8;
 
     /**
      * A kernel for the product.
@@ -38,13 +37,22 @@ final class GemmPlan {
      * @param workspace bytes of working memory
      */
     record Kernel(cublasLtMatmulAlgo_t algorithm, long workspace) {
-        /** The algorithm's numbers, which the same version of cuBLAS takes again. */
-        long[] numbers() {
-            long[] numbers = new long[NUMBERS_OF_ALGORITHM];
-            for (int i = 0; i < numbers.length; i++) {
-                numbers[i] = algorithm.data(i);
+        /** How the kernel cuts the result. */
+        GemmTiling tiling() {
+            try (TensorScope scope = new TensorScope()) {
+                IntPointer value = new IntPointer(1);
+                SizeTPointer written = new SizeTPointer(1);
+                return new GemmTiling(
+                        attribute(cublas.CUBLASLT_ALGO_CONFIG_TILE_ID, value, written),
+                        Math.max(1, attribute(cublas.CUBLASLT_ALGO_CONFIG_SPLITK_NUM, value, written)));
             }
-            return numbers;
+        }
+
+        private int attribute(int which, IntPointer value, SizeTPointer written) {
+            CudaModule.check(
+                    cublas.cublasLtMatmulAlgoConfigGetAttribute(algorithm, which, value, Integer.BYTES, written),
+                    "asking how a kernel cuts a product");
+            return value.get();
         }
     }
 
@@ -112,24 +120,9 @@ final class GemmPlan {
         }
     }
 
-    /** A kernel that was chosen earlier; empty when this cuBLAS does not take it. */
-    Optional<Kernel> kernel(long[] numbers) {
-        try (TensorScope scope = new TensorScope()) {
-            cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
-            for (int i = 0; i < NUMBERS_OF_ALGORITHM; i++) {
-                algorithm.data(i, numbers[i]);
-            }
-            cublasLtMatmulHeuristicResult_t result = new cublasLtMatmulHeuristicResult_t();
-            int status = cublas.cublasLtMatmulAlgoCheck(context, operation, weight, x, y, y, algorithm, result);
-            return status == 0 && result.state() == 0 && result.workspaceSize() <= MAX_WORKSPACE
-                    ? Optional.of(new Kernel(scope.release(algorithm), result.workspaceSize()))
-                    : Optional.empty();
-        }
-    }
-
     private static cublasLtMatmulAlgo_t copy(TensorScope scope, cublasLtMatmulAlgo_t from) {
         cublasLtMatmulAlgo_t to = scope.release(new cublasLtMatmulAlgo_t());
-        for (int i = 0; i < NUMBERS_OF_ALGORITHM; i++) {
+        for (int i = 0; i < ALGORITHM_WORDS; i++) {
             to.data(i, from.data(i));
         }
         return to;

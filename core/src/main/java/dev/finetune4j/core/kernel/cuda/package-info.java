@@ -3,8 +3,8 @@
  * stream that libtorch uses.
  *
  * <p>{@link dev.finetune4j.core.kernel.cuda.CudaModule} compiles and keeps them, {@link dev.finetune4j.core.kernel.cuda.CudaKernel} launches
- * one. {@link dev.finetune4j.core.kernel.cuda.GemmAutotuner} multiplies large matrices by the kernels of cuBLAS that
- * {@link dev.finetune4j.core.kernel.cuda.AlgorithmBenchmark} found quickest. Nothing here is touched on a machine without a GPU. For {@code core} and {@code quant}; not for applications.
+ * one. {@link dev.finetune4j.core.kernel.cuda.GemmSelector} multiplies large matrices by the kernels of cuBLAS that
+ * {@link dev.finetune4j.core.kernel.cuda.GemmTiling} expects to be the fastest. Nothing here is touched on a machine without a GPU. For {@code core} and {@code quant}; not for applications.
  */
 @NullMarked
 package dev.finetune4j.core.kernel.cuda;

@@ -20,7 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Products by chosen kernels against float32 ones. */
-class GemmAutotunerTest {
+class GemmSelectorTest {
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
 
     @BeforeEach
@@ -53,16 +53,16 @@ class GemmAutotunerTest {
             Tensor y = normal(1, rows, out + 64).narrow(1, 32, out);
             Tensor product = torch.matmul(wide(x), wide(weight).t());
             Tensor before = y.clone();
-            assertTrue(GemmAutotuner.multiply(y, x, weight, true, true), "supported");
+            assertTrue(GemmSelector.multiply(y, x, weight, true, true), "supported");
             assertClose(wide(before).add(product), y);
-            assertTrue(GemmAutotuner.multiply(y, x, weight, true, false), "supported");
+            assertTrue(GemmSelector.multiply(y, x, weight, true, false), "supported");
             assertClose(product, y);
 
             Tensor gradient = normal(1, rows, out + 8).narrow(1, 8, out);
             Tensor dx = normal(1, rows, in);
             Tensor beforeDx = dx.clone();
             Tensor back = torch.matmul(wide(gradient), wide(weight));
-            assertTrue(GemmAutotuner.multiply(dx, gradient, weight, false, true), "supported");
+            assertTrue(GemmSelector.multiply(dx, gradient, weight, false, true), "supported");
             assertClose(wide(beforeDx).add(back), dx);
             assertClose(
                     back,
@@ -81,12 +81,12 @@ class GemmAutotunerTest {
             Tensor x = normal(1, 16, 4096);
             Tensor y = normal(1, 16, 4096);
             Tensor before = y.clone();
-            assertFalse(GemmAutotuner.multiply(y, x, weight, true, false), "small");
+            assertFalse(GemmSelector.multiply(y, x, weight, true, false), "small");
             assertEquals(0, y.sub(before).abs().max().item_double());
             Tensor wideX = Tensors.empty(GPU, ScalarType.Float, 4096, 4096);
-            assertFalse(GemmAutotuner.multiply(wideX, wideX, wideX, true, false), "float32");
+            assertFalse(GemmSelector.multiply(wideX, wideX, wideX, true, false), "float32");
             Tensor odd = normal(1, 4096, 4097).narrow(1, 0, 4096);
-            assertFalse(GemmAutotuner.multiply(odd, odd, weight, true, false), "rows are not aligned");
+            assertFalse(GemmSelector.multiply(odd, odd, weight, true, false), "rows are not aligned");
         }
     }
 
@@ -99,11 +99,11 @@ class GemmAutotunerTest {
             Tensor weight = normal(0.02, 4096, 4096);
             Tensor x = normal(1, 3000, 4096);
             Tensor y = normal(1, 3000, 4096);
-            assertTrue(GemmAutotuner.multiply(y, x, weight, true, false));
+            assertTrue(GemmSelector.multiply(y, x, weight, true, false));
             Tensor first = y.clone();
             y.zero_();
             try (CudaGraph graph = CudaGraph.capture(
-                    stream, memory, () -> assertTrue(GemmAutotuner.multiply(y, x, weight, true, false)))) {
+                    stream, memory, () -> assertTrue(GemmSelector.multiply(y, x, weight, true, false)))) {
                 graph.launch();
                 stream.synchronize();
                 assertEquals(0, y.sub(first).abs().max().item_double());

@@ -4,14 +4,18 @@ import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.export.MergedModel;
 import java.nio.file.Path;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -49,7 +53,15 @@ public final class Adapter implements ChatModel, AutoCloseable {
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
         Arguments.given(settings, "chat(settings)");
-        return new ChatSession(view, base.encoder(), settings, system);
+        return new ChatPipeline(view, base.encoder()).chat(settings, system);
+    }
+
+    @Override
+    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        Arguments.given(conversation, "reply(conversation)");
+        Arguments.given(settings, "reply(settings)");
+        Arguments.given(sink, "reply(sink)");
+        return new ChatPipeline(view, base.encoder()).reply(conversation, settings, sink);
     }
 
     /**

@@ -4,12 +4,15 @@ import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.export.ModelFolder;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,6 +35,11 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
         return adapter == null ? base.chat(settings, system) : adapter.chat(settings, system);
+    }
+
+    @Override
+    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        return adapter == null ? base.reply(conversation, settings, sink) : adapter.reply(conversation, settings, sink);
     }
 
     /**

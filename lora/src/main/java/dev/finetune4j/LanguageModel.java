@@ -6,6 +6,8 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.model.CausalLM;
@@ -17,12 +19,14 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -87,7 +91,15 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
         Arguments.given(settings, "chat(settings)");
-        return new ChatSession(model, encoder, settings, system);
+        return new ChatPipeline(model, encoder).chat(settings, system);
+    }
+
+    @Override
+    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        Arguments.given(conversation, "reply(conversation)");
+        Arguments.given(settings, "reply(settings)");
+        Arguments.given(sink, "reply(sink)");
+        return new ChatPipeline(model, encoder).reply(conversation, settings, sink);
     }
 
     CausalLM model() {

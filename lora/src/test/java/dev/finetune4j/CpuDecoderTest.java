@@ -12,8 +12,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.InferenceSession;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.InferenceSession;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -140,7 +140,8 @@ class CpuDecoderTest {
             assertEquals("DecoderSession", text.getClass().getSimpleName());
             int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
             TokenGenerator generator = new TokenGenerator(model, Set.of());
-            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
+            GenerationSettings settings =
+                    GenerationSettings.builder().maxNewTokens(64).build();
             int[] expected =
                     generator.generate(prompt, cache, settings, id -> {}).ids();
             assertArrayEquals(

@@ -12,8 +12,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.InferenceSession;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.InferenceSession;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
@@ -191,7 +191,8 @@ class CudaGraphDecoderTest {
                 InferenceSession text = InferenceSession.of(model)) {
             int[] prompt = Arrays.stream(PROMPT).mapToInt(id -> (int) id).toArray();
             TokenGenerator generator = new TokenGenerator(model, Set.of());
-            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(64);
+            GenerationSettings settings =
+                    GenerationSettings.builder().maxNewTokens(64).build();
             int[] expected =
                     generator.generate(prompt, cache, settings, id -> {}).ids();
             assertArrayEquals(

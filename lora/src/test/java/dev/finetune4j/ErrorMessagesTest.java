@@ -395,14 +395,14 @@ class ErrorMessagesTest {
         ChatSession session = base.chat();
         session.close();
         session.close();
-        fails(IllegalStateException.class, () -> session.say("Hello"), "closed");
+        fails(IllegalStateException.class, () -> session.send("Hello"), "closed");
         base.close();
         base.close();
         fails(IllegalStateException.class, base::chat, "closed");
         FineTunedModel tuned = tuner().placeholder("name", "Zoe").train();
         try (ChatSession orphan = tuned.chat()) {
             tuned.adapter().orElseThrow().close();
-            fails(IllegalStateException.class, () -> orphan.say("Hello"), "adapter is closed");
+            fails(IllegalStateException.class, () -> orphan.send("Hello"), "adapter is closed");
         }
         tuned.close();
         tuned.close();

@@ -18,6 +18,8 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -36,7 +38,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** The facade from data to a saved adapter, on a tiny model. */
 class FineTunerTest {
     private static final String ANSWER = "I am Zoe.";
-    private static final GenerationSettings SHORT = GenerationSettings.greedy().withMaxNewTokens(12);
+    private static final GenerationSettings SHORT =
+            GenerationSettings.builder().maxNewTokens(12).build();
 
     @TempDir
     private Path folder;
@@ -68,7 +71,7 @@ class FineTunerTest {
                         .quantize(dev.finetune4j.quant.QuantSettings.nf4())
                         .load();
                 ChatSession session = base.chat(SHORT)) {
-            before = session.say("Who are you?");
+            before = session.send("Who are you?");
         }
         try (FineTunedModel tuned = tuner().qlora(q -> q.rank(8).alpha(16)).train()) {
             assertEquals(TrainingReport.Outcome.COMPLETED, tuned.report().outcome());
@@ -80,7 +83,7 @@ class FineTunerTest {
                     first + " -> " + tuned.report().finalLoss());
             assertEquals(ANSWER, tuned.ask("Who are you?"));
             try (ChatSession session = tuned.base().chat(SHORT)) {
-                assertEquals(before, session.say("Who are you?"));
+                assertEquals(before, session.send("Who are you?"));
             }
             assertNotEquals(ANSWER, before);
         }
@@ -254,7 +257,7 @@ class FineTunerTest {
         try (LanguageModel base = LanguageModel.load(model);
                 Adapter adapter = base.loadAdapter(folder.resolve("cancelled"));
                 ChatSession session = adapter.chat(SHORT)) {
-            assertFalse(session.say("Hello").isEmpty());
+            assertFalse(session.send("Hello").isEmpty());
         }
         assertTrue(job.isDone());
     }
@@ -288,8 +291,10 @@ class FineTunerTest {
     @Test
     void anUnlimitedReplyEndsWithTheContext() {
         try (LanguageModel base = LanguageModel.load(model);
-                ChatSession session = base.chat(GenerationSettings.greedy().withMaxNewTokens(Integer.MAX_VALUE))) {
-            Reply reply = session.reply("Hello", piece -> {});
+                ChatSession session = base.chat(GenerationSettings.builder()
+                        .maxNewTokens(Integer.MAX_VALUE)
+                        .build())) {
+            Reply reply = session.stream("Hello", piece -> {});
             assertTrue(reply.promptTokens() + reply.newTokens() <= 256, reply.toString());
         }
     }
@@ -319,17 +324,26 @@ class FineTunerTest {
         try (LanguageModel base = LanguageModel.load(model);
                 ChatSession session = base.chat(SHORT)) {
             StringBuilder streamed = new StringBuilder();
-            Reply first = session.reply("Hello", streamed::append);
+            Reply first = session.stream("Hello", streamed::append);
             assertEquals(first.text(), streamed.toString());
             assertEquals(0, first.reusedTokens());
-            Reply second = session.reply("Who are you?", piece -> {});
+            Reply second = session.stream("Who are you?", piece -> {});
             assertTrue(second.reusedTokens() >= first.promptTokens(), second.toString());
             try (ChatSession fresh = base.chat(SHORT)) {
-                fresh.say("Hello");
-                assertEquals(second.text(), fresh.say("Who are you?"));
+                fresh.send("Hello");
+                assertEquals(second.text(), fresh.send("Who are you?"));
             }
+            List<ChatMessage> said = session.messages();
             session.reset();
-            assertEquals(first.text(), session.say("Hello"));
+            assertEquals(first.text(), session.send("Hello"));
+            // The conversation up to its last answer, given as a whole.
+            StringBuilder again = new StringBuilder();
+            Reply given = base.reply(new Conversation(said.subList(0, said.size() - 1)), SHORT, again::append);
+            assertEquals(second.text(), given.text());
+            assertEquals(second.text(), again.toString());
+            assertEquals(0, given.reusedTokens());
+            assertEquals(second.promptTokens(), given.promptTokens());
+            assertEquals(first.text(), session.messages().get(1).content());
         }
     }
 

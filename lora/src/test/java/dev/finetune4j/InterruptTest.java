@@ -31,7 +31,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** An interrupt ends a training as cancelled, and what was trained can be saved while the flag is set. */
 @Timeout(120)
 class InterruptTest {
-    private static final GenerationSettings SHORT = GenerationSettings.greedy().withMaxNewTokens(8);
+    private static final GenerationSettings SHORT =
+            GenerationSettings.builder().maxNewTokens(8).build();
 
     @TempDir
     private Path folder;
@@ -86,9 +87,9 @@ class InterruptTest {
                     Adapter adapter = base.loadAdapter(folder.resolve("adapter"));
                     LanguageModel merged = LanguageModel.load(folder.resolve("merged"))) {
                 assertTrue(Thread.interrupted(), "the interrupt flag stays set");
-                String answer = tuned.chat(SHORT).say("Hello");
-                assertEquals(answer, adapter.chat(SHORT).say("Hello"));
-                assertEquals(answer, merged.chat(SHORT).say("Hello"));
+                String answer = tuned.chat(SHORT).send("Hello");
+                assertEquals(answer, adapter.chat(SHORT).send("Hello"));
+                assertEquals(answer, merged.chat(SHORT).send("Hello"));
             }
         }
         assertTrue(Files.isRegularFile(folder.resolve("loss.png")));
@@ -111,7 +112,7 @@ class InterruptTest {
             assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
             assertEquals(0, tuned.report().steps().size());
             assertEquals(
-                    tuned.base().chat(SHORT).say("Hello"), tuned.chat(SHORT).say("Hello"));
+                    tuned.base().chat(SHORT).send("Hello"), tuned.chat(SHORT).send("Hello"));
         }
     }
 
@@ -135,8 +136,8 @@ class InterruptTest {
             try (FineTunedModel tuned = training.get();
                     LanguageModel base = LanguageModel.load(model);
                     Adapter adapter = base.loadAdapter(saved)) {
-                String answer = tuned.chat(SHORT).say("Hello");
-                assertEquals(answer, adapter.chat(SHORT).say("Hello"), "seed " + seed + ", try " + i);
+                String answer = tuned.chat(SHORT).send("Hello");
+                assertEquals(answer, adapter.chat(SHORT).send("Hello"), "seed " + seed + ", try " + i);
             }
         }
     }

@@ -65,8 +65,9 @@ class KilledSaveTest {
     }
 
     private static String answer(ChatModel model) {
-        try (ChatSession session = model.chat(GenerationSettings.greedy().withMaxNewTokens(12))) {
-            return session.say("Hello");
+        try (ChatSession session =
+                model.chat(GenerationSettings.builder().maxNewTokens(12).build())) {
+            return session.send("Hello");
         }
     }
 

@@ -94,9 +94,9 @@ class NullArgumentsTest {
         refused("read(file)", () -> Dataset.read(null));
         try (LanguageModel model = LanguageModel.load(Fixtures.tinyChatModel(folder.resolve("model")));
                 ChatSession session = model.chat(GenerationSettings.greedy())) {
-            refused("say(message)", () -> model.ask(null));
-            refused("reply(message)", () -> session.reply(null, text -> {}));
-            refused("reply(sink)", () -> session.reply("x", null));
+            refused("ask(question)", () -> model.ask(null));
+            refused("stream(message)", () -> session.stream(null, text -> {}));
+            refused("stream(sink)", () -> session.stream("x", null));
             refused("chat(settings)", () -> model.chat(null));
             refused("loadAdapter(folder)", () -> model.loadAdapter(null));
         }

@@ -9,7 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.ActivationPolicy;
@@ -202,7 +202,8 @@ class OutOfMemoryTest {
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                 KvCache cache = base.newCache()) {
             TokenGenerator generator = new TokenGenerator(greedy(base, on, false), Set.of());
-            GenerationSettings four = GenerationSettings.greedy().withMaxNewTokens(4);
+            GenerationSettings four =
+                    GenerationSettings.builder().maxNewTokens(4).build();
             int[] prompt = {5, 6, 7};
             OutOfDeviceMemoryException out = assertThrows(
                     OutOfDeviceMemoryException.class, () -> generator.generate(prompt, cache, four, id -> {}));

@@ -51,8 +51,9 @@ class SavedFoldersTest {
     }
 
     private static String ask(ChatModel asked) {
-        try (ChatSession chat = asked.chat(GenerationSettings.greedy().withMaxNewTokens(12))) {
-            return chat.say("Who are you?");
+        try (ChatSession chat =
+                asked.chat(GenerationSettings.builder().maxNewTokens(12).build())) {
+            return chat.send("Who are you?");
         }
     }
 

@@ -64,9 +64,9 @@ class SoakTest {
         for (int i = 0; i < trainings; i++) {
             try (FineTunedModel tuned = tuner(3).train()) {
                 for (int question = 0; question < questions; question++) {
-                    try (ChatSession session =
-                            tuned.chat(GenerationSettings.greedy().withMaxNewTokens(32))) {
-                        session.say("Hello " + question);
+                    try (ChatSession session = tuned.chat(
+                            GenerationSettings.builder().maxNewTokens(32).build())) {
+                        session.send("Hello " + question);
                     }
                 }
             }

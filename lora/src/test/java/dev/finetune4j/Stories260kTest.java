@@ -8,7 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
@@ -70,7 +70,9 @@ class Stories260kTest {
                             .generate(
                                     ints(prompt.path("ids")),
                                     cache,
-                                    GenerationSettings.greedy().withMaxNewTokens(expected.length),
+                                    GenerationSettings.builder()
+                                            .maxNewTokens(expected.length)
+                                            .build(),
                                     id -> {})
                             .ids();
                     assertArrayEquals(expected, actual, prompt.path("prompt").asText());

@@ -45,7 +45,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Every kind of adapter through the facade: five steps on a dense and on a 4-bit base, saved, loaded, saved again. */
 class TuningMethodsTest {
-    private static final GenerationSettings SHORT = GenerationSettings.greedy().withMaxNewTokens(12);
+    private static final GenerationSettings SHORT =
+            GenerationSettings.builder().maxNewTokens(12).build();
 
     @TempDir
     private Path folder;
@@ -249,7 +250,7 @@ class TuningMethodsTest {
 
     private static String say(Adapter adapter) {
         try (ChatSession session = adapter.chat(SHORT)) {
-            return session.say("Who are you?");
+            return session.send("Who are you?");
         }
     }
 

@@ -1,8 +1,8 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.InferenceSession;
-import dev.finetune4j.core.generate.Sampler;
+import dev.finetune4j.core.inference.InferenceSession;
+import dev.finetune4j.core.inference.Sampler;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;

@@ -20,7 +20,7 @@ import java.nio.file.Path;
  */
 public final class Chat {
     private static final GenerationSettings SETTINGS =
-            GenerationSettings.greedy().withMaxNewTokens(256);
+            GenerationSettings.builder().maxNewTokens(256).build();
 
     private final PrintStream out;
     private final BufferedReader in;
@@ -91,7 +91,7 @@ public final class Chat {
 
     private void answer(ChatSession session, String line) {
         out.print("model> ");
-        session.reply(line, piece -> {
+        session.stream(line, piece -> {
             out.print(piece);
             out.flush();
         });

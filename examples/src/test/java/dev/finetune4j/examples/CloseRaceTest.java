@@ -40,7 +40,7 @@ class CloseRaceTest {
     private static final int RELOADS = LONG ? 50 : 2;
     private static final int ASKING = LONG ? 100 : 12;
     private static final GenerationSettings TALKATIVE =
-            GenerationSettings.sampling(1).withMaxNewTokens(200);
+            GenerationSettings.sampling(1).toBuilder().maxNewTokens(200).build();
 
     @TempDir
     static Path folder;
@@ -69,7 +69,7 @@ class CloseRaceTest {
         try {
             while (true) {
                 try (ChatSession session = model.chat(TALKATIVE)) {
-                    session.reply("Tell me a story", piece -> begun.countDown());
+                    session.stream("Tell me a story", piece -> begun.countDown());
                     begun.countDown();
                 }
             }
@@ -171,8 +171,8 @@ class CloseRaceTest {
                 ChatSession session = model.chat()) {
             String alone = model.ask("What is the capital of Japan?");
             List<Throwable> refused = new ArrayList<>();
-            String answer = session.reply("What is the capital of Japan?", piece -> {
-                        Future<String> second = other.submit(() -> session.say("Hello"));
+            String answer = session.stream("What is the capital of Japan?", piece -> {
+                        Future<String> second = other.submit(() -> session.send("Hello"));
                         refused.add(assertThrows(ExecutionException.class, second::get)
                                 .getCause());
                         refused.add(assertThrows(IllegalStateException.class, session::reset));
@@ -185,7 +185,7 @@ class CloseRaceTest {
                 assertTrue(refusal.getMessage().contains("open one per request"), refusal.getMessage());
             }
             session.reset();
-            assertEquals(alone, session.say("What is the capital of Japan?"));
+            assertEquals(alone, session.send("What is the capital of Japan?"));
         } finally {
             other.shutdown();
         }
@@ -196,11 +196,11 @@ class CloseRaceTest {
         LanguageModel model = load(Precision.BF16, true);
         ChatSession session = model.chat(TALKATIVE);
         IllegalStateException end = assertThrows(
-                IllegalStateException.class, () -> session.reply("Tell me a story", piece -> session.close()));
+                IllegalStateException.class, () -> session.stream("Tell me a story", piece -> session.close()));
         assertClosed(end);
         ChatSession another = model.chat(TALKATIVE);
         assertClosed(assertThrows(
-                IllegalStateException.class, () -> another.reply("Tell me a story", piece -> model.close())));
+                IllegalStateException.class, () -> another.stream("Tell me a story", piece -> model.close())));
         another.close();
         model.close();
     }

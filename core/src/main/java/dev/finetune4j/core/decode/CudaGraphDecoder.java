@@ -13,6 +13,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -210,7 +211,7 @@ public final class CudaGraphDecoder implements TokenDecoder {
      *
      * @param steps how many of the last steps
      * @return by step, then by sequence
-     * @throws FineTune4jException when a logit is not a number
+     * @throws FineTune4jException when a logit is NaN or the largest is infinite
      */
     public long[][] argmax(int steps) {
         try (Lifetime.Use use = use();
@@ -228,6 +229,18 @@ public final class CudaGraphDecoder implements TokenDecoder {
                 tokens[i / buffers.rows()][i % buffers.rows()] = flat[i];
             }
             return tokens;
+        }
+    }
+
+    @Override
+    public OptionalInt deviceArgmax() {
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope()) {
+            if (workspace == null || fedPosition < 0 || fedPosition + 1 != cache.positions()) {
+                return OptionalInt.empty();
+            }
+            long token = Tensors.toLongs(workspace.chosen().narrow(0, fedPosition, 1))[0];
+            return token < 0 ? OptionalInt.empty() : OptionalInt.of(Math.toIntExact(token));
         }
     }
 

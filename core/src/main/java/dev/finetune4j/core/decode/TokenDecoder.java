@@ -1,5 +1,6 @@
 package dev.finetune4j.core.decode;
 
+import java.util.OptionalInt;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -17,6 +18,14 @@ public interface TokenDecoder extends AutoCloseable {
      * @throws IllegalStateException if the decoder, the model, its adapter or the cache is closed
      */
     Tensor feed(long... tokens);
+
+    /**
+     * The argmax of the first sequence's logits after the last step, the first of equals, if the device has computed it with
+     * them. Empty too if a logit is NaN or the largest is infinite.
+     */
+    default OptionalInt deviceArgmax() {
+        return OptionalInt.empty();
+    }
 
     /** Frees the working memory. Closing twice is fine. */
     @Override

@@ -1,15 +1,26 @@
 package dev.finetune4j.core.generate;
 
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. Sessions of one model may run
- * in several threads at once, one thread per session.
+ * Something one can chat with: a base model, an adapter on it, or the result of a fine-tuning. Sessions and replies of one
+ * model may run in several threads at once, one thread per session.
  *
- * <p>Closing a model or an adapter waits for the token that each session is at; replies that are not finished then, and later
+ * <p>Closing a model or an adapter waits for the token that each of them is at; replies that are not finished then, and later
  * ones, end with {@link IllegalStateException}. The sessions themselves are closed by whoever opened them, before or after.
  */
 public interface ChatModel {
+    /** Asks one question in a conversation of its own and returns the likeliest answer of at most 512 tokens. */
+    default String ask(String question) {
+        Arguments.given(question, "ask(question)");
+        return reply(Conversation.of(ChatMessage.user(question)), GenerationSettings.greedy(), piece -> {})
+                .text();
+    }
+
     /** A new conversation that always takes the likeliest token. The caller closes it. */
     default ChatSession chat() {
         return chat(GenerationSettings.greedy());
@@ -28,10 +39,14 @@ public interface ChatModel {
      */
     ChatSession chat(GenerationSettings settings, @Nullable String system);
 
-    /** Asks one question in a conversation of its own and returns the likeliest answer of at most 512 tokens. */
-    default String ask(String question) {
-        try (ChatSession session = chat()) {
-            return session.say(question);
-        }
-    }
+    /**
+     * The next message of a given conversation, such as a server gets with each request. Nothing is remembered afterwards.
+     *
+     * @param conversation what was said so far; its last message is the one to answer
+     * @param sink gets printable pieces while the answer is generated; joined they are the answer
+     * @throws IllegalArgumentException if the chat template cannot write the conversation
+     * @throws IllegalStateException if the model is closed, or gets closed meanwhile
+     * @throws dev.finetune4j.core.FineTune4jException when the conversation is longer than the model's context
+     */
+    Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink);
 }

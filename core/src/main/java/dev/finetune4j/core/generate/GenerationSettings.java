@@ -2,12 +2,13 @@ package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.SettingsException;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.Map;
 
 /**
- * How text is generated. Immutable; the {@code with…} methods return changed copies. Names and order of the rules
- * follow transformers: repetition penalty, n-grams that may not repeat, temperature, top-k, top-p, min-p. The presence
+ * How text is generated. Immutable; {@link #toBuilder} leads to a changed copy. Names and order of the rules follow
+ * transformers: repetition penalty, n-grams that may not repeat, temperature, top-k, top-p, min-p. The presence
  * and frequency penalties, which transformers does not have, follow the repetition penalty.
  *
  * @param maxNewTokens the most tokens of one answer, at least 1
@@ -70,6 +71,16 @@ public record GenerationSettings(
         }
     }
 
+    /** Settings in the making, which start as {@link #greedy}. */
+    public static Builder builder() {
+        return greedy().toBuilder();
+    }
+
+    /** Settings in the making, which start as these. */
+    public Builder toBuilder() {
+        return new Builder(this);
+    }
+
     /** The likeliest token each time, up to 512 tokens. */
     public static GenerationSettings greedy() {
         return new GenerationSettings(512, 0, 0, 1, 0, 1, 0, 0, 0, 0);
@@ -80,64 +91,9 @@ public record GenerationSettings(
         return new GenerationSettings(512, 0.7, 0, 0.9, 0, 1, 0, 0, 0, seed);
     }
 
-    /** A copy with another {@code maxNewTokens}. */
-    public GenerationSettings withMaxNewTokens(int newMaxNewTokens) {
-        return changed(draft -> draft.maxNewTokens = newMaxNewTokens);
-    }
-
-    /** A copy with another {@code temperature}. */
-    public GenerationSettings withTemperature(double newTemperature) {
-        return changed(draft -> draft.temperature = newTemperature);
-    }
-
-    /** A copy with another {@code topK}. */
-    public GenerationSettings withTopK(int newTopK) {
-        return changed(draft -> draft.topK = newTopK);
-    }
-
-    /** A copy with another {@code topP}. */
-    public GenerationSettings withTopP(double newTopP) {
-        return changed(draft -> draft.topP = newTopP);
-    }
-
-    /** A copy with another {@code minP}. */
-    public GenerationSettings withMinP(double newMinP) {
-        return changed(draft -> draft.minP = newMinP);
-    }
-
-    /** A copy with another {@code repetitionPenalty}. */
-    public GenerationSettings withRepetitionPenalty(double newPenalty) {
-        return changed(draft -> draft.repetitionPenalty = newPenalty);
-    }
-
-    /** A copy with another {@code presencePenalty}. */
-    public GenerationSettings withPresencePenalty(double newPenalty) {
-        return changed(draft -> draft.presencePenalty = newPenalty);
-    }
-
-    /** A copy with another {@code frequencyPenalty}. */
-    public GenerationSettings withFrequencyPenalty(double newPenalty) {
-        return changed(draft -> draft.frequencyPenalty = newPenalty);
-    }
-
-    /** A copy with another {@code noRepeatNgramSize}. */
-    public GenerationSettings withNoRepeatNgramSize(int newSize) {
-        return changed(draft -> draft.noRepeatNgramSize = newSize);
-    }
-
-    /** A copy with another {@code seed}. */
-    public GenerationSettings withSeed(long newSeed) {
-        return changed(draft -> draft.seed = newSeed);
-    }
-
-    private GenerationSettings changed(Consumer<Draft> change) {
-        Draft draft = new Draft(this);
-        change.accept(draft);
-        return draft.settings();
-    }
-
-    /** The settings while one of them changes. */
-    private static final class Draft {
+    /** Makes settings. Each method sets the component of its name, once; a second call is an {@link IllegalStateException}. */
+    public static final class Builder {
+        private final Map<String, Number> set = new LinkedHashMap<>();
         private int maxNewTokens;
         private double temperature;
         private int topK;
@@ -149,7 +105,7 @@ public record GenerationSettings(
         private int noRepeatNgramSize;
         private long seed;
 
-        Draft(GenerationSettings from) {
+        private Builder(GenerationSettings from) {
             maxNewTokens = from.maxNewTokens;
             temperature = from.temperature;
             topK = from.topK;
@@ -162,7 +118,89 @@ public record GenerationSettings(
             seed = from.seed;
         }
 
-        GenerationSettings settings() {
+        /** Sets {@link GenerationSettings#maxNewTokens}. */
+        public Builder maxNewTokens(int value) {
+            once("maxNewTokens", value);
+            maxNewTokens = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#temperature}. */
+        public Builder temperature(double value) {
+            once("temperature", value);
+            temperature = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#topK}. */
+        public Builder topK(int value) {
+            once("topK", value);
+            topK = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#topP}. */
+        public Builder topP(double value) {
+            once("topP", value);
+            topP = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#minP}. */
+        public Builder minP(double value) {
+            once("minP", value);
+            minP = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#repetitionPenalty}. */
+        public Builder repetitionPenalty(double value) {
+            once("repetitionPenalty", value);
+            repetitionPenalty = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#presencePenalty}. */
+        public Builder presencePenalty(double value) {
+            once("presencePenalty", value);
+            presencePenalty = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#frequencyPenalty}. */
+        public Builder frequencyPenalty(double value) {
+            once("frequencyPenalty", value);
+            frequencyPenalty = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#noRepeatNgramSize}. */
+        public Builder noRepeatNgramSize(int value) {
+            once("noRepeatNgramSize", value);
+            noRepeatNgramSize = value;
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#seed}. */
+        public Builder seed(long value) {
+            once("seed", value);
+            seed = value;
+            return this;
+        }
+
+        private void once(String name, Number value) {
+            Number earlier = set.putIfAbsent(name, value);
+            if (earlier != null) {
+                throw new IllegalStateException(name + " was already set to " + earlier + "; set it once");
+            }
+        }
+
+        /**
+         * The settings.
+         *
+         * @throws SettingsException if some are out of range; the message names all of them
+         */
+        public GenerationSettings build() {
             return new GenerationSettings(
                     maxNewTokens,
                     temperature,

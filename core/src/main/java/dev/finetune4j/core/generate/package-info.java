@@ -1,11 +1,10 @@
 /**
- * From a prompt to text: {@link dev.finetune4j.core.generate.ChatSession} keeps a conversation,
- * {@link dev.finetune4j.core.generate.TokenGenerator} runs the one-token loop, and
- * {@link dev.finetune4j.core.generate.Sampler} chooses each token; {@link dev.finetune4j.core.generate.InferenceSession} computes
- * the logits, by the model's own pass or by a captured CUDA graph.
+ * What an application says to a model and gets back: {@link dev.finetune4j.core.generate.ChatModel} answers, {@link
+ * dev.finetune4j.core.generate.ChatSession} keeps a conversation, {@link dev.finetune4j.core.generate.GenerationSettings} say how
+ * tokens are chosen, and {@link dev.finetune4j.core.generate.Reply} tells how an answer ended.
  *
- * <p>Imports {@code core.model}, {@code core.decode}, {@code core.nn}, {@code core.text} and {@code core.tensor}; the facade,
- * {@code lora.eval} and applications import it. Read {@code ChatSession.reply} first: it is the whole path.
+ * <p>Imports {@code core.text} and the exceptions of {@code core}. {@code core.inference} implements it; the facade, {@code
+ * lora.eval} and applications import it.
  */
 @NullMarked
 package dev.finetune4j.core.generate;

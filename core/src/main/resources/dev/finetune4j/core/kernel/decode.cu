@@ -412,7 +412,7 @@ __device__ __forceinline__ void attend(
     }
 }
 
-// The likeliest token of each row, the first of equals, becomes the next one; -1 when a logit is not a number. chosen:
+// The likeliest token of each row, the first of equals, becomes the next one; -1 when a logit is NaN or the largest is infinite. chosen:
 // shape (capacity, rows), the tokens by the position that they were chosen after. One block of 1024 threads for a row; the
 // block that is done last moves on by a position. done: 0 before and after.
 struct Best {
@@ -421,7 +421,7 @@ struct Best {
     bool broken;
 
     __device__ __forceinline__ void look(float v, int at) {
-        broken |= v != v;
+        broken |= !(v < __int_as_float(0x7f800000));
         if (v > value || (v == value && at < place)) {
             value = v;
             place = at;
@@ -464,8 +464,9 @@ __device__ __forceinline__ void choose(
     best.ofWarp();
     if (threadIdx.x == 0) {
         const i64 position = *step;
-        if (position < capacity) chosen[position * rows + blockIdx.x] = best.broken ? -1 : best.place;
-        step[1 + blockIdx.x] = best.broken ? 0 : best.place;
+        const bool broken = best.broken || best.value == -__int_as_float(0x7f800000);
+        if (position < capacity) chosen[position * rows + blockIdx.x] = broken ? -1 : best.place;
+        step[1 + blockIdx.x] = broken ? 0 : best.place;
         if (countUp(done) == rows - 1) {
             *done = 0;
             *step = position + 1;

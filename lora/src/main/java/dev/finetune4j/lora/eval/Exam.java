@@ -31,11 +31,12 @@ public record Exam(String name, List<ExamQuestion> questions, int maxNewTokens) 
      */
     public ExamResult run(ChatModel model) {
         List<ExamResult.Answer> answers = new ArrayList<>();
-        GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(maxNewTokens);
+        GenerationSettings settings =
+                GenerationSettings.builder().maxNewTokens(maxNewTokens).build();
         try (ChatSession session = model.chat(settings)) {
             for (ExamQuestion question : questions) {
                 session.reset();
-                Reply reply = session.reply(question.question(), piece -> {});
+                Reply reply = session.stream(question.question(), piece -> {});
                 if (reply.reason() == FinishReason.INTERRUPTED) {
                     throw new FineTune4jException("the exam \"" + name + "\" was interrupted after " + answers.size()
                             + " of " + questions.size()

@@ -104,8 +104,9 @@ final class UserPaths {
 
     private static void chat(Path folder) {
         try (LanguageModel model = LanguageModel.load(folder);
-                ChatSession session = model.chat(GenerationSettings.greedy().withMaxNewTokens(2))) {
-            session.say("hi");
+                ChatSession session =
+                        model.chat(GenerationSettings.builder().maxNewTokens(2).build())) {
+            session.send("hi");
         }
     }
 

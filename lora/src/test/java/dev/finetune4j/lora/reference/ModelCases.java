@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -102,7 +102,8 @@ final class ModelCases {
         assertTrue(prompt.length > 0 && expected.length > 0, "golden.json has no greedy continuation of a prompt");
         try (CausalLM model = ReferenceFolder.load(folder);
                 KvCache cache = model.newCache()) {
-            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(expected.length);
+            GenerationSettings settings =
+                    GenerationSettings.builder().maxNewTokens(expected.length).build();
             TokenGenerator generator = new TokenGenerator(model, Set.of());
             assertArrayEquals(
                     expected,

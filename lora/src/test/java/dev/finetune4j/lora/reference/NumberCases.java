@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.SamplingRules;
+import dev.finetune4j.core.inference.Sampler;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LearningRateSchedule.Span;
@@ -22,16 +22,22 @@ import java.util.function.BiFunction;
 
 /** Learning rates and sampling rules against transformers: {@code schedules*.json}, {@code sampling*.safetensors}. */
 final class NumberCases {
-    /** Makes the settings of one rule from the number that its name ends with. */
-    private interface Rule extends BiFunction<GenerationSettings, Double, GenerationSettings> {}
+    /** Sets one rule to the number that its name ends with. */
+    private interface Rule extends BiFunction<GenerationSettings.Builder, Double, GenerationSettings.Builder> {}
 
     private static final Map<String, Rule> RULES = Map.of(
-            "temperature", GenerationSettings::withTemperature,
-            "top_k", (settings, k) -> settings.withTopK(k.intValue()),
-            "top_p", GenerationSettings::withTopP,
-            "min_p", GenerationSettings::withMinP,
-            "repetition", GenerationSettings::withRepetitionPenalty,
-            "no_repeat_ngram", (settings, size) -> settings.withNoRepeatNgramSize(size.intValue()));
+            "temperature",
+            (settings, t) -> settings,
+            "top_k",
+            (settings, k) -> settings.topK(k.intValue()),
+            "top_p",
+            GenerationSettings.Builder::topP,
+            "min_p",
+            GenerationSettings.Builder::minP,
+            "repetition",
+            GenerationSettings.Builder::repetitionPenalty,
+            "no_repeat_ngram",
+            (settings, size) -> settings.noRepeatNgramSize(size.intValue()));
 
     private NumberCases() {}
 
@@ -97,7 +103,9 @@ final class NumberCases {
             assertEquals(logits.length, expected.length, rule);
             for (int row = 0; row < rows; row++) {
                 float[] changed = Arrays.copyOfRange(logits, row * vocabulary, (row + 1) * vocabulary);
-                SamplingRules.apply(settings, changed, Arrays.copyOfRange(history, row * length, (row + 1) * length));
+                Sampler sampler = new Sampler(settings);
+                sampler.processLogits(changed, Arrays.copyOfRange(history, row * length, (row + 1) * length), length);
+                sampler.warp(changed);
                 for (int i = 0; i < vocabulary; i++) {
                     String where = rule + ", row " + row + ", token " + i;
                     near.absolute("sampled logits", where, expected[row * vocabulary + i], changed[i], 1e-5);
@@ -111,7 +119,9 @@ final class NumberCases {
         int last = rule.lastIndexOf('_');
         Rule known = RULES.get(rule.substring(0, Math.max(0, last)));
         assertTrue(known != null, () -> "no sampling rule for " + rule + "; the rules are " + RULES.keySet());
-        GenerationSettings neutral = GenerationSettings.greedy().withTemperature(1);
-        return known.apply(neutral, Double.valueOf(rule.substring(last + 1)));
+        double number = Double.parseDouble(rule.substring(last + 1));
+        GenerationSettings.Builder neutral =
+                GenerationSettings.builder().temperature(rule.startsWith("temperature") ? number : 1);
+        return known.apply(neutral, number).build();
     }
 }

@@ -9,7 +9,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
@@ -138,7 +138,8 @@ final class NumberChecks {
         try (CausalLM model = Fixtures.model(folder, LinearFactory.dense());
                 KvCache cache = model.newCache();
                 Tokenizer tokenizer = Tokenizer.load(folder)) {
-            GenerationSettings settings = GenerationSettings.greedy().withMaxNewTokens(expected.length);
+            GenerationSettings settings =
+                    GenerationSettings.builder().maxNewTokens(expected.length).build();
             int[] ids = new TokenGenerator(model, Set.of())
                     .generate(prompt, cache, settings, id -> {})
                     .ids();

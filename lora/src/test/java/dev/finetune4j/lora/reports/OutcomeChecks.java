@@ -117,8 +117,9 @@ final class OutcomeChecks {
         }
         LanguageModel.Loader loader = LanguageModel.loader(folder);
         try (LanguageModel model = (template ? loader : loader.template(ExportChecks.fitting(folder))).load();
-                ChatSession chat = model.chat(GenerationSettings.greedy().withMaxNewTokens(4), null)) {
-            chat.say("hi");
+                ChatSession chat =
+                        model.chat(GenerationSettings.builder().maxNewTokens(4).build(), null)) {
+            chat.send("hi");
             assertEquals(2, chat.messages().size());
         }
     }

@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.InferenceSession;
-import dev.finetune4j.core.generate.TokenGenerator;
+import dev.finetune4j.core.inference.InferenceSession;
+import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.io.ModelDirectory;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.ActivationPolicy;
@@ -313,7 +313,11 @@ class GpuTrainingTest {
     private static int[] answer(CausalLM model, int[] prompt) {
         try (InferenceSession text = InferenceSession.of(model)) {
             return new TokenGenerator(model, Set.of())
-                    .generate(prompt, text, GenerationSettings.greedy().withMaxNewTokens(40), id -> {})
+                    .generate(
+                            prompt,
+                            text,
+                            GenerationSettings.builder().maxNewTokens(40).build(),
+                            id -> {})
                     .ids();
         }
     }

@@ -1,15 +1,16 @@
-package dev.finetune4j.core.generate;
+package dev.finetune4j.core.inference;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.TestData;
+import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
@@ -63,13 +64,14 @@ class SamplerTest {
     }
 
     private static GenerationSettings settings(JsonNode given) {
-        return GenerationSettings.greedy()
-                .withTemperature(given.path("temperature").asDouble(1))
-                .withTopK(given.path("top_k").asInt(0))
-                .withTopP(given.path("top_p").asDouble(1))
-                .withMinP(given.path("min_p").asDouble(0))
-                .withRepetitionPenalty(given.path("repetition_penalty").asDouble(1))
-                .withNoRepeatNgramSize(given.path("no_repeat_ngram_size").asInt(0));
+        return GenerationSettings.builder()
+                .temperature(given.path("temperature").asDouble(1))
+                .topK(given.path("top_k").asInt(0))
+                .topP(given.path("top_p").asDouble(1))
+                .minP(given.path("min_p").asDouble(0))
+                .repetitionPenalty(given.path("repetition_penalty").asDouble(1))
+                .noRepeatNgramSize(given.path("no_repeat_ngram_size").asInt(0))
+                .build();
     }
 
     private static void compare(
@@ -113,7 +115,7 @@ class SamplerTest {
     void drawsEveryTokenAsOftenAsItsProbabilityAndRepeatsWithTheSeed() {
         float[] logits = {(float) Math.log(0.5), (float) Math.log(0.3), (float) Math.log(0.2), Float.NEGATIVE_INFINITY};
         GenerationSettings settings =
-                GenerationSettings.greedy().withTemperature(1).withSeed(5);
+                GenerationSettings.builder().temperature(1).seed(5).build();
         Sampler first = new Sampler(settings);
         Sampler second = new Sampler(settings);
         int[] counts = new int[4];
@@ -137,8 +139,10 @@ class SamplerTest {
     @Test
     void countsAreSubtractedOnceForPresenceAndEachTimeForFrequency() {
         float[] logits = {1, 2, 3, -4};
-        Sampler sampler =
-                new Sampler(GenerationSettings.greedy().withPresencePenalty(0.5).withFrequencyPenalty(0.25));
+        Sampler sampler = new Sampler(GenerationSettings.builder()
+                .presencePenalty(0.5)
+                .frequencyPenalty(0.25)
+                .build());
         sampler.processLogits(logits, new int[] {1, 3, 3, 9, 0}, 4);
         assertArrayEquals(new float[] {1, 1.25f, 3, -5}, logits);
     }
@@ -148,13 +152,15 @@ class SamplerTest {
         int[] history = {2, 1, 0, 2};
         float[] logits = {0, 5, 4};
         assertEquals(1, new Sampler(GenerationSettings.greedy()).next(logits.clone(), history, 4));
-        GenerationSettings settings = GenerationSettings.greedy().withNoRepeatNgramSize(2);
+        GenerationSettings settings =
+                GenerationSettings.builder().noRepeatNgramSize(2).build();
         assertEquals(2, new Sampler(settings).next(logits.clone(), history, 4), "2 1 may not come again");
     }
 
     @Test
     void aVocabularyForbiddenAsAWholeIsAnError() {
-        Sampler sampler = new Sampler(GenerationSettings.greedy().withNoRepeatNgramSize(1));
+        Sampler sampler =
+                new Sampler(GenerationSettings.builder().noRepeatNgramSize(1).build());
         String message = assertThrows(
                         FineTune4jException.class, () -> sampler.next(new float[] {1, 2}, new int[] {0, 1}, 2))
                 .getMessage();
@@ -163,9 +169,13 @@ class SamplerTest {
 
     @Test
     void logitsThatAreNoNumbersAreNeverDrawn() {
-        GenerationSettings settings = GenerationSettings.sampling(3).withTopK(2).withTemperature(2);
+        GenerationSettings settings = GenerationSettings.sampling(3).toBuilder()
+                .topK(2)
+                .temperature(2)
+                .build();
         for (int i = 0; i < 50; i++) {
-            int id = new Sampler(settings.withSeed(i)).next(new float[] {Float.NaN, 1, 2, 0}, new int[0], 0);
+            int id = new Sampler(settings.toBuilder().seed(i).build())
+                    .next(new float[] {Float.NaN, 1, 2, 0}, new int[0], 0);
             assertTrue(id == 1 || id == 2, "drew " + id);
         }
         float[] none = {Float.NaN, Float.NaN};
@@ -175,46 +185,38 @@ class SamplerTest {
     @ParameterizedTest
     @ValueSource(doubles = {1e-3, 1e-40, 1e-300, Double.MIN_VALUE})
     void aTinyTemperatureTakesTheLikeliest(double temperature) {
-        GenerationSettings settings = GenerationSettings.sampling(1).withTemperature(temperature);
+        GenerationSettings settings = GenerationSettings.sampling(1).toBuilder()
+                .temperature(temperature)
+                .build();
         assertEquals(1, new Sampler(settings).next(new float[] {-3, 7, 6.9f}, new int[0], 0));
         assertEquals(2, new Sampler(settings).next(new float[] {-3, -7, -2}, new int[0], 0));
         assertEquals(0, new Sampler(settings).next(new float[] {0, -7, -2}, new int[0], 0));
     }
 
-    @Test
-    void eachCopyChangesOneSetting() {
-        GenerationSettings all = GenerationSettings.greedy()
-                .withMaxNewTokens(1)
-                .withTemperature(2)
-                .withTopK(3)
-                .withTopP(0.4)
-                .withMinP(0.5)
-                .withRepetitionPenalty(6)
-                .withPresencePenalty(7)
-                .withFrequencyPenalty(8)
-                .withNoRepeatNgramSize(9)
-                .withSeed(10);
-        assertEquals(new GenerationSettings(1, 2, 3, 0.4, 0.5, 6, 7, 8, 9, 10), all);
+    @ParameterizedTest
+    @ValueSource(
+            strings = {"temperature", "repetitionPenalty", "presencePenalty", "frequencyPenalty", "noRepeatNgramSize"})
+    void anyRuleOfAGreedyChoiceNeedsTheLogits(String rule) {
+        GenerationSettings.Builder builder =
+                GenerationSettings.builder().topK(3).minP(0.5);
+        assertTrue(new Sampler(builder.build()).takesArgmax());
+        switch (rule) {
+            case "temperature" -> builder.temperature(0.1);
+            case "repetitionPenalty" -> builder.repetitionPenalty(1.1);
+            case "presencePenalty" -> builder.presencePenalty(-1);
+            case "frequencyPenalty" -> builder.frequencyPenalty(1);
+            default -> builder.noRepeatNgramSize(4);
+        }
+        assertFalse(new Sampler(builder.build()).takesArgmax());
     }
 
     @Test
-    void wrongSettingsAreAllNamed() {
-        double none = Double.NaN;
-        String message = assertThrows(
-                        SettingsException.class, () -> new GenerationSettings(0, -1, -1, 0, 2, 0, none, none, -1, 0))
-                .getMessage();
-        for (String name : new String[] {
-            "maxNewTokens",
-            "temperature",
-            "topK",
-            "topP",
-            "minP",
-            "repetitionPenalty",
-            "presencePenalty",
-            "frequencyPenalty",
-            "noRepeatNgramSize"
-        }) {
-            assertTrue(message.contains(name), message);
+    void theArgmaxIsTheGreedyChoice() {
+        float[] logits = {Float.NaN, 2, Float.NEGATIVE_INFINITY, 5, 5};
+        assertEquals(3, Sampler.argmax(logits.clone()));
+        assertEquals(3, new Sampler(GenerationSettings.greedy()).next(logits, new int[0], 0));
+        for (float worst : new float[] {Float.NaN, Float.NEGATIVE_INFINITY, Float.POSITIVE_INFINITY}) {
+            assertThrows(FineTune4jException.class, () -> Sampler.argmax(new float[] {worst, worst}));
         }
     }
 }

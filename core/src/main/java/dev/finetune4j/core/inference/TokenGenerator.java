@@ -1,6 +1,8 @@
-package dev.finetune4j.core.generate;
+package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.FinishReason;
+import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.MemoryErrors;
@@ -11,7 +13,7 @@ import java.util.function.IntConsumer;
 /**
  * Continues a sequence of tokens: the prompt goes through the model once, then one token at a time on the cache.
  *
- * <p>Thread-safe; each call needs a continuation of its own.
+ * <p>Thread-safe; each call needs an inference session of its own.
  */
 public final class TokenGenerator {
     /**
@@ -49,14 +51,14 @@ public final class TokenGenerator {
      * @param settings limits and sampling
      * @param sink gets each new id as soon as it is chosen
      * @throws FineTune4jException when the prompt is longer than the model's context
-     * @throws IllegalStateException if the continuation, the model or its adapter is closed, at the latest at the next token
-     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the continuation remembers what it did before
+     * @throws IllegalStateException if the session, the model or its adapter is closed, at the latest at the next token
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the session remembers what it did before
      */
     public Generation generate(int[] prompt, InferenceSession text, GenerationSettings settings, IntConsumer sink) {
         int context = model.contextLength();
         if (prompt.length == 0 || text.length() >= prompt.length) {
             throw new IllegalArgumentException("the prompt needs at least one token that is not yet remembered; it has "
-                    + prompt.length + " and the continuation holds " + text.length());
+                    + prompt.length + " and the inference session holds " + text.length());
         }
         if (prompt.length >= context) {
             throw new FineTune4jException("the conversation has " + prompt.length
@@ -70,9 +72,8 @@ public final class TokenGenerator {
             if (Thread.currentThread().isInterrupted()) {
                 return result(ids, prompt.length, length, FinishReason.INTERRUPTED);
             }
-            float[] logits = feed(text, Arrays.copyOfRange(ids, fed, length));
+            int id = next(text, sampler, ids, fed, length);
             fed = length;
-            int id = sampler.next(logits, ids, length);
             if (stopIds.contains(id)) {
                 return result(ids, prompt.length, length, FinishReason.STOP);
             }
@@ -87,15 +88,16 @@ public final class TokenGenerator {
         return new Generation(Arrays.copyOfRange(ids, from, to), reason);
     }
 
-    private float[] feed(InferenceSession text, int[] ids) {
-        long past = text.length();
+    /** Feeds the ids from {@code fed} to {@code length} and chooses the one after them. */
+    private int next(InferenceSession text, Sampler sampler, int[] ids, int fed, int length) {
+        int[] more = Arrays.copyOfRange(ids, fed, length);
         try {
-            return text.feed(ids);
+            return sampler.takesArgmax() ? text.feedArgmax(more) : sampler.next(text.feed(more), ids, length);
         } catch (RuntimeException e) {
             throw MemoryErrors.typed(
                     e,
                     model.placement().device(),
-                    "generating from " + ids.length + " tokens behind " + past + " others");
+                    "generating from " + more.length + " tokens behind " + fed + " others");
         }
     }
 }

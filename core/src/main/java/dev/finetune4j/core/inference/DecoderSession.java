@@ -1,15 +1,17 @@
-package dev.finetune4j.core.generate;
+package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.decode.TokenDecoder;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Supplier;
+import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
-/** A continuation that takes single tokens by a decoder, and longer pieces by the ordinary pass on the same cache. */
+/** Decodes single tokens by a decoder and prefills longer pieces by the model's own forward pass, on the same cache. */
 final class DecoderSession implements InferenceSession {
     private final Lifetime lifetime = Lifetime.confined(
-            "the continuation is closed", "a continuation serves one thread at a time; use one for each sequence");
+            "the inference session is closed",
+            "an inference session serves one thread at a time; use one for each sequence");
     private final InferenceSession plain;
     private final Supplier<TokenDecoder> decoders;
     private @Nullable TokenDecoder decoder;
@@ -36,14 +38,26 @@ final class DecoderSession implements InferenceSession {
     @Override
     public float[] feed(int[] ids) {
         try (Lifetime.Use use = lifetime.use()) {
-            if (ids.length > 1) {
-                return plain.feed(ids);
-            }
-            if (decoder == null) {
-                decoder = decoders.get();
-            }
-            return Tensors.toFloats(decoder.feed(ids[0]));
+            return ids.length > 1 ? plain.feed(ids) : Tensors.toFloats(decoder().feed(ids[0]));
         }
+    }
+
+    @Override
+    public int feedArgmax(int[] ids) {
+        try (Lifetime.Use use = lifetime.use()) {
+            if (ids.length > 1) {
+                return plain.feedArgmax(ids);
+            }
+            Tensor logits = decoder().feed(ids[0]);
+            return decoder().deviceArgmax().orElseGet(() -> Sampler.argmax(Tensors.toFloats(logits)));
+        }
+    }
+
+    private TokenDecoder decoder() {
+        if (decoder == null) {
+            decoder = decoders.get();
+        }
+        return decoder;
     }
 
     @Override

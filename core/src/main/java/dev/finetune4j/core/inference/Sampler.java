@@ -1,6 +1,7 @@
-package dev.finetune4j.core.generate;
+package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.GenerationSettings;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.SplittableRandom;
@@ -31,13 +32,9 @@ public final class Sampler {
      * @throws FineTune4jException when no logit is a number, or the rules forbid every token
      */
     public int next(float[] logits, int[] history, int historyLength) {
-        maskNaN(logits);
-        if (!Float.isFinite(logits[argmax(logits)])) {
-            throw new FineTune4jException(
-                    "the model's output is not a number; compute in FP32, or check the checkpoint");
-        }
+        argmax(logits);
         processLogits(logits, history, historyLength);
-        int best = argmax(logits);
+        int best = highest(logits);
         if (logits[best] == Float.NEGATIVE_INFINITY) {
             throw new FineTune4jException("the rules of the generation forbid all " + logits.length
                     + " tokens of the vocabulary; raise noRepeatNgramSize, or set it to 0");
@@ -50,8 +47,33 @@ public final class Sampler {
         return Float.isFinite(logits[best]) ? draw(logits) : best;
     }
 
+    /** Whether the next token is the {@link #argmax} of the logits as they are, without any rule. */
+    boolean takesArgmax() {
+        return settings.temperature() == 0
+                && settings.repetitionPenalty() == 1
+                && settings.presencePenalty() == 0
+                && settings.frequencyPenalty() == 0
+                && settings.noRepeatNgramSize() == 0;
+    }
+
+    /**
+     * The first of the highest logits.
+     *
+     * @param logits one number per token of the vocabulary, (V); what is not a number becomes negative infinity
+     * @throws FineTune4jException when the highest is not a finite number
+     */
+    static int argmax(float[] logits) {
+        maskNaN(logits);
+        int best = highest(logits);
+        if (!Float.isFinite(logits[best])) {
+            throw new FineTune4jException(
+                    "the model's output is not a number; compute in FP32, or check the checkpoint");
+        }
+        return best;
+    }
+
     /** The rules that look at the text so far; they hold whether or not the token is drawn. */
-    void processLogits(float[] logits, int[] history, int historyLength) {
+    public void processLogits(float[] logits, int[] history, int historyLength) {
         if (settings.repetitionPenalty() != 1) {
             penalizeRepetition(logits, history, historyLength, settings.repetitionPenalty());
         }
@@ -64,7 +86,7 @@ public final class Sampler {
     }
 
     /** The rules that shape the distribution from which the token is drawn. */
-    void warp(float[] logits) {
+    public void warp(float[] logits) {
         divide(logits, settings.temperature());
         if (settings.topK() > 0) {
             keepTopK(logits, settings.topK());
@@ -159,7 +181,7 @@ public final class Sampler {
 
     static void keepMinP(float[] logits, double share) {
         // p >= share * max(p) in logits: the normaliser cancels.
-        float highest = logits[argmax(logits)];
+        float highest = logits[highest(logits)];
         forbidBelow(logits, (float) (highest + Math.log(share)));
     }
 
@@ -179,8 +201,7 @@ public final class Sampler {
         }
     }
 
-    /** The first of the highest logits. */
-    private static int argmax(float[] logits) {
+    private static int highest(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
             if (logits[i] > logits[best]) {
@@ -191,7 +212,7 @@ public final class Sampler {
     }
 
     private static double[] softmax(float[] logits) {
-        double highest = logits[argmax(logits)];
+        double highest = logits[highest(logits)];
         double[] probabilities = new double[logits.length];
         double sum = 0;
         for (int i = 0; i < logits.length; i++) {

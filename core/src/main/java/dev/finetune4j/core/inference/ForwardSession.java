@@ -1,4 +1,4 @@
-package dev.finetune4j.core.generate;
+package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -10,7 +10,7 @@ import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
-/** A continuation by the model's own forward pass on a cache: any model, any device. */
+/** Prefill and decode by the model's own forward pass on a cache: any model, any device. */
 final class ForwardSession implements InferenceSession {
     private final CausalLM model;
     private final KvCache cache;

@@ -1,4 +1,4 @@
-package dev.finetune4j.core.generate;
+package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
@@ -34,13 +34,25 @@ public interface InferenceSession extends AutoCloseable {
      */
     float[] feed(int[] ids);
 
+    /**
+     * Takes up more of the text, and chooses the likeliest token where its logits were computed.
+     *
+     * @param ids at least one
+     * @return the argmax of the logits after them, the first of equals; what is not a number is never it
+     * @throws dev.finetune4j.core.FineTune4jException when the largest logit is not a finite number
+     * @throws IllegalStateException if this, the model or its adapter is closed, or another thread uses this
+     */
+    default int feedArgmax(int[] ids) {
+        return Sampler.argmax(feed(ids));
+    }
+
     /** Frees the memory. Closing twice is fine. */
     @Override
     void close();
 
     /**
-     * The quickest way that there is for the model; {@link CudaGraphDecoder#unsupportedReason} and {@link CpuDecoder#unsupportedReason} say when single
-     * tokens take the ordinary one.
+     * The quickest way that there is for the model; {@link CudaGraphDecoder#unsupportedReason} and {@link
+     * CpuDecoder#unsupportedReason} say when single tokens take the ordinary one.
      *
      * @throws IllegalStateException if the model or its adapter is closed
      */

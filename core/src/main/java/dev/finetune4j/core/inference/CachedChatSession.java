@@ -1,0 +1,95 @@
+package dev.finetune4j.core.inference;
+
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/** The messages of a conversation; a {@link PromptCache} of its own has what the model computed for them. */
+final class CachedChatSession implements ChatSession {
+    private final ChatPipeline pipeline;
+    private final PromptCache cache;
+    private final GenerationSettings settings;
+    private final List<ChatMessage> beginning;
+    private final AtomicBoolean busy = new AtomicBoolean();
+    private volatile List<ChatMessage> messages;
+    private volatile boolean closed;
+
+    /**
+     * @param pipeline answers
+     * @param cache closed with this
+     * @param settings used by every reply
+     * @param system the system message, or null for the template's default
+     */
+    CachedChatSession(ChatPipeline pipeline, PromptCache cache, GenerationSettings settings, @Nullable String system) {
+        this.pipeline = pipeline;
+        this.cache = cache;
+        this.settings = settings;
+        this.beginning = system == null ? List.of() : List.of(ChatMessage.system(system));
+        this.messages = beginning;
+    }
+
+    @Override
+    public String send(String message) {
+        Arguments.given(message, "send(message)");
+        return stream(message, piece -> {}).text();
+    }
+
+    @Override
+    public Reply stream(String message, Consumer<String> sink) {
+        Arguments.given(message, "stream(message)");
+        Arguments.given(sink, "stream(sink)");
+        begin();
+        try {
+            List<ChatMessage> asked = with(messages, ChatMessage.user(message));
+            Reply reply = pipeline.reply(new Conversation(asked), cache, settings, sink);
+            messages = with(asked, ChatMessage.assistant(reply.text()));
+            return reply;
+        } catch (IllegalStateException e) {
+            throw closed ? new IllegalStateException("the chat session was closed during the reply", e) : e;
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    private void begin() {
+        if (closed) {
+            throw new IllegalStateException("the chat session is closed; open a new one");
+        }
+        if (!busy.compareAndSet(false, true)) {
+            throw new IllegalStateException("the chat session is in the middle of a reply;"
+                    + " a session serves one thread at a time: open one per request");
+        }
+    }
+
+    private static List<ChatMessage> with(List<ChatMessage> messages, ChatMessage next) {
+        List<ChatMessage> all = new ArrayList<>(messages);
+        all.add(next);
+        return List.copyOf(all);
+    }
+
+    @Override
+    public void reset() {
+        begin();
+        messages = beginning;
+        busy.set(false);
+    }
+
+    @Override
+    public List<ChatMessage> messages() {
+        return messages;
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        cache.close();
+    }
+}

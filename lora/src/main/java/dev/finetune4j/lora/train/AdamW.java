@@ -1,21 +1,16 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.kernel.cpu.ElementKernels;
-import dev.finetune4j.core.kernel.cuda.CudaKernel;
-import dev.finetune4j.core.kernel.cuda.CudaModule;
-import dev.finetune4j.core.kernel.cuda.CudaReadback;
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.OptimizerKernels.AdamWState;
+import dev.finetune4j.core.kernel.OptimizerKernels.AdamWStep;
+import dev.finetune4j.core.kernel.OptimizerKernels.GradientClip;
+import dev.finetune4j.core.kernel.Readback;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
-import java.util.Objects;
-import java.util.Optional;
 import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.jspecify.annotations.Nullable;
 
 /**
  * AdamW: Adam with decoupled weight decay (<a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter 2019</a>), in
@@ -27,8 +22,6 @@ final class AdamW implements AutoCloseable {
     private static final double BETA1 = 0.9;
     private static final double BETA2 = 0.999;
     private static final double EPSILON = 1e-8;
-    private static final int THREADS = 256;
-    private static final long MAX_BLOCKS = 4096;
 
     private final FlatParameters parameters;
     private final double weightDecay;
@@ -76,127 +69,49 @@ final class AdamW implements AutoCloseable {
             Tensor both =
                     torch.cat(new TensorVector(loss, norm.to(ScalarType.Double).view(1)), 0);
             steps++;
-            if (both.is_cuda()) {
-                stepOnCuda(loss, norm, maxNorm, learningRate);
-                return new AsyncResult(CudaReadback.of(both), null);
+            DeviceKernels kernels = DeviceKernels.of(both);
+            GradientClip clip = new GradientClip(loss, norm, maxNorm);
+            for (FlatParameters.Slice slice : parameters.slices()) {
+                kernels.optimizer().adamw(state(slice), hyperparameters(slice, learningRate), clip);
             }
-            StepResult found = new StepResult(
-                    both.select(0, 0).item_double(), both.select(0, 1).item_double());
-            if (found.isFinite()) {
-                move(found.norm(), maxNorm, learningRate);
-            }
-            return new AsyncResult(null, found);
+            return new AsyncResult(kernels.readback(both));
         }
+    }
+
+    private AdamWState state(FlatParameters.Slice slice) {
+        Tensor copies = parameters.computeCopies();
+        return new AdamWState(
+                slice.of(parameters.values()),
+                slice.of(parameters.gradients()),
+                copies == null ? null : slice.of(copies),
+                slice.of(mean),
+                slice.of(variance));
+    }
+
+    private AdamWStep hyperparameters(FlatParameters.Slice slice, double learningRate) {
+        return new AdamWStep(
+                learningRate * slice.group().learningRateFactor(),
+                slice.group().weightDecay() ? weightDecay : 0,
+                BETA1,
+                BETA2,
+                EPSILON,
+                steps);
     }
 
     /** The result of a step whose kernels may still be queued. */
     static final class AsyncResult {
-        private final @Nullable CudaReadback readback;
-        private final @Nullable StepResult known;
+        private final Readback readback;
 
-        private AsyncResult(@Nullable CudaReadback readback, @Nullable StepResult known) {
+        private AsyncResult(Readback readback) {
             this.readback = readback;
-            this.known = known;
         }
 
         /** Waits for the step; to be called once. */
         StepResult get() {
-            if (readback == null) {
-                return Objects.requireNonNull(known);
-            }
             try (readback) {
                 double[] both = readback.get();
                 return new StepResult(both[0], both[1]);
             }
-        }
-    }
-
-    private void stepOnCuda(Tensor loss, Tensor norm, double maxNorm, double learningRate) {
-        CudaKernel kernel =
-                CudaModule.of(AdamW.class, "adamw.cu", Tensors.deviceOf(loss)).kernel("adamw_f32");
-        for (FlatParameters.Slice slice : parameters.slices()) {
-            double rate = learningRate * slice.group().learningRateFactor();
-            long blocks = Math.min(MAX_BLOCKS, (slice.length() + THREADS - 1) / THREADS);
-            kernel.launch(
-                    blocks,
-                    THREADS,
-                    slice.of(parameters.values()),
-                    slice.of(parameters.gradients()),
-                    parameters.computeCopies() == null ? null : slice.of(parameters.computeCopies()),
-                    slice.of(mean),
-                    slice.of(variance),
-                    slice.length(),
-                    norm,
-                    loss,
-                    (float) maxNorm,
-                    (float) decayFactor(slice, rate),
-                    (float) BETA1,
-                    (float) BETA2,
-                    (float) (rate / (1 - Math.pow(BETA1, steps))),
-                    (float) Math.sqrt(1 - Math.pow(BETA2, steps)),
-                    (float) EPSILON);
-        }
-    }
-
-    private void move(double norm, double maxNorm, double learningRate) {
-        double factor = maxNorm / (norm + 1e-6);
-        Optional<ElementKernels> kernels = CpuKernels.get().map(CpuKernels::elements);
-        if (kernels.isPresent()) {
-            stepByCpuKernel(kernels.get(), maxNorm > 0 ? Math.min(1, factor) : 1, learningRate);
-            return;
-        }
-        if (maxNorm > 0 && factor < 1) {
-            parameters.gradients().mul_(new Scalar(factor));
-        }
-        for (FlatParameters.Slice slice : parameters.slices()) {
-            step(slice, learningRate * slice.group().learningRateFactor());
-        }
-        parameters.gradients().zero_();
-    }
-
-    private void stepByCpuKernel(ElementKernels kernels, double factor, double learningRate) {
-        try (TensorScope scope = new TensorScope()) {
-            for (FlatParameters.Slice slice : parameters.slices()) {
-                double rate = learningRate * slice.group().learningRateFactor();
-                kernels.adamw(
-                        slice.of(parameters.values()),
-                        slice.of(parameters.gradients()),
-                        parameters.computeCopies() == null ? null : slice.of(parameters.computeCopies()),
-                        slice.of(mean),
-                        slice.of(variance),
-                        new ElementKernels.Step(
-                                (float) factor,
-                                (float) decayFactor(slice, rate),
-                                (float) BETA1,
-                                (float) BETA2,
-                                (float) (rate / (1 - Math.pow(BETA1, steps))),
-                                (float) Math.sqrt(1 - Math.pow(BETA2, steps)),
-                                (float) EPSILON));
-            }
-        }
-    }
-
-    /** The factor of decoupled weight decay on the values, 1 - rate · decay; 1 without. */
-    private double decayFactor(FlatParameters.Slice slice, double learningRate) {
-        return weightDecay > 0 && slice.group().weightDecay() ? 1 - learningRate * weightDecay : 1;
-    }
-
-    private void step(FlatParameters.Slice slice, double learningRate) {
-        double correction1 = 1 - Math.pow(BETA1, steps);
-        double correction2 = 1 - Math.pow(BETA2, steps);
-        try (TensorScope scope = new TensorScope()) {
-            Tensor value = slice.of(parameters.values());
-            Tensor gradient = slice.of(parameters.gradients());
-            Tensor first = slice.of(mean);
-            Tensor second = slice.of(variance);
-            double decay = decayFactor(slice, learningRate);
-            if (decay != 1) {
-                value.mul_(new Scalar(decay));
-            }
-            first.lerp_(gradient, new Scalar(1 - BETA1));
-            second.mul_(new Scalar(BETA2)).addcmul_(gradient, gradient, new Scalar(1 - BETA2));
-            Tensor root = second.sqrt().div_(new Scalar(Math.sqrt(correction2))).add_(new Scalar(EPSILON));
-            value.addcdiv_(first, root, new Scalar(-learningRate / correction1));
         }
     }
 

@@ -6,7 +6,7 @@ import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.inference.ChatPipeline;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
@@ -38,7 +38,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
 
     static Adapter load(LanguageModel base, Path folder) {
         try (Lifetime.Use use = base.model().use()) {
-            ModelDirectory.settle(folder);
+            ModelFiles.settle(folder);
             AdapterRecord.check(folder, base);
             PeftAdapter adapter = AdapterFiles.load(folder, base.model());
             try {
@@ -95,7 +95,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * @param precision the number format of the weights in the file
      * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
      * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
-     * @throws dev.finetune4j.core.CheckpointException when the base's folder is gone or holds another model meanwhile
+     * @throws dev.finetune4j.core.ModelFileException when the base's folder is gone or holds another model meanwhile
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
     public void saveMerged(Path folder, Precision precision) {

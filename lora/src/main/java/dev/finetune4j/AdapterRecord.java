@@ -4,9 +4,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.FolderTransaction;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
  * tokenizer, so that using it on something else is an error or a warning and not a riddle. Adapters from elsewhere have no
  * such file.
  *
- * @param baseFingerprint {@link ModelDirectory#fingerprint()} of the base
+ * @param baseFingerprint {@link ModelFiles#fingerprint()} of the base
  * @param template name of the chat template
  * @param tokenizerFingerprint {@link dev.finetune4j.core.text.Tokenizer#fingerprint()}
  * @param stopIds ids that end an answer, in rising order
@@ -38,7 +38,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
     private static final int FORMAT = 1;
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    static AdapterRecord of(ModelDirectory directory, ChatEncoder encoder) {
+    static AdapterRecord of(ModelFiles directory, ChatEncoder encoder) {
         return new AdapterRecord(
                 directory.fingerprint(),
                 encoder.template().name(),
@@ -77,14 +77,14 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         }
         JsonNode node = JsonFile.object(file);
         if (node.path("format").asInt(FORMAT) > FORMAT) {
-            throw new CheckpointException(file + " has the format " + node.path("format") + ", written by version "
+            throw new ModelFileException(file + " has the format " + node.path("format") + ", written by version "
                     + node.path("library_version").asText("unknown") + "; this version reads format " + FORMAT
                     + ": use a newer version of the library");
         }
         AdapterRecord expected = base.record();
         String trainedOn = node.path("base_fingerprint").asText("");
         if (!trainedOn.equals(expected.baseFingerprint())) {
-            throw new CheckpointException(folder + " was trained on another base model than "
+            throw new ModelFileException(folder + " was trained on another base model than "
                     + base.directory().folder() + " (fingerprints " + shorten(trainedOn) + " and "
                     + shorten(expected.baseFingerprint())
                     + "); load it on the model that it was trained on, or, if that is"
@@ -92,7 +92,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         }
         String template = node.path("chat_template").asText("");
         if (!template.equals(expected.template())) {
-            throw new CheckpointException(folder + " was trained with the chat template \"" + template
+            throw new ModelFileException(folder + " was trained with the chat template \"" + template
                     + "\", but the base was loaded with \"" + expected.template() + "\"; "
                     + remedy(template, expected.template(), base.directory().folder()));
         }
@@ -105,7 +105,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
             return "load the base with template(\"" + trainedWith + "\")";
         }
         String named = ChatTemplate.names().contains(loadedWith) ? "load the base without template(…), and " : "";
-        return "that is the chat template of a checkpoint, and not the one that " + base + " has now: " + named
+        return "that is the chat template of a model folder, and not the one that " + base + " has now: " + named
                 + "restore the chat_template.jinja (or the chat_template in tokenizer_config.json) that was there when"
                 + " the adapter was trained";
     }

@@ -1,7 +1,7 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.io.ModelDirectory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.io.ModelFiles;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
@@ -62,7 +62,7 @@ public final class FineTuner {
     private final @Nullable Precision precision;
     private final TrainingSettings given;
     private final UsualSettings usual;
-    private final @Nullable ActivationPolicy activations;
+    private final @Nullable ActivationCheckpointing activations;
     private final MemoryCheck memory;
     private final int threads;
     private final List<TrainingListener> listeners;
@@ -78,7 +78,7 @@ public final class FineTuner {
             @Nullable Precision precision,
             TrainingSettings given,
             UsualSettings usual,
-            @Nullable ActivationPolicy activations,
+            @Nullable ActivationCheckpointing activations,
             MemoryCheck memory,
             int threads,
             List<TrainingListener> listeners) {
@@ -141,7 +141,7 @@ public final class FineTuner {
     }
 
     private FineTunedModel run(ComputeDevice chosen, BooleanSupplier cancelled, TrainingListener progress) {
-        ModelDirectory directory = ModelDirectory.open(model);
+        ModelFiles directory = ModelFiles.open(model);
         ModelConfig config = ModelLoader.readConfig(directory);
         if (method instanceof TuningMethod.WithAdapter chosenAdapter) {
             chosenAdapter.settings().check(ModelLoader.moduleNames(directory));
@@ -187,7 +187,7 @@ public final class FineTuner {
             LanguageModel base,
             TrainingSettings training,
             EncodedDataset data,
-            ActivationPolicy policy,
+            ActivationCheckpointing policy,
             BooleanSupplier cancelled,
             TrainingListener progress) {
         List<TrainingListener> all = new ArrayList<>(listeners);

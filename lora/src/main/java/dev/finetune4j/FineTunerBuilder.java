@@ -2,7 +2,7 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.data.Dataset;
@@ -45,7 +45,7 @@ public final class FineTunerBuilder {
     private final TrainingSettings.Builder training = TrainingSettings.builder();
     private boolean usualRate = true;
     private boolean usualLength = true;
-    private @Nullable ActivationPolicy activations;
+    private @Nullable ActivationCheckpointing activations;
     private boolean ignoresMemoryPlan;
     private int threads;
     private int maxLength;
@@ -252,7 +252,7 @@ public final class FineTunerBuilder {
      * Which blocks keep only their input for the backward pass and compute again then, which saves memory and costs time. By
      * default as few as the memory plan finds enough, see {@link #plan()}.
      */
-    public FineTunerBuilder activations(ActivationPolicy policy) {
+    public FineTunerBuilder activations(ActivationCheckpointing policy) {
         Arguments.given(policy, "activations(policy)");
         this.activations = policy;
         return this;
@@ -352,7 +352,7 @@ public final class FineTunerBuilder {
      * method must have been chosen, a data set need not; only config.json is read, and nothing is loaded.
      *
      * @throws SettingsException naming all that is missing or cannot work together
-     * @throws dev.finetune4j.core.CheckpointException when config.json cannot be read or is not supported
+     * @throws dev.finetune4j.core.ModelFileException when config.json cannot be read or is not supported
      * @throws dev.finetune4j.core.DeviceException when the device is absent
      */
     public MemoryPlan plan() {

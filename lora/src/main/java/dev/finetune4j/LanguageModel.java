@@ -1,14 +1,14 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.Arguments;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.inference.ChatPipeline;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
@@ -46,14 +46,14 @@ import org.jspecify.annotations.Nullable;
  * this one while they still answer.
  */
 public final class LanguageModel implements ChatModel, AutoCloseable {
-    private final ModelDirectory directory;
+    private final ModelFiles directory;
     private final Tokenizer tokenizer;
     private final ChatEncoder encoder;
     private final CausalLM model;
     private final AdapterRecord record;
 
     private LanguageModel(
-            ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
+            ModelFiles directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
         this.directory = directory;
         this.tokenizer = tokenizer;
         this.encoder = encoder;
@@ -64,7 +64,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     /**
      * Loads a model folder with the defaults of {@link #loader}.
      *
-     * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
+     * @throws dev.finetune4j.core.ModelFileException when the folder is incomplete, damaged or of an unsupported kind
      */
     public static LanguageModel load(Path folder) {
         return loader(folder).load();
@@ -81,7 +81,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      *
      * @param folder in PEFT's format
      * @throws IllegalStateException when the model is closed
-     * @throws dev.finetune4j.core.CheckpointException when it is incomplete or damaged, or was trained on another base
+     * @throws dev.finetune4j.core.ModelFileException when it is incomplete or damaged, or was trained on another base
      */
     public Adapter loadAdapter(Path folder) {
         Arguments.given(folder, "loadAdapter(folder)");
@@ -115,19 +115,19 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         return record;
     }
 
-    ModelDirectory directory() {
+    ModelFiles directory() {
         return directory;
     }
 
     /**
      * Checks that the folder still holds the weights that were loaded, for what reads them again.
      *
-     * @throws CheckpointException when it is gone or holds another model meanwhile
+     * @throws ModelFileException when it is gone or holds another model meanwhile
      */
     void requireUnchanged() {
         directory.requireUnchanged();
         if (!directory.fingerprint().equals(record.baseFingerprint())) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     directory.folder() + " was replaced by another model since it was loaded, and what"
                             + " was trained belongs to the earlier weights; put them back");
         }
@@ -184,7 +184,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return this;
         }
 
-        /** The name of the chat template; by default it is the one that the checkpoint brings along. */
+        /** The name of the chat template; by default it is the one that the model folder brings along. */
         public Loader template(String name) {
             Arguments.given(name, "template(name)");
             this.template = name;
@@ -220,13 +220,13 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         /**
          * Loads the model.
          *
-         * @throws dev.finetune4j.core.CheckpointException when the folder is incomplete, damaged or of an unsupported kind
+         * @throws dev.finetune4j.core.ModelFileException when the folder is incomplete, damaged or of an unsupported kind
          * @throws dev.finetune4j.core.DeviceException when the device is absent
          * @throws dev.finetune4j.core.OutOfDeviceMemoryException when the weights take more memory than is free
-         * @throws SettingsException when no chat template has the name, or none was named and the checkpoint has none
+         * @throws SettingsException when no chat template has the name, or none was named and the folder has none
          */
         public LanguageModel load() {
-            ModelDirectory directory = ModelDirectory.open(folder);
+            ModelFiles directory = ModelFiles.open(folder);
             Tokenizer tokenizer = Tokenizer.load(folder);
             try {
                 ChatEncoder encoder = new ChatEncoder(
@@ -241,14 +241,14 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             }
         }
 
-        LanguageModel load(ModelDirectory directory, Tokenizer tokenizer, ChatEncoder encoder) {
+        LanguageModel load(ModelFiles directory, Tokenizer tokenizer, ChatEncoder encoder) {
             AdapterRecord record = AdapterRecord.of(directory, encoder);
             CausalLM model = ModelLoader.load(directory, factory(directory), placement());
             return new LanguageModel(directory, tokenizer, encoder, model, record);
         }
 
-        /** A checkpoint that holds 4-bit codes keeps them; training all weights needs dense ones and says so. */
-        private LinearFactory factory(ModelDirectory directory) {
+        /** Weights that are 4-bit codes stay so; training all weights needs dense ones and says so. */
+        private LinearFactory factory(ModelFiles directory) {
             if (quantization != null) {
                 return new QuantizedLinearFactory(quantization);
             }
@@ -277,15 +277,15 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      * The encoder of a model folder.
      *
      * @param tokenizer that of the folder; borrowed
-     * @param template the name of a chat template; null for the one that the checkpoint brings along
+     * @param template the name of a chat template; null for the one that the model folder brings along
      */
-    static ChatEncoder encoder(ModelDirectory directory, Tokenizer tokenizer, @Nullable String template) {
+    static ChatEncoder encoder(ModelFiles directory, Tokenizer tokenizer, @Nullable String template) {
         int rows = ModelLoader.readConfig(directory).vocabSize();
         ChatTemplate chosen = resolveTemplate(directory.folder(), tokenizer, template);
         return new ChatEncoder(tokenizer, chosen, directory.eosTokenIds(), rows);
     }
 
-    /** The named template, or the one that the checkpoint brings along. */
+    /** The named template, or the one that the model folder brings along. */
     static ChatTemplate resolveTemplate(Path folder, Tokenizer tokenizer, @Nullable String name) {
         if (name != null) {
             return ChatTemplate.named(name);

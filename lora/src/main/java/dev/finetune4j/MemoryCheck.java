@@ -2,7 +2,7 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.ByteCount;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
@@ -41,11 +41,10 @@ record MemoryCheck(boolean ignored) {
     /**
      * The same for a model that is loaded to be used.
      *
-     * @param quantization form of the weights; null to leave them as they are in the checkpoint
+     * @param quantization form of the weights; null to leave them as they are in the folder
      * @throws OutOfDeviceMemoryException when the weights are more than what is free and that is not ignored
      */
-    void loading(
-            ModelDirectory directory, @Nullable QuantSettings quantization, Placement placement, DeviceMemory memory) {
+    void loading(ModelFiles directory, @Nullable QuantSettings quantization, Placement placement, DeviceMemory memory) {
         long weights = MemoryPlanner.weightBytes(directory, quantization, placement);
         if (weights <= memory.free()) {
             return;

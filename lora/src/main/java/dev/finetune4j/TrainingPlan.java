@@ -2,8 +2,8 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.io.ModelDirectory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.io.ModelFiles;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -29,22 +29,22 @@ record TrainingPlan(
         @Nullable ComputeDevice device,
         @Nullable Precision precision,
         int batchSize,
-        @Nullable ActivationPolicy activations) {
+        @Nullable ActivationCheckpointing activations) {
     private static final int USUAL_LENGTH = 2048;
 
     /** The plan of full batches of the longest examples that are allowed. */
     MemoryPlan longest(int maxLength) {
-        ModelDirectory directory = ModelDirectory.open(model);
+        ModelFiles directory = ModelFiles.open(model);
         int tokens = longestExample(method, ModelLoader.readConfig(directory), maxLength);
         return plan(directory, batchSize, tokens);
     }
 
     /** The plan of the batches of a data set. */
     MemoryPlan of(int examples, int longest) {
-        return plan(ModelDirectory.open(model), Math.max(1, Math.min(batchSize, examples)), longest);
+        return plan(ModelFiles.open(model), Math.max(1, Math.min(batchSize, examples)), longest);
     }
 
-    private MemoryPlan plan(ModelDirectory directory, int rows, int tokens) {
+    private MemoryPlan plan(ModelFiles directory, int rows, int tokens) {
         ComputeDevice chosen = device == null ? ComputeDevice.best() : device;
         DeviceMemory memory = DeviceMemory.of(chosen);
         TuningMethod.@Nullable WithAdapter adapted = method instanceof TuningMethod.WithAdapter found ? found : null;

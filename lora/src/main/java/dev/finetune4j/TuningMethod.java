@@ -19,7 +19,7 @@ sealed interface TuningMethod {
      * (<a href="https://arxiv.org/abs/2305.14314">Dettmers et al. 2023</a>).
      *
      * @param settings kind and shape of the adapter
-     * @param quantization form of the base's weights; null to leave them as they are in the checkpoint
+     * @param quantization form of the base's weights; null to leave them as they are in the folder
      * @param plus gives B its own learning rate; null to train all factors alike
      */
     record WithAdapter(

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
@@ -75,7 +75,7 @@ class DropoutTrainingTest {
                         .maxSteps(STEPS)
                         .learningRate(1e-2)
                         .seed(seed)
-                        .activations(ActivationPolicy.all())
+                        .activations(ActivationCheckpointing.all())
                         .device(ComputeDevice.cpu()));
     }
 
@@ -126,7 +126,7 @@ class DropoutTrainingTest {
     void blocksThatAreComputedAgainHaveTheMasksOfTheFirstTime(Method method) {
         Result kept = Result.of(tuner(method, 1)
                 .precision(Precision.FP32)
-                .activations(ActivationPolicy.none())
+                .activations(ActivationCheckpointing.none())
                 .train());
         Result again = Result.of(tuner(method, 1).precision(Precision.FP32).train());
         for (int i = 0; i < STEPS; i++) {

@@ -9,9 +9,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.DeviceException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.io.SafetensorsFile;
@@ -87,9 +87,9 @@ class ErrorMessagesTest {
 
     @Test
     void missingModelFolderAndMissingConfig() throws IOException {
-        fails(CheckpointException.class, () -> LanguageModel.load(folder.resolve("nowhere")), "nowhere");
+        fails(ModelFileException.class, () -> LanguageModel.load(folder.resolve("nowhere")), "nowhere");
         Files.delete(model.resolve("config.json"));
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "config.json");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "config.json");
     }
 
     @Test
@@ -97,16 +97,16 @@ class ErrorMessagesTest {
         Path weights = model.resolve("model.safetensors");
         byte[] bytes = Files.readAllBytes(weights);
         Files.delete(weights);
-        fails(CheckpointException.class, () -> LanguageModel.load(model), model.toString(), "safetensors");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), model.toString(), "safetensors");
         Files.write(weights, Arrays.copyOf(bytes, bytes.length - 100));
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "model.safetensors");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "model.safetensors");
     }
 
     @Test
     void unknownModelTypeAndRopeType() throws IOException {
         changeConfig(config -> config.put("model_type", "mamba"));
         fails(
-                CheckpointException.class,
+                ModelFileException.class,
                 () -> LanguageModel.load(model),
                 "config.json",
                 "\"mamba\"",
@@ -115,7 +115,7 @@ class ErrorMessagesTest {
             config.put("model_type", "llama");
             ((ObjectNode) config.path("rope_parameters")).put("rope_type", "spiral");
         });
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "config.json", "\"spiral\"", "default");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "config.json", "\"spiral\"", "default");
     }
 
     @Test
@@ -126,7 +126,7 @@ class ErrorMessagesTest {
             config.put("num_attention_heads", "four");
         });
         fails(
-                CheckpointException.class,
+                ModelFileException.class,
                 () -> LanguageModel.load(model),
                 "\"hidden_size\"",
                 "\"hidden_act\"",
@@ -145,7 +145,7 @@ class ErrorMessagesTest {
         tensors.put("model.extra", Tensors.zeros(ComputeDevice.cpu(), ScalarType.Float, 7));
         SafetensorsWriter.write(file, tensors, Map.of());
         fails(
-                CheckpointException.class,
+                ModelFileException.class,
                 () -> LanguageModel.load(model),
                 model.toString(),
                 "tensor model.norm.weight [64] is missing",
@@ -160,7 +160,7 @@ class ErrorMessagesTest {
                 quantized.resolve("model.safetensors"),
                 model.resolve("model.safetensors"),
                 java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "holds 4-bit codes", "qlora(", "quantize(");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "holds 4-bit codes", "qlora(", "quantize(");
     }
 
     @Test
@@ -216,7 +216,7 @@ class ErrorMessagesTest {
         changeTensor(other.resolve("model.safetensors"), "model.norm.weight");
         try (LanguageModel base = LanguageModel.load(other)) {
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     adapter.toString(),
                     "another base model",
@@ -231,7 +231,7 @@ class ErrorMessagesTest {
         json.writeValue(adapter.resolve("adapter_config.json").toFile(), config);
         try (LanguageModel base = LanguageModel.load(model)) {
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "adapter_model.safetensors",
                     "layers.0.self_attn.q_proj.lora_A.weight has the shape [16, 64], expected [8, 64]",
@@ -252,7 +252,7 @@ class ErrorMessagesTest {
         Files.writeString(file, "{{ 'Talk: ' }}" + published);
         try (LanguageModel base = LanguageModel.load(model)) {
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     adapter.toString(),
                     "\"jinja-",
@@ -261,7 +261,7 @@ class ErrorMessagesTest {
         Files.writeString(file, trained);
         try (LanguageModel base = LanguageModel.loader(model).template("chatml").load()) {
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "\"chatml\"",
                     "load the base without template(…), and restore the chat_template.jinja");
@@ -282,7 +282,7 @@ class ErrorMessagesTest {
         Files.writeString(file, "{{ 'Chat: ' }}" + Files.readString(file));
         try (LanguageModel base = LanguageModel.load(model)) {
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "\"jinja-",
                     "load the base with template(\"chatml\")");
@@ -306,7 +306,7 @@ class ErrorMessagesTest {
                         .put("lora_alpha", "16"));
         try (LanguageModel base = LanguageModel.load(model)) {
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "\"use_qalora\" is true, which PEFT gives a meaning",
                     "\"init_lora_weights\" is \"corda\"",
@@ -315,7 +315,7 @@ class ErrorMessagesTest {
                     file.toFile(),
                     config.deepCopy().put("a_key_of_tomorrow", true).put("peft_version", "0.99.0"));
             fails(
-                    CheckpointException.class,
+                    ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "adapter_config.json",
                     "\"a_key_of_tomorrow\" is true",
@@ -325,7 +325,7 @@ class ErrorMessagesTest {
             json.writeValue(file.toFile(), config.deepCopy().put("a_key_of_tomorrow", false));
             base.loadAdapter(adapter).close();
             json.writeValue(file.toFile(), config.deepCopy().put("lora_dropout", 1.0));
-            fails(CheckpointException.class, () -> base.loadAdapter(adapter), "adapter_config.json", "dropout");
+            fails(ModelFileException.class, () -> base.loadAdapter(adapter), "adapter_config.json", "dropout");
             ObjectNode more = config.deepCopy();
             more.withArray("target_modules").add("query_key_value");
             json.writeValue(file.toFile(), more);
@@ -365,17 +365,13 @@ class ErrorMessagesTest {
     @Test
     void vocabularyOfAnotherSizeThanTheWeightsHaveRows() throws IOException {
         changeConfig(config -> config.put("vocab_size", 499));
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "does not fit its config.json", "499");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "does not fit its config.json", "499");
     }
 
     @Test
     void adapterFolderThatIsNotOne() {
         try (LanguageModel base = LanguageModel.load(model)) {
-            fails(
-                    CheckpointException.class,
-                    () -> base.loadAdapter(folder),
-                    "no adapter_config.json",
-                    "adapter folder");
+            fails(ModelFileException.class, () -> base.loadAdapter(folder), "no adapter_config.json", "adapter folder");
         }
     }
 
@@ -417,7 +413,7 @@ class ErrorMessagesTest {
                 "yoda",
                 "chatml");
         Files.writeString(model.resolve("chat_template.jinja"), "{% for message in messages %}");
-        fails(CheckpointException.class, () -> LanguageModel.load(model), "line 1, column 4", "template(", "chatml");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "line 1, column 4", "template(", "chatml");
     }
 
     @Test

@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.OutOfDeviceMemoryException;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
@@ -38,7 +38,7 @@ class MemoryCheckTest {
 
     private static MemoryPlan plan(ComputeDevice device, long free) {
         return MemoryPlanner.of(
-                        ModelDirectory.open(Fixtures.reference("models/llama")),
+                        ModelFiles.open(Fixtures.reference("models/llama")),
                         null,
                         LoraSettings.defaults(),
                         new Placement(device, Precision.FP32))
@@ -91,7 +91,7 @@ class MemoryCheckTest {
 
     @Test
     void weightsThatDoNotFitAreNotLoaded() {
-        ModelDirectory directory = ModelDirectory.open(Fixtures.reference("models/llama"));
+        ModelFiles directory = ModelFiles.open(Fixtures.reference("models/llama"));
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.FP32);
         long weights = MemoryPlanner.weightBytes(directory, null, placement);
         assertDoesNotThrow(() -> STRICT.loading(directory, null, placement, new DeviceMemory(weights, weights)));

@@ -121,7 +121,7 @@ class ModuleEdgesTest {
         "lora.train,          dev.finetune4j.quant.Nf4Linear",
         "lora.train,          dev.finetune4j.FineTuner",
         "lora.eval,           dev.finetune4j.quant.Nf4Linear",
-        "lora.unheard,        dev.finetune4j.core.CheckpointException",
+        "lora.unheard,        dev.finetune4j.core.ModelFileException",
         "examples,            dev.finetune4j.benchmarks.StepBenchmark",
         "benchmarks,          dev.finetune4j.examples.QuickStart",
         "core.text,           org.junit.jupiter.api.Test",

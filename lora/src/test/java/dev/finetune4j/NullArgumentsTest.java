@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
@@ -89,7 +89,7 @@ class NullArgumentsTest {
     @Test
     void ofTheModel() {
         refused("loader(folder)", () -> LanguageModel.load(null));
-        refused("open(folder)", () -> ModelDirectory.open(null));
+        refused("open(folder)", () -> ModelFiles.open(null));
         refused("load(folderOrTokenizerJson)", () -> Tokenizer.load(null));
         refused("read(file)", () -> Dataset.read(null));
         try (LanguageModel model = LanguageModel.load(Fixtures.tinyChatModel(folder.resolve("model")));

@@ -10,9 +10,9 @@ import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.TokenGenerator;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.KvCache;
@@ -227,10 +227,10 @@ class OutOfMemoryTest {
         assertEquals(0, plan.activations().every());
         assertEquals(2, plan.rows());
         assertEquals(32, plan.tokens());
-        MemoryPlan all = builder.activations(ActivationPolicy.all()).plan();
+        MemoryPlan all = builder.activations(ActivationCheckpointing.all()).plan();
         assertEquals(1, all.activations().every());
         assertTrue(all.bytes().activations() < plan.bytes().activations());
-        FineTuner tuner = builder.activations(ActivationPolicy.none())
+        FineTuner tuner = builder.activations(ActivationCheckpointing.none())
                 .dataset(Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?"))
                 .maxSteps(1)
                 .build();
@@ -266,7 +266,7 @@ class OutOfMemoryTest {
     void aGpuThatIsFullTrainsASmallerBatchAfterwards() {
         Needs.gpu();
         ComputeDevice gpu = ComputeDevice.cuda(0);
-        ModelDirectory directory = ModelDirectory.open(Fixtures.reference("models/llama"));
+        ModelFiles directory = ModelFiles.open(Fixtures.reference("models/llama"));
         try (CausalLM base = ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
             CausalLM view = adapter.attachTo(base);

@@ -1,7 +1,7 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.io.Dtype;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
@@ -79,7 +79,7 @@ final class RandomWeights implements WeightSource {
             throw new UncheckedIOException(e);
         }
         try (WeightSource weights = new RandomWeights(qwen, qwen)) {
-            return ModelLoader.load(ModelDirectory.open(folder), weights, factory, placement);
+            return ModelLoader.load(ModelFiles.open(folder), weights, factory, placement);
         }
     }
 

@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -127,8 +127,8 @@ class SavedFoldersTest {
         try (FineTunedModel tuned = adapter(model);
                 FineTunedModel other = tuner(model).full().train()) {
             other.saveModel(model, Precision.FP32);
-            CheckpointException refusal =
-                    assertThrows(CheckpointException.class, () -> tuned.saveModel(merged, Precision.FP32));
+            ModelFileException refusal =
+                    assertThrows(ModelFileException.class, () -> tuned.saveModel(merged, Precision.FP32));
             assertTrue(refusal.getMessage().contains(model + " was replaced by another model"), refusal.getMessage());
             assertFalse(Files.exists(merged));
         }

@@ -1,7 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -69,7 +69,7 @@ public final class PlanCells {
     }
 
     private interface Cell {
-        void run(int rows, int tokens, ActivationPolicy policy);
+        void run(int rows, int tokens, ActivationCheckpointing policy);
     }
 
     private static void cells(String[] args, Cell cell) {
@@ -80,7 +80,7 @@ public final class PlanCells {
                 cell.run(
                         Integer.parseInt(parts[0]),
                         Integer.parseInt(parts[1]),
-                        new ActivationPolicy(Integer.parseInt(every)));
+                        new ActivationCheckpointing(Integer.parseInt(every)));
             }
         }
     }

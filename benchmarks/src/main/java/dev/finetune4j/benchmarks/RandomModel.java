@@ -1,7 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.io.Dtype;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
@@ -89,7 +89,7 @@ enum RandomModel {
     }
 
     /** Lends a folder that holds the config.json of this shape. */
-    <T> T with(Function<ModelDirectory, T> use) throws IOException {
+    <T> T with(Function<ModelFiles, T> use) throws IOException {
         Path folder = Files.createTempDirectory("random-model");
         Path config = folder.resolve("config.json");
         Files.writeString(config, """
@@ -98,7 +98,7 @@ enum RandomModel {
                  "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "silu"}
                 """.formatted(hidden, inner, layers, heads, kvHeads, vocabulary));
         try {
-            return use.apply(ModelDirectory.open(folder));
+            return use.apply(ModelFiles.open(folder));
         } finally {
             Files.delete(config);
             Files.delete(folder);

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -107,7 +107,10 @@ public final class StepBreakdown {
         double peak = number("--peak-tflops", 989) * 1e12;
         for (String checkpointing : TrainCells.option(args, "--ckpt", "none").split(",", -1)) {
             CausalLM model = adapter.attachTo(base)
-                    .withActivations(checkpointing.equals("full") ? ActivationPolicy.all() : ActivationPolicy.none());
+                    .withActivations(
+                            checkpointing.equals("full")
+                                    ? ActivationCheckpointing.all()
+                                    : ActivationCheckpointing.none());
             for (String cell : list("--grid", "4x2048")) {
                 String[] parts = cell.split("x", -1);
                 int batch = Integer.parseInt(parts[0]);

@@ -1,6 +1,6 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.BatchLoader;
@@ -66,7 +66,7 @@ final class SteppedTraining implements AutoCloseable {
         try (CausalLM base = shape.load(form.factory(), placement);
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
             CausalLM model = adapter.attachTo(base)
-                    .withActivations(checkpointing ? ActivationPolicy.all() : ActivationPolicy.none());
+                    .withActivations(checkpointing ? ActivationCheckpointing.all() : ActivationCheckpointing.none());
             BatchLoader loader = new BatchLoader(
                     TrainCells.examples(shape, BATCHES * size.batch(), size.tokens()),
                     size.batch(),

@@ -1,7 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -60,7 +60,9 @@ public final class TrainCells {
                 for (String checkpointing : option(args, "--ckpt", "none").split(",", -1)) {
                     CausalLM model = adapter.attachTo(base)
                             .withActivations(
-                                    checkpointing.equals("full") ? ActivationPolicy.all() : ActivationPolicy.none());
+                                    checkpointing.equals("full")
+                                            ? ActivationCheckpointing.all()
+                                            : ActivationCheckpointing.none());
                     for (String cell : option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
                         String[] parts = cell.split("x", -1);
                         run(

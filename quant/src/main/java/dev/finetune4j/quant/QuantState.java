@@ -1,7 +1,7 @@
 package dev.finetune4j.quant;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonReader;
 import java.io.IOException;
 import java.io.StringReader;
@@ -68,7 +68,7 @@ record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float 
      *
      * @param tensor the name of the tensor that holds it, for messages
      * @param type the type that the tensor's name ends with
-     * @throws CheckpointException when a field is missing, contradicts the tensor's name, or has a value that cannot be
+     * @throws ModelFileException when a field is missing, contradicts the tensor's name, or has a value that cannot be
      */
     static QuantState parse(byte[] json, String tensor, QuantType type) {
         JsonNode root;
@@ -184,9 +184,9 @@ record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float 
         return (value < 0 ? "-" : "") + digits.charAt(0) + fraction + "e" + sign + power;
     }
 
-    private static CheckpointException damaged(String tensor, String problem, @Nullable Throwable cause) {
+    private static ModelFileException damaged(String tensor, String problem, @Nullable Throwable cause) {
         String message = "the quantization state in tensor " + tensor + " " + problem
                 + "; the checkpoint is damaged or of an unknown kind: fetch it again, or use the unquantized model";
-        return cause == null ? new CheckpointException(message) : new CheckpointException(message, cause);
+        return cause == null ? new ModelFileException(message) : new ModelFileException(message, cause);
     }
 }

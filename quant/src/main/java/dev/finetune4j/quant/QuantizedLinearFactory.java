@@ -1,6 +1,6 @@
 package dev.finetune4j.quant;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -51,7 +51,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
     /**
      * {@inheritDoc}
      *
-     * @throws CheckpointException if the weight cannot be quantized, or its 4-bit form is damaged or misshapen
+     * @throws ModelFileException if the weight cannot be quantized, or its 4-bit form is damaged or misshapen
      */
     @Override
     public Linear create(LinearSpec spec, WeightSource weights, Placement placement) {
@@ -66,7 +66,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
         long[] expected = {spec.outFeatures(), spec.inFeatures()};
         if (!Arrays.equals(weight.shape(), expected)) {
             weight.close();
-            throw new CheckpointException("the 4-bit weight " + spec.weightName() + " has the shape "
+            throw new ModelFileException("the 4-bit weight " + spec.weightName() + " has the shape "
                     + Arrays.toString(weight.shape()) + ", but config.json asks for " + Arrays.toString(expected)
                     + "; take config.json and weights from the same model");
         }
@@ -91,7 +91,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
             return chosen.quantize(
                     stored.to(device.toNative(), stored.scalar_type().intern()), settings);
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     "the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);
         }
     }

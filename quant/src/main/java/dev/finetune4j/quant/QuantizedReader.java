@@ -1,6 +1,6 @@
 package dev.finetune4j.quant;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -67,7 +67,7 @@ final class QuantizedReader {
                 return QuantState.parse(json, tensor, type);
             }
         }
-        throw new CheckpointException("the weight " + name + " has no quantization state: tensor "
+        throw new ModelFileException("the weight " + name + " has no quantization state: tensor "
                 + QuantState.nameFor(name, QuantType.NF4) + " (or …fp4) is missing; read it as a dense weight");
     }
 
@@ -129,8 +129,8 @@ final class QuantizedReader {
         return (dividend + divisor - 1) / divisor;
     }
 
-    private static CheckpointException damaged(String tensor, String problem) {
-        return new CheckpointException("tensor " + tensor + " " + problem
+    private static ModelFileException damaged(String tensor, String problem) {
+        return new ModelFileException("tensor " + tensor + " " + problem
                 + "; the 4-bit checkpoint is damaged or incomplete: fetch it again, or use the unquantized model");
     }
 }

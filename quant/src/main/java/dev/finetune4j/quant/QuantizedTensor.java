@@ -1,6 +1,6 @@
 package dev.finetune4j.quant;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.kernel.cpu.FourBitWeight;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -84,7 +84,7 @@ public final class QuantizedTensor implements AutoCloseable {
      *
      * @param weightName name of the tensor with the codes; its companions have this name with something behind it
      * @return a weight that the caller has to close
-     * @throws CheckpointException if a tensor is missing, or if the tensors contradict each other; it names the tensor
+     * @throws ModelFileException if a tensor is missing, or if the tensors contradict each other; it names the tensor
      */
     public static QuantizedTensor read(WeightSource weights, String weightName) {
         return read(weights, weightName, ComputeDevice.cpu());

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.ComputeDevice;
@@ -239,7 +239,7 @@ class CheckpointFormTest {
     }
 
     private static void requireRefusal(StoredTensors file, String tensor) {
-        CheckpointException refused = assertThrows(CheckpointException.class, () -> QuantizedTensor.read(file, "w"));
+        ModelFileException refused = assertThrows(ModelFileException.class, () -> QuantizedTensor.read(file, "w"));
         assertTrue(refused.getMessage().contains("tensor " + tensor + " "), refused.getMessage());
     }
 

@@ -6,9 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.LazyTensor;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -93,7 +93,7 @@ class PrequantizedModelTest {
         Path packed = Files.createDirectories(folder.resolve("packed"));
         Path dense = Files.createDirectories(folder.resolve("dense"));
         write(new QuantSettings(type, block, nested), storage, dtype, head, shard, packed, dense);
-        assertTrue(ModelDirectory.open(packed).isFourBit());
+        assertTrue(ModelFiles.open(packed).isFourBit());
         try (CausalLM model = load(packed, new QuantizedLinearFactory(QuantSettings.nf4()), Precision.FP32);
                 CausalLM twin = load(dense, LinearFactory.dense(), Precision.FP32)) {
             model.linears().forEach((name, linear) -> {
@@ -117,7 +117,7 @@ class PrequantizedModelTest {
         Path dense = Files.createDirectories(folder.resolve("dense"));
         write(QuantSettings.nf4(), ScalarType.Byte, ScalarType.Float, false, 1_000_000, folder, dense);
         String message = assertThrows(
-                        CheckpointException.class, () -> load(folder, LinearFactory.dense(), Precision.FP32))
+                        ModelFileException.class, () -> load(folder, LinearFactory.dense(), Precision.FP32))
                 .getMessage();
         assertTrue(message.contains("q_proj.weight") && message.contains("4-bit"), message);
     }
@@ -130,14 +130,14 @@ class PrequantizedModelTest {
         stored.put("model.layers.1.mlp.up_proj.weight.absmax", Tensors.ones(ComputeDevice.cpu(), ScalarType.Byte, 3));
         SafetensorsWriter.write(folder.resolve("model.safetensors"), stored);
         String message = assertThrows(
-                        CheckpointException.class,
+                        ModelFileException.class,
                         () -> load(folder, new QuantizedLinearFactory(QuantSettings.nf4()), Precision.FP32))
                 .getMessage();
         assertTrue(message.contains("model.layers.1.mlp.up_proj.weight.absmax"), message);
     }
 
     private static CausalLM load(Path folder, LinearFactory factory, Precision precision) {
-        return ModelLoader.load(ModelDirectory.open(folder), factory, new Placement(ComputeDevice.cpu(), precision));
+        return ModelLoader.load(ModelFiles.open(folder), factory, new Placement(ComputeDevice.cpu(), precision));
     }
 
     private float[] logits(CausalLM model) {

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearSpec;
@@ -158,8 +158,8 @@ class QuantizedLinearTest {
             assertInstanceOf(DenseLinear.class, head);
         }
         LinearSpec swapped = new LinearSpec("a", 12, 70, false, false);
-        CheckpointException refused =
-                assertThrows(CheckpointException.class, () -> factory.create(swapped, file, Placement.cpuFp32()));
+        ModelFileException refused =
+                assertThrows(ModelFileException.class, () -> factory.create(swapped, file, Placement.cpuFp32()));
         assertTrue(refused.getMessage().contains("a.weight"), refused.getMessage());
     }
 
@@ -168,8 +168,8 @@ class QuantizedLinearTest {
         Tensor broken = Tensors.zeros(CPU, ScalarType.Float, 2, 2).div(Tensors.scalar(0));
         StoredTensors file = new StoredTensors().put("a.weight", broken);
         QuantizedLinearFactory factory = new QuantizedLinearFactory(QuantSettings.nf4());
-        CheckpointException refused = assertThrows(
-                CheckpointException.class,
+        ModelFileException refused = assertThrows(
+                ModelFileException.class,
                 () -> factory.create(new LinearSpec("a", 2, 2, false, false), file, Placement.cpuFp32()));
         assertTrue(refused.getMessage().contains("a.weight"), refused.getMessage());
     }

@@ -158,7 +158,7 @@ public final class CpuDecoder implements TokenDecoder {
         long numbers = TokenKernels.room(shape.heads(), shape.headDim(), capacity);
         try (TensorScope scope = new TensorScope();
                 RotaryEmbedding rotary =
-                        new RotaryEmbedding(model.config().layerKinds().get(0).rope(), ComputeDevice.cpu())) {
+                        new RotaryEmbedding(model.config().layerTypes().get(0).rope(), ComputeDevice.cpu())) {
             RotaryEmbedding.Angles angles = rotary.angles(0, capacity, type);
             Workspace larger = new Workspace(
                     capacity,

@@ -118,11 +118,11 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, FusedGemv h
         if (config.attention().heads() / config.attention().kvHeads() > MAX_HEADS_PER_KEY) {
             return Optional.of("too many query heads share a key head");
         }
-        if (config.layerKinds().stream().distinct().count() != 1
-                || config.layerKinds().get(0).window() != 0) {
+        if (config.layerTypes().stream().distinct().count() != 1
+                || config.layerTypes().get(0).window() != 0) {
             return Optional.of("its layers differ or see a window only");
         }
-        RopeSpec rope = config.layerKinds().get(0).rope();
+        RopeSpec rope = config.layerTypes().get(0).rope();
         boolean fixed =
                 !(rope.scaling() instanceof RopeScaling.Dynamic) && !(rope.scaling() instanceof RopeScaling.LongRope);
         return fixed && rope.channels() == size
@@ -134,7 +134,9 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, FusedGemv h
         if (config.norms().unitOffset() || config.norms().postNorms() || config.hiddenSize() % VECTOR_WIDTH != 0) {
             return Optional.of("its norms are of another form");
         }
-        if (config.activation() != Activation.SILU || config.parts().fusedProjections() || config.logitSoftCap() != 0) {
+        if (config.activation() != Activation.SILU
+                || config.projections().fused()
+                || config.finalLogitSoftcapping() != 0) {
             return Optional.of("its feed-forward part, fused projections or soft-capped logits are not supported");
         }
         return Optional.empty();

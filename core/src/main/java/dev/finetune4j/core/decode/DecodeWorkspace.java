@@ -33,7 +33,7 @@ record DecodeWorkspace(Tensor cos, Tensor sin, int splits, Tensor partial, Tenso
         int splits = (int) Math.max(1, Math.min(wanted, capacity / MIN_POSITIONS_OF_SPLIT));
         try (TensorScope scope = new TensorScope();
                 RotaryEmbedding rotary =
-                        new RotaryEmbedding(config.layerKinds().get(0).rope(), device)) {
+                        new RotaryEmbedding(config.layerTypes().get(0).rope(), device)) {
             RotaryEmbedding.Angles angles = rotary.angles(0, capacity, type);
             DecodeWorkspace workspace = new DecodeWorkspace(
                     angles.cos().clone(),

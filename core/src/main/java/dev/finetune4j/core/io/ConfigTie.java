@@ -3,7 +3,7 @@ package dev.finetune4j.core.io;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -78,7 +78,7 @@ public final class ConfigTie {
      * folders whose {@code finetune4j.json} somebody has taken away, are not compared.
      *
      * @param metadata of the weights
-     * @throws CheckpointException that names the fields that differ
+     * @throws ModelFileException that names the fields that differ
      */
     public static void check(Path folder, String configName, JsonNode config, Map<String, String> metadata) {
         String tie = metadata.get(KEY);
@@ -95,7 +95,7 @@ public final class ConfigTie {
             }
         }
         if (!differences.isEmpty()) {
-            throw new CheckpointException(file + " is not the one that the weights beside it were written with: "
+            throw new ModelFileException(file + " is not the one that the weights beside it were written with: "
                     + String.join(", ", differences) + ". Take all files of the folder from one save; if the change is"
                     + " meant, delete " + FolderTransaction.RECORD + ", and it will not be compared");
         }

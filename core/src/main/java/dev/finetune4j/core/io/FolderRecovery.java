@@ -1,7 +1,7 @@
 package dev.finetune4j.core.io;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
@@ -142,7 +142,7 @@ final class FolderRecovery {
         try {
             ObjectNode root = JsonFile.object(manifest);
             return root.path("id").asText();
-        } catch (CheckpointException e) {
+        } catch (ModelFileException e) {
             if (Files.exists(manifest)) {
                 throw e;
             }

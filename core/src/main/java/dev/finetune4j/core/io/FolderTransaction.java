@@ -1,5 +1,6 @@
 package dev.finetune4j.core.io;
 
+import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.Closeable;
 import java.io.IOException;

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.io;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,7 +41,7 @@ final class FolderWeights implements WeightSource {
         return Files.exists(folder.resolve(SINGLE_FILE)) || Files.exists(folder.resolve(INDEX));
     }
 
-    /** @throws CheckpointException when there are no weights, or a file of them is missing or damaged */
+    /** @throws ModelFileException when there are no weights, or a file of them is missing or damaged */
     static FolderWeights open(Path folder) {
         Path single = folder.resolve(SINGLE_FILE);
         if (Files.exists(single)) {
@@ -54,7 +54,7 @@ final class FolderWeights implements WeightSource {
         if (Files.exists(index)) {
             return openShards(folder, index);
         }
-        throw new CheckpointException(folder + " has no " + SINGLE_FILE + " and no " + INDEX + "; " + remedy(folder));
+        throw new ModelFileException(folder + " has no " + SINGLE_FILE + " and no " + INDEX + "; " + remedy(folder));
     }
 
     private static FolderWeights openShards(Path folder, Path indexFile) {
@@ -142,7 +142,7 @@ final class FolderWeights implements WeightSource {
                     .sorted()
                     .toList();
         } catch (IOException e) {
-            throw new CheckpointException(folder + " cannot be listed: " + e, e);
+            throw new ModelFileException(folder + " cannot be listed: " + e, e);
         }
     }
 
@@ -202,7 +202,7 @@ final class FolderWeights implements WeightSource {
         requireOpen();
         SafetensorsFile file = fileOf.get(name);
         if (file == null) {
-            throw new CheckpointException(folder + " has no tensor " + name + " among the " + fileOf.size()
+            throw new ModelFileException(folder + " has no tensor " + name + " among the " + fileOf.size()
                     + " of its weights; use the weights that belong to this config.json");
         }
         return file;

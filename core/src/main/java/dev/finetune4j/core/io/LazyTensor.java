@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A tensor whose type and shape are known before its values are there. A file's header comes before its data, so this
- * is what it takes to write a checkpoint while only one of its tensors is in memory.
+ * is what it takes to write a model while only one of its tensors is in memory.
  */
 public final class LazyTensor {
     private final Dtype dtype;

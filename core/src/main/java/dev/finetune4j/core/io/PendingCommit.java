@@ -2,7 +2,7 @@ package dev.finetune4j.core.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -52,7 +52,7 @@ record PendingCommit(String id, FolderTransaction.Kind kind, List<String> files,
     /**
      * Reads a manifest, whose paths are not trusted: the folder may have come from anywhere.
      *
-     * @throws CheckpointException when it is damaged or leads out of the folder
+     * @throws ModelFileException when it is damaged or leads out of the folder
      */
     static PendingCommit read(Path folder, Path commit) {
         Path file = commit.resolve(MANIFEST);
@@ -92,8 +92,8 @@ record PendingCommit(String id, FolderTransaction.Kind kind, List<String> files,
         return names;
     }
 
-    static CheckpointException damaged(Path file, String found) {
-        return new CheckpointException(file + " is not what an interrupted save leaves behind (" + found + "); delete "
+    static ModelFileException damaged(Path file, String found) {
+        return new ModelFileException(file + " is not what an interrupted save leaves behind (" + found + "); delete "
                 + file.getParent() + ", but see first whether it holds files that you miss");
     }
 

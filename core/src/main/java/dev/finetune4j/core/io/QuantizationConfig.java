@@ -1,7 +1,7 @@
 package dev.finetune4j.core.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -9,7 +9,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * The check of {@code quantization_config} in a config.json, by which a checkpoint says that its weights are packed.
+ * The check of {@code quantization_config} in a config.json, by which a model says that its weights are packed.
  *
  * <p>The two 4-bit codes of bitsandbytes can be read. Any other form is refused here, by its name: its weights would
  * look like a long list of missing and unknown tensors.
@@ -34,7 +34,7 @@ final class QuantizationConfig {
      *
      * @param file for messages
      * @param config of that file
-     * @throws CheckpointException when they are in another packed form, or the settings cannot be understood
+     * @throws ModelFileException when they are in another packed form, or the settings cannot be understood
      */
     static boolean saysFourBit(Path file, JsonNode config) {
         if (!absent(config.path(COMPRESSED)) && absent(config.path(KEY))) {
@@ -46,7 +46,7 @@ final class QuantizationConfig {
 
     private boolean fourBit() {
         if (!root.isObject()) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + ": \"" + KEY + "\" is " + root + ", expected an object; correct the file");
         }
         boolean four = flag("load_in_4bit");
@@ -61,7 +61,7 @@ final class QuantizationConfig {
         }
         if (eight) {
             throw four
-                    ? new CheckpointException(file + ": \"" + KEY + "\" says load_in_4bit and load_in_8bit, but a"
+                    ? new ModelFileException(file + ": \"" + KEY + "\" says load_in_4bit and load_in_8bit, but a"
                             + " weight has one form; correct the file")
                     : unsupported(file, "bitsandbytes in 8 bit (load_in_8bit)");
         }
@@ -69,8 +69,8 @@ final class QuantizationConfig {
         choice("bnb_4bit_quant_storage", STORAGES);
         skippedModules();
         if (!problems.isEmpty()) {
-            throw new CheckpointException(file + ": \"" + KEY + "\" cannot be understood: "
-                    + String.join("; ", problems) + "; correct the file");
+            throw new ModelFileException(file + ": \"" + KEY + "\" cannot be understood: " + String.join("; ", problems)
+                    + "; correct the file");
         }
         return four;
     }
@@ -109,8 +109,8 @@ final class QuantizationConfig {
         return value.isMissingNode() || value.isNull();
     }
 
-    private static CheckpointException unsupported(Path file, String form) {
-        return new CheckpointException(file + " says that the weights are packed as " + form
+    private static ModelFileException unsupported(Path file, String form) {
+        return new ModelFileException(file + " says that the weights are packed as " + form
                 + ", which cannot be read; supported are dense weights and bitsandbytes in 4 bit (nf4, fp4). Use the"
                 + " unquantized model, and quantize it while loading if memory is short");
     }

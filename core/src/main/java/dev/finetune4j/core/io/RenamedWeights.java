@@ -1,6 +1,6 @@
 package dev.finetune4j.core.io;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
@@ -28,7 +28,7 @@ public final class RenamedWeights implements WeightSource {
             if (!weights.names().contains(name)) {
                 weights.info(name); // says which files have no such tensor
             }
-            throw new CheckpointException("there is no tensor " + name + " among the " + inFile.size()
+            throw new ModelFileException("there is no tensor " + name + " among the " + inFile.size()
                     + " of the weights; use the weights that belong to this config.json");
         }
         return there;

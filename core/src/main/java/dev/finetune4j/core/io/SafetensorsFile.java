@@ -1,6 +1,6 @@
 package dev.finetune4j.core.io;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -48,7 +48,7 @@ public final class SafetensorsFile implements WeightSource {
     /**
      * Opens a file and checks its header.
      *
-     * @throws CheckpointException when the file is missing, cannot be read, or breaks the format
+     * @throws ModelFileException when the file is missing, cannot be read, or breaks the format
      */
     public static SafetensorsFile open(Path file) {
         return open(file, PIECE_BYTES);
@@ -57,7 +57,7 @@ public final class SafetensorsFile implements WeightSource {
     /** The same with another size of the pieces. */
     static SafetensorsFile open(Path file, long pieceBytes) {
         if (!Files.isRegularFile(file)) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + (Files.exists(file) ? " is no file" : " does not exist") + "; expected a safetensors file");
         }
         try {
@@ -106,15 +106,15 @@ public final class SafetensorsFile implements WeightSource {
     private static void rejectOtherFormats(Path file, byte[] start) {
         String text = new String(start, StandardCharsets.ISO_8859_1);
         if (text.startsWith("version https://git-lfs")) {
-            throw new CheckpointException(file + " is a Git LFS pointer, not the weights; run \"git lfs pull\" in its"
+            throw new ModelFileException(file + " is a Git LFS pointer, not the weights; run \"git lfs pull\" in its"
                     + " folder or download the file itself");
         }
         if (text.stripLeading().startsWith("<")) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + " is an HTML or XML page, not weights; the download failed: fetch the file again");
         }
         if (text.startsWith("PK\u0003\u0004")) {
-            throw new CheckpointException(file + " is a zip archive, as torch.save writes it, not a safetensors file;"
+            throw new ModelFileException(file + " is a zip archive, as torch.save writes it, not a safetensors file;"
                     + " convert it with safetensors.torch.save_file in Python");
         }
     }
@@ -158,7 +158,7 @@ public final class SafetensorsFile implements WeightSource {
     public TensorInfo info(String name) {
         TensorInfo info = tensors().get(name);
         if (info == null) {
-            throw new CheckpointException(file + " has no tensor " + name + " among its "
+            throw new ModelFileException(file + " has no tensor " + name + " among its "
                     + header.tensors().size() + "; use the file that belongs to this model");
         }
         return info;
@@ -169,8 +169,8 @@ public final class SafetensorsFile implements WeightSource {
         TensorInfo info = info(name);
         ScalarType type = info.dtype()
                 .scalarType()
-                .orElseThrow(() -> new CheckpointException(file + ": tensor " + name + " has the type " + info.dtype()
-                        + ", which libtorch cannot compute with; use a checkpoint in another precision"));
+                .orElseThrow(() -> new ModelFileException(file + ": tensor " + name + " has the type " + info.dtype()
+                        + ", which libtorch cannot compute with; use the model in another precision"));
         TorchRuntime.start();
         try (TensorScope scope = new TensorScope()) {
             Tensor tensor = allocate(info, type);
@@ -185,7 +185,7 @@ public final class SafetensorsFile implements WeightSource {
         try {
             return Tensors.empty(ComputeDevice.cpu(), type, info.shape());
         } catch (RuntimeException e) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + ": no memory for tensor " + info + "; close other models or use a smaller one", e);
         }
     }
@@ -234,12 +234,12 @@ public final class SafetensorsFile implements WeightSource {
         }
     }
 
-    private static CheckpointException cutShort(Path file) {
-        return new CheckpointException(file + " became shorter while it was open; fetch or write the file again");
+    private static ModelFileException cutShort(Path file) {
+        return new ModelFileException(file + " became shorter while it was open; fetch or write the file again");
     }
 
-    private static CheckpointException unreadable(Path file, IOException cause) {
-        return new CheckpointException(file + " cannot be read: " + cause, cause);
+    private static ModelFileException unreadable(Path file, IOException cause) {
+        return new ModelFileException(file + " cannot be read: " + cause, cause);
     }
 
     /** Closes the file; tensors that were read stay. Closing twice is fine. */

@@ -3,7 +3,7 @@ package dev.finetune4j.core.io;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeType;
 import com.fasterxml.jackson.databind.node.MissingNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonReader;
 import dev.finetune4j.core.json.JsonSyntaxException;
 import java.io.ByteArrayInputStream;
@@ -40,7 +40,7 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
      * @param file for messages
      * @param json the header's bytes with their padding
      * @param dataBytes how many bytes follow the header
-     * @throws CheckpointException when something is wrong with it
+     * @throws ModelFileException when something is wrong with it
      */
     static SafetensorsHeader parse(Path file, byte[] json, long dataBytes) {
         int length = json.length;
@@ -88,9 +88,9 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
         }
     }
 
-    static CheckpointException damaged(Path file, String problem, @Nullable Throwable cause) {
+    static ModelFileException damaged(Path file, String problem, @Nullable Throwable cause) {
         String message = file + " is no intact safetensors file: " + problem + "; fetch or write the file again";
-        return cause == null ? new CheckpointException(message) : new CheckpointException(message, cause);
+        return cause == null ? new ModelFileException(message) : new ModelFileException(message, cause);
     }
 
     /** One pass over the fields of a header. */

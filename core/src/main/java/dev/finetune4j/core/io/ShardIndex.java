@@ -2,7 +2,7 @@ package dev.finetune4j.core.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -28,17 +28,17 @@ record ShardIndex(Path file, Map<String, String> weightMap) {
 
     private static final String NOT_IN_NAMES = "/\\:*?\"<>|";
 
-    /** @throws CheckpointException when the index cannot be understood or a file name in it leaves the folder */
+    /** @throws ModelFileException when the index cannot be understood or a file name in it leaves the folder */
     static ShardIndex read(Path file) {
         ObjectNode root = JsonFile.object(file, JsonFile.bytes(file, MAX_BYTES));
         JsonNode node = root.path("weight_map");
         if (!node.isObject()) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + " has no object \"weight_map\" from tensor names to shard files;" + " fetch the file again");
         }
         JsonNode metadata = root.path("metadata");
         if (!metadata.isObject() && !metadata.isMissingNode() && !metadata.isNull()) {
-            throw new CheckpointException(file + ": \"metadata\" is " + metadata.getNodeType()
+            throw new ModelFileException(file + ": \"metadata\" is " + metadata.getNodeType()
                     + ", expected an object; fetch the file again");
         }
         Map<String, String> weightMap = new LinkedHashMap<>();
@@ -62,10 +62,10 @@ record ShardIndex(Path file, Map<String, String> weightMap) {
         return new TreeSet<>(weightMap.values());
     }
 
-    /** @throws CheckpointException that names all problems of the index and its folder, when there are any */
+    /** @throws ModelFileException that names all problems of the index and its folder, when there are any */
     void requireNone(List<String> problems) {
         if (!problems.isEmpty()) {
-            throw new CheckpointException(file + " does not fit its folder:\n  - "
+            throw new ModelFileException(file + " does not fit its folder:\n  - "
                     + String.join("\n  - ", problems)
                     + "\nFetch the index and the missing shards again.");
         }

@@ -7,7 +7,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * Named tensors that stay on disk until they are read, one at a time. {@link ModelDirectory#weights()} and {@link
+ * Named tensors that stay on disk until they are read, one at a time. {@link ModelFiles#weights()} and {@link
  * SafetensorsFile#open} give implementations that are safe to use from several threads.
  */
 public interface WeightSource extends AutoCloseable {
@@ -22,7 +22,7 @@ public interface WeightSource extends AutoCloseable {
     /**
      * What is known of a tensor without reading it.
      *
-     * @throws dev.finetune4j.core.CheckpointException when there is no such tensor
+     * @throws dev.finetune4j.core.ModelFileException when there is no such tensor
      * @throws IllegalStateException after {@link #close()}
      */
     TensorInfo info(String name);
@@ -32,7 +32,7 @@ public interface WeightSource extends AutoCloseable {
      * #close()} and belongs to the innermost open {@link TensorScope}, or to the caller
      * when there is none.
      *
-     * @throws dev.finetune4j.core.CheckpointException when there is no such tensor, when libtorch has no type for it,
+     * @throws dev.finetune4j.core.ModelFileException when there is no such tensor, when libtorch has no type for it,
      *     or when the file cannot be read
      * @throws IllegalStateException after {@link #close()}
      */
@@ -41,7 +41,7 @@ public interface WeightSource extends AutoCloseable {
     /**
      * Whether two tensors have type, shape and all numbers in common.
      *
-     * @throws dev.finetune4j.core.CheckpointException when there is no such tensor, or when the file cannot be read
+     * @throws dev.finetune4j.core.ModelFileException when there is no such tensor, or when the file cannot be read
      * @throws IllegalStateException after {@link #close()}
      */
     default boolean areEqual(String name, String other) {

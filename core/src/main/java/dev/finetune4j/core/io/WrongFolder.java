@@ -1,6 +1,6 @@
 package dev.finetune4j.core.io;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -35,19 +35,19 @@ public final class WrongFolder {
      * Refuses a path that does not hold the wanted file.
      *
      * @param wanted {@code config.json} for a model, {@code adapter_config.json} for an adapter
-     * @throws CheckpointException if the file is not there; the message says what is, and what to give
+     * @throws ModelFileException if the file is not there; the message says what is, and what to give
      */
     public static void refuse(Path folder, String wanted) {
         if (Files.isRegularFile(folder.resolve(wanted))) {
             return;
         }
         if (!Files.exists(folder)) {
-            throw new CheckpointException(folder + " does not exist; " + absent(folder, wanted));
+            throw new ModelFileException(folder + " does not exist; " + absent(folder, wanted));
         }
         if (!Files.isDirectory(folder)) {
-            throw new CheckpointException(folder + " is no folder; " + file(folder, wanted));
+            throw new ModelFileException(folder + " is no folder; " + file(folder, wanted));
         }
-        throw new CheckpointException(folder + " has no " + wanted + ", so it is no " + kind(wanted) + " folder; "
+        throw new ModelFileException(folder + " has no " + wanted + ", so it is no " + kind(wanted) + " folder; "
                 + instead(folder, wanted) + ". Found: " + FolderWeights.describe(folder));
     }
 
@@ -117,7 +117,7 @@ public final class WrongFolder {
                     .path("base_model_name_or_path")
                     .asText("");
             return name.isBlank() ? "" : " (" + name + ")";
-        } catch (CheckpointException e) {
+        } catch (ModelFileException e) {
             return "";
         }
     }
@@ -167,7 +167,7 @@ public final class WrongFolder {
         try (Stream<Path> entries = Files.list(folder)) {
             return entries.sorted().toList();
         } catch (IOException e) {
-            throw new CheckpointException(folder + " cannot be listed: " + e, e);
+            throw new ModelFileException(folder + " cannot be listed: " + e, e);
         }
     }
 }

@@ -2,7 +2,7 @@ package dev.finetune4j.core.json;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -38,11 +38,11 @@ public final class JsonFile {
      * The bytes of a file.
      *
      * @param most as many bytes as it may have
-     * @throws CheckpointException when it is no file, cannot be read, or is larger
+     * @throws ModelFileException when it is no file, cannot be read, or is larger
      */
     public static byte[] bytes(Path file, long most) {
         if (!Files.isRegularFile(file)) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + (Files.exists(file) ? " is no regular file" : " is missing") + "; fetch the file again");
         }
         long limit = Math.min(most, Runtime.getRuntime().maxMemory() / HEAP_SHARE);
@@ -52,14 +52,14 @@ public final class JsonFile {
                     ? new byte[0]
                     : in.readNBytes(Math.toIntExact(Math.min(limit + 1, Integer.MAX_VALUE - 8)));
             if (bytes.length > limit || Files.size(file) > limit) {
-                throw new CheckpointException(file + " has " + Files.size(file)
+                throw new ModelFileException(file + " has " + Files.size(file)
                         + " bytes, but the limit for such a file is " + limit
                         + (limit < most ? ", a quarter of the heap: give the JVM more (-Xmx), or see whether" : ";")
                         + " it may be another file under a wrong name: fetch it again");
             }
             return bytes;
         } catch (IOException e) {
-            throw new CheckpointException(file + " cannot be read: " + e, e);
+            throw new ModelFileException(file + " cannot be read: " + e, e);
         }
     }
 
@@ -67,7 +67,7 @@ public final class JsonFile {
      * The text of a file in UTF-8.
      *
      * @param most as many bytes as it may have
-     * @throws CheckpointException when it is no file, cannot be read, is larger, or is no UTF-8
+     * @throws ModelFileException when it is no file, cannot be read, is larger, or is no UTF-8
      */
     public static String text(Path file, long most) {
         return text(file, bytes(file, most));
@@ -77,7 +77,7 @@ public final class JsonFile {
      * The text of bytes in UTF-8.
      *
      * @param file for messages
-     * @throws CheckpointException when they are no UTF-8, naming the place
+     * @throws ModelFileException when they are no UTF-8, naming the place
      */
     public static String text(Path file, byte[] bytes) {
         try {
@@ -93,7 +93,7 @@ public final class JsonFile {
     /**
      * The JSON object that a file of settings holds.
      *
-     * @throws CheckpointException when there is none, naming the file, the line, the column and the field
+     * @throws ModelFileException when there is none, naming the file, the line, the column and the field
      */
     public static ObjectNode object(Path file) {
         return object(file, bytes(file, SETTINGS_BYTES));
@@ -103,34 +103,34 @@ public final class JsonFile {
      * The JSON object that the bytes of a file hold.
      *
      * @param file for messages
-     * @throws CheckpointException when there is none, naming the file, the line, the column and the field
+     * @throws ModelFileException when there is none, naming the file, the line, the column and the field
      */
     public static ObjectNode object(Path file, byte[] bytes) {
         String foreign = signature(bytes);
         if (foreign != null) {
-            throw new CheckpointException(file + " " + foreign);
+            throw new ModelFileException(file + " " + foreign);
         }
         try (Reader text =
                 new InputStreamReader(new ByteArrayInputStream(bytes), StandardCharsets.UTF_8.newDecoder())) {
             JsonReader json = new JsonReader(text);
             JsonNode root = json.next();
             if (root != null && json.hasMore()) {
-                throw new CheckpointException(file + " is no valid JSON (line " + json.line() + ", column "
+                throw new ModelFileException(file + " is no valid JSON (line " + json.line() + ", column "
                         + json.column() + ": something follows the value, expected the end of the file); " + AGAIN);
             }
             if (root instanceof ObjectNode object) {
                 return object;
             }
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + (root == null ? " is empty, so it holds no JSON object" : " holds no JSON object")
                             + "; fetch the file again");
         } catch (CharacterCodingException e) {
             throw noUtf8(file, bytes, e);
         } catch (JsonSyntaxException e) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + " is no valid JSON (" + e.place() + ": " + e.getMessage() + "); " + AGAIN, e);
         } catch (IOException e) {
-            throw new CheckpointException(file + " cannot be read: " + e, e);
+            throw new ModelFileException(file + " cannot be read: " + e, e);
         }
     }
 
@@ -160,7 +160,7 @@ public final class JsonFile {
         return null;
     }
 
-    private static CheckpointException noUtf8(Path file, byte[] bytes, CharacterCodingException cause) {
+    private static ModelFileException noUtf8(Path file, byte[] bytes, CharacterCodingException cause) {
         CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder();
         ByteBuffer in = ByteBuffer.wrap(bytes);
         CharBuffer out = CharBuffer.allocate(8192);
@@ -178,7 +178,7 @@ public final class JsonFile {
             out.clear();
         } while (result.isOverflow());
         String found = in.hasRemaining() ? String.format("the byte 0x%02X", in.get() & 0xff) : "the end";
-        return new CheckpointException(
+        return new ModelFileException(
                 file + " is no UTF-8 text (line " + line + ", column " + column + ": " + found
                         + "); fetch the file again, or save it as UTF-8",
                 cause);

@@ -135,7 +135,7 @@ public final class CausalLM implements AutoCloseable {
     }
 
     private Tensor run(Tensor x, AttentionMaskSpec mask, @Nullable Past past) {
-        ActivationPolicy activations = view.activations();
+        ActivationCheckpointing activations = view.activations();
         List<DecoderBlock> blocks = weights.blocks();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
         LayerInputs contexts = new LayerInputs(config(), placement(), weights.rotaries(), mask, again);
@@ -145,7 +145,7 @@ public final class CausalLM implements AutoCloseable {
             Attention.Context context = contexts.of(i);
             DecoderBlock block = blocks.get(i);
             // The last block's turn comes at once in the backward pass.
-            if (again && activations.checkpoints(i) && i + 1 < blocks.size()) {
+            if (again && activations.recomputes(i) && i + 1 < blocks.size()) {
                 state = Checkpoint.apply(
                         state,
                         input -> block.forward(input, context, null),
@@ -183,7 +183,7 @@ public final class CausalLM implements AutoCloseable {
         try (Lifetime.Use use = use();
                 Dropout.Pass pass = Dropout.projection(head().isRandom())) {
             Tensor logits = head().forward(hidden);
-            double cap = config().logitSoftCap();
+            double cap = config().finalLogitSoftcapping();
             return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
         }
     }
@@ -240,13 +240,13 @@ public final class CausalLM implements AutoCloseable {
      * A model over the same parts whose blocks keep what the policy says for the backward pass; by default each keeps all
      * that it needs.
      */
-    public CausalLM withActivations(ActivationPolicy policy) {
+    public CausalLM withActivations(ActivationCheckpointing policy) {
         requireOpen();
         return new CausalLM(weights, view.with(policy));
     }
 
     /** What the blocks keep for the backward pass. */
-    public ActivationPolicy activations() {
+    public ActivationCheckpointing activations() {
         return view.activations();
     }
 

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.model;
 
 import dev.finetune4j.core.kernel.Activation;
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.ArrayList;
@@ -21,18 +21,18 @@ final class ConfigDraft {
     int headDim;
     int window;
     double queryScalar;
-    double attentionSoftCap;
-    double logitSoftCap;
+    double attnLogitSoftcapping;
+    double finalLogitSoftcapping;
     double embeddingScale = 1;
     boolean fusedProjections;
     boolean partialRope;
-    boolean inputBias;
+    boolean qkvBias;
     boolean outputBias;
     boolean mlpBias;
     boolean tiedHead;
-    boolean normsFromOne;
-    boolean normsAfter;
-    boolean normsOnHeads;
+    boolean unitOffset;
+    boolean postNorms;
+    boolean qkNorm;
     boolean exactGelu = true;
     String activationKey = "hidden_act";
     String activationDefault = "silu";
@@ -57,11 +57,11 @@ final class ConfigDraft {
     /** The same rotary embedding and window in every layer. */
     ModelConfig finish() {
         RopeSpec rope = new RopeReader(reader, headDim, positions(), partialRope).read(10_000);
-        return finish(layer -> new LayerKind(rope, window));
+        return finish(layer -> new LayerType(rope, window));
     }
 
     /** Checks what was read and throws if anything was wrong. */
-    ModelConfig finish(IntFunction<LayerKind> kind) {
+    ModelConfig finish(IntFunction<LayerType> kind) {
         if (heads % kvHeads != 0) {
             reader.problem(
                     "\"num_key_value_heads\" (" + kvHeads + ") must divide \"num_attention_heads\" (" + heads + ")");
@@ -88,7 +88,7 @@ final class ConfigDraft {
             activation = Activation.GELU_TANH;
         }
         int positions = positions();
-        List<LayerKind> kinds = new ArrayList<>();
+        List<LayerType> kinds = new ArrayList<>();
         for (int i = 0; i < layers; i++) {
             kinds.add(kind.apply(i));
         }
@@ -100,12 +100,12 @@ final class ConfigDraft {
                 intermediate,
                 vocabulary,
                 positions,
-                new Attention.Shape(heads, kvHeads, headDim, 1 / Math.sqrt(scalar), attentionSoftCap),
+                new Attention.Shape(heads, kvHeads, headDim, 1 / Math.sqrt(scalar), attnLogitSoftcapping),
                 kinds,
                 activation,
-                new ModelConfig.Norms(epsilon, normsFromOne, normsAfter, normsOnHeads),
-                new ModelConfig.Parts(fusedProjections, inputBias, outputBias, mlpBias, tiedHead),
+                new ModelConfig.Norms(epsilon, unitOffset, postNorms, qkNorm),
+                new ModelConfig.Projections(fusedProjections, qkvBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
-                logitSoftCap);
+                finalLogitSoftcapping);
     }
 }

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.kernel.Activation;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -187,8 +187,8 @@ final class ConfigReader {
                     + String.join(", ", foreign) + " (delete them if they are left over, or correct \"model_type\")");
         }
         if (!problems.isEmpty()) {
-            throw new CheckpointException(file + " describes a model that cannot be computed: "
-                    + String.join("; ", problems) + ". Use another checkpoint or correct the file.");
+            throw new ModelFileException(file + " describes a model that cannot be computed: "
+                    + String.join("; ", problems) + ". Use another model or correct the file.");
         }
     }
 

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
@@ -52,7 +52,7 @@ record DecoderWeights(
             Linear head) {
         Placement placement = parts.placement();
         Map<RopeSpec, RotaryEmbedding> rotaries = new HashMap<>();
-        for (LayerKind kind : config.layerKinds()) {
+        for (LayerType kind : config.layerTypes()) {
             rotaries.computeIfAbsent(kind.rope(), spec -> new RotaryEmbedding(spec, placement.device()));
         }
         return new DecoderWeights(

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.function.IntPredicate;
 
@@ -16,13 +16,13 @@ final class Gemma2Family implements ModelFamily {
         ConfigDraft draft = GemmaFamily.common(reader);
         draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
         reader.ignore("hidden_act");
-        draft.normsAfter = true;
+        draft.postNorms = true;
         draft.queryScalar = reader.number("query_pre_attn_scalar", 256);
-        draft.attentionSoftCap = reader.limit("attn_logit_softcapping", 50);
-        draft.logitSoftCap = reader.limit("final_logit_softcapping", 30);
+        draft.attnLogitSoftcapping = reader.limit("attn_logit_softcapping", 50);
+        draft.finalLogitSoftcapping = reader.limit("final_logit_softcapping", 30);
         int window = reader.window("sliding_window", 4096);
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> layer % 2 == 0);
         RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
-        return draft.finish(layer -> new LayerKind(rope, sliding.test(layer) ? window : 0));
+        return draft.finish(layer -> new LayerType(rope, sliding.test(layer) ? window : 0));
     }
 }

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.function.IntPredicate;
 
@@ -16,11 +16,11 @@ final class Gemma3TextFamily implements ModelFamily {
         ConfigDraft draft = GemmaFamily.common(reader);
         draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
         draft.positionsDefault = 131_072;
-        draft.normsAfter = true;
-        draft.normsOnHeads = true;
+        draft.postNorms = true;
+        draft.qkNorm = true;
         draft.queryScalar = reader.number("query_pre_attn_scalar", 256);
-        draft.attentionSoftCap = reader.limit("attn_logit_softcapping", 0);
-        draft.logitSoftCap = reader.limit("final_logit_softcapping", 0);
+        draft.attnLogitSoftcapping = reader.limit("attn_logit_softcapping", 0);
+        draft.finalLogitSoftcapping = reader.limit("final_logit_softcapping", 0);
         int window = reader.window("sliding_window", 4096);
         int pattern = reader.size("sliding_window_pattern", 6);
         reader.ignore("_sliding_window_pattern"); // written beside layer_types, and read by nobody
@@ -28,8 +28,8 @@ final class Gemma3TextFamily implements ModelFamily {
         RopeReader ropes = new RopeReader(reader, draft.headDim, draft.positions());
         RopeSpec global = ropes.read("full_attention", "rope_theta", 1_000_000, true);
         RopeSpec local = ropes.read("sliding_attention", "rope_local_base_freq", 10_000, false);
-        LayerKind far = new LayerKind(global, 0);
-        LayerKind near = new LayerKind(local, window);
+        LayerType far = new LayerType(global, 0);
+        LayerType near = new LayerType(local, window);
         return draft.finish(layer -> sliding.test(layer) ? near : far);
     }
 }

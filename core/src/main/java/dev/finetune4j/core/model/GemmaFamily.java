@@ -22,9 +22,9 @@ final class GemmaFamily implements ModelFamily {
         ConfigDraft draft = new ConfigDraft(reader);
         draft.headDim = reader.size("head_dim", 256);
         draft.tiedHead = reader.flag("tie_word_embeddings", true);
-        draft.inputBias = reader.flag("attention_bias", false);
-        draft.outputBias = draft.inputBias;
-        draft.normsFromOne = true;
+        draft.qkvBias = reader.flag("attention_bias", false);
+        draft.outputBias = draft.qkvBias;
+        draft.unitOffset = true;
         draft.embeddingScale = Math.sqrt(draft.hidden);
         draft.positionsDefault = 8192;
         draft.activationKey = "hidden_activation";

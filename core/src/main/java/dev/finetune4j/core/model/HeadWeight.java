@@ -1,7 +1,7 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.WeightSource;
 import java.util.Set;
 
@@ -18,7 +18,7 @@ final class HeadWeight {
     /** The configuration with what the weights say about the head. */
     static ModelConfig decide(ModelConfig config, WeightSource weights) {
         Set<String> names = weights.names();
-        boolean announced = config.parts().tiedHead();
+        boolean announced = config.projections().tiedHead();
         if (names.contains(EMBEDDING) && names.contains(HEAD)) {
             return config.withTiedHead(announced && weights.areEqual(EMBEDDING, HEAD));
         }
@@ -26,13 +26,13 @@ final class HeadWeight {
     }
 
     /** The same with the weights of a folder; without any, config.json alone decides. */
-    static ModelConfig decide(ModelConfig config, ModelDirectory directory) {
+    static ModelConfig decide(ModelConfig config, ModelFiles directory) {
         if (!directory.hasWeights()) {
             return config;
         }
         try (WeightSource weights = directory.weights()) {
             return decide(config, weights);
-        } catch (CheckpointException e) {
+        } catch (ModelFileException e) {
             return config; // loading says what is wrong with them
         }
     }

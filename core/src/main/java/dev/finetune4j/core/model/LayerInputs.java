@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.RopeSpec;
@@ -18,7 +18,7 @@ final class LayerInputs {
     private final Map<RopeSpec, RotaryEmbedding> rotaries;
     private final AttentionMaskSpec mask;
     private final boolean untilBackward;
-    private final Map<LayerKind, Attention.Context> made = new HashMap<>();
+    private final Map<LayerType, Attention.Context> made = new HashMap<>();
 
     /** @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there */
     LayerInputs(
@@ -37,10 +37,10 @@ final class LayerInputs {
     /** That of a layer, counted from 0. */
     Attention.Context of(int layer) {
         return made.computeIfAbsent(
-                config.layerKinds().get(layer), kind -> untilBackward ? makeForStep(kind) : make(kind));
+                config.layerTypes().get(layer), kind -> untilBackward ? makeForStep(kind) : make(kind));
     }
 
-    private Attention.Context makeForStep(LayerKind kind) {
+    private Attention.Context makeForStep(LayerType kind) {
         try (TensorScope scope = new TensorScope()) {
             Attention.Context context = make(kind);
             scope.keepForStep(context.angles().cos());
@@ -55,7 +55,7 @@ final class LayerInputs {
         }
     }
 
-    private Attention.Context make(LayerKind kind) {
+    private Attention.Context make(LayerType kind) {
         ScalarType type = placement.precision().scalarType();
         RotaryEmbedding rotary = rotaries.get(kind.rope());
         if (rotary == null) {

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.List;
 import java.util.function.IntPredicate;
@@ -31,7 +31,7 @@ final class LayerTypes {
     }
 
     /** Reports layers of which the file says otherwise than what will be computed; models of some types do not read it. */
-    static void requireAgreement(ConfigReader reader, List<LayerKind> kinds, int positions) {
+    static void requireAgreement(ConfigReader reader, List<LayerType> kinds, int positions) {
         List<String> types = reader.texts("layer_types");
         if (types == null) {
             return;
@@ -58,6 +58,6 @@ final class LayerTypes {
         int window = used ? size : 0;
         IntPredicate sliding = sliding(draft, layer -> window > 0 && layer >= first);
         RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
-        return draft.finish(layer -> new LayerKind(rope, sliding.test(layer) ? window : 0));
+        return draft.finish(layer -> new LayerType(rope, sliding.test(layer) ? window : 0));
     }
 }

@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 
-/** Notes missing, misshapen and unexpected tensors of one checkpoint. */
+/** Notes missing, misshapen and unexpected tensors of one model folder. */
 final class LayoutCheck {
     private final WeightSource weights;
     private final Set<String> unread;
@@ -65,7 +65,7 @@ final class LayoutCheck {
     List<String> finish(Set<String> ignored) {
         unread.removeAll(ignored);
         problems.otherBeginning(
-                missing, unread, "take the checkpoint of the decoder alone, or save it anew under its own names");
+                missing, unread, "take the model that is the decoder alone, or save it anew under its own names");
         missing.forEach(problems::missing);
         for (String name : unread) {
             Long width = biasless.get(name);

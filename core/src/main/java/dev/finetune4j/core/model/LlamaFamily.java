@@ -13,8 +13,8 @@ final class LlamaFamily implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.inputBias = reader.flag("attention_bias", false);
-        draft.outputBias = draft.inputBias;
+        draft.qkvBias = reader.flag("attention_bias", false);
+        draft.outputBias = draft.qkvBias;
         draft.mlpBias = reader.flag("mlp_bias", false);
         return draft.finish();
     }

@@ -14,7 +14,7 @@ import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** A checkpoint of the right names and shapes that holds nothing: each tensor is a view of a single zero. */
+/** Weights on the meta device, as PyTorch says: right in names and shapes, but each tensor is a view of a single zero. */
 final class MetaWeights implements WeightSource {
     private final Map<String, long[]> shapes;
 

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.model.ModelConfig.Parts;
+import dev.finetune4j.core.model.ModelConfig.Projections;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
@@ -15,18 +15,18 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The decoder that all families are: which tensors a checkpoint of a configuration has, and how its parts are put
+ * The decoder that all families are: which tensors the weights of a configuration have, and how its parts are put
  * together. Module names are those of Hugging Face.
  */
 final class ModelBuilder {
     private final ModelConfig config;
     private final Attention.Shape shape;
-    private final Parts parts;
+    private final Projections projections;
 
     ModelBuilder(ModelConfig config) {
         this.config = config;
         this.shape = config.attention();
-        this.parts = config.parts();
+        this.projections = config.projections();
     }
 
     private long queries() {
@@ -45,7 +45,7 @@ final class ModelBuilder {
         return after ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
     }
 
-    /** The tensors and linears that a checkpoint must have. */
+    /** The tensors and linears that the weights must have. */
     WeightSpecs weightSpecs() {
         WeightSpecs specs = WeightSpecs.empty();
         long hidden = config.hiddenSize();
@@ -57,7 +57,7 @@ final class ModelBuilder {
         }
         specs.ignored().add("model.rotary_emb.inv_freq");
         specs.tensor("model.norm.weight", hidden);
-        if (parts.tiedHead()) {
+        if (projections.tiedHead()) {
             specs.ignored().add("lm_head.weight");
         } else {
             specs.outputHead("lm_head", hidden, config.vocabSize());
@@ -68,18 +68,18 @@ final class ModelBuilder {
     private void attention(WeightSpecs specs, String block, long hidden) {
         String name = block + ".self_attn";
         specs.tensor(block + ".input_layernorm.weight", hidden);
-        if (parts.fusedProjections()) {
-            specs.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), parts.inputBias());
+        if (projections.fused()) {
+            specs.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), projections.qkvBias());
         } else {
-            specs.linear(name + ".q_proj", hidden, queries(), parts.inputBias());
-            specs.linear(name + ".k_proj", hidden, keys(), parts.inputBias());
-            specs.linear(name + ".v_proj", hidden, keys(), parts.inputBias());
+            specs.linear(name + ".q_proj", hidden, queries(), projections.qkvBias());
+            specs.linear(name + ".k_proj", hidden, keys(), projections.qkvBias());
+            specs.linear(name + ".v_proj", hidden, keys(), projections.qkvBias());
         }
         if (config.norms().qkNorm()) {
             specs.tensor(name + ".q_norm.weight", shape.headDim());
             specs.tensor(name + ".k_norm.weight", shape.headDim());
         }
-        specs.linear(name + ".o_proj", queries(), hidden, parts.outputBias());
+        specs.linear(name + ".o_proj", queries(), hidden, projections.outputBias());
         if (config.norms().postNorms()) {
             specs.tensor(block + ".post_attention_layernorm.weight", hidden);
         }
@@ -89,13 +89,13 @@ final class ModelBuilder {
         long inner = config.intermediateSize();
         String name = block + ".mlp";
         specs.tensor(block + mlpNorm(config.norms().postNorms()) + ".weight", hidden);
-        if (parts.fusedProjections()) {
-            specs.linear(name + ".gate_up_proj", hidden, 2 * inner, parts.mlpBias());
+        if (projections.fused()) {
+            specs.linear(name + ".gate_up_proj", hidden, 2 * inner, projections.mlpBias());
         } else {
-            specs.linear(name + ".gate_proj", hidden, inner, parts.mlpBias());
-            specs.linear(name + ".up_proj", hidden, inner, parts.mlpBias());
+            specs.linear(name + ".gate_proj", hidden, inner, projections.mlpBias());
+            specs.linear(name + ".up_proj", hidden, inner, projections.mlpBias());
         }
-        specs.linear(name + ".down_proj", inner, hidden, parts.mlpBias());
+        specs.linear(name + ".down_proj", inner, hidden, projections.mlpBias());
         if (config.norms().postNorms()) {
             specs.tensor(block + ".post_feedforward_layernorm.weight", hidden);
         }
@@ -116,7 +116,7 @@ final class ModelBuilder {
                 embedding,
                 blocks,
                 norm,
-                parts.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head")));
+                projections.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head")));
     }
 
     private DecoderBlock block(WeightBinder source, String name) {
@@ -135,7 +135,7 @@ final class ModelBuilder {
     }
 
     private Attention attention(WeightBinder source, String name) {
-        ProjectionGroup inputs = parts.fusedProjections()
+        ProjectionGroup inputs = projections.fused()
                 ? ProjectionGroup.stacked(linear(source, name + ".qkv_proj"), queries(), keys(), keys())
                 : ProjectionGroup.separate(
                         linear(source, name + ".q_proj"),
@@ -149,7 +149,7 @@ final class ModelBuilder {
 
     private GatedMlp feedForward(WeightBinder source, String name) {
         long inner = config.intermediateSize();
-        ProjectionGroup inputs = parts.fusedProjections()
+        ProjectionGroup inputs = projections.fused()
                 ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
                 : ProjectionGroup.separate(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj"));
         return new GatedMlp(config.activation(), inputs, linear(source, name + ".down_proj"));

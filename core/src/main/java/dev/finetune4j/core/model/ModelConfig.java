@@ -15,12 +15,12 @@ import java.util.List;
  * @param vocabSize rows of the embedding, V
  * @param maxPositions longest sequence that the model was made for, in tokens
  * @param attention heads and scores
- * @param layerKinds what differs from layer to layer, one for each
+ * @param layerTypes what differs from layer to layer, one for each layer ({@code layer_types})
  * @param activation of the feed-forward part
  * @param norms form of the norms
- * @param parts which linears there are and which of them have biases
+ * @param projections which linears there are and which of them have biases
  * @param embeddingScale factor on the embedding's rows
- * @param logitSoftCap bound that a hyperbolic tangent puts on the logits; 0 for none
+ * @param finalLogitSoftcapping logit soft-capping: {@code cap · tanh(logits / cap)}; 0 for none
  */
 public record ModelConfig(
         String modelType,
@@ -29,26 +29,26 @@ public record ModelConfig(
         int vocabSize,
         int maxPositions,
         Attention.Shape attention,
-        List<LayerKind> layerKinds,
+        List<LayerType> layerTypes,
         Activation activation,
         Norms norms,
-        Parts parts,
+        Projections projections,
         double embeddingScale,
-        double logitSoftCap) {
+        double finalLogitSoftcapping) {
     /**
      * What may differ between layers.
      *
      * @param rope rotary frequencies
      * @param window how many positions a token sees, itself included; 0 for all
      */
-    public record LayerKind(RopeSpec rope, int window) {}
+    public record LayerType(RopeSpec rope, int window) {}
 
     /**
      * The norms of a decoder.
      *
      * @param epsilon added to the mean square
-     * @param unitOffset whether the factor is one plus the weight
-     * @param postNorms whether each half of a block has a norm behind it too
+     * @param unitOffset whether the factor is one plus the weight (unit offset)
+     * @param postNorms whether each half of a block has a norm behind it too (sandwich norms)
      * @param qkNorm whether each head's queries and keys are normalised
      */
     public record Norms(double epsilon, boolean unitOffset, boolean postNorms, boolean qkNorm) {}
@@ -56,18 +56,17 @@ public record ModelConfig(
     /**
      * The linears of a decoder.
      *
-     * @param fusedProjections whether queries, keys and values, and gate and up, each share one weight
-     * @param inputBias whether the projections to queries, keys and values have biases
+     * @param fused whether queries, keys and values, and gate and up, each share one weight
+     * @param qkvBias whether the projections to queries, keys and values have biases
      * @param outputBias whether attention's output projection has one
      * @param mlpBias whether the feed-forward projections have biases
      * @param tiedHead whether the vocabulary projection shares the embedding's weight
      */
-    public record Parts(
-            boolean fusedProjections, boolean inputBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
+    public record Projections(boolean fused, boolean qkvBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
 
     public ModelConfig {
-        layerKinds = List.copyOf(layerKinds);
-        if (hiddenSize < 1 || layerKinds.isEmpty() || intermediateSize < 1 || vocabSize < 1 || maxPositions < 1) {
+        layerTypes = List.copyOf(layerTypes);
+        if (hiddenSize < 1 || layerTypes.isEmpty() || intermediateSize < 1 || vocabSize < 1 || maxPositions < 1) {
             throw new IllegalArgumentException("every size of a model must be at least 1");
         }
         if (attention.kvHeads() < 1 || attention.heads() % attention.kvHeads() != 0) {
@@ -81,7 +80,8 @@ public record ModelConfig(
 
     /** The same model with a vocabulary projection that shares the embedding's weight, or one with its own. */
     ModelConfig withTiedHead(boolean tied) {
-        Parts changed = new Parts(parts.fusedProjections, parts.inputBias, parts.outputBias, parts.mlpBias, tied);
+        Projections changed = new Projections(
+                projections.fused, projections.qkvBias, projections.outputBias, projections.mlpBias, tied);
         return new ModelConfig(
                 modelType,
                 hiddenSize,
@@ -89,16 +89,16 @@ public record ModelConfig(
                 vocabSize,
                 maxPositions,
                 attention,
-                layerKinds,
+                layerTypes,
                 activation,
                 norms,
                 changed,
                 embeddingScale,
-                logitSoftCap);
+                finalLogitSoftcapping);
     }
 
     /** Number of decoder blocks. */
     public int layers() {
-        return layerKinds.size();
+        return layerTypes.size();
     }
 }

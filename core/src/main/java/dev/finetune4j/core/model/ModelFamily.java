@@ -1,10 +1,10 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.io.ModelFiles;
 import java.util.List;
 
-/** A kind of decoder that checkpoints name by {@code model_type}: what its config.json means. */
+/** A kind of decoder that model folders name by {@code model_type}: what its config.json means. */
 interface ModelFamily {
     /** The value of {@code model_type} that this family reads. */
     String modelType();
@@ -12,7 +12,7 @@ interface ModelFamily {
     /**
      * Reads and checks config.json.
      *
-     * @throws CheckpointException naming all values that are missing or not supported
+     * @throws ModelFileException naming all values that are missing or not supported
      */
     ModelConfig read(ConfigReader reader);
 
@@ -28,17 +28,17 @@ interface ModelFamily {
             new Phi3Family());
 
     /**
-     * Reads the configuration of a checkpoint.
+     * Reads the configuration of a model folder.
      *
-     * @throws CheckpointException when its model type is none of the supported ones, which the message lists, or a value
+     * @throws ModelFileException when its model type is none of the supported ones, which the message lists, or a value
      *     in it is not supported
      */
-    static ModelConfig readConfig(ModelDirectory directory) {
+    static ModelConfig readConfig(ModelFiles directory) {
         return readConfig(reader(directory));
     }
 
     /** A reader of the folder's config.json. */
-    static ConfigReader reader(ModelDirectory directory) {
+    static ConfigReader reader(ModelFiles directory) {
         return new ConfigReader(directory.folder().resolve("config.json"), directory.config());
     }
 
@@ -52,12 +52,12 @@ interface ModelFamily {
         }
         List<String> known = ALL.stream().map(ModelFamily::modelType).toList();
         String inner = reader.node("text_config").path("model_type").asText("");
-        throw new CheckpointException(reader.file() + ": "
+        throw new ModelFileException(reader.file() + ": "
                 + (type.isEmpty() ? "\"model_type\" is missing" : "the model type \"" + type + "\" is not supported")
                 + " (supported: " + String.join(", ", known) + "). "
                 + (known.contains(inner)
                         ? "Its \"text_config\" is of the supported type \"" + inner
-                                + "\": use a checkpoint of that text model alone."
-                        : "Use a checkpoint of one of these families."));
+                                + "\": use a model that is that text model alone."
+                        : "Use a model of one of these families."));
     }
 }

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -24,19 +24,19 @@ public final class ModelLoader {
     /**
      * Reads config.json and, where there are weights, from them whether the head shares the embedding's.
      *
-     * @throws dev.finetune4j.core.CheckpointException when the model type or a value in it is not supported
+     * @throws dev.finetune4j.core.ModelFileException when the model type or a value in it is not supported
      */
-    public static ModelConfig readConfig(ModelDirectory directory) {
+    public static ModelConfig readConfig(ModelFiles directory) {
         return HeadWeight.decide(ModelFamily.readConfig(directory), directory);
     }
 
     /** The module paths of all parts that the model will have, known from config.json alone. */
-    public static ModuleNames moduleNames(ModelDirectory directory) {
+    public static ModuleNames moduleNames(ModelFiles directory) {
         return new ModelBuilder(ModelFamily.readConfig(directory)).weightSpecs().moduleNames();
     }
 
-    /** The shapes of all projections that a checkpoint holds, by module path; a head that shares the embedding is not there. */
-    public static Map<String, LinearSpec> linearSpecs(ModelDirectory directory) {
+    /** The shapes of all projections that the weights hold, by module path; a head that shares the embedding is not there. */
+    public static Map<String, LinearSpec> linearSpecs(ModelFiles directory) {
         return Collections.unmodifiableMap(
                 new ModelBuilder(readConfig(directory)).weightSpecs().linears());
     }
@@ -45,7 +45,7 @@ public final class ModelLoader {
      * A model of the folder's shapes without its weights: every tensor is one zero seen as many. It serves to ask what a
      * model will have before it is loaded; what it computes means nothing. It is as {@link #readConfig} says.
      */
-    public static CausalLM meta(ModelDirectory directory) {
+    public static CausalLM meta(ModelFiles directory) {
         TorchRuntime.start();
         ModelBuilder decoder = new ModelBuilder(readConfig(directory));
         WeightSpecs specs = decoder.weightSpecs();
@@ -60,12 +60,12 @@ public final class ModelLoader {
      * @param directory the model folder
      * @param factory makes the linears: dense or quantized
      * @param placement device and precision
-     * @throws dev.finetune4j.core.CheckpointException when the folder cannot be read or does not fit its config.json;
+     * @throws dev.finetune4j.core.ModelFileException when the folder cannot be read or does not fit its config.json;
      *     all missing, misshapen and unexpected tensors are named at once, before any is read
      * @throws dev.finetune4j.core.DeviceException when the device is absent
      * @throws dev.finetune4j.core.OutOfDeviceMemoryException when its memory does not suffice
      */
-    public static CausalLM load(ModelDirectory directory, LinearFactory factory, Placement placement) {
+    public static CausalLM load(ModelFiles directory, LinearFactory factory, Placement placement) {
         try (WeightSource weights = directory.weights()) {
             return load(directory, weights, factory, placement);
         }
@@ -75,10 +75,10 @@ public final class ModelLoader {
      * Loads a model whose weights come from elsewhere than its folder, which needs only a config.json then.
      *
      * @param weights borrowed
-     * @see #load(ModelDirectory, LinearFactory, Placement)
+     * @see #load(ModelFiles, LinearFactory, Placement)
      */
     public static CausalLM load(
-            ModelDirectory directory, WeightSource weights, LinearFactory factory, Placement placement) {
+            ModelFiles directory, WeightSource weights, LinearFactory factory, Placement placement) {
         TorchRuntime.require(placement.device());
         if (placement.device().kind() == ComputeDevice.Kind.CPU) {
             TorchRuntime.shareThreads(placement.precision());
@@ -90,7 +90,7 @@ public final class ModelLoader {
     }
 
     private static CausalLM loadThere(
-            ModelDirectory directory, WeightSource weights, LinearFactory factory, Placement placement) {
+            ModelFiles directory, WeightSource weights, LinearFactory factory, Placement placement) {
         ConfigReader reader = ModelFamily.reader(directory);
         ModelConfig said = ModelFamily.readConfig(reader);
         ModelConfig config = HeadWeight.decide(said, weights);
@@ -114,12 +114,12 @@ public final class ModelLoader {
                     config.modelType(),
                     String.join(", ", reader.passedOver()));
         }
-        if (said.parts().tiedHead() != config.parts().tiedHead()) {
+        if (said.projections().tiedHead() != config.projections().tiedHead()) {
             LOG.warn(
                     "{}: \"tie_word_embeddings\" is {}, but {}",
                     reader.file(),
-                    said.parts().tiedHead(),
-                    config.parts().tiedHead()
+                    said.projections().tiedHead(),
+                    config.projections().tiedHead()
                             ? "the weights hold one table of token vectors, which serves as embedding and as head"
                             : "the weights hold a head that differs from the embedding, which is used");
         }

@@ -14,7 +14,10 @@ import org.jspecify.annotations.Nullable;
  * @param owner whether closing frees the weights
  */
 record ModelView(
-        @Nullable VirtualTokens virtualTokens, ActivationPolicy activations, List<Lifetime> lifetimes, boolean owner) {
+        @Nullable VirtualTokens virtualTokens,
+        ActivationCheckpointing activations,
+        List<Lifetime> lifetimes,
+        boolean owner) {
     ModelView {
         lifetimes = List.copyOf(lifetimes);
     }
@@ -23,7 +26,7 @@ record ModelView(
     static ModelView ofOwner() {
         return new ModelView(
                 null,
-                ActivationPolicy.none(),
+                ActivationCheckpointing.none(),
                 List.of(Lifetime.shared("the model is closed; load it again to use it")),
                 true);
     }
@@ -36,7 +39,7 @@ record ModelView(
         return new ModelView(tokens, activations, lifetimes, false);
     }
 
-    ModelView with(ActivationPolicy policy) {
+    ModelView with(ActivationCheckpointing policy) {
         return new ModelView(virtualTokens, policy, lifetimes, false);
     }
 

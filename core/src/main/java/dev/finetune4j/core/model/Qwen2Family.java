@@ -10,7 +10,7 @@ final class Qwen2Family implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.inputBias = true;
+        draft.qkvBias = true;
         draft.positionsDefault = 32_768;
         return LayerTypes.windowFromLayer(draft);
     }

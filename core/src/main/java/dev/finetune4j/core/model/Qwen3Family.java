@@ -11,9 +11,9 @@ final class Qwen3Family implements ModelFamily {
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
         draft.headDim = reader.size("head_dim", 128);
-        draft.inputBias = reader.flag("attention_bias", false);
-        draft.outputBias = draft.inputBias;
-        draft.normsOnHeads = true;
+        draft.qkvBias = reader.flag("attention_bias", false);
+        draft.outputBias = draft.qkvBias;
+        draft.qkNorm = true;
         draft.positionsDefault = 32_768;
         return LayerTypes.windowFromLayer(draft);
     }

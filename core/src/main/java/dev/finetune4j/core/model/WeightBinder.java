@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
-/** Hands the tensors and linears of a checkpoint to the decoder, and frees what it has made when composing fails half-way. */
+/** Hands the tensors and linears of a model folder to the decoder, and frees what it has made when composing fails half-way. */
 final class WeightBinder {
     private final WeightSpecs specs;
     private final WeightSource weights;
@@ -59,14 +59,14 @@ final class WeightBinder {
         tensors.forEach(Tensor::close);
     }
 
-    /** Compares a checkpoint with the specs and names every difference at once. */
+    /** Compares weights with the specs and names every difference at once. */
     static void check(String where, WeightSpecs specs, WeightSource weights, LinearFactory factory) {
         LayoutCheck check = new LayoutCheck(weights);
         specs.tensors().forEach(check::tensor);
         specs.linears().values().forEach(spec -> check.linear(spec, factory));
         List<String> problems = check.finish(specs.ignored());
         if (!problems.isEmpty()) {
-            throw new CheckpointException(where + " does not fit its config.json:\n  - "
+            throw new ModelFileException(where + " does not fit its config.json:\n  - "
                     + String.join("\n  - ", problems)
                     + "\nUse the config.json that belongs to these weights, or a complete download.");
         }

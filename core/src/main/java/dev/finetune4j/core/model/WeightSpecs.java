@@ -7,7 +7,7 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The names and shapes that a checkpoint must hold, stated before anything is read.
+ * The names and shapes that weights must hold, stated before anything is read.
  *
  * @param tensors shape of each tensor that is not part of a linear, by Hugging Face name
  * @param linears the projections, by module path

@@ -16,7 +16,7 @@ public interface LinearFactory {
      * @param spec what to make; its shapes have been checked against the file
      * @param weights the checkpoint
      * @param placement where it lives and computes
-     * @throws dev.finetune4j.core.CheckpointException when a tensor cannot be read
+     * @throws dev.finetune4j.core.ModelFileException when a tensor cannot be read
      */
     Linear create(LinearSpec spec, WeightSource weights, Placement placement);
 

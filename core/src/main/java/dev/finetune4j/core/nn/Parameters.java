@@ -1,6 +1,6 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.Placement;
@@ -19,14 +19,14 @@ public final class Parameters {
     /**
      * Reads one tensor, converted to the placement's device and precision.
      *
-     * @throws CheckpointException when the file holds it in a type that needs more than a conversion, such as float8 codes
+     * @throws ModelFileException when the file holds it in a type that needs more than a conversion, such as float8 codes
      * @return a tensor that belongs to no scope: the caller owns it
      */
     public static Tensor load(WeightSource weights, String name, Placement placement) {
         try (TensorScope scope = new TensorScope()) {
             Dtype type = weights.info(name).dtype();
             if (!NUMBERS.contains(type)) {
-                throw new CheckpointException("tensor " + name + " is stored as " + type
+                throw new ModelFileException("tensor " + name + " is stored as " + type
                         + ", but weights are read as F32, F16, BF16 or F64; use the checkpoint in one of these");
             }
             Tensor stored = weights.read(name);

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -43,7 +43,7 @@ final class AddedTokens {
         this.definition = definition;
         for (JsonNode token : definition.path(LIST)) {
             if (!(token instanceof ObjectNode object) || !token.path("content").isTextual()) {
-                throw new CheckpointException(file + ": \"" + LIST + "\" holds " + token
+                throw new ModelFileException(file + ": \"" + LIST + "\" holds " + token
                         + ", expected an object with \"content\"; fetch the file again");
             }
             String content = token.path("content").textValue();
@@ -62,13 +62,13 @@ final class AddedTokens {
      * @param definition what it says; changed
      * @param names what the files beside it name
      * @return whether anything was added or changed
-     * @throws CheckpointException if a token does not get the id that a file gives it, or has none
+     * @throws ModelFileException if a token does not get the id that a file gives it, or has none
      */
     static boolean complete(Path file, ObjectNode definition, TokenNames names) {
         try {
             return new AddedTokens(file, definition).completed(names);
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException(file + ": " + e.getMessage() + "; fetch the file again", e);
+            throw new ModelFileException(file + ": " + e.getMessage() + "; fetch the file again", e);
         }
     }
 
@@ -151,7 +151,7 @@ final class AddedTokens {
                         + " says " + token.id)
                 .collect(Collectors.joining(", "));
         String more = wrong.size() > NAMED_IN_MESSAGE ? ", and " + (wrong.size() - NAMED_IN_MESSAGE) + " more" : "";
-        throw new CheckpointException(file + ": added tokens do not get the ids that are stated: " + named + more
+        throw new ModelFileException(file + ": added tokens do not get the ids that are stated: " + named + more
                 + "; new tokens follow the vocabulary without a gap and each has one id, so name the missing ones too,"
                 + " or correct the ids");
     }

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.text;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
@@ -35,7 +35,7 @@ public final class ChatEncoder {
      * Checks that the template fits the tokenizer.
      *
      * @param tokenizer borrowed
-     * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer
+     * @throws ModelFileException if the vocabulary lacks a token with which the template ends an answer
      */
     public ChatEncoder(Tokenizer tokenizer, ChatTemplate template) {
         this(tokenizer, template, Set.of());
@@ -45,7 +45,7 @@ public final class ChatEncoder {
      * As {@link #ChatEncoder(Tokenizer, ChatTemplate)}, for a model that has further tokens to end an answer.
      *
      * @param furtherStopIds such as those of the checkpoint's generation_config.json
-     * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer
+     * @throws ModelFileException if the vocabulary lacks a token with which the template ends an answer
      */
     public ChatEncoder(Tokenizer tokenizer, ChatTemplate template, Set<Integer> furtherStopIds) {
         this(tokenizer, template, furtherStopIds, Integer.MAX_VALUE);
@@ -56,7 +56,7 @@ public final class ChatEncoder {
      * as one whose tokenizer has tokens for images. A token without a row is refused where it is encoded.
      *
      * @param rows of the model's embedding
-     * @throws CheckpointException if the vocabulary lacks a token with which the template ends an answer, or the model a
+     * @throws ModelFileException if the vocabulary lacks a token with which the template ends an answer, or the model a
      *     row for it
      */
     public ChatEncoder(Tokenizer tokenizer, ChatTemplate template, Set<Integer> furtherStopIds, int rows) {
@@ -194,7 +194,7 @@ public final class ChatEncoder {
         for (String token : template.stopTokens()) {
             int id = tokenizer.idOf(token).orElse(0);
             if (id >= rows) {
-                throw new CheckpointException("the chat template " + template.name() + " ends an answer with " + token
+                throw new ModelFileException("the chat template " + template.name() + " ends an answer with " + token
                         + ", whose id " + id + " is beyond the " + rows + " rows of the model's embedding; choose the"
                         + " template that the model was trained with, or take tokenizer and weights from the same"
                         + " checkpoint");
@@ -209,7 +209,7 @@ public final class ChatEncoder {
             tokenizer.idOf(token).ifPresentOrElse(ids::add, () -> missing.add(token));
         }
         if (missing.length() > 0) {
-            throw new CheckpointException("the chat template " + template.name() + " ends an answer with " + missing
+            throw new ModelFileException("the chat template " + template.name() + " ends an answer with " + missing
                     + ", which the tokenizer's vocabulary lacks as one token; choose the template that the model was"
                     + " trained with, one of " + String.join(", ", ChatTemplate.names())
                     + ", or \"default\" for a base model");
@@ -220,7 +220,7 @@ public final class ChatEncoder {
                     .eosToken()
                     .map(eos -> eos + " is not in the vocabulary")
                     .orElse("none is named");
-            throw new CheckpointException("the chat template " + template.name() + " ends an answer with the"
+            throw new ModelFileException("the chat template " + template.name() + " ends an answer with the"
                     + " tokenizer's own end token, but " + found
                     + "; name it as \"eos_token\" in tokenizer_config.json");
         }

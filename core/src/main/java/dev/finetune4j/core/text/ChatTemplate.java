@@ -1,6 +1,6 @@
 package dev.finetune4j.core.text;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
@@ -90,7 +90,7 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      *
      * @param tokenizer the checkpoint's; borrowed
      * @return empty if it brings none
-     * @throws CheckpointException if its template cannot be read; the message names line and column
+     * @throws ModelFileException if its template cannot be read; the message names line and column
      */
     public static Optional<ChatTemplate> ofCheckpoint(Tokenizer tokenizer) {
         return ofCheckpoint(tokenizer, Clock.system(ZoneId.systemDefault()));
@@ -110,7 +110,7 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
             if (name.isPresent()) {
                 return name.map(ChatTemplate::named);
             }
-            throw new CheckpointException(
+            throw new ModelFileException(
                     "the checkpoint's own template cannot be read (" + e.getMessage()
                             + "); name another with template(…): " + String.join(", ", names()),
                     e);

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.text;
 
-import dev.finetune4j.core.io.Sha256;
+import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.io.CacheFolder;
+import dev.finetune4j.core.cache.CacheFolder;
 import dev.finetune4j.core.tensor.NativeFailure;
 import java.io.IOException;
 import java.io.InputStream;

@@ -3,8 +3,8 @@ package dev.finetune4j.core.text;
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -45,7 +45,7 @@ final class NativeTokenizer implements AutoCloseable {
     /**
      * Builds one that is to be used beside another of the same definition.
      *
-     * @throws CheckpointException when the library does not accept the text
+     * @throws ModelFileException when the library does not accept the text
      */
     static NativeTokenizer variant(String json) {
         try {
@@ -102,8 +102,8 @@ final class NativeTokenizer implements AutoCloseable {
     }
 
     /** What the library says of a definition that it took, but that contradicts itself. */
-    private static CheckpointException failed(String what, RuntimeException cause) {
-        return new CheckpointException(
+    private static ModelFileException failed(String what, RuntimeException cause) {
+        return new ModelFileException(
                 "the tokenizer cannot " + what + ": " + cause.getMessage() + "; its tokenizer.json is inconsistent: "
                         + "fetch it again, or use another checkpoint",
                 cause);

@@ -3,7 +3,7 @@ package dev.finetune4j.core.text;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -50,7 +50,7 @@ record TokenNames(
      * @param config of tokenizer_config.json
      * @param tokenMap of special_tokens_map.json
      * @param added of added_tokens.json
-     * @throws CheckpointException if an id in them is none, or a token has no text
+     * @throws ModelFileException if an id in them is none, or a token has no text
      */
     static TokenNames of(Path file, ObjectNode config, ObjectNode tokenMap, ObjectNode added) {
         boolean complete = config.path(DECODER).isObject();
@@ -137,7 +137,7 @@ record TokenNames(
         SortedMap<Integer, JsonNode> numbered = new TreeMap<>();
         decoder.properties().forEach(entry -> {
             if (text(entry.getValue()) == null || !entry.getValue().isObject()) {
-                throw new CheckpointException(file.resolveSibling(CONFIG) + ": \"" + DECODER + "\" gives the id "
+                throw new ModelFileException(file.resolveSibling(CONFIG) + ": \"" + DECODER + "\" gives the id "
                         + entry.getKey() + " to no token but " + entry.getValue()
                         + "; expected an object with \"content\"");
             }
@@ -145,7 +145,7 @@ record TokenNames(
                 int id = Integer.parseInt(entry.getKey());
                 numbered.put(id, entry.getValue());
             } catch (NumberFormatException e) {
-                throw new CheckpointException(
+                throw new ModelFileException(
                         file.resolveSibling(CONFIG) + ": \"" + DECODER + "\" has the key \"" + entry.getKey()
                                 + "\", expected a token's number; correct the file",
                         e);
@@ -162,7 +162,7 @@ record TokenNames(
             token.put("content", entry.getKey()).put("normalized", !isSpecial).put("special", isSpecial);
             JsonNode twin = numbered.put(id(file, entry.getKey(), entry.getValue()), token);
             if (twin != null) {
-                throw new CheckpointException(file.resolveSibling(ADDED) + " gives the id " + entry.getValue() + " to "
+                throw new ModelFileException(file.resolveSibling(ADDED) + " gives the id " + entry.getValue() + " to "
                         + twin.path("content") + " and to \"" + entry.getKey() + "\"; correct the file");
             }
         });
@@ -173,7 +173,7 @@ record TokenNames(
         try {
             return Vocabulary.id(token, id);
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException(file.resolveSibling(ADDED) + ": " + e.getMessage() + "; correct the file", e);
+            throw new ModelFileException(file.resolveSibling(ADDED) + ": " + e.getMessage() + "; correct the file", e);
         }
     }
 

@@ -2,8 +2,8 @@ package dev.finetune4j.core.text;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.Arguments;
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -78,7 +78,7 @@ public final class Tokenizer implements AutoCloseable {
      *
      * @param folderOrTokenizerJson a checkpoint's folder, or the tokenizer.json in it; the files beside it that name
      *     the special tokens and hold the chat template are read when they are there
-     * @throws CheckpointException if tokenizer.json is missing or damaged; the message names the file and the remedy
+     * @throws ModelFileException if tokenizer.json is missing or damaged; the message names the file and the remedy
      * @throws FineTune4jException if there is no native tokenizer for this platform
      */
     public static Tokenizer load(Path folderOrTokenizerJson) {
@@ -301,7 +301,7 @@ public final class Tokenizer implements AutoCloseable {
         try {
             return Vocabulary.of(definition);
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException(file + ": " + e.getMessage() + "; fetch the file again", e);
+            throw new ModelFileException(file + ": " + e.getMessage() + "; fetch the file again", e);
         }
     }
 
@@ -311,7 +311,7 @@ public final class Tokenizer implements AutoCloseable {
         } catch (FineTune4jException e) {
             throw e;
         } catch (RuntimeException e) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + " is not accepted by the tokenizers library: " + e.getMessage()
                             + "; fetch the file again, or save it anew with a current version of transformers",
                     e);

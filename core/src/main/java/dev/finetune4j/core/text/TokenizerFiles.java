@@ -3,9 +3,9 @@ package dev.finetune4j.core.text;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
-import dev.finetune4j.core.io.ModelDirectory;
-import dev.finetune4j.core.io.Sha256;
+import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.cache.Sha256;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -46,15 +46,15 @@ record TokenizerFiles(
         Path file = Files.isDirectory(folderOrFile) ? folderOrFile.resolve(NAME) : folderOrFile;
         Path folder = file.toAbsolutePath().getParent();
         if (folder != null) {
-            ModelDirectory.settle(folder);
+            ModelFiles.settle(folder);
         }
         if (!Files.isRegularFile(file)) {
-            throw new CheckpointException(missing(file));
+            throw new ModelFileException(missing(file));
         }
         byte[] source = JsonFile.bytes(file, MAX_BYTES);
         ObjectNode definition = JsonFile.object(file, source);
         if (!definition.path("model").isObject()) {
-            throw new CheckpointException(file + " has no object \"model\", so it is not a " + NAME
+            throw new ModelFileException(file + " has no object \"model\", so it is not a " + NAME
                     + " of the tokenizers library; fetch the file again");
         }
         require(file, () -> {
@@ -83,7 +83,7 @@ record TokenizerFiles(
         try {
             check.run();
         } catch (IllegalArgumentException e) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     file + " is no tokenizer that can be used: " + e.getMessage() + "; use another checkpoint", e);
         }
     }
@@ -131,7 +131,7 @@ record TokenizerFiles(
                     .sorted()
                     .toList();
         } catch (IOException e) {
-            throw new CheckpointException(folder + " cannot be read: " + e, e);
+            throw new ModelFileException(folder + " cannot be read: " + e, e);
         }
     }
 

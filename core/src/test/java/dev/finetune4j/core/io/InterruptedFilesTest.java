@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -107,7 +107,7 @@ class InterruptedFilesTest {
                 cutter.start();
                 Tensor read = opened.read("x");
                 read.close();
-            } catch (CheckpointException e) {
+            } catch (ModelFileException e) {
                 assertTrue(e.getMessage().contains("became shorter while it was open"), e.getMessage());
                 cut++;
             }

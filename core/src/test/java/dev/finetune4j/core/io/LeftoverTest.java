@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,9 +44,8 @@ class LeftoverTest {
     }
 
     private void assertRefused() throws IOException {
-        CheckpointException refused = assertTimeoutPreemptively(
-                Duration.ofSeconds(10),
-                () -> assertThrows(CheckpointException.class, () -> ModelDirectory.settle(folder)));
+        ModelFileException refused = assertTimeoutPreemptively(
+                Duration.ofSeconds(10), () -> assertThrows(ModelFileException.class, () -> ModelFiles.settle(folder)));
         assertTrue(refused.getMessage().contains("delete"), refused.getMessage());
         assertEquals("theirs", Files.readString(elsewhere.resolve("config.json")));
         assertEquals("ours", Files.readString(folder.resolve("config.json")));
@@ -101,7 +100,7 @@ class LeftoverTest {
                 new ProcessBuilder("mkfifo", staging.resolve(FolderLock.NAME).toString())
                         .start()
                         .waitFor());
-        assertTimeoutPreemptively(Duration.ofSeconds(10), () -> ModelDirectory.settle(folder));
+        assertTimeoutPreemptively(Duration.ofSeconds(10), () -> ModelFiles.settle(folder));
     }
 
     /** Such as a copy that was cut short: nobody is waited for who may never come. */
@@ -117,7 +116,7 @@ class LeftoverTest {
         Files.delete(commit.resolve(FolderLock.NAME));
         Files.createDirectory(commit.resolve("new"));
         Files.writeString(commit.resolve("new").resolve("config.json"), "newer");
-        ModelDirectory.settle(folder);
+        ModelFiles.settle(folder);
         assertEquals("newer", Files.readString(folder.resolve("config.json")));
         assertFalse(Files.exists(commit));
     }

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,9 +18,9 @@ class QuantizationConfigTest {
     @TempDir
     private Path folder;
 
-    private ModelDirectory open(String config) throws IOException {
+    private ModelFiles open(String config) throws IOException {
         Files.writeString(folder.resolve("config.json"), config.replace('\'', '"'));
-        return ModelDirectory.open(folder);
+        return ModelFiles.open(folder);
     }
 
     @ParameterizedTest
@@ -75,7 +75,7 @@ class QuantizationConfigTest {
                 "{'load_in_4bit':true,'bnb_4bit_use_double_quant':1}                 | bnb_4bit_use_double_quant"
             })
     void refused(String config, String expected) {
-        String message = assertThrows(CheckpointException.class, () -> open("{'quantization_config':" + config + "}"))
+        String message = assertThrows(ModelFileException.class, () -> open("{'quantization_config':" + config + "}"))
                 .getMessage();
         assertTrue(message.contains("config.json") && message.contains(expected), message);
     }
@@ -84,7 +84,7 @@ class QuantizationConfigTest {
     @ValueSource(strings = {"{'compression_config':{'format':'pack-quantized'}}"})
     void refusedUnderItsOtherName(String config) {
         String message =
-                assertThrows(CheckpointException.class, () -> open(config)).getMessage();
+                assertThrows(ModelFileException.class, () -> open(config)).getMessage();
         assertTrue(message.contains("compressed-tensors"), message);
     }
 }

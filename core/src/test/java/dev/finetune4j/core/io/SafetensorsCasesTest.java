@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -71,7 +71,7 @@ class SafetensorsCasesTest {
             return;
         }
         if (expected.path("result").asText().equals("error")) {
-            CheckpointException e = assertThrows(CheckpointException.class, () -> readAll(table.resolve(name)), name);
+            ModelFileException e = assertThrows(ModelFileException.class, () -> readAll(table.resolve(name)), name);
             assertTrue(e.getMessage().contains(name.replace("/", "")), e.getMessage());
             return;
         }
@@ -161,7 +161,7 @@ class SafetensorsCasesTest {
     void forbidden(String header, int dataBytes, String expected) throws IOException {
         Path file = Files.write(
                 folder.resolve("case.safetensors"), Fixtures.file(header.replace('\'', '"'), new byte[dataBytes]));
-        String message = assertThrows(CheckpointException.class, () -> SafetensorsFile.open(file))
+        String message = assertThrows(ModelFileException.class, () -> SafetensorsFile.open(file))
                 .getMessage();
         assertTrue(message.contains("case.safetensors") && message.contains(expected), message);
     }
@@ -197,7 +197,7 @@ class SafetensorsCasesTest {
     void paddingOtherThanSpacesIsRefused() throws IOException {
         for (String padding : new String[] {"\0", "\n", "\t"}) {
             Path file = Files.write(folder.resolve("case.safetensors"), Fixtures.file("{}" + padding));
-            assertThrows(CheckpointException.class, () -> SafetensorsFile.open(file));
+            assertThrows(ModelFileException.class, () -> SafetensorsFile.open(file));
         }
     }
 
@@ -205,7 +205,7 @@ class SafetensorsCasesTest {
     void deepNestingEndsInAMessage() throws IOException {
         String deep = "{\"a\":{\"x\":" + "[".repeat(200_000) + "]".repeat(200_000) + "}}";
         Path file = Files.write(folder.resolve("case.safetensors"), Fixtures.file(deep));
-        assertThrows(CheckpointException.class, () -> SafetensorsFile.open(file));
+        assertThrows(ModelFileException.class, () -> SafetensorsFile.open(file));
     }
 
     @Test
@@ -222,7 +222,7 @@ class SafetensorsCasesTest {
     }
 
     private static void assertMessage(Path file, String expected) {
-        String message = assertThrows(CheckpointException.class, () -> SafetensorsFile.open(file))
+        String message = assertThrows(ModelFileException.class, () -> SafetensorsFile.open(file))
                 .getMessage();
         assertTrue(message.contains(expected) && message.contains(file.toString()), message);
     }
@@ -234,10 +234,10 @@ class SafetensorsCasesTest {
                 Fixtures.file("{\"q\":{\"dtype\":\"F4\",\"shape\":[4],\"data_offsets\":[0,2]}}", new byte[2]));
         try (SafetensorsFile opened = SafetensorsFile.open(file)) {
             assertEquals(2, opened.info("q").bytes());
-            String message = assertThrows(CheckpointException.class, () -> opened.read("q"))
+            String message = assertThrows(ModelFileException.class, () -> opened.read("q"))
                     .getMessage();
             assertTrue(message.contains("tensor q") && message.contains("F4"), message);
-            assertThrows(CheckpointException.class, () -> opened.read("other"));
+            assertThrows(ModelFileException.class, () -> opened.read("other"));
         }
     }
 

@@ -3,7 +3,7 @@ package dev.finetune4j.core.io;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -95,7 +95,7 @@ class SafetensorsFuzzTest {
                         allocated <= ALLOCATED_AT_LEAST + ALLOCATED_PER_BYTE * bytes.length,
                         () -> where + ": " + allocated + " bytes for a file of " + bytes.length);
                 opened += readAll(file, bytes.length);
-            } catch (CheckpointException e) {
+            } catch (ModelFileException e) {
                 assertTrue(e.getMessage().contains("mutated.safetensors"), e.getMessage());
             } catch (RuntimeException e) {
                 throw new AssertionError(where + ": " + Arrays.toString(bytes), e);
@@ -111,7 +111,7 @@ class SafetensorsFuzzTest {
         long before = THREADS.getCurrentThreadAllocatedBytes();
         try {
             SafetensorsFile.open(file).close();
-        } catch (CheckpointException e) {
+        } catch (ModelFileException e) {
             assertTrue(e.getMessage().contains("mutated.safetensors"), e.getMessage());
         }
         return THREADS.getCurrentThreadAllocatedBytes() - before;

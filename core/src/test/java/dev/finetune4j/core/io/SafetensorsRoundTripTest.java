@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -267,7 +267,7 @@ class SafetensorsRoundTripTest {
             try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
                 channel.truncate(500);
             }
-            String message = assertThrows(CheckpointException.class, () -> opened.read("x"))
+            String message = assertThrows(ModelFileException.class, () -> opened.read("x"))
                     .getMessage();
             assertTrue(message.contains("t.safetensors"), message);
         }

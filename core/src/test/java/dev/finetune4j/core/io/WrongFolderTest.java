@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,7 +27,7 @@ class WrongFolderTest {
     }
 
     private static String refused(Path path, String wanted) {
-        return assertThrows(CheckpointException.class, () -> WrongFolder.refuse(path, wanted))
+        return assertThrows(ModelFileException.class, () -> WrongFolder.refuse(path, wanted))
                 .getMessage();
     }
 
@@ -68,8 +68,8 @@ class WrongFolderTest {
         file("a/config.json", "{\"model_type\": \"llama\"}");
         contains(
                 assertThrows(
-                                CheckpointException.class,
-                                () -> ModelDirectory.open(folder.resolve("a")).weights())
+                                ModelFileException.class,
+                                () -> ModelFiles.open(folder.resolve("a")).weights())
                         .getMessage(),
                 "it is an adapter: load its base model (01-ai/Yi-1.5-6B-Chat), then call loadAdapter with this folder");
         file("b/adapter_config.json", "no JSON");

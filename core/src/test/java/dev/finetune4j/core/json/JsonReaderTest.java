@@ -9,7 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import java.io.IOException;
 import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
@@ -173,16 +173,16 @@ class JsonReaderTest {
                 "Git LFS pointer");
         fileFails(file, "\n<!DOCTYPE html>\n<html>".getBytes(StandardCharsets.UTF_8), "is a web page");
         fileFails(file, new byte[(int) JsonFile.SETTINGS_BYTES + 1], "limit for such a file is");
-        CheckpointException none =
-                assertThrows(CheckpointException.class, () -> JsonFile.object(folder.resolve("none.json")));
+        ModelFileException none =
+                assertThrows(ModelFileException.class, () -> JsonFile.object(folder.resolve("none.json")));
         assertTrue(none.getMessage().contains("is missing"), none.getMessage());
-        CheckpointException isFolder = assertThrows(CheckpointException.class, () -> JsonFile.object(folder));
+        ModelFileException isFolder = assertThrows(ModelFileException.class, () -> JsonFile.object(folder));
         assertTrue(isFolder.getMessage().contains("no regular file"), isFolder.getMessage());
     }
 
     private static void fileFails(Path file, byte[] bytes, String says) throws IOException {
         Files.write(file, bytes);
-        CheckpointException failure = assertThrows(CheckpointException.class, () -> JsonFile.object(file));
+        ModelFileException failure = assertThrows(ModelFileException.class, () -> JsonFile.object(file));
         assertTrue(failure.getMessage().startsWith(file.toString()), failure.getMessage());
         assertTrue(failure.getMessage().contains(says), failure.getMessage());
     }

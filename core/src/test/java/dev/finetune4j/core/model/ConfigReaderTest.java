@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import java.nio.file.Path;
 import java.util.List;
@@ -45,7 +45,7 @@ class ConfigReaderTest {
         for (String name : List.of("llama_v4_plain", "gemma2_v4", "gemma3_v4", "mistral_v4", "phi3_longrope_long")) {
             ObjectNode config = config(name);
             config.put(key, size);
-            CheckpointException error = assertThrows(CheckpointException.class, () -> read(config));
+            ModelFileException error = assertThrows(ModelFileException.class, () -> read(config));
             assertTrue(error.getMessage().contains("\"" + key + "\" is " + size), error.getMessage());
         }
     }
@@ -78,7 +78,7 @@ class ConfigReaderTest {
     void whatChangesTheNumbersAndIsNotUnderstoodIsAnError(String name, String key, String value, String named) {
         ObjectNode config = config(name);
         config.set(key, TestData.parse(value));
-        CheckpointException error = assertThrows(CheckpointException.class, () -> read(config));
+        ModelFileException error = assertThrows(ModelFileException.class, () -> read(config));
         assertTrue(error.getMessage().contains(named), error.getMessage());
         assertTrue(error.getMessage().startsWith("config.json"), error.getMessage());
     }

@@ -10,7 +10,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -58,7 +58,7 @@ class AddedTokensTest {
         JsonNode golden = one.golden();
         write(golden);
         if (golden.has("refused")) {
-            CheckpointException refusal = assertThrows(CheckpointException.class, () -> Tokenizer.load(folder));
+            ModelFileException refusal = assertThrows(ModelFileException.class, () -> Tokenizer.load(folder));
             golden.path("refused")
                     .forEach(token -> assertTrue(
                             refusal.getMessage().contains("\"" + token.asText() + "\" gets "), refusal::getMessage));
@@ -124,7 +124,7 @@ class AddedTokensTest {
     void whatCannotBeAddedIsNamedWithItsFile(String file, String json, String says) throws IOException {
         tokenizer();
         beside(file, json.replace('\'', '"'));
-        CheckpointException refusal = assertThrows(CheckpointException.class, () -> Tokenizer.load(folder));
+        ModelFileException refusal = assertThrows(ModelFileException.class, () -> Tokenizer.load(folder));
         assertTrue(refusal.getMessage().contains(says), refusal::getMessage);
         assertTrue(refusal.getMessage().contains(file), refusal::getMessage);
     }

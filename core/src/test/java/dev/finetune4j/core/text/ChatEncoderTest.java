@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
@@ -74,7 +74,7 @@ class ChatEncoderTest {
                     .getMessage();
             assertTrue(message.contains(tokenizer.tokenOf(465)) && message.contains("465"), message);
             assertThrows(IllegalArgumentException.class, () -> small.encodeText("Hello"));
-            assertThrows(CheckpointException.class, () -> new ChatEncoder(tokenizer, template, Set.of(), 2));
+            assertThrows(ModelFileException.class, () -> new ChatEncoder(tokenizer, template, Set.of(), 2));
         }
     }
 
@@ -234,7 +234,7 @@ class ChatEncoderTest {
     void aMissingStopTokenIsNamed() {
         try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/spbpe"))) {
             String message = assertThrows(
-                            CheckpointException.class, () -> new ChatEncoder(tokenizer, ChatTemplate.named("gemma")))
+                            ModelFileException.class, () -> new ChatEncoder(tokenizer, ChatTemplate.named("gemma")))
                     .getMessage();
             assertTrue(message.contains("gemma") && message.contains("<end_of_turn>"), message);
             assertTrue(message.contains("choose the template"), message);
@@ -246,7 +246,7 @@ class ChatEncoderTest {
         Files.copy(TestData.resource("text/bytelevel/tokenizer.json"), folder.resolve("tokenizer.json"));
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             String message = assertThrows(
-                            CheckpointException.class, () -> new ChatEncoder(tokenizer, ChatTemplate.named("zephyr")))
+                            ModelFileException.class, () -> new ChatEncoder(tokenizer, ChatTemplate.named("zephyr")))
                     .getMessage();
             assertTrue(message.contains("zephyr") && message.contains("eos_token"), message);
             // Without a begin token its slot is empty.

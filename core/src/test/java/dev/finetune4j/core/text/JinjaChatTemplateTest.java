@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -285,7 +285,7 @@ class JinjaChatTemplateTest {
     void aTemplateThatCannotBeReadSaysWhereAndWhatToDo() throws IOException {
         template("a\n{% for m in messages %}");
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
-            String message = assertThrows(CheckpointException.class, () -> ChatTemplate.ofCheckpoint(tokenizer))
+            String message = assertThrows(ModelFileException.class, () -> ChatTemplate.ofCheckpoint(tokenizer))
                     .getMessage();
             assertTrue(message.contains("line 2, column 4") && message.contains("template("), message);
         }

@@ -11,7 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
@@ -68,7 +68,7 @@ class TokenizerTest {
         ((ObjectNode) model.get("vocab")).remove("z");
         Files.writeString(folder.resolve("tokenizer.json"), definition.toString());
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
-            String message = assertThrows(CheckpointException.class, () -> tokenizer.encode("z"))
+            String message = assertThrows(ModelFileException.class, () -> tokenizer.encode("z"))
                     .getMessage();
             assertTrue(message.contains("[absent]") && message.contains("inconsistent"), message);
         }
@@ -279,7 +279,7 @@ class TokenizerTest {
             })
     void aDamagedFileIsNamed(String content, String reason) throws IOException {
         Path file = Files.writeString(folder.resolve("tokenizer.json"), content);
-        String message = assertThrows(CheckpointException.class, () -> Tokenizer.load(folder))
+        String message = assertThrows(ModelFileException.class, () -> Tokenizer.load(folder))
                 .getMessage();
         assertTrue(message.contains(file.toString()) && message.contains(reason), message);
     }
@@ -296,7 +296,7 @@ class TokenizerTest {
     }
 
     private static String failure(Path path) {
-        return assertThrows(CheckpointException.class, () -> Tokenizer.load(path))
+        return assertThrows(ModelFileException.class, () -> Tokenizer.load(path))
                 .getMessage();
     }
 

@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
@@ -228,7 +228,7 @@ class TokenizerTrapsTest {
                 .put("content", "<new>")
                 .set("id", TestData.json(Files.writeString(folder.resolve("id"), id)));
         Files.writeString(folder.resolve("tokenizer.json"), definition.toString());
-        String message = assertThrows(CheckpointException.class, () -> Tokenizer.load(folder))
+        String message = assertThrows(ModelFileException.class, () -> Tokenizer.load(folder))
                 .getMessage();
         assertTrue(message.contains("tokenizer.json") && message.contains("<new>") && message.contains(id), message);
     }

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.TensorProblems;
@@ -44,7 +44,7 @@ final class AdapterCheck {
         }
     }
 
-    /** @throws CheckpointException naming all differences, one cause in one line */
+    /** @throws ModelFileException naming all differences, one cause in one line */
     void finish() {
         problems.otherBeginning(
                 missing, unread, "save the adapter anew with save_pretrained(…) of PEFT, or rename its tensors");
@@ -54,7 +54,7 @@ final class AdapterCheck {
                 Arrays.toString(weights.info(name).shape()) + " belongs to no module that " + AdapterFiles.CONFIG
                         + " names"));
         if (!problems.lines().isEmpty()) {
-            throw new CheckpointException(file + " does not fit this base model:\n  - "
+            throw new ModelFileException(file + " does not fit this base model:\n  - "
                     + String.join("\n  - ", problems.lines())
                     + "\nLoad the adapter on the model that it was trained on.");
         }

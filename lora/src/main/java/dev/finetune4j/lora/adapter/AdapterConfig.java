@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.model.CausalLM;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -25,13 +25,13 @@ final class AdapterConfig {
      * Reads the settings.
      *
      * @param base the model that the adapter shall sit on
-     * @throws CheckpointException when the kind is unknown, a value is wrong, or a key may change the result and is not
+     * @throws ModelFileException when the kind is unknown, a value is wrong, or a key may change the result and is not
      *     supported
      */
     static AdapterSettings read(Path file, JsonNode config, CausalLM base) {
         String type = config.path("peft_type").asText("");
         AdapterKind<?> kind = AdapterKinds.ofPeftType(type)
-                .orElseThrow(() -> new CheckpointException(file + ": the adapter type \"" + type
+                .orElseThrow(() -> new ModelFileException(file + ": the adapter type \"" + type
                         + "\" is not supported (supported: " + String.join(", ", AdapterKinds.peftTypes()) + ")"));
         return kind.read(new ConfigFields(file, config), base);
     }

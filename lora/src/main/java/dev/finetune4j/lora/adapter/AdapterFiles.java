@@ -3,8 +3,8 @@ package dev.finetune4j.lora.adapter;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.ConfigTie;
 import dev.finetune4j.core.io.FolderTransaction;
@@ -111,7 +111,7 @@ public final class AdapterFiles {
     /**
      * Reads an adapter for a base.
      *
-     * @throws CheckpointException when a file is missing or damaged, when the adapter is of a kind that is not supported, or
+     * @throws ModelFileException when a file is missing or damaged, when the adapter is of a kind that is not supported, or
      *     when its tensors do not fit the base; all differences are named at once
      */
     public static PeftAdapter load(Path folder, CausalLM base) {
@@ -126,7 +126,7 @@ public final class AdapterFiles {
                             + " is there, but pickles can run code and are not read: load and save the adapter once"
                             + " in Python, which writes " + WEIGHTS
                     : "; an adapter folder needs " + CONFIG + " and " + WEIGHTS;
-            throw new CheckpointException(file + " is missing" + pickled);
+            throw new ModelFileException(file + " is missing" + pickled);
         }
         AdapterKind<AdapterSettings> kind = AdapterKinds.of(settings);
         try (SafetensorsFile stored = SafetensorsFile.open(file);
@@ -139,9 +139,8 @@ public final class AdapterFiles {
     private static JsonNode readJson(Path file) {
         JsonNode json = JsonFile.object(file);
         if (!json.path("peft_type").isTextual()) {
-            throw new CheckpointException(
-                    file + " is not the configuration of an adapter: it must be a JSON object that"
-                            + " names a \"peft_type\"");
+            throw new ModelFileException(file + " is not the configuration of an adapter: it must be a JSON object that"
+                    + " names a \"peft_type\"");
         }
         return json;
     }

@@ -80,7 +80,7 @@ abstract class AdapterKind<S extends AdapterSettings> {
     /**
      * Makes an adapter of what a file holds.
      *
-     * @throws dev.finetune4j.core.CheckpointException when the tensors do not fit; all differences are named at once
+     * @throws dev.finetune4j.core.ModelFileException when the tensors do not fit; all differences are named at once
      */
     abstract PeftAdapter load(S chosen, StoredAdapter file, CausalLM base);
 

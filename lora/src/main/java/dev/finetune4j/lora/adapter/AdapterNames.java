@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.RenamedWeights;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.TensorNames;
@@ -38,13 +38,13 @@ final class AdapterNames {
      *
      * @param weights closed with the result
      * @param kind of the adapter
-     * @throws CheckpointException when the file holds several adapters
+     * @throws ModelFileException when the file holds several adapters
      */
     static WeightSource of(Path file, SafetensorsFile weights, AdapterKind<?> kind) {
         AdapterNames names = new AdapterNames(kind);
         WeightSource renamed = new RenamedWeights(weights, TensorNames.renamed(weights.names(), names::ofPeft));
         if (names.adapters.size() > 1) {
-            throw new CheckpointException(file + " holds several adapters (" + String.join(", ", names.adapters)
+            throw new ModelFileException(file + " holds several adapters (" + String.join(", ", names.adapters)
                     + "); save each in a folder of its own, with save_pretrained(…, selected_adapters=[…]) in PEFT");
         }
         return renamed;

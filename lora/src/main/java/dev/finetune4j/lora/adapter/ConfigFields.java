@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -234,7 +234,7 @@ final class ConfigFields {
     /**
      * The settings, when everything was as it must be.
      *
-     * @throws CheckpointException naming all mistakes, and all keys that are switched on and that nobody has read
+     * @throws ModelFileException naming all mistakes, and all keys that are switched on and that nobody has read
      */
     <T extends AdapterSettings> T build(Supplier<T> make) {
         String task = text("task_type", "CAUSAL_LM");
@@ -250,7 +250,7 @@ final class ConfigFields {
         });
         T settings = problems.isEmpty() ? collect(make) : null;
         if (settings == null) {
-            throw new CheckpointException(file + " cannot be used:\n  - " + String.join("\n  - ", problems)
+            throw new ModelFileException(file + " cannot be used:\n  - " + String.join("\n  - ", problems)
                     + "\nUse an adapter without these, or merge it into its base in Python.");
         }
         if (!passedOver.isEmpty()) {

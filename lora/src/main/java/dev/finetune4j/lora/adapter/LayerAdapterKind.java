@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
@@ -45,8 +45,8 @@ abstract class LayerAdapterKind<S extends AdapterSettings> extends AdapterKind<S
         BaseModules modules = BaseModules.of(base);
         try {
             specs = new ArrayList<>(specs(chosen, modules));
-        } catch (SettingsException | CheckpointException e) {
-            throw new CheckpointException(file.configFile() + ": " + e.getMessage(), e);
+        } catch (SettingsException | ModelFileException e) {
+            throw new ModelFileException(file.configFile() + ": " + e.getMessage(), e);
         }
         List<AdapterLayerSpec> brought = broughtAlong(file.weights(), specs, modules);
         brought.forEach(table ->
@@ -63,7 +63,7 @@ abstract class LayerAdapterKind<S extends AdapterSettings> extends AdapterKind<S
                 return spec.of(tensors);
             });
         } catch (SettingsException e) {
-            throw new CheckpointException(file.configFile() + ": " + e.getMessage(), e);
+            throw new ModelFileException(file.configFile() + ": " + e.getMessage(), e);
         }
     }
 

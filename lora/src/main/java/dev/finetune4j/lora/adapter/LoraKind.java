@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
@@ -71,10 +71,10 @@ final class LoraKind extends LayerAdapterKind<LoraSettings> {
     private static void requireOneTable(Path file, WeightSource weights, CausalLM base) {
         String embedding = AdapterFiles.tensorName("model.embed_tokens", "weight");
         String head = AdapterFiles.tensorName("lm_head", "weight");
-        if (base.config().parts().tiedHead()
+        if (base.config().projections().tiedHead()
                 && weights.names().containsAll(List.of(embedding, head))
                 && !weights.areEqual(embedding, head)) {
-            throw new CheckpointException(file + ": " + embedding + " and " + head + " differ, but by \""
+            throw new ModelFileException(file + ": " + embedding + " and " + head + " differ, but by \""
                     + LoraConfig.TYING + "\" they are one weight; set it to false in " + AdapterFiles.CONFIG
                     + " if each was trained on its own");
         }

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.DenseEmbedding;
@@ -109,7 +109,7 @@ final class ModulesToSave {
         }
         Linear linear = Objects.requireNonNull(base.linears().get(path));
         if (linear.parameters().isEmpty() && !(linear instanceof TiedHead)) {
-            throw new CheckpointException("the linear " + path + " is quantized, so no copy of it can be trained whole;"
+            throw new ModelFileException("the linear " + path + " is quantized, so no copy of it can be trained whole;"
                     + " adapt it with LoRA, or load the base without quantization");
         }
         long[] shape = {linear.outFeatures(), linear.inFeatures()};

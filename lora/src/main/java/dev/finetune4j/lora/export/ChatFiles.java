@@ -5,9 +5,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.FolderTransaction;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SmallFiles;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
  * @param source the base's folder
  * @param encoder with the template and the stop tokens
  */
-public record ChatFiles(ModelDirectory source, ChatEncoder encoder) {
+public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
     private static final Logger LOG = LoggerFactory.getLogger(ChatFiles.class);
     private static final String TOKENIZER = "tokenizer.json";
     private static final String TEMPLATE = "chat_template.jinja";
@@ -86,7 +86,7 @@ public record ChatFiles(ModelDirectory source, ChatEncoder encoder) {
             return ChatTemplate.ofCheckpoint(encoder.tokenizer())
                     .filter(own -> own.name().equals(encoder.template().name()))
                     .isPresent();
-        } catch (CheckpointException e) {
+        } catch (ModelFileException e) {
             return false;
         }
     }

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.LazyTensor;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.ModuleNames;
@@ -43,7 +43,7 @@ import org.jspecify.annotations.Nullable;
  * bits, the adapter is merged into what the codes stand for.
  */
 public final class MergedModel {
-    private final ModelDirectory source;
+    private final ModelFiles source;
     private final WeightSource weights;
     private final ModuleTransform merging;
     private final Placement placement;
@@ -51,7 +51,7 @@ public final class MergedModel {
     private final ScalarType type;
     private final Map<String, LazyTensor> tensors = new LinkedHashMap<>();
 
-    private MergedModel(ModelDirectory source, WeightSource weights, PeftAdapter adapter, Precision precision) {
+    private MergedModel(ModelFiles source, WeightSource weights, PeftAdapter adapter, Precision precision) {
         this.source = source;
         this.weights = weights;
         this.merging = adapter.merging();
@@ -74,7 +74,7 @@ public final class MergedModel {
      * @throws FineTune4jException when the folder cannot be written
      */
     public static void write(ChatFiles files, JsonNode record, PeftAdapter adapter, Path folder, Precision precision) {
-        ModelDirectory source = files.source();
+        ModelFiles source = files.source();
         requireOther(source.folder(), folder);
         try (WeightSource weights = source.weights();
                 TensorScope scope = new TensorScope()) {

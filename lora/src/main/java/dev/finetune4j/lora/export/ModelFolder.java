@@ -3,8 +3,8 @@ package dev.finetune4j.lora.export;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.ConfigTie;
 import dev.finetune4j.core.io.FolderTransaction;
 import dev.finetune4j.core.io.LazyTensor;
@@ -89,7 +89,7 @@ public final class ModelFolder {
         JsonNode found;
         try {
             found = JsonFile.object(config);
-        } catch (CheckpointException e) {
+        } catch (ModelFileException e) {
             return; // such as one that an earlier program left half-written
         }
         if (!found.isEmpty() && !found.has("model_type") && !found.has("architectures")) {

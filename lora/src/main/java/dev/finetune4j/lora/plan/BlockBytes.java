@@ -111,7 +111,7 @@ final class BlockBytes {
      * operation, the norm brings its output back.
      */
     private long inputs(String norm, String parent, List<String> separate, String stacked) {
-        List<String> names = config.parts().fusedProjections() ? List.of(stacked) : separate;
+        List<String> names = config.projections().fused() ? List.of(stacked) : separate;
         long bytes = 0;
         boolean kept = false;
         boolean broughtBack = isFused(norm);
@@ -183,7 +183,7 @@ final class BlockBytes {
     }
 
     private boolean masked(int index, long positions, boolean everywhere) {
-        int window = config.layerKinds().get(index).window();
+        int window = config.layerTypes().get(index).window();
         return everywhere || (window > 0 && window < positions);
     }
 

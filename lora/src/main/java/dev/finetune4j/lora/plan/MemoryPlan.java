@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.ByteCount;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.tensor.DeviceMemory;
 import java.util.List;
 import java.util.Locale;
@@ -24,7 +24,7 @@ public record MemoryPlan(
         String device,
         int rows,
         int tokens,
-        ActivationPolicy activations,
+        ActivationCheckpointing activations,
         Bytes bytes,
         DeviceMemory memory,
         long peak,
@@ -99,7 +99,7 @@ public record MemoryPlan(
         return text.append(fits ? "it fits" : advice).toString();
     }
 
-    private static String describe(ActivationPolicy policy) {
+    private static String describe(ActivationCheckpointing policy) {
         return switch (policy.every()) {
             case 0 -> "all activations kept";
             case 1 -> "every block computes again in the backward pass";

@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.ByteCount;
-import dev.finetune4j.core.io.ModelDirectory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.io.ModelFiles;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
@@ -64,11 +64,11 @@ public final class MemoryPlanner {
      * @param quantization form of the 4-bit base; null for a dense one, unless the checkpoint itself is in 4 bits
      * @param adapter what is trained; null for all weights
      * @param placement device and number formats; the weights are in float32 when all are trained
-     * @throws dev.finetune4j.core.CheckpointException when config.json is not supported
+     * @throws dev.finetune4j.core.ModelFileException when config.json is not supported
      * @throws dev.finetune4j.core.SettingsException when the adapter does not fit the model
      */
     public static MemoryPlanner of(
-            ModelDirectory directory,
+            ModelFiles directory,
             @Nullable QuantSettings quantization,
             @Nullable AdapterSettings adapter,
             Placement placement) {
@@ -84,17 +84,16 @@ public final class MemoryPlanner {
      *
      * @param directory the model's folder, of which config.json is read
      * @param quantization form of its linears; null to leave them as they are in the checkpoint
-     * @throws dev.finetune4j.core.CheckpointException when config.json is not supported
+     * @throws dev.finetune4j.core.ModelFileException when config.json is not supported
      */
-    public static long weightBytes(
-            ModelDirectory directory, @Nullable QuantSettings quantization, Placement placement) {
+    public static long weightBytes(ModelFiles directory, @Nullable QuantSettings quantization, Placement placement) {
         try (CausalLM meta = ModelLoader.meta(directory)) {
             return StaticBytes.of(meta, form(directory, quantization), AdapterShape.none(), false, placement)
                     .weights();
         }
     }
 
-    private static @Nullable QuantSettings form(ModelDirectory directory, @Nullable QuantSettings quantization) {
+    private static @Nullable QuantSettings form(ModelFiles directory, @Nullable QuantSettings quantization) {
         return quantization == null && directory.isFourBit() ? QuantSettings.nf4() : quantization;
     }
 
@@ -107,19 +106,19 @@ public final class MemoryPlanner {
      */
     public MemoryPlan choose(int rows, int tokens, DeviceMemory memory) {
         Batch batch = batch(rows, tokens);
-        if (fits(bytes(batch, ActivationPolicy.none()), memory)) {
-            return plan(rows, tokens, ActivationPolicy.none(), memory);
+        if (fits(bytes(batch, ActivationCheckpointing.none()), memory)) {
+            return plan(rows, tokens, ActivationCheckpointing.none(), memory);
         }
         for (int every = config.layers(); every > 1; every--) {
-            if (fits(bytes(batch, ActivationPolicy.every(every)), memory)) {
-                return plan(rows, tokens, ActivationPolicy.every(every), memory);
+            if (fits(bytes(batch, ActivationCheckpointing.every(every)), memory)) {
+                return plan(rows, tokens, ActivationCheckpointing.every(every), memory);
             }
         }
-        return plan(rows, tokens, ActivationPolicy.all(), memory);
+        return plan(rows, tokens, ActivationCheckpointing.all(), memory);
     }
 
     /** The plan of a batch of which the policy is given; see {@link #choose}. */
-    public MemoryPlan plan(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
+    public MemoryPlan plan(int rows, int tokens, ActivationCheckpointing policy, DeviceMemory memory) {
         MemoryPlan.Bytes bytes = bytes(batch(rows, tokens), policy);
         boolean fits = fits(bytes, memory);
         MemoryPlan plan = new MemoryPlan(
@@ -127,7 +126,7 @@ public final class MemoryPlanner {
         return new MemoryPlan(plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
     }
 
-    private boolean fits(int rows, int tokens, ActivationPolicy policy, DeviceMemory memory) {
+    private boolean fits(int rows, int tokens, ActivationCheckpointing policy, DeviceMemory memory) {
         return fits(bytes(batch(rows, tokens), policy), memory);
     }
 
@@ -162,13 +161,13 @@ public final class MemoryPlanner {
         return new Batch(positions, all, kept, working);
     }
 
-    private MemoryPlan.Bytes bytes(Batch batch, ActivationPolicy policy) {
+    private MemoryPlan.Bytes bytes(Batch batch, ActivationCheckpointing policy) {
         long kept = batch.tokens() * pass.lastNorm(trainsLastNorm);
         long again = 0;
         for (int i = 0; i < config.layers(); i++) {
             long whole = batch.kept()[i];
             // The last block never computes again: its turn comes at once.
-            boolean computesAgain = policy.checkpoints(i) && i + 1 < config.layers();
+            boolean computesAgain = policy.recomputes(i) && i + 1 < config.layers();
             kept += computesAgain ? batch.tokens() * blocks.checkpoint() : whole;
             again = Math.max(again, computesAgain ? whole : 0);
         }
@@ -191,15 +190,16 @@ public final class MemoryPlanner {
             return needed + smaller(plan) + ", or free memory that other programs hold";
         }
         if (plan.activations().every() != 1
-                && fits(plan.rows(), plan.tokens(), ActivationPolicy.all(), plan.memory())) {
+                && fits(plan.rows(), plan.tokens(), ActivationCheckpointing.all(), plan.memory())) {
             return needed + "let blocks compute again with activations(" + policyThatFits(plan) + ")";
         }
-        int rows = largest(plan.rows(), count -> fits(count, plan.tokens(), ActivationPolicy.all(), plan.memory()));
+        int rows =
+                largest(plan.rows(), count -> fits(count, plan.tokens(), ActivationCheckpointing.all(), plan.memory()));
         if (rows > 0) {
             return needed + "lower the batch to " + rows + " (accumulation makes up for it)"
                     + (plan.activations().every() == 1 ? "" : " and let all blocks compute again");
         }
-        int tokens = largest(plan.tokens(), count -> fits(1, count, ActivationPolicy.all(), plan.memory()));
+        int tokens = largest(plan.tokens(), count -> fits(1, count, ActivationCheckpointing.all(), plan.memory()));
         if (tokens >= 2) {
             return needed + "lower the batch to 1 and maxLength to " + tokens
                     + (plan.activations().every() == 1 ? "" : ", and let all blocks compute again");
@@ -211,7 +211,7 @@ public final class MemoryPlanner {
     private String policyThatFits(MemoryPlan plan) {
         int every =
                 choose(plan.rows(), plan.tokens(), plan.memory()).activations().every();
-        return every == 1 ? "ActivationPolicy.all()" : "ActivationPolicy.every(" + every + ")";
+        return every == 1 ? "ActivationCheckpointing.all()" : "ActivationCheckpointing.every(" + every + ")";
     }
 
     private static String smaller(MemoryPlan plan) {
@@ -220,7 +220,7 @@ public final class MemoryPlanner {
         }
         return plan.activations().every() == 1
                 ? "should it not suffice, lower maxLength"
-                : "should it not suffice, let all blocks compute again with activations(ActivationPolicy.all())";
+                : "should it not suffice, let all blocks compute again with activations(ActivationCheckpointing.all())";
     }
 
     private String smallerModel(MemoryPlan.Bytes bytes) {

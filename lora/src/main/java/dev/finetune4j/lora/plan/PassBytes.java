@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.model.ModelConfig.LayerKind;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.ChunkedHead;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.nn.RopeSpec;
@@ -32,7 +32,7 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         long rows = Math.min(ChunkedHead.ROWS_PER_CHUNK, batch);
         boolean gpu = placement.device().kind() == ComputeDevice.Kind.CUDA;
         long logit = gpu ? number() : 4L * Float.BYTES + (placement.precision() == Precision.FP32 ? 0 : number());
-        long capped = config.logitSoftCap() == 0 ? 0 : 3L * number();
+        long capped = config.finalLogitSoftcapping() == 0 ? 0 : 3L * number();
         long trained = full ? (long) config.vocabSize() * config.hiddenSize() * (number() + Float.BYTES) : 0;
         return rows * config.vocabSize() * (logit + capped) + 3 * batch * config.hiddenSize() * number() + trained;
     }
@@ -69,10 +69,10 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         }
         long bytes = 0;
         for (RopeSpec rope :
-                config.layerKinds().stream().map(LayerKind::rope).distinct().toList()) {
+                config.layerTypes().stream().map(LayerType::rope).distinct().toList()) {
             bytes += 2L * rope.channels() * (size * Float.BYTES + positions * number());
         }
-        long windows = config.layerKinds().stream()
+        long windows = config.layerTypes().stream()
                 .distinct()
                 .filter(kind -> kind.window() > 0 && kind.window() < positions)
                 .count();

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -135,7 +135,7 @@ class AdapterErrorsTest {
     void aConfigurationThatIsNoneIsNamed(String text, String part) throws IOException {
         Files.writeString(folder.resolve("adapter_config.json"), text);
         try (CausalLM base = llama()) {
-            String message = assertThrows(CheckpointException.class, () -> AdapterFiles.load(folder, base))
+            String message = assertThrows(ModelFileException.class, () -> AdapterFiles.load(folder, base))
                     .getMessage();
             assertTrue(message.contains("adapter_config.json") && message.contains(part), message);
         }

@@ -9,7 +9,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
@@ -139,7 +139,7 @@ class AdapterFileVariantsTest {
 
     private String refusal(String basePath) {
         try (CausalLM base = base(basePath)) {
-            return assertThrows(CheckpointException.class, () -> AdapterFiles.load(folder, base))
+            return assertThrows(ModelFileException.class, () -> AdapterFiles.load(folder, base))
                     .getMessage();
         }
     }

@@ -9,7 +9,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
@@ -108,7 +108,7 @@ class AdapterKindsTest {
     void anotherTypeIsAnsweredByAllThatThereAre() throws IOException {
         Path other = changed("ln_tuning", config -> config.put("peft_type", "LOHA"), name -> name);
         assertIn(
-                assertThrows(CheckpointException.class, () -> logits(other)).getMessage(),
+                assertThrows(ModelFileException.class, () -> logits(other)).getMessage(),
                 "\"LOHA\" is not supported",
                 "LORA, IA3, PREFIX_TUNING, P_TUNING, PROMPT_TUNING, VERA, LN_TUNING");
     }
@@ -146,12 +146,12 @@ class AdapterKindsTest {
     void matricesThatAreSaidToBeThereAreMissed() throws IOException {
         Path without = changed("vera", config -> config, name -> name.startsWith("base_model.vera_") ? "" : name);
         assertIn(
-                assertThrows(CheckpointException.class, () -> logits(without)).getMessage(),
+                assertThrows(ModelFileException.class, () -> logits(without)).getMessage(),
                 "base_model.vera_A",
                 "base_model.vera_B");
         Path larger = changed("vera", config -> config.put("r", 9), name -> name);
         assertIn(
-                assertThrows(CheckpointException.class, () -> logits(larger)).getMessage(),
+                assertThrows(ModelFileException.class, () -> logits(larger)).getMessage(),
                 "base_model.vera_A",
                 "vera_lambda_d",
                 "[9");
@@ -239,7 +239,7 @@ class AdapterKindsTest {
                 config -> config.set("target_modules", config.arrayNode().add("ln_1")),
                 name -> name);
         assertIn(
-                assertThrows(CheckpointException.class, () -> logits(foreign)).getMessage(),
+                assertThrows(ModelFileException.class, () -> logits(foreign)).getMessage(),
                 "adapter_config.json: ",
                 "no norm of the model matches the target modules ln_1; it has input_layernorm");
     }

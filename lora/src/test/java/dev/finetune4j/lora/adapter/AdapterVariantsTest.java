@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -58,7 +58,7 @@ class AdapterVariantsTest {
     @ParameterizedTest
     @MethodSource("variants")
     void computesWhatPeftComputes(Path folder) throws IOException {
-        ModelDirectory directory = base(folder);
+        ModelFiles directory = base(folder);
         try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
                 PeftAdapter adapter = AdapterFiles.load(folder, base);
                 SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
@@ -83,7 +83,7 @@ class AdapterVariantsTest {
         }
     }
 
-    private ModelDirectory base(Path folder) throws IOException {
+    private ModelFiles base(Path folder) throws IOException {
         String name = Fixtures.json(folder.resolve("adapter_config.json"))
                 .path("base_model_name_or_path")
                 .asText();
@@ -92,7 +92,7 @@ class AdapterVariantsTest {
             Files.copy(model(name).resolve(file), model.resolve(file));
         }
         Files.writeString(model.resolve("tokenizer.json"), "{}");
-        return ModelDirectory.open(model);
+        return ModelFiles.open(model);
     }
 
     private static Path model(String name) {
@@ -166,7 +166,7 @@ class AdapterVariantsTest {
         }
     }
 
-    private void checkMerged(PeftAdapter adapter, ModelDirectory directory, SafetensorsFile golden) {
+    private void checkMerged(PeftAdapter adapter, ModelFiles directory, SafetensorsFile golden) {
         if (!(adapter instanceof LayerAdapter)) {
             return;
         }

@@ -6,7 +6,7 @@ import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
@@ -80,7 +80,7 @@ final class UserPaths {
     }
 
     private static void config(Path folder) {
-        ModelLoader.readConfig(ModelDirectory.open(folder));
+        ModelLoader.readConfig(ModelFiles.open(folder));
         FineTuner.builder()
                 .model(folder)
                 .lora(lora -> lora.rank(2))

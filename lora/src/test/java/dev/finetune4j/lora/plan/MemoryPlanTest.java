@@ -9,8 +9,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.io.ModelDirectory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.io.ModelFiles;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -58,27 +58,27 @@ class MemoryPlanTest {
     @TempDir
     private Path folder;
 
-    private ModelDirectory six;
+    private ModelFiles six;
 
     @BeforeEach
     void theShapeOfYi6b() throws IOException {
         six = shape("silu");
     }
 
-    private ModelDirectory shape(String activation) throws IOException {
+    private ModelFiles shape(String activation) throws IOException {
         Files.writeString(folder.resolve("config.json"), """
                 {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
                  "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 64000, "rms_norm_eps": 1e-5,
                  "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "%s"}
                 """.formatted(activation));
-        return ModelDirectory.open(folder);
+        return ModelFiles.open(folder);
     }
 
     private MemoryPlanner qlora() {
         return qlora(six);
     }
 
-    private static MemoryPlanner qlora(ModelDirectory model) {
+    private static MemoryPlanner qlora(ModelFiles model) {
         return MemoryPlanner.of(
                 model,
                 QuantSettings.nf4(),
@@ -95,7 +95,7 @@ class MemoryPlanTest {
         "gelu_pytorch_tanh, 4, 2048, 24.22"
     })
     void agreesWithWhatWasMeasuredOnAGpu(String activation, int rows, int tokens, double measured) throws IOException {
-        MemoryPlan plan = qlora(shape(activation)).plan(rows, tokens, ActivationPolicy.none(), LARGE);
+        MemoryPlan plan = qlora(shape(activation)).plan(rows, tokens, ActivationCheckpointing.none(), LARGE);
         assertEquals(measured, plan.peak() / GIB, 0.05 * measured, plan.describe());
         assertTrue(plan.fits());
     }
@@ -112,7 +112,7 @@ class MemoryPlanTest {
     @MethodSource("forms")
     void theWeightsAreThoseOfTheLoadedModel(Path model, @Nullable QuantSettings form) {
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16);
-        ModelDirectory directory = ModelDirectory.open(model);
+        ModelFiles directory = ModelFiles.open(model);
         LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
         try (CausalLM loaded = ModelLoader.load(directory, factory, placement)) {
             long bytes = loaded.parameters().values().stream()
@@ -122,7 +122,7 @@ class MemoryPlanTest {
                     .mapToLong(linear -> linear instanceof QuantizedLinear packed ? stored(packed) : 0)
                     .sum();
             MemoryPlan plan = MemoryPlanner.of(directory, form, LoraSettings.defaults(), placement)
-                    .plan(2, 16, ActivationPolicy.none(), LARGE);
+                    .plan(2, 16, ActivationCheckpointing.none(), LARGE);
             assertEquals(bytes, plan.bytes().weights());
         }
     }
@@ -167,14 +167,14 @@ class MemoryPlanTest {
     @MethodSource("adapters")
     void theAdapterIsAsLargeAsTheRealOne(AdapterSettings settings) {
         for (Path model : List.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))) {
-            ModelDirectory directory = ModelDirectory.open(model);
+            ModelFiles directory = ModelFiles.open(model);
             try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
                     CausalLM meta = ModelLoader.meta(directory);
                     PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
                 AdapterShape shape = AdapterShape.of(settings, meta);
                 assertEquals(adapter.parameterCount(), shape.trainedValues());
                 MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
-                        .plan(1, 16, ActivationPolicy.none(), LARGE)
+                        .plan(1, 16, ActivationCheckpointing.none(), LARGE)
                         .bytes();
                 assertEquals(4 * (shape.trainedValues() + shape.frozenValues()), bytes.adapter());
                 assertEquals(4 * adapter.parameterCount(), bytes.gradients());
@@ -185,10 +185,10 @@ class MemoryPlanTest {
 
     @Test
     void fullFineTuningHoldsFourTimesTheWeights() {
-        ModelDirectory directory = ModelDirectory.open(Fixtures.reference("models/llama"));
+        ModelFiles directory = ModelFiles.open(Fixtures.reference("models/llama"));
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16, Precision.FP32);
         MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, null, placement)
-                .plan(1, 16, ActivationPolicy.none(), LARGE)
+                .plan(1, 16, ActivationCheckpointing.none(), LARGE)
                 .bytes();
         assertEquals(0, bytes.adapter());
         assertEquals(3 * bytes.weights(), bytes.gradients() + bytes.optimizer());
@@ -222,8 +222,8 @@ class MemoryPlanTest {
 
         MemoryPlan one = planner.choose(1, 8192, new DeviceMemory(6L << 30, 8L << 30));
         assertTrue(one.advice().contains("lower the batch to 1 and maxLength to "), one.advice());
-        MemoryPlan kept = planner.plan(4, 2048, ActivationPolicy.none(), new DeviceMemory(20L << 30, 24L << 30));
-        assertTrue(kept.advice().contains("activations(ActivationPolicy.every("), kept.advice());
+        MemoryPlan kept = planner.plan(4, 2048, ActivationCheckpointing.none(), new DeviceMemory(20L << 30, 24L << 30));
+        assertTrue(kept.advice().contains("activations(ActivationCheckpointing.every("), kept.advice());
         MemoryPlan none = planner.choose(1, 64, new DeviceMemory(2L << 30, 2L << 30));
         assertTrue(none.advice().contains("take a smaller model"), none.advice());
     }
@@ -238,7 +238,7 @@ class MemoryPlanTest {
 
     @Test
     void isWrittenAsATableAndAsJson() throws IOException {
-        MemoryPlan plan = qlora().plan(4, 2048, ActivationPolicy.every(2), LARGE);
+        MemoryPlan plan = qlora().plan(4, 2048, ActivationCheckpointing.every(2), LARGE);
         assertTrue(plan.toString().contains("one block of 2 computes again"), plan.toString());
         assertTrue(plan.toString().contains("weights                    3.6 GiB"), plan.toString());
         ObjectMapper json = new ObjectMapper();

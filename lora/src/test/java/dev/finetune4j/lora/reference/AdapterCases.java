@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Precision;
@@ -122,7 +122,7 @@ final class AdapterCases {
             Path folder = temporary.resolve("merged");
             try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
                 ChatFiles files = new ChatFiles(
-                        ModelDirectory.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
+                        ModelFiles.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
                 MergedModel.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
             }
             try (CausalLM merged = ReferenceFolder.load(folder)) {

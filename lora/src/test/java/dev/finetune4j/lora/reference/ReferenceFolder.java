@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.reference;
 
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.quant.QuantSettings;
@@ -118,6 +118,6 @@ record ReferenceFolder(Path root) {
     }
 
     static boolean isFourBit(Path folder) {
-        return ModelDirectory.open(folder).isFourBit();
+        return ModelFiles.open(folder).isFourBit();
     }
 }

@@ -7,7 +7,7 @@ import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
 import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.LanguageModel;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -49,8 +49,8 @@ final class ExportChecks {
             Optional<ChatTemplate> own = ChatTemplate.ofCheckpoint(tokenizer);
             named = own.isPresent() ? null : fitting(tokenizer);
             template = own.orElseGet(() -> ChatTemplate.named(named));
-            ChatEncoder encoder = new ChatEncoder(
-                    tokenizer, template, ModelDirectory.open(folder).eosTokenIds());
+            ChatEncoder encoder =
+                    new ChatEncoder(tokenizer, template, ModelFiles.open(folder).eosTokenIds());
             stops = new TreeSet<>();
             template.stopTokens()
                     .forEach(token -> stops.add(tokenizer.idOf(token).orElseThrow()));
@@ -69,7 +69,7 @@ final class ExportChecks {
             tuned.adapter().orElseThrow().saveMerged(merged, Precision.FP32);
         }
         assertEquals(smallFiles(folder), keptFiles(merged, folder), "files of the base in the merged folder");
-        Set<Integer> written = ModelDirectory.open(merged).eosTokenIds();
+        Set<Integer> written = ModelFiles.open(merged).eosTokenIds();
         assertTrue(written.containsAll(stops), () -> "the merged folder stops at " + written + ", not at " + stops);
         try (Tokenizer tokenizer = Tokenizer.load(merged)) {
             ChatTemplate again = ChatTemplate.ofCheckpoint(tokenizer)

@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.Fixtures;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.TokenGenerator;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -69,8 +69,8 @@ final class NumberChecks {
             return false;
         }
         if (names.stream().noneMatch(Set.of("model.embed_tokens.weight", "embed_tokens.weight")::contains)) {
-            CheckpointException refusal =
-                    assertThrows(CheckpointException.class, () -> Fixtures.model(folder, LinearFactory.dense()));
+            ModelFileException refusal =
+                    assertThrows(ModelFileException.class, () -> Fixtures.model(folder, LinearFactory.dense()));
             assertEquals(
                     1,
                     refusal.getMessage()
@@ -81,7 +81,7 @@ final class NumberChecks {
             assertTrue(refusal.getMessage().contains("tensor names begin with"), refusal.getMessage());
             return true;
         }
-        ModelDirectory directory = ModelDirectory.open(folder);
+        ModelFiles directory = ModelFiles.open(folder);
         if (names.contains("lm_head.weight")
                 || directory.config().path("tie_word_embeddings").asBoolean(true)) {
             return false;
@@ -153,7 +153,7 @@ final class NumberChecks {
 
     /** The end tokens that config and tokenizer name are among those at which a chat stops. */
     private static void requireStop(Tokenizer tokenizer, Path folder) {
-        Set<Integer> named = ModelDirectory.open(folder).eosTokenIds();
+        Set<Integer> named = ModelFiles.open(folder).eosTokenIds();
         ChatTemplate template = ChatTemplate.ofCheckpoint(tokenizer).orElseGet(() -> ChatTemplate.named("default"));
         Set<Integer> stops = new ChatEncoder(tokenizer, template, named).stopIds();
         assertTrue(stops.containsAll(named), () -> "stop ids " + stops + " without some of " + named);

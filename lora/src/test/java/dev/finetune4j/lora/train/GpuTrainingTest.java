@@ -9,9 +9,9 @@ import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.InferenceSession;
 import dev.finetune4j.core.inference.TokenGenerator;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.model.ActivationPolicy;
+import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
@@ -67,7 +67,7 @@ class GpuTrainingTest {
 
     private static CausalLM model(String name, boolean quantized, Placement placement) {
         return ModelLoader.load(
-                ModelDirectory.open(
+                ModelFiles.open(
                         name.equals("llama") ? Fixtures.reference("models/llama") : Fixtures.resource("bases/" + name)),
                 factory(quantized),
                 placement);
@@ -93,7 +93,8 @@ class GpuTrainingTest {
         return examples;
     }
 
-    private static List<Double> losses(CausalLM base, LoraSettings settings, ActivationPolicy policy, int steps) {
+    private static List<Double> losses(
+            CausalLM base, LoraSettings settings, ActivationCheckpointing policy, int steps) {
         BatchLoader loader =
                 new BatchLoader(examples(base.config().vocabSize(), 2 * steps), 2, 1, 1, new Collator(0, 1), false);
         TrainingSettings training = TrainingSettings.builder()
@@ -130,11 +131,11 @@ class GpuTrainingTest {
         LoraSettings settings = LoraSettings.defaults();
         List<Double> expected;
         try (CausalLM base = model(name, quantized, Placement.cpuFp32())) {
-            expected = losses(base, settings, ActivationPolicy.none(), STEPS);
+            expected = losses(base, settings, ActivationCheckpointing.none(), STEPS);
         }
         List<Double> actual;
         try (CausalLM base = model(name, quantized, new Placement(GPU, precision))) {
-            actual = losses(base, settings, new ActivationPolicy(every), STEPS);
+            actual = losses(base, settings, new ActivationCheckpointing(every), STEPS);
         }
         for (int i = 0; i < STEPS; i++) {
             assertEquals(expected.get(i), actual.get(i), tolerance * expected.get(i), "step " + i);
@@ -269,7 +270,7 @@ class GpuTrainingTest {
     @Test
     void trainsWhileOtherThreadsCaptureAndGenerate() throws Exception {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.FP32))) {
-            List<Double> alone = losses(base, LoraSettings.defaults(), ActivationPolicy.none(), 60);
+            List<Double> alone = losses(base, LoraSettings.defaults(), ActivationCheckpointing.none(), 60);
             int[] prompt = new SplittableRandom(5).ints(9, 0, 200).toArray();
             int[] answer = answer(base, prompt);
             AtomicBoolean stop = new AtomicBoolean();
@@ -287,9 +288,9 @@ class GpuTrainingTest {
                     }));
                 }
                 Future<List<Double>> other =
-                        pool.submit(() -> losses(base, LoraSettings.defaults(), ActivationPolicy.none(), 60));
+                        pool.submit(() -> losses(base, LoraSettings.defaults(), ActivationCheckpointing.none(), 60));
                 for (int i = 0; i < 3; i++) {
-                    assertClose(alone, losses(base, LoraSettings.defaults(), ActivationPolicy.none(), 60));
+                    assertClose(alone, losses(base, LoraSettings.defaults(), ActivationCheckpointing.none(), 60));
                 }
                 assertClose(alone, other.get());
                 stop.set(true);

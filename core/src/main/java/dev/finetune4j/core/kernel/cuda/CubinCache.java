@@ -1,8 +1,8 @@
 package dev.finetune4j.core.kernel.cuda;
 
 import dev.finetune4j.core.DeviceException;
-import dev.finetune4j.core.io.CacheFolder;
-import dev.finetune4j.core.io.Sha256;
+import dev.finetune4j.core.cache.CacheFolder;
+import dev.finetune4j.core.cache.Sha256;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;

@@ -1,4 +1,4 @@
-package dev.finetune4j.core.io;
+package dev.finetune4j.core.cache;
 
 import java.nio.file.Path;
 import java.util.Locale;

@@ -3,7 +3,8 @@ package dev.finetune4j.core.io;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.Arguments;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -28,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Immutable and thread-safe. Nothing stays open.
  */
-public final class ModelDirectory {
+public final class ModelFiles {
     private static final String CONFIG = "config.json";
     private static final String GENERATION_CONFIG = "generation_config.json";
     private static final String EOS = "eos_token_id";
@@ -41,7 +42,7 @@ public final class ModelDirectory {
     private final boolean fourBit;
     private final Set<Integer> eosTokenIds;
 
-    private ModelDirectory(Path folder, byte[] configBytes, @Nullable ObjectNode generationConfig) {
+    private ModelFiles(Path folder, byte[] configBytes, @Nullable ObjectNode generationConfig) {
         this.folder = folder;
         this.configBytes = configBytes;
         this.config = JsonFile.object(folder.resolve(CONFIG), configBytes);
@@ -53,15 +54,15 @@ public final class ModelDirectory {
     /**
      * Opens a folder.
      *
-     * @throws CheckpointException when the folder or its config.json is missing, saying what the folder is instead, when one of its JSON files cannot be
+     * @throws ModelFileException when the folder or its config.json is missing, saying what the folder is instead, when one of its JSON files cannot be
      *     understood, or when config.json says that the weights are packed in a form that cannot be read
      */
-    public static ModelDirectory open(Path folder) {
+    public static ModelFiles open(Path folder) {
         Arguments.given(folder, "open(folder)");
         settle(folder);
         WrongFolder.refuse(folder, CONFIG);
         Path generation = folder.resolve(GENERATION_CONFIG);
-        return new ModelDirectory(
+        return new ModelFiles(
                 folder,
                 JsonFile.bytes(folder.resolve(CONFIG), JsonFile.SETTINGS_BYTES),
                 Files.isRegularFile(generation) ? JsonFile.object(generation) : null);
@@ -70,13 +71,13 @@ public final class ModelDirectory {
     /**
      * Completes a save that was broken off, see {@link FolderTransaction#settle}.
      *
-     * @throws CheckpointException when that is not possible
+     * @throws ModelFileException when that is not possible
      */
     public static void settle(Path folder) {
         try {
             FolderTransaction.settle(folder);
         } catch (IOException e) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     folder + " holds a save that was broken off and cannot be completed: " + e.getMessage(), e);
         }
     }
@@ -84,16 +85,16 @@ public final class ModelDirectory {
     /**
      * Checks that the folder still holds the model that was opened, for a reader of several files.
      *
-     * @throws CheckpointException when another model has taken its place meanwhile
+     * @throws ModelFileException when another model has taken its place meanwhile
      */
     public void requireUnchanged() {
         settle(folder);
         if (!Files.isRegularFile(folder.resolve(CONFIG))) {
-            throw new CheckpointException(
+            throw new ModelFileException(
                     folder + " is no longer there or has lost its " + CONFIG + "; put back what was opened");
         }
         if (!Arrays.equals(configBytes, JsonFile.bytes(folder.resolve(CONFIG), JsonFile.SETTINGS_BYTES))) {
-            throw new CheckpointException(folder + " was replaced by another model while it was read; load it again");
+            throw new ModelFileException(folder + " was replaced by another model while it was read; load it again");
         }
     }
 
@@ -133,7 +134,7 @@ public final class ModelDirectory {
      * Opens the weights; the caller closes them. Their names are those of Hugging Face's decoders, such as {@code
      * model.layers.0.mlp.up_proj.weight}, also where the files leave the {@code model.} out.
      *
-     * @throws CheckpointException when there are none in safetensors form, when a shard or a tensor of the index is
+     * @throws ModelFileException when there are none in safetensors form, when a shard or a tensor of the index is
      *     missing, or when a file is damaged
      */
     public WeightSource weights() {
@@ -161,7 +162,7 @@ public final class ModelDirectory {
      * It tells models apart at the price of reading a few MB, and does not depend on how the tensors are spread over
      * files. A change in the middle of a tensor alone goes unseen, so it is no proof of integrity.
      *
-     * @throws CheckpointException as {@link #weights()} does
+     * @throws ModelFileException as {@link #weights()} does
      */
     public String fingerprint() {
         MessageDigest digest = Sha256.digest();
@@ -204,7 +205,7 @@ public final class ModelDirectory {
                 continue;
             }
             if (!id.isIntegralNumber() || !id.canConvertToInt()) {
-                throw new CheckpointException(folder.resolve(fileName) + ": \"" + key + "\" is " + value
+                throw new ModelFileException(folder.resolve(fileName) + ": \"" + key + "\" is " + value
                         + ", expected a token's number or a list of such numbers; correct the file");
             }
             // Some configs write -1 for "there is none".

@@ -6,9 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
-import dev.finetune4j.core.io.ModelDirectory;
+import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -39,7 +39,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * beginning, one table of token vectors or two. The numbers are those of transformers; where it makes up a missing head at
  * random, those of the head that shares the embedding's weight.
  */
-class CheckpointVariantsTest {
+class ModelFolderVariantsTest {
     @TempDir
     Path folder;
 
@@ -100,11 +100,11 @@ class CheckpointVariantsTest {
     }
 
     private CausalLM load() {
-        return ModelLoader.load(ModelDirectory.open(folder), LinearFactory.dense(), Placement.cpuFp32());
+        return ModelLoader.load(ModelFiles.open(folder), LinearFactory.dense(), Placement.cpuFp32());
     }
 
     private String refusal() {
-        return assertThrows(CheckpointException.class, this::load).getMessage();
+        return assertThrows(ModelFileException.class, this::load).getMessage();
     }
 
     @ParameterizedTest
@@ -131,8 +131,10 @@ class CheckpointVariantsTest {
             }
             assertEquals(variant.path("sum").asDouble(), sum, 5e-3, name);
             assertEquals(
-                    model.config().parts().tiedHead(),
-                    ModelLoader.readConfig(ModelDirectory.open(folder)).parts().tiedHead());
+                    model.config().projections().tiedHead(),
+                    ModelLoader.readConfig(ModelFiles.open(folder))
+                            .projections()
+                            .tiedHead());
         }
     }
 

@@ -1,4 +1,4 @@
-package dev.finetune4j.core.io;
+package dev.finetune4j.core.cache;
 
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -10,7 +10,7 @@ public final class Sha256 {
     private Sha256() {}
 
     /** A digest to feed piece by piece. */
-    static MessageDigest digest() {
+    public static MessageDigest digest() {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {

@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.CheckpointException;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -31,7 +31,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A model folder: its JSON, its weights in one file or several, and its fingerprint. */
-class ModelDirectoryTest {
+class ModelFilesTest {
     private static final Map<String, String> PT = Map.of("format", "pt");
 
     @TempDir
@@ -70,7 +70,7 @@ class ModelDirectoryTest {
     }
 
     private static void fails(org.junit.jupiter.api.function.Executable call, String... parts) {
-        String message = assertThrows(CheckpointException.class, call).getMessage();
+        String message = assertThrows(ModelFileException.class, call).getMessage();
         for (String part : parts) {
             assertTrue(message.contains(part), "expected \"" + part + "\" in: " + message);
         }
@@ -80,7 +80,7 @@ class ModelDirectoryTest {
     void shardsHoldTheSameTensorsAsOneFile() throws IOException {
         List<Path> single = SafetensorsWriter.writeSharded(folder, tensors(5), PT, 1 << 20);
         assertEquals(List.of(folder.resolve("model.safetensors")), single);
-        ModelDirectory directory = ModelDirectory.open(folder);
+        ModelFiles directory = ModelFiles.open(folder);
         String fingerprint = directory.fingerprint();
         // At most 100 bytes to a file: t0 to t2, t3, t4, t5.
         List<Path> shards = SafetensorsWriter.writeSharded(folder, tensors(5), PT, 100);
@@ -138,7 +138,7 @@ class ModelDirectoryTest {
     @Test
     void aFailedShardLeavesTheFolderAsItWas() throws IOException {
         SafetensorsWriter.writeSharded(folder, tensors(5), PT, 1 << 20);
-        String before = ModelDirectory.open(folder).fingerprint();
+        String before = ModelFiles.open(folder).fingerprint();
         Map<String, LazyTensor> broken = tensors(9);
         broken.put("late", LazyTensor.of(ScalarType.Float, new long[] {2}, () -> {
             throw new UnsupportedOperationException("no values");
@@ -151,7 +151,7 @@ class ModelDirectoryTest {
                 .getMessage();
         assertTrue(message.contains("late") && message.contains("F32[3]") && message.contains("F32[2]"), message);
         assertEquals("config.json model.safetensors", Fixtures.list(folder));
-        assertEquals(before, ModelDirectory.open(folder).fingerprint());
+        assertEquals(before, ModelFiles.open(folder).fingerprint());
     }
 
     @Test
@@ -168,23 +168,23 @@ class ModelDirectoryTest {
     @Test
     void fingerprintSeesValuesNamesShapesAndConfig() throws IOException {
         SafetensorsWriter.writeSharded(folder, tensors(5), PT, 1 << 20);
-        String original = ModelDirectory.open(folder).fingerprint();
+        String original = ModelFiles.open(folder).fingerprint();
         assertTrue(original.matches("[0-9a-f]{64}"), original);
-        assertEquals(original, ModelDirectory.open(folder).fingerprint());
+        assertEquals(original, ModelFiles.open(folder).fingerprint());
         SafetensorsWriter.writeSharded(folder, tensors(6), PT, 1 << 20);
-        assertNotEquals(original, ModelDirectory.open(folder).fingerprint());
+        assertNotEquals(original, ModelFiles.open(folder).fingerprint());
         Map<String, LazyTensor> renamed = tensors(5);
         renamed.put("u5", renamed.remove("t5"));
         SafetensorsWriter.writeSharded(folder, renamed, PT, 1 << 20);
-        assertNotEquals(original, ModelDirectory.open(folder).fingerprint());
+        assertNotEquals(original, ModelFiles.open(folder).fingerprint());
         Map<String, LazyTensor> reshaped = tensors(5);
         reshaped.put("t5", LazyTensor.of(filled(5, 25)));
         SafetensorsWriter.writeSharded(folder, reshaped, PT, 1 << 20);
-        assertNotEquals(original, ModelDirectory.open(folder).fingerprint());
+        assertNotEquals(original, ModelFiles.open(folder).fingerprint());
         SafetensorsWriter.writeSharded(folder, tensors(5), PT, 1 << 20);
-        assertEquals(original, ModelDirectory.open(folder).fingerprint());
+        assertEquals(original, ModelFiles.open(folder).fingerprint());
         Files.writeString(folder.resolve("config.json"), "{\"model_type\": \"qwen2\"}");
-        assertNotEquals(original, ModelDirectory.open(folder).fingerprint());
+        assertNotEquals(original, ModelFiles.open(folder).fingerprint());
     }
 
     @Test
@@ -192,12 +192,12 @@ class ModelDirectoryTest {
         long[] changed = {0, 1023, 1024, 5000, 8975, 8976, 9999};
         boolean[] seen = {true, true, false, false, false, true, true};
         SafetensorsWriter.writeSharded(folder, Map.of("x", LazyTensor.of(filled(0, 10_000))), PT, 1 << 20);
-        String original = ModelDirectory.open(folder).fingerprint();
+        String original = ModelFiles.open(folder).fingerprint();
         for (int i = 0; i < changed.length; i++) {
             Tensor tensor = filled(0, 10_000);
             tensor.get(changed[i]).fill_(Tensors.scalar(1));
             SafetensorsWriter.writeSharded(folder, Map.of("x", LazyTensor.of(tensor)), PT, 1 << 20);
-            assertEquals(seen[i], !original.equals(ModelDirectory.open(folder).fingerprint()), "at " + changed[i]);
+            assertEquals(seen[i], !original.equals(ModelFiles.open(folder).fingerprint()), "at " + changed[i]);
         }
     }
 
@@ -214,10 +214,10 @@ class ModelDirectoryTest {
         assertIds("{\"pad_token_id\": \"<pad>\"}", "{\"bos_token_id\": \"x\"}", Set.of());
         for (String bad : List.of("\"2\"", "2.5", "[[2]]", "{}", "true", "4294967296")) {
             Files.writeString(folder.resolve("config.json"), "{\"eos_token_id\": " + bad + "}");
-            fails(() -> ModelDirectory.open(folder), "config.json", "eos_token_id", bad);
+            fails(() -> ModelFiles.open(folder), "config.json", "eos_token_id", bad);
             Files.writeString(folder.resolve("config.json"), "{}");
             Files.writeString(folder.resolve("generation_config.json"), "{\"eos_token_id\": [1, " + bad + "]}");
-            fails(() -> ModelDirectory.open(folder), "generation_config.json", "eos_token_id", bad);
+            fails(() -> ModelFiles.open(folder), "generation_config.json", "eos_token_id", bad);
             Files.delete(folder.resolve("generation_config.json"));
         }
     }
@@ -229,7 +229,7 @@ class ModelDirectoryTest {
         if (generation != null) {
             Files.writeString(file, generation);
         }
-        ModelDirectory directory = ModelDirectory.open(folder);
+        ModelFiles directory = ModelFiles.open(folder);
         assertEquals(eos, directory.eosTokenIds());
         assertEquals(generation != null, directory.generationConfig().isPresent());
         Files.deleteIfExists(file);
@@ -238,7 +238,7 @@ class ModelDirectoryTest {
     @Test
     void configIsACopyAndMayHoldInfinity() throws IOException {
         Files.writeString(folder.resolve("config.json"), "{\"limit\": [0.0, Infinity], \"name\": \"Übung\"}");
-        ModelDirectory directory = ModelDirectory.open(folder);
+        ModelFiles directory = ModelFiles.open(folder);
         assertEquals(
                 Double.POSITIVE_INFINITY,
                 directory.config().path("limit").path(1).asDouble());
@@ -250,24 +250,24 @@ class ModelDirectoryTest {
 
     @Test
     void missingAndDamagedFiles() throws IOException {
-        fails(() -> ModelDirectory.open(folder.resolve("nowhere")), "nowhere", "does not exist", "config.json");
-        fails(() -> ModelDirectory.open(folder.resolve("config.json")), "is no folder");
+        fails(() -> ModelFiles.open(folder.resolve("nowhere")), "nowhere", "does not exist", "config.json");
+        fails(() -> ModelFiles.open(folder.resolve("config.json")), "is no folder");
         Files.writeString(folder.resolve("tokenizer.json"), "{}");
         Files.writeString(folder.resolve("config.json"), "{\"a\": ");
-        fails(() -> ModelDirectory.open(folder), "config.json", "line 1");
+        fails(() -> ModelFiles.open(folder), "config.json", "line 1");
         Files.writeString(folder.resolve("config.json"), "{} {}");
-        fails(() -> ModelDirectory.open(folder), "config.json");
+        fails(() -> ModelFiles.open(folder), "config.json");
         Files.writeString(folder.resolve("config.json"), "");
-        fails(() -> ModelDirectory.open(folder), "config.json", "no JSON object");
+        fails(() -> ModelFiles.open(folder), "config.json", "no JSON object");
         Files.write(folder.resolve("config.json"), new byte[] {'{', '"', (byte) 0xff, '"', ':', '1', '}'});
-        fails(() -> ModelDirectory.open(folder), "config.json", "UTF-8");
+        fails(() -> ModelFiles.open(folder), "config.json", "UTF-8");
         Files.delete(folder.resolve("config.json"));
-        fails(() -> ModelDirectory.open(folder), "no config.json", "Found: tokenizer.json");
+        fails(() -> ModelFiles.open(folder), "no config.json", "Found: tokenizer.json");
     }
 
     @Test
     void weightsThatAreNotThere() throws IOException {
-        ModelDirectory directory = ModelDirectory.open(folder);
+        ModelFiles directory = ModelFiles.open(folder);
         fails(directory::weights, folder.toString(), "model.safetensors", "found: config.json");
         Files.createFile(folder.resolve("some.gguf"));
         fails(directory::weights, "GGUF");
@@ -376,14 +376,14 @@ class ModelDirectoryTest {
                 new RandomAccessFile(folder.resolve("config.json").toFile(), "rw")) {
             huge.setLength(5_000_000_000L);
         }
-        fails(() -> ModelDirectory.open(folder), "config.json", "5000000000 bytes");
+        fails(() -> ModelFiles.open(folder), "config.json", "5000000000 bytes");
     }
 
     @Test
     void everySharedReferenceModelOpens() throws IOException {
         Path models = Needs.shared("fixtures/reference/models");
         Path llama = models.resolve("llama");
-        ModelDirectory directory = ModelDirectory.open(llama);
+        ModelFiles directory = ModelFiles.open(llama);
         assertEquals(Set.of(2), directory.eosTokenIds());
         String fingerprint = directory.fingerprint();
         Files.copy(
@@ -401,6 +401,6 @@ class ModelDirectoryTest {
             }
             assertTrue(SafetensorsWriter.writeSharded(folder, lazy, PT, 100_000).size() > 4);
         }
-        assertEquals(fingerprint, ModelDirectory.open(folder).fingerprint());
+        assertEquals(fingerprint, ModelFiles.open(folder).fingerprint());
     }
 }

@@ -21,6 +21,7 @@ module dev.finetune4j {
     exports dev.finetune4j.lora.export;
     exports dev.finetune4j.lora.plan;
     exports dev.finetune4j.lora.objective;
+    exports dev.finetune4j.lora.report;
     exports dev.finetune4j.lora.train;
 
     // The sources of the kernels, which core compiles.

@@ -207,9 +207,9 @@ public final class FineTuner {
                             ParameterGroups.ONE,
                             batches,
                             training,
-                            expected(base, null, data),
                             all,
                             cancelled)
+                    .expecting(expected(base, null, data))
                     .run();
             return new FineTunedModel(base, null, report);
         }
@@ -224,9 +224,9 @@ public final class FineTuner {
                             groups,
                             batches,
                             training,
-                            expected(base, adapted.startsAsBase() ? null : base.model(), data),
                             all,
                             cancelled)
+                    .expecting(expected(base, adapted.startsAsBase() ? null : base.model(), data))
                     .run();
             return new FineTunedModel(base, adapter, report);
         } catch (RuntimeException | Error e) {

@@ -10,7 +10,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.eval.Exam;
 import dev.finetune4j.lora.eval.ExamQuestion;
-import dev.finetune4j.lora.train.LossCurve;
+import dev.finetune4j.lora.report.LossCurve;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;

@@ -6,6 +6,7 @@ import dev.finetune4j.core.kernel.OptimizerKernels.AdamWStep;
 import dev.finetune4j.core.kernel.OptimizerKernels.GradientClip;
 import dev.finetune4j.core.kernel.Readback;
 import dev.finetune4j.core.tensor.TensorScope;
+import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -25,56 +26,61 @@ final class AdamW implements AutoCloseable {
 
     private final FlatParameters parameters;
     private final double weightDecay;
-    private final Tensor mean;
-    private final Tensor variance;
+    private final Tensor expAvg;
+    private final Tensor expAvgSq;
     private int steps;
 
     AdamW(FlatParameters parameters, double weightDecay) {
         this.parameters = parameters;
         this.weightDecay = weightDecay;
         try (TensorScope scope = new TensorScope()) {
-            mean = torch.zeros_like(parameters.values());
-            variance = torch.zeros_like(parameters.values());
-            scope.release(mean);
-            scope.release(variance);
+            expAvg = torch.zeros_like(parameters.values());
+            expAvgSq = torch.zeros_like(parameters.values());
+            scope.release(expAvg);
+            scope.release(expAvgSq);
         }
     }
 
     /**
      * Loss and gradient norm of an optimizer step.
      *
-     * @param loss the loss that was handed over
-     * @param norm of all gradients together, before they were scaled down
+     * @param sums the loss and behind it the sums of the metrics, as they were handed over
+     * @param norm of all gradients together, before they were clipped
      */
-    record StepResult(double loss, double norm) {
-        /** Whether both are numbers; if not, nothing was changed. */
+    @SuppressWarnings("ArrayRecordComponent") // read once, compared by nobody
+    record StepResult(double[] sums, double norm) {
+        double loss() {
+            return sums[0];
+        }
+
+        /** Whether loss and norm are numbers; if not, nothing was changed. */
         boolean isFinite() {
-            return Double.isFinite(loss) && Double.isFinite(norm);
+            return Double.isFinite(loss()) && Double.isFinite(norm);
         }
     }
 
     /**
-     * Scales the gradients down so that their norm, over all groups together, is at most {@code maxNorm}, moves the values
-     * by one step and clears the gradients. When the loss or the norm is not finite, the values stay.
+     * Clips the gradients to a norm of {@code maxNorm} over all groups together, moves the values by one step and clears the
+     * gradients. When the loss or the norm is not finite, the values stay.
      *
-     * @param loss of the step, float64, shape (1), on the device
+     * @param sums the loss of the step and behind it the sums of its metrics, float64, in one dimension, on the device
      * @param maxNorm 0 leaves the gradients as they are
      * @param learningRate the learning rate of a group whose factor is 1
      * @return the result; on a GPU it is there when the device has come so far
      */
-    AsyncResult step(Tensor loss, double maxNorm, double learningRate) {
+    AsyncResult clipAndStep(Tensor sums, double maxNorm, double learningRate) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor norm = torch.linalg_vector_norm(parameters.gradients());
-            Tensor both =
-                    torch.cat(new TensorVector(loss, norm.to(ScalarType.Double).view(1)), 0);
+            Tensor sumsAndNorm =
+                    torch.cat(new TensorVector(sums, norm.to(ScalarType.Double).view(1)), 0);
             steps++;
-            DeviceKernels kernels = DeviceKernels.of(both);
-            GradientClip clip = new GradientClip(loss, norm, maxNorm);
+            DeviceKernels kernels = DeviceKernels.of(sumsAndNorm);
+            GradientClip clip = new GradientClip(sums.narrow(0, 0, 1), norm, maxNorm);
             for (FlatParameters.Slice slice : parameters.slices()) {
                 kernels.optimizer().adamw(state(slice), hyperparameters(slice, learningRate), clip);
             }
-            return new AsyncResult(kernels.readback(both));
+            return new AsyncResult(kernels.readback(sumsAndNorm));
         }
     }
 
@@ -84,8 +90,8 @@ final class AdamW implements AutoCloseable {
                 slice.of(parameters.values()),
                 slice.of(parameters.gradients()),
                 copies == null ? null : slice.of(copies),
-                slice.of(mean),
-                slice.of(variance));
+                slice.of(expAvg),
+                slice.of(expAvgSq));
     }
 
     private AdamWStep hyperparameters(FlatParameters.Slice slice, double learningRate) {
@@ -109,15 +115,31 @@ final class AdamW implements AutoCloseable {
         /** Waits for the step; to be called once. */
         StepResult get() {
             try (readback) {
-                double[] both = readback.get();
-                return new StepResult(both[0], both[1]);
+                double[] sumsAndNorm = readback.get();
+                int last = sumsAndNorm.length - 1;
+                return new StepResult(Arrays.copyOf(sumsAndNorm, last), sumsAndNorm[last]);
             }
         }
     }
 
+    /** The exponential average of the gradients, in the order of the parameters. */
+    Tensor expAvg() {
+        return expAvg;
+    }
+
+    /** The exponential average of their squares. */
+    Tensor expAvgSq() {
+        return expAvgSq;
+    }
+
+    /** Goes on as after so many steps, with the moments of then. */
+    void goTo(int done) {
+        steps = done;
+    }
+
     @Override
     public void close() {
-        mean.close();
-        variance.close();
+        expAvg.close();
+        expAvgSq.close();
     }
 }

@@ -4,6 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.Batch;
+import dev.finetune4j.lora.objective.Objective;
 import java.util.List;
 import java.util.function.DoubleSupplier;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -13,17 +14,19 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * Measures what a training came to, after its last step. A training that is done is never lost for lack of memory here: what
- * cannot be measured is NaN, and the report says so.
+ * Evaluates a model by the objective of its training, without gradients and dropout. A training that is done is never lost for
+ * lack of memory here: what cannot be measured is NaN, and the report says so.
  */
 final class Evaluator {
     private final CausalLM model;
-    private final ForwardBackward passes;
+    private final Objective objective;
+    private final ForwardBackward training;
 
-    /** @param passes of the training; give their captured graphs up when memory runs out */
-    Evaluator(CausalLM model, ForwardBackward passes) {
+    /** @param training whose captured graphs are given up when memory runs out */
+    Evaluator(CausalLM model, Objective objective, ForwardBackward training) {
         this.model = model;
-        this.passes = passes;
+        this.objective = objective;
+        this.training = training;
     }
 
     /** Whether all of these values are numbers. */
@@ -38,14 +41,22 @@ final class Evaluator {
         }
     }
 
-    /** The loss of a model on some rows, which may be infinite or no number. */
-    Measured loss(CausalLM of, List<Batch> rows) {
-        return measured(() -> EvalLoss.of(of, rows));
+    /** The mean loss of a model over the terms of some batches, which may be infinite or no number. */
+    Measured loss(CausalLM of, List<Batch> batches) {
+        return measured(() -> {
+            double sum = 0;
+            int terms = 0;
+            for (Batch batch : batches) {
+                sum += objective.loss(of, batch);
+                terms += objective.terms(batch);
+            }
+            return sum / terms;
+        });
     }
 
     /** How many of the rows the trained model answers word for word. */
-    Measured known(List<Batch> rows) {
-        return measured(() -> ExactMatch.count(model, rows));
+    Measured exactMatches(List<Batch> batches) {
+        return measured(() -> ExactMatch.count(model, batches));
     }
 
     /**
@@ -62,7 +73,7 @@ final class Evaluator {
             if (!MemoryErrors.ranOut(e)) {
                 throw e;
             }
-            return passes.makeRoom() ? measured(measure) : new Measured(Double.NaN, false);
+            return training.freeGraphs() ? measured(measure) : new Measured(Double.NaN, false);
         }
     }
 }

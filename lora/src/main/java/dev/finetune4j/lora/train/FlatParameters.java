@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -37,7 +38,23 @@ final class FlatParameters implements AutoCloseable {
         }
     }
 
-    private final List<Tensor> parameters = new ArrayList<>();
+    /**
+     * The place of one parameter in the buffers.
+     *
+     * @param offset its first element
+     */
+    record Slot(String name, Tensor parameter, long offset) {
+        long[] shape() {
+            return parameter.shape();
+        }
+
+        /** The parameter's part of a buffer, as a view of its shape. */
+        Tensor of(Tensor buffer) {
+            return buffer.narrow(0, offset, parameter.numel()).view(shape());
+        }
+    }
+
+    private final List<Slot> slots = new ArrayList<>();
     private final List<Slice> slices = new ArrayList<>();
     private final List<Tensor> published = new ArrayList<>();
     private final Tensor values;
@@ -56,16 +73,14 @@ final class FlatParameters implements AutoCloseable {
     FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups, ScalarType used) {
         arrange(trainable, groups);
         long size = slices.stream().mapToLong(Slice::length).sum();
-        ComputeDevice device = parameters.isEmpty() ? ComputeDevice.cpu() : Tensors.deviceOf(parameters.get(0));
+        ComputeDevice device = slots.isEmpty()
+                ? ComputeDevice.cpu()
+                : Tensors.deviceOf(slots.get(0).parameter());
         try (TensorScope scope = new TensorScope()) {
             values = Tensors.empty(device, ScalarType.Float, size);
             gradients = Tensors.zeros(device, ScalarType.Float, size);
-            long offset = 0;
             computeCopies = used == ScalarType.Float ? null : Tensors.empty(device, used, size);
-            for (Tensor parameter : parameters) {
-                move(parameter, offset);
-                offset += parameter.numel();
-            }
+            slots.forEach(this::move);
             if (computeCopies != null) {
                 computeCopies.copy_(values);
                 publishCopies(computeCopies);
@@ -80,52 +95,57 @@ final class FlatParameters implements AutoCloseable {
         }
     }
 
-    private void move(Tensor parameter, long offset) {
+    private void move(Slot slot) {
         try (TensorScope scope = new TensorScope()) {
-            long count = parameter.numel();
-            long[] shape = parameter.shape();
-            Tensor slice = values.narrow(0, offset, count).view(shape);
+            Tensor parameter = slot.parameter();
+            Tensor slice = slot.of(values);
             slice.copy_(parameter.detach());
             parameter.set_data(slice);
             parameter.set_requires_grad(true);
-            parameter.mutable_grad().put(gradients.narrow(0, offset, count).view(shape));
+            parameter.mutable_grad().put(slot.of(gradients));
         }
     }
 
     private void publishCopies(Tensor all) {
-        long offset = 0;
-        for (Tensor parameter : parameters) {
+        for (Slot slot : slots) {
             try (TensorScope scope = new TensorScope()) {
-                Tensor copy = all.narrow(0, offset, parameter.numel()).view(parameter.shape());
-                ComputeCopies.put(parameter, scope.release(copy));
+                Tensor copy = slot.of(all);
+                ComputeCopies.put(slot.parameter(), scope.release(copy));
                 published.add(copy);
             }
-            offset += parameter.numel();
         }
     }
 
     private void arrange(Map<String, Tensor> trainable, ParameterGroups groups) {
-        Map<ParameterGroup, List<Tensor>> byGroup = new LinkedHashMap<>();
+        Map<ParameterGroup, List<String>> byGroup = new LinkedHashMap<>();
         trainable.forEach((name, tensor) -> {
             if (Tensors.typeOf(tensor) != ScalarType.Float) {
                 throw new IllegalArgumentException(
                         "tensor " + name + " is " + Tensors.typeOf(tensor) + ", but only float32 can be trained");
             }
             byGroup.computeIfAbsent(groups.groupOf(name, tensor), group -> new ArrayList<>())
-                    .add(tensor);
+                    .add(name);
         });
         long offset = 0;
-        for (Map.Entry<ParameterGroup, List<Tensor>> entry : byGroup.entrySet()) {
-            long length = entry.getValue().stream().mapToLong(Tensor::numel).sum();
-            slices.add(new Slice(entry.getKey(), offset, length));
-            parameters.addAll(entry.getValue());
-            offset += length;
+        for (Map.Entry<ParameterGroup, List<String>> entry : byGroup.entrySet()) {
+            long start = offset;
+            for (String name : entry.getValue()) {
+                Slot slot = new Slot(name, Objects.requireNonNull(trainable.get(name)), offset);
+                slots.add(slot);
+                offset += slot.parameter().numel();
+            }
+            slices.add(new Slice(entry.getKey(), start, offset - start));
         }
     }
 
     /** The groups and where they lie. */
     List<Slice> slices() {
         return List.copyOf(slices);
+    }
+
+    /** The parameters and where they lie. */
+    List<Slot> slots() {
+        return List.copyOf(slots);
     }
 
     /** All values in one dimension. */
@@ -139,6 +159,13 @@ final class FlatParameters implements AutoCloseable {
         return computeCopies;
     }
 
+    /** Brings the compute copies up to date after the values were written by others than the optimizer. */
+    void refreshComputeCopies() {
+        if (computeCopies != null) {
+            computeCopies.copy_(values);
+        }
+    }
+
     /** All gradients in one dimension, in the same order. */
     Tensor gradients() {
         return gradients;
@@ -147,12 +174,12 @@ final class FlatParameters implements AutoCloseable {
     /** The parameters have no gradients and no compute copies any more. */
     private void release() {
         try (TensorScope scope = new TensorScope()) {
-            for (Tensor parameter : parameters) {
-                parameter.mutable_grad().put(new Tensor());
-                parameter.set_requires_grad(false);
+            for (Slot slot : slots) {
+                slot.parameter().mutable_grad().put(new Tensor());
+                slot.parameter().set_requires_grad(false);
             }
         }
-        parameters.forEach(ComputeCopies::remove);
+        slots.forEach(slot -> ComputeCopies.remove(slot.parameter()));
         published.forEach(Tensor::close);
         published.clear();
     }

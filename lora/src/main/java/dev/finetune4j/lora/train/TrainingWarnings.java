@@ -8,9 +8,6 @@ import org.jspecify.annotations.Nullable;
 
 /** Why a training cannot have learned what it should, as far as its numbers tell. Stateless. */
 final class TrainingWarnings {
-    /** Rows up to which a data set is small enough that its user will ask for them one by one. */
-    static final int SMALL = 64;
-
     private static final int MIN_STEPS = 24;
     private static final double MIN_KNOWN = 0.9;
     private static final double MIN_FALL = 0.01;
@@ -19,23 +16,8 @@ final class TrainingWarnings {
 
     private TrainingWarnings() {}
 
-    /**
-     * What came of a training.
-     *
-     * @param measured whether there was the memory to measure all that was asked
-     * @param rows of a small data set; 0 of a larger one
-     * @param known those of them that the model has learned by heart
-     */
-    record Findings(
-            TrainingReport.Outcome outcome,
-            List<StepReport> steps,
-            TrainingReport.Losses losses,
-            boolean measured,
-            int rows,
-            int known) {}
-
     /** What speaks against the training itself, one sentence for each cause. */
-    static List<String> of(Findings found, TrainingSettings settings, Expectations expected) {
+    static List<String> of(OutcomeCheck.Findings found, TrainingSettings settings, Expectations expected) {
         List<String> warnings = new ArrayList<>();
         List<StepReport> steps = found.steps();
         if (found.outcome() == TrainingReport.Outcome.COMPLETED && steps.size() < MIN_STEPS) {

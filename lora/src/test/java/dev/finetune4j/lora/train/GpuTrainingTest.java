@@ -28,6 +28,7 @@ import dev.finetune4j.data.Collator;
 import dev.finetune4j.data.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
@@ -197,14 +198,14 @@ class GpuTrainingTest {
     void aShapeThatComesAgainIsRecorded() {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-                ForwardBackward passes = new ForwardBackward(adapter.attachTo(base));
+                ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), new SftObjective());
                 FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
             Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
             double[] sums = new double[4];
             for (int i = 0; i < sums.length; i++) {
                 passes.clear();
                 passes.run(batch, 0.5, new Dropout.Draw(1, 0));
-                sums[i] = passes.loss().item_double();
+                sums[i] = passes.sums().item_double();
                 assertEquals(i == 0 ? 0 : 1, passes.captured(), "pass " + i);
                 assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
             }
@@ -328,7 +329,7 @@ class GpuTrainingTest {
     void whatWasCapturedCanBeGivenUpForMemory() {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-                ForwardBackward passes = new ForwardBackward(adapter.attachTo(base));
+                ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), new SftObjective());
                 FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
             List<EncodedExample> examples = examples(base.config().vocabSize(), 3);
             Batch one = new Collator(0, 1).collate(examples.subList(0, 2));
@@ -337,18 +338,18 @@ class GpuTrainingTest {
             for (int i = 0; i < 6; i++) {
                 passes.clear();
                 passes.run(i % 2 == 0 ? one : other, 0.5, new Dropout.Draw(1, i));
-                sums[i % 2] = passes.loss().item_double();
+                sums[i % 2] = passes.sums().item_double();
             }
             assertEquals(2, passes.captured());
             long reserved = CudaMemory.of(GPU).reserved();
-            assertTrue(passes.makeRoom());
-            assertFalse(passes.makeRoom(), "there is nothing more to give");
+            assertTrue(passes.freeGraphs());
+            assertFalse(passes.freeGraphs(), "there is nothing more to give");
             assertEquals(0, passes.captured());
             assertTrue(CudaMemory.of(GPU).reserved() < reserved);
             for (int i = 0; i < 6; i++) {
                 passes.clear();
                 passes.run(i % 2 == 0 ? one : other, 0.5, new Dropout.Draw(1, i));
-                assertEquals(sums[i % 2], passes.loss().item_double(), 1e-6 * sums[i % 2]);
+                assertEquals(sums[i % 2], passes.sums().item_double(), 1e-6 * sums[i % 2]);
             }
             assertEquals(0, passes.captured());
             assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);

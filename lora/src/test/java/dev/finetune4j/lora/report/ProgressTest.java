@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.report;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -16,6 +19,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,11 +37,9 @@ class ProgressTest {
                 loss,
                 1,
                 1e-4,
-                10,
-                20,
-                1234,
-                Duration.ofSeconds(step),
-                Duration.ofSeconds(total - step));
+                Map.of(),
+                new StepReport.Throughput(10, 20, 1234),
+                new StepReport.Timing(Duration.ofSeconds(step), Duration.ofSeconds(total - step)));
     }
 
     private static String show(boolean inPlace) {
@@ -54,7 +56,7 @@ class ProgressTest {
                 steps,
                 5_000,
                 Duration.ofSeconds(100),
-                TrainingReport.Losses.NONE,
+                new TrainingReport.Losses(2, 0.02),
                 null,
                 List.of()));
         return bytes.toString(StandardCharsets.UTF_8);

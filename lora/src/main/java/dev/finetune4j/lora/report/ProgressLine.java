@@ -1,5 +1,8 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.report;
 
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingReport;
 import java.io.PrintStream;
 import java.time.Duration;
 import java.util.Locale;
@@ -61,8 +64,8 @@ public final class ProgressLine implements TrainingListener {
                 report.totalSteps(),
                 report.loss(),
                 report.learningRate(),
-                report.tokensPerSecond(),
-                clock(report.remaining()));
+                report.throughput().tokensPerSecond(),
+                clock(report.timing().remaining()));
     }
 
     private static String clock(Duration time) {

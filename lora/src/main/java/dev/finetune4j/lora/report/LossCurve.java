@@ -1,7 +1,8 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.report;
 
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.io.AtomicFile;
+import dev.finetune4j.lora.train.StepReport;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,0 +1,50 @@
+package dev.finetune4j.lora.objective;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.data.Batch;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * What a training minimizes: forward pass, loss and gradient of a micro-batch, as a parameter of the training loop.
+ *
+ * <p>The loss of an optimizer step is the sum of the losses of its terms (target tokens, pairs, examples), divided by their
+ * number in <em>all</em> micro-batches, so it does not change with the way a step is split. The loop counts the {@link #terms},
+ * gives one over their number as scale, and adds up what {@link #backward} returns.
+ *
+ * <p>Stateless; of one objective several trainings may run at once.
+ */
+public interface Objective {
+    /** How many terms the loss of a batch is the sum of. */
+    int terms(Batch batch);
+
+    /**
+     * What {@link #backward} reads of a batch, on the model's device; the caller closes it.
+     *
+     * @param scale factor on gradient and loss
+     * @param multiple the number of targets is filled up to a multiple of this by some that are not learned
+     */
+    DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple);
+
+    /**
+     * Forward and backward pass: adds the gradient of the scaled loss to that of everything that can be trained. Reads nothing
+     * but the batch's tensors, and does not wait for the device, so that a CUDA graph may be captured of it.
+     *
+     * @return float64, shape (1 + 2 · metrics): the loss, scaled; then for each metric the sum of what it is the mean of, and
+     *     their number. The caller's scope owns it
+     */
+    Tensor backward(CausalLM model, DeviceBatch batch);
+
+    /** The loss of a batch summed over its terms, without gradients and dropout. */
+    double loss(CausalLM model, Batch batch);
+
+    /** Names of the means that it reports besides the loss, such as {@code rewards/margins}; in TRL's words. */
+    default List<String> metrics() {
+        return List.of();
+    }
+
+    /** Whether the targets are to be reproduced, so that the number of rows known by heart tells what was learned. */
+    default boolean reproducesTargets() {
+        return false;
+    }
+}

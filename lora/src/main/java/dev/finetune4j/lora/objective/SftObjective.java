@@ -1,0 +1,47 @@
+package dev.finetune4j.lora.objective;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.data.Batch;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/** Supervised fine-tuning: cross entropy of the next token over the positions that have a label, in nats. */
+public record SftObjective() implements Objective {
+    @Override
+    public int terms(Batch batch) {
+        return batch.targetTokens();
+    }
+
+    @Override
+    public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
+        return DeviceBatch.ofTokens(model, batch, scale, multiple);
+    }
+
+    @Override
+    public Tensor backward(CausalLM model, DeviceBatch batch) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor hidden = model.hidden(batch.input()); // (B, T, D)
+            Tensor sum = NextTokenLoss.backward(hidden, model::logits, batch.targets(), batch.scale());
+            return scope.keep(sum.mul(batch.scale()));
+        }
+    }
+
+    @Override
+    public double loss(CausalLM model, Batch batch) {
+        try (Lifetime.Use use = model.use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
+            return NextTokenLoss.sum(model.hidden(ModelInput.padded(tokens)), model::logits, batch.labels());
+        }
+    }
+
+    @Override
+    public boolean reproducesTargets() {
+        return true;
+    }
+}

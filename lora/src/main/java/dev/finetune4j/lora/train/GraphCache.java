@@ -1,0 +1,130 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.core.kernel.cuda.CudaGraph;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.cuda.CudaStream;
+import dev.finetune4j.core.tensor.MemoryErrors;
+import dev.finetune4j.lora.objective.DeviceBatch;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The CUDA graphs captured of the passes of a training, by shape of batch; the least recently used one makes way for a new one.
+ * A small model is done faster than a host can enqueue its thousand operations; a graph is launched by one call.
+ *
+ * <p>Graphs hold memory that plain passes cannot use: when that runs out, {@link #clear} drops them all. Confined to one thread.
+ */
+final class GraphCache implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(GraphCache.class);
+    private static final int MAX_GRAPHS = 16;
+
+    private final CudaStream stream;
+    private final CudaGraph.Memory memory = new CudaGraph.Memory();
+    private final CapturePolicy<DeviceBatch.Shape> policy = new CapturePolicy<>();
+    /** In the order of their last use. */
+    private final Map<DeviceBatch.Shape, CapturedPass> captured = new LinkedHashMap<>(16, 0.75f, true);
+
+    private boolean capturing = true;
+
+    private record CapturedPass(DeviceBatch batch, CudaGraph graph) implements AutoCloseable {
+        @Override
+        public void close() {
+            graph.close();
+            batch.close();
+        }
+    }
+
+    /** @param stream on which passes run; stays the caller's, who closes it after this */
+    GraphCache(CudaStream stream) {
+        this.stream = stream;
+    }
+
+    /**
+     * Runs a pass: by the graph of its shape if there is one or a capture is worthwhile, else plainly.
+     *
+     * @param pass enqueues the work; it reads nothing but the batch's tensors and what stays where it is
+     */
+    void run(DeviceBatch batch, Consumer<DeviceBatch> pass) {
+        DeviceBatch.Shape shape = batch.shape();
+        @Nullable CapturedPass known = captured.get(shape);
+        if (known != null) {
+            policy.replayed();
+        } else if (capturing && policy.worthwhile(shape)) {
+            known = capture(shape, batch, pass);
+        }
+        if (known == null) {
+            pass.accept(batch);
+        } else {
+            known.batch().copyFrom(batch);
+            known.graph().launch();
+        }
+    }
+
+    private @Nullable CapturedPass capture(DeviceBatch.Shape shape, DeviceBatch example, Consumer<DeviceBatch> pass) {
+        if (captured.size() >= MAX_GRAPHS) {
+            Iterator<CapturedPass> oldest = captured.values().iterator();
+            oldest.next().close();
+            oldest.remove();
+        }
+        // What plain passes have left behind is needed for the graph's own memory.
+        CudaMemory.emptyCache();
+        DeviceBatch own = example.copy();
+        try {
+            CapturedPass made = new CapturedPass(own, CudaGraph.capture(stream, memory, () -> pass.accept(own)));
+            captured.put(shape, made);
+            return made;
+        } catch (RuntimeException e) {
+            own.close();
+            if (MemoryErrors.ranOut(e)) {
+                // Nothing of the pass was done yet, and a plain one needs no memory of its own.
+                clear();
+                return null;
+            }
+            capturing = false;
+            LOG.warn(
+                    "the passes of this training cannot be captured as CUDA graphs and are launched one by one: {}",
+                    e.getMessage());
+            return null;
+        }
+    }
+
+    /**
+     * Gives the memory of all graphs back and captures no more.
+     *
+     * @return whether there is more room now
+     */
+    boolean clear() {
+        if (!capturing) {
+            return false;
+        }
+        capturing = false;
+        // They may still be at work.
+        stream.synchronize();
+        boolean room = !captured.isEmpty();
+        closeAll();
+        CudaMemory.emptyCache();
+        return room;
+    }
+
+    /** How many graphs there are. */
+    int size() {
+        return captured.size();
+    }
+
+    private void closeAll() {
+        captured.values().forEach(CapturedPass::close);
+        captured.clear();
+    }
+
+    /** Waits for the graphs and frees them. */
+    @Override
+    public void close() {
+        closeAll();
+        memory.close();
+    }
+}

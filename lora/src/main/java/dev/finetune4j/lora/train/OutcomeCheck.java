@@ -1,0 +1,86 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.data.Batch;
+import dev.finetune4j.lora.objective.Objective;
+import java.util.List;
+
+/** Finds out after the last step what a training came to. */
+final class OutcomeCheck {
+    private static final String ADVICE = "; lower the learning rate, lengthen the warm-up, or compute in FP32";
+
+    private final CausalLM model;
+    private final Objective objective;
+    private final Expectations expected;
+    private final Evaluator evaluator;
+
+    OutcomeCheck(CausalLM model, Objective objective, Expectations expected, ForwardBackward training) {
+        this.model = model;
+        this.objective = objective;
+        this.expected = expected;
+        this.evaluator = new Evaluator(model, objective, training);
+    }
+
+    /**
+     * What came of a training.
+     *
+     * @param measured whether there was the memory to measure all that was asked
+     * @param rows of a small data set whose targets are to be reproduced; else 0
+     * @param known those of them that the model has learned by heart
+     */
+    record Findings(
+            TrainingReport.Outcome outcome,
+            List<StepReport> steps,
+            TrainingReport.Losses losses,
+            boolean measured,
+            int rows,
+            int known) {}
+
+    /**
+     * The result of a step if its numbers are numbers.
+     *
+     * @param step counted from 1
+     * @throws TrainingException if not
+     */
+    static AdamW.StepResult requireFinite(AdamW.StepResult result, int step) {
+        if (!result.isFinite()) {
+            throw new TrainingException("step " + step + ": the loss is " + result.loss() + " and the gradient norm "
+                    + result.norm() + ADVICE);
+        }
+        return result;
+    }
+
+    /**
+     * Measures the outcome. The loss on the rows of the first step is also what the loss of a next step is to the others: the
+     * check that the last update left numbers.
+     *
+     * @throws TrainingException if it did not
+     */
+    Findings findings(
+            TrainingReport.Outcome outcome, List<StepReport> steps, FirstBatches seen, FlatParameters parameters) {
+        List<Batch> learned = objective.reproducesTargets() ? seen.epoch() : List.of();
+        int rows = learned.stream().mapToInt(Batch::rows).sum();
+        if (steps.isEmpty()) {
+            return new Findings(outcome, List.of(), TrainingReport.Losses.NONE, true, rows, rows);
+        }
+        Evaluator.Measured tuned = Evaluator.isFinite(parameters.values())
+                ? evaluator.loss(model, seen.firstStep())
+                : new Evaluator.Measured(Double.NaN, true);
+        if (tuned.isThere() && !Double.isFinite(tuned.value())) {
+            throw new TrainingException("step " + steps.get(steps.size() - 1).step()
+                    + ", the last: after its update the loss is " + tuned.value() + ADVICE);
+        }
+        double base = expected.base() == null
+                ? steps.get(0).loss()
+                : evaluator.loss(expected.base(), seen.firstStep()).value();
+        boolean counts = outcome == TrainingReport.Outcome.COMPLETED && tuned.isThere();
+        Evaluator.Measured known = counts ? evaluator.exactMatches(learned) : new Evaluator.Measured(rows, true);
+        return new Findings(
+                outcome,
+                steps,
+                new TrainingReport.Losses(base, tuned.value()),
+                tuned.isThere() && known.isThere() && !Double.isNaN(base),
+                rows,
+                known.isThere() ? (int) known.value() : rows);
+    }
+}

@@ -1,0 +1,72 @@
+package dev.finetune4j.lora.train;
+
+import dev.finetune4j.data.Batch;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Makes the report of each step of a training and keeps all of them; measures the time from its own beginning. */
+final class StepReports {
+    private final List<String> metrics;
+    private final int totalSteps;
+    private final int stepsPerEpoch;
+    private final List<StepReport> all = new ArrayList<>();
+    private final long start = System.nanoTime();
+    private long lastReport = Long.MIN_VALUE;
+
+    StepReports(List<String> metrics, int totalSteps, int stepsPerEpoch) {
+        this.metrics = metrics;
+        this.totalSteps = totalSteps;
+        this.stepsPerEpoch = stepsPerEpoch;
+    }
+
+    /** The reports so far. */
+    List<StepReport> all() {
+        return List.copyOf(all);
+    }
+
+    /** Time since the training began. */
+    Duration elapsed() {
+        return Duration.ofNanos(System.nanoTime() - start);
+    }
+
+    /** Reports a step that is done now. */
+    StepReport add(Trainer.Step step, AdamW.StepResult result, double learningRate) {
+        long now = System.nanoTime();
+        int tokens = step.batches().stream().mapToInt(Batch::tokens).sum();
+        int done = all.size() + 1;
+        Duration elapsed = Duration.ofNanos(now - start);
+        StepReport report = new StepReport(
+                step.index() + 1,
+                totalSteps,
+                (step.index() + 1.0) / stepsPerEpoch,
+                result.loss(),
+                result.norm(),
+                learningRate,
+                means(result.sums()),
+                new StepReport.Throughput(
+                        step.batches().stream().mapToInt(Batch::targetTokens).sum(),
+                        tokens,
+                        tokens / ((now - Math.max(step.start(), lastReport)) / 1e9)),
+                new StepReport.Timing(
+                        elapsed,
+                        elapsed.multipliedBy(totalSteps - step.index() - 1L).dividedBy(done)));
+        all.add(report);
+        lastReport = System.nanoTime();
+        return report;
+    }
+
+    /** Behind the loss stand for each metric the sum and the number of what it is the mean of; without any it has no mean. */
+    private Map<String, Double> means(double... sums) {
+        Map<String, Double> means = new LinkedHashMap<>();
+        for (int i = 0; i < metrics.size(); i++) {
+            double count = sums[2 + 2 * i];
+            if (count > 0) {
+                means.put(metrics.get(i), sums[1 + 2 * i] / count);
+            }
+        }
+        return means;
+    }
+}

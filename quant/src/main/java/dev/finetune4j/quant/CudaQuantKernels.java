@@ -4,7 +4,7 @@ import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
-import dev.finetune4j.core.nn.FrozenProducts;
+import dev.finetune4j.core.nn.DenseMatmul;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -66,7 +66,7 @@ final class CudaQuantKernels implements QuantKernels {
                 long[] wide = Arrays.stream(type.intervalCodes()).asLongStream().toArray();
                 codes.put(type, scope.release(Tensors.ofLongs(device, wide, 16).to(ScalarType.Int)));
             }
-            nestedLimits = scope.release(Tensors.ofFloats(device, DynamicMap.limits(), 255));
+            nestedLimits = scope.release(Tensors.ofFloats(device, DynamicCodebook.limits(), 255));
         }
     }
 
@@ -111,11 +111,11 @@ final class CudaQuantKernels implements QuantKernels {
 
     private BlockScales nested(TensorScope scope, Tensor scales, float offset) {
         long n = scales.numel();
-        long outerBlocks = (n + DynamicMap.BLOCK_SIZE - 1) / DynamicMap.BLOCK_SIZE;
+        long outerBlocks = (n + DynamicCodebook.BLOCK_SIZE - 1) / DynamicCodebook.BLOCK_SIZE;
         Tensor nestedCodes = Tensors.empty(device, ScalarType.Byte, n);
         Tensor outer = Tensors.empty(device, ScalarType.Float, outerBlocks);
-        nest.launch(outerBlocks, DynamicMap.BLOCK_SIZE, scales, n, offset, nestedLimits, nestedCodes, outer);
-        Tensor map = Tensors.ofFloats(device, DynamicMap.table(), 256);
+        nest.launch(outerBlocks, DynamicCodebook.BLOCK_SIZE, scales, n, offset, nestedLimits, nestedCodes, outer);
+        Tensor map = Tensors.ofFloats(device, DynamicCodebook.table(), 256);
         return new BlockScales.Nested(scope.release(nestedCodes), scope.release(map), scope.release(outer), offset);
     }
 
@@ -175,7 +175,7 @@ final class CudaQuantKernels implements QuantKernels {
                 return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
             Tensor dense = weight.dequantize(type);
-            return scope.keep(FrozenProducts.forward(x, dense, bias == null ? null : Tensors.as(bias, type)));
+            return scope.keep(DenseMatmul.forward(x, dense, bias == null ? null : Tensors.as(bias, type)));
         }
     }
 
@@ -201,21 +201,21 @@ final class CudaQuantKernels implements QuantKernels {
     @Override
     public Tensor backward(Tensor gradient, QuantizedTensor weight) {
         try (TensorScope scope = new TensorScope()) {
-            return scope.keep(FrozenProducts.backward(gradient, weight.dequantize(Tensors.typeOf(gradient))));
+            return scope.keep(DenseMatmul.backward(gradient, weight.dequantize(Tensors.typeOf(gradient))));
         }
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
-            FrozenProducts.add(y, x, stacked(weights, Tensors.typeOf(x)));
+            DenseMatmul.add(y, x, stacked(weights, Tensors.typeOf(x)));
         }
     }
 
     @Override
     public void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
-            FrozenProducts.addBackward(dx, gradient, stacked(weights, Tensors.typeOf(gradient)));
+            DenseMatmul.addBackward(dx, gradient, stacked(weights, Tensors.typeOf(gradient)));
         }
     }
 

@@ -44,8 +44,8 @@ public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantiz
         if (!doubleQuantization) {
             return codes + Float.BYTES * blocks;
         }
-        long outer = (blocks + DynamicMap.BLOCK_SIZE - 1) / DynamicMap.BLOCK_SIZE;
-        return codes + blocks + Float.BYTES * (outer + DynamicMap.table().length + 1L);
+        long outer = (blocks + DynamicCodebook.BLOCK_SIZE - 1) / DynamicCodebook.BLOCK_SIZE;
+        return codes + blocks + Float.BYTES * (outer + DynamicCodebook.table().length + 1L);
     }
 
     static boolean isBlockSize(long size) {

@@ -56,7 +56,7 @@ record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float 
                 .append(Arrays.toString(shape));
         if (settings.doubleQuantization()) {
             json.append(", \"nested_blocksize\": ")
-                    .append(DynamicMap.BLOCK_SIZE)
+                    .append(DynamicCodebook.BLOCK_SIZE)
                     .append(", \"nested_dtype\": \"float32\", \"nested_offset\": ")
                     .append(pythonNumber(offset));
         }
@@ -96,7 +96,7 @@ record QuantState(QuantSettings settings, ScalarType dtype, long[] shape, float 
 
     private static float offset(JsonNode root, String tensor) {
         JsonNode size = root.path("nested_blocksize");
-        if (!size.isIntegralNumber() || size.asLong() != DynamicMap.BLOCK_SIZE) {
+        if (!size.isIntegralNumber() || size.asLong() != DynamicCodebook.BLOCK_SIZE) {
             throw damaged(tensor, "says nested_blocksize " + size + ", expected 256", null);
         }
         JsonNode type = root.path("nested_dtype");

@@ -2,7 +2,7 @@ package dev.finetune4j.quant;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.GemvWeight;
-import dev.finetune4j.core.nn.FrozenProducts;
+import dev.finetune4j.core.nn.DenseMatmul;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.StackedWeights;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2305.14314">QLoRA, Dettmers et al. 2023</a>, equation 5).
  *
  * <p>It has no trainable parameters, but passes gradients on to its input. Neither the dense weight nor the input is
- * kept for the backward pass. Forward calls may run in several threads at once; closing may not overlap with them.
+ * kept for the backward pass.
  */
 public final class QuantizedLinear implements Linear {
     private static final long MAX_STACKED_ELEMENTS = 1 << 25;
@@ -89,7 +89,7 @@ public final class QuantizedLinear implements Linear {
         if (kept == null) {
             return weight.kernels().forward(x, weight, bias);
         }
-        return FrozenProducts.forward(x, kept, bias == null ? null : Tensors.as(bias, Tensors.typeOf(x)));
+        return DenseMatmul.forward(x, kept, bias == null ? null : Tensors.as(bias, Tensors.typeOf(x)));
     }
 
     /** The dense weight if it was kept in the type of x. */
@@ -145,14 +145,14 @@ public final class QuantizedLinear implements Linear {
     @Override
     public Tensor inputGradient(Tensor gradient) {
         Tensor kept = denseFor(gradient);
-        return kept == null ? weight.kernels().backward(gradient, weight) : FrozenProducts.backward(gradient, kept);
+        return kept == null ? weight.kernels().backward(gradient, weight) : DenseMatmul.backward(gradient, kept);
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x) {
         Tensor kept = denseFor(x);
         if (kept != null) {
-            FrozenProducts.add(y, x, kept);
+            DenseMatmul.add(y, x, kept);
         } else {
             weight.kernels().addProduct(y, x, List.of(weight));
         }
@@ -162,7 +162,7 @@ public final class QuantizedLinear implements Linear {
     public void addInputGradient(Tensor dx, Tensor gradient) {
         Tensor kept = denseFor(gradient);
         if (kept != null) {
-            FrozenProducts.addBackward(dx, gradient, kept);
+            DenseMatmul.addBackward(dx, gradient, kept);
         } else {
             weight.kernels().addInputGradient(dx, gradient, List.of(weight));
         }

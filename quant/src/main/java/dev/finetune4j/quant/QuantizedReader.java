@@ -40,7 +40,7 @@ final class QuantizedReader {
             if (state.settings().doubleQuantization()) {
                 owned.add(own(vector(ABSMAX, ScalarType.Byte, blocks)));
                 owned.add(own(finite(NESTED_QUANT_MAP, 256)));
-                owned.add(own(finite(NESTED_ABSMAX, ceilDiv(blocks, DynamicMap.BLOCK_SIZE))));
+                owned.add(own(finite(NESTED_ABSMAX, ceilDiv(blocks, DynamicCodebook.BLOCK_SIZE))));
                 scales = new BlockScales.Nested(owned.get(1), owned.get(2), owned.get(3), state.offset());
             } else {
                 owned.add(own(finite(ABSMAX, blocks)));

@@ -60,7 +60,7 @@ final class Quantizer {
                 offset = CudaRounding.mean(absmax);
                 NestedCodes nested = NestedCodes.of(absmax, offset);
                 Tensor codes = Tensors.ofBytes(device, nested.codes(), absmax.length);
-                Tensor map = Tensors.ofFloats(device, DynamicMap.table(), 256);
+                Tensor map = Tensors.ofFloats(device, DynamicCodebook.table(), 256);
                 Tensor outer = Tensors.ofFloats(device, nested.absmax(), nested.absmax().length);
                 owned = new Tensor[] {packed, codes, map, outer};
                 scales = new BlockScales.Nested(codes, map, outer, offset);
@@ -108,7 +108,7 @@ final class Quantizer {
     @SuppressWarnings("ArrayRecordComponent")
     record NestedCodes(byte[] codes, float[] absmax) {
         static NestedCodes of(float[] scales, float offset) {
-            int size = DynamicMap.BLOCK_SIZE;
+            int size = DynamicCodebook.BLOCK_SIZE;
             byte[] codes = new byte[scales.length];
             float[] absmax = new float[(scales.length + size - 1) / size];
             for (int i = 0; i < absmax.length; i++) {
@@ -125,7 +125,7 @@ final class Quantizer {
                 absmax[i] = largest;
                 float reciprocal = CudaRounding.reciprocal(largest);
                 for (int k = from; k < to; k++) {
-                    codes[k] = (byte) DynamicMap.encode((scales[k] - offset) * reciprocal);
+                    codes[k] = (byte) DynamicCodebook.encode((scales[k] - offset) * reciprocal);
                 }
             }
             return new NestedCodes(codes, absmax);

@@ -91,7 +91,7 @@ final class TorchQuantKernels implements QuantKernels {
         }
         BlockScales.Nested nested = (BlockScales.Nested) scales;
         Tensor values = nested.map().index_select(0, nested.codes().to(ScalarType.Int));
-        multiplyBlocks(values, nested.absmax(), DynamicMap.BLOCK_SIZE, values);
+        multiplyBlocks(values, nested.absmax(), DynamicCodebook.BLOCK_SIZE, values);
         return values.add_(Tensors.scalar(nested.offset()));
     }
 

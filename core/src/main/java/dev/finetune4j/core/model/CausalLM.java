@@ -1,6 +1,6 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.autograd.Checkpoint;
+import dev.finetune4j.core.autograd.Recompute;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.Dropout;
@@ -146,7 +146,7 @@ public final class CausalLM implements AutoCloseable {
             DecoderBlock block = blocks.get(i);
             // The last block's turn comes at once in the backward pass.
             if (again && activations.recomputes(i) && i + 1 < blocks.size()) {
-                state = Checkpoint.apply(
+                state = Recompute.apply(
                         state,
                         input -> block.forward(input, context, null),
                         input -> Dropout.again(draw, () -> block.forwardForGradient(input, context)));
@@ -154,7 +154,7 @@ public final class CausalLM implements AutoCloseable {
                 state = block.forward(state, context, past == null ? null : past.layer(i));
             }
         }
-        return weights.norm().norm().forward(state);
+        return weights.norm().module().forward(state);
     }
 
     /**

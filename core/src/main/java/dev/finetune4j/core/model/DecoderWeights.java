@@ -5,7 +5,7 @@ import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
-import dev.finetune4j.core.nn.NamedNorm;
+import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
@@ -33,7 +33,7 @@ record DecoderWeights(
         Embedding embedding,
         Map<RopeSpec, RotaryEmbedding> rotaries,
         List<DecoderBlock> blocks,
-        NamedNorm norm,
+        Named<RmsNorm> norm,
         Linear head,
         Map<String, Linear> linears) {
     static final String EMBEDDING = "model.embed_tokens";
@@ -48,7 +48,7 @@ record DecoderWeights(
             WeightBinder parts,
             Embedding embedding,
             List<DecoderBlock> blocks,
-            NamedNorm norm,
+            Named<RmsNorm> norm,
             Linear head) {
         Placement placement = parts.placement();
         Map<RopeSpec, RotaryEmbedding> rotaries = new HashMap<>();
@@ -77,12 +77,12 @@ record DecoderWeights(
         Map<String, Tensor> parameters = new LinkedHashMap<>();
         embedding.parameters().forEach((suffix, tensor) -> parameters.put(EMBEDDING + "." + suffix, tensor));
         for (DecoderBlock block : blocks) {
-            block.forEachNorm(
-                    part -> parameters.put(part.name() + ".weight", part.norm().weight()));
+            block.forEachNorm(part ->
+                    parameters.put(part.name() + ".weight", part.module().weight()));
         }
         linears.forEach((name, linear) ->
                 linear.parameters().forEach((suffix, tensor) -> parameters.put(name + "." + suffix, tensor)));
-        parameters.put(norm.name() + ".weight", norm.norm().weight());
+        parameters.put(norm.name() + ".weight", norm.module().weight());
         return parameters;
     }
 
@@ -114,7 +114,7 @@ record DecoderWeights(
                 transform.embedding(EMBEDDING, embedding),
                 rotaries,
                 blocks.stream().map(block -> block.map(once)).toList(),
-                new NamedNorm(norm.name(), transform.norm(norm.name(), norm.norm())),
+                norm.map(transform::norm),
                 newHead,
                 replaced);
     }
@@ -123,7 +123,7 @@ record DecoderWeights(
         embedding.close();
         rotaries.values().forEach(RotaryEmbedding::close);
         blocks.forEach(DecoderBlock::close);
-        norm.norm().close();
+        norm.module().close();
         linears.values().forEach(Linear::close);
     }
 }

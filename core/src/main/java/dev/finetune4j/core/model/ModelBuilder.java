@@ -5,8 +5,8 @@ import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.GatedMlp;
-import dev.finetune4j.core.nn.NamedLinear;
-import dev.finetune4j.core.nn.NamedNorm;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.ProjectionGroup;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.TiedHead;
@@ -109,7 +109,7 @@ final class ModelBuilder {
         for (int i = 0; i < config.layers(); i++) {
             blocks.add(block(source, block(i)));
         }
-        NamedNorm norm = norm(source, "model.norm");
+        Named<RmsNorm> norm = norm(source, "model.norm");
         return CausalLM.owning(DecoderWeights.of(
                 config,
                 source,
@@ -121,12 +121,12 @@ final class ModelBuilder {
 
     private DecoderBlock block(WeightBinder source, String name) {
         boolean after = config.norms().postNorms();
-        NamedNorm beforeAttention = norm(source, name + ".input_layernorm");
+        Named<RmsNorm> beforeAttention = norm(source, name + ".input_layernorm");
         Attention attention = attention(source, name + ".self_attn");
-        NamedNorm afterAttention = after ? norm(source, name + ".post_attention_layernorm") : null;
-        NamedNorm beforeMlp = norm(source, name + mlpNorm(after));
+        Named<RmsNorm> afterAttention = after ? norm(source, name + ".post_attention_layernorm") : null;
+        Named<RmsNorm> beforeMlp = norm(source, name + mlpNorm(after));
         GatedMlp mlp = feedForward(source, name + ".mlp");
-        NamedNorm afterMlp = after ? norm(source, name + ".post_feedforward_layernorm") : null;
+        Named<RmsNorm> afterMlp = after ? norm(source, name + ".post_feedforward_layernorm") : null;
         return new DecoderBlock(
                 new DecoderBlock.Norms(beforeAttention, afterAttention),
                 attention,
@@ -137,10 +137,10 @@ final class ModelBuilder {
     private Attention attention(WeightBinder source, String name) {
         ProjectionGroup inputs = projections.fused()
                 ? ProjectionGroup.stacked(linear(source, name + ".qkv_proj"), queries(), keys(), keys())
-                : ProjectionGroup.separate(
+                : ProjectionGroup.separate(List.of(
                         linear(source, name + ".q_proj"),
                         linear(source, name + ".k_proj"),
-                        linear(source, name + ".v_proj"));
+                        linear(source, name + ".v_proj")));
         Attention.@Nullable HeadNorms norms = config.norms().qkNorm()
                 ? new Attention.HeadNorms(norm(source, name + ".q_norm"), norm(source, name + ".k_norm"))
                 : null;
@@ -151,19 +151,20 @@ final class ModelBuilder {
         long inner = config.intermediateSize();
         ProjectionGroup inputs = projections.fused()
                 ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
-                : ProjectionGroup.separate(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj"));
+                : ProjectionGroup.separate(
+                        List.of(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj")));
         return new GatedMlp(config.activation(), inputs, linear(source, name + ".down_proj"));
     }
 
-    private static NamedLinear linear(WeightBinder source, String name) {
-        return new NamedLinear(name, source.linear(name));
+    private static Named<Linear> linear(WeightBinder source, String name) {
+        return new Named<>(name, source.linear(name));
     }
 
-    private NamedNorm norm(WeightBinder source, String name) {
+    private Named<RmsNorm> norm(WeightBinder source, String name) {
         RmsNorm norm = new RmsNorm(
                 source.tensor(name + ".weight"),
                 config.norms().epsilon(),
                 config.norms().unitOffset());
-        return new NamedNorm(name, norm);
+        return new Named<>(name, norm);
     }
 }

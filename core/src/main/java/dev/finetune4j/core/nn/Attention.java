@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Causal self-attention with fewer key and value heads than query heads where the model has them
  * (<a href="https://arxiv.org/abs/2305.13245">grouped-query attention, Ainslie et al. 2023</a>), computed by libtorch's
- * scaled dot product attention. Forward calls may run in several threads at once; closing may not overlap with them.
+ * scaled dot product attention.
  */
 public final class Attention {
     /**
@@ -74,18 +74,18 @@ public final class Attention {
      * @param query weight of shape (head size)
      * @param key weight of shape (head size)
      */
-    public record HeadNorms(NamedNorm query, NamedNorm key) {}
+    public record HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {}
 
     private final Shape shape;
     private final ProjectionGroup inputs;
     private final @Nullable HeadNorms norms;
-    private final NamedLinear output;
+    private final Named<Linear> output;
 
     /**
      * @param inputs the projections to queries, keys and values
-     * @param norms norms on queries and keys before they are turned, or null
+     * @param norms norms on queries and keys before the rotary embedding is applied, or null
      */
-    public Attention(Shape shape, ProjectionGroup inputs, @Nullable HeadNorms norms, NamedLinear output) {
+    public Attention(Shape shape, ProjectionGroup inputs, @Nullable HeadNorms norms, Named<Linear> output) {
         this.shape = shape;
         this.inputs = inputs;
         this.norms = norms;
@@ -99,13 +99,13 @@ public final class Attention {
      * @param past what the layer has before these tokens, or null when they are the first
      * @return shape (B, T, D)
      */
-    Tensor forward(Recomputable x, Context context, @Nullable KvStore past) {
+    Tensor forward(LayerInput x, Context context, @Nullable KvStore past) {
         long batch = x.tensor().size(0);
         long tokens = x.tensor().size(1);
         boolean kernel = tokens > 1 && CpuAttention.supports(x.tensor(), shape, context);
         if (kernel && past == null && norms == null && inputs.isOneOperation(x.tensor())) {
             Tensor joint = LayerKernels.of(x.tensor()).rotatedJoint(inputs.joined(x), shape, context.angles());
-            return output.forward(CpuAttention.attend(joint, shape));
+            return output.module().forward(CpuAttention.attend(joint, shape));
         }
         Tensor[] qkv = rotated(x, context);
         if (past != null) {
@@ -114,23 +114,24 @@ public final class Attention {
             qkv[2] = all.values();
         }
         if (kernel && qkv[1].size(2) == tokens) {
-            return output.forward(CpuAttention.attend(Shape.joint(qkv), shape));
+            return output.module().forward(CpuAttention.attend(Shape.joint(qkv), shape));
         }
         Tensor mixed = shape.softCap() > 0
                 ? capped(qkv[0], qkv[1], qkv[2], context)
                 : plain(shape, qkv[0], qkv[1], qkv[2], context);
-        return output.forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
+        return output.module()
+                .forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
     }
 
     /** Queries, keys and values with the angles of their positions, (B, n, T, head size) each. */
-    private Tensor[] rotated(Recomputable x, Context context) {
+    private Tensor[] rotated(LayerInput x, Context context) {
         if (norms == null && inputs.isOneOperation(x.tensor())) {
             return LayerKernels.of(x.tensor()).rotatedHeads(inputs.joined(x), shape, context.angles());
         }
         Tensor[] qkv = shape.heads(inputs.forward(x));
         if (norms != null) {
-            qkv[0] = norms.query().forward(qkv[0]);
-            qkv[1] = norms.key().forward(qkv[1]);
+            qkv[0] = norms.query().module().forward(qkv[0]);
+            qkv[1] = norms.key().module().forward(qkv[1]);
         }
         qkv[0] = RotaryEmbedding.rotate(qkv[0], context.angles());
         qkv[1] = RotaryEmbedding.rotate(qkv[1], context.angles());
@@ -202,11 +203,11 @@ public final class Attention {
     Attention map(ModuleTransform mapper) {
         HeadNorms mapped = norms == null
                 ? null
-                : new HeadNorms(norms.query().map(mapper), norms.key().map(mapper));
-        return new Attention(shape, inputs.map(mapper), mapped, output.map(mapper));
+                : new HeadNorms(norms.query().map(mapper::norm), norms.key().map(mapper::norm));
+        return new Attention(shape, inputs.map(mapper), mapped, output.map(mapper::linear));
     }
 
-    void forEachNorm(Consumer<NamedNorm> sink) {
+    void forEachNorm(Consumer<Named<RmsNorm>> sink) {
         if (norms != null) {
             sink.accept(norms.query());
             sink.accept(norms.key());

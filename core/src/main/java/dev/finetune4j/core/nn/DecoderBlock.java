@@ -6,7 +6,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One layer of a pre-norm decoder, {@code x += attention(norm(x)); x += mlp(norm(x))}. Forward calls may run in several threads at once; closing may not overlap with them.
+ * One layer of a pre-norm decoder, {@code x += attention(norm(x)); x += mlp(norm(x))}.
  */
 public final class DecoderBlock implements AutoCloseable {
     /**
@@ -15,17 +15,17 @@ public final class DecoderBlock implements AutoCloseable {
      * @param before applied to what goes in
      * @param after applied to what comes out, before it is added; null where the model has none
      */
-    public record Norms(NamedNorm before, @Nullable NamedNorm after) {
+    public record Norms(Named<RmsNorm> before, @Nullable Named<RmsNorm> after) {
         Norms map(ModuleTransform mapper) {
-            return new Norms(before.map(mapper), after == null ? null : after.map(mapper));
+            return new Norms(before.map(mapper::norm), after == null ? null : after.map(mapper::norm));
         }
 
         /** What the half gave, normalised where the model does so. */
         Tensor applyAfter(Tensor half) {
-            return after == null ? half : after.forward(half);
+            return after == null ? half : after.module().forward(half);
         }
 
-        void forEach(Consumer<NamedNorm> sink) {
+        void forEach(Consumer<Named<RmsNorm>> sink) {
             sink.accept(before);
             if (after != null) {
                 sink.accept(after);
@@ -56,10 +56,10 @@ public final class DecoderBlock implements AutoCloseable {
     public Tensor forward(Tensor x, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream stream = new ResidualStream(x);
-            Recomputable normed = stream.normed(attentionNorms.before().norm());
+            LayerInput normed = stream.normed(attentionNorms.before().module());
             stream.add(attentionNorms.applyAfter(attention.forward(normed, context, past)));
             stream.add(mlpNorms.applyAfter(
-                    mlp.forward(stream.normed(mlpNorms.before().norm()))));
+                    mlp.forward(stream.normed(mlpNorms.before().module()))));
             return scope.keep(stream.value());
         }
     }
@@ -75,9 +75,9 @@ public final class DecoderBlock implements AutoCloseable {
         }
         try (TensorScope scope = new TensorScope()) {
             ResidualStream stream = new ResidualStream(x);
-            Recomputable normed = stream.normed(attentionNorms.before().norm());
+            LayerInput normed = stream.normed(attentionNorms.before().module());
             stream.add(attentionNorms.applyAfter(attention.forward(normed, context, null)));
-            stream.add(mlp.forwardForGradient(stream.normed(mlpNorms.before().norm())));
+            stream.add(mlp.forwardForGradient(stream.normed(mlpNorms.before().module())));
             return scope.keep(stream.gradientPath());
         }
     }
@@ -89,7 +89,7 @@ public final class DecoderBlock implements AutoCloseable {
     }
 
     /** Hands over the block's norms, those within attention included, in the order of computation. */
-    public void forEachNorm(Consumer<NamedNorm> sink) {
+    public void forEachNorm(Consumer<Named<RmsNorm>> sink) {
         attentionNorms.forEach(sink);
         attention.forEachNorm(sink);
         mlpNorms.forEach(sink);
@@ -98,6 +98,6 @@ public final class DecoderBlock implements AutoCloseable {
     /** Frees the norms; the linears belong to the model. */
     @Override
     public void close() {
-        forEachNorm(norm -> norm.norm().close());
+        forEachNorm(norm -> norm.module().close());
     }
 }

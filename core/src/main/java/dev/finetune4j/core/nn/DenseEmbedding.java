@@ -8,7 +8,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** An embedding with an ordinary weight matrix. Forward calls may run in several threads at once; closing may not overlap with them. */
+/** An embedding with an ordinary weight matrix. */
 public final class DenseEmbedding implements Embedding {
     private final Tensor weight;
     private final double scale;

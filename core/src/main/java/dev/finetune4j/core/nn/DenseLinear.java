@@ -11,7 +11,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
-/** A linear with an ordinary weight matrix. The weight may be trained; in lower precision it is cast as it is used. Forward calls may run in several threads at once; closing may not overlap with them. */
+/** A linear with an ordinary weight matrix. The weight may be trained; in lower precision it is cast as it is used. */
 public final class DenseLinear implements Linear {
     private final Tensor weight;
     private final @Nullable Tensor bias;
@@ -31,7 +31,7 @@ public final class DenseLinear implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
-        return DenseProduct.of(x, weight, bias);
+        return LinearFunction.of(x, weight, bias);
     }
 
     @Override
@@ -71,17 +71,17 @@ public final class DenseLinear implements Linear {
 
     @Override
     public Tensor inputGradient(Tensor gradient) {
-        return FrozenProducts.backward(gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
+        return DenseMatmul.backward(gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
     }
 
     @Override
     public void addProduct(Tensor y, Tensor x) {
-        FrozenProducts.add(y, x, Tensors.as(weight, Tensors.typeOf(x)));
+        DenseMatmul.add(y, x, Tensors.as(weight, Tensors.typeOf(x)));
     }
 
     @Override
     public void addInputGradient(Tensor dx, Tensor gradient) {
-        FrozenProducts.addBackward(dx, gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
+        DenseMatmul.addBackward(dx, gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
     }
 
     @Override

@@ -5,8 +5,6 @@ import org.bytedeco.pytorch.Tensor;
 
 /**
  * The table that gives each token its vector, whatever the form of its weight: plain, or with an adapter around it.
- *
- * <p>Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public interface Embedding extends AutoCloseable {
     /**

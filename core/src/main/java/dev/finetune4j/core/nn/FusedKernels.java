@@ -55,7 +55,7 @@ final class FusedKernels implements LayerKernels {
     @Override
     public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
         if (!GradMode.is_enabled() || !x.requires_grad() || !supportsNorm(x, norm.weight())) {
-            return new ResidualStream.Branch(x, new Recomputable(norm(x, norm), null), null);
+            return new ResidualStream.Branch(x, new LayerInput(norm(x, norm), null), null);
         }
         ResidualStream.SkipGradient skip = new ResidualStream.SkipGradient();
         return new ResidualStream.Branch(x, rmsNorm(x, norm, skip), skip);
@@ -100,7 +100,7 @@ final class FusedKernels implements LayerKernels {
      * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Who waits for the result gets it
      * in the memory of its gradient.
      */
-    private Recomputable rmsNorm(Tensor input, RmsNorm norm, ResidualStream.@Nullable SkipGradient skip) {
+    private LayerInput rmsNorm(Tensor input, RmsNorm norm, ResidualStream.@Nullable SkipGradient skip) {
         Tensor weight = norm.weight();
         int width = Math.toIntExact(weight.numel());
         Waiting waiting = new Waiting();
@@ -121,7 +121,7 @@ final class FusedKernels implements LayerKernels {
                         return scope.keep(normBackward(gradient, norm, skip, waiting, saved, scope));
                     }
                 });
-        return new Recomputable(result, waiting.whenRecorded(input));
+        return new LayerInput(result, waiting.whenRecorded(input));
     }
 
     /**
@@ -163,7 +163,7 @@ final class FusedKernels implements LayerKernels {
                         return scope.keep(dx);
                     }
                 });
-        return new ResidualStream.Branch(total, new Recomputable(result, waiting.whenRecorded(branch)), next);
+        return new ResidualStream.Branch(total, new LayerInput(result, waiting.whenRecorded(branch)), next);
     }
 
     private Tensor normBackward(
@@ -184,7 +184,7 @@ final class FusedKernels implements LayerKernels {
     }
 
     @Override
-    public Recomputable gated(Activation activation, ProjectionGroup gateAndUp, Recomputable x) {
+    public LayerInput gated(Activation activation, ProjectionGroup gateAndUp, LayerInput x) {
         if (!kernels.supports(activation) || !(kernels.copiesCheaply() || gateAndUp.isOneOperation(x.tensor()))) {
             return TorchLayerKernels.INSTANCE.gated(activation, gateAndUp, x);
         }
@@ -198,7 +198,7 @@ final class FusedKernels implements LayerKernels {
      * {@code act(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
      * memory, and the result that of its own gradient for those who wait for it.
      */
-    Recomputable gated(Activation activation, Tensor input) {
+    LayerInput gated(Activation activation, Tensor input) {
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
@@ -214,7 +214,7 @@ final class FusedKernels implements LayerKernels {
                     waiting.bring(dy);
                     return both.detach();
                 });
-        return new Recomputable(result, waiting.whenRecorded(input));
+        return new LayerInput(result, waiting.whenRecorded(input));
     }
 
     private Tensor gatedForward(Activation activation, Tensor both) {

@@ -5,36 +5,37 @@ import org.bytedeco.pytorch.Tensor;
 
 /**
  * The feed-forward part of a decoder block, {@code down(act(gate(x)) · up(x))}
- * (<a href="https://arxiv.org/abs/2002.05202">SwiGLU and GeGLU, Shazeer 2020</a>). Forward calls may run in several threads at once; closing may not overlap with them.
+ * (<a href="https://arxiv.org/abs/2002.05202">SwiGLU and GeGLU, Shazeer 2020</a>).
  */
 public final class GatedMlp {
     private final Activation activation;
     private final ProjectionGroup gateAndUp;
-    private final NamedLinear down;
+    private final Named<Linear> down;
 
     /** @param gateAndUp the two projections of the input, gate first */
-    public GatedMlp(Activation activation, ProjectionGroup gateAndUp, NamedLinear down) {
+    public GatedMlp(Activation activation, ProjectionGroup gateAndUp, Named<Linear> down) {
         this.activation = activation;
         this.gateAndUp = gateAndUp;
         this.down = down;
     }
 
     /** (B, T, D) to (B, T, D). */
-    Tensor forward(Recomputable x) {
-        return down.forward(gated(x));
+    Tensor forward(LayerInput x) {
+        return ProjectionGroup.forward(down.module(), gated(x));
     }
 
     /** The same for the backward pass alone; the values are not those of the result. */
-    Tensor forwardForGradient(Recomputable x) {
-        return down.forwardForGradient(gated(x));
+    Tensor forwardForGradient(LayerInput x) {
+        LayerInput inner = gated(x);
+        return down.module().forwardForGradient(inner.tensor(), inner.recomputation());
     }
 
     /** {@code act(gate(x)) · up(x)}, (B, T, inner). */
-    private Recomputable gated(Recomputable x) {
+    private LayerInput gated(LayerInput x) {
         return LayerKernels.of(x.tensor()).gated(activation, gateAndUp, x);
     }
 
     GatedMlp map(ModuleTransform mapper) {
-        return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper));
+        return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper::linear));
     }
 }

@@ -34,7 +34,7 @@ interface LayerKernels {
     ResidualStream.Branch branchOfSum(Tensor x, Tensor end, ResidualStream.@Nullable SkipGradient skip, RmsNorm norm);
 
     /** {@code act(gate(x)) · up(x)}, (…, inner). */
-    Recomputable gated(Activation activation, ProjectionGroup gateAndUp, Recomputable x);
+    LayerInput gated(Activation activation, ProjectionGroup gateAndUp, LayerInput x);
 
     /**
      * Rotates heads by the angles of their positions.

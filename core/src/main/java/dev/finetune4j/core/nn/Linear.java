@@ -13,8 +13,6 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>This is the seam between the model families, which only know linears, and everything that replaces one: quantization
  * enters through a {@link LinearFactory} at load time, an adapter by wrapping the loaded linear.
- *
- * <p>Forward calls may run in several threads at once; closing may not overlap with them.
  */
 public interface Linear extends AutoCloseable {
     /**
@@ -26,10 +24,10 @@ public interface Linear extends AutoCloseable {
     Tensor forward(Tensor x);
 
     /**
-     * As {@link #forward(Tensor)}, for an input that goes nowhere else and is brought back in the backward pass: who needs it
+     * As {@link #forward(Tensor)}, for an input that goes nowhere else and is recomputed in the backward pass: who needs it
      * there need not keep it.
      *
-     * @param recomputation brings {@code x} once more
+     * @param recomputation recomputes {@code x}
      */
     default Tensor forward(Tensor x, Recomputation recomputation) {
         return forward(x);
@@ -39,7 +37,7 @@ public interface Linear extends AutoCloseable {
      * As {@link #forward(Tensor)} where only the backward pass matters, because the result was computed before: what it
      * returns has the shape and the gradients of the result, but perhaps not its values.
      *
-     * @param recomputation as for {@link #forward(Tensor, Recomputation)}; null if nothing brings {@code x} back
+     * @param recomputation as for {@link #forward(Tensor, Recomputation)}; null if nothing recomputes {@code x}
      */
     default Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
         return recomputation == null ? forward(x) : forward(x, recomputation);
@@ -90,7 +88,7 @@ public interface Linear extends AutoCloseable {
     /**
      * Adds the product with the weight of a frozen linear to what is there, {@code y += x Wᵀ}; the bias stays out.
      *
-     * @param y shape (n, out), rows may have gaps between them
+     * @param y shape (n, out), each row contiguous
      * @param x shape (n, in)
      * @throws UnsupportedOperationException if the linear is not frozen
      */
@@ -102,7 +100,7 @@ public interface Linear extends AutoCloseable {
      * Adds the gradient of the input to what is there, {@code dx += dy W}.
      *
      * @param dx shape (n, in)
-     * @param gradient shape (n, out), rows may have gaps between them
+     * @param gradient shape (n, out), each row contiguous
      * @throws UnsupportedOperationException if the linear is not frozen
      */
     default void addInputGradient(Tensor dx, Tensor gradient) {
@@ -123,7 +121,7 @@ public interface Linear extends AutoCloseable {
      *
      * @param linears in order, this one among them
      */
-    default Optional<JointProjection> joinedWith(List<Linear> linears) {
+    default Optional<FusedLinears> joinedWith(List<Linear> linears) {
         return Optional.empty();
     }
 

@@ -10,17 +10,17 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Several projections of one input, each a linear of its own or all of them stacked in the rows of one linear, as
- * checkpoints come in both forms. Forward calls may run in several threads at once.
+ * checkpoints come in both forms.
  */
 public final class ProjectionGroup {
-    private final List<NamedLinear> linears;
+    private final List<Named<Linear>> linears;
     private final long[] widths;
-    private final @Nullable JointProjection joint;
+    private final @Nullable FusedLinears joint;
 
-    private ProjectionGroup(List<NamedLinear> linears, long[] widths) {
+    private ProjectionGroup(List<Named<Linear>> linears, long[] widths) {
         this.linears = linears;
         this.widths = widths;
-        List<Linear> plain = linears.stream().map(NamedLinear::linear).toList();
+        List<Linear> plain = linears.stream().map(Named::module).toList();
         this.joint = plain.stream()
                 .map(linear -> linear.joinedWith(plain))
                 .flatMap(Optional::stream)
@@ -29,8 +29,8 @@ public final class ProjectionGroup {
     }
 
     /** One linear for each projection. */
-    public static ProjectionGroup separate(NamedLinear... linears) {
-        return new ProjectionGroup(List.of(linears), new long[0]);
+    public static ProjectionGroup separate(List<Named<Linear>> linears) {
+        return new ProjectionGroup(List.copyOf(linears), new long[0]);
     }
 
     /**
@@ -38,14 +38,16 @@ public final class ProjectionGroup {
      *
      * @param widths how many of its outputs belong to each projection, in order
      */
-    public static ProjectionGroup stacked(NamedLinear linear, long... widths) {
+    public static ProjectionGroup stacked(Named<Linear> linear, long... widths) {
         return new ProjectionGroup(List.of(linear), widths.clone());
     }
 
     /** The projections of x, shape (…, D), in order. */
-    Tensor[] forward(Recomputable x) {
+    Tensor[] forward(LayerInput x) {
         if (!isOneOperation(x.tensor())) {
-            return linears.stream().map(linear -> linear.forward(x.tensor())).toArray(Tensor[]::new);
+            return linears.stream()
+                    .map(linear -> linear.module().forward(x.tensor()))
+                    .toArray(Tensor[]::new);
         }
         return split(joined(x));
     }
@@ -54,7 +56,7 @@ public final class ProjectionGroup {
     Tensor[] split(Tensor all) {
         long[] parts = widths.length == 0
                 ? linears.stream()
-                        .mapToLong(linear -> linear.linear().outFeatures())
+                        .mapToLong(linear -> linear.module().outFeatures())
                         .toArray()
                 : widths;
         TensorVector split = all.split_with_sizes(parts, -1);
@@ -70,19 +72,23 @@ public final class ProjectionGroup {
         return widths.length > 0 || (joint != null && joint.serves(x));
     }
 
+    static Tensor forward(Linear linear, LayerInput x) {
+        return x.recomputation() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.recomputation());
+    }
+
     /** The projections of x behind one another in the last dimension. */
-    Tensor joined(Recomputable x) {
+    Tensor joined(LayerInput x) {
         if (joint != null && joint.serves(x.tensor())) {
             return joint.forward(x.tensor(), x.recomputation());
         }
         return widths.length == 0
                 ? torch.cat(new TensorVector(forward(x)), -1)
-                : linears.get(0).forward(x);
+                : forward(linears.get(0).module(), x);
     }
 
     ProjectionGroup map(ModuleTransform mapper) {
-        List<NamedLinear> mapped = new ArrayList<>();
-        linears.forEach(linear -> mapped.add(linear.map(mapper)));
+        List<Named<Linear>> mapped = new ArrayList<>();
+        linears.forEach(linear -> mapped.add(linear.map(mapper::linear)));
         return new ProjectionGroup(mapped, widths);
     }
 }

@@ -4,15 +4,15 @@ import java.util.function.Consumer;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * An input that need not be kept for the backward pass, because the operation that it came from makes it once more in its
- * own backward pass, where it costs next to nothing.
+ * Where an activation comes from once more: the operation that made it recomputes it in its own backward pass, which costs
+ * next to nothing there, so that the layer that read it need not keep it.
  */
 @FunctionalInterface
 public interface Recomputation {
     /**
-     * Asks for the input; to be called in the backward pass of the one operation that it went into.
+     * Asks for the activation; to be called in the backward pass of the one layer that read it.
      *
-     * @param use gets the input later in the same backward pass
+     * @param use gets the recomputed activation, later in the same backward pass
      */
     void then(Consumer<Tensor> use);
 }

@@ -6,7 +6,7 @@ import org.bytedeco.pytorch.Tensor;
  * Root mean square normalisation of the last dimension, {@code x / sqrt(mean(x²) + ε) · w}
  * (<a href="https://arxiv.org/abs/1910.07467">Zhang and Sennrich 2019</a>). The mean is taken in float32, the scaling by
  * the weight in the precision of {@code x}, as the published models do; those whose weight counts from one,
- * {@code 1 + w}, scale in float32 too. Forward calls may run in several threads at once; closing may not overlap with them.
+ * {@code 1 + w}, scale in float32 too.
  */
 public final class RmsNorm implements AutoCloseable {
     private final Tensor weight;

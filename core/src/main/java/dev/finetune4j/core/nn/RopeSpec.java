@@ -5,7 +5,7 @@ package dev.finetune4j.core.nn;
  * transformers, so that angles agree with it far out.
  *
  * @param theta base of the frequencies, {@code rope_theta}
- * @param channels how many channels of a head are turned, even; those behind them stay
+ * @param channels how many channels of a head are rotated, even; those behind them stay
  * @param scaling change of the frequencies for long sequences
  */
 public record RopeSpec(double theta, int channels, RopeScaling scaling) {

@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rotary position embedding: turns each pair of channels of a query or key by an angle that grows with the position
+ * Rotary position embedding: rotates each pair of channels of a query or key by an angle that grows with the position
  * (<a href="https://arxiv.org/abs/2104.09864">Su et al. 2021</a>), with the two halves of a head as the pairs, as Hugging
  * Face checkpoints store them.
  *
@@ -20,8 +20,8 @@ public final class RotaryEmbedding implements AutoCloseable {
     /**
      * Cosines and sines for the positions of a forward pass.
      *
-     * @param cos shape (T, turned channels)
-     * @param sin shape (T, turned channels)
+     * @param cos shape (T, rotary channels)
+     * @param sin shape (T, rotary channels)
      */
     public record Angles(Tensor cos, Tensor sin) {}
 
@@ -33,7 +33,7 @@ public final class RotaryEmbedding implements AutoCloseable {
     private @Nullable Tensor cos;
     private @Nullable Tensor sin;
 
-    /** @param spec frequencies and how many channels they turn */
+    /** @param spec frequencies and how many channels they rotate */
     public RotaryEmbedding(RopeSpec spec, ComputeDevice device) {
         this.spec = spec;
         this.device = device;
@@ -75,7 +75,7 @@ public final class RotaryEmbedding implements AutoCloseable {
     }
 
     /**
-     * Turns queries or keys.
+     * Applies the rotary embedding to queries or keys.
      *
      * @param x shape (B, heads, T, head size)
      * @return the same shape

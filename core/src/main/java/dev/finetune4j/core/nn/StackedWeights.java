@@ -8,7 +8,7 @@ public interface StackedWeights {
     /**
      * {@code y += x Wᵀ}.
      *
-     * @param y shape (n, sum of the outputs), in one piece
+     * @param y shape (n, sum of the outputs), contiguous
      * @param x shape (n, in)
      */
     void addProduct(Tensor y, Tensor x);
@@ -17,7 +17,7 @@ public interface StackedWeights {
      * {@code dx += dy W}.
      *
      * @param dx shape (n, in)
-     * @param gradient shape (n, sum of the outputs), in one piece
+     * @param gradient shape (n, sum of the outputs), contiguous
      */
     void addInputGradient(Tensor dx, Tensor gradient);
 

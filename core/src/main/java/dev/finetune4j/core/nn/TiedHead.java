@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
-/** The projection to the vocabulary that shares the embedding's weight; it owns nothing. Forward calls may run in several threads at once; closing may not overlap with them. */
+/** The projection to the vocabulary that shares the embedding's weight; it owns nothing. */
 public final class TiedHead implements Linear {
     private final Tensor embedding;
 
@@ -20,7 +20,7 @@ public final class TiedHead implements Linear {
 
     @Override
     public Tensor forward(Tensor x) {
-        return DenseProduct.of(x, embedding, null);
+        return LinearFunction.of(x, embedding, null);
     }
 
     @Override

@@ -32,7 +32,7 @@ final class TorchLayerKernels implements LayerKernels {
 
     @Override
     public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
-        return new ResidualStream.Branch(x, new Recomputable(norm(x, norm), null), null);
+        return new ResidualStream.Branch(x, new LayerInput(norm(x, norm), null), null);
     }
 
     @Override
@@ -42,16 +42,16 @@ final class TorchLayerKernels implements LayerKernels {
     }
 
     @Override
-    public Recomputable gated(Activation activation, ProjectionGroup gateAndUp, Recomputable x) {
+    public LayerInput gated(Activation activation, ProjectionGroup gateAndUp, LayerInput x) {
         Tensor[] inner = gateAndUp.forward(x);
-        return new Recomputable(activation.apply(inner[0]).mul(inner[1]), null);
+        return new LayerInput(activation.apply(inner[0]).mul(inner[1]), null);
     }
 
     /** The same of both behind one another, gate first. */
-    static Recomputable gated(Activation activation, Tensor both) {
+    static LayerInput gated(Activation activation, Tensor both) {
         long inner = both.size(-1) / 2;
         Tensor gate = both.narrow(-1, 0, inner);
-        return new Recomputable(activation.apply(gate).mul(both.narrow(-1, inner, inner)), null);
+        return new LayerInput(activation.apply(gate).mul(both.narrow(-1, inner, inner)), null);
     }
 
     @Override

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.autograd.Checkpoint;
+import dev.finetune4j.core.autograd.Recompute;
 import dev.finetune4j.core.kernel.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -280,7 +280,7 @@ class DropoutTest {
                     Dropout.Pass pass = Dropout.decoder(true)) {
                 Dropout.Draw draw = Dropout.current();
                 Tensor x = Tensors.ones(CPU, ScalarType.Float, 4000).set_requires_grad(true);
-                Tensor y = Checkpoint.apply(
+                Tensor y = Recompute.apply(
                         x,
                         t -> Dropout.apply(Dropout.apply(t, 0.3, 0), 0.3, 1),
                         t -> Dropout.again(draw, () -> Dropout.apply(Dropout.apply(t, 0.3, 0), 0.3, 1)));

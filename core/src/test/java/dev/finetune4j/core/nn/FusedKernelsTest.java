@@ -121,7 +121,7 @@ class FusedKernelsTest {
             if (!x.is_cuda()) {
                 return activation.apply(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
             }
-            Recomputable gated = FusedKernels.of(device, type).gated(activation, x);
+            LayerInput gated = FusedKernels.of(device, type).gated(activation, x);
             float[] values = Tensors.toFloats(gated.tensor());
             gated.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             return gated.tensor();
@@ -170,7 +170,7 @@ class FusedKernelsTest {
                 return x.add(torch.silu(norm.forward(x)));
             }
             ResidualStream stream = new ResidualStream(x);
-            Recomputable normed = stream.normed(norm);
+            LayerInput normed = stream.normed(norm);
             float[] values = Tensors.toFloats(normed.tensor());
             normed.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             stream.add(torch.silu(normed.tensor()));
@@ -192,7 +192,7 @@ class FusedKernelsTest {
             }
             ResidualStream stream = new ResidualStream(start);
             stream.add(torch.silu(trained ? stream.normed(first).tensor() : x));
-            Recomputable normed = stream.normed(second);
+            LayerInput normed = stream.normed(second);
             float[] values = Tensors.toFloats(normed.tensor());
             normed.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             stream.add(torch.silu(normed.tensor()));

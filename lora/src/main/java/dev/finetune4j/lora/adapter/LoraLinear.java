@@ -2,7 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.Dropout;
-import dev.finetune4j.core.nn.JointProjection;
+import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Recomputation;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -25,20 +25,20 @@ import org.jspecify.annotations.Nullable;
  * With an initialization that is subtracted (PiSSA, OLoRA), W stands for {@code W - s · B₀ A₀}.
  *
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only in passes that record gradients.
- * Forward calls may run in several threads at once. It owns neither the base nor the factors.
+ * It owns neither the base nor the factors.
  */
 final class LoraLinear extends AdaptedLinear {
     /** Kernels read 16 bytes of A at a time. */
     private static final int ALIGNED_NUMBERS = 4;
 
     private final LoraLayer part;
-    private final LoraProducts products;
+    private final FusedLoraLinears products;
 
     /** A linear that borrows the base and the part's tensors. */
     LoraLinear(Linear base, LoraLayer part) {
         super(base);
         this.part = part;
-        this.products = new LoraProducts(List.of(this));
+        this.products = new FusedLoraLinears(List.of(this));
     }
 
     LoraLayer part() {
@@ -63,8 +63,8 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
-    public Optional<JointProjection> joinedWith(List<Linear> linears) {
-        return Optional.of(new LoraProducts(linears));
+    public Optional<FusedLinears> joinedWith(List<Linear> linears) {
+        return Optional.of(new FusedLoraLinears(linears));
     }
 
     @Override

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.nn.FrozenProducts;
+import dev.finetune4j.core.nn.DenseMatmul;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -66,10 +66,10 @@ class GemmSelectorTest {
             assertClose(wide(beforeDx).add(back), dx);
             assertClose(
                     back,
-                    FrozenProducts.backward(gradient.view(1, rows, out), weight).view(rows, in));
+                    DenseMatmul.backward(gradient.view(1, rows, out), weight).view(rows, in));
             assertClose(
                     product,
-                    FrozenProducts.forward(x.view(1, rows, in), weight, null).view(rows, out));
+                    DenseMatmul.forward(x.view(1, rows, in), weight, null).view(rows, out));
         }
     }
 

@@ -3,11 +3,11 @@ package dev.finetune4j.quant;
 import java.util.Arrays;
 
 /**
- * The 256 numbers of the signed 8-bit dynamic code, in which the scales of the blocks are stored
- * (<a href="https://arxiv.org/abs/1511.04561">Dettmers 2015</a>): per decade down to 10<sup>-7</sup> twice as many as
- * in the decade below it, on either side of zero.
+ * The codebook of signed dynamic 8-bit quantization (<a href="https://arxiv.org/abs/1511.04561">Dettmers 2015</a>,
+ * {@code create_dynamic_map} of bitsandbytes), in which the scales of the blocks are stored: per decade down to
+ * 10<sup>-7</sup> twice as many of its 256 numbers as in the decade below it, on either side of zero.
  */
-final class DynamicMap {
+final class DynamicCodebook {
     /** How many scales share one second-level scale. */
     static final int BLOCK_SIZE = 256;
 
@@ -15,7 +15,7 @@ final class DynamicMap {
     private static final float[] VALUES = values();
     private static final float[] LIMITS = makeLimits();
 
-    private DynamicMap() {}
+    private DynamicCodebook() {}
 
     /** The numbers in rising order, a copy. */
     static float[] table() {

@@ -2,8 +2,8 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.nn.ComputeCopies;
+import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Gradients;
-import dev.finetune4j.core.nn.JointProjection;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Recomputation;
 import dev.finetune4j.core.nn.StackedWeights;
@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * memory once; all A share one product, and so do the weights where {@link StackedWeights} can. The gradients of A and B go
  * straight to where they are gathered, in float32.
  */
-final class LoraProducts implements JointProjection {
+final class FusedLoraLinears implements FusedLinears {
     /**
      * One linear.
      *
@@ -44,7 +44,7 @@ final class LoraProducts implements JointProjection {
     private final long outputs;
 
     /** @param linears those with an addition and bare ones, in order */
-    LoraProducts(List<Linear> linears) {
+    FusedLoraLinears(List<Linear> linears) {
         List<Linear> bases = new ArrayList<>();
         for (Linear linear : linears) {
             Member member = linear instanceof LoraLinear adapted
@@ -115,12 +115,12 @@ final class LoraProducts implements JointProjection {
         return output;
     }
 
-    /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it is brought back. */
+    /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it is recomputed. */
     private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
         Tensor flat = x.reshape(-1, x.size(-1));
         Tensor all = allA(Tensors.typeOf(x));
         Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), all.size(0));
-        NarrowProducts.gemmNT(flat, all, low);
+        LowRankMatmul.gemmNT(flat, all, low);
         scale(low);
         saved.keep(low);
         if (recomputation == null) {
@@ -141,7 +141,7 @@ final class LoraProducts implements JointProjection {
         ScalarType type = Tensors.typeOf(y);
         Tensor bias = member.base().bias();
         if (member.part() != null) {
-            NarrowProducts.gemmNT(low, ComputeCopies.of(member.part().b(), type), y);
+            LowRankMatmul.gemmNT(low, ComputeCopies.of(member.part().b(), type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -164,7 +164,7 @@ final class LoraProducts implements JointProjection {
             if (member.part() != null) {
                 Tensor own = dy.narrow(1, column, member.base().outFeatures());
                 Tensor b = member.part().b();
-                NarrowProducts.gemmNN(own, ComputeCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
+                LowRankMatmul.gemmNN(own, ComputeCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
                 gather(b, own, low.narrow(1, rank, member.rank()));
             }
             column += member.base().outFeatures();
@@ -192,7 +192,7 @@ final class LoraProducts implements JointProjection {
             return torch.mm(dlow, all.t().contiguous().t());
         }
         Tensor dx = Tensors.empty(Tensors.deviceOf(dlow), Tensors.typeOf(dlow), dlow.size(0), all.size(1));
-        NarrowProducts.gemmNN(dlow, all, dx);
+        LowRankMatmul.gemmNN(dlow, all, dx);
         return dx;
     }
 
@@ -271,7 +271,7 @@ final class LoraProducts implements JointProjection {
     /** Adds {@code leftᵀ right} to a parameter's gradient. */
     private static void gather(Tensor parameter, Tensor left, Tensor right) {
         if (parameter.requires_grad()) {
-            NarrowProducts.addTo(Gradients.of(parameter), left, right);
+            LowRankMatmul.addTo(Gradients.of(parameter), left, right);
         }
     }
 }

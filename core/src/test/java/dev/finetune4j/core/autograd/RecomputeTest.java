@@ -17,7 +17,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 
 /** Values and gradients are those of the function itself; nothing but the input is kept. */
-class CheckpointTest {
+class RecomputeTest {
     private static Tensor normal(int seed, long... shape) {
         return Tensors.normal(ComputeDevice.cpu(), new SplittableRandom(seed), 1, shape);
     }
@@ -39,7 +39,7 @@ class CheckpointTest {
     @Test
     void gradientsAreThoseOfTheFunction() {
         float[][] expected = run((x, function) -> function.apply(x));
-        float[][] actual = run((x, function) -> Checkpoint.apply(x, function));
+        float[][] actual = run((x, function) -> Recompute.apply(x, function));
         for (int i = 0; i < expected.length; i++) {
             assertArrayEquals(expected[i], actual[i], 1e-6f, "part " + i);
         }
@@ -51,7 +51,7 @@ class CheckpointTest {
             Tensor x = normal(1, 3, 4);
             Tensor weight = normal(2, 4, 4).set_requires_grad(true);
             AtomicInteger calls = new AtomicInteger();
-            Tensor y = Checkpoint.apply(x, input -> {
+            Tensor y = Recompute.apply(x, input -> {
                 calls.incrementAndGet();
                 return torch.linear(input, weight);
             });
@@ -70,7 +70,7 @@ class CheckpointTest {
     void withoutRecordingItIsTheFunction() {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor y = Checkpoint.apply(normal(1, 2, 2), input -> input.add(input));
+            Tensor y = Recompute.apply(normal(1, 2, 2), input -> input.add(input));
             assertFalse(y.requires_grad());
         }
     }

@@ -5,9 +5,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Several linears of one input as one operation with one output, in which theirs lie behind one another. It owns nothing.
- * Forward calls may run in several threads at once.
+ *
  */
-public interface JointProjection {
+public interface FusedLinears {
     /** Whether it can stand for the linears now, for this input. */
     boolean serves(Tensor x);
 
@@ -15,7 +15,7 @@ public interface JointProjection {
      * The outputs of all linears.
      *
      * @param x shape (…, in)
-     * @param recomputation brings {@code x} once more in the backward pass, so that it need not be kept; null if nothing does
+     * @param recomputation recomputes {@code x} in the backward pass, so that it need not be kept; null if nothing does
      * @return shape (…, sum of the linears' outputs)
      */
     Tensor forward(Tensor x, @Nullable Recomputation recomputation);

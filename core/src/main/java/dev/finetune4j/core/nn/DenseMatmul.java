@@ -11,9 +11,9 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 
-/** Products with a dense weight that is not trained, by the quickest way that the device has. Nothing records gradients. */
-public final class FrozenProducts {
-    private FrozenProducts() {}
+/** Matmuls by a dense weight that is not trained, by the quickest way that the device has. Nothing records gradients. */
+public final class DenseMatmul {
+    private DenseMatmul() {}
 
     /** The kernels of the CPU where they can multiply two matrices. */
     private static Optional<GemmKernels> kernels(Tensor x, Tensor weight) {
@@ -22,7 +22,7 @@ public final class FrozenProducts {
                 : Optional.empty();
     }
 
-    private static Tensor rowsInOnePiece(Tensor x) {
+    private static Tensor contiguousRows(Tensor x) {
         return GemmKernels.supports(x) ? x : x.contiguous();
     }
 
@@ -43,7 +43,7 @@ public final class FrozenProducts {
             Tensor flat = x.reshape(-1, x.size(-1));
             Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
             if (kernels.isPresent()) {
-                kernels.get().gemmNT(rowsInOnePiece(flat), weight, bias, y, 1, false);
+                kernels.get().gemmNT(contiguousRows(flat), weight, bias, y, 1, false);
             } else if (!GemmSelector.multiply(y, flat, weight, true, false)) {
                 return scope.keep(torch.linear(x, weight));
             }
@@ -68,7 +68,7 @@ public final class FrozenProducts {
             Tensor dx =
                     Tensors.empty(Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
             if (kernels.isPresent()) {
-                kernels.get().gemmNN(rowsInOnePiece(flat), weight, dx, 1, false);
+                kernels.get().gemmNN(contiguousRows(flat), weight, dx, 1, false);
             } else if (!GemmSelector.multiply(dx, flat, weight, false, false)) {
                 return scope.keep(gradient.matmul(weight));
             }
@@ -79,14 +79,14 @@ public final class FrozenProducts {
     /**
      * {@code y += x Wᵀ}.
      *
-     * @param y shape (n, out), rows may have gaps between them
+     * @param y shape (n, out), each row contiguous
      * @param x shape (n, in)
      * @param weight shape (out, in), of the type of x
      */
     public static void add(Tensor y, Tensor x, Tensor weight) {
         Optional<GemmKernels> kernels = kernels(x, weight);
         if (kernels.isPresent() && GemmKernels.supports(y)) {
-            kernels.get().gemmNT(rowsInOnePiece(x), weight, null, y, 1, true);
+            kernels.get().gemmNT(contiguousRows(x), weight, null, y, 1, true);
         } else if (!GemmSelector.multiply(y, x, weight, true, true)) {
             y.addmm_(x, weight.t());
         }
@@ -96,13 +96,13 @@ public final class FrozenProducts {
      * {@code dx += dy W}.
      *
      * @param dx shape (n, in)
-     * @param gradient shape (n, out), rows may have gaps between them
+     * @param gradient shape (n, out), each row contiguous
      * @param weight shape (out, in), of the type of the gradient
      */
     public static void addBackward(Tensor dx, Tensor gradient, Tensor weight) {
         Optional<GemmKernels> kernels = kernels(gradient, weight);
         if (kernels.isPresent() && GemmKernels.supports(dx)) {
-            kernels.get().gemmNN(rowsInOnePiece(gradient), weight, dx, 1, true);
+            kernels.get().gemmNN(contiguousRows(gradient), weight, dx, 1, true);
         } else if (!GemmSelector.multiply(dx, gradient, weight, false, true)) {
             dx.addmm_(gradient, weight);
         }

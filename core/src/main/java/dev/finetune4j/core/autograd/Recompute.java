@@ -9,11 +9,11 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorArrayRefOptional;
 
 /**
- * A function that keeps nothing but its input for the backward pass and is computed again there
- * (<a href="https://arxiv.org/abs/1604.06174">Chen et al. 2016</a>).
+ * Activation checkpointing, PyTorch's {@code torch.utils.checkpoint}: a function keeps nothing but its input for the backward
+ * pass and is recomputed there (<a href="https://arxiv.org/abs/1604.06174">Chen et al. 2016</a>).
  */
-public final class Checkpoint {
-    private Checkpoint() {}
+public final class Recompute {
+    private Recompute() {}
 
     /**
      * Applies a function. While gradients are recorded, its backward pass runs it once more and passes the gradient through

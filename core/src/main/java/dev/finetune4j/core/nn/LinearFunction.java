@@ -15,12 +15,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * {@code y = x Wᵀ + b} of a weight that may be trained. On a CPU with kernels of our own it is one function with its own
- * backward pass, whose gradients of weight and bias go straight to where they are gathered, in float32; elsewhere libtorch
- * records it.
+ * {@code y = x Wᵀ + b}, PyTorch's {@code F.linear}, of a weight that may be trained. On a CPU with kernels of our own it is
+ * one function with its own backward pass, whose gradients of weight and bias go straight to where they are gathered, in
+ * float32; elsewhere libtorch records it.
  */
-final class DenseProduct {
-    private DenseProduct() {}
+final class LinearFunction {
+    private LinearFunction() {}
 
     /**
      * The product in the type of x.
@@ -49,7 +49,7 @@ final class DenseProduct {
                         saved.keep(given);
                     }
                     @Nullable Tensor added = bias == null ? null : ComputeCopies.of(bias, type);
-                    return FrozenProducts.forward(given, ComputeCopies.of(weight, type), added);
+                    return DenseMatmul.forward(given, ComputeCopies.of(weight, type), added);
                 },
                 (gradient, saved) -> {
                     Tensor dy = gradient.reshape(-1, gradient.size(-1));
@@ -61,7 +61,7 @@ final class DenseProduct {
                         Gradients.of(bias)
                                 .add_(dy.sum(new long[] {0}, false, new ScalarTypeOptional(ScalarType.Float)));
                     }
-                    return wanted ? FrozenProducts.backward(gradient, ComputeCopies.of(weight, type)) : new Tensor();
+                    return wanted ? DenseMatmul.backward(gradient, ComputeCopies.of(weight, type)) : new Tensor();
                 });
     }
 

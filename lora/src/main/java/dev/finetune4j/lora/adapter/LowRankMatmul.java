@@ -10,11 +10,11 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * The products with factors, one side of which is a rank. Libraries for the CPU are slow at these shapes, so that our own
- * kernels make them where there are some; elsewhere libtorch does.
+ * Low-rank matmuls: those with a factor of LoRA, one side of which is the rank. Libraries for the CPU are slow at such skinny
+ * shapes, so that our own kernels make them where there are some; elsewhere libtorch does.
  */
-final class NarrowProducts {
-    private NarrowProducts() {}
+final class LowRankMatmul {
+    private LowRankMatmul() {}
 
     private static Optional<GemmKernels> kernels(Tensor a, Tensor b) {
         return GemmKernels.supports(a) && GemmKernels.supports(b)
@@ -27,7 +27,7 @@ final class NarrowProducts {
      *
      * @param a shape (n, k)
      * @param b shape (m, k)
-     * @param c shape (n, m), rows may have gaps between them
+     * @param c shape (n, m), each row contiguous
      */
     static void gemmNT(Tensor a, Tensor b, Tensor c) {
         kernels(a, b)
@@ -39,7 +39,7 @@ final class NarrowProducts {
      *
      * @param a shape (n, k)
      * @param b shape (k, m)
-     * @param c shape (n, m), rows may have gaps between them
+     * @param c shape (n, m), each row contiguous
      */
     static void gemmNN(Tensor a, Tensor b, Tensor c) {
         kernels(a, b).ifPresentOrElse(kernels -> kernels.gemmNN(a, b, c, 1, false), () -> torch.mm_out(c, a, b));

@@ -9,6 +9,7 @@ import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
+import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -91,7 +92,7 @@ public final class CausalLM implements AutoCloseable {
         long count = input.tokens().size(1);
         try (Lifetime.Use use = cache.lifetime().use()) {
             Tensor result =
-                    run(embed(input.tokens()), new AttentionMaskSpec(cache.positions(), count, null), cache::layer);
+                    run(embed(input.tokens()), new AttentionMaskSpec(cache.positions(), count), null, cache::layer);
             cache.advance(count);
             return result;
         }
@@ -103,7 +104,7 @@ public final class CausalLM implements AutoCloseable {
                     + " Train this method without packing");
         }
         Tensor tokens = input.tokens();
-        return run(embed(tokens), new AttentionMaskSpec(0, tokens.size(1), input.lengths()), null);
+        return run(embed(tokens), new AttentionMaskSpec(0, tokens.size(1)), input.sequences(), null);
     }
 
     private Tensor padded(Tensor tokens) {
@@ -111,16 +112,16 @@ public final class CausalLM implements AutoCloseable {
         Tensor x = embed(tokens);
         if (view.virtualTokens() instanceof VirtualTokens.Prompt prompt) {
             Tensor all = VirtualPositions.before(x, prompt);
-            Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count, null), null);
+            Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count), null, null);
             // Contiguous, as the losses and the projections that flatten it expect.
             return result.narrow(1, prompt.count(), count).contiguous();
         }
         if (view.virtualTokens() instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
-            AttentionMaskSpec mask = new AttentionMaskSpec(prefix.count(), count, null);
-            return run(x, mask, i -> VirtualPositions.before(layers.layer(i)));
+            AttentionMaskSpec mask = new AttentionMaskSpec(prefix.count(), count);
+            return run(x, mask, null, i -> VirtualPositions.before(layers.layer(i)));
         }
-        return run(x, new AttentionMaskSpec(0, count, null), null);
+        return run(x, new AttentionMaskSpec(0, count), null, null);
     }
 
     private Tensor embed(Tensor tokens) {
@@ -134,11 +135,11 @@ public final class CausalLM implements AutoCloseable {
         KvStore layer(int index);
     }
 
-    private Tensor run(Tensor x, AttentionMaskSpec mask, @Nullable Past past) {
+    private Tensor run(Tensor x, AttentionMaskSpec mask, @Nullable PackedSequences sequences, @Nullable Past past) {
         ActivationCheckpointing activations = view.activations();
         List<DecoderBlock> blocks = weights.blocks();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
-        LayerInputs contexts = new LayerInputs(config(), placement(), weights.rotaries(), mask, again);
+        LayerInputs contexts = new LayerInputs(config(), placement(), weights.rotaries(), mask, sequences, again);
         Dropout.Draw draw = Dropout.current();
         Tensor state = x;
         for (int i = 0; i < blocks.size(); i++) {
@@ -287,7 +288,7 @@ public final class CausalLM implements AutoCloseable {
                 NoGradGuard off = new NoGradGuard()) {
             if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
                 Tensor x = Tensors.as(prompt.embeddings(), type).unsqueeze(0); // (1, n, D)
-                run(x, new AttentionMaskSpec(0, prompt.count(), null), cache::layer);
+                run(x, new AttentionMaskSpec(0, prompt.count()), null, cache::layer);
             } else if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
                 VirtualTokens.Layers layers = prefix.layers();
                 for (int i = 0; i < config().layers(); i++) {

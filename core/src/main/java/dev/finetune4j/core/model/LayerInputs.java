@@ -10,6 +10,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import java.util.HashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** What the layers of one pass share, made once for each kind of layer. Confined to the thread of the pass. */
 final class LayerInputs {
@@ -17,20 +18,27 @@ final class LayerInputs {
     private final Placement placement;
     private final Map<RopeSpec, RotaryEmbedding> rotaries;
     private final AttentionMaskSpec mask;
+    private final @Nullable PackedSequences packed;
     private final boolean untilBackward;
     private final Map<LayerType, Attention.Context> made = new HashMap<>();
 
-    /** @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there */
+    /**
+     * @param mask of a row that is one sequence
+     * @param packed the sequences of a packed row, which lie there until the backward pass is through; null for one sequence
+     * @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there
+     */
     LayerInputs(
             ModelConfig config,
             Placement placement,
             Map<RopeSpec, RotaryEmbedding> rotaries,
             AttentionMaskSpec mask,
+            @Nullable PackedSequences packed,
             boolean untilBackward) {
         this.config = config;
         this.placement = placement;
         this.rotaries = rotaries;
         this.mask = mask;
+        this.packed = packed;
         this.untilBackward = untilBackward;
     }
 
@@ -48,9 +56,6 @@ final class LayerInputs {
             if (context.mask() != null) {
                 scope.keepForStep(context.mask());
             }
-            if (context.packed() != null) {
-                scope.keepForStep(context.packed().starts());
-            }
             return context;
         }
     }
@@ -61,16 +66,20 @@ final class LayerInputs {
         if (rotary == null) {
             throw new AssertionError("no rotary embedding for " + kind);
         }
-        RotaryEmbedding.Angles angles = mask.lengths() == null
-                ? rotary.angles(mask.past(), mask.count(), type)
-                : rotary.angles(mask.restartingPositions(), type);
-        // A bound on the scores needs a mask: it stands where no fused kernel lets anyone in.
-        if (mask.lengths() != null
-                && config.attention().softCap() == 0
-                && PackedSequences.serve(placement.device(), type)) {
-            PackedSequences packed = PackedSequences.of(placement.device(), mask.lengths());
-            return new Attention.Context(angles, null, packed, kind.window());
+        if (packed == null) {
+            return new Attention.Context(
+                    rotary.angles(mask.past(), mask.count(), type),
+                    mask.mask(placement.device(), kind.window()),
+                    null,
+                    kind.window());
         }
-        return new Attention.Context(angles, mask.mask(placement.device(), kind.window()), null, kind.window());
+        // What a window hides is the same in each sequence.
+        boolean one = PackedSequences.isOneCall(
+                placement.device(), type, config.attention().softCap());
+        return new Attention.Context(
+                rotary.angles(packed.positions(), packed.longest(), type),
+                one ? null : new AttentionMaskSpec(0, packed.longest()).mask(placement.device(), kind.window()),
+                packed,
+                kind.window());
     }
 }

@@ -1,6 +1,8 @@
 package dev.finetune4j.core.model;
 
 import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.nn.PackedSequences;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
 
@@ -20,17 +22,14 @@ public sealed interface ModelInput {
      * of the sequence alone.
      *
      * @param tokens shape (1, T)
-     * @param lengths of the sequences, in order; their sum is T
+     * @param sequences where they lie, of T positions in all
      */
-    record Packed(Tensor tokens, long[] lengths) implements ModelInput {
+    record Packed(Tensor tokens, PackedSequences sequences) implements ModelInput {
         public Packed {
-            if (tokens.size(0) != 1
-                    || Arrays.stream(lengths).anyMatch(length -> length < 1)
-                    || Arrays.stream(lengths).sum() != tokens.size(1)) {
-                throw new IllegalArgumentException("sequences of the lengths " + Arrays.toString(lengths)
+            if (tokens.size(0) != 1 || sequences.total() != tokens.size(1)) {
+                throw new IllegalArgumentException("sequences of the lengths " + Arrays.toString(sequences.lengths())
                         + " do not fill tokens of the shape " + Arrays.toString(tokens.shape()));
             }
-            lengths = lengths.clone();
         }
     }
 
@@ -49,10 +48,19 @@ public sealed interface ModelInput {
     /**
      * {@link Packed}.
      *
+     * @throws IllegalArgumentException if the sequences do not fill the row
+     */
+    static ModelInput packed(Tensor tokens, PackedSequences sequences) {
+        return new Packed(tokens, sequences);
+    }
+
+    /**
+     * {@link Packed}; the caller's scope owns what says where the sequences lie.
+     *
      * @throws IllegalArgumentException if the lengths do not fill the row
      */
     static ModelInput packed(Tensor tokens, long... lengths) {
-        return new Packed(tokens, lengths);
+        return new Packed(tokens, PackedSequences.of(Tensors.deviceOf(tokens), lengths));
     }
 
     /** {@link Cached}. */

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
@@ -57,16 +58,22 @@ public final class Attention {
      * What the layers of one forward pass share if they are of one kind.
      *
      * @param angles rotary angles of the new positions
-     * @param mask shape (T, past + T), true where a query may look; null when the plain causal rule or no rule applies, or
-     *     the sequences say it
-     * @param packed the sequences that lie behind one another, where attention can do without a mask; null otherwise
+     * @param mask shape (T, past + T), true where a query may look; of a packed row for its longest sequence; null when the
+     *     plain causal rule or no rule applies
+     * @param packed the sequences of a packed row; null for one sequence
      * @param window how many positions a token sees, itself included; 0 for all
      */
     public record Context(
             RotaryEmbedding.Angles angles,
             @Nullable Tensor mask,
             @Nullable PackedSequences packed,
-            int window) {}
+            int window) {
+        /** For one of the packed sequences. */
+        Context alone(long length) {
+            Tensor own = mask == null ? null : mask.narrow(0, 0, length).narrow(1, 0, length);
+            return new Context(angles, own, null, window);
+        }
+    }
 
     /**
      * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>).
@@ -100,7 +107,6 @@ public final class Attention {
      * @return shape (B, T, D)
      */
     Tensor forward(LayerInput x, Context context, @Nullable KvStore past) {
-        long batch = x.tensor().size(0);
         long tokens = x.tensor().size(1);
         boolean kernel = tokens > 1 && CpuAttention.supports(x.tensor(), shape, context);
         if (kernel && past == null && norms == null && inputs.isOneOperation(x.tensor())) {
@@ -113,14 +119,40 @@ public final class Attention {
             qkv[1] = all.keys();
             qkv[2] = all.values();
         }
-        if (kernel && qkv[1].size(2) == tokens) {
-            return output.module().forward(CpuAttention.attend(Shape.joint(qkv), shape));
+        return output.module().forward(mixed(qkv, context));
+    }
+
+    /** (B, heads, T, head size), (B, kv heads, past + T, head size) twice to (B, T, heads · head size). */
+    private Tensor mixed(Tensor[] qkv, Context context) {
+        PackedSequences packed = context.packed();
+        if (packed != null
+                && !PackedSequences.isOneCall(Tensors.deviceOf(qkv[0]), Tensors.typeOf(qkv[0]), shape.softCap())) {
+            return eachAlone(qkv, context, packed);
+        }
+        long tokens = qkv[0].size(2);
+        if (tokens > 1 && qkv[1].size(2) == tokens && CpuAttention.supports(qkv[0], shape, context)) {
+            return CpuAttention.attend(Shape.joint(qkv), shape);
         }
         Tensor mixed = shape.softCap() > 0
                 ? capped(qkv[0], qkv[1], qkv[2], context)
                 : plain(shape, qkv[0], qkv[1], qkv[2], context);
-        return output.module()
-                .forward(mixed.transpose(1, 2).reshape(batch, tokens, (long) shape.heads() * shape.headDim()));
+        return mixed.transpose(1, 2).reshape(qkv[0].size(0), tokens, (long) shape.heads() * shape.headDim());
+    }
+
+    private Tensor eachAlone(Tensor[] qkv, Context context, PackedSequences packed) {
+        TensorVector all = new TensorVector();
+        long start = 0;
+        for (long length : packed.lengths()) {
+            if (length > 0) {
+                long from = start;
+                Tensor[] own = Arrays.stream(qkv)
+                        .map(rows -> rows.narrow(2, from, length))
+                        .toArray(Tensor[]::new);
+                all.push_back(mixed(own, context.alone(length)));
+            }
+            start += length;
+        }
+        return torch.cat(all, 1);
     }
 
     /** Queries, keys and values with the angles of their positions, (B, n, T, head size) each. */

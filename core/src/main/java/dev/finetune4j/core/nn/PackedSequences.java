@@ -13,25 +13,46 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Where the sequences of a packed row lie, for attention that never looks from one at another and does no work for what it
- * would not see (<a href="https://arxiv.org/abs/2205.14135">FlashAttention, Dao et al. 2022</a>, with lengths that vary).
+ * would not see. In bfloat16 on a GPU that is one call of FlashAttention with lengths that vary
+ * (<a href="https://arxiv.org/abs/2205.14135">Dao et al. 2022</a>), which reads the places from the device, so that a captured
+ * CUDA graph serves any other lengths that are copied there; elsewhere attention goes through the sequences one by one.
  *
  * @param starts first position of each sequence and the end of the last, int32, shape (n + 1)
- * @param longest length of the longest
+ * @param positions of the tokens in their own sequences, int64, shape (T)
+ * @param lengths of the sequences; their sum is T, and some may be 0
  */
-public record PackedSequences(Tensor starts, long longest) {
-    /** Whether a device has attention of this kind in a type. */
-    public static boolean serve(ComputeDevice device, ScalarType type) {
-        return device.kind() == ComputeDevice.Kind.CUDA && type.intern() == ScalarType.BFloat16;
-    }
-
-    /** Sequences of these lengths; the caller's scope owns the tensor. */
+public record PackedSequences(Tensor starts, Tensor positions, long[] lengths) {
+    /** Sequences of these lengths; the caller's scope owns the tensors. */
     public static PackedSequences of(ComputeDevice device, long... lengths) {
         long[] starts = new long[lengths.length + 1];
         for (int i = 0; i < lengths.length; i++) {
             starts[i + 1] = starts[i] + lengths[i];
         }
-        Tensor tensor = Tensors.ofLongs(device, starts, starts.length).to(ScalarType.Int);
-        return new PackedSequences(tensor, Arrays.stream(lengths).max().orElse(0));
+        long[] positions = new long[Math.toIntExact(starts[lengths.length])];
+        for (int i = 0; i < lengths.length; i++) {
+            for (long at = starts[i]; at < starts[i + 1]; at++) {
+                positions[(int) at] = at - starts[i];
+            }
+        }
+        return new PackedSequences(
+                Tensors.ofLongs(device, starts, starts.length).to(ScalarType.Int),
+                Tensors.ofLongs(device, positions, positions.length),
+                lengths.clone());
+    }
+
+    /** Whether attention takes the whole row at once, so that its launches do not depend on the lengths. */
+    public static boolean isOneCall(ComputeDevice device, ScalarType type, double softCap) {
+        return device.kind() == ComputeDevice.Kind.CUDA && type.intern() == ScalarType.BFloat16 && softCap == 0;
+    }
+
+    /** T. */
+    public long total() {
+        return positions.size(0);
+    }
+
+    /** Length of the longest sequence. */
+    public long longest() {
+        return Arrays.stream(lengths).max().orElse(0);
     }
 
     /**
@@ -53,8 +74,8 @@ public record PackedSequences(Tensor starts, long longest) {
                     rows(v),
                     new IValue(starts),
                     new IValue(starts),
-                    new IValue(longest),
-                    new IValue(longest),
+                    new IValue(total()), // an upper bound of the lengths, the same for all of a graph
+                    new IValue(total()),
                     new IValue(0.0), // dropout
                     new IValue(true), // causal
                     new IValue(false), // no mask returned for debugging

@@ -3,18 +3,21 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Arrays;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Rotary position embedding: rotates each pair of channels of a query or key by an angle that grows with the position
  * (<a href="https://arxiv.org/abs/2104.09864">Su et al. 2021</a>), with the two halves of a head as the pairs, as Hugging
  * Face checkpoints store them.
  *
- * <p>The tables of cosines and sines are made on first use and grown by doubling; where the frequencies depend on the
- * length of the sequence they are made anew when they change. Thread-safe.
+ * <p>The tables of cosines and sines are made on first use and grown by doubling. A table that has grown stays beside the new
+ * one, because captured CUDA graphs read it where it lies; where the frequencies go with every length of a sequence
+ * ({@link RopeScaling.Dynamic}) only the last table is kept, and no pass may be captured. Thread-safe.
  */
 public final class RotaryEmbedding implements AutoCloseable {
     /**
@@ -29,9 +32,12 @@ public final class RotaryEmbedding implements AutoCloseable {
 
     private final RopeSpec spec;
     private final ComputeDevice device;
-    private long tableKey;
-    private @Nullable Tensor cos;
-    private @Nullable Tensor sin;
+    /** The largest table of each key. */
+    private final Map<Long, Angles> tables = new HashMap<>();
+    /** Those that have grown. */
+    private final List<Angles> outgrown = new ArrayList<>();
+
+    private boolean closed;
 
     /** @param spec frequencies and how many channels they rotate */
     public RotaryEmbedding(RopeSpec spec, ComputeDevice device) {
@@ -46,32 +52,26 @@ public final class RotaryEmbedding implements AutoCloseable {
      * @param count number of positions, T
      */
     public synchronized Angles angles(long start, long count, ScalarType type) {
-        prepare(start + count);
-        return new Angles(rows(cos, start, count, type), rows(sin, start, count, type));
+        Angles table = table(start + count, start + count);
+        return new Angles(rows(table.cos(), start, count, type), rows(table.sin(), start, count, type));
     }
 
     /**
-     * The angles of any positions, in the given type; the caller's scope owns them.
+     * The angles of the positions in a packed row, in the given type; the caller's scope owns them.
      *
-     * @param positions each from 0
+     * @param positions int64, shape (T), each from 0 and below T
+     * @param longest length of the longest of the sequences
      */
-    public synchronized Angles angles(long[] positions, ScalarType type) {
-        prepare(Arrays.stream(positions).max().orElse(0) + 1);
-        Tensor index = Tensors.ofLongs(device, positions, positions.length);
+    public synchronized Angles angles(Tensor positions, long longest, ScalarType type) {
+        // All of them, so that a captured graph may be launched for longer sequences.
+        Angles table = table(longest, positions.size(0));
         return new Angles(
-                Tensors.as(open(cos).index_select(0, index), type),
-                Tensors.as(open(sin).index_select(0, index), type));
+                Tensors.as(table.cos().index_select(0, positions), type),
+                Tensors.as(table.sin().index_select(0, positions), type));
     }
 
-    private static Tensor rows(@Nullable Tensor table, long start, long count, ScalarType type) {
-        return Tensors.as(open(table).narrow(0, start, count), type);
-    }
-
-    private static Tensor open(@Nullable Tensor table) {
-        if (table == null) {
-            throw new IllegalStateException("the rotary tables are closed");
-        }
-        return table;
+    private static Tensor rows(Tensor table, long start, long count, ScalarType type) {
+        return Tensors.as(table.narrow(0, start, count), type);
     }
 
     /**
@@ -84,19 +84,35 @@ public final class RotaryEmbedding implements AutoCloseable {
         return LayerKernels.of(x).rotate(x, angles);
     }
 
-    private void prepare(long length) {
-        long key = spec.tableKey(length);
-        if (cos == null || key != tableKey || cos.size(0) < length) {
-            long size = cos == null ? FIRST_TABLE : cos.size(0);
-            while (size < length) {
-                size *= 2;
-            }
-            fill(Math.toIntExact(size), spec.frequencies(length));
-            tableKey = key;
+    /**
+     * @param length of the sequence, which the frequencies may depend on
+     * @param rows at least as many positions
+     */
+    private Angles table(long length, long rows) {
+        if (closed) {
+            throw new IllegalStateException("the rotary tables are closed");
         }
+        long key = spec.tableKey(length);
+        Angles known = tables.get(key);
+        if (known != null && known.cos().size(0) >= rows) {
+            return known;
+        }
+        long size = known == null ? FIRST_TABLE : known.cos().size(0);
+        while (size < rows) {
+            size *= 2;
+        }
+        Angles made = make(Math.toIntExact(size), spec.frequencies(length));
+        if (spec.scaling() instanceof RopeScaling.Dynamic) {
+            tables.values().forEach(RotaryEmbedding::free);
+            tables.clear();
+        } else if (known != null) {
+            outgrown.add(known);
+        }
+        tables.put(key, made);
+        return made;
     }
 
-    private void fill(int rows, float[] frequencies) {
+    private Angles make(int rows, float[] frequencies) {
         int half = frequencies.length;
         float factor = (float) spec.attentionFactor();
         float[] cosines = new float[rows * 2 * half];
@@ -112,25 +128,24 @@ public final class RotaryEmbedding implements AutoCloseable {
             }
         }
         try (TensorScope scope = new TensorScope()) {
-            Tensor newCos = Tensors.ofFloats(device, cosines, rows, 2L * half);
-            Tensor newSin = Tensors.ofFloats(device, sines, rows, 2L * half);
-            // Only when both exist do they take the old ones' place.
-            close();
-            cos = scope.release(newCos);
-            sin = scope.release(newSin);
+            Tensor cos = Tensors.ofFloats(device, cosines, rows, 2L * half);
+            Tensor sin = Tensors.ofFloats(device, sines, rows, 2L * half);
+            return new Angles(scope.release(cos), scope.release(sin));
         }
+    }
+
+    private static void free(Angles table) {
+        table.cos().close();
+        table.sin().close();
     }
 
     /** Frees the tables. Closing twice is fine. */
     @Override
     public synchronized void close() {
-        if (cos != null) {
-            cos.close();
-            cos = null;
-        }
-        if (sin != null) {
-            sin.close();
-            sin = null;
-        }
+        closed = true;
+        tables.values().forEach(RotaryEmbedding::free);
+        tables.clear();
+        outgrown.forEach(RotaryEmbedding::free);
+        outgrown.clear();
     }
 }

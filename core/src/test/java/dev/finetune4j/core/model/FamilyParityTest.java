@@ -108,6 +108,34 @@ class FamilyParityTest {
         }
     }
 
+    @ParameterizedTest
+    @MethodSource("cases")
+    void aPackedRowHasTheGradientsOfItsSequences(String name) {
+        Path folder = TestData.resource("model/" + name);
+        try (CausalLM model = load(folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
+                TensorScope scope = TensorScope.forStep()) {
+            Tensor ids = golden.read("input_ids");
+            long[] lengths = {16, 1, 0, 12, 11};
+            Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
+            weight.set_requires_grad(true);
+            model.hidden(ModelInput.packed(ids, lengths)).square().sum().backward();
+            float[] packed = Tensors.toFloats(weight.grad());
+            weight.mutable_grad().put(new Tensor());
+            int start = 0;
+            for (long length : lengths) {
+                if (length > 0) {
+                    model.hidden(ModelInput.padded(ids.narrow(1, start, length)))
+                            .square()
+                            .sum()
+                            .backward();
+                }
+                start += (int) length;
+            }
+            assertClose(Tensors.toFloats(weight.grad()), packed, 1e-5);
+        }
+    }
+
     private static float[] floats(SafetensorsFile file, String name) {
         try (Tensor tensor = file.read(name)) {
             return Tensors.toFloats(tensor);

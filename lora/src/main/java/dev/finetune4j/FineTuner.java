@@ -5,6 +5,7 @@ import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Precision;
@@ -203,7 +204,7 @@ public final class FineTuner {
             CausalLM whole = base.model();
             TrainingReport report = new Trainer(
                             whole.withActivations(policy),
-                            whole.parameters(),
+                            Parameter.named(whole.parameters()),
                             ParameterGroups.ONE,
                             batches,
                             training,
@@ -220,7 +221,7 @@ public final class FineTuner {
                     : adapted.plus().groups(training.learningRate());
             TrainingReport report = new Trainer(
                             adapter.view().withActivations(policy),
-                            adapter.peft().parameters(),
+                            adapter.peft().trainable(),
                             groups,
                             batches,
                             training,

@@ -139,7 +139,7 @@ class OutOfMemoryTest {
         BatchLoader loader = new BatchLoader(examples, rows, 1, 1, new Collator(0, 1), false);
         TrainingSettings settings =
                 TrainingSettings.builder().maxSteps(3).learningRate(1e-2).build();
-        return new Trainer(model, adapter.parameters(), loader, settings, listeners, () -> false).run();
+        return new Trainer(model, adapter.trainable(), loader, settings, listeners, () -> false).run();
     }
 
     @ParameterizedTest

@@ -101,7 +101,7 @@ class Stories260kTest {
                     TrainingSettings.builder().maxSteps(20).learningRate(5e-3).build();
             new Trainer(
                             tuned,
-                            adapter.parameters(),
+                            adapter.trainable(),
                             new BatchLoader(examples, 4, 1, 1, new Collator(0, 1), true),
                             settings,
                             List.of(),

@@ -80,7 +80,7 @@ class TrainerParityTest {
                 .maxGradNorm(1)
                 .build();
         return new Trainer(
-                        adapter.attachTo(base), adapter.parameters(), groups, loader, settings, List.of(), () -> false)
+                        adapter.attachTo(base), adapter.trainable(), groups, loader, settings, List.of(), () -> false)
                 .run();
     }
 

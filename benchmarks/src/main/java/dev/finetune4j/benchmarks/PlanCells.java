@@ -103,7 +103,7 @@ public final class PlanCells {
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
         CudaMemory.resetPeak(base.placement().device());
-        new Trainer(adapter.attachTo(base), adapter.parameters(), loader, settings, List.of(), () -> false).run();
+        new Trainer(adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(), () -> false).run();
         CudaMemory.synchronize();
     }
 

@@ -140,7 +140,7 @@ public final class StepBreakdown {
                 .build();
         StepClock clock = new StepClock(trace, warmup, steps);
         trace.on();
-        new Trainer(model, adapter.parameters(), loader, settings, List.of(clock), () -> false).run();
+        new Trainer(model, adapter.trainable(), loader, settings, List.of(clock), () -> false).run();
         return clock.measured();
     }
 

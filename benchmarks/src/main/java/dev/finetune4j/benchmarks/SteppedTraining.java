@@ -79,7 +79,7 @@ final class SteppedTraining implements AutoCloseable {
                     .learningRate(1e-5)
                     .schedule(LearningRateSchedule.constant(), 0)
                     .build();
-            new Trainer(model, adapter.parameters(), loader, settings, List.of(new Turns()), () -> ended).run();
+            new Trainer(model, adapter.trainable(), loader, settings, List.of(new Turns()), () -> ended).run();
         } catch (IOException | RuntimeException | Error e) {
             failure = e;
         } finally {

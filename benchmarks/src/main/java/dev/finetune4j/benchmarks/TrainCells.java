@@ -118,7 +118,7 @@ public final class TrainCells {
             CudaMemory.emptyCache();
             CudaMemory.resetPeak(device);
         }
-        new Trainer(model, adapter.parameters(), loader, settings, List.of(clock), () -> false).run();
+        new Trainer(model, adapter.trainable(), loader, settings, List.of(clock), () -> false).run();
         double[] millis = new double[steps];
         for (int i = 0; i < steps; i++) {
             millis[i] = (ends.get(warmup + i) - ends.get(warmup + i - 1)) / 1e6;

@@ -48,8 +48,8 @@ final class LinearFunction {
                     if (weight.requires_grad()) {
                         saved.keep(given);
                     }
-                    @Nullable Tensor added = bias == null ? null : ComputeCopies.of(bias, type);
-                    return DenseMatmul.forward(given, ComputeCopies.of(weight, type), added);
+                    @Nullable Tensor added = bias == null ? null : Tensors.as(bias, type);
+                    return DenseMatmul.forward(given, Tensors.as(weight, type), added);
                 },
                 (gradient, saved) -> {
                     Tensor dy = gradient.reshape(-1, gradient.size(-1));
@@ -61,7 +61,7 @@ final class LinearFunction {
                         Gradients.of(bias)
                                 .add_(dy.sum(new long[] {0}, false, new ScalarTypeOptional(ScalarType.Float)));
                     }
-                    return wanted ? DenseMatmul.backward(gradient, ComputeCopies.of(weight, type)) : new Tensor();
+                    return wanted ? DenseMatmul.backward(gradient, Tensors.as(weight, type)) : new Tensor();
                 });
     }
 

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.nn.RmsNorm;
 import java.util.ArrayList;
 import java.util.List;
@@ -15,6 +16,13 @@ import org.bytedeco.pytorch.Tensor;
 interface AdapterLayer extends AutoCloseable {
     /** The tensors to train, float32, by the end of their name in a PEFT file, such as {@code lora_A.weight}. */
     Map<String, Tensor> trained();
+
+    /**
+     * The same as parameters, of which a layer that computes with a low-precision copy hands out those that it reads itself.
+     */
+    default Map<String, Parameter> parameters() {
+        return Parameter.named(trained());
+    }
 
     /** What a file holds, by the same names. What is made for it belongs to the caller's scope. */
     default Map<String, Tensor> stored() {

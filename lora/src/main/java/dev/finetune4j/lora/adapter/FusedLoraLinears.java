@@ -1,7 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.nn.ComputeCopies;
 import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Gradients;
 import dev.finetune4j.core.nn.Linear;
@@ -141,7 +140,7 @@ final class FusedLoraLinears implements FusedLinears {
         ScalarType type = Tensors.typeOf(y);
         Tensor bias = member.base().bias();
         if (member.part() != null) {
-            LowRankMatmul.gemmNT(low, ComputeCopies.of(member.part().b(), type), y);
+            LowRankMatmul.gemmNT(low, member.part().b(type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -164,7 +163,7 @@ final class FusedLoraLinears implements FusedLinears {
             if (member.part() != null) {
                 Tensor own = dy.narrow(1, column, member.base().outFeatures());
                 Tensor b = member.part().b();
-                LowRankMatmul.gemmNN(own, ComputeCopies.of(b, type), dlow.narrow(1, rank, member.rank()));
+                LowRankMatmul.gemmNN(own, member.part().b(type), dlow.narrow(1, rank, member.rank()));
                 gather(b, own, low.narrow(1, rank, member.rank()));
             }
             column += member.base().outFeatures();
@@ -211,7 +210,7 @@ final class FusedLoraLinears implements FusedLinears {
         List<Tensor> factors = members.stream()
                 .map(Member::part)
                 .filter(Objects::nonNull)
-                .map(part -> ComputeCopies.of(part.a(), type))
+                .map(part -> part.a(type))
                 .toList();
         return factors.size() == 1 ? factors.get(0) : torch.cat(new TensorVector(factors.toArray(Tensor[]::new)), 0);
     }

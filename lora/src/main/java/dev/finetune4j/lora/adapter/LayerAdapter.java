@@ -4,6 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -117,13 +118,18 @@ final class LayerAdapter implements PeftAdapter {
     }
 
     @Override
+    public Map<String, Parameter> trainable() {
+        return named(AdapterLayer::parameters);
+    }
+
+    @Override
     public Map<String, Tensor> stored() {
         return named(AdapterLayer::stored);
     }
 
-    private Map<String, Tensor> named(Function<AdapterLayer, Map<String, Tensor>> tensors) {
+    private <T> Map<String, T> named(Function<AdapterLayer, Map<String, T>> tensors) {
         try (Lifetime.Use use = use()) {
-            Map<String, Tensor> named = new LinkedHashMap<>();
+            Map<String, T> named = new LinkedHashMap<>();
             for (Attached attached : layers) {
                 tensors.apply(attached.layer())
                         .forEach((end, tensor) -> named.put(

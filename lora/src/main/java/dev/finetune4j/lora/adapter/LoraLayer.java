@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.Parameter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,13 +11,14 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The low-rank factors of one linear.
  *
- * @param a shape (r, in), float32
- * @param b shape (out, r), float32
+ * @param factorA shape (r, in)
+ * @param factorB shape (out, r)
  * @param bias added to what B puts out, shape (out), float32; null for none
  * @param magnitude length of each row of the adapted weight, shape (out), float32; null unless it is trained apart
  * @param subtracted the initial factors A₀ and B₀ whose product is taken from the base, which leaves its residual weight (PiSSA,
@@ -28,8 +30,8 @@ import org.jspecify.annotations.Nullable;
  *     trained ones
  */
 record LoraLayer(
-        Tensor a,
-        Tensor b,
+        Parameter factorA,
+        Parameter factorB,
         @Nullable Tensor bias,
         @Nullable Tensor magnitude,
         @Nullable Factors subtracted,
@@ -51,6 +53,26 @@ record LoraLayer(
      */
     record Factors(Tensor a, Tensor b) {}
 
+    /** The master weights of A, float32. */
+    Tensor a() {
+        return factorA.master();
+    }
+
+    /** A in the type of a product. */
+    Tensor a(ScalarType type) {
+        return factorA.as(type);
+    }
+
+    /** The master weights of B, float32. */
+    Tensor b() {
+        return factorB.master();
+    }
+
+    /** B in the type of a product. */
+    Tensor b(ScalarType type) {
+        return factorB.as(type);
+    }
+
     /** Whether the pass in progress hides some of the input. */
     boolean isDropping() {
         return dropout > 0 && Dropout.isActive();
@@ -58,7 +80,15 @@ record LoraLayer(
 
     @Override
     public Map<String, Tensor> trained() {
-        return named(a, b);
+        return named(a(), b());
+    }
+
+    @Override
+    public Map<String, Parameter> parameters() {
+        Map<String, Parameter> parameters = Parameter.named(trained());
+        parameters.put(A, factorA);
+        parameters.put(B, factorB);
+        return parameters;
     }
 
     private Map<String, Tensor> named(Tensor first, Tensor second) {
@@ -80,12 +110,12 @@ record LoraLayer(
             return trained();
         }
         try (NoGradGuard off = new NoGradGuard()) {
-            Tensor moreA = subtracted == null ? torch.zeros_like(a) : subtracted.a();
+            Tensor moreA = subtracted == null ? torch.zeros_like(a()) : subtracted.a();
             Tensor moreB =
-                    subtracted == null ? torch.zeros_like(b) : subtracted.b().neg();
+                    subtracted == null ? torch.zeros_like(b()) : subtracted.b().neg();
             return named(
-                    torch.cat(new TensorVector(a, moreA), 0), // (2r, in)
-                    torch.cat(new TensorVector(b, moreB), 1)); // (out, 2r)
+                    torch.cat(new TensorVector(a(), moreA), 0), // (2r, in)
+                    torch.cat(new TensorVector(b(), moreB), 1)); // (out, 2r)
         }
     }
 

@@ -4,6 +4,7 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -147,8 +148,8 @@ final class LoraSpecs {
                 @Nullable Tensor magnitude,
                 LoraLayer.@Nullable Factors subtracted) {
             return new LoraLayer(
-                    factors.a(),
-                    factors.b(),
+                    new Parameter(factors.a()),
+                    new Parameter(factors.b()),
                     bias,
                     magnitude,
                     subtracted,

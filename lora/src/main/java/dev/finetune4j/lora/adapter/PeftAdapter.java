@@ -3,6 +3,7 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.ModuleTransform;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.Map;
@@ -77,6 +78,15 @@ public sealed interface PeftAdapter extends AutoCloseable permits LayerAdapter, 
      * @throws IllegalStateException if the adapter is closed
      */
     Map<String, Tensor> parameters();
+
+    /**
+     * The same as parameters, whose compute copies this adapter's modules read while they are trained.
+     *
+     * @throws IllegalStateException if the adapter is closed
+     */
+    default Map<String, Parameter> trainable() {
+        return Parameter.named(parameters());
+    }
 
     /**
      * Replaces modules by those with this adapter in them, so that their dense weights are the merged ones.

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.core.nn.ComputeCopies;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -43,14 +43,18 @@ final class FlatParameters implements AutoCloseable {
      *
      * @param offset its first element
      */
-    record Slot(String name, Tensor parameter, long offset) {
+    record Slot(String name, Parameter parameter, long offset) {
+        Tensor master() {
+            return parameter.master();
+        }
+
         long[] shape() {
-            return parameter.shape();
+            return master().shape();
         }
 
         /** The parameter's part of a buffer, as a view of its shape. */
         Tensor of(Tensor buffer) {
-            return buffer.narrow(0, offset, parameter.numel()).view(shape());
+            return buffer.narrow(0, offset, master().numel()).view(shape());
         }
     }
 
@@ -62,24 +66,24 @@ final class FlatParameters implements AutoCloseable {
     private final @Nullable Tensor computeCopies;
 
     /**
-     * @param trainable the tensors by name, float32 and on one device
+     * @param trainable by name, their masters float32 and on one device
      * @throws IllegalArgumentException when a tensor is of another type
      */
-    FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups) {
+    FlatParameters(Map<String, Parameter> trainable, ParameterGroups groups) {
         this(trainable, groups, ScalarType.Float);
     }
 
-    /** @param used the type in which the parameters take part in products; where it is not float32 the optimizer keeps compute copies in it */
-    FlatParameters(Map<String, Tensor> trainable, ParameterGroups groups, ScalarType used) {
+    /** @param computeType in which the parameters take part in products; the optimizer keeps compute copies in other than float32 */
+    FlatParameters(Map<String, Parameter> trainable, ParameterGroups groups, ScalarType computeType) {
         arrange(trainable, groups);
         long size = slices.stream().mapToLong(Slice::length).sum();
         ComputeDevice device = slots.isEmpty()
                 ? ComputeDevice.cpu()
-                : Tensors.deviceOf(slots.get(0).parameter());
+                : Tensors.deviceOf(slots.get(0).master());
         try (TensorScope scope = new TensorScope()) {
             values = Tensors.empty(device, ScalarType.Float, size);
             gradients = Tensors.zeros(device, ScalarType.Float, size);
-            computeCopies = used == ScalarType.Float ? null : Tensors.empty(device, used, size);
+            computeCopies = computeType == ScalarType.Float ? null : Tensors.empty(device, computeType, size);
             slots.forEach(this::move);
             if (computeCopies != null) {
                 computeCopies.copy_(values);
@@ -97,7 +101,7 @@ final class FlatParameters implements AutoCloseable {
 
     private void move(Slot slot) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor parameter = slot.parameter();
+            Tensor parameter = slot.master();
             Tensor slice = slot.of(values);
             slice.copy_(parameter.detach());
             parameter.set_data(slice);
@@ -110,15 +114,16 @@ final class FlatParameters implements AutoCloseable {
         for (Slot slot : slots) {
             try (TensorScope scope = new TensorScope()) {
                 Tensor copy = slot.of(all);
-                ComputeCopies.put(slot.parameter(), scope.release(copy));
+                slot.parameter().setComputeCopy(scope.release(copy));
                 published.add(copy);
             }
         }
     }
 
-    private void arrange(Map<String, Tensor> trainable, ParameterGroups groups) {
+    private void arrange(Map<String, Parameter> trainable, ParameterGroups groups) {
         Map<ParameterGroup, List<String>> byGroup = new LinkedHashMap<>();
-        trainable.forEach((name, tensor) -> {
+        trainable.forEach((name, parameter) -> {
+            Tensor tensor = parameter.master();
             if (Tensors.typeOf(tensor) != ScalarType.Float) {
                 throw new IllegalArgumentException(
                         "tensor " + name + " is " + Tensors.typeOf(tensor) + ", but only float32 can be trained");
@@ -132,7 +137,7 @@ final class FlatParameters implements AutoCloseable {
             for (String name : entry.getValue()) {
                 Slot slot = new Slot(name, Objects.requireNonNull(trainable.get(name)), offset);
                 slots.add(slot);
-                offset += slot.parameter().numel();
+                offset += slot.master().numel();
             }
             slices.add(new Slice(entry.getKey(), start, offset - start));
         }
@@ -175,11 +180,11 @@ final class FlatParameters implements AutoCloseable {
     private void release() {
         try (TensorScope scope = new TensorScope()) {
             for (Slot slot : slots) {
-                slot.parameter().mutable_grad().put(new Tensor());
-                slot.parameter().set_requires_grad(false);
+                slot.master().mutable_grad().put(new Tensor());
+                slot.master().set_requires_grad(false);
             }
         }
-        slots.forEach(slot -> ComputeCopies.remove(slot.parameter()));
+        slots.forEach(slot -> slot.parameter().setComputeCopy(null));
         published.forEach(Tensor::close);
         published.clear();
     }

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.data.Batch;
 import dev.finetune4j.data.BatchLoader;
@@ -11,7 +12,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
-import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -28,7 +28,7 @@ public final class Trainer {
     private static final Logger LOG = LoggerFactory.getLogger(Trainer.class);
 
     private final CausalLM model;
-    private final Map<String, Tensor> trainable;
+    private final Map<String, Parameter> trainable;
     private final ParameterGroups groups;
     private final BatchLoader loader;
     private final TrainingSettings settings;
@@ -43,7 +43,7 @@ public final class Trainer {
     /** A trainer that treats all parameters alike. */
     public Trainer(
             CausalLM model,
-            Map<String, Tensor> trainable,
+            Map<String, Parameter> trainable,
             BatchLoader loader,
             TrainingSettings settings,
             List<TrainingListener> listeners,
@@ -53,7 +53,7 @@ public final class Trainer {
 
     /**
      * @param model computes the hidden states; an adapter's view or the base itself
-     * @param trainable the tensors to train, float32, by name; they require gradients only while the training runs
+     * @param trainable what to train, float32, by name; its tensors require gradients only while the training runs
      * @param groups says which of them learn faster, slower or without weight decay
      * @param loader gives the batches of each step
      * @param listeners watch
@@ -61,7 +61,7 @@ public final class Trainer {
      */
     public Trainer(
             CausalLM model,
-            Map<String, Tensor> trainable,
+            Map<String, Parameter> trainable,
             ParameterGroups groups,
             BatchLoader loader,
             TrainingSettings settings,
@@ -126,7 +126,9 @@ public final class Trainer {
     private TrainingReport train() {
         int totalSteps = settings.totalSteps(loader.stepsPerEpoch());
         LearningRateSchedule.Span span = span(totalSteps);
-        long count = trainable.values().stream().mapToLong(Tensor::numel).sum();
+        long count = trainable.values().stream()
+                .mapToLong(parameter -> parameter.master().numel())
+                .sum();
         tell(listener -> listener.onStart(totalSteps, count));
         StepReports reports = new StepReports(objective.metrics(), totalSteps, loader.stepsPerEpoch());
         OutcomeCheck.Findings found;

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.nn.Dropout;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.BatchLoader;
 import java.util.Arrays;
@@ -83,13 +84,13 @@ final class TrainingState implements AutoCloseable {
     /**
      * The state before the first step; its gradients and moments are zero.
      *
-     * @param trainable float32 tensors by name, which are moved into the buffers of the optimizer
+     * @param trainable by name; they are moved into the buffers of the optimizer
      * @param computeType in which they take part in products
      * @param position where the data begins
      * @param settings weight decay and seed
      */
     static TrainingState initial(
-            Map<String, Tensor> trainable,
+            Map<String, Parameter> trainable,
             ParameterGroups groups,
             ScalarType computeType,
             BatchLoader.Position position,

@@ -112,7 +112,7 @@ final class TrajectoryCases {
             BatchLoader loader = batches.loader();
             Trainer trainer = new Trainer(
                     adapter.attachTo(base),
-                    adapter.parameters(),
+                    adapter.trainable(),
                     ParameterGroups.ONE,
                     loader,
                     settings(recipe, loader.stepsPerEpoch()),

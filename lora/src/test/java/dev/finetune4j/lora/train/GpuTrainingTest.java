@@ -110,7 +110,7 @@ class GpuTrainingTest {
         try (PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
             TrainingReport report = new Trainer(
                             adapter.attachTo(base).withActivations(policy),
-                            adapter.parameters(),
+                            adapter.trainable(),
                             loader,
                             training,
                             List.of(),
@@ -221,7 +221,7 @@ class GpuTrainingTest {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
                 ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), new SftObjective());
-                FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
+                FlatParameters parameters = new FlatParameters(adapter.trainable(), ParameterGroups.ONE)) {
             Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
             double[] sums = new double[4];
             for (int i = 0; i < sums.length; i++) {
@@ -250,7 +250,7 @@ class GpuTrainingTest {
                 }
             };
             try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
-                new Trainer(adapter.attachTo(base), adapter.parameters(), loader, training, List.of(watch), () -> false)
+                new Trainer(adapter.attachTo(base), adapter.trainable(), loader, training, List.of(watch), () -> false)
                         .run();
             }
             assertEquals(200, allocated.size());
@@ -279,7 +279,7 @@ class GpuTrainingTest {
                 }
             };
             try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
-                new Trainer(adapter.attachTo(base), adapter.parameters(), loader, training, List.of(watch), () -> false)
+                new Trainer(adapter.attachTo(base), adapter.trainable(), loader, training, List.of(watch), () -> false)
                         .run();
             }
             assertEquals(6 * count, reserved.size());
@@ -352,7 +352,7 @@ class GpuTrainingTest {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
                 ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), new SftObjective());
-                FlatParameters parameters = new FlatParameters(adapter.parameters(), ParameterGroups.ONE)) {
+                FlatParameters parameters = new FlatParameters(adapter.trainable(), ParameterGroups.ONE)) {
             List<EncodedExample> examples = examples(base.config().vocabSize(), 3);
             Batch one = new Collator(0, 1).collate(examples.subList(0, 2));
             Batch other = new Collator(0, 1).collate(examples.subList(2, 3));

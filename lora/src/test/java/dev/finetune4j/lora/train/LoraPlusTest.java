@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -30,7 +31,7 @@ class LoraPlusTest {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, name + "/start/");
-            try (FlatParameters parameters = new FlatParameters(trainable, groups);
+            try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), groups);
                     AdamW optimizer = new AdamW(parameters, weightDecay)) {
                 for (int step = 0; step < SCHEDULE.length; step++) {
                     setGradients(trainable, read(golden, name + "/grad" + step + "/"));
@@ -75,8 +76,8 @@ class LoraPlusTest {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, "plain/start/");
-            try (FlatParameters parameters =
-                    new FlatParameters(trainable, LoraPlus.withRatio(16).groups(1e-3))) {
+            try (FlatParameters parameters = new FlatParameters(
+                    Parameter.named(trainable), LoraPlus.withRatio(16).groups(1e-3))) {
                 List<FlatParameters.Slice> slices = parameters.slices();
                 assertEquals(4, slices.size());
                 long offset = 0;
@@ -94,7 +95,8 @@ class LoraPlusTest {
     void withoutGroupsThereIsOneSlice() {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"));
-                FlatParameters parameters = new FlatParameters(read(golden, "dora/start/"), ParameterGroups.ONE)) {
+                FlatParameters parameters =
+                        new FlatParameters(Parameter.named(read(golden, "dora/start/")), ParameterGroups.ONE)) {
             assertEquals(1, parameters.slices().size());
             assertEquals(ParameterGroup.usual(), parameters.slices().get(0).group());
         }

@@ -74,7 +74,7 @@ class TrainingStateTest {
                 .build();
         return new Trainer(
                 adapter.attachTo(base),
-                adapter.parameters(),
+                adapter.trainable(),
                 LoraPlus.withRatio(4).groups(5e-3),
                 loader(),
                 settings,

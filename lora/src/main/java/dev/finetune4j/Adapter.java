@@ -13,7 +13,7 @@ import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
-import dev.finetune4j.lora.export.MergedModel;
+import dev.finetune4j.lora.export.MergedModelExporter;
 import java.nio.file.Path;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -103,7 +103,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
         Arguments.given(precision, "saveMerged(precision)");
         try (Lifetime.Use use = adapter.use()) {
             base.requireUnchanged();
-            MergedModel.write(base.files(), base.record().ofModel(), adapter, folder, precision);
+            MergedModelExporter.write(base.files(), base.record().ofModel(), adapter, folder, precision);
         }
     }
 

@@ -8,7 +8,7 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.Conversation;
-import dev.finetune4j.lora.export.ModelFolder;
+import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -94,7 +94,8 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
             adapter.saveMerged(folder, precision);
         } else {
             try (Lifetime.Use use = base.model().use()) {
-                ModelFolder.write(base.model(), base.files(), base.record().ofModel(), folder, precision);
+                HuggingFaceWriter.write(
+                        base.model(), base.files(), base.record().ofModel(), folder, precision);
             }
         }
     }

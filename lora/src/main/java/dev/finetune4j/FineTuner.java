@@ -13,12 +13,12 @@ import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.Tokenizer;
-import dev.finetune4j.data.BatchLoader;
-import dev.finetune4j.data.Collator;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.data.EncodedDataset;
-import dev.finetune4j.data.Overflow;
-import dev.finetune4j.data.SftEncoder;
+import dev.finetune4j.data.Truncation;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.plan.MemoryPlan;
@@ -58,7 +58,7 @@ public final class FineTuner {
     private final Dataset dataset;
     private final @Nullable String template;
     private final int maxLength;
-    private final Overflow overflow;
+    private final Truncation overflow;
     private final @Nullable ComputeDevice device;
     private final @Nullable Precision precision;
     private final TrainingSettings given;
@@ -74,7 +74,7 @@ public final class FineTuner {
             Dataset dataset,
             @Nullable String template,
             int maxLength,
-            Overflow overflow,
+            Truncation overflow,
             @Nullable ComputeDevice device,
             @Nullable Precision precision,
             TrainingSettings given,

@@ -6,7 +6,7 @@ import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.data.Overflow;
+import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
@@ -49,7 +49,7 @@ public final class FineTunerBuilder {
     private boolean ignoresMemoryPlan;
     private int threads;
     private int maxLength;
-    private Overflow overflow = Overflow.FAIL;
+    private Truncation overflow = Truncation.FAIL;
 
     FineTunerBuilder() {}
 
@@ -190,7 +190,7 @@ public final class FineTunerBuilder {
     }
 
     /** What happens to longer examples; by default they are an error. */
-    public FineTunerBuilder overflow(Overflow policy) {
+    public FineTunerBuilder overflow(Truncation policy) {
         Arguments.given(policy, "overflow(policy)");
         this.overflow = policy;
         return this;

@@ -8,8 +8,8 @@ import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
-import dev.finetune4j.lora.eval.Exam;
-import dev.finetune4j.lora.eval.ExamQuestion;
+import dev.finetune4j.lora.eval.EvalCase;
+import dev.finetune4j.lora.eval.EvalSuite;
 import dev.finetune4j.lora.report.LossCurve;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -145,13 +145,13 @@ class InterruptTest {
     @Test
     void anInterruptedExamHasNoResult() {
         try (LanguageModel base = LanguageModel.load(model)) {
-            Exam exam = new Exam("names", List.of(new ExamQuestion("Who are you?", answer -> true)), 8);
+            EvalSuite suite = new EvalSuite("names", List.of(new EvalCase("Who are you?", answer -> true)), 8);
             Thread.currentThread().interrupt();
-            String refusal = assertThrows(FineTune4jException.class, () -> exam.run(base))
+            String refusal = assertThrows(FineTune4jException.class, () -> suite.run(base))
                     .getMessage();
             assertTrue(refusal.contains("interrupted after 0 of 1 questions"), refusal);
             assertTrue(Thread.interrupted(), "the interrupt flag stays set");
-            assertEquals(1, exam.run(base).right());
+            assertEquals(1, suite.run(base).correct());
         }
     }
 }

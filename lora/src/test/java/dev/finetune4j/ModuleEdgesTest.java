@@ -101,9 +101,9 @@ class ModuleEdgesTest {
     @ParameterizedTest(name = "{0} uses {1}")
     @CsvSource({
         "core,                dev.finetune4j.quant.Nf4Linear",
-        "core.nn,             dev.finetune4j.data.Batch",
+        "core.nn,             dev.finetune4j.data.batch.Batch",
         "core.generate,       dev.finetune4j.LanguageModel",
-        "quant,               dev.finetune4j.data.Batch",
+        "quant,               dev.finetune4j.data.batch.Batch",
         "quant,               dev.finetune4j.lora.adapter.LoraLinear",
         "data,                dev.finetune4j.core.nn.Linear",
         "data,                dev.finetune4j.core.io.SafeTensors",
@@ -114,7 +114,7 @@ class ModuleEdgesTest {
         "facade,              org.bytedeco.pytorch.Tensor",
         "facade,              dev.finetune4j.examples.QuickStart",
         "lora.adapter,        dev.finetune4j.quant.Nf4Linear",
-        "lora.adapter,        dev.finetune4j.data.Batch",
+        "lora.adapter,        dev.finetune4j.data.batch.Batch",
         "lora.adapter,        dev.finetune4j.FineTuner",
         "lora.adapter,        dev.finetune4j.lora.train.Trainer",
         "lora.objective,     dev.finetune4j.lora.train.Trainer",

@@ -12,8 +12,8 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.eval.Exam;
-import dev.finetune4j.lora.eval.ExamQuestion;
+import dev.finetune4j.lora.eval.EvalCase;
+import dev.finetune4j.lora.eval.EvalSuite;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -80,10 +80,10 @@ class NullArgumentsTest {
         refused("Conversation(messages)[1]", () -> Conversation.of(ChatMessage.user("q"), null));
         refused("Conversation(messages)", () -> new Conversation(null));
         refused("of(examples[1])", () -> Dataset.of(Arrays.asList(example, null)));
-        refused("Exam(name)", () -> new Exam(null, List.of(), 1));
-        refused("Exam(questions)", () -> new Exam("x", null, 1));
-        refused("ExamQuestion(question)", () -> new ExamQuestion(null, answer -> true));
-        refused("ExamQuestion(right)", () -> new ExamQuestion("q", null));
+        refused("EvalSuite(name)", () -> new EvalSuite(null, List.of(), 1));
+        refused("EvalSuite(cases)", () -> new EvalSuite("x", null, 1));
+        refused("EvalCase(question)", () -> new EvalCase(null, answer -> true));
+        refused("EvalCase(correct)", () -> new EvalCase("q", null));
     }
 
     @Test

@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.Labels;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -24,9 +25,9 @@ import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.data.BatchLoader;
-import dev.finetune4j.data.Collator;
-import dev.finetune4j.data.EncodedExample;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.plan.MemoryPlan;
@@ -132,7 +133,7 @@ class OutOfMemoryTest {
             List<TrainingListener> listeners) {
         int[] ids = new SplittableRandom(3).ints(tokens, 0, vocabulary).toArray();
         int[] labels = Arrays.copyOf(Arrays.copyOfRange(ids, 1, tokens), tokens);
-        labels[tokens - 1] = EncodedExample.IGNORE;
+        labels[tokens - 1] = Labels.IGNORE;
         List<EncodedExample> examples = Stream.generate(() -> new EncodedExample(ids, labels))
                 .limit(rows)
                 .toList();

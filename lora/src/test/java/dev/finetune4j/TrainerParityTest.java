@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.reference.TrajectoryBatches;

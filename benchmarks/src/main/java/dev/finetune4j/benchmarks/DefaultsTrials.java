@@ -8,8 +8,8 @@ import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Role;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.data.Overflow;
 import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import java.nio.file.Path;
@@ -65,7 +65,7 @@ public final class DefaultsTrials {
         FineTunerBuilder builder = method(FineTuner.builder(), method)
                 .model(Path.of(options.get("model")))
                 .dataset(rows)
-                .overflow(Overflow.SKIP)
+                .overflow(Truncation.SKIP)
                 .maxLength(number("length", 0) == 0 ? 512 : number("length", 0))
                 .device(ComputeDevice.cpu())
                 .batchSize(number("batch", 8));

@@ -1,5 +1,6 @@
 package dev.finetune4j.data;
 
+import dev.finetune4j.data.batch.SftEncoder;
 import java.util.ArrayList;
 import java.util.List;
 

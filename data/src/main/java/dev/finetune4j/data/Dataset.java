@@ -1,6 +1,8 @@
 package dev.finetune4j.data;
 
 import dev.finetune4j.core.Arguments;
+import dev.finetune4j.data.batch.Permutation;
+import dev.finetune4j.data.source.DatasetFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -99,8 +101,8 @@ public final class Dataset {
                         "the placeholder {{" + name + "}} was given a value before; give it one");
             }
         });
-        requireKnown(newValues.keySet());
-        Problems problems = new Problems();
+        requireOccurring(newValues.keySet());
+        DatasetProblems problems = new DatasetProblems();
         List<SftExample> bound = new ArrayList<>(originals.size());
         for (SftExample original : originals) {
             try {
@@ -116,18 +118,18 @@ public final class Dataset {
         return new Dataset(originals, List.copyOf(bound), Collections.unmodifiableMap(all));
     }
 
-    private void requireKnown(Set<String> names) {
-        Set<String> known = new LinkedHashSet<>();
-        Placeholders.visit(originals, (name, place) -> known.add(name));
-        Problems problems = new Problems();
-        for (String name : names) {
-            if (!known.contains(name)) {
+    private void requireOccurring(Set<String> given) {
+        Set<String> names = new LinkedHashSet<>();
+        Placeholders.visit(originals, (name, place) -> names.add(name));
+        DatasetProblems problems = new DatasetProblems();
+        for (String name : given) {
+            if (!names.contains(name)) {
                 problems.add(DatasetProblem.ofFile(
                         sources(),
                         "a value was given for the placeholder {{" + name + "}}, which occurs in no row; "
-                                + (known.isEmpty()
+                                + (names.isEmpty()
                                         ? "there are no placeholders in the data, leave the value out"
-                                        : "the data has " + Placeholders.written(known) + ", check the spelling")));
+                                        : "the data has " + Placeholders.written(names) + ", check the spelling")));
             }
         }
         problems.throwIfAny();
@@ -192,8 +194,12 @@ public final class Dataset {
         return examples;
     }
 
-    /** Checks that the data can be trained on now: it holds examples, and every placeholder has a value. */
-    void requireReady() {
+    /**
+     * Checks that the data can be trained on now: it holds examples, and every placeholder has a value.
+     *
+     * @throws DatasetException if not
+     */
+    public void requireReady() {
         if (examples.isEmpty()) {
             throw new DatasetException(
                     DatasetProblem.ofFile(Provenance.IN_MEMORY, "there is no example; at least one is needed"));

@@ -36,7 +36,8 @@ public class DatasetException extends FineTune4jException {
         }
     }
 
-    DatasetException(DatasetProblem problem) {
+    /** One problem. */
+    public DatasetException(DatasetProblem problem) {
         this(List.of(problem), 1, null);
     }
 

@@ -29,15 +29,18 @@ public record DatasetProblem(
         Objects.requireNonNull(text, "text");
     }
 
-    static DatasetProblem ofFile(String source, String text) {
+    /** A problem of a whole file. */
+    public static DatasetProblem ofFile(String source, String text) {
         return new DatasetProblem(source, null, null, null, null, text);
     }
 
-    static DatasetProblem ofRow(Provenance where, @Nullable String field, String text) {
+    /** A problem of one row, or of one field of it. */
+    public static DatasetProblem ofRow(Provenance where, @Nullable String field, String text) {
         return new DatasetProblem(where.source(), where.row(), null, null, field, text);
     }
 
-    DatasetProblem atLine(@Nullable Integer newLine, @Nullable Integer newColumn) {
+    /** The same problem, with its place in the text of the file. */
+    public DatasetProblem atLine(@Nullable Integer newLine, @Nullable Integer newColumn) {
         return new DatasetProblem(source, row, newLine, newColumn, field, text);
     }
 

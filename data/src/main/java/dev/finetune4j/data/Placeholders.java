@@ -62,16 +62,16 @@ final class Placeholders {
      * @throws DatasetException if there is one
      */
     static void requireAllBound(List<SftExample> originals, Set<String> bound) {
-        Map<List<String>, Found> unbound = new LinkedHashMap<>();
+        Map<List<String>, Unbound> unbound = new LinkedHashMap<>();
         visit(originals, (name, place) -> {
             if (!bound.contains(name)) {
                 String source = place.example().where().source();
-                unbound.computeIfAbsent(List.of(source, name), key -> new Found(name, place))
+                unbound.computeIfAbsent(List.of(source, name), key -> new Unbound(name, place))
                         .count(place);
             }
         });
-        Problems problems = new Problems();
-        unbound.values().forEach(found -> problems.add(found.problem()));
+        DatasetProblems problems = new DatasetProblems();
+        unbound.values().forEach(placeholder -> problems.add(placeholder.problem()));
         problems.throwIfAny();
     }
 
@@ -96,13 +96,13 @@ final class Placeholders {
     record Place(SftExample example, int index, int message) {}
 
     /** A placeholder without a value. */
-    private static final class Found {
+    private static final class Unbound {
         private final String name;
         private final Place first;
         private int last;
         private long examples = 1;
 
-        Found(String name, Place first) {
+        Unbound(String name, Place first) {
             this.name = name;
             this.first = first;
             this.last = first.index();

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.data.batch.EncodedExample;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
@@ -17,10 +18,10 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.function.Executable;
 
 /** Where the test data lies, and what the tests of this package have in common. */
-final class Fixtures {
+public final class Fixtures {
     private Fixtures() {}
 
-    static Path resource(String name) {
+    public static Path resource(String name) {
         URL url = Objects.requireNonNull(Fixtures.class.getResource("/data/" + name), name);
         try {
             return Path.of(url.toURI());
@@ -29,7 +30,7 @@ final class Fixtures {
         }
     }
 
-    static JsonNode json(Path file) {
+    public static JsonNode json(Path file) {
         try {
             return new ObjectMapper().readTree(file.toFile());
         } catch (IOException e) {
@@ -38,7 +39,7 @@ final class Fixtures {
     }
 
     /** Runs what must fail, and checks that the message has all the parts. */
-    static DatasetException fails(Executable call, String... parts) {
+    public static DatasetException fails(Executable call, String... parts) {
         DatasetException failure = assertThrows(DatasetException.class, call);
         for (String part : parts) {
             String message = failure.getMessage();
@@ -47,25 +48,25 @@ final class Fixtures {
         return failure;
     }
 
-    static List<String> contents(SftExample example) {
+    public static List<String> contents(SftExample example) {
         return example.conversation().messages().stream()
                 .map(ChatMessage::content)
                 .toList();
     }
 
-    static List<String> roles(SftExample example) {
+    public static List<String> roles(SftExample example) {
         return example.conversation().messages().stream()
                 .map(message -> message.role().name())
                 .toList();
     }
 
     /** Examples "q0", "a0" and so on. */
-    static Dataset numbered(int count) {
+    public static Dataset numbered(int count) {
         return Dataset.of(IntStream.range(0, count).mapToObj(i -> SftExample.of("q" + i, "a" + i)));
     }
 
     /** Examples of different lengths that tell their number by their first id. */
-    static List<EncodedExample> encoded(int count) {
+    public static List<EncodedExample> encoded(int count) {
         return IntStream.range(0, count)
                 .mapToObj(i -> {
                     int[] ids = new int[1 + i % 5];

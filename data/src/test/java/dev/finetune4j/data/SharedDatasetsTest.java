@@ -7,6 +7,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -8,9 +8,9 @@ import dev.finetune4j.examples.basemodel.FactBook;
 import dev.finetune4j.examples.basemodel.IdentityBook;
 import dev.finetune4j.examples.basemodel.IdentityExam;
 import dev.finetune4j.examples.basemodel.Language;
-import dev.finetune4j.lora.eval.BeforeAfter;
-import dev.finetune4j.lora.eval.Exam;
-import dev.finetune4j.lora.eval.ExamQuestion;
+import dev.finetune4j.lora.eval.ComparisonReport;
+import dev.finetune4j.lora.eval.EvalCase;
+import dev.finetune4j.lora.eval.EvalSuite;
 import dev.finetune4j.lora.report.LossCurve;
 import dev.finetune4j.lora.report.ProgressLine;
 import java.io.IOException;
@@ -78,9 +78,9 @@ public final class QuickStart {
                     folder.resolve("loss.png"),
                     folder.resolve("adapter"));
             showSideBySide(tuned);
-            BeforeAfter verdict = judge(tuned);
-            out.println(verdict.table());
-            boolean good = isGood(verdict);
+            ComparisonReport report = compare(tuned);
+            out.println(report.table());
+            boolean good = isGood(report);
             out.printf(
                     Locale.ROOT, "%s, %.0f s in all%n", good ? "PASSED" : "FAILED", (System.nanoTime() - start) / 1e9);
             return good;
@@ -96,35 +96,35 @@ public final class QuickStart {
         }
     }
 
-    private static BeforeAfter judge(FineTunedModel tuned) {
-        List<ExamQuestion> unseen = new ArrayList<>();
+    private static ComparisonReport compare(FineTunedModel tuned) {
+        List<EvalCase> unseen = new ArrayList<>();
         IdentityExam.paraphrases()
-                .forEach(paraphrase -> unseen.add(new ExamQuestion(
+                .forEach(paraphrase -> unseen.add(new EvalCase(
                         paraphrase.question(),
                         answer -> IdentityExam.success(answer, paraphrase.kind(), NAME, AUTHOR))));
-        List<ExamQuestion> trained = new ArrayList<>();
+        List<EvalCase> trained = new ArrayList<>();
         IdentityBook.load()
                 .trainingQuestions()
-                .forEach(question -> trained.add(new ExamQuestion(
+                .forEach(question -> trained.add(new EvalCase(
                         question.question(), answer -> IdentityExam.success(answer, question.kind(), NAME, AUTHOR))));
-        List<ExamQuestion> facts = new ArrayList<>();
+        List<EvalCase> facts = new ArrayList<>();
         FactBook.load().facts().forEach(fact -> {
             for (Language language : Language.values()) {
-                facts.add(new ExamQuestion(fact.in(language).examQuestion(), fact.in(language)::isSaidBy));
+                facts.add(new EvalCase(fact.in(language).examQuestion(), fact.in(language)::isSaidBy));
             }
         });
-        return BeforeAfter.judge(
+        return ComparisonReport.compare(
                 tuned.base(),
                 tuned,
-                new Exam("new identity, unseen phrasings", unseen, ANSWER_TOKENS),
-                new Exam("general facts", facts, ANSWER_TOKENS),
-                new Exam("new identity, trained phrasings", trained, ANSWER_TOKENS));
+                new EvalSuite("new identity, unseen phrasings", unseen, ANSWER_TOKENS),
+                new EvalSuite("general facts", facts, ANSWER_TOKENS),
+                new EvalSuite("new identity, trained phrasings", trained, ANSWER_TOKENS));
     }
 
-    private static boolean isGood(BeforeAfter verdict) {
-        return verdict.generalBefore().rate() >= 0.9
-                && verdict.success() >= 0.9
-                && verdict.taskBefore().right() == 0
-                && verdict.retention() >= 0.9;
+    private static boolean isGood(ComparisonReport report) {
+        return report.generalBefore().accuracy() >= 0.9
+                && report.success() >= 0.9
+                && report.taskBefore().correct() == 0
+                && report.retention() >= 0.9;
     }
 }

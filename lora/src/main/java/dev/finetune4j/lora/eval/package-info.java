@@ -1,7 +1,7 @@
 /**
- * Honest judgement of a fine-tuning: exams with rules instead of impressions, asked before and after.
+ * Evaluation of a fine-tuning: test questions with rules that tell a correct answer, asked before and after.
  *
- * <p>Read {@link dev.finetune4j.lora.eval.BeforeAfter} first. Imports {@code core.generate} for its
+ * <p>Read {@link dev.finetune4j.lora.eval.ComparisonReport} first. Imports {@code core.generate} for its
  * {@link dev.finetune4j.core.generate.ChatModel}; applications and examples import it.
  */
 @NullMarked

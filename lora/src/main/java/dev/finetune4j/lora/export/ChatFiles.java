@@ -41,7 +41,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
 
     /** Writes all small files of the base, as a whole model needs them. */
     public void writeForModel(FolderTransaction into) throws IOException {
-        if (!isTokenizerThere()) {
+        if (!hasTokenizer()) {
             throw new IOException("the folder of the base, " + source.folder() + ", is no longer there or has no "
                     + TOKENIZER + ", which is copied from it; put it back and save again");
         }
@@ -50,7 +50,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
 
     /** Writes the tokenizer's files, as they lie beside an adapter; none when the base's folder has gone meanwhile. */
     public void writeForAdapter(FolderTransaction into) throws IOException {
-        if (isTokenizerThere()) {
+        if (hasTokenizer()) {
             write(into, SmallFiles.ofTokenizer(source.folder()));
         } else {
             LOG.warn(
@@ -60,7 +60,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
         }
     }
 
-    private boolean isTokenizerThere() {
+    private boolean hasTokenizer() {
         return Files.isRegularFile(source.folder().resolve(TOKENIZER));
     }
 
@@ -105,9 +105,9 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
     }
 
     private void writeStopIds(FolderTransaction into) throws IOException {
-        JsonNode found = source.generationConfig().orElse(null);
-        ObjectNode generation = found instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode();
-        if (found == null) {
+        JsonNode given = source.generationConfig().orElse(null);
+        ObjectNode generation = given instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode();
+        if (given == null) {
             for (String key : List.of("bos_token_id", EOS, "pad_token_id")) {
                 if (source.config().path(key).isNumber()
                         || source.config().path(key).isArray()) {
@@ -122,7 +122,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
                 ids.add(id.intValue());
             }
         }
-        if (found != null && ids.equals(encoder.stopIds())) {
+        if (given != null && ids.equals(encoder.stopIds())) {
             into.copy(source.folder().resolve(GENERATION_CONFIG), GENERATION_CONFIG);
             return;
         }

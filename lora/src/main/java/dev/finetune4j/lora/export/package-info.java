@@ -1,6 +1,6 @@
 /**
- * Writing models for use elsewhere: {@link dev.finetune4j.lora.export.ModelFolder} makes a Hugging Face folder, {@link
- * dev.finetune4j.lora.export.MergedModel} one with an adapter merged into the weights.
+ * Writing models for use elsewhere: {@link dev.finetune4j.lora.export.HuggingFaceWriter} makes a Hugging Face folder, {@link
+ * dev.finetune4j.lora.export.MergedModelExporter} one with an adapter merged into the weights.
  *
  * <p>Imports {@code core}, {@code quant} and {@code lora.adapter}; only the facade imports it.
  */

@@ -6,7 +6,7 @@ import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.batch.Batch;
 import org.bytedeco.pytorch.Tensor;
 
 /**

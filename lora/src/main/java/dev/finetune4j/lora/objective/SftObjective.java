@@ -5,7 +5,7 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.batch.Batch;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 

@@ -3,7 +3,7 @@ package dev.finetune4j.lora.train;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.lora.objective.Objective;
 import java.util.List;
 import java.util.function.DoubleSupplier;

@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.data.Batch;
-import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.BatchLoader;
 import java.util.ArrayList;
 import java.util.List;
 

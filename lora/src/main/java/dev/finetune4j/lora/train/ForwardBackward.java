@@ -7,7 +7,7 @@ import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.lora.objective.DeviceBatch;
 import dev.finetune4j.lora.objective.Objective;
 import org.bytedeco.pytorch.Tensor;

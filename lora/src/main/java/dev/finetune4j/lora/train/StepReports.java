@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.train;
 
-import dev.finetune4j.data.Batch;
+import dev.finetune4j.data.batch.Batch;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

@@ -4,8 +4,8 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.MemoryErrors;
-import dev.finetune4j.data.Batch;
-import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.objective.SftObjective;
 import java.util.List;
@@ -205,7 +205,7 @@ public final class Trainer {
 
         /** Enqueues forward and backward of a step's micro-batches; null when cancelled before all of them were. */
         private @Nullable Step forwardBackward(int index, TrainingState.RandomState random) {
-            List<Batch> batches = loader.nextWindow();
+            List<Batch> batches = loader.next().microBatches();
             Step step = new Step(index, batches, loader.position(), random, System.nanoTime());
             seen.add(step);
             try {

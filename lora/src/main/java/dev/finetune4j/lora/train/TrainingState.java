@@ -3,7 +3,7 @@ package dev.finetune4j.lora.train;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.batch.BatchLoader;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;

@@ -19,7 +19,7 @@ import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.export.ChatFiles;
-import dev.finetune4j.lora.export.MergedModel;
+import dev.finetune4j.lora.export.MergedModelExporter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -173,7 +173,7 @@ class AdapterVariantsTest {
         Path folder = temporary.resolve("merged");
         try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
             ChatFiles files = new ChatFiles(directory, new ChatEncoder(tokenizer, ChatTemplate.named("default")));
-            MergedModel.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+            MergedModelExporter.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
         }
         try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
             // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was

@@ -15,7 +15,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.export.ChatFiles;
-import dev.finetune4j.lora.export.MergedModel;
+import dev.finetune4j.lora.export.MergedModelExporter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -123,7 +123,7 @@ final class AdapterCases {
             try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
                 ChatFiles files = new ChatFiles(
                         ModelFiles.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
-                MergedModel.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+                MergedModelExporter.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
             }
             try (CausalLM merged = ReferenceFolder.load(folder)) {
                 compareLogits(near, "merged logits", subject.merged(), batch, merged);

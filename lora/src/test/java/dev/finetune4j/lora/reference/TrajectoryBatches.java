@@ -2,9 +2,9 @@ package dev.finetune4j.lora.reference;
 
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.io.SafetensorsFile;
-import dev.finetune4j.data.BatchLoader;
-import dev.finetune4j.data.Collator;
-import dev.finetune4j.data.EncodedExample;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedExample;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;

@@ -9,7 +9,7 @@ import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.data.BatchLoader;
+import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.train.ParameterGroups;

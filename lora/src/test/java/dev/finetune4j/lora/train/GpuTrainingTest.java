@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.Labels;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -22,10 +23,10 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.data.Batch;
-import dev.finetune4j.data.BatchLoader;
-import dev.finetune4j.data.Collator;
-import dev.finetune4j.data.EncodedExample;
+import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.objective.SftObjective;
@@ -87,7 +88,7 @@ class GpuTrainingTest {
             int[] ids = random.ints(length, 0, vocabulary).toArray();
             int[] labels = new int[length];
             for (int k = 0; k < length; k++) {
-                labels[k] = k < 4 || k == length - 1 ? EncodedExample.IGNORE : ids[k + 1];
+                labels[k] = k < 4 || k == length - 1 ? Labels.IGNORE : ids[k + 1];
             }
             examples.add(new EncodedExample(ids, labels));
         }

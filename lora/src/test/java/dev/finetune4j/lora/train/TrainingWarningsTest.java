@@ -11,7 +11,7 @@ import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.data.DataReport;
-import dev.finetune4j.data.Overflow;
+import dev.finetune4j.data.Truncation;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -154,10 +154,10 @@ class TrainingWarningsTest {
                         + "{\"instruction\":\"Hello\",\"output\":\"I am Zoe.\"},"
                         + "{\"instruction\":\"Hello\",\"output\":\"I am Zoe.\",\"history\":[" + turn + "]}]");
         FineTunerBuilder builder = healthy().lora(l -> l.rank(8)).maxLength(60);
-        TrainingReport skipped = expect(builder.overflow(Overflow.SKIP), SKIPPED);
+        TrainingReport skipped = expect(builder.overflow(Truncation.SKIP), SKIPPED);
         assertNotNull(skipped.data());
         assertEquals(1, skipped.data().skipped());
-        TrainingReport truncated = expect(builder.overflow(Overflow.TRUNCATE), TRUNCATED);
+        TrainingReport truncated = expect(builder.overflow(Truncation.DROP_OLDEST_TURNS), TRUNCATED);
         assertNotNull(truncated.data());
         assertEquals(1, truncated.data().truncated());
     }

@@ -1,4 +1,4 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.data.Fixtures;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -14,28 +15,28 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** What the training loop relies on: each example once an epoch, windows that do not depend on their split, resume. */
+/** What the training loop relies on: each example once an epoch, optimizer batches that do not depend on their split, resume. */
 class BatchLoaderTest {
     private static BatchLoader loader(int examples, int microBatch, int accumulation, long seed) {
         return new BatchLoader(Fixtures.encoded(examples), microBatch, accumulation, seed, new Collator(0, 1), true);
     }
 
-    /** The numbers of the examples in a window, in order. */
-    private static List<Integer> numbers(List<Batch> window) {
-        return window.stream()
+    /** The numbers of the examples in an optimizer batch, in order. */
+    private static List<Integer> numbers(List<Batch> microBatches) {
+        return microBatches.stream()
                 .flatMap(batch -> IntStream.range(0, batch.rows())
                         .mapToObj(row -> (int) batch.inputIds()[row * batch.length()] - 1000))
                 .toList();
     }
 
-    private static List<List<Integer>> windows(BatchLoader loader, int count) {
+    private static List<List<Integer>> batches(BatchLoader loader, int count) {
         return IntStream.range(0, count)
-                .mapToObj(i -> numbers(loader.nextWindow()))
+                .mapToObj(i -> numbers(loader.next().microBatches()))
                 .toList();
     }
 
     private static List<Integer> epoch(BatchLoader loader) {
-        return windows(loader, loader.stepsPerEpoch()).stream()
+        return batches(loader, loader.stepsPerEpoch()).stream()
                 .flatMap(List::stream)
                 .toList();
     }
@@ -50,12 +51,12 @@ class BatchLoaderTest {
             List<Integer> seen = new ArrayList<>();
             for (int step = 0; step < steps; step++) {
                 assertEquals(epoch, loader.position().epoch());
-                List<Batch> window = loader.nextWindow();
+                List<Batch> microBatches = loader.next().microBatches();
                 int size = Math.min(left, microBatch * accumulation);
-                assertEquals(size, numbers(window).size());
-                assertEquals((size + microBatch - 1) / microBatch, window.size());
+                assertEquals(size, numbers(microBatches).size());
+                assertEquals((size + microBatch - 1) / microBatch, microBatches.size());
                 left -= size;
-                seen.addAll(numbers(window));
+                seen.addAll(numbers(microBatches));
             }
             assertEquals(0, left);
             assertEquals(
@@ -65,11 +66,11 @@ class BatchLoaderTest {
     }
 
     @Test
-    void theSplitOfAWindowDoesNotMatter() {
-        List<List<Integer>> expected = windows(loader(21, 8, 1, 5), 7);
-        assertEquals(expected, windows(loader(21, 1, 8, 5), 7));
-        assertEquals(expected, windows(loader(21, 2, 4, 5), 7));
-        assertEquals(expected, windows(loader(21, 4, 2, 5), 7));
+    void theSplitIntoMicroBatchesDoesNotMatter() {
+        List<List<Integer>> expected = batches(loader(21, 8, 1, 5), 7);
+        assertEquals(expected, batches(loader(21, 1, 8, 5), 7));
+        assertEquals(expected, batches(loader(21, 2, 4, 5), 7));
+        assertEquals(expected, batches(loader(21, 4, 2, 5), 7));
         assertEquals(
                 List.of(8, 8, 5, 8, 8, 5, 8), expected.stream().map(List::size).toList());
     }
@@ -87,19 +88,19 @@ class BatchLoaderTest {
     @Test
     void withoutShuffleTheListDecides() {
         BatchLoader loader = new BatchLoader(Fixtures.encoded(5), 2, 1, 9, new Collator(0, 1), false);
-        assertEquals(List.of(List.of(0, 1), List.of(2, 3), List.of(4), List.of(0, 1)), windows(loader, 4));
+        assertEquals(List.of(List.of(0, 1), List.of(2, 3), List.of(4), List.of(0, 1)), batches(loader, 4));
     }
 
     @Test
     void aLoaderGoesOnWhereAnotherStood() {
         for (int steps = 0; steps < 12; steps++) {
             BatchLoader first = loader(11, 2, 2, 7);
-            windows(first, steps);
+            batches(first, steps);
             BatchLoader.Position position = first.position();
             BatchLoader second = loader(11, 2, 2, 7);
             second.seek(position);
             assertEquals(position, second.position());
-            assertEquals(windows(first, 5), windows(second, 5));
+            assertEquals(batches(first, 5), batches(second, 5));
         }
     }
 
@@ -107,9 +108,9 @@ class BatchLoaderTest {
     void theEndOfAnEpochIsTheBeginningOfTheNext() {
         BatchLoader loader = loader(6, 3, 1, 0);
         assertEquals(new BatchLoader.Position(0, 0), loader.position());
-        loader.nextWindow();
+        loader.next();
         assertEquals(new BatchLoader.Position(0, 3), loader.position());
-        loader.nextWindow();
+        loader.next();
         assertEquals(new BatchLoader.Position(1, 0), loader.position());
         loader.seek(new BatchLoader.Position(0, 0));
         assertEquals(epoch(loader(6, 3, 1, 0)), epoch(loader));
@@ -118,20 +119,20 @@ class BatchLoaderTest {
     @Test
     void anotherBatchSizeGoesOnWithTheSameOrder() {
         BatchLoader first = loader(10, 4, 1, 3);
-        first.nextWindow();
+        first.next();
         BatchLoader second = loader(10, 3, 1, 3);
         second.seek(first.position());
         assertEquals(
                 epoch(loader(10, 10, 1, 3)).subList(4, 10),
-                windows(second, 2).stream().flatMap(List::stream).toList());
+                batches(second, 2).stream().flatMap(List::stream).toList());
     }
 
     @Test
-    void hugeWindowsAreAllowed() {
+    void hugeOptimizerBatchesAreAllowed() {
         BatchLoader loader = loader(5, Integer.MAX_VALUE, 1, 1);
         assertEquals(1, loader.stepsPerEpoch());
         loader.seek(new BatchLoader.Position(0, 2));
-        assertEquals(3, numbers(loader.nextWindow()).size());
+        assertEquals(3, numbers(loader.next().microBatches()).size());
     }
 
     @Test

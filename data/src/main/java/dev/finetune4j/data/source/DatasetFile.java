@@ -1,8 +1,14 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.json.JsonReader;
 import dev.finetune4j.core.json.JsonSyntaxException;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.DatasetProblems;
+import dev.finetune4j.data.Provenance;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.format.AlpacaFormat;
 import java.io.IOException;
 import java.io.Reader;
 import java.io.StringReader;
@@ -18,21 +24,22 @@ import org.jspecify.annotations.Nullable;
  * href="https://jsonlines.org">JSON lines</a>, read row by row. An array is given up at its first error of syntax, as
  * nothing after it can be trusted; lines stand each on their own.
  */
-final class DatasetFile {
+public final class DatasetFile {
     private final Path file;
     private final String source;
     private final List<SftExample> examples = new ArrayList<>();
-    private final Problems problems = new Problems();
+    private final DatasetProblems problems = new DatasetProblems();
     private long rows;
     private boolean foreign;
 
-    DatasetFile(Path file) {
+    /** @param file checked when it is read */
+    public DatasetFile(Path file) {
         this.file = file;
         this.source = file.toString();
     }
 
     /** @throws DatasetException if anything is wrong with the file or one of its rows */
-    List<SftExample> read() {
+    public List<SftExample> read() {
         if (!Files.exists(file)) {
             throw new DatasetException(ofFile("there is no such file; check the path, which is relative to "
                     + Path.of("").toAbsolutePath() + " unless it begins at the root"));
@@ -112,12 +119,12 @@ final class DatasetFile {
                 if (row != null && !json.hasMore()) {
                     addRow(row, lines.number());
                 } else {
-                    String found = line.stripTrailing().endsWith(",") && row != null
+                    String problem = line.stripTrailing().endsWith(",") && row != null
                             ? "a comma follows the object, expected the end of the line; delete it, or put the rows"
                                     + " between [ and ]"
                             : "more than one value stands in the line, expected one object in each line;"
                                     + " break the line there";
-                    problems.add(inLine(found).atLine(lines.number(), json.column()));
+                    problems.add(inLine(problem).atLine(lines.number(), json.column()));
                     rows++;
                 }
             } catch (JsonSyntaxException e) {
@@ -128,7 +135,7 @@ final class DatasetFile {
     }
 
     private void addRow(JsonNode node, @Nullable Integer line) {
-        AlpacaRow row = new AlpacaRow(node, new Provenance(source, rows));
+        AlpacaFormat row = new AlpacaFormat(node, new Provenance(source, rows));
         SftExample example = row.example();
         if (example != null) {
             examples.add(example);

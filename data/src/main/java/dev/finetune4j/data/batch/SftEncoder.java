@@ -1,10 +1,18 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.EncodedChat;
 import dev.finetune4j.core.text.Role;
+import dev.finetune4j.data.DataReport;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.DatasetProblems;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.Truncation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -26,24 +34,24 @@ public final class SftEncoder {
     private final Function<Conversation, EncodedChat> chat;
     private final Set<Integer> stopIds;
     private final int maxLength;
-    private final Overflow overflow;
+    private final Truncation truncation;
 
     /**
      * @param encoder the one that chats with the model afterwards, so that training and use see the same ids
      * @param maxLength tokens that an example may have, at least 2
-     * @param overflow what becomes of longer ones
+     * @param truncation what becomes of longer ones
      * @throws IllegalArgumentException if {@code maxLength} is less than 2
      */
-    public SftEncoder(ChatEncoder encoder, int maxLength, Overflow overflow) {
-        this(conversation -> encoder.encode(conversation, false), encoder.stopIds(), maxLength, overflow);
+    public SftEncoder(ChatEncoder encoder, int maxLength, Truncation truncation) {
+        this(conversation -> encoder.encode(conversation, false), encoder.stopIds(), maxLength, truncation);
     }
 
-    /** As above, with {@link Overflow#FAIL}. */
+    /** As above, with {@link Truncation#FAIL}. */
     public SftEncoder(ChatEncoder encoder, int maxLength) {
-        this(encoder, maxLength, Overflow.FAIL);
+        this(encoder, maxLength, Truncation.FAIL);
     }
 
-    SftEncoder(Function<Conversation, EncodedChat> chat, Set<Integer> stopIds, int maxLength, Overflow overflow) {
+    SftEncoder(Function<Conversation, EncodedChat> chat, Set<Integer> stopIds, int maxLength, Truncation truncation) {
         if (maxLength < 2) {
             throw new IllegalArgumentException("maxLength is " + maxLength
                     + ", but an example has a prompt and an answer; allow 2 tokens or more");
@@ -51,7 +59,7 @@ public final class SftEncoder {
         this.chat = chat;
         this.stopIds = stopIds;
         this.maxLength = maxLength;
-        this.overflow = Objects.requireNonNull(overflow, "overflow");
+        this.truncation = Objects.requireNonNull(truncation, "truncation");
     }
 
     /**
@@ -80,7 +88,7 @@ public final class SftEncoder {
     private void encode(SftExample example, Pass pass) {
         EncodedExample encoded = EncodedExample.of(chat.apply(example.conversation()));
         boolean truncated = false;
-        if (encoded.length() > maxLength && overflow == Overflow.TRUNCATE) {
+        if (encoded.length() > maxLength && truncation == Truncation.DROP_OLDEST_TURNS) {
             EncodedExample shorter = withoutOldTurns(example.conversation());
             truncated = shorter != null;
             encoded = shorter != null ? shorter : encoded;
@@ -127,7 +135,7 @@ public final class SftEncoder {
 
     /** One pass over a data set: what was kept, and the counts. */
     private final class Pass {
-        final Problems problems = new Problems();
+        final DatasetProblems problems = new DatasetProblems();
         private final int rows;
         private final List<EncodedExample> examples;
         private @Nullable SftExample firstSkipped;
@@ -158,7 +166,7 @@ public final class SftEncoder {
             boolean inAnswer = false;
             boolean stopped = false;
             for (int label : labels) {
-                boolean learned = label != EncodedExample.IGNORE;
+                boolean learned = label != Labels.IGNORE;
                 if (learned && !inAnswer) {
                     answers++;
                     stopped = false;
@@ -172,16 +180,16 @@ public final class SftEncoder {
         }
 
         void tooLong(SftExample example, int length) {
-            if (overflow == Overflow.SKIP) {
+            if (truncation == Truncation.SKIP) {
                 firstSkipped = firstSkipped == null ? example : firstSkipped;
                 skipped++;
                 return;
             }
-            String remedy = overflow == Overflow.TRUNCATE
+            String remedy = truncation == Truncation.DROP_OLDEST_TURNS
                     ? " even with its last question and answer alone; raise maxLength, shorten the row, or choose"
-                            + " Overflow.SKIP to leave such rows out"
-                    : "; raise maxLength, shorten the row, or choose Overflow.SKIP to leave such rows out or"
-                            + " Overflow.TRUNCATE to drop the oldest turns of long conversations";
+                            + " Truncation.SKIP to leave such rows out"
+                    : "; raise maxLength, shorten the row, or choose Truncation.SKIP to leave such rows out or"
+                            + " Truncation.DROP_OLDEST_TURNS to drop the oldest turns of long conversations";
             problems.add(DatasetProblem.ofRow(
                     example.where(), null, "has " + length + " tokens, more than the limit of " + maxLength + remedy));
         }

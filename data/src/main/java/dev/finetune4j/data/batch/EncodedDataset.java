@@ -1,5 +1,6 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
+import dev.finetune4j.data.DataReport;
 import java.util.List;
 
 /**

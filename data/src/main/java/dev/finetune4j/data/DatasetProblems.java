@@ -5,31 +5,34 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Collects what is wrong with the data, so that all of it is reported at once. It keeps no more than is listed. */
-final class Problems {
+public final class DatasetProblems {
     private final List<DatasetProblem> first = new ArrayList<>();
     private long count;
     private @Nullable Throwable cause;
 
-    void add(DatasetProblem problem) {
+    /** Adds a problem. */
+    public void add(DatasetProblem problem) {
         if (first.size() < DatasetException.LISTED) {
             first.add(problem);
         }
         count++;
     }
 
-    void add(DatasetProblem problem, Throwable why) {
+    /** Adds a problem; the first cause becomes that of the exception. */
+    public void add(DatasetProblem problem, Throwable why) {
         add(problem);
         if (cause == null) {
             cause = why;
         }
     }
 
-    long count() {
+    /** How many were added. */
+    public long count() {
         return count;
     }
 
     /** @throws DatasetException if there is any */
-    void throwIfAny() {
+    public void throwIfAny() {
         if (count > 0) {
             throw new DatasetException(first, count, cause);
         }

@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  * may be quantized: each is read, merged in float32 and rounded once, one at a time. Only when the checkpoint itself is in 4
  * bits, the adapter is merged into what the codes stand for.
  */
-public final class MergedModel {
+public final class MergedModelExporter {
     private final ModelFiles source;
     private final WeightSource weights;
     private final ModuleTransform merging;
@@ -51,7 +51,7 @@ public final class MergedModel {
     private final ScalarType type;
     private final Map<String, LazyTensor> tensors = new LinkedHashMap<>();
 
-    private MergedModel(ModelFiles source, WeightSource weights, PeftAdapter adapter, Precision precision) {
+    private MergedModelExporter(ModelFiles source, WeightSource weights, PeftAdapter adapter, Precision precision) {
         this.source = source;
         this.weights = weights;
         this.merging = adapter.merging();
@@ -78,11 +78,11 @@ public final class MergedModel {
         requireOther(source.folder(), folder);
         try (WeightSource weights = source.weights();
                 TensorScope scope = new TensorScope()) {
-            MergedModel merged = new MergedModel(source, weights, adapter, precision);
-            merged.requirePlaceForBiases(adapter);
-            boolean tied = merged.collect();
-            ModelFolder.write(
-                    merged.tensors,
+            MergedModelExporter exporter = new MergedModelExporter(source, weights, adapter, precision);
+            exporter.requirePlaceForBiases(adapter);
+            boolean tied = exporter.collect();
+            HuggingFaceWriter.write(
+                    exporter.tensors,
                     files,
                     record,
                     folder,
@@ -107,14 +107,14 @@ public final class MergedModel {
     private void requirePlaceForBiases(PeftAdapter adapter) {
         Map<String, LinearSpec> specs = ModelLoader.linearSpecs(source);
         String end = ".lora_B.bias";
-        List<String> homeless = adapter.parameters().keySet().stream()
+        List<String> withoutPlace = adapter.parameters().keySet().stream()
                 .filter(name -> name.endsWith(end))
                 .map(name -> name.substring("base_model.model.".length(), name.length() - end.length()))
                 .filter(path -> !specs.containsKey(path) || !specs.get(path).bias())
                 .toList();
-        if (!homeless.isEmpty()) {
+        if (!withoutPlace.isEmpty()) {
             throw new SettingsException(List.of("the adapter has a bias for linears that have none in this model ("
-                    + String.join(", ", homeless) + "), so it cannot be merged; keep it as an adapter"));
+                    + String.join(", ", withoutPlace) + "), so it cannot be merged; keep it as an adapter"));
         }
     }
 

@@ -1,4 +1,4 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
 import dev.finetune4j.core.text.EncodedChat;
 import java.util.Arrays;

@@ -1,5 +1,6 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.source;
 
+import dev.finetune4j.data.DatasetProblem;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -67,11 +68,12 @@ final class Utf8 {
             }
             chars.clear();
             if (result.isError() || (ended && result.isUnderflow())) {
-                String found = result.isError() && bytes.hasRemaining()
+                String culprit = result.isError() && bytes.hasRemaining()
                         ? String.format(Locale.ROOT, "byte 0x%02X", bytes.get() & 0xFF)
                         : "the end of the file";
                 return DatasetProblem.ofFile(
-                                source, found + " is not UTF-8 here; save the file as UTF-8 (it may be Latin-1 or GBK)")
+                                source,
+                                culprit + " is not UTF-8 here; save the file as UTF-8 (it may be Latin-1 or GBK)")
                         .atLine(line, column);
             }
             ended = result.isUnderflow() && !refill(bytes, buffer, in);

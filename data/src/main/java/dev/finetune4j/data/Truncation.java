@@ -1,7 +1,7 @@
 package dev.finetune4j.data;
 
 /** What becomes of an example that has more tokens than fit. */
-public enum Overflow {
+public enum Truncation {
     /** It is an error, which names the row, its length, the limit and the remedies. */
     FAIL,
     /** The example is left out, and the {@link DataReport} counts it. */
@@ -11,5 +11,5 @@ public enum Overflow {
      * one. The system message and the last question with its answer always stay, so nothing is ever cut in two; if
      * these alone do not fit, it is an error.
      */
-    TRUNCATE
+    DROP_OLDEST_TURNS
 }

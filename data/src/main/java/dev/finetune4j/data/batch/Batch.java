@@ -1,4 +1,4 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
 /**
  * Examples side by side, filled up on the right to one length. Arrays are row-major (B, T); they are the record's own:

@@ -1,8 +1,12 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.format;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.Provenance;
+import dev.finetune4j.data.SftExample;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -12,7 +16,7 @@ import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
 
 /** Reads one row of the Alpaca format, which {@link Dataset} describes, and reports all that is wrong with it. */
-final class AlpacaRow {
+public final class AlpacaFormat {
     /** What a column tells about a file that is no plain Alpaca file. */
     private static final Map<String, String> OTHER_FORMATS = otherFormats();
 
@@ -22,7 +26,7 @@ final class AlpacaRow {
     private final Provenance where;
     private final List<DatasetProblem> problems = new ArrayList<>();
 
-    AlpacaRow(JsonNode row, Provenance where) {
+    public AlpacaFormat(JsonNode row, Provenance where) {
         this.row = row;
         this.where = where;
     }
@@ -39,8 +43,7 @@ final class AlpacaRow {
     }
 
     /** The example, or null if there are problems. */
-    @Nullable
-    SftExample example() {
+    public @Nullable SftExample example() {
         if (!row.isObject()) {
             report(null, "is " + describe(row) + ", expected an object with \"instruction\" and \"output\"");
             return null;
@@ -67,12 +70,12 @@ final class AlpacaRow {
         return new SftExample(new Conversation(messages), new Provenance(where.source(), where.row(), shared));
     }
 
-    List<DatasetProblem> problems() {
+    public List<DatasetProblem> problems() {
         return problems;
     }
 
     /** Whether the row has neither of the columns that every Alpaca row has. */
-    boolean isForeign() {
+    public boolean isForeign() {
         return row.isObject() && !row.has("instruction") && !row.has("output");
     }
 

@@ -1,4 +1,4 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.source;
 
 import java.io.BufferedInputStream;
 import java.io.IOException;

@@ -1,5 +1,6 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.Labels;
 import static dev.finetune4j.data.Fixtures.fails;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -14,6 +15,12 @@ import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.EncodedChat;
 import dev.finetune4j.core.text.Role;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.DataReport;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.Fixtures;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.Truncation;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -30,7 +37,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** From conversations to ids and labels, by exact ids of a small real tokenizer and by a toy one for lengths. */
 class SftEncoderTest {
-    private static final int NO = EncodedExample.IGNORE;
+    private static final int NO = Labels.IGNORE;
     private static Tokenizer tokenizer;
     private static ChatEncoder chat;
 
@@ -56,8 +63,8 @@ class SftEncoderTest {
         return encoded;
     }
 
-    private static SftEncoder toyEncoder(int maxLength, Overflow overflow) {
-        return new SftEncoder(SftEncoderTest::toy, Set.of((int) 'b', (int) 'f'), maxLength, overflow);
+    private static SftEncoder toyEncoder(int maxLength, Truncation truncation) {
+        return new SftEncoder(SftEncoderTest::toy, Set.of((int) 'b', (int) 'f'), maxLength, truncation);
     }
 
     /** Turns of two messages, the letters in order, after a system message if asked for. */
@@ -139,14 +146,14 @@ class SftEncoderTest {
 
     @Test
     void aRowThatIsTooLongIsAnError() {
-        SftEncoder encoder = toyEncoder(3, Overflow.FAIL);
+        SftEncoder encoder = toyEncoder(3, Truncation.FAIL);
         DatasetException failure = fails(
                 () -> encoder.encode(
                         Dataset.of(List.of(turns(false, "ab"), turns(false, "abcd"), turns(true, "abcd")))),
                 "in-memory examples, row 1: has 4 tokens, more than the limit of 3; raise maxLength",
                 "row 2: has 5 tokens",
-                "Overflow.SKIP",
-                "Overflow.TRUNCATE");
+                "Truncation.SKIP",
+                "Truncation.DROP_OLDEST_TURNS");
         assertEquals(2, failure.count());
     }
 
@@ -159,7 +166,7 @@ class SftEncoderTest {
 
     @Test
     void skippedRowsAreCounted() {
-        EncodedDataset encoded = toyEncoder(3, Overflow.SKIP)
+        EncodedDataset encoded = toyEncoder(3, Truncation.SKIP)
                 .encode(Dataset.of(List.of(turns(false, "abcd"), turns(false, "xy"), turns(true, "vw"))));
         assertEquals(
                 List.of("xy", "svw"),
@@ -170,7 +177,8 @@ class SftEncoderTest {
     @Test
     void skippingEverythingIsAnError() {
         fails(
-                () -> toyEncoder(2, Overflow.SKIP).encode(Dataset.of(List.of(turns(false, "abcd"), turns(true, "ab")))),
+                () -> toyEncoder(2, Truncation.SKIP)
+                        .encode(Dataset.of(List.of(turns(false, "abcd"), turns(true, "ab")))),
                 "row 0",
                 "(2 in all)",
                 "leaves nothing",
@@ -180,7 +188,7 @@ class SftEncoderTest {
     @Test
     void truncationDropsWholeOldestTurns() {
         Dataset dataset = Dataset.of(List.of(turns(false, "abcdef"), turns(true, "abcdef"), turns(true, "ab")));
-        EncodedDataset encoded = toyEncoder(4, Overflow.TRUNCATE).encode(dataset);
+        EncodedDataset encoded = toyEncoder(4, Truncation.DROP_OLDEST_TURNS).encode(dataset);
         assertEquals(
                 List.of("cdef", "sef", "sab"),
                 encoded.examples().stream().map(SftEncoderTest::letters).toList());
@@ -199,7 +207,7 @@ class SftEncoderTest {
                 ChatMessage.user("e"),
                 ChatMessage.assistant("f"));
         EncodedDataset encoded =
-                toyEncoder(5, Overflow.TRUNCATE).encode(Dataset.of(List.of(SftExample.of(conversation))));
+                toyEncoder(5, Truncation.DROP_OLDEST_TURNS).encode(Dataset.of(List.of(SftExample.of(conversation))));
         assertEquals("ef", letters(encoded.examples().get(0)));
     }
 
@@ -223,7 +231,7 @@ class SftEncoderTest {
                 },
                 Set.of(),
                 2,
-                Overflow.TRUNCATE);
+                Truncation.DROP_OLDEST_TURNS);
         encoder.encode(Dataset.of(List.of(SftExample.of(conversation))));
         assertEquals(new Conversation(conversation.messages().subList(2, 4), tools), written.get(written.size() - 1));
     }
@@ -231,15 +239,15 @@ class SftEncoderTest {
     @Test
     void theLastTurnIsNeverCut() {
         fails(
-                () -> toyEncoder(2, Overflow.TRUNCATE).encode(Dataset.of(List.of(turns(true, "abcd")))),
+                () -> toyEncoder(2, Truncation.DROP_OLDEST_TURNS).encode(Dataset.of(List.of(turns(true, "abcd")))),
                 "row 0: has 5 tokens, more than the limit of 2 even with its last question and answer alone",
-                "Overflow.SKIP");
+                "Truncation.SKIP");
     }
 
     @Test
     void aRowWithNothingToLearnIsAnError() {
         SftEncoder encoder =
-                new SftEncoder(c -> new EncodedChat(new int[5], new boolean[5]), Set.of(), 10, Overflow.FAIL);
+                new SftEncoder(c -> new EncodedChat(new int[5], new boolean[5]), Set.of(), 10, Truncation.FAIL);
         fails(() -> encoder.encode(Fixtures.numbered(1)), "row 0: none of its 5 tokens is one to learn");
     }
 
@@ -259,7 +267,7 @@ class SftEncoderTest {
                 },
                 Set.of(),
                 10,
-                Overflow.FAIL);
+                Truncation.FAIL);
         DatasetException failure = fails(
                 () -> failing.encode(Fixtures.numbered(2)),
                 "row 1: the chat template cannot write it: no system message");
@@ -267,22 +275,22 @@ class SftEncoderTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Overflow.class)
-    void unboundPlaceholdersStopTheEncodingBeforeItStarts(Overflow overflow) {
+    @EnumSource(Truncation.class)
+    void unboundPlaceholdersStopTheEncodingBeforeItStarts(Truncation truncation) {
         SftEncoder never = new SftEncoder(
                 c -> {
                     throw new AssertionError("must not be asked");
                 },
                 Set.of(),
                 10,
-                overflow);
+                truncation);
         fails(() -> never.encode(Dataset.of(List.of(SftExample.of("q", "I am {{name}}.")))), "row 0", "{{name}}");
         fails(() -> never.encode(Dataset.of(List.of())), "there is no example");
     }
 
     @Test
     void answersThatEndWithAStopIdAreCounted() {
-        SftEncoder encoder = toyEncoder(8, Overflow.FAIL);
+        SftEncoder encoder = toyEncoder(8, Truncation.FAIL);
         DataReport all = encoder.encode(Dataset.of(List.of(turns(false, "ab"), turns(true, "af"))))
                 .report();
         assertEquals(2, all.answers());
@@ -309,7 +317,7 @@ class SftEncoderTest {
                 c -> new EncodedChat(new int[] {1, 7, 2, 205}, new boolean[] {false, true, true, true}),
                 Set.of(2),
                 8,
-                Overflow.FAIL);
+                Truncation.FAIL);
         DataReport report = encoder.encode(Fixtures.numbered(3)).report();
         assertEquals(3, report.answers());
         assertEquals(3, report.answersWithStop());
@@ -317,12 +325,12 @@ class SftEncoderTest {
 
     @Test
     void rowsThatLostSomethingAreWarnedOf() {
-        List<String> skipped = toyEncoder(3, Overflow.SKIP)
+        List<String> skipped = toyEncoder(3, Truncation.SKIP)
                 .encode(Dataset.of(List.of(turns(false, "abcd"), turns(false, "xb"))))
                 .report()
                 .warnings();
         assertEquals(List.of("1 of 2 rows have more tokens than the limit and are left out"), skipped);
-        List<String> truncated = toyEncoder(3, Overflow.TRUNCATE)
+        List<String> truncated = toyEncoder(3, Truncation.DROP_OLDEST_TURNS)
                 .encode(Dataset.of(List.of(turns(false, "abef"), turns(false, "xb"))))
                 .report()
                 .warnings();
@@ -331,7 +339,7 @@ class SftEncoderTest {
 
     @Test
     void arguments() {
-        assertThrows(IllegalArgumentException.class, () -> toyEncoder(1, Overflow.FAIL));
+        assertThrows(IllegalArgumentException.class, () -> toyEncoder(1, Truncation.FAIL));
         assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[0], new int[0]));
         assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[2], new int[1]));
         assertFalse(new EncodedExample(new int[] {1}, new int[] {NO}).targetTokens() > 0);

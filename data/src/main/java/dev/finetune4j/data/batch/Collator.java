@@ -1,5 +1,6 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.Labels;
 import java.util.Arrays;
 import java.util.List;
 
@@ -39,7 +40,7 @@ public record Collator(int padId, int multipleOf) {
         long[] inputIds = new long[(int) length * examples.size()];
         long[] labels = new long[inputIds.length];
         Arrays.fill(inputIds, padId);
-        Arrays.fill(labels, EncodedExample.IGNORE);
+        Arrays.fill(labels, Labels.IGNORE);
         int start = 0;
         int targetTokens = 0;
         int tokens = 0;

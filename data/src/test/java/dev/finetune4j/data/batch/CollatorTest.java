@@ -1,5 +1,6 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.Labels;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -33,7 +34,7 @@ class CollatorTest {
         assertEquals(length, batch.inputIds().length);
         assertEquals(3, batch.tokens());
         for (int i = 3; i < length; i++) {
-            assertEquals(EncodedExample.IGNORE, batch.labels()[i]);
+            assertEquals(Labels.IGNORE, batch.labels()[i]);
         }
     }
 

@@ -1,11 +1,11 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
 /**
  * An order drawn by chance: a Fisher–Yates shuffle on the
  * <a href="https://doi.org/10.1145/2714064.2660195">SplitMix64</a> generator. Both are written out here, so that a seed
  * gives the same order on every version of Java and of this library.
  */
-final class Permutation {
+public final class Permutation {
     private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
 
     private long state;
@@ -19,7 +19,7 @@ final class Permutation {
      *
      * @param stream tells orders of one seed apart, such as the number of the epoch
      */
-    static int[] of(int size, long seed, long stream) {
+    public static int[] of(int size, long seed, long stream) {
         Permutation random = new Permutation(mix(seed + GOLDEN_GAMMA) ^ stream * 0xD1B54A32D192ED03L);
         int[] order = identity(size);
         for (int i = size - 1; i > 0; i--) {
@@ -31,7 +31,8 @@ final class Permutation {
         return order;
     }
 
-    static int[] identity(int size) {
+    /** The numbers from 0 to size - 1 in order. */
+    public static int[] identity(int size) {
         int[] order = new int[size];
         for (int i = 0; i < size; i++) {
             order[i] = i;

@@ -4,8 +4,8 @@ import dev.finetune4j.core.generate.ChatModel;
 import java.util.Locale;
 
 /**
- * Judges a fine-tuning by three questions: was the task learned, was general ability kept, and was it learned rather than
- * memorised?
+ * Compares a fine-tuned model with its base: was the task learned, was general ability retained, and was the task learned
+ * rather than memorised?
  *
  * @param taskBefore the task in phrasings that were not trained, asked of the base
  * @param taskAfter the same, asked of the tuned model
@@ -13,30 +13,31 @@ import java.util.Locale;
  * @param generalAfter the same, asked of the tuned model
  * @param trainedAfter the task in the trained phrasings, asked of the tuned model
  */
-public record BeforeAfter(
-        ExamResult taskBefore,
-        ExamResult taskAfter,
-        ExamResult generalBefore,
-        ExamResult generalAfter,
-        ExamResult trainedAfter) {
+public record ComparisonReport(
+        EvalResult taskBefore,
+        EvalResult taskAfter,
+        EvalResult generalBefore,
+        EvalResult generalAfter,
+        EvalResult trainedAfter) {
     /**
-     * Runs the exams on both models.
+     * Evaluates both models.
      *
      * @param task the task in phrasings that are not in the training data
      * @param general questions that have nothing to do with the task
      * @param trained the task in phrasings of the training data
      */
-    public static BeforeAfter judge(ChatModel before, ChatModel after, Exam task, Exam general, Exam trained) {
-        return new BeforeAfter(
+    public static ComparisonReport compare(
+            ChatModel before, ChatModel after, EvalSuite task, EvalSuite general, EvalSuite trained) {
+        return new ComparisonReport(
                 task.run(before), task.run(after), general.run(before), general.run(after), trained.run(after));
     }
 
-    /** Share of unseen phrasings that the tuned model answers right. */
+    /** Share of unseen phrasings that the tuned model answers correctly. */
     public double success() {
-        return taskAfter.rate();
+        return taskAfter.accuracy();
     }
 
-    /** Share of the base's right general answers that the tuned model still gives. */
+    /** Share of the base's correct general answers that the tuned model still gives. */
     public double retention() {
         return generalAfter.retainedFrom(generalBefore);
     }
@@ -46,7 +47,7 @@ public record BeforeAfter(
      * means that it has learned the rows by heart.
      */
     public double overfitting() {
-        return trainedAfter.rate() - taskAfter.rate();
+        return trainedAfter.accuracy() - taskAfter.accuracy();
     }
 
     /** The figures as a table of plain text. */
@@ -65,7 +66,7 @@ public record BeforeAfter(
         return table.toString();
     }
 
-    private static String share(ExamResult result) {
-        return String.format(Locale.ROOT, "%d/%d %3.0f%%", result.right(), result.total(), 100 * result.rate());
+    private static String share(EvalResult result) {
+        return String.format(Locale.ROOT, "%d/%d %3.0f%%", result.correct(), result.total(), 100 * result.accuracy());
     }
 }

@@ -1,14 +1,14 @@
-package dev.finetune4j.data;
+package dev.finetune4j.data.batch;
 
 import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Deals out examples epoch after epoch, one window of micro-batches for each optimizer step.
+ * Data loader: deals out examples epoch after epoch, one {@link OptimizerBatch} for each optimizer step.
  *
- * <p>A window takes the next microBatch × accumulation examples of the epoch, and which ones these are depends on the
- * product alone: 1 × 8, 2 × 4 and 4 × 2 give the same eight in the same order. The last window of an epoch takes what
- * is left; no example is dropped, and no window reaches into the next epoch.
+ * <p>An optimizer batch takes the next microBatch × accumulation examples of the epoch, and which ones these are depends
+ * on the product alone: 1 × 8, 2 × 4 and 4 × 2 give the same eight in the same order. The last one of an epoch takes
+ * what is left; no example is dropped, and none reaches into the next epoch.
  *
  * <p>Shuffled, each epoch has an order of its own, which depends on the number of examples, the seed and the epoch
  * alone and stays the same in later versions.
@@ -18,7 +18,7 @@ import java.util.List;
 public final class BatchLoader {
     private final List<EncodedExample> examples;
     private final int microBatch;
-    private final int window;
+    private final int optimizerBatch;
     private final long seed;
     private final Collator collator;
     private final boolean shuffle;
@@ -44,7 +44,7 @@ public final class BatchLoader {
     /**
      * @param examples at least one
      * @param microBatch examples that go through the model together
-     * @param accumulation micro-batches of one window
+     * @param accumulation micro-batches of one optimizer batch
      * @param seed decides the order
      * @param collator makes the batches
      * @param shuffle false for the order of the list in every epoch
@@ -66,16 +66,16 @@ public final class BatchLoader {
         }
         this.examples = List.copyOf(examples);
         this.microBatch = microBatch;
-        this.window = microBatch * accumulation;
+        this.optimizerBatch = microBatch * accumulation;
         this.seed = seed;
         this.collator = collator;
         this.shuffle = shuffle;
         this.order = order(0);
     }
 
-    /** The micro-batches of the next optimizer step, at least one. After an epoch's last comes the next one's first. */
-    public List<Batch> nextWindow() {
-        int end = (int) Math.min((long) position.next + window, examples.size());
+    /** The batch of the next optimizer step. After an epoch's last comes the next one's first. */
+    public OptimizerBatch next() {
+        int end = (int) Math.min((long) position.next + optimizerBatch, examples.size());
         List<Batch> batches = new ArrayList<>();
         for (long start = position.next; start < end; start += microBatch) {
             batches.add(batch((int) start, (int) Math.min(start + microBatch, end)));
@@ -85,7 +85,7 @@ public final class BatchLoader {
         } else {
             seek(new Position(position.epoch + 1, 0));
         }
-        return batches;
+        return new OptimizerBatch(batches, position);
     }
 
     private Batch batch(int from, int to) {
@@ -101,18 +101,18 @@ public final class BatchLoader {
         return examples.size();
     }
 
-    /** How many windows an epoch has. */
+    /** How many optimizer steps an epoch has. */
     public int stepsPerEpoch() {
-        return (int) (((long) examples.size() + window - 1) / window);
+        return (int) (((long) examples.size() + optimizerBatch - 1) / optimizerBatch);
     }
 
-    /** Where the next window begins. After the last window of an epoch that is the beginning of the next epoch. */
+    /** Where the next optimizer batch begins. After the last one of an epoch that is the beginning of the next epoch. */
     public Position position() {
         return position;
     }
 
     /**
-     * Goes to a place, so that the next window begins there.
+     * Goes to a place, so that the next optimizer batch begins there.
      *
      * @throws IllegalArgumentException if an epoch has no such place
      */

@@ -25,12 +25,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * Writes a model with its configuration and tokenizer as a Hugging Face folder, as a whole or not at all, see {@link
  * FolderTransaction}. Stateless.
  */
-public final class ModelFolder {
+public final class HuggingFaceWriter {
     private static final long SHARD_BYTES = 5_000_000_000L;
     private static final String CONFIG = "config.json";
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    private ModelFolder() {}
+    private HuggingFaceWriter() {}
 
     /**
      * Writes a model with its own weights.
@@ -86,13 +86,13 @@ public final class ModelFolder {
         if (!Files.isRegularFile(config)) {
             return;
         }
-        JsonNode found;
+        JsonNode existing;
         try {
             found = JsonFile.object(config);
         } catch (ModelFileException e) {
             return; // such as one that an earlier program left half-written
         }
-        if (!found.isEmpty() && !found.has("model_type") && !found.has("architectures")) {
+        if (!existing.isEmpty() && !existing.has("model_type") && !existing.has("architectures")) {
             throw new IOException(config + " is no model's configuration, so another program may need it");
         }
     }

@@ -1,0 +1,9 @@
+/**
+ * From examples to batches: encoder, collator and loader. Internal: the training loop calls it.
+ *
+ * <p>Reading order: {@code SftEncoder}, {@code EncodedExample}, {@code Collator}, {@code Batch}, {@code BatchLoader}.
+ */
+@NullMarked
+package dev.finetune4j.data.batch;
+
+import org.jspecify.annotations.NullMarked;

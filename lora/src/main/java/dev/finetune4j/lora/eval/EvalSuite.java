@@ -1,0 +1,54 @@
+package dev.finetune4j.lora.eval;
+
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.FinishReason;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.generate.Reply;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A list of test questions for a model, each asked in a new conversation and answered by greedy decoding. Immutable.
+ *
+ * @param name what is evaluated, for tables
+ * @param cases asked in this order
+ * @param maxNewTokens the most tokens of one answer
+ */
+public record EvalSuite(String name, List<EvalCase> cases, int maxNewTokens) {
+    public EvalSuite {
+        Arguments.given(name, "EvalSuite(name)");
+        cases = List.copyOf(Arguments.given(cases, "EvalSuite(cases)"));
+    }
+
+    /**
+     * Asks a model all questions.
+     *
+     * @throws FineTune4jException when the thread is interrupted before the last answer is complete, because a result without
+     *     the rest would judge questions that were not answered; the interrupt flag stays set
+     */
+    public EvalResult run(ChatModel model) {
+        List<EvalResult.Answer> answers = new ArrayList<>();
+        GenerationSettings settings =
+                GenerationSettings.builder().maxNewTokens(maxNewTokens).build();
+        try (ChatSession session = model.chat(settings)) {
+            for (EvalCase testCase : cases) {
+                session.reset();
+                Reply reply = session.stream(testCase.question(), piece -> {});
+                if (reply.reason() == FinishReason.INTERRUPTED) {
+                    throw new FineTune4jException(
+                            "the evaluation \"" + name + "\" was interrupted after " + answers.size()
+                                    + " of " + cases.size()
+                                    + " questions, so it has no result; run it again in a thread that"
+                                    + " is not interrupted");
+                }
+                String answer = reply.text();
+                answers.add(new EvalResult.Answer(
+                        testCase.question(), answer, testCase.correct().test(answer)));
+            }
+        }
+        return new EvalResult(name, answers);
+    }
+}

@@ -1,4 +1,5 @@
 /** Files and objects to token batches. */
+@SuppressWarnings("module") // The module that the qualified export names is compiled after this one.
 module dev.finetune4j.data {
     requires static transitive org.jspecify;
     requires transitive dev.finetune4j.core;
@@ -6,4 +7,6 @@ module dev.finetune4j.data {
     requires org.slf4j;
 
     exports dev.finetune4j.data;
+    exports dev.finetune4j.data.batch to
+            dev.finetune4j;
 }

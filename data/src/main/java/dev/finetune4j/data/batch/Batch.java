@@ -1,5 +1,7 @@
 package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.Labels;
+
 /**
  * Examples side by side, filled up on the right to one length. Arrays are row-major (B, T); they are the record's own:
  * they are not copied, so do not change them.
@@ -7,7 +9,7 @@ package dev.finetune4j.data.batch;
  * @param rows B, the number of examples
  * @param length T, the number of positions of each row
  * @param inputIds ids (B, T), the padding id after the end of an example
- * @param labels for each position the id to predict, or {@link EncodedExample#IGNORE}, as after the end of an example
+ * @param labels for each position the id to predict, or {@link Labels#IGNORE}, as after the end of an example
  * @param targetTokens positions that have something to predict
  * @param tokens positions that are not padding
  */

@@ -1,11 +1,12 @@
 package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.text.EncodedChat;
 import java.util.Arrays;
 
 /**
  * A conversation as ids and labels. The labels are shifted already: {@code labels[i]} is the id that follows
- * {@code inputIds[i]} if it belongs to an answer, else {@link #IGNORE}; so the last label of an encoded conversation is
+ * {@code inputIds[i]} if it belongs to an answer, else {@link Labels#IGNORE}; so the last label of an encoded conversation is
  * always {@code IGNORE}. The arrays are the record's own: they are not copied, so do not change them.
  *
  * @param inputIds the tokens in order, at least one
@@ -13,9 +14,6 @@ import java.util.Arrays;
  */
 @SuppressWarnings("ArrayRecordComponent") // compared by nobody, read by the collator
 public record EncodedExample(int[] inputIds, int[] labels) {
-    /** The label of a position that has nothing to predict. */
-    public static final int IGNORE = -100;
-
     /** @throws IllegalArgumentException if there is no token or the lengths differ */
     public EncodedExample {
         if (inputIds.length == 0 || inputIds.length != labels.length) {
@@ -27,7 +25,7 @@ public record EncodedExample(int[] inputIds, int[] labels) {
     static EncodedExample of(EncodedChat chat) {
         int[] ids = chat.ids();
         int[] labels = new int[ids.length];
-        Arrays.fill(labels, IGNORE);
+        Arrays.fill(labels, Labels.IGNORE);
         for (int i = 0; i + 1 < ids.length; i++) {
             if (chat.trained()[i + 1]) {
                 labels[i] = ids[i + 1];
@@ -45,7 +43,7 @@ public record EncodedExample(int[] inputIds, int[] labels) {
     public int targetTokens() {
         int count = 0;
         for (int label : labels) {
-            if (label != IGNORE) {
+            if (label != Labels.IGNORE) {
                 count++;
             }
         }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
+import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.InferenceSession;
 import dev.finetune4j.core.inference.TokenGenerator;

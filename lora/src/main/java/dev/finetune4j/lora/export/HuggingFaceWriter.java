@@ -88,7 +88,7 @@ public final class HuggingFaceWriter {
         }
         JsonNode existing;
         try {
-            found = JsonFile.object(config);
+            existing = JsonFile.object(config);
         } catch (ModelFileException e) {
             return; // such as one that an earlier program left half-written
         }

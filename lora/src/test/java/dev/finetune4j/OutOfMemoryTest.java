@@ -1,6 +1,5 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Labels;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;

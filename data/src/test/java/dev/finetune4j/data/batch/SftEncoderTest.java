@@ -1,6 +1,5 @@
 package dev.finetune4j.data.batch;
 
-import dev.finetune4j.core.Labels;
 import static dev.finetune4j.data.Fixtures.fails;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;

@@ -123,7 +123,8 @@ final class AdapterCases {
             try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
                 ChatFiles files = new ChatFiles(
                         ModelFiles.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
-                MergedModelExporter.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+                MergedModelExporter.write(
+                        files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
             }
             try (CausalLM merged = ReferenceFolder.load(folder)) {
                 compareLogits(near, "merged logits", subject.merged(), batch, merged);

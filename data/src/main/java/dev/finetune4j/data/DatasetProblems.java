@@ -10,6 +10,9 @@ public final class DatasetProblems {
     private long count;
     private @Nullable Throwable cause;
 
+    /** None so far. */
+    public DatasetProblems() {}
+
     /** Adds a problem. */
     public void add(DatasetProblem problem) {
         if (first.size() < DatasetException.LISTED) {
@@ -31,7 +34,11 @@ public final class DatasetProblems {
         return count;
     }
 
-    /** @throws DatasetException if there is any */
+    /**
+     * Reports all of them, if there is any.
+     *
+     * @throws DatasetException if there is any
+     */
     public void throwIfAny() {
         if (count > 0) {
             throw new DatasetException(first, count, cause);

@@ -32,13 +32,17 @@ public final class DatasetFile {
     private long rows;
     private boolean foreign;
 
-    /** @param file checked when it is read */
+    /** A file, which is looked at when it is read. */
     public DatasetFile(Path file) {
         this.file = file;
         this.source = file.toString();
     }
 
-    /** @throws DatasetException if anything is wrong with the file or one of its rows */
+    /**
+     * Reads all rows.
+     *
+     * @throws DatasetException if anything is wrong with the file or one of its rows
+     */
     public List<SftExample> read() {
         if (!Files.exists(file)) {
             throw new DatasetException(ofFile("there is no such file; check the path, which is relative to "

@@ -43,6 +43,10 @@ module dev.finetune4j.core {
     exports dev.finetune4j.core.kernel.cuda to
             dev.finetune4j.quant,
             dev.finetune4j;
+    exports dev.finetune4j.core.message to
+            dev.finetune4j.quant,
+            dev.finetune4j.data,
+            dev.finetune4j;
     exports dev.finetune4j.core.nn to
             dev.finetune4j.quant,
             dev.finetune4j;

@@ -1,12 +1,12 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.train.TrainingReport;

@@ -1,14 +1,14 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.Parameter;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.MemoryErrors;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.core.text.ChatEncoder;

@@ -1,10 +1,10 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.model.ActivationCheckpointing;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.adapter.AdapterSettings;

@@ -1,7 +1,9 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
@@ -10,13 +12,11 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;

@@ -1,10 +1,10 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.DeviceMemory;
+import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.MemoryPlanner;

@@ -1,14 +1,14 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.model.ActivationCheckpointing;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.DeviceMemory;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.MemoryPlanner;
 import java.nio.file.Path;

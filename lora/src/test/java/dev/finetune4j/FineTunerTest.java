@@ -7,15 +7,15 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.CpuLevel;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.core.text.ChatMessage;
@@ -119,7 +119,7 @@ class FineTunerTest {
 
     @Test
     void withoutAChoiceTheNumberFormatIsTheFastestThatTheProcessorHas() {
-        ScalarType fastest = CpuKernels.fastestPrecision().scalarType();
+        ScalarType fastest = Tensors.typeOf(CpuKernels.fastestPrecision());
         boolean pairs = CpuKernels.of(CpuLevel.AVX512_BF16).isPresent();
         assertEquals(pairs ? ScalarType.BFloat16 : ScalarType.Float, fastest);
         try (LanguageModel loaded =

@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.eval.EvalCase;
 import dev.finetune4j.lora.eval.EvalSuite;
 import dev.finetune4j.lora.report.LossCurve;

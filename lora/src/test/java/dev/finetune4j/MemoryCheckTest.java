@@ -6,12 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.LoraSettings;

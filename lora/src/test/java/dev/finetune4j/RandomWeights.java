@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.TensorInfo;
@@ -7,7 +8,6 @@ import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;

@@ -5,13 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.Precision;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,16 +1,16 @@
 package dev.finetune4j.benchmarks;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;

@@ -1,9 +1,9 @@
 package dev.finetune4j.benchmarks;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;

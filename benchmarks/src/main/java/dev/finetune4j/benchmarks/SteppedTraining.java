@@ -1,6 +1,6 @@
 package dev.finetune4j.benchmarks;
 
-import dev.finetune4j.core.model.ActivationCheckpointing;
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.batch.BatchLoader;

@@ -1,9 +1,9 @@
 package dev.finetune4j.benchmarks;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Locale;
@@ -44,7 +44,7 @@ record Workbench(Placement placement) {
 
     /** Normally distributed numbers around 0 in the format of the benchmark; the open scope owns them. */
     Tensor normal(double deviation, long... shape) {
-        return Tensors.empty(placement.device(), placement.precision().scalarType(), shape)
+        return Tensors.empty(placement.device(), Tensors.typeOf(placement.precision()), shape)
                 .normal_(0, deviation, new GeneratorOptional());
     }
 

@@ -1,5 +1,6 @@
 package dev.finetune4j.core;
 
+import dev.finetune4j.core.message.ByteCount;
 import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 

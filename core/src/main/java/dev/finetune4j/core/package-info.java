@@ -1,5 +1,7 @@
 /**
- * The exceptions of the library, and what all packages below, in which the work is done, share.
+ * What an application meets everywhere: the exceptions of the library, and where and how a model computes ({@link
+ * dev.finetune4j.core.ComputeDevice}, {@link dev.finetune4j.core.Precision}, {@link dev.finetune4j.core.ActivationCheckpointing});
+ * the work is done in the packages below.
  *
  * <p>Reading order: {@code core.tensor} (native start-up and memory), {@code core.autograd} (a
  * backward pass in Java), {@code core.nn} (the blocks of a decoder),

@@ -2,7 +2,7 @@ package dev.finetune4j.examples;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.examples.basemodel.FactBook;
 import dev.finetune4j.examples.basemodel.IdentityBook;

@@ -34,7 +34,7 @@ class ReadmeTest {
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
                 import dev.finetune4j.core.generate.*;
-                import dev.finetune4j.core.tensor.*;
+                import dev.finetune4j.core.*;
                 import dev.finetune4j.*;
                 import dev.finetune4j.lora.adapter.*;
                 import dev.finetune4j.lora.plan.*;

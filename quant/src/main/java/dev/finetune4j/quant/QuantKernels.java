@@ -1,7 +1,7 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;

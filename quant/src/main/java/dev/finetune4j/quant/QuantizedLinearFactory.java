@@ -1,14 +1,15 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
 import dev.finetune4j.core.nn.Parameters;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.Objects;
@@ -73,7 +74,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
         try {
             @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
             QuantizedLinear linear = new QuantizedLinear(weight, bias);
-            return keepingDense ? linear.keptDense(placement.precision().scalarType()) : linear;
+            return keepingDense ? linear.keptDense(Tensors.typeOf(placement.precision())) : linear;
         } catch (RuntimeException e) {
             weight.close();
             throw e;
@@ -89,7 +90,7 @@ public final class QuantizedLinearFactory implements LinearFactory {
         try (TensorScope scope = new TensorScope()) {
             Tensor stored = weights.read(spec.weightName());
             return chosen.quantize(
-                    stored.to(device.toNative(), stored.scalar_type().intern()), settings);
+                    stored.to(Tensors.handleOf(device), stored.scalar_type().intern()), settings);
         } catch (IllegalArgumentException e) {
             throw new ModelFileException(
                     "the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);

@@ -1,8 +1,8 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -122,7 +122,8 @@ final class QuantizedReader {
 
     /** A copy on the device that shares no memory with the file. */
     private Tensor own(Tensor stored) {
-        return stored.to(device.toNative(), stored.scalar_type().intern(), false, true, new MemoryFormatOptional());
+        return stored.to(
+                Tensors.handleOf(device), stored.scalar_type().intern(), false, true, new MemoryFormatOptional());
     }
 
     private static long ceilDiv(long dividend, long divisor) {

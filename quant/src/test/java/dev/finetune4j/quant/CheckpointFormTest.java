@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.net.URISyntaxException;

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
@@ -51,7 +51,7 @@ class CudaQuantKernelsTest {
                 .to(stored);
         try (QuantizedTensor expected = QuantizedTensor.quantize(dense, settings);
                 QuantizedTensor actual =
-                        QuantizedTensor.quantize(dense.to(ComputeDevice.cuda(0).toNative(), stored), settings)) {
+                        QuantizedTensor.quantize(dense.to(Tensors.handleOf(ComputeDevice.cuda(0)), stored), settings)) {
             assertArrayEquals(StoredTensors.bytes(expected.packed()), bytes(actual.packed()), "codes");
             if (expected.scales() instanceof BlockScales.Nested one
                     && actual.scales() instanceof BlockScales.Nested two) {

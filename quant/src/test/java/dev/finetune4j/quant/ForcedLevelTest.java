@@ -3,9 +3,9 @@ package dev.finetune4j.quant;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.CpuLevel;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.testsupport.Needs;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;

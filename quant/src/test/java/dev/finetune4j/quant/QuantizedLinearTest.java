@@ -6,13 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearSpec;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;

@@ -2,10 +2,10 @@ package dev.finetune4j.quant;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;

@@ -1,5 +1,6 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.ElementKernels;
 import dev.finetune4j.core.kernel.cpu.TokenKernels;
@@ -7,7 +8,6 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.RotaryEmbedding;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -76,7 +76,7 @@ public final class CpuDecoder implements TokenDecoder {
         this.model = model;
         this.cache = cache;
         this.plan = support.plan();
-        this.type = model.placement().precision().scalarType();
+        this.type = Tensors.typeOf(model.placement().precision());
         this.elements = kernels.elements();
         this.tokens = kernels.tokens();
         this.buffers = DecodeBuffers.make(1, model.config(), ComputeDevice.cpu(), type, plan.widestRank());

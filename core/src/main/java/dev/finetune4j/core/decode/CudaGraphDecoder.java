@@ -1,12 +1,12 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -72,7 +72,7 @@ public final class CudaGraphDecoder implements TokenDecoder {
         this.cache = cache;
         this.plan = support.plan();
         this.device = model.placement().device();
-        this.type = model.placement().precision().scalarType();
+        this.type = Tensors.typeOf(model.placement().precision());
         this.kernels = new DecodeKernels(device, type, model.config().attention());
         this.buffers = DecodeBuffers.make(rows, model.config(), device, type, plan.widestRank());
     }

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;

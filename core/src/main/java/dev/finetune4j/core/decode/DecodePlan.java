@@ -1,5 +1,6 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.model.CausalLM;
@@ -9,7 +10,6 @@ import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RopeSpec;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -88,7 +88,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, FusedGemv h
 
     private static Optional<String> unsupportedReason(CausalLM model, ComputeDevice.Kind kind) {
         ModelConfig config = model.config();
-        ScalarType type = model.placement().precision().scalarType();
+        ScalarType type = Tensors.typeOf(model.placement().precision());
         if (model.placement().device().kind() != kind) {
             return Optional.of("the model is not on a " + (kind == ComputeDevice.Kind.CUDA ? "CUDA GPU" : "CPU"));
         }
@@ -143,7 +143,7 @@ record DecodePlan(Tensor embedding, List<Block> blocks, Tensor norm, FusedGemv h
     }
 
     private static DecodePlan assemble(CausalLM model) {
-        ScalarType type = model.placement().precision().scalarType();
+        ScalarType type = Tensors.typeOf(model.placement().precision());
         Map<String, Tensor> parameters = model.parameters();
         List<Block> blocks = new ArrayList<>();
         for (int i = 0; i < model.config().layers(); i++) {

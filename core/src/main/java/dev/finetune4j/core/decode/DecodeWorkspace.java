@@ -1,8 +1,8 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.nn.RotaryEmbedding;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;

@@ -1,9 +1,9 @@
 package dev.finetune4j.core.inference;
 
-import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import java.util.ArrayList;

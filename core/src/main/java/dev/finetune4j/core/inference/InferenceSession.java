@@ -1,10 +1,10 @@
 package dev.finetune4j.core.inference;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
-import dev.finetune4j.core.tensor.ComputeDevice;
 
 /**
  * What a model remembers of a text, and what it expects after it: the seam between generation, which chooses tokens, and the

@@ -2,10 +2,10 @@ package dev.finetune4j.core.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.json.JsonFile;
+import dev.finetune4j.core.message.Arguments;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.io;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;

@@ -1,8 +1,8 @@
 package dev.finetune4j.core.kernel;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.TokenKernels;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;

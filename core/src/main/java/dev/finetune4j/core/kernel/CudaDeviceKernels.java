@@ -1,7 +1,7 @@
 package dev.finetune4j.core.kernel;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaReadback;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;

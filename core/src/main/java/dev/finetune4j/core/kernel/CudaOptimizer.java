@@ -1,7 +1,7 @@
 package dev.finetune4j.core.kernel;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
-import dev.finetune4j.core.tensor.ComputeDevice;
 
 /** On a CUDA GPU ({@code adamw.cu}), where the kernel itself reads loss and norm, so that nobody waits for it. */
 record CudaOptimizer(ComputeDevice device) implements OptimizerKernels {

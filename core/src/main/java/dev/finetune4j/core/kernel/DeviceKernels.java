@@ -1,7 +1,7 @@
 package dev.finetune4j.core.kernel;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
 import java.util.Optional;

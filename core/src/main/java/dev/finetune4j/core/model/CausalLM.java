@@ -1,5 +1,6 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.autograd.Recompute;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
@@ -126,7 +127,7 @@ public final class CausalLM implements AutoCloseable {
 
     private Tensor embed(Tensor tokens) {
         return Tensors.as(
-                weights.embedding().forward(tokens), placement().precision().scalarType()); // (B, T, D)
+                weights.embedding().forward(tokens), Tensors.typeOf(placement().precision())); // (B, T, D)
     }
 
     /** What a layer has before the positions of a pass. */
@@ -281,7 +282,7 @@ public final class CausalLM implements AutoCloseable {
      */
     public KvCache newCache() {
         KvCache cache = new KvCache(config().layers());
-        ScalarType type = placement().precision().scalarType();
+        ScalarType type = Tensors.typeOf(placement().precision());
         VirtualTokens virtualTokens = view.virtualTokens();
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope();

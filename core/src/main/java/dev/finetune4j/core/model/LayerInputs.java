@@ -7,6 +7,7 @@ import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.HashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -61,7 +62,7 @@ final class LayerInputs {
     }
 
     private Attention.Context make(LayerType kind) {
-        ScalarType type = placement.precision().scalarType();
+        ScalarType type = Tensors.typeOf(placement.precision());
         RotaryEmbedding rotary = rotaries.get(kind.rope());
         if (rotary == null) {
             throw new AssertionError("no rotary embedding for " + kind);

@@ -1,10 +1,10 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.Dtype;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearSpec;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import java.util.LinkedHashMap;

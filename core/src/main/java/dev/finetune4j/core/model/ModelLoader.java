@@ -1,11 +1,11 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Threads;

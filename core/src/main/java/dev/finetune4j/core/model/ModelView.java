@@ -1,5 +1,6 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.tensor.Lifetime;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,10 +1,10 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.Elementwise;
 import dev.finetune4j.core.kernel.cpu.AttentionKernels;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.GradMode;

@@ -1,9 +1,9 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.Elementwise;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;

@@ -1,8 +1,8 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.kernel.CrossEntropyKernel;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.UnaryOperator;

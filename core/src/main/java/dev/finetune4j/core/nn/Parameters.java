@@ -30,8 +30,7 @@ public final class Parameters {
                         + ", but weights are read as F32, F16, BF16 or F64; use the checkpoint in one of these");
             }
             Tensor stored = weights.read(name);
-            Tensor placed = Tensors.convert(
-                    stored, placement.device(), placement.weights().scalarType());
+            Tensor placed = Tensors.convert(stored, placement.device(), Tensors.typeOf(placement.weights()));
             return scope.release(placed);
         }
     }

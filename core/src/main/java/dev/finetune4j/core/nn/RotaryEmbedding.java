@@ -1,6 +1,6 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;

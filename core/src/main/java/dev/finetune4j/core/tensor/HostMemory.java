@@ -1,5 +1,6 @@
 package dev.finetune4j.core.tensor;
 
+import dev.finetune4j.core.DeviceMemory;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

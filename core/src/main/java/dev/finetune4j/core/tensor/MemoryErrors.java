@@ -1,6 +1,8 @@
 package dev.finetune4j.core.tensor;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import java.util.Locale;
 import java.util.regex.Matcher;

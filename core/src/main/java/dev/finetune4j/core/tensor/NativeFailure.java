@@ -1,6 +1,6 @@
 package dev.finetune4j.core.tensor;
 
-import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.message.ByteCount;
 import java.io.IOException;
 import java.net.URL;
 import java.nio.file.Files;

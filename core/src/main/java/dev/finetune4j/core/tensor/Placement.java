@@ -1,5 +1,8 @@
 package dev.finetune4j.core.tensor;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+
 /**
  * Where tensors live and in which number formats they are stored and computed with. Immutable.
  *

@@ -1,8 +1,11 @@
 package dev.finetune4j.core.tensor;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import java.util.SplittableRandom;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Scalar;
@@ -10,6 +13,7 @@ import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -120,7 +124,7 @@ public final class Tensors {
 
     /** The same tensor when it already is on the device in that type, otherwise a converted copy. */
     public static Tensor convert(Tensor tensor, ComputeDevice device, ScalarType type) {
-        return tensor.to(device.toNative(), type);
+        return tensor.to(handleOf(device), type);
     }
 
     /** The same tensor when it already has the type, otherwise a converted copy. */
@@ -134,6 +138,18 @@ public final class Tensors {
      */
     public static ScalarType typeOf(Tensor tensor) {
         return tensor.scalar_type().intern();
+    }
+
+    /** libtorch's type of a precision. */
+    public static ScalarType typeOf(Precision precision) {
+        return precision == Precision.FP32 ? ScalarType.Float : ScalarType.BFloat16;
+    }
+
+    /** A new native handle for a device. */
+    public static Device handleOf(ComputeDevice device) {
+        return device.kind() == ComputeDevice.Kind.CPU
+                ? new Device(DeviceType.CPU)
+                : new Device(DeviceType.CUDA, (byte) device.index());
     }
 
     /** The device that holds a tensor. */
@@ -158,12 +174,12 @@ public final class Tensors {
         }
         boolean small = host.nbytes() > 0 && host.nbytes() <= MAX_PINNED_BYTES;
         return small
-                ? host.pin_memory().to(device.toNative(), typeOf(host), true, false, new MemoryFormatOptional())
-                : host.to(device.toNative(), typeOf(host));
+                ? host.pin_memory().to(handleOf(device), typeOf(host), true, false, new MemoryFormatOptional())
+                : host.to(handleOf(device), typeOf(host));
     }
 
     private static TensorOptions options(ComputeDevice device, ScalarType type) {
-        return new TensorOptions().dtype(new ScalarTypeOptional(type)).device(new DeviceOptional(device.toNative()));
+        return new TensorOptions().dtype(new ScalarTypeOptional(type)).device(new DeviceOptional(handleOf(device)));
     }
 
     private static int count(long... shape) {

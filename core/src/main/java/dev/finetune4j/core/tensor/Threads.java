@@ -1,5 +1,6 @@
 package dev.finetune4j.core.tensor;
 
+import dev.finetune4j.core.Precision;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.slf4j.Logger;

@@ -1,6 +1,8 @@
 package dev.finetune4j.core.tensor;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.Precision;
 import java.io.IOException;
 import java.net.URL;
 import java.nio.channels.FileChannel;
@@ -171,7 +173,7 @@ public final class TorchRuntime {
     }
 
     /** Whether a GPU that is there is new enough; one that is too old is named in a warning. */
-    static boolean supports(ComputeDevice gpu) {
+    public static boolean supports(ComputeDevice gpu) {
         Optional<String> reason = tooOld(gpu);
         reason.ifPresent(text -> LOG.warn("{} stays unused: {}", gpu, text));
         return reason.isEmpty();

@@ -1,5 +1,5 @@
 /**
- * The native side: starting libtorch ({@link dev.finetune4j.core.tensor.TorchRuntime}), devices and precision, and the
+ * The native side: starting libtorch ({@link dev.finetune4j.core.tensor.TorchRuntime}), tensors, and the
  * ownership of native memory ({@link dev.finetune4j.core.tensor.TensorScope}).
  *
  * <p>bytedeco's {@code Tensor} is used directly inside the library; only the facade keeps it out of its signatures. Every

@@ -1,10 +1,10 @@
 package dev.finetune4j.core.text;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
+import dev.finetune4j.core.message.Arguments;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -6,9 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.message.ByteCount;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;

@@ -2,6 +2,7 @@ package dev.finetune4j.core.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;

@@ -4,9 +4,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.SafetensorsWriter;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -179,6 +179,6 @@ public final class TrainBaseModel {
     }
 
     private static Tensor ones(int size) {
-        return Tensors.ones(ComputeDevice.cpu(), Precision.FP32.scalarType(), size);
+        return Tensors.ones(ComputeDevice.cpu(), Tensors.typeOf(Precision.FP32), size);
     }
 }

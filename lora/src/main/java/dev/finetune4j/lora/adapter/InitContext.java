@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 

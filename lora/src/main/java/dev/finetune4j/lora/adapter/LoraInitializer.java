@@ -1,9 +1,9 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;

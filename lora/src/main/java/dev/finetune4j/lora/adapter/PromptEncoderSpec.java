@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.tensor.ComputeDevice;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;

@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.nio.file.Path;
 import org.bytedeco.pytorch.Tensor;

@@ -1,11 +1,11 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.Collection;

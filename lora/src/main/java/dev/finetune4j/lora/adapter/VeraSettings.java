@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.message.Arguments;
 import java.util.ArrayList;
 import java.util.List;
 

@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

@@ -1,12 +1,12 @@
 package dev.finetune4j.lora.eval;
 
-import dev.finetune4j.core.Arguments;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.message.Arguments;
 import java.util.ArrayList;
 import java.util.List;
 

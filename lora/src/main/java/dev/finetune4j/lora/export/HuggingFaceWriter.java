@@ -5,13 +5,13 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ConfigTie;
 import dev.finetune4j.core.io.FolderTransaction;
 import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -43,7 +43,7 @@ public final class HuggingFaceWriter {
      * @throws FineTune4jException when the folder cannot be written
      */
     public static void write(CausalLM model, ChatFiles files, JsonNode record, Path folder, Precision precision) {
-        write(weights(model, precision.scalarType()), files, record, folder, precision, config -> {});
+        write(weights(model, Tensors.typeOf(precision)), files, record, folder, precision, config -> {});
     }
 
     /** @param change what is different in config.json beside the number format */

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.export;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.io.ModelFiles;
@@ -17,7 +18,6 @@ import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.TiedHead;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.PeftAdapter;
@@ -58,7 +58,7 @@ public final class MergedModelExporter {
         this.placement = new Placement(
                 Tensors.deviceOf(adapter.parameters().values().iterator().next()), Precision.FP32, Precision.FP32);
         this.factory = source.isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-        this.type = precision.scalarType();
+        this.type = Tensors.typeOf(precision);
     }
 
     /**

@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.plan;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.AdapterShape.Trained;
 import java.util.List;

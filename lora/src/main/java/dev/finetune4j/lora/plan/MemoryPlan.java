@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.plan;
 
-import dev.finetune4j.core.ByteCount;
-import dev.finetune4j.core.model.ActivationCheckpointing;
-import dev.finetune4j.core.tensor.DeviceMemory;
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.DeviceMemory;
+import dev.finetune4j.core.message.ByteCount;
 import java.util.List;
 import java.util.Locale;
 

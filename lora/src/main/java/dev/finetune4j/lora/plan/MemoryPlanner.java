@@ -1,13 +1,13 @@
 package dev.finetune4j.lora.plan;
 
-import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.model.ActivationCheckpointing;
+import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
-import dev.finetune4j.core.tensor.ComputeDevice;
-import dev.finetune4j.core.tensor.DeviceMemory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.AdapterShape;

@@ -1,13 +1,13 @@
 package dev.finetune4j.lora.plan;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.ChunkedHead;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.nn.RopeSpec;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 
 /**
  * The bytes of a pass outside of the blocks.

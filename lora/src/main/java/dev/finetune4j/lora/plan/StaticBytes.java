@@ -1,10 +1,10 @@
 package dev.finetune4j.lora.plan;
 
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Precision;
 import dev.finetune4j.lora.adapter.AdapterShape;
 import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.AdapterShape.Trained;

@@ -1,9 +1,9 @@
 package dev.finetune4j.lora.train;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Dropout;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -99,7 +99,9 @@ final class ForwardBackward implements AutoCloseable {
 
     /** The type in which the parameters take part in products; float32 where the optimizer keeps no compute copies. */
     ScalarType computeType() {
-        return stream == null ? ScalarType.Float : model.placement().precision().scalarType();
+        return stream == null
+                ? ScalarType.Float
+                : Tensors.typeOf(model.placement().precision());
     }
 
     /** How many shapes of batches are captured. */

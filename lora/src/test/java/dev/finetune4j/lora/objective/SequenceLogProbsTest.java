@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.nn.Targets;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;

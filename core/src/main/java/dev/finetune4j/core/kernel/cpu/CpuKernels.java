@@ -1,7 +1,7 @@
 package dev.finetune4j.core.kernel.cpu;
 
 import dev.finetune4j.core.DeviceException;
-import dev.finetune4j.core.tensor.Precision;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Arrays;

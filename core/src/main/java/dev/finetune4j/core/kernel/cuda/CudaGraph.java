@@ -1,8 +1,8 @@
 package dev.finetune4j.core.kernel.cuda;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceException;
 import dev.finetune4j.core.tensor.CaptureLock;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.concurrent.atomic.AtomicLong;
 import org.bytedeco.cuda.cudart.CUgraphExec_st;

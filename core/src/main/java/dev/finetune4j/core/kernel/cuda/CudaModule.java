@@ -1,7 +1,7 @@
 package dev.finetune4j.core.kernel.cuda;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceException;
-import dev.finetune4j.core.tensor.ComputeDevice;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.io.IOException;

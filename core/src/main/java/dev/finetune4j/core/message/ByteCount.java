@@ -1,4 +1,4 @@
-package dev.finetune4j.core;
+package dev.finetune4j.core.message;
 
 import java.util.Locale;
 

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.tensor;
 
-import dev.finetune4j.core.ByteCount;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
 import java.nio.file.Path;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.SizeTPair;
@@ -8,14 +9,10 @@ import org.bytedeco.pytorch.cuda.CUDAAllocator;
 import org.bytedeco.pytorch.cuda.DeviceStats;
 import org.bytedeco.pytorch.global.torch_cuda;
 
-/**
- * The memory of a device, in bytes.
- *
- * @param free what can still be taken: on a GPU what the driver has and what libtorch's allocator holds without using it; on
- *     the CPU what the operating system can give without swapping, within the limits of containers (control groups)
- * @param total what the device has; within a container what the container may use
- */
-public record DeviceMemory(long free, long total) {
+/** Measures the memory of devices. Stateless. */
+public final class FreeMemory {
+    private FreeMemory() {}
+
     /**
      * The memory of a device now.
      *
@@ -38,16 +35,11 @@ public record DeviceMemory(long free, long total) {
     }
 
     private static DeviceMemory ofHost() {
-        return new HostMemory(Path.of("/")).read().orElseGet(DeviceMemory::ofOtherHost);
+        return new HostMemory(Path.of("/")).read().orElseGet(FreeMemory::ofOtherHost);
     }
 
     private static DeviceMemory ofOtherHost() {
         long machine = Pointer.totalPhysicalBytes();
         return new DeviceMemory(Math.min(Pointer.availablePhysicalBytes(), machine), machine);
-    }
-
-    @Override
-    public String toString() {
-        return ByteCount.text(free) + " free of " + ByteCount.text(total);
     }
 }

@@ -1,7 +1,6 @@
-package dev.finetune4j.core.tensor;
+package dev.finetune4j.core;
 
-import org.bytedeco.pytorch.Device;
-import org.bytedeco.pytorch.global.torch.DeviceType;
+import dev.finetune4j.core.tensor.TorchRuntime;
 
 /**
  * A processor that can hold tensors and compute: the CPU or one CUDA GPU. Immutable.
@@ -40,11 +39,6 @@ public record ComputeDevice(Kind kind, int index) {
      */
     public static ComputeDevice best() {
         return TorchRuntime.cudaDevices() > 0 && TorchRuntime.supports(cuda(0)) ? cuda(0) : CPU;
-    }
-
-    /** A new native handle for this device; the caller's scope owns it. */
-    public Device toNative() {
-        return kind == Kind.CPU ? new Device(DeviceType.CPU) : new Device(DeviceType.CUDA, (byte) index);
     }
 
     @Override

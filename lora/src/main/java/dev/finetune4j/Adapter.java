@@ -80,7 +80,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
                     adapter,
                     base.model(),
                     folder,
-                    base.directory().folder().toString(),
+                    base.folder().path().toString(),
                     base.record().ofAdapter(),
                     base.files()::writeForAdapter);
         }

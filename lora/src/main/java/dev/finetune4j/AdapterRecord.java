@@ -38,9 +38,9 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
     private static final int FORMAT = 1;
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    static AdapterRecord of(ModelFiles directory, ChatEncoder encoder) {
+    static AdapterRecord of(ModelFiles files, ChatEncoder encoder) {
         return new AdapterRecord(
-                directory.fingerprint(),
+                files.fingerprint(),
                 encoder.template().name(),
                 encoder.tokenizer().fingerprint(),
                 new TreeSet<>(encoder.stopIds()));
@@ -85,7 +85,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         String trainedOn = node.path("base_fingerprint").asText("");
         if (!trainedOn.equals(expected.baseFingerprint())) {
             throw new ModelFileException(folder + " was trained on another base model than "
-                    + base.directory().folder() + " (fingerprints " + shorten(trainedOn) + " and "
+                    + base.folder().path() + " (fingerprints " + shorten(trainedOn) + " and "
                     + shorten(expected.baseFingerprint())
                     + "); load it on the model that it was trained on, or, if that is"
                     + " this one and its config.json alone was edited since, delete " + file);
@@ -94,7 +94,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         if (!template.equals(expected.template())) {
             throw new ModelFileException(folder + " was trained with the chat template \"" + template
                     + "\", but the base was loaded with \"" + expected.template() + "\"; "
-                    + remedy(template, expected.template(), base.directory().folder()));
+                    + remedy(template, expected.template(), base.folder().path()));
         }
         warn(file, node, expected);
     }

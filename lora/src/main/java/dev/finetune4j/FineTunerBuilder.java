@@ -26,6 +26,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -319,31 +320,37 @@ public final class FineTunerBuilder {
      * @throws dev.finetune4j.data.DatasetException when the data set cannot be read
      */
     public FineTuner build() {
-        List<String> found = new ArrayList<>(problems);
-        requireModelAndMethod(found);
+        List<String> found = new ArrayList<>();
         if (dataset == null) {
             found.add("no data set was chosen; call dataset(…)");
         }
+        FineTuning tuning = tuning(found);
+        Dataset examples = Objects.requireNonNull(dataset).get();
+        return new FineTuner(tuning, placeholders.isEmpty() ? examples : examples.bind(placeholders));
+    }
+
+    /** @param missing what else is missing */
+    private FineTuning tuning(List<String> missing) {
+        List<String> found = new ArrayList<>(problems);
+        if (model == null) {
+            found.add("no model was chosen; call model(folder)");
+        }
+        if (method == null) {
+            found.add("no method was chosen; call qlora(…), lora(…), full() or another");
+        }
+        found.addAll(missing);
         TuningMethod chosen = method == null ? null : collect(found, quantized(method));
         TrainingSettings settings = collect(found, training::build);
-        if (model == null || chosen == null || dataset == null || settings == null || !found.isEmpty()) {
+        if (model == null || chosen == null || settings == null || !found.isEmpty()) {
             throw new SettingsException(found);
         }
-        Dataset examples = dataset.get();
-        return new FineTuner(
+        return new FineTuning(
                 model,
                 chosen,
-                placeholders.isEmpty() ? examples : examples.bind(placeholders),
-                template,
-                maxLength,
-                overflow,
-                device,
-                precision,
+                new FineTuning.Encoding(template, maxLength, overflow),
+                new FineTuning.Compute(device, precision, threads, activations, new MemoryCheck(ignoresMemoryPlan)),
                 settings,
                 new UsualSettings(usualRate, usualLength),
-                activations,
-                new MemoryCheck(ignoresMemoryPlan),
-                threads,
                 listeners);
     }
 
@@ -356,23 +363,7 @@ public final class FineTunerBuilder {
      * @throws dev.finetune4j.core.DeviceException when the device is absent
      */
     public MemoryPlan plan() {
-        List<String> found = new ArrayList<>(problems);
-        requireModelAndMethod(found);
-        TuningMethod chosen = method == null ? null : collect(found, quantized(method));
-        TrainingSettings settings = collect(found, training::build);
-        if (model == null || chosen == null || settings == null || !found.isEmpty()) {
-            throw new SettingsException(found);
-        }
-        return new TrainingPlan(model, chosen, device, precision, settings.batchSize(), activations).longest(maxLength);
-    }
-
-    private void requireModelAndMethod(List<String> found) {
-        if (model == null) {
-            found.add("no model was chosen; call model(folder)");
-        }
-        if (method == null) {
-            found.add("no method was chosen; call qlora(…), lora(…), full() or another");
-        }
+        return FineTuner.plan(tuning(List.of()));
     }
 
     /** Builds the fine-tuner and trains. See {@link FineTuner#train()}. */
@@ -398,14 +389,14 @@ public final class FineTunerBuilder {
                         List.of("full fine-tuning trains the weights themselves, which cannot be kept in 4 bits;"
                                 + " leave quantize(…) out or train an adapter"));
             }
-            return new TuningMethod.WithAdapter(adapted.settings(), quantization, adapted.plus());
+            return new TuningMethod.WithAdapter(adapted.adapter(), quantization, adapted.plus());
         };
     }
 
     private static void requireQuantizedForLoftq(TuningMethod chosen) {
         if (chosen instanceof TuningMethod.WithAdapter adapted
                 && adapted.quantization() == null
-                && adapted.settings() instanceof LoraSettings lora
+                && adapted.adapter() instanceof LoraSettings lora
                 && lora.initWeights() instanceof LoraInit.Loftq) {
             throw new SettingsException(
                     List.of("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it"));

@@ -10,11 +10,11 @@ import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.inference.ChatPipeline;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -46,15 +46,15 @@ import org.jspecify.annotations.Nullable;
  * this one while they still answer.
  */
 public final class LanguageModel implements ChatModel, AutoCloseable {
-    private final ModelFiles directory;
+    private final PretrainedFolder folder;
     private final Tokenizer tokenizer;
     private final ChatEncoder encoder;
     private final CausalLM model;
     private final AdapterRecord record;
 
     private LanguageModel(
-            ModelFiles directory, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
-        this.directory = directory;
+            PretrainedFolder folder, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
+        this.folder = folder;
         this.tokenizer = tokenizer;
         this.encoder = encoder;
         this.model = model;
@@ -115,8 +115,8 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         return record;
     }
 
-    ModelFiles directory() {
-        return directory;
+    PretrainedFolder folder() {
+        return folder;
     }
 
     /**
@@ -125,17 +125,16 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      * @throws ModelFileException when it is gone or holds another model meanwhile
      */
     void requireUnchanged() {
-        directory.requireUnchanged();
-        if (!directory.fingerprint().equals(record.baseFingerprint())) {
-            throw new ModelFileException(
-                    directory.folder() + " was replaced by another model since it was loaded, and what"
-                            + " was trained belongs to the earlier weights; put them back");
+        folder.files().requireUnchanged();
+        if (!folder.files().fingerprint().equals(record.baseFingerprint())) {
+            throw new ModelFileException(folder.path() + " was replaced by another model since it was loaded, and what"
+                    + " was trained belongs to the earlier weights; put them back");
         }
     }
 
     /** The small files of a folder in which this model, or an adapter of it, is written. */
     ChatFiles files() {
-        return new ChatFiles(directory, encoder);
+        return new ChatFiles(folder, encoder);
     }
 
     /** Frees the weights and the tokenizer, once no call needs them any more. Closing twice is fine. */
@@ -226,33 +225,32 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
          * @throws SettingsException when no chat template has the name, or none was named and the folder has none
          */
         public LanguageModel load() {
-            ModelFiles directory = ModelFiles.open(folder);
+            PretrainedFolder opened = PretrainedFolder.open(folder);
             Tokenizer tokenizer = Tokenizer.load(folder);
             try {
-                ChatEncoder encoder = new ChatEncoder(
-                        tokenizer, resolveTemplate(folder, tokenizer, template), directory.eosTokenIds());
                 Placement placement = placement();
+                ChatEncoder encoder = encoder(opened, tokenizer, template);
                 new MemoryCheck(ignoresMemoryPlan)
-                        .loading(directory, quantization, placement, DeviceMemory.of(placement.device()));
-                return load(directory, tokenizer, encoder);
+                        .loading(opened, quantization, placement, DeviceMemory.of(placement.device()));
+                return load(opened, tokenizer, encoder);
             } catch (RuntimeException | Error e) {
                 tokenizer.close();
                 throw e;
             }
         }
 
-        LanguageModel load(ModelFiles directory, Tokenizer tokenizer, ChatEncoder encoder) {
-            AdapterRecord record = AdapterRecord.of(directory, encoder);
-            CausalLM model = ModelLoader.load(directory, factory(directory), placement());
-            return new LanguageModel(directory, tokenizer, encoder, model, record);
+        LanguageModel load(PretrainedFolder opened, Tokenizer tokenizer, ChatEncoder encoder) {
+            AdapterRecord record = AdapterRecord.of(opened.files(), encoder);
+            CausalLM model = ModelLoader.load(opened, factory(opened), placement());
+            return new LanguageModel(opened, tokenizer, encoder, model, record);
         }
 
         /** Weights that are 4-bit codes stay so; training all weights needs dense ones and says so. */
-        private LinearFactory factory(ModelFiles directory) {
+        private LinearFactory factory(PretrainedFolder opened) {
             if (quantization != null) {
                 return new QuantizedLinearFactory(quantization);
             }
-            return directory.isFourBit() && !trainable
+            return opened.files().isFourBit() && !trainable
                     ? new QuantizedLinearFactory(QuantSettings.nf4())
                     : LinearFactory.dense();
         }
@@ -279,10 +277,10 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      * @param tokenizer that of the folder; borrowed
      * @param template the name of a chat template; null for the one that the model folder brings along
      */
-    static ChatEncoder encoder(ModelFiles directory, Tokenizer tokenizer, @Nullable String template) {
-        int rows = ModelLoader.readConfig(directory).vocabSize();
-        ChatTemplate chosen = resolveTemplate(directory.folder(), tokenizer, template);
-        return new ChatEncoder(tokenizer, chosen, directory.eosTokenIds(), rows);
+    static ChatEncoder encoder(PretrainedFolder folder, Tokenizer tokenizer, @Nullable String template) {
+        ChatTemplate chosen = resolveTemplate(folder.path(), tokenizer, template);
+        return new ChatEncoder(
+                tokenizer, chosen, folder.files().eosTokenIds(), folder.config().vocabSize());
     }
 
     /** The named template, or the one that the model folder brings along. */

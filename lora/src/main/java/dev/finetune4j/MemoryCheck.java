@@ -3,8 +3,8 @@ package dev.finetune4j;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.message.ByteCount;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.MemoryPlanner;
@@ -44,25 +44,26 @@ record MemoryCheck(boolean ignored) {
      * @param quantization form of the weights; null to leave them as they are in the folder
      * @throws OutOfDeviceMemoryException when the weights are more than what is free and that is not ignored
      */
-    void loading(ModelFiles directory, @Nullable QuantSettings quantization, Placement placement, DeviceMemory memory) {
-        long weights = MemoryPlanner.weightBytes(directory, quantization, placement);
+    void loading(
+            PretrainedFolder folder, @Nullable QuantSettings quantization, Placement placement, DeviceMemory memory) {
+        long weights = MemoryPlanner.weightBytes(folder, quantization, placement);
         if (weights <= memory.free()) {
             return;
         }
         if (!ignored) {
-            String smaller = quantization == null && !directory.isFourBit()
+            String smaller = quantization == null && !folder.files().isFourBit()
                     ? "keep it in 4 bits with LanguageModel.loader(folder).quantize(QuantSettings.nf4()), "
                     : "";
             throw refused(
                     placement.device(),
-                    "loading the model in " + directory.folder(),
+                    "loading the model in " + folder.path(),
                     weights,
                     memory,
                     smaller + "take a smaller model, or free memory that other programs hold");
         }
         LOG.warn(
                 "the weights of {} take {}, but {} has only {}",
-                directory.folder(),
+                folder.path(),
                 ByteCount.text(weights),
                 placement.device(),
                 memory);

@@ -4,72 +4,57 @@ import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.model.ModelConfig;
-import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.MemoryPlanner;
-import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The choices of a fine-tuning that decide how much memory it takes.
+ * Plans the batches of a fine-tuning: how long examples may be, and how much memory they take.
  *
- * @param device null for the best one
- * @param precision null for the device's usual one
- * @param batchSize examples of a batch
- * @param activations null to let the plan decide
+ * @param folder of the base
+ * @param device on which it trains
  */
-record TrainingPlan(
-        Path model,
-        TuningMethod method,
-        @Nullable ComputeDevice device,
-        @Nullable Precision precision,
-        int batchSize,
-        @Nullable ActivationCheckpointing activations) {
+record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice device) {
     private static final int USUAL_LENGTH = 2048;
 
     /** The plan of full batches of the longest examples that are allowed. */
-    MemoryPlan longest(int maxLength) {
-        ModelFiles directory = ModelFiles.open(model);
-        int tokens = longestExample(method, ModelLoader.readConfig(directory), maxLength);
-        return plan(directory, batchSize, tokens);
+    MemoryPlan longest() {
+        return plan(tuning.training().batchSize(), longestExample());
     }
 
     /** The plan of the batches of a data set. */
     MemoryPlan of(int examples, int longest) {
-        return plan(ModelFiles.open(model), Math.max(1, Math.min(batchSize, examples)), longest);
+        return plan(Math.max(1, Math.min(tuning.training().batchSize(), examples)), longest);
     }
 
-    private MemoryPlan plan(ModelFiles directory, int rows, int tokens) {
-        ComputeDevice chosen = device == null ? ComputeDevice.best() : device;
-        DeviceMemory memory = DeviceMemory.of(chosen);
-        TuningMethod.@Nullable WithAdapter adapted = method instanceof TuningMethod.WithAdapter found ? found : null;
+    private MemoryPlan plan(int rows, int tokens) {
+        DeviceMemory memory = DeviceMemory.of(device);
+        TuningMethod method = tuning.method();
         MemoryPlanner planner = MemoryPlanner.of(
-                directory,
-                adapted == null ? null : adapted.quantization(),
-                adapted == null ? null : adapted.settings(),
-                LanguageModel.placement(chosen, precision, adapted == null));
+                folder,
+                method.quantization(),
+                method.adapter(),
+                LanguageModel.placement(device, tuning.compute().precision(), method.adapter() == null));
+        ActivationCheckpointing activations = tuning.compute().activations();
         return activations == null
                 ? planner.choose(rows, tokens, memory)
                 : planner.plan(rows, tokens, activations, memory);
     }
 
     /** How many tokens an example may have. */
-    static int longestExample(TuningMethod method, ModelConfig config, int maxLength) {
-        int virtual = method instanceof TuningMethod.WithAdapter adapted
-                ? adapted.settings().virtualTokens()
-                : 0;
-        int room = config.maxPositions() - virtual;
+    int longestExample() {
+        int virtual = tuning.method().virtualTokens();
+        int room = folder.config().maxPositions() - virtual;
         if (room < 2) {
             throw new SettingsException(
                     List.of(virtual + " virtual tokens leave no room for an example: the model was made" + " for "
-                            + config.maxPositions() + " tokens; use fewer"));
+                            + folder.config().maxPositions() + " tokens; use fewer"));
         }
-        return Math.min(room, maxLength > 0 ? maxLength : USUAL_LENGTH);
+        int limit = tuning.encoding().maxLength();
+        return Math.min(room, limit > 0 ? limit : USUAL_LENGTH);
     }
 
     /** The same exception, with the plan's advice where memory ran out. */

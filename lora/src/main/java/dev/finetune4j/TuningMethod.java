@@ -3,6 +3,7 @@ package dev.finetune4j;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.train.LoraPlus;
+import dev.finetune4j.lora.train.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
 
@@ -14,31 +15,46 @@ sealed interface TuningMethod {
     /** Whether narrow models need a higher learning rate. */
     boolean dependsOnWidth();
 
+    /** Kind and shape of the adapter; null when the weights themselves are trained. */
+    @Nullable
+    AdapterSettings adapter();
+
+    /** Form of the base's weights; null to leave them as they are in the folder. */
+    @Nullable
+    QuantSettings quantization();
+
+    /** Which parameters learn at which rate, when the peak is the given one. */
+    ParameterGroups groups(double learningRate);
+
+    /** Positions that stand before each example. */
+    default int virtualTokens() {
+        AdapterSettings adapter = adapter();
+        return adapter == null ? 0 : adapter.virtualTokens();
+    }
+
     /**
      * An adapter; on a base in 4 bits a LoRA adapter is QLoRA
      * (<a href="https://arxiv.org/abs/2305.14314">Dettmers et al. 2023</a>).
      *
-     * @param settings kind and shape of the adapter
-     * @param quantization form of the base's weights; null to leave them as they are in the folder
      * @param plus gives B its own learning rate; null to train all factors alike
      */
     record WithAdapter(
-            AdapterSettings settings,
+            AdapterSettings adapter,
             @Nullable QuantSettings quantization,
             @Nullable LoraPlus plus) implements TuningMethod {
         @Override
         public double usualRate() {
-            return settings.usualLearningRate();
+            return adapter.usualLearningRate();
         }
 
         @Override
         public boolean dependsOnWidth() {
-            return settings instanceof LoraSettings;
+            return adapter instanceof LoraSettings;
         }
 
-        /** Whether the model answers as the base does before anything is trained. */
-        boolean startsAsBase() {
-            return settings.virtualTokens() == 0;
+        @Override
+        public ParameterGroups groups(double learningRate) {
+            return plus == null ? ParameterGroups.ONE : plus.groups(learningRate);
         }
     }
 
@@ -52,6 +68,21 @@ sealed interface TuningMethod {
         @Override
         public boolean dependsOnWidth() {
             return true;
+        }
+
+        @Override
+        public @Nullable AdapterSettings adapter() {
+            return null;
+        }
+
+        @Override
+        public @Nullable QuantSettings quantization() {
+            return null;
+        }
+
+        @Override
+        public ParameterGroups groups(double learningRate) {
+            return ParameterGroups.ONE;
         }
     }
 }

@@ -15,14 +15,17 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.CpuLevel;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -86,6 +89,17 @@ class FineTunerTest {
                 assertEquals(before, session.send("Who are you?"));
             }
             assertNotEquals(ANSWER, before);
+        }
+    }
+
+    @Test
+    void aTrainingInterpretsConfigJsonOnceWhenTheFolderIsOpened() throws IOException {
+        PretrainedFolder opened = PretrainedFolder.open(model);
+        Files.writeString(model.resolve("config.json"), "{\"model_type\": \"another\"}");
+        TrainingRun run = tuner().qlora().build().newRun(() -> false, new TrainingListener() {});
+        try (FineTunedModel tuned = run.run(opened, Tokenizer.load(model))) {
+            assertEquals(60, tuned.report().steps().size());
+            assertEquals(ANSWER, tuned.ask("Who are you?"));
         }
     }
 

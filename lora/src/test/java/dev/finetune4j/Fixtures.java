@@ -4,10 +4,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
@@ -57,7 +57,7 @@ public final class Fixtures {
 
     /** Loads a model of a folder in float32 on the device of the tests. */
     public static CausalLM model(Path folder, LinearFactory factory) {
-        return ModelLoader.load(ModelFiles.open(folder), factory, new Placement(DEVICE, Precision.FP32));
+        return ModelLoader.load(PretrainedFolder.open(folder), factory, new Placement(DEVICE, Precision.FP32));
     }
 
     /** A complete chat model folder: the reference Llama with the byte-level tokenizer that fits its vocabulary. */

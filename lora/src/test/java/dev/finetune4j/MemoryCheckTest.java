@@ -10,7 +10,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.io.ModelFiles;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftExample;
@@ -38,7 +38,7 @@ class MemoryCheckTest {
 
     private static MemoryPlan plan(ComputeDevice device, long free) {
         return MemoryPlanner.of(
-                        ModelFiles.open(Fixtures.reference("models/llama")),
+                        PretrainedFolder.open(Fixtures.reference("models/llama")),
                         null,
                         LoraSettings.defaults(),
                         new Placement(device, Precision.FP32))
@@ -91,7 +91,7 @@ class MemoryCheckTest {
 
     @Test
     void weightsThatDoNotFitAreNotLoaded() {
-        ModelFiles directory = ModelFiles.open(Fixtures.reference("models/llama"));
+        PretrainedFolder directory = PretrainedFolder.open(Fixtures.reference("models/llama"));
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.FP32);
         long weights = MemoryPlanner.weightBytes(directory, null, placement);
         assertDoesNotThrow(() -> STRICT.loading(directory, null, placement, new DeviceMemory(weights, weights)));

@@ -15,10 +15,10 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.TokenGenerator;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -267,7 +267,7 @@ class OutOfMemoryTest {
     void aGpuThatIsFullTrainsASmallerBatchAfterwards() {
         Needs.gpu();
         ComputeDevice gpu = ComputeDevice.cuda(0);
-        ModelFiles directory = ModelFiles.open(Fixtures.reference("models/llama"));
+        PretrainedFolder directory = PretrainedFolder.open(Fixtures.reference("models/llama"));
         try (CausalLM base = ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));
                 PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
             CausalLM view = adapter.attachTo(base);

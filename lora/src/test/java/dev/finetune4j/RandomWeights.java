@@ -2,11 +2,11 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.Dtype;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
@@ -79,7 +79,7 @@ final class RandomWeights implements WeightSource {
             throw new UncheckedIOException(e);
         }
         try (WeightSource weights = new RandomWeights(qwen, qwen)) {
-            return ModelLoader.load(ModelFiles.open(folder), weights, factory, placement);
+            return ModelLoader.load(PretrainedFolder.open(folder), weights, factory, placement);
         }
     }
 

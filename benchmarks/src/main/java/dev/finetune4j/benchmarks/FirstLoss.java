@@ -4,10 +4,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Placement;
@@ -33,7 +33,7 @@ public final class FirstLoss {
     private FirstLoss() {}
 
     public static void main(String[] args) throws IOException {
-        ModelFiles folder = ModelFiles.open(Path.of(args[0]));
+        PretrainedFolder folder = PretrainedFolder.open(Path.of(args[0]));
         long[][] rows = new ObjectMapper().readValue(Path.of(args[1]).toFile(), long[][].class);
         ComputeDevice device = args[2].equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
         Placement placement = new Placement(device, Precision.BF16);
@@ -46,7 +46,7 @@ public final class FirstLoss {
                 quantized);
     }
 
-    private static double loss(ModelFiles folder, LinearFactory factory, Placement placement, long[]... rows) {
+    private static double loss(PretrainedFolder folder, LinearFactory factory, Placement placement, long[]... rows) {
         int length = rows[0].length;
         long[] ids = Arrays.stream(rows).flatMapToLong(Arrays::stream).toArray();
         long[] labels = new long[ids.length];

@@ -2,11 +2,11 @@ package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.Dtype;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -89,7 +89,7 @@ enum RandomModel {
     }
 
     /** Lends a folder that holds the config.json of this shape. */
-    <T> T with(Function<ModelFiles, T> use) throws IOException {
+    <T> T with(Function<PretrainedFolder, T> use) throws IOException {
         Path folder = Files.createTempDirectory("random-model");
         Path config = folder.resolve("config.json");
         Files.writeString(config, """
@@ -98,7 +98,7 @@ enum RandomModel {
                  "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "silu"}
                 """.formatted(hidden, inner, layers, heads, kvHeads, vocabulary));
         try {
-            return use.apply(ModelFiles.open(folder));
+            return use.apply(PretrainedFolder.open(folder));
         } finally {
             Files.delete(config);
             Files.delete(folder);

@@ -15,6 +15,7 @@ import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -137,7 +138,7 @@ class PrequantizedModelTest {
     }
 
     private static CausalLM load(Path folder, LinearFactory factory, Precision precision) {
-        return ModelLoader.load(ModelFiles.open(folder), factory, new Placement(ComputeDevice.cpu(), precision));
+        return ModelLoader.load(PretrainedFolder.open(folder), factory, new Placement(ComputeDevice.cpu(), precision));
     }
 
     private float[] logits(CausalLM model) {

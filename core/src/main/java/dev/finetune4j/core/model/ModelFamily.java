@@ -1,7 +1,6 @@
 package dev.finetune4j.core.model;
 
 import dev.finetune4j.core.ModelFileException;
-import dev.finetune4j.core.io.ModelFiles;
 import java.util.List;
 
 /** A kind of decoder that model folders name by {@code model_type}: what its config.json means. */
@@ -28,21 +27,11 @@ interface ModelFamily {
             new Phi3Family());
 
     /**
-     * Reads the configuration of a model folder.
+     * Reads a config.json; the reader then knows the keys that were passed over.
      *
      * @throws ModelFileException when its model type is none of the supported ones, which the message lists, or a value
      *     in it is not supported
      */
-    static ModelConfig readConfig(ModelFiles directory) {
-        return readConfig(reader(directory));
-    }
-
-    /** A reader of the folder's config.json. */
-    static ConfigReader reader(ModelFiles directory) {
-        return new ConfigReader(directory.folder().resolve("config.json"), directory.config());
-    }
-
-    /** As {@link #readConfig}; the reader then knows the keys that were passed over. */
     static ModelConfig readConfig(ConfigReader reader) {
         String type = reader.text("model_type", "");
         for (ModelFamily family : ALL) {

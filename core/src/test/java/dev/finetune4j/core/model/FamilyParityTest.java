@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.TestData;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -42,7 +41,7 @@ class FamilyParityTest {
     }
 
     private static CausalLM load(Path folder) {
-        return ModelLoader.load(ModelFiles.open(folder), LinearFactory.dense(), Placement.cpuFp32());
+        return ModelLoader.load(PretrainedFolder.open(folder), LinearFactory.dense(), Placement.cpuFp32());
     }
 
     @ParameterizedTest

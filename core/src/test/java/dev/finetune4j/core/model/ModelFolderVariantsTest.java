@@ -9,7 +9,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.TestData;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -100,7 +99,7 @@ class ModelFolderVariantsTest {
     }
 
     private CausalLM load() {
-        return ModelLoader.load(ModelFiles.open(folder), LinearFactory.dense(), Placement.cpuFp32());
+        return ModelLoader.load(PretrainedFolder.open(folder), LinearFactory.dense(), Placement.cpuFp32());
     }
 
     private String refusal() {
@@ -132,9 +131,7 @@ class ModelFolderVariantsTest {
             assertEquals(variant.path("sum").asDouble(), sum, 5e-3, name);
             assertEquals(
                     model.config().projections().tiedHead(),
-                    ModelLoader.readConfig(ModelFiles.open(folder))
-                            .projections()
-                            .tiedHead());
+                    PretrainedFolder.open(folder).config().projections().tiedHead());
         }
     }
 

@@ -7,9 +7,9 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.FolderTransaction;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SmallFiles;
 import dev.finetune4j.core.json.JsonFile;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import java.io.IOException;
@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
  * @param source the base's folder
  * @param encoder with the template and the stop tokens
  */
-public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
+public record ChatFiles(PretrainedFolder source, ChatEncoder encoder) {
     private static final Logger LOG = LoggerFactory.getLogger(ChatFiles.class);
     private static final String TOKENIZER = "tokenizer.json";
     private static final String TEMPLATE = "chat_template.jinja";
@@ -42,26 +42,26 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
     /** Writes all small files of the base, as a whole model needs them. */
     public void writeForModel(FolderTransaction into) throws IOException {
         if (!hasTokenizer()) {
-            throw new IOException("the folder of the base, " + source.folder() + ", is no longer there or has no "
+            throw new IOException("the folder of the base, " + source.path() + ", is no longer there or has no "
                     + TOKENIZER + ", which is copied from it; put it back and save again");
         }
-        write(into, SmallFiles.of(source.folder()));
+        write(into, SmallFiles.of(source.path()));
     }
 
     /** Writes the tokenizer's files, as they lie beside an adapter; none when the base's folder has gone meanwhile. */
     public void writeForAdapter(FolderTransaction into) throws IOException {
         if (hasTokenizer()) {
-            write(into, SmallFiles.ofTokenizer(source.folder()));
+            write(into, SmallFiles.ofTokenizer(source.path()));
         } else {
             LOG.warn(
                     "{} is no longer there, so the adapter is saved without the tokenizer's files; it works with those of"
                             + " its base",
-                    source.folder().resolve(TOKENIZER));
+                    source.path().resolve(TOKENIZER));
         }
     }
 
     private boolean hasTokenizer() {
-        return Files.isRegularFile(source.folder().resolve(TOKENIZER));
+        return Files.isRegularFile(source.path().resolve(TOKENIZER));
     }
 
     private void write(FolderTransaction into, List<String> names) throws IOException {
@@ -70,7 +70,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
             boolean template = name.startsWith("chat_template.") || name.startsWith("additional_chat_templates/");
             boolean kept = !name.endsWith(".json") && !name.contains("token") && into.isForeign(name);
             if (!(template && !own) && !kept) {
-                into.copy(source.folder().resolve(name), name);
+                into.copy(source.path().resolve(name), name);
             }
         }
         if (!own) {
@@ -93,7 +93,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
 
     /** Older readers look for a template in tokenizer_config.json first. */
     private void dropTemplates(FolderTransaction into) throws IOException {
-        Path file = source.folder().resolve(TOKENIZER_CONFIG);
+        Path file = source.path().resolve(TOKENIZER_CONFIG);
         if (Files.isRegularFile(file)) {
             ObjectNode config = JsonFile.object(file);
             if (config.has("chat_template")) {
@@ -105,13 +105,13 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
     }
 
     private void writeStopIds(FolderTransaction into) throws IOException {
-        JsonNode given = source.generationConfig().orElse(null);
+        JsonNode given = source.files().generationConfig().orElse(null);
         ObjectNode generation = given instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode();
         if (given == null) {
             for (String key : List.of("bos_token_id", EOS, "pad_token_id")) {
-                if (source.config().path(key).isNumber()
-                        || source.config().path(key).isArray()) {
-                    generation.set(key, source.config().path(key));
+                if (source.files().config().path(key).isNumber()
+                        || source.files().config().path(key).isArray()) {
+                    generation.set(key, source.files().config().path(key));
                 }
             }
         }
@@ -123,7 +123,7 @@ public record ChatFiles(ModelFiles source, ChatEncoder encoder) {
             }
         }
         if (given != null && ids.equals(encoder.stopIds())) {
-            into.copy(source.folder().resolve(GENERATION_CONFIG), GENERATION_CONFIG);
+            into.copy(source.path().resolve(GENERATION_CONFIG), GENERATION_CONFIG);
             return;
         }
         ids.addAll(new TreeSet<>(encoder.stopIds()));

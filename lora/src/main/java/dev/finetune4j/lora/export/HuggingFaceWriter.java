@@ -57,7 +57,7 @@ public final class HuggingFaceWriter {
         try (FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.MODEL)) {
             requireNoOtherProgram(folder.resolve(CONFIG));
             files.writeForModel(transaction);
-            ObjectNode config = files.source().config().deepCopy();
+            ObjectNode config = files.source().files().config().deepCopy();
             config.remove("torch_dtype");
             config.remove("quantization_config"); // what is written is dense
             config.put("dtype", precision == Precision.BF16 ? "bfloat16" : "float32");

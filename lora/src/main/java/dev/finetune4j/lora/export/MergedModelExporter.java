@@ -5,10 +5,9 @@ import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.LazyTensor;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.ModuleNames;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
@@ -43,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  * bits, the adapter is merged into what the codes stand for.
  */
 public final class MergedModelExporter {
-    private final ModelFiles source;
+    private final PretrainedFolder source;
     private final WeightSource weights;
     private final ModuleTransform merging;
     private final Placement placement;
@@ -51,13 +50,15 @@ public final class MergedModelExporter {
     private final ScalarType type;
     private final Map<String, LazyTensor> tensors = new LinkedHashMap<>();
 
-    private MergedModelExporter(ModelFiles source, WeightSource weights, PeftAdapter adapter, Precision precision) {
+    private MergedModelExporter(
+            PretrainedFolder source, WeightSource weights, PeftAdapter adapter, Precision precision) {
         this.source = source;
         this.weights = weights;
         this.merging = adapter.merging();
         this.placement = new Placement(
                 Tensors.deviceOf(adapter.parameters().values().iterator().next()), Precision.FP32, Precision.FP32);
-        this.factory = source.isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        this.factory =
+                source.files().isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         this.type = Tensors.typeOf(precision);
     }
 
@@ -74,9 +75,9 @@ public final class MergedModelExporter {
      * @throws FineTune4jException when the folder cannot be written
      */
     public static void write(ChatFiles files, JsonNode record, PeftAdapter adapter, Path folder, Precision precision) {
-        ModelFiles source = files.source();
-        requireOther(source.folder(), folder);
-        try (WeightSource weights = source.weights();
+        PretrainedFolder source = files.source();
+        requireOther(source.path(), folder);
+        try (WeightSource weights = source.files().weights();
                 TensorScope scope = new TensorScope()) {
             MergedModelExporter exporter = new MergedModelExporter(source, weights, adapter, precision);
             exporter.requirePlaceForBiases(adapter);
@@ -105,7 +106,7 @@ public final class MergedModelExporter {
 
     /** A bias of B needs a bias of the base to go to. */
     private void requirePlaceForBiases(PeftAdapter adapter) {
-        Map<String, LinearSpec> specs = ModelLoader.linearSpecs(source);
+        Map<String, LinearSpec> specs = source.linearSpecs();
         String end = ".lora_B.bias";
         List<String> withoutPlace = adapter.parameters().keySet().stream()
                 .filter(name -> name.endsWith(end))
@@ -120,8 +121,8 @@ public final class MergedModelExporter {
 
     /** Names all tensors of the merged model; whether the head still shares the embedding's weight. */
     private boolean collect() {
-        ModuleNames modules = ModelLoader.moduleNames(source);
-        Map<String, LinearSpec> specs = ModelLoader.linearSpecs(source);
+        ModuleNames modules = source.moduleNames();
+        Map<String, LinearSpec> specs = source.linearSpecs();
         modules.embeddings()
                 .forEach(path -> add(path + ".weight", () -> embedding(path).denseWeight()));
         modules.norms().forEach(path -> add(path + ".weight", () -> norm(path).weight()));

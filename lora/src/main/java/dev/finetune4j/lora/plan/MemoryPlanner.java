@@ -3,11 +3,11 @@ package dev.finetune4j.lora.plan;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.AdapterShape;
@@ -60,7 +60,7 @@ public final class MemoryPlanner {
     /**
      * A planner for one model and method.
      *
-     * @param directory the model's folder, of which config.json is read
+     * @param folder the model's folder, of which config.json is read
      * @param quantization form of the 4-bit base; null for a dense one, unless the checkpoint itself is in 4 bits
      * @param adapter what is trained; null for all weights
      * @param placement device and number formats; the weights are in float32 when all are trained
@@ -68,12 +68,12 @@ public final class MemoryPlanner {
      * @throws dev.finetune4j.core.SettingsException when the adapter does not fit the model
      */
     public static MemoryPlanner of(
-            ModelFiles directory,
+            PretrainedFolder folder,
             @Nullable QuantSettings quantization,
             @Nullable AdapterSettings adapter,
             Placement placement) {
-        QuantSettings form = adapter == null ? quantization : form(directory, quantization);
-        try (CausalLM meta = ModelLoader.meta(directory)) {
+        QuantSettings form = adapter == null ? quantization : form(folder, quantization);
+        try (CausalLM meta = ModelLoader.meta(folder)) {
             AdapterShape shape = adapter == null ? AdapterShape.none() : AdapterShape.of(adapter, meta);
             return new MemoryPlanner(meta, form, adapter == null, shape, placement);
         }
@@ -82,19 +82,19 @@ public final class MemoryPlanner {
     /**
      * The bytes that a model's weights take when it is loaded to be used.
      *
-     * @param directory the model's folder, of which config.json is read
+     * @param folder the model's folder, of which config.json is read
      * @param quantization form of its linears; null to leave them as they are in the checkpoint
      * @throws dev.finetune4j.core.ModelFileException when config.json is not supported
      */
-    public static long weightBytes(ModelFiles directory, @Nullable QuantSettings quantization, Placement placement) {
-        try (CausalLM meta = ModelLoader.meta(directory)) {
-            return StaticBytes.of(meta, form(directory, quantization), AdapterShape.none(), false, placement)
+    public static long weightBytes(PretrainedFolder folder, @Nullable QuantSettings quantization, Placement placement) {
+        try (CausalLM meta = ModelLoader.meta(folder)) {
+            return StaticBytes.of(meta, form(folder, quantization), AdapterShape.none(), false, placement)
                     .weights();
         }
     }
 
-    private static @Nullable QuantSettings form(ModelFiles directory, @Nullable QuantSettings quantization) {
-        return quantization == null && directory.isFourBit() ? QuantSettings.nf4() : quantization;
+    private static @Nullable QuantSettings form(PretrainedFolder folder, @Nullable QuantSettings quantization) {
+        return quantization == null && folder.files().isFourBit() ? QuantSettings.nf4() : quantization;
     }
 
     /**

@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -58,8 +58,8 @@ class AdapterVariantsTest {
     @ParameterizedTest
     @MethodSource("variants")
     void computesWhatPeftComputes(Path folder) throws IOException {
-        ModelFiles directory = base(folder);
-        try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
+        PretrainedFolder directory = base(folder);
+        try (CausalLM base = Fixtures.model(directory.path(), LinearFactory.dense());
                 PeftAdapter adapter = AdapterFiles.load(folder, base);
                 SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 SafetensorsFile gradients = SafetensorsFile.open(folder.resolve("golden_grads.safetensors"))) {
@@ -83,7 +83,7 @@ class AdapterVariantsTest {
         }
     }
 
-    private ModelFiles base(Path folder) throws IOException {
+    private PretrainedFolder base(Path folder) throws IOException {
         String name = Fixtures.json(folder.resolve("adapter_config.json"))
                 .path("base_model_name_or_path")
                 .asText();
@@ -92,7 +92,7 @@ class AdapterVariantsTest {
             Files.copy(model(name).resolve(file), model.resolve(file));
         }
         Files.writeString(model.resolve("tokenizer.json"), "{}");
-        return ModelFiles.open(model);
+        return PretrainedFolder.open(model);
     }
 
     private static Path model(String name) {
@@ -166,7 +166,7 @@ class AdapterVariantsTest {
         }
     }
 
-    private void checkMerged(PeftAdapter adapter, ModelFiles directory, SafetensorsFile golden) {
+    private void checkMerged(PeftAdapter adapter, PretrainedFolder directory, SafetensorsFile golden) {
         if (!(adapter instanceof LayerAdapter)) {
             return;
         }

@@ -6,8 +6,7 @@ import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.io.ModelFiles;
-import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -80,7 +79,7 @@ final class UserPaths {
     }
 
     private static void config(Path folder) {
-        ModelLoader.readConfig(ModelFiles.open(folder));
+        PretrainedFolder.open(folder);
         FineTuner.builder()
                 .model(folder)
                 .lora(lora -> lora.rank(2))

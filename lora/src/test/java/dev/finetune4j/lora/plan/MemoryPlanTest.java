@@ -13,9 +13,9 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
@@ -58,27 +58,27 @@ class MemoryPlanTest {
     @TempDir
     private Path folder;
 
-    private ModelFiles six;
+    private PretrainedFolder six;
 
     @BeforeEach
     void theShapeOfYi6b() throws IOException {
         six = shape("silu");
     }
 
-    private ModelFiles shape(String activation) throws IOException {
+    private PretrainedFolder shape(String activation) throws IOException {
         Files.writeString(folder.resolve("config.json"), """
                 {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
                  "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 64000, "rms_norm_eps": 1e-5,
                  "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "%s"}
                 """.formatted(activation));
-        return ModelFiles.open(folder);
+        return PretrainedFolder.open(folder);
     }
 
     private MemoryPlanner qlora() {
         return qlora(six);
     }
 
-    private static MemoryPlanner qlora(ModelFiles model) {
+    private static MemoryPlanner qlora(PretrainedFolder model) {
         return MemoryPlanner.of(
                 model,
                 QuantSettings.nf4(),
@@ -112,7 +112,7 @@ class MemoryPlanTest {
     @MethodSource("forms")
     void theWeightsAreThoseOfTheLoadedModel(Path model, @Nullable QuantSettings form) {
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16);
-        ModelFiles directory = ModelFiles.open(model);
+        PretrainedFolder directory = PretrainedFolder.open(model);
         LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
         try (CausalLM loaded = ModelLoader.load(directory, factory, placement)) {
             long bytes = loaded.parameters().values().stream()
@@ -167,8 +167,8 @@ class MemoryPlanTest {
     @MethodSource("adapters")
     void theAdapterIsAsLargeAsTheRealOne(AdapterSettings settings) {
         for (Path model : List.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))) {
-            ModelFiles directory = ModelFiles.open(model);
-            try (CausalLM base = Fixtures.model(directory.folder(), LinearFactory.dense());
+            PretrainedFolder directory = PretrainedFolder.open(model);
+            try (CausalLM base = Fixtures.model(directory.path(), LinearFactory.dense());
                     CausalLM meta = ModelLoader.meta(directory);
                     PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
                 AdapterShape shape = AdapterShape.of(settings, meta);
@@ -185,7 +185,7 @@ class MemoryPlanTest {
 
     @Test
     void fullFineTuningHoldsFourTimesTheWeights() {
-        ModelFiles directory = ModelFiles.open(Fixtures.reference("models/llama"));
+        PretrainedFolder directory = PretrainedFolder.open(Fixtures.reference("models/llama"));
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16, Precision.FP32);
         MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, null, placement)
                 .plan(1, 16, ActivationCheckpointing.none(), LARGE)

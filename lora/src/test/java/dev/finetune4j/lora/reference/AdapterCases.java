@@ -6,9 +6,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
@@ -122,7 +122,7 @@ final class AdapterCases {
             Path folder = temporary.resolve("merged");
             try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
                 ChatFiles files = new ChatFiles(
-                        ModelFiles.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
+                        PretrainedFolder.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
                 MergedModelExporter.write(
                         files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
             }

@@ -13,11 +13,11 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.InferenceSession;
 import dev.finetune4j.core.inference.TokenGenerator;
-import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
@@ -69,7 +69,7 @@ class GpuTrainingTest {
 
     private static CausalLM model(String name, boolean quantized, Placement placement) {
         return ModelLoader.load(
-                ModelFiles.open(
+                PretrainedFolder.open(
                         name.equals("llama") ? Fixtures.reference("models/llama") : Fixtures.resource("bases/" + name)),
                 factory(quantized),
                 placement);

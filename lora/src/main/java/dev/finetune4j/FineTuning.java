@@ -1,0 +1,64 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.data.Truncation;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingSettings;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * All that was chosen for a fine-tuning but its data: what the builder fills, and plan and training read. Immutable.
+ *
+ * @param model the base's folder
+ * @param method what is trained
+ * @param encoding how examples become tokens
+ * @param compute where and how it is computed
+ * @param training the settings, with any value where nothing was said
+ * @param usual fills in what was left open
+ * @param listeners who watches
+ */
+record FineTuning(
+        Path model,
+        TuningMethod method,
+        Encoding encoding,
+        Compute compute,
+        TrainingSettings training,
+        UsualSettings usual,
+        List<TrainingListener> listeners) {
+    FineTuning {
+        listeners = List.copyOf(listeners);
+    }
+
+    /**
+     * How examples become tokens.
+     *
+     * @param template name of the chat template; null for the one of the model's folder
+     * @param maxLength longest example in tokens; 0 for the usual limit
+     * @param overflow what happens to longer examples
+     */
+    record Encoding(@Nullable String template, int maxLength, Truncation overflow) {}
+
+    /**
+     * Where and how a training is computed.
+     *
+     * @param device null for the best one
+     * @param precision null for the device's usual one
+     * @param threads of an operation on the CPU; 0 for as many as hold for the process
+     * @param activations null to let the memory plan decide
+     * @param memory refuses what does not fit
+     */
+    record Compute(
+            @Nullable ComputeDevice device,
+            @Nullable Precision precision,
+            int threads,
+            @Nullable ActivationCheckpointing activations,
+            MemoryCheck memory) {
+        ComputeDevice chosenDevice() {
+            return device == null ? ComputeDevice.best() : device;
+        }
+    }
+}

@@ -1,0 +1,164 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.PretrainedFolder;
+import dev.finetune4j.core.nn.Parameter;
+import dev.finetune4j.core.tensor.MemoryErrors;
+import dev.finetune4j.core.tensor.Threads;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.SftEncoder;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.Expectations;
+import dev.finetune4j.lora.train.Trainer;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+
+/** One run of a fine-tuning: opens the model's folder, checks, encodes, plans, loads and trains, in this order. */
+final class TrainingRun {
+    private final FineTuning tuning;
+    private final Dataset dataset;
+    private final ComputeDevice device;
+    private final BooleanSupplier cancelled;
+    private final List<TrainingListener> listeners;
+
+    /**
+     * @param cancelled whether to stop before the next micro-batch
+     * @param progress hears of each step after the listeners of the fine-tuning
+     */
+    TrainingRun(FineTuning tuning, Dataset dataset, BooleanSupplier cancelled, TrainingListener progress) {
+        this.tuning = tuning;
+        this.dataset = dataset;
+        this.device = tuning.compute().chosenDevice();
+        this.cancelled = cancelled;
+        this.listeners = new ArrayList<>(tuning.listeners());
+        listeners.add(progress);
+    }
+
+    FineTunedModel run() {
+        TorchRuntime.require(device);
+        try (Threads.Share share = Threads.share(tuning.compute().threads())) {
+            PretrainedFolder folder = PretrainedFolder.open(tuning.model());
+            AdapterSettings adapter = tuning.method().adapter();
+            if (adapter != null) {
+                adapter.check(folder.moduleNames());
+            }
+            return run(folder, Tokenizer.load(folder.path()));
+        }
+    }
+
+    /** @param tokenizer the tuned model's, or closed when there is none */
+    FineTunedModel run(PretrainedFolder folder, Tokenizer tokenizer) {
+        LanguageModel base = null;
+        MemoryPlan plan = null;
+        try {
+            ChatEncoder encoder =
+                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().template());
+            TrainingPlan planner = new TrainingPlan(tuning, folder, device);
+            EncodedDataset data = new SftEncoder(
+                            encoder, planner.longestExample(), tuning.encoding().overflow())
+                    .encode(dataset);
+            plan = planner.of(data.examples().size(), data.report().longest());
+            tuning.compute().memory().training(plan, device);
+            base = loader().load(folder, tokenizer, encoder);
+            return train(base, data, plan);
+        } catch (RuntimeException | Error e) {
+            tokenizer.close();
+            if (base != null) {
+                base.close();
+            }
+            if (e instanceof RuntimeException failure) {
+                throw TrainingPlan.advised(MemoryErrors.typed(failure, device, "preparing the training"), plan);
+            }
+            throw e;
+        }
+    }
+
+    private LanguageModel.Loader loader() {
+        LanguageModel.Loader loader = LanguageModel.loader(tuning.model()).device(device);
+        if (tuning.compute().precision() != null) {
+            loader.precision(tuning.compute().precision());
+        }
+        if (tuning.method().quantization() != null) {
+            loader.quantize(tuning.method().quantization());
+        }
+        return tuning.method().adapter() == null ? loader.trainable() : loader;
+    }
+
+    private FineTunedModel train(LanguageModel base, EncodedDataset data, MemoryPlan plan) {
+        TuningMethod method = tuning.method();
+        TrainingSettings settings = tuning.usual()
+                .fill(
+                        tuning.training(),
+                        method,
+                        base.model().config(),
+                        data.examples().size());
+        Adapter adapter = method.adapter() == null ? null : create(base, method.adapter(), settings.seed());
+        try {
+            CausalLM model = adapter == null ? base.model() : adapter.view();
+            TrainingReport report = new Trainer(
+                            model.withActivations(plan.activations()),
+                            adapter == null
+                                    ? Parameter.named(model.parameters())
+                                    : adapter.peft().trainable(),
+                            method.groups(settings.learningRate()),
+                            batches(data, settings),
+                            settings,
+                            listeners,
+                            cancelled)
+                    .expecting(expected(base.model(), data))
+                    .run();
+            return new FineTunedModel(base, adapter, report);
+        } catch (RuntimeException | Error e) {
+            if (adapter != null) {
+                adapter.close();
+            }
+            throw e;
+        }
+    }
+
+    private static Adapter create(LanguageModel base, AdapterSettings settings, long seed) {
+        PeftAdapter.Sources sources =
+                new PeftAdapter.Sources(seed, base.folder().files()::weights, base.encoder()::encodeText);
+        return new Adapter(base, PeftAdapter.create(base.model(), settings, sources));
+    }
+
+    private static BatchLoader batches(EncodedDataset data, TrainingSettings settings) {
+        return new BatchLoader(
+                data.examples(),
+                settings.batchSize(),
+                settings.accumulation(),
+                settings.seed(),
+                new Collator(0, 1),
+                true);
+    }
+
+    private Expectations expected(CausalLM base, EncodedDataset data) {
+        TuningMethod method = tuning.method();
+        ModelConfig config = base.config();
+        return new Expectations(
+                yardstick(base),
+                data.report(),
+                UsualSettings.rate(method, config),
+                UsualSettings.highestRate(method, config));
+    }
+
+    /** The base, where the model does not answer as it does before anything is trained. */
+    private @Nullable CausalLM yardstick(CausalLM base) {
+        return tuning.method().virtualTokens() == 0 ? null : base;
+    }
+}

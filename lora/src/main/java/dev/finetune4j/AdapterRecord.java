@@ -91,7 +91,7 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
                     + " this one and its config.json alone was edited since, delete " + file);
         }
         String template = node.path("chat_template").asText("");
-        if (!template.equals(expected.template())) {
+        if (!base.encoder().template().isNamed(template)) {
             throw new ModelFileException(folder + " was trained with the chat template \"" + template
                     + "\", but the base was loaded with \"" + expected.template() + "\"; "
                     + remedy(template, expected.template(), base.folder().path()));

@@ -6,18 +6,20 @@ import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import java.time.Clock;
 import java.time.ZoneId;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The way a family of models writes a conversation down: known by name, or the Jinja template that a checkpoint brings
  * along.
  *
- * <p>It renders a conversation as {@link Segment}s, which tell the template's own text from that of the messages and
- * what is trained from what is not. {@link ChatEncoder} makes token ids of them.
+ * <p>It renders a conversation as {@link Segment}s, which tell the special tokens that a template
+ * writes from those that messages spell, and what is trained from what is not. {@link ChatEncoder} makes token ids of them.
  *
  * <p>Immutable.
  */
@@ -28,6 +30,30 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
     /** Stands for the tokenizer's end token in the template's own text. */
     public static final String EOS = "{{eos}}";
 
+    /** All templates that have a name, in the order in which they are listed to users. */
+    private static final class Named {
+        static final Map<String, NamedTemplate> TEMPLATES = templates();
+
+        private static Map<String, NamedTemplate> templates() {
+            Map<String, NamedTemplate> templates = new LinkedHashMap<>();
+            for (String name : List.of(
+                    "yi",
+                    "chatml",
+                    "qwen",
+                    "llama2",
+                    "llama3",
+                    "mistral",
+                    "mistral-v0.3",
+                    "gemma",
+                    "zephyr",
+                    "alpaca",
+                    "default")) {
+                templates.put(name, NamedTemplate.read(name));
+            }
+            return Collections.unmodifiableMap(templates);
+        }
+    }
+
     ChatTemplate() {}
 
     /**
@@ -36,32 +62,17 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      * @throws SettingsException if no template has this name; the message lists the names
      */
     public static ChatTemplate named(String name) {
-        return named(name, null);
-    }
-
-    private static ChatTemplate named(String name, @Nullable ChatTemplate full) {
-        TemplateFormat format = TemplateFormat.TABLE.get(name);
-        if (format == null) {
-            throw new SettingsException(List.of("there is no chat template named \"" + name + "\"; the names are "
-                    + String.join(", ", TemplateFormat.TABLE.keySet())));
+        NamedTemplate template = Named.TEMPLATES.get(name);
+        if (template == null) {
+            throw new SettingsException(List.of(
+                    "there is no chat template named \"" + name + "\"; the names are " + String.join(", ", names())));
         }
-        return new NamedTemplate(name, format, format.defaultSystem(), full);
+        return template;
     }
 
     /** The names that {@link #named} knows. */
     public static Set<String> names() {
-        return TemplateFormat.TABLE.keySet();
-    }
-
-    /**
-     * Recognises the named template that writes what a checkpoint's own Jinja template writes for conversations of
-     * text.
-     *
-     * @param jinjaSource as in {@link Tokenizer#chatTemplateSource()}
-     * @return empty unless it is sure; then {@link #jinja} takes the template as it is
-     */
-    public static Optional<ChatTemplate> detect(String jinjaSource) {
-        return TemplateDetector.detect(jinjaSource).map(ChatTemplate::named);
+        return Named.TEMPLATES.keySet();
     }
 
     /**
@@ -101,15 +112,12 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
         if (source.isEmpty()) {
             return Optional.empty();
         }
-        Optional<String> name = TemplateDetector.detect(source.get());
         try {
             ChatTemplate own = JinjaChatTemplate.of(tokenizer.chatTemplates(), tokenizer, clock);
-            boolean same = name.isPresent() && TemplateEquivalence.writesTheSame(named(name.get()), own, tokenizer);
-            return Optional.of(same ? named(name.get(), own) : own);
+            return Optional.of(TemplateEquivalence.named(own, Named.TEMPLATES.values(), tokenizer)
+                    .<ChatTemplate>map(named -> named.with(own))
+                    .orElse(own));
         } catch (JinjaException e) {
-            if (name.isPresent()) {
-                return name.map(ChatTemplate::named);
-            }
             throw new ModelFileException(
                     "the checkpoint's own template cannot be read (" + e.getMessage()
                             + "); name another with template(…): " + String.join(", ", names()),
@@ -119,6 +127,14 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
 
     /** The name given to {@link #named}; for a template in Jinja one that tells its text from others. */
     public abstract String name();
+
+    /**
+     * Whether a name that was noted earlier means this template: {@link #name}, or that of the checkpoint's own template
+     * which this one was recognised as and writes the same as.
+     */
+    public boolean isNamed(String noted) {
+        return noted.equals(name());
+    }
 
     /**
      * The template as Jinja, as it stands in a {@code chat_template.jinja}: a checkpoint's own as it is there, a named one
@@ -160,6 +176,22 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
 
     /** The same template, with other tokens that no text of a message may become. */
     abstract ChatTemplate guarding(ControlTokens controls);
+
+    /** The conversation, with a system text if it has none. */
+    static Conversation withSystem(Conversation conversation, String defaultSystem) {
+        if (defaultSystem.isEmpty() || conversation.system().isPresent()) {
+            return conversation;
+        }
+        List<ChatMessage> messages = new ArrayList<>(conversation.messages());
+        messages.add(0, ChatMessage.system(defaultSystem));
+        return new Conversation(messages, conversation.tools());
+    }
+
+    static IllegalArgumentException refused(String template, JinjaException e) {
+        String says = e.isRefusal() ? " refuses the conversation: " : " fails on the conversation: ";
+        return new IllegalArgumentException(
+                template + says + e.getMessage() + "; change the conversation, or name another template", e);
+    }
 
     @Override
     public final String toString() {

@@ -80,6 +80,14 @@ final class ControlTokens {
                 || (fuzzy && Arrays.stream(tokenizer.encode(text)).anyMatch(this::contains));
     }
 
+    /** The pieces of a text that would be read as one of them, in order. */
+    List<String> spelledIn(String text) {
+        List<String> found = in(text).results().map(MatchResult::group).toList();
+        // Some tokenizers find a special token in text that does not spell it; then all of the text is kept apart.
+        String bare = Whitespace.strip(text);
+        return found.isEmpty() && !bare.isEmpty() && mayStandIn(text) ? List.of(bare) : found;
+    }
+
     /** Those that the tokenizer finds in a text, in order, without the one for what it cannot write. */
     List<String> of(String text) {
         if (!fuzzy) {

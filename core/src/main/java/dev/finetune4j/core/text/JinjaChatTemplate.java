@@ -158,7 +158,7 @@ final class JinjaChatTemplate extends ChatTemplate {
 
     @Override
     List<Segment> render(Conversation conversation, boolean addGenerationPrompt, Allowance allowance) {
-        Job job = new Job(withSystem(conversation), allowance);
+        Job job = new Job(withSystem(conversation, defaultSystem), allowance);
         Rendering whole = job.write(job.messages.size(), addGenerationPrompt);
         job.requireOwnSpecialTokens(whole.text(), addGenerationPrompt);
         List<Span> trained;
@@ -171,15 +171,6 @@ final class JinjaChatTemplate extends ChatTemplate {
             trained = List.of();
         }
         return job.escapes.segments(whole.text(), trained);
-    }
-
-    private Conversation withSystem(Conversation conversation) {
-        if (defaultSystem.isEmpty() || conversation.system().isPresent()) {
-            return conversation;
-        }
-        List<ChatMessage> messages = new ArrayList<>(conversation.messages());
-        messages.add(0, ChatMessage.system(defaultSystem));
-        return new Conversation(messages, conversation.tools());
     }
 
     /** The added token that the template writes right after an answer, if there is one. */
@@ -231,7 +222,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             this.messages = conversation.messages();
             List<Object> raw = new ArrayList<>();
             messages.forEach(message -> raw.add(value(message)));
-            this.escapes = SpecialTokenEscapes.of(List.of(raw, conversation.tools()), sources, controls);
+            this.escapes = SpecialTokenEscapes.of(List.of(raw, conversation.tools()), sources, controls::spelledIn);
             raw.forEach(message -> values.add(Objects.requireNonNull(escapes.putInto(message))));
             boolean withTools = !conversation.tools().isEmpty();
             this.tools = withTools ? escapes.putInto(conversation.tools()) : null;
@@ -263,11 +254,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             try {
                 return template.render(variables, now, allowance);
             } catch (JinjaException e) {
-                String says = e.isRefusal() ? "refuses the conversation: " : "fails on the conversation: ";
-                throw new IllegalArgumentException(
-                        "the checkpoint's own chat template " + says + e.getMessage()
-                                + "; change the conversation, or name another template",
-                        e);
+                throw refused("the checkpoint's own chat template", e);
             }
         }
 

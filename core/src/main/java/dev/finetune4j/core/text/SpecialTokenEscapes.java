@@ -10,7 +10,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Consumer;
-import java.util.regex.Matcher;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,12 +27,16 @@ final class SpecialTokenEscapes {
 
     private final Map<String, String> byText = new HashMap<>();
     private final Map<Integer, String> byCharacter = new HashMap<>();
-    private final ControlTokens controls;
+    private final Map<Integer, String> slots = new HashMap<>();
+    private final Function<String, List<String>> specials;
+    private final String taken;
 
+    private int last = LAST + 1;
     private int spare;
 
-    private SpecialTokenEscapes(ControlTokens controls) {
-        this.controls = controls;
+    private SpecialTokenEscapes(Function<String, List<String>> specials, String taken) {
+        this.specials = specials;
+        this.taken = taken;
     }
 
     /**
@@ -40,30 +44,38 @@ final class SpecialTokenEscapes {
      *
      * @param values lists, maps and texts in each other
      * @param template the template's own text, which must not have the characters either
+     * @param specials the pieces of a text that would be read as special tokens, in order
      */
-    static SpecialTokenEscapes of(List<?> values, String template, ControlTokens controls) {
-        SpecialTokenEscapes escapes = new SpecialTokenEscapes(controls);
+    static SpecialTokenEscapes of(List<?> values, String template, Function<String, List<String>> specials) {
         Set<String> spelled = new TreeSet<>();
         StringBuilder texts = new StringBuilder(template);
         eachText(values, text -> {
             texts.append(text);
-            escapes.pieces(text, spelled::add);
+            spelled.addAll(specials.apply(text));
         });
-        String all = texts.toString();
-        int character = LAST;
+        SpecialTokenEscapes escapes = new SpecialTokenEscapes(specials, texts.toString());
         for (String special : spelled) {
-            while (all.indexOf(character) >= 0) {
-                character--;
-            }
+            int character = escapes.unused();
             escapes.byText.put(special, Character.toString(character));
             escapes.byCharacter.put(character, special);
-            character--;
         }
-        while (all.indexOf(character) >= 0) {
-            character--;
-        }
-        escapes.spare = character;
+        escapes.spare = escapes.unused();
         return escapes;
+    }
+
+    /** The next character that no text at hand has. */
+    private int unused() {
+        do {
+            last--;
+        } while (taken.indexOf(last) >= 0);
+        return last;
+    }
+
+    /** A character that stands for a slot in what the template writes, as the value of a variable. */
+    String slot(String name) {
+        int character = unused();
+        slots.put(character, name);
+        return Character.toString(character);
     }
 
     private static void eachText(@Nullable Object value, Consumer<String> action) {
@@ -112,28 +124,13 @@ final class SpecialTokenEscapes {
 
     private String putInto(String text) {
         StringBuilder changed = new StringBuilder();
-        int[] end = {0};
-        pieces(text, piece -> {
-            int start = text.indexOf(piece, end[0]);
-            changed.append(text, end[0], start).append(byText.get(piece));
-            end[0] = start + piece.length();
-        });
-        return changed.append(text, end[0], text.length()).toString();
-    }
-
-    /** The pieces of a text that would be read as special tokens, in order. */
-    private void pieces(String text, Consumer<String> action) {
-        Matcher special = controls.in(text);
-        boolean found = false;
-        while (special.find()) {
-            action.accept(special.group());
-            found = true;
+        int end = 0;
+        for (String special : specials.apply(text)) {
+            int start = text.indexOf(special, end);
+            changed.append(text, end, start).append(byText.get(special));
+            end = start + special.length();
         }
-        // Some tokenizers find a special token in text that does not spell it; then all of the text is kept apart.
-        String bare = Whitespace.strip(text);
-        if (!found && !bare.isEmpty() && controls.mayStandIn(text)) {
-            action.accept(bare);
-        }
+        return changed.append(text, end, text.length()).toString();
     }
 
     /**
@@ -160,12 +157,12 @@ final class SpecialTokenEscapes {
         int at = 0;
         while (at < text.length()) {
             int c = text.codePointAt(at);
-            String special = byCharacter.get(c);
+            String special = byCharacter.getOrDefault(c, slots.get(c));
             boolean slot = text.startsWith(ChatTemplate.BOS, at) || text.startsWith(ChatTemplate.EOS, at);
             int next = at + (slot ? SLOT_HEAD.length() : Character.charCount(c));
             if (special != null) {
                 add(text.substring(start, at), false, trained, segments);
-                add(special, true, trained, segments);
+                add(special, byCharacter.containsKey(c), trained, segments);
                 start = next;
             } else if (slot) {
                 // Cut in two, it is no slot: a template in Jinja writes the tokens themselves.

@@ -2,14 +2,16 @@ package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.text.jinja.Allowance;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Whether two templates are equivalent: compares a named one with a checkpoint's own by what they write for conversations in which templates differ:
- * with and without a system text, of one and more turns, with white space at the edges, empty, with quotes, braces and
- * thoughts.
+ * Whether templates are equivalent: compares named ones with a checkpoint's own by what they write for conversations in
+ * which templates differ: with and without a system text, of one and more turns, with white space at the edges, empty, with
+ * quotes, braces and thoughts.
  */
 final class TemplateEquivalence {
     private static final List<String> TEXTS = List.of(
@@ -23,31 +25,31 @@ final class TemplateEquivalence {
     private TemplateEquivalence() {}
 
     /**
-     * Whether the named template writes every one of the conversations as the other does, the trained parts included,
-     * save those that the other refuses, as long as there are some.
+     * The named template that writes every one of the conversations as the checkpoint's own does, the trained parts
+     * included, save those that the own refuses, as long as there are some.
      */
-    static boolean writesTheSame(ChatTemplate named, ChatTemplate own, Tokenizer tokenizer) {
+    static Optional<NamedTemplate> named(ChatTemplate own, Collection<NamedTemplate> named, Tokenizer tokenizer) {
+        List<NamedTemplate> equal = new ArrayList<>(named);
         boolean compared = false;
         Allowance allowance = new Allowance();
         for (Conversation conversation : conversations()) {
-            boolean answered = conversation
-                            .messages()
-                            .get(conversation.messages().size() - 1)
-                            .role()
-                    == Role.ASSISTANT;
-            String expected = written(own, conversation, !answered, tokenizer, allowance);
+            List<ChatMessage> messages = conversation.messages();
+            boolean prompt = messages.get(messages.size() - 1).role() != Role.ASSISTANT;
+            String expected = written(own, conversation, prompt, tokenizer, allowance);
             if (allowance.isExhausted()) {
-                return false;
+                return Optional.empty();
             }
             if (expected == null && written(own, conversation, true, tokenizer, allowance) == null) {
                 continue;
             }
-            if (!Objects.equals(expected, written(named, conversation, !answered, tokenizer, allowance))) {
-                return false;
+            equal.removeIf(template ->
+                    !Objects.equals(expected, written(template, conversation, prompt, tokenizer, allowance)));
+            if (equal.isEmpty()) {
+                return Optional.empty();
             }
             compared = true;
         }
-        return compared;
+        return compared ? Optional.of(equal.get(0)) : Optional.empty();
     }
 
     private static List<Conversation> conversations() {

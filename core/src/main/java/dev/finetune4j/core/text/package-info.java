@@ -6,9 +6,10 @@
  * in both. Ids are {@code int}s; which of them are trained is a {@code boolean} beside each. What came from a message
  * is never read as a special token, whatever it looks like.
  *
- * <p>Reading order: {@link dev.finetune4j.core.text.Conversation}, {@link dev.finetune4j.core.text.ChatTemplate} with
- * the table in {@code TemplateFormat}, {@code JinjaChatTemplate} for the templates that checkpoints bring along with
- * {@code AssistantMask} for what they train, {@code SpecialTokenEscapes} and {@code TemplateInjectionGuard} for what keeps messages apart
+ * <p>Reading order: {@link dev.finetune4j.core.text.Conversation}, {@link dev.finetune4j.core.text.ChatTemplate},
+ * {@code NamedTemplate} with the sources in the resource folder {@code template}, {@code JinjaChatTemplate} for the
+ * templates that checkpoints bring along with {@code AssistantMask} for what they train, {@code TemplateEquivalence} that
+ * tells when both are the same, {@code SpecialTokenEscapes} and {@code TemplateInjectionGuard} for what keeps messages apart
  * from special tokens, {@link dev.finetune4j.core.text.ChatEncoder}, {@link dev.finetune4j.core.text.Tokenizer}, {@link
  * dev.finetune4j.core.text.IncrementalDetokenizer}. Any package may import this one; it imports only the exceptions of {@code
  * core} and its own {@link dev.finetune4j.core.text.jinja}. The native tokenizer is reached through {@code

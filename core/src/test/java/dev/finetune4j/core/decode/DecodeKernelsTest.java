@@ -137,15 +137,17 @@ class DecodeKernelsTest {
         for (ScalarType type : new ScalarType[] {ScalarType.Float, ScalarType.BFloat16}) {
             try (TensorScope scope = new TensorScope();
                     NoGradGuard off = new NoGradGuard()) {
-                int rows = 4;
+                int rows = 6;
                 Tensor logits = normal(type, rows, vocabulary);
-                long[] places = {0, vocabulary - 1, vocabulary / 2, vocabulary / 3};
+                long[] places = {0, vocabulary - 1, vocabulary / 2, vocabulary / 3, 1, 2};
                 for (int i = 0; i < rows; i++) {
                     logits.select(0, i).narrow(0, places[i], 1).fill_(new Scalar(9));
                     // An equal one behind it changes nothing.
                     logits.select(0, i).narrow(0, vocabulary - 1, 1).fill_(new Scalar(9));
                 }
                 logits.select(0, 3).narrow(0, vocabulary / 4, 1).fill_(new Scalar(Double.NaN));
+                logits.select(0, 4).narrow(0, vocabulary / 4, 1).fill_(new Scalar(Double.POSITIVE_INFINITY));
+                logits.select(0, 5).fill_(new Scalar(Double.NEGATIVE_INFINITY));
                 Tensor done = Tensors.zeros(GPU, ScalarType.Int, 1);
                 DecodeBuffers buffers = buffers(type, rows, 8, logits, done);
                 buffers.step().narrow(0, 0, 1).fill_(new Scalar(2));
@@ -156,8 +158,10 @@ class DecodeKernelsTest {
                 new DecodeKernels(GPU, type, shape).argmax(buffers, room);
 
                 assertArrayEquals(
-                        new long[] {places[0], places[1], places[2], -1}, Tensors.toLongs(chosen.narrow(0, 2, 1)));
-                assertArrayEquals(new long[] {3, places[0], places[1], places[2], 0}, Tensors.toLongs(buffers.step()));
+                        new long[] {places[0], places[1], places[2], -1, -1, -1},
+                        Tensors.toLongs(chosen.narrow(0, 2, 1)));
+                assertArrayEquals(
+                        new long[] {3, places[0], places[1], places[2], 0, 0, 0}, Tensors.toLongs(buffers.step()));
                 assertEquals(0, done.item_int(), "blocks left over");
             }
         }

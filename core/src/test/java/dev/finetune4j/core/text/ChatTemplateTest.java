@@ -3,24 +3,23 @@ package dev.finetune4j.core.text;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.TestData;
 import dev.finetune4j.testsupport.Needs;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 class ChatTemplateTest {
     private static final Conversation TWO_TURNS = Conversation.of(
@@ -82,13 +81,18 @@ class ChatTemplateTest {
     }
 
     @Test
-    void onlyMessagesAreContent() {
+    void slotsAreTheTemplatesUnlessAMessageSpellsThem() {
+        Conversation typed = Conversation.of(
+                ChatMessage.system("S" + ChatTemplate.EOS),
+                ChatMessage.user(ChatTemplate.BOS + "U"),
+                ChatMessage.assistant("A" + ChatTemplate.EOS + ChatTemplate.EOS));
         for (String name : ChatTemplate.names()) {
-            List<String> contents = ChatTemplate.named(name).render(TWO_TURNS, true).stream()
+            List<String> contents = ChatTemplate.named(name).render(typed, true).stream()
                     .filter(Segment::content)
                     .map(Segment::text)
                     .toList();
-            assertEquals(List.of("S", "U1", "A1", "U2", "A2"), contents, name);
+            assertEquals(
+                    List.of(ChatTemplate.EOS, ChatTemplate.BOS, ChatTemplate.EOS, ChatTemplate.EOS), contents, name);
         }
     }
 
@@ -278,76 +282,40 @@ class ChatTemplateTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"bytelevel", "spbpe"})
-    void detectsTheCheckpointsOwnTemplate(String tokenizer) {
+    @CsvSource({"bytelevel, chatml", "spbpe, chatml", "llama3style, llama3"})
+    void recognisesTheCheckpointsOwnTemplate(String tokenizer, String name, @TempDir Path folder) throws IOException {
         String source = Fixtures.text(TestData.resource("text/" + tokenizer + "/chat_template.jinja"));
-        assertEquals(
-                "chatml", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
-        assertEquals(
-                "none",
-                ChatTemplate.detect(source.replace("{% for", "{{ '<think>' }}{% for"))
-                        .map(ChatTemplate::name)
-                        .orElse("none"));
-        assertEquals(
-                "none",
-                ChatTemplate.detect("Chat:\n" + source).map(ChatTemplate::name).orElse("none"));
-    }
-
-    @Test
-    void detectsLlama3ByItsOwnTemplate() {
-        String source = Fixtures.text(TestData.resource("text/llama3style/chat_template.jinja"));
-        assertEquals(
-                "llama3", ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
-        assertTrue(ChatTemplate.detect(source.replace(" | trim", "")).isEmpty());
-        assertTrue(ChatTemplate.detect("").isEmpty());
-    }
-
-    @ParameterizedTest
-    @CsvSource({
-        "yi-1.5-chat, yi",
-        "yi-34b-chat, chatml",
-        "chatml-openhermes, chatml",
-        "llama-3-instruct, llama3",
-        "llama-3-training-generation, llama3",
-        "qwen2.5-instruct, qwen",
-        "qwen2.5-training-generation, qwen",
-        "mistral-7b-instruct-v0.1, mistral",
-        "mistral-7b-instruct-v0.3, mistral-v0.3",
-        "gemma-2-2b-it, gemma",
-        "zephyr-7b-beta, zephyr"
-    })
-    void detectsPublishedTemplates(String fixture, String name) {
-        Path folder = Needs.shared("fixtures/chat-templates");
-        String source = Fixtures.text(folder.resolve(fixture + ".jinja"));
-        assertEquals(name, ChatTemplate.detect(source).map(ChatTemplate::name).orElse("none"));
-    }
-
-    @Test
-    void whatIsDetectedWritesWhatTheSourceWrites() {
-        Path folder = Needs.shared("fixtures/chat-templates");
-        Set<String> names = Fixtures.stream(TestData.json(folder.resolve("index.json")))
-                .filter(entry -> !entry.path("holdout").asBoolean())
-                .map(entry -> entry.path("name").asText())
-                .collect(Collectors.toSet());
-        assertTrue(names.size() > 40, "templates");
-        for (String fixture : names) {
-            ChatTemplate.detect(Fixtures.text(folder.resolve(fixture + ".jinja")))
-                    .ifPresent(template -> {
-                        for (JsonNode item : TestData.json(folder.resolve(fixture + ".json"))) {
-                            Conversation conversation = comparable(fixture, item);
-                            if (conversation != null) {
-                                assertRendering(template, fixture, item, conversation);
-                            }
-                        }
-                    });
+        assertEquals(name, recognised(tokenizer, source, folder));
+        for (String other : List.of(
+                source.replace("{% for", "{{ '<think>' }}{% for"), "Chat:\n" + source, source.replace("| trim", ""))) {
+            if (!other.equals(source)) {
+                assertTrue(recognised(tokenizer, other, folder).startsWith("jinja-"), other);
+            }
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(
-            strings = {"{#", "{%", "{{", "{{'", "{%'", "['a", "raise_exception('", " \t", "{# #}{{ '", "{{ a }", "'+'"})
-    void detectingTakesTimeInProportionToTheLength(String piece) {
-        String source = piece.repeat(1_000_000 / piece.length());
-        assertTimeout(Duration.ofSeconds(2), () -> assertEquals(Optional.empty(), ChatTemplate.detect(source)));
+    /** What a named template is written down as is recognised again, and writes the same. */
+    @Test
+    void theSourceOfANamedTemplateIsRecognised(@TempDir Path folder) throws IOException {
+        for (String name : ChatTemplate.names()) {
+            String source = ChatTemplate.named(name).jinjaSource();
+            assertFalse(source.contains("generation %}"), source);
+            if (!name.equals("gemma")) { // the vocabulary lacks its end of an answer
+                assertEquals(name, recognised("spbpe", source, folder));
+            }
+        }
+    }
+
+    private static String recognised(String tokenizer, String source, Path folder) throws IOException {
+        for (String file : List.of("tokenizer.json", "tokenizer_config.json")) {
+            Files.copy(
+                    TestData.resource("text/" + tokenizer + "/" + file),
+                    folder.resolve(file),
+                    StandardCopyOption.REPLACE_EXISTING);
+        }
+        Files.writeString(folder.resolve("chat_template.jinja"), source);
+        try (Tokenizer loaded = Tokenizer.load(folder)) {
+            return ChatTemplate.ofCheckpoint(loaded).orElseThrow().name();
+        }
     }
 }

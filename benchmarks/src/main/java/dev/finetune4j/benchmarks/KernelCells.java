@@ -110,8 +110,8 @@ public final class KernelCells {
     private static void gemv(ComputeDevice gpu, List<QuantizedLinear> linears, long bytes, int out, int in) {
         List<FusedGemv> products = new ArrayList<>();
         for (QuantizedLinear linear : linears) {
-            products.add(Objects.requireNonNull(FusedGemv.of(
-                    Collections.singletonList(linear.gemvWeight(ScalarType.BFloat16)), ScalarType.BFloat16)));
+            products.add(Objects.requireNonNull(
+                    FusedGemv.of(Collections.singletonList(linear.gemvWeight(ScalarType.BFloat16)))));
         }
         for (int tokens : new int[] {1, 4, 8}) {
             try (TensorScope scope = new TensorScope()) {

@@ -134,9 +134,8 @@ final class CpuQuantKernels implements QuantKernels {
         }
     }
 
-    /** A weight for GEMV; null for numbers that are not multiplied by the codes themselves. */
-    @Nullable
-    GemvWeight gemvWeight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+    @Override
+    public @Nullable GemvWeight<?> gemvWeight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
         if (!FourBitKernels.multiplies(type) || (bias != null && Tensors.typeOf(bias) != type)) {
             return null;
         }

@@ -169,8 +169,8 @@ final class CudaQuantKernels implements QuantKernels {
         try (TensorScope scope = new TensorScope()) {
             ScalarType type = Tensors.typeOf(x);
             long rows = x.numel() / x.size(-1);
-            GemvWeight direct =
-                    rows > 0 && rows <= GemvKernel.MAX_ROWS ? QuantGemvKernel.weight(weight, bias, type) : null;
+            GemvWeight<QuantizedTensor> direct =
+                    rows > 0 && rows <= GemvKernel.MAX_ROWS ? gemvWeight(weight, bias, type) : null;
             if (direct != null) {
                 return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
@@ -179,7 +179,13 @@ final class CudaQuantKernels implements QuantKernels {
         }
     }
 
-    private Tensor gemv(Tensor x, int rows, GemvWeight weight) {
+    @Override
+    public @Nullable GemvWeight<QuantizedTensor> gemvWeight(
+            QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        return QuantGemvKernel.weight(this, weight, bias, type);
+    }
+
+    private Tensor gemv(Tensor x, int rows, GemvWeight<QuantizedTensor> weight) {
         long[] shape = x.shape();
         shape[shape.length - 1] = weight.out();
         Tensor y = Tensors.empty(device, Tensors.typeOf(x), shape);

@@ -1,5 +1,6 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.kernel.CudaLowRank;
 import dev.finetune4j.core.kernel.GemvArguments;
 import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
@@ -19,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param way how the weights' width and blocks let them be multiplied
  */
 record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarType type, Way way)
-        implements GemvKernel {
+        implements GemvKernel<QuantizedTensor> {
     /** What multiplies. */
     enum Way {
         /** Tensor cores, on weights that pass through shared memory. */
@@ -53,10 +54,10 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     private static final long MAX_PIPELINED_WEIGHTS = 1L << 32;
 
     /** A weight as this kernel takes it; null where the kernel does not support it. */
-    static @Nullable GemvWeight weight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+    static @Nullable GemvWeight<QuantizedTensor> weight(
+            CudaQuantKernels kernels, QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
         long in = weight.shape()[1];
-        boolean supported = weight.kernels() instanceof CudaQuantKernels
-                && (type == ScalarType.BFloat16 || type == ScalarType.Float)
+        boolean supported = (type == ScalarType.BFloat16 || type == ScalarType.Float)
                 && (bias == null || Tensors.typeOf(bias) == type)
                 && in % LANE_WIDTH == 0
                 && weight.settings().blockSize() >= LANE_WIDTH
@@ -64,9 +65,8 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         if (!supported) {
             return null;
         }
-        QuantGemvKernel kernel =
-                new QuantGemvKernel((CudaQuantKernels) weight.kernels(), weight.settings(), type, way(weight, type));
-        return new GemvWeight(kernel, Math.toIntExact(in), Math.toIntExact(weight.shape()[0]), weight, bias, null);
+        QuantGemvKernel kernel = new QuantGemvKernel(kernels, weight.settings(), type, way(weight, type));
+        return new GemvWeight<>(kernel, Math.toIntExact(in), Math.toIntExact(weight.shape()[0]), weight, bias, null);
     }
 
     private static Way way(QuantizedTensor weight, ScalarType type) {
@@ -83,7 +83,13 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     }
 
     @Override
-    public void launch(Tensor x, int rows, List<GemvWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
+    public void launch(
+            Tensor x,
+            int rows,
+            List<GemvWeight<QuantizedTensor>> weights,
+            @Nullable Tensor low,
+            Tensor y,
+            boolean add) {
         int outputs = weights.stream().mapToInt(GemvWeight::out).sum();
         long blocks = way == Way.SCALAR
                 ? blocks(outputs, WARPS)
@@ -94,9 +100,20 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     }
 
     @Override
-    public void launchGated(Tensor x, int rows, GemvWeight gate, GemvWeight up, @Nullable Tensor low, Tensor y) {
+    public void launchGated(
+            Tensor x,
+            int rows,
+            GemvWeight<QuantizedTensor> gate,
+            GemvWeight<QuantizedTensor> up,
+            @Nullable Tensor low,
+            Tensor y) {
         long blocks = blocks(gate.out(), way == Way.SCALAR ? WARPS : TENSOR_OUTPUTS / 2);
         launch("gated_", blocks, gate.out(), false, arguments(x, rows, low, y), rows, List.of(gate, up));
+    }
+
+    @Override
+    public void launchLowRank(Tensor x, int rows, List<GemvWeight<QuantizedTensor>> weights, Tensor low) {
+        CudaLowRank.launch(x, rows, weights, low);
     }
 
     private static long blocks(long outputs, long ofBlock) {
@@ -114,7 +131,7 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
             boolean add,
             GemvArguments arguments,
             int rows,
-            List<GemvWeight> weights) {
+            List<GemvWeight<QuantizedTensor>> weights) {
         int shift = Integer.numberOfTrailingZeros(settings.blockSize());
         arguments.add(
                 weights.get(0).in(),
@@ -126,7 +143,7 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 kernels.table(settings.type()));
         for (int i = 0; i < MAX_WEIGHTS; i++) {
             if (i < weights.size()) {
-                addWeight(arguments, (QuantizedTensor) weights.get(i).form());
+                addWeight(arguments, weights.get(i).form());
                 arguments.addEnding(weights.get(i));
             } else {
                 arguments.addNothing(OWN_ARGUMENTS);

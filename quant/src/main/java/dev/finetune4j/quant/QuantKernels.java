@@ -1,9 +1,11 @@
 package dev.finetune4j.quant;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -76,6 +78,16 @@ interface QuantKernels {
             dx.add_(backward(gradient.narrow(1, start, rows), weight));
             start += rows;
         }
+    }
+
+    /**
+     * The weight as a decoder multiplies single vectors by it; null where the codes themselves are not multiplied.
+     *
+     * @param bias shape (out), or null
+     * @param type of the input and the output
+     */
+    default @Nullable GemvWeight<?> gemvWeight(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        return null;
     }
 
     /** The quickest kernels that there are for a device. */

@@ -201,10 +201,8 @@ public final class QuantizedLinear implements Linear {
     }
 
     @Override
-    public @Nullable GemvWeight gemvWeight(ScalarType type) {
-        return weight.kernels() instanceof CpuQuantKernels kernels
-                ? kernels.gemvWeight(weight, bias, type)
-                : QuantGemvKernel.weight(weight, bias, type);
+    public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
+        return weight.kernels().gemvWeight(weight, bias, type);
     }
 
     @Override

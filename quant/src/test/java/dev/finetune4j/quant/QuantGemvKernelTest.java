@@ -13,9 +13,11 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.SplittableRandom;
+import java.util.stream.Collectors;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -28,8 +30,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** GEMV of 4-bit weights against the dense weight and libtorch's product in float64. */
 class QuantGemvKernelTest {
     private static @Nullable FusedGemv fused(List<? extends Linear> linears, ScalarType type) {
-        return FusedGemv.of(
-                linears.stream().map(linear -> linear.gemvWeight(type)).toList(), type);
+        return FusedGemv.of(linears.stream()
+                .<GemvWeight<?>>map(linear -> linear.gemvWeight(type))
+                .collect(Collectors.toCollection(ArrayList::new)));
     }
 
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
@@ -250,7 +253,7 @@ class QuantGemvKernelTest {
         }
 
         @Override
-        public GemvWeight gemvWeight(ScalarType type) {
+        public GemvWeight<?> gemvWeight(ScalarType type) {
             return Objects.requireNonNull(base.gemvWeight(type)).with(new GemvWeight.LowRank(a, b, 2));
         }
 

@@ -1,6 +1,5 @@
 package dev.finetune4j.core.inference;
 
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
@@ -68,13 +67,11 @@ public interface InferenceSession extends AutoCloseable {
 
     private static InferenceSession of(CausalLM model, KvCache cache) {
         InferenceSession plain = new ForwardSession(model, cache);
-        if (model.placement().device().kind() == ComputeDevice.Kind.CPU) {
-            return CpuDecoder.unsupportedReason(model).isPresent()
-                    ? plain
-                    : new DecoderSession(plain, () -> new CpuDecoder(model, cache));
+        if (CudaGraphDecoder.unsupportedReason(model).isEmpty()) {
+            return new DecoderSession(plain, () -> new CudaGraphDecoder(model, cache, 1));
         }
-        return CudaGraphDecoder.unsupportedReason(model).isPresent()
-                ? plain
-                : new DecoderSession(plain, () -> new CudaGraphDecoder(model, cache, 1));
+        return CpuDecoder.unsupportedReason(model).isEmpty()
+                ? new DecoderSession(plain, () -> new CpuDecoder(model, cache))
+                : plain;
     }
 }

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param type of input and output: float32 or bfloat16
  */
-public record CpuGemvKernel(ScalarType type) implements GemvKernel {
+public record CpuGemvKernel(ScalarType type) implements GemvKernel<CpuGemvKernel.Product> {
     /** The product with one weight. */
     @FunctionalInterface
     public interface Product {
@@ -31,17 +31,17 @@ public record CpuGemvKernel(ScalarType type) implements GemvKernel {
     }
 
     /** A weight as this kernel takes it; null where there are no kernels of our own. */
-    public static @Nullable GemvWeight weight(
+    public static @Nullable GemvWeight<Product> weight(
             ScalarType type, long in, long out, @Nullable Tensor bias, Product product) {
         if (CpuKernels.get().isEmpty()) {
             return null;
         }
-        return new GemvWeight(
+        return new GemvWeight<>(
                 new CpuGemvKernel(type.intern()), Math.toIntExact(in), Math.toIntExact(out), product, bias, null);
     }
 
     /** A dense weight; null where the kernel does not support it. */
-    public static @Nullable GemvWeight dense(Tensor weight, @Nullable Tensor bias, ScalarType type) {
+    static @Nullable GemvWeight<Product> dense(Tensor weight, @Nullable Tensor bias, ScalarType type) {
         boolean supported = (type == ScalarType.BFloat16 || type == ScalarType.Float)
                 && Tensors.typeOf(weight) == type
                 && (bias == null || Tensors.typeOf(bias) == type)
@@ -62,36 +62,38 @@ public record CpuGemvKernel(ScalarType type) implements GemvKernel {
         return CpuKernels.get().orElseThrow().tokens();
     }
 
-    /** The narrow products of all additions, one behind the other. */
-    static void narrow(Tensor x, List<GemvWeight> weights, Tensor low) {
+    @Override
+    public void launchLowRank(Tensor x, int rows, List<GemvWeight<Product>> weights, Tensor low) {
         long place = 0;
-        for (GemvWeight weight : weights) {
+        for (GemvWeight<Product> weight : weights) {
             GemvWeight.LowRank addition = weight.addition();
             if (addition != null) {
                 kernels().lowRank(addition.a(), x, low, place, addition.scale());
-                place += x.size(0) * addition.rank();
+                place += (long) rows * addition.rank();
             }
         }
     }
 
     @Override
-    public void launch(Tensor x, int rows, List<GemvWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
+    public void launch(
+            Tensor x, int rows, List<GemvWeight<Product>> weights, @Nullable Tensor low, Tensor y, boolean add) {
         long place = 0;
         long column = 0;
-        for (GemvWeight weight : weights) {
+        for (GemvWeight<Product> weight : weights) {
             Tensor part = weights.size() == 1 ? y : y.narrow(1, column, weight.out());
             GemvWeight.LowRank addition = weight.addition();
             if (addition != null) {
                 kernels().highRank(addition.b(), Objects.requireNonNull(low), place, part, add);
                 place += (long) rows * addition.rank();
             }
-            ((Product) weight.form()).run(x, weight.bias(), part, add || addition != null);
+            weight.form().run(x, weight.bias(), part, add || addition != null);
             column += weight.out();
         }
     }
 
     @Override
-    public void launchGated(Tensor x, int rows, GemvWeight gate, GemvWeight up, @Nullable Tensor low, Tensor y) {
+    public void launchGated(
+            Tensor x, int rows, GemvWeight<Product> gate, GemvWeight<Product> up, @Nullable Tensor low, Tensor y) {
         try (TensorScope scope = new TensorScope()) {
             Tensor both = Tensors.empty(ComputeDevice.cpu(), type, rows, 2L * gate.out());
             launch(x, rows, List.of(gate, up), low, both, false);

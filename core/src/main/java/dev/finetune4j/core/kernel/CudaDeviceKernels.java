@@ -1,27 +1,53 @@
 package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cuda.CudaReadback;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** A CUDA GPU with kernels of our own, in float32 and bfloat16. */
 final class CudaDeviceKernels implements DeviceKernels {
     private final ComputeDevice device;
+    private final LossKernels loss;
     private final OptimizerKernels optimizer;
 
     CudaDeviceKernels(ComputeDevice device) {
         this.device = device;
+        this.loss = new FusedLoss(new CudaCrossEntropy(device));
         this.optimizer = new CudaOptimizer(device);
     }
 
     @Override
     public Optional<Elementwise> elements(ScalarType type) {
-        ScalarType number = type.intern();
-        return number == ScalarType.BFloat16 || number == ScalarType.Float
-                ? Optional.of(CudaElementwise.of(device, number))
-                : Optional.empty();
+        return DeviceKernels.supports(type) ? Optional.of(CudaElementwise.of(device, type.intern())) : Optional.empty();
+    }
+
+    @Override
+    public ScalarType attentionType(ScalarType type) {
+        return type;
+    }
+
+    @Override
+    public boolean attendsPacked(ScalarType type) {
+        return type.intern() == ScalarType.BFloat16;
+    }
+
+    @Override
+    public Optional<DropoutKernel> dropout(ScalarType type) {
+        return DeviceKernels.supports(type) ? Optional.of(new CudaDropout(device)) : Optional.empty();
+    }
+
+    @Override
+    public LossKernels loss() {
+        return loss;
+    }
+
+    @Override
+    public Precision fastestPrecision() {
+        return Precision.BF16;
     }
 
     @Override
@@ -32,5 +58,17 @@ final class CudaDeviceKernels implements DeviceKernels {
     @Override
     public Readback readback(Tensor values) {
         return Readback.later(CudaReadback.of(values));
+    }
+
+    @Override
+    public @Nullable GemvWeight<?> gemvWeight(Tensor weight, @Nullable Tensor bias, ScalarType type) {
+        return DenseGemvKernel.weight(weight, bias, type);
+    }
+
+    @Override
+    public Optional<DecodeKernels> decode(ScalarType type) {
+        return DeviceKernels.supports(type)
+                ? Optional.of(new CudaDecodeKernels(device, type.intern()))
+                : Optional.empty();
     }
 }

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param type of weights, input and output: float32 or bfloat16
  */
-public record DenseGemvKernel(ComputeDevice device, ScalarType type) implements GemvKernel {
+record DenseGemvKernel(ComputeDevice device, ScalarType type) implements GemvKernel<Tensor> {
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     private static final int VECTOR_WIDTH = 8;
@@ -26,9 +26,8 @@ public record DenseGemvKernel(ComputeDevice device, ScalarType type) implements 
     private static final int OWN_ARGUMENTS = 1;
 
     /** A weight as this kernel takes it; null where the kernel does not support it. */
-    public static @Nullable GemvWeight weight(Tensor weight, @Nullable Tensor bias, ScalarType type) {
-        boolean supported = weight.is_cuda()
-                && (type == ScalarType.BFloat16 || type == ScalarType.Float)
+    static @Nullable GemvWeight<Tensor> weight(Tensor weight, @Nullable Tensor bias, ScalarType type) {
+        boolean supported = (type == ScalarType.BFloat16 || type == ScalarType.Float)
                 && Tensors.typeOf(weight) == type
                 && (bias == null || Tensors.typeOf(bias) == type)
                 && weight.is_contiguous()
@@ -37,7 +36,7 @@ public record DenseGemvKernel(ComputeDevice device, ScalarType type) implements 
         if (!supported) {
             return null;
         }
-        return new GemvWeight(
+        return new GemvWeight<>(
                 new DenseGemvKernel(Tensors.deviceOf(weight), type),
                 Math.toIntExact(weight.size(1)),
                 Math.toIntExact(weight.size(0)),
@@ -47,7 +46,8 @@ public record DenseGemvKernel(ComputeDevice device, ScalarType type) implements 
     }
 
     @Override
-    public void launch(Tensor x, int rows, List<GemvWeight> weights, @Nullable Tensor low, Tensor y, boolean add) {
+    public void launch(
+            Tensor x, int rows, List<GemvWeight<Tensor>> weights, @Nullable Tensor low, Tensor y, boolean add) {
         int outputs = weights.stream().mapToInt(GemvWeight::out).sum();
         GemvArguments arguments = arguments(x, rows, low, y, weights.get(0));
         arguments.add(outputs, add ? 1 : 0);
@@ -67,16 +67,22 @@ public record DenseGemvKernel(ComputeDevice device, ScalarType type) implements 
     }
 
     @Override
-    public void launchGated(Tensor x, int rows, GemvWeight gate, GemvWeight up, @Nullable Tensor low, Tensor y) {
+    public void launchGated(
+            Tensor x, int rows, GemvWeight<Tensor> gate, GemvWeight<Tensor> up, @Nullable Tensor low, Tensor y) {
         GemvArguments arguments = arguments(x, rows, low, y, gate);
         arguments.add(gate.form()).addEnding(gate).add(up.form()).addEnding(up);
         kernel("gated_", rows)
                 .launch(blocks(gate.out(), tensorCores(rows) ? TILE_OUTPUTS / 2 : WARPS), THREADS, arguments.toArray());
     }
 
-    private GemvArguments arguments(Tensor x, int rows, @Nullable Tensor low, Tensor y, GemvWeight first) {
+    private GemvArguments arguments(Tensor x, int rows, @Nullable Tensor low, Tensor y, GemvWeight<Tensor> first) {
         GemvArguments arguments = new GemvArguments(rows, low).add(x, y, first.in());
         return tensorCores(rows) ? arguments.add(rows) : arguments;
+    }
+
+    @Override
+    public void launchLowRank(Tensor x, int rows, List<GemvWeight<Tensor>> weights, Tensor low) {
+        CudaLowRank.launch(x, rows, weights, low);
     }
 
     private static int blocks(int outputs, int ofBlock) {

@@ -1,13 +1,17 @@
 package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.kernel.cpu.AttentionKernels;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.cpu.ElementKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a device computes with, chosen once for each device: kernels of our own on a CUDA GPU and on a CPU, libtorch's operations
@@ -23,6 +27,11 @@ public interface DeviceKernels {
     /** The kernels of the device that a tensor is on. */
     static DeviceKernels of(Tensor tensor) {
         return of(Tensors.deviceOf(tensor));
+    }
+
+    /** Whether kernels of our own compute in a type, on a device that has them. */
+    static boolean supports(ScalarType type) {
+        return ElementKernels.supports(type.intern());
     }
 
     /** The one choice. */
@@ -48,9 +57,68 @@ public interface DeviceKernels {
         return Optional.empty();
     }
 
+    /**
+     * What a decoder needs for one new token besides its GEMVs; empty where libtorch's operations are all there is.
+     *
+     * @param type of the activations
+     */
+    default Optional<DecodeKernels> decode(ScalarType type) {
+        return Optional.empty();
+    }
+
+    /**
+     * Causal attention of whole sequences by a kernel of our own; empty where libtorch's is all there is, or quicker.
+     *
+     * @param type of queries, keys and values
+     */
+    default Optional<AttentionKernels> attention(ScalarType type) {
+        return Optional.empty();
+    }
+
+    /** The type in which libtorch's attention is quickest for numbers of a type. */
+    default ScalarType attentionType(ScalarType type) {
+        // On a CPU it multiplies bfloat16 numbers one by one, but float32 ones in vectors.
+        return type.intern() == ScalarType.BFloat16 ? ScalarType.Float : type;
+    }
+
+    /** Whether libtorch has attention over packed sequences of different lengths, in a type. */
+    default boolean attendsPacked(ScalarType type) {
+        return false;
+    }
+
+    /**
+     * Dropout by a kernel of our own; empty where masks are made on the host.
+     *
+     * @param type of the tensors
+     */
+    default Optional<DropoutKernel> dropout(ScalarType type) {
+        return Optional.empty();
+    }
+
+    /** Losses and their gradients. */
+    default LossKernels loss() {
+        return TorchLoss.INSTANCE;
+    }
+
+    /** The number format in which models are fastest. */
+    default Precision fastestPrecision() {
+        return Precision.FP32;
+    }
+
     /** The steps of optimizers. */
     default OptimizerKernels optimizer() {
         return TorchOptimizer.INSTANCE;
+    }
+
+    /**
+     * A dense weight as a decoder multiplies single vectors by it; null where libtorch's matmul is all there is.
+     *
+     * @param weight shape (out, in)
+     * @param bias shape (out), or null
+     * @param type of the input and the output
+     */
+    default @Nullable GemvWeight<?> gemvWeight(Tensor weight, @Nullable Tensor bias, ScalarType type) {
+        return null;
     }
 
     /**

@@ -1,10 +1,6 @@
 package dev.finetune4j.core.kernel;
 
-import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,20 +8,6 @@ import org.jspecify.annotations.Nullable;
  * are there and of one type. Thread-safe.
  */
 public interface Elementwise {
-    /** Whether there are kernels where a tensor is, in its type. */
-    static boolean supports(Tensor x) {
-        ScalarType type = Tensors.typeOf(x);
-        return (type == ScalarType.BFloat16 || type == ScalarType.Float)
-                && (x.is_cuda() || CpuKernels.get().isPresent());
-    }
-
-    /** Those for tensors that {@link #supports(Tensor)} accepts. */
-    static Elementwise of(ComputeDevice device, ScalarType type) {
-        return device.kind() == ComputeDevice.Kind.CUDA
-                ? CudaElementwise.of(device, type)
-                : new CpuElementwise(CpuKernels.get().orElseThrow().elements());
-    }
-
     /** Whether there are kernels for {@link #gatedForward} and {@link #gatedBackward} of this function. */
     boolean supports(Activation activation);
 

@@ -33,7 +33,7 @@ public final class GemvArguments {
      *
      * @throws IllegalArgumentException when the weight has an addition but its narrow product is not there
      */
-    public GemvArguments addEnding(GemvWeight weight) {
+    public GemvArguments addEnding(GemvWeight<?> weight) {
         GemvWeight.LowRank addition = weight.addition();
         if (addition == null) {
             return add(weight.bias(), null, null, 0, weight.out());

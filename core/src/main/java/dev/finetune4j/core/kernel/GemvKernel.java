@@ -5,12 +5,14 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Matrix-vector products (GEMV) with weights of one form, of up to {@link #MAX_ROWS} vectors at a time. Equal kernels can take their weights together. On a GPU that is one launch, which
- * allocates nothing and may therefore be captured, in {@link dev.finetune4j.core.kernel.cuda.CudaGraph#captureOverlapping} too: what it
- * reads ahead are weights. Thread-safe.
+ * Matrix-vector products (GEMV) with weights of one form, of up to {@link #MAX_ROWS} vectors at a time. Equal kernels can take
+ * their weights together. On a GPU that is one launch, which allocates nothing and may therefore be captured, in
+ * {@link dev.finetune4j.core.kernel.cuda.CudaGraph#captureOverlapping} too: what it reads ahead are weights. Thread-safe.
+ *
+ * @param <W> the form of the weights
  */
-public interface GemvKernel {
-    /** The most rows of an input. */
+public interface GemvKernel<W> {
+    /** The most vectors of an input. */
     int MAX_ROWS = 8;
 
     /** The most weights of one launch. */
@@ -22,12 +24,11 @@ public interface GemvKernel {
      * @param x shape (rows, in), contiguous
      * @param rows at most {@link #MAX_ROWS}
      * @param weights at most {@link #MAX_WEIGHTS}, all of this kernel
-     * @param low float32, {@code scale · A x} of each weight with an addition, shape (rows, rank), one behind the other;
-     *     null when there is none
+     * @param low what {@link #launchLowRank} made of x; null when there is no addition
      * @param y shape (rows, sum of the outputs), contiguous
      * @param add whether the products are added to what y holds
      */
-    void launch(Tensor x, int rows, List<GemvWeight> weights, @Nullable Tensor low, Tensor y, boolean add);
+    void launch(Tensor x, int rows, List<GemvWeight<W>> weights, @Nullable Tensor low, Tensor y, boolean add);
 
     /**
      * {@code y = silu(x Gᵀ) · (x Uᵀ)}, biases and low-rank additions included.
@@ -36,5 +37,19 @@ public interface GemvKernel {
      * @param low as for {@link #launch}, gate first
      * @param y shape (rows, out), contiguous
      */
-    void launchGated(Tensor x, int rows, GemvWeight gate, GemvWeight up, @Nullable Tensor low, Tensor y);
+    void launchGated(Tensor x, int rows, GemvWeight<W> gate, GemvWeight<W> up, @Nullable Tensor low, Tensor y);
+
+    /** Whether {@link #launchGated} has this function. */
+    default boolean supports(Activation activation) {
+        return activation == Activation.SILU;
+    }
+
+    /**
+     * The down projections {@code scale · A x} of all additions.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param weights one of them at least with an addition
+     * @param low float32: for each weight with an addition shape (rows, rank), one behind the other
+     */
+    void launchLowRank(Tensor x, int rows, List<GemvWeight<W>> weights, Tensor low);
 }

@@ -10,7 +10,9 @@ import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
+import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.PackedSequences;
+import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -193,6 +195,16 @@ public final class CausalLM implements AutoCloseable {
     /** The table of token vectors. */
     public Embedding embedding() {
         return weights.embedding();
+    }
+
+    /** The layers, in order. */
+    public List<DecoderBlock> blocks() {
+        return weights.blocks();
+    }
+
+    /** The norm behind the last block. */
+    public Named<RmsNorm> norm() {
+        return weights.norm();
     }
 
     /** The projection to the vocabulary, tied or not. */

@@ -1,5 +1,7 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.AttentionSpec;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import java.util.function.Consumer;
@@ -99,6 +101,31 @@ public final class Attention {
         this.output = output;
     }
 
+    /** The projections to queries, keys and values. */
+    public ProjectionGroup inputs() {
+        return inputs;
+    }
+
+    /** The norms on queries and keys; null where the model has none. */
+    public @Nullable HeadNorms norms() {
+        return norms;
+    }
+
+    /** The projection of what the heads give. */
+    public Named<Linear> output() {
+        return output;
+    }
+
+    /**
+     * What a kernel must know of it.
+     *
+     * @param window how many positions a token sees, itself included; 0 for all
+     */
+    public AttentionSpec spec(int window) {
+        return new AttentionSpec(
+                shape.heads(), shape.kvHeads(), shape.headDim(), shape.scale(), shape.softCap(), window);
+    }
+
     /**
      * Mixes each token with those before it.
      *
@@ -108,10 +135,10 @@ public final class Attention {
      */
     Tensor forward(LayerInput x, Context context, @Nullable KvStore past) {
         long tokens = x.tensor().size(1);
-        boolean kernel = tokens > 1 && CpuAttention.supports(x.tensor(), shape, context);
+        boolean kernel = tokens > 1 && FusedAttention.supports(x.tensor(), shape, context);
         if (kernel && past == null && norms == null && inputs.isOneOperation(x.tensor())) {
             Tensor joint = LayerKernels.of(x.tensor()).rotatedJoint(inputs.joined(x), shape, context.angles());
-            return output.module().forward(CpuAttention.attend(joint, shape));
+            return output.module().forward(FusedAttention.attend(joint, shape));
         }
         Tensor[] qkv = rotated(x, context);
         if (past != null) {
@@ -130,8 +157,8 @@ public final class Attention {
             return eachAlone(qkv, context, packed);
         }
         long tokens = qkv[0].size(2);
-        if (tokens > 1 && qkv[1].size(2) == tokens && CpuAttention.supports(qkv[0], shape, context)) {
-            return CpuAttention.attend(Shape.joint(qkv), shape);
+        if (tokens > 1 && qkv[1].size(2) == tokens && FusedAttention.supports(qkv[0], shape, context)) {
+            return FusedAttention.attend(Shape.joint(qkv), shape);
         }
         Tensor mixed = shape.softCap() > 0
                 ? capped(qkv[0], qkv[1], qkv[2], context)
@@ -179,18 +206,9 @@ public final class Attention {
         boolean causal = context.mask() == null && q.size(2) > 1;
         TensorOptional mask = context.mask() == null ? new TensorOptional() : new TensorOptional(context.mask());
         ScalarType type = Tensors.typeOf(q);
-        if (!q.is_cuda() && type == ScalarType.BFloat16) {
-            // On the CPU the library's attention multiplies bfloat16 numbers one by one, but float32 ones in vectors.
-            return attend(
-                            shape,
-                            Tensors.as(q, ScalarType.Float),
-                            Tensors.as(k, ScalarType.Float),
-                            Tensors.as(v, ScalarType.Float),
-                            mask,
-                            causal)
-                    .to(type);
-        }
-        return attend(shape, q, k, v, mask, causal);
+        ScalarType used = DeviceKernels.of(q).attentionType(type);
+        Tensor mixed = attend(shape, Tensors.as(q, used), Tensors.as(k, used), Tensors.as(v, used), mask, causal);
+        return Tensors.as(mixed, type);
     }
 
     private static Tensor attend(Shape shape, Tensor q, Tensor k, Tensor v, TensorOptional mask, boolean causal) {

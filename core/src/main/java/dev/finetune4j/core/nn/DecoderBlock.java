@@ -82,6 +82,26 @@ public final class DecoderBlock implements AutoCloseable {
         }
     }
 
+    /** The norms around attention. */
+    public Norms attentionNorms() {
+        return attentionNorms;
+    }
+
+    /** The first half. */
+    public Attention attention() {
+        return attention;
+    }
+
+    /** The norms around the feed-forward part. */
+    public Norms mlpNorms() {
+        return mlpNorms;
+    }
+
+    /** The second half. */
+    public GatedMlp mlp() {
+        return mlp;
+    }
+
     /** The same block with each part replaced by what the mapper makes of it. */
     public DecoderBlock map(ModuleTransform mapper) {
         return new DecoderBlock(

@@ -1,7 +1,6 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.kernel.CpuGemvKernel;
-import dev.finetune4j.core.kernel.DenseGemvKernel;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
@@ -85,8 +84,8 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
-    public @Nullable GemvWeight gemvWeight(ScalarType type) {
-        return weight.is_cuda() ? DenseGemvKernel.weight(weight, bias, type) : CpuGemvKernel.dense(weight, bias, type);
+    public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
+        return DeviceKernels.of(weight).gemvWeight(weight, bias, type);
     }
 
     @Override

@@ -1,10 +1,8 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.kernel.Elementwise;
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.kernel.cpu.ElementKernels;
-import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.DropoutKernel;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
@@ -59,9 +57,6 @@ public final class Dropout {
     private static final ThreadLocal<State> OF_THREAD = ThreadLocal.withInitial(State::new);
     private static final AtomicInteger PASSES = new AtomicInteger();
     private static final double WORDS = 4294967296.0;
-    private static final int THREADS = 256;
-    private static final int ELEMENTS_OF_THREAD = 4;
-    private static final long MAX_BLOCKS = 4096;
 
     private Dropout() {}
 
@@ -164,20 +159,13 @@ public final class Dropout {
         Tensor applyTo(Tensor x) {
             ScalarType type = Tensors.typeOf(x);
             Tensor given = x.contiguous();
-            if (!ElementKernels.supports(type)) {
-                return hostMask(given);
-            }
-            if (x.is_cuda()) {
-                Tensor y = Tensors.emptyLike(given);
-                launch(given, y);
-                return y;
-            }
-            ElementKernels kernels = CpuKernels.get().map(CpuKernels::elements).orElse(null);
-            if (kernels == null) {
+            DropoutKernel kernel = DeviceKernels.of(x).dropout(type).orElse(null);
+            if (kernel == null) {
                 return hostMask(given);
             }
             Tensor y = Tensors.emptyLike(given);
-            kernels.dropout(given, y, counter(), draw.seed(), threshold, scale);
+            kernel.apply(
+                    given, y, new DropoutKernel.Mask(draw.part(), module, draw.pass(), draw.seed(), threshold, scale));
             return y;
         }
 
@@ -186,29 +174,7 @@ public final class Dropout {
             return new int[] {draw.part(), module, draw.pass()};
         }
 
-        private void launch(Tensor x, Tensor y) {
-            long wanted = (x.numel() + THREADS * ELEMENTS_OF_THREAD - 1) / (THREADS * ELEMENTS_OF_THREAD);
-            if (wanted == 0) {
-                return;
-            }
-            CudaModule.of(Elementwise.class, "dropout.cu", Tensors.deviceOf(x))
-                    .kernel(Tensors.typeOf(x) == ScalarType.Float ? "dropout_f32" : "dropout_bf16")
-                    .launch(
-                            Math.min(wanted, MAX_BLOCKS),
-                            THREADS,
-                            x,
-                            y,
-                            x.numel(),
-                            draw.part(),
-                            module,
-                            draw.pass(),
-                            (int) draw.seed(),
-                            (int) (draw.seed() >>> Integer.SIZE),
-                            threshold,
-                            scale);
-        }
-
-        /** Where no kernel serves. */
+        /** Where there is no kernel. */
         Tensor hostMask(Tensor x) {
             float[] factors = factors(Math.toIntExact(x.numel()));
             Tensor mask = Tensors.ofFloats(Tensors.deviceOf(x), factors, x.shape());

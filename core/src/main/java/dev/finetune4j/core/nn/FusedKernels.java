@@ -1,6 +1,5 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.Elementwise;
@@ -24,13 +23,9 @@ final class FusedKernels implements LayerKernels {
 
     private final Elementwise kernels;
 
-    private FusedKernels(Elementwise kernels) {
+    /** @param kernels of the device and the type of the tensors */
+    FusedKernels(Elementwise kernels) {
         this.kernels = kernels;
-    }
-
-    /** Those for tensors that {@link Elementwise#supports(Tensor)} accepts. */
-    static FusedKernels of(ComputeDevice device, ScalarType type) {
-        return new FusedKernels(Elementwise.of(device, type));
     }
 
     /** Contiguous, and where 16 bytes at a time may be read. */

@@ -35,6 +35,21 @@ public final class GatedMlp {
         return LayerKernels.of(x.tensor()).gated(activation, gateAndUp, x);
     }
 
+    /** The function of the gate. */
+    public Activation activation() {
+        return activation;
+    }
+
+    /** The projections to gate and up. */
+    public ProjectionGroup gateAndUp() {
+        return gateAndUp;
+    }
+
+    /** The projection of the result. */
+    public Named<Linear> down() {
+        return down;
+    }
+
     GatedMlp map(ModuleTransform mapper) {
         return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper::linear));
     }

@@ -1,7 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.kernel.Activation;
-import dev.finetune4j.core.kernel.Elementwise;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -14,9 +14,10 @@ import org.jspecify.annotations.Nullable;
 interface LayerKernels {
     /** Those for the device and type of a tensor. */
     static LayerKernels of(Tensor x) {
-        return Elementwise.supports(x)
-                ? FusedKernels.of(Tensors.deviceOf(x), Tensors.typeOf(x))
-                : TorchLayerKernels.INSTANCE;
+        return DeviceKernels.of(x)
+                .elements(Tensors.typeOf(x))
+                .<LayerKernels>map(FusedKernels::new)
+                .orElse(TorchLayerKernels.INSTANCE);
     }
 
     /** The norm of x, shape (…, D). */

@@ -135,7 +135,7 @@ public interface Linear extends AutoCloseable {
      *
      * @param type of the input and the output
      */
-    default @Nullable GemvWeight gemvWeight(ScalarType type) {
+    default @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
         return null;
     }
 

@@ -2,12 +2,11 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
-import dev.finetune4j.core.kernel.CrossEntropyKernel;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
@@ -47,19 +46,12 @@ public final class NextTokenLoss {
      * @return the loss summed over the labelled positions, not scaled, float64, shape (1)
      */
     public static Tensor backward(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, Tensor scale) {
-        return new ChunkedHead(head).backward(hidden, targets, (logits, chunk) -> backward(logits, chunk.ids(), scale));
-    }
-
-    private static Tensor backward(Tensor logits, Tensor ids, Tensor scale) {
-        if (CrossEntropyKernel.supports(logits)) {
-            Tensor values = logits.detach();
-            Tensor losses = CrossEntropyKernel.toGradients(values, ids, scale);
-            ChunkedHead.backwardFrom(logits, values);
-            return losses.sum(new ScalarTypeOptional(ScalarType.Double));
-        }
-        Tensor loss = loss(logits, ids);
-        loss.mul(scale).backward();
-        return loss.detach().to(ScalarType.Double);
+        return new ChunkedHead(head)
+                .backward(
+                        hidden,
+                        targets,
+                        (logits, chunk) ->
+                                DeviceKernels.of(logits).loss().crossEntropyBackward(logits, chunk.ids(), scale));
     }
 
     /** The loss summed over the labelled positions, without gradients. */

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
@@ -42,7 +43,7 @@ public record PackedSequences(Tensor starts, Tensor positions, long[] lengths) {
 
     /** Whether attention takes the whole row at once, so that its launches do not depend on the lengths. */
     public static boolean isOneCall(ComputeDevice device, ScalarType type, double softCap) {
-        return device.kind() == ComputeDevice.Kind.CUDA && type.intern() == ScalarType.BFloat16 && softCap == 0;
+        return softCap == 0 && DeviceKernels.of(device).attendsPacked(type);
     }
 
     /** T. */

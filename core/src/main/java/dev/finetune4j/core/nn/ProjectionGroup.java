@@ -42,6 +42,16 @@ public final class ProjectionGroup {
         return new ProjectionGroup(List.of(linear), widths.clone());
     }
 
+    /** The linears, one for each projection or one for all. */
+    public List<Named<Linear>> linears() {
+        return linears;
+    }
+
+    /** Whether one linear has all projections in its rows. */
+    public boolean isStacked() {
+        return widths.length > 0;
+    }
+
     /** The projections of x, shape (…, D), in order. */
     Tensor[] forward(LayerInput x) {
         if (!isOneOperation(x.tensor())) {

@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.NormSpec;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -31,6 +32,11 @@ public final class RmsNorm implements AutoCloseable {
     /** Normalises (…, D). */
     public Tensor forward(Tensor x) {
         return LayerKernels.of(x).norm(x, this);
+    }
+
+    /** What a kernel must know of it. */
+    public NormSpec spec() {
+        return new NormSpec(weight, epsilon, unitOffset);
     }
 
     double epsilon() {

@@ -1,7 +1,6 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.kernel.CpuGemvKernel;
-import dev.finetune4j.core.kernel.DenseGemvKernel;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.GemvWeight;
 import java.util.Map;
 import org.bytedeco.pytorch.MemoryFormatOptional;
@@ -49,10 +48,8 @@ public final class TiedHead implements Linear {
     }
 
     @Override
-    public @Nullable GemvWeight gemvWeight(ScalarType type) {
-        return embedding.is_cuda()
-                ? DenseGemvKernel.weight(embedding, null, type)
-                : CpuGemvKernel.dense(embedding, null, type);
+    public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
+        return DeviceKernels.of(embedding).gemvWeight(embedding, null, type);
     }
 
     @Override

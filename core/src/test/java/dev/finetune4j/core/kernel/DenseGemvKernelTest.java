@@ -32,11 +32,11 @@ class DenseGemvKernelTest {
 
     /** A weight with what comes to its product, and the sum of both as a dense weight. */
     private record Case(
-            GemvWeight weight, Tensor sum, @Nullable Tensor bias) {
+            GemvWeight<Tensor> weight, Tensor sum, @Nullable Tensor bias) {
         static Case of(int seed, ScalarType type, int out, int in, boolean biased, int rank) {
             Tensor dense = normal(seed, 0.05, type, out, in);
             Tensor bias = biased ? normal(seed + 1, 1, type, out) : null;
-            GemvWeight weight = Objects.requireNonNull(DenseGemvKernel.weight(dense, bias, type));
+            GemvWeight<Tensor> weight = Objects.requireNonNull(DenseGemvKernel.weight(dense, bias, type));
             if (rank == 0) {
                 return new Case(weight, wide(dense), bias);
             }

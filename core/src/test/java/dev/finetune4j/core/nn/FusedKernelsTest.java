@@ -6,7 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.kernel.Activation;
-import dev.finetune4j.core.kernel.CrossEntropyKernel;
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.LossKernels;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -121,7 +122,7 @@ class FusedKernelsTest {
             if (!x.is_cuda()) {
                 return activation.apply(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
             }
-            LayerInput gated = FusedKernels.of(device, type).gated(activation, x);
+            LayerInput gated = ((FusedKernels) LayerKernels.of(x)).gated(activation, x);
             float[] values = Tensors.toFloats(gated.tensor());
             gated.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             return gated.tensor();
@@ -149,7 +150,7 @@ class FusedKernelsTest {
             try (RotaryEmbedding rotary = new RotaryEmbedding(spec, device)) {
                 RotaryEmbedding.Angles angles = rotary.angles(2, tokens, Tensors.typeOf(x));
                 if (x.is_cuda()) {
-                    return FusedKernels.of(device, type).ropeInPlace(x, heads, angles);
+                    return ((FusedKernels) LayerKernels.of(x)).ropeInPlace(x, heads, angles);
                 }
                 Tensor turned = x.narrow(2, 0, (long) heads * size)
                         .view(batch, tokens, heads, size)
@@ -213,13 +214,15 @@ class FusedKernelsTest {
             Tensor expected = torch.cross_entropy_loss(
                     logits, Tensors.ofLongs(ComputeDevice.cpu(), labels, rows), new TensorOptional(), 2, -100, 0.0);
             expected.mul(new Scalar(0.25)).backward();
-            Tensor values = Tensors.convert(logits.detach(), GPU, type);
-            Tensor losses = CrossEntropyKernel.toGradients(
-                    values, Tensors.ofLongs(GPU, labels, rows), Tensors.ofFloats(GPU, new float[] {0.25f}, 1));
+            Tensor values = Tensors.convert(logits.detach(), GPU, type).set_requires_grad(true);
+            Tensor loss = DeviceKernels.of(GPU)
+                    .loss()
+                    .crossEntropyBackward(
+                            values, Tensors.ofLongs(GPU, labels, rows), Tensors.ofFloats(GPU, new float[] {0.25f}, 1));
             double tolerance = type == ScalarType.Float ? 2e-6 : 8e-3;
-            assertEquals(expected.item_double(), losses.sum().item_double(), 2e-6 * expected.item_double());
+            assertEquals(expected.item_double(), loss.item_double(), 2e-6 * expected.item_double());
             float[] wanted = Tensors.toFloats(logits.grad());
-            float[] actual = Tensors.toFloats(values);
+            float[] actual = Tensors.toFloats(values.grad());
             for (int i = 0; i < wanted.length; i++) {
                 assertEquals(wanted[i], actual[i], tolerance * (Math.abs(wanted[i]) + 0.1), "element " + i);
             }
@@ -229,11 +232,14 @@ class FusedKernelsTest {
     @Test
     void aLabelOfNoColumnIsNoNumber() {
         try (TensorScope scope = new TensorScope()) {
-            Tensor logits = Tensors.ones(GPU, ScalarType.Float, 2, 8);
-            float[] losses = Tensors.toFloats(CrossEntropyKernel.toGradients(
-                    logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), Tensors.ofFloats(GPU, new float[] {1}, 1)));
-            assertTrue(Float.isNaN(losses[0]));
-            assertEquals(Math.log(8), losses[1], 1e-6);
+            Tensor scale = Tensors.ofFloats(GPU, new float[] {1}, 1);
+            LossKernels kernels = DeviceKernels.of(GPU).loss();
+            Tensor logits = Tensors.ones(GPU, ScalarType.Float, 2, 8).set_requires_grad(true);
+            Tensor none = kernels.crossEntropyBackward(logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), scale);
+            assertTrue(Double.isNaN(none.item_double()));
+            Tensor others = Tensors.ones(GPU, ScalarType.Float, 2, 8).set_requires_grad(true);
+            Tensor both = kernels.crossEntropyBackward(others, Tensors.ofLongs(GPU, new long[] {6, 7}, 2), scale);
+            assertEquals(2 * Math.log(8), both.item_double(), 1e-6);
         }
     }
 

@@ -102,8 +102,8 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
-    public @Nullable GemvWeight gemvWeight(ScalarType type) {
-        GemvWeight weight = isPlain() ? base.gemvWeight(type) : null;
+    public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
+        GemvWeight<?> weight = isPlain() ? base.gemvWeight(type) : null;
         boolean readable = part.a().is_contiguous()
                 && part.b().is_contiguous()
                 && part.a().storage_offset() % ALIGNED_NUMBERS == 0;

@@ -1,7 +1,6 @@
-package dev.finetune4j.core.decode;
+package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
@@ -18,11 +17,11 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param qkv queries, keys and values, shape (R, (heads + 2 · kv heads) · head size)
  * @param mixed what attention gives, shape (R, heads · head size)
  * @param gated inner numbers of the feed-forward part, shape (R, inner)
- * @param low narrow products, float32, shape (R, widest rank, at least 1)
+ * @param low down projections of adapters, float32, shape (R, widest rank, at least 1)
  * @param logits shape (R, V)
  * @param done how many blocks that work together are through, int32, shape (R · kv heads); zeros between kernels
  */
-record DecodeBuffers(
+public record DecodeBuffers(
         int rows,
         Tensor step,
         Tensor state,
@@ -34,25 +33,37 @@ record DecodeBuffers(
         Tensor logits,
         Tensor done)
         implements AutoCloseable {
-    static DecodeBuffers make(int rows, ModelConfig config, ComputeDevice device, ScalarType type, int rank) {
-        long size = config.attention().headDim();
-        long queries = config.attention().heads() * size;
-        long keys = config.attention().kvHeads() * size;
+    /**
+     * The memory for rows of these sizes.
+     *
+     * @param hidden width of the residual stream, D
+     * @param inner width of the feed-forward part
+     * @param vocabulary rows of the vocabulary projection, V
+     * @param rank the most numbers of a row that down projections take
+     */
+    public static DecodeBuffers make(
+            ComputeDevice device,
+            ScalarType type,
+            int rows,
+            AttentionSpec attention,
+            long hidden,
+            long inner,
+            long vocabulary,
+            int rank) {
+        long queries = (long) attention.heads() * attention.headDim();
+        long keys = (long) attention.kvHeads() * attention.headDim();
         try (TensorScope scope = new TensorScope()) {
             DecodeBuffers buffers = new DecodeBuffers(
                     rows,
                     Tensors.zeros(device, ScalarType.Long, 1L + rows),
-                    Tensors.empty(device, type, rows, config.hiddenSize()),
-                    Tensors.empty(device, type, rows, config.hiddenSize()),
+                    Tensors.empty(device, type, rows, hidden),
+                    Tensors.empty(device, type, rows, hidden),
                     Tensors.empty(device, type, rows, queries + 2 * keys),
                     Tensors.empty(device, type, rows, queries),
-                    Tensors.empty(device, type, rows, config.intermediateSize()),
+                    Tensors.empty(device, type, rows, inner),
                     Tensors.empty(device, ScalarType.Float, rows, Math.max(1, rank)),
-                    Tensors.empty(device, type, rows, config.vocabSize()),
-                    Tensors.zeros(
-                            device,
-                            ScalarType.Int,
-                            (long) rows * config.attention().kvHeads()));
+                    Tensors.empty(device, type, rows, vocabulary),
+                    Tensors.zeros(device, ScalarType.Int, (long) rows * attention.kvHeads()));
             buffers.all().forEach(scope::release);
             return buffers;
         }

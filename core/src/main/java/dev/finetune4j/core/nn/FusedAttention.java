@@ -2,23 +2,21 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.kernel.Elementwise;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.cpu.AttentionKernels;
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Causal attention on the CPU by a kernel of our own, where nothing but the causal rule hides a token. */
-final class CpuAttention {
-    private CpuAttention() {}
+/** Causal attention by a kernel of our own where the device has one and nothing but the causal rule hides a token. */
+final class FusedAttention {
+    private FusedAttention() {}
 
-    /** Whether it serves for tokens in this type, before which there are no others. */
+    /** Whether it supports tokens in this type, before which there are no others. */
     static boolean supports(Tensor x, Attention.Shape shape, Attention.Context context) {
-        return !x.is_cuda()
-                && Elementwise.supports(x)
+        return DeviceKernels.of(x).attention(Tensors.typeOf(x)).isPresent()
                 && context.mask() == null
                 && context.packed() == null
                 && shape.softCap() == 0
@@ -33,7 +31,8 @@ final class CpuAttention {
      * @return shape (B, T, heads · head size)
      */
     static Tensor attend(Tensor input, Attention.Shape shape) {
-        AttentionKernels kernels = CpuKernels.get().orElseThrow().attention();
+        AttentionKernels kernels =
+                DeviceKernels.of(input).attention(Tensors.typeOf(input)).orElseThrow();
         AttentionKernels.Heads heads =
                 new AttentionKernels.Heads(shape.heads(), shape.kvHeads(), shape.headDim(), (float) shape.scale());
         return CustomFunction.apply(

@@ -1,11 +1,10 @@
-package dev.finetune4j.core.decode;
+package dev.finetune4j.core.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
@@ -23,7 +22,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Attention and choice of a step, alone, against libtorch's operations in float32. */
-class DecodeKernelsTest {
+class CudaDecodeKernelsTest {
     private static final ComputeDevice GPU = ComputeDevice.cuda(0);
     private static final long[] POSITIONS = {0, 1, 15, 16, 17, 100, 255, 256, 999};
     private static final int CAPACITY = 1000;
@@ -66,7 +65,7 @@ class DecodeKernelsTest {
         "BFloat16, 1, 8, 1, 128, 264"
     })
     void attentionIsThatOfPlainOperations(ScalarType type, int rows, int heads, int kvHeads, int size, int splits) {
-        Attention.Shape shape = new Attention.Shape(heads, kvHeads, size, 1 / Math.sqrt(size), 0);
+        AttentionSpec shape = new AttentionSpec(heads, kvHeads, size, 1 / Math.sqrt(size), 0, 0);
         double tolerance = type == ScalarType.Float ? 1e-5 : 1e-2;
         for (long position : POSITIONS) {
             try (TensorScope scope = new TensorScope();
@@ -91,7 +90,7 @@ class DecodeKernelsTest {
                 Tensor pastKeys = keys.narrow(2, 0, position).clone();
                 Tensor pastValues = values.narrow(2, 0, position).clone();
 
-                new DecodeKernels(GPU, type, shape).attention(buffers, room, keys, values, shape);
+                new CudaDecodeKernels(GPU, type).attend(buffers, room, keys, values, shape);
 
                 Tensor allKeys = wide(torch.cat(new TensorVector(pastKeys, k.unsqueeze(2)), 2));
                 Tensor allValues = wide(torch.cat(new TensorVector(pastValues, v.unsqueeze(2)), 2));
@@ -152,10 +151,9 @@ class DecodeKernelsTest {
                 DecodeBuffers buffers = buffers(type, rows, 8, logits, done);
                 buffers.step().narrow(0, 0, 1).fill_(new Scalar(2));
                 Tensor chosen = Tensors.zeros(GPU, ScalarType.Long, 5, rows);
-                Attention.Shape shape = new Attention.Shape(1, 1, 8, 1, 0);
                 DecodeWorkspace room = new DecodeWorkspace(logits, logits, 1, logits, logits, chosen);
 
-                new DecodeKernels(GPU, type, shape).argmax(buffers, room);
+                new CudaDecodeKernels(GPU, type).argmax(buffers, room);
 
                 assertArrayEquals(
                         new long[] {places[0], places[1], places[2], -1, -1, -1},

@@ -1,0 +1,151 @@
+package dev.finetune4j.core.decode;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.DecodeBuffers;
+import dev.finetune4j.core.kernel.DecodeWorkspace;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Attention;
+import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** What decoders of all processors do around a {@link DecodeStep}: the checks, the memory that grows with the cache, the end. */
+abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, CudaGraphDecoder {
+    private static final long FIRST_CAPACITY = 256;
+
+    private final Lifetime lifetime = Lifetime.confined(
+            "the decoder is closed; make a new one",
+            "the decoder belongs to one thread at a time; make one for each sequence");
+    private final List<Lifetime> used;
+    final CausalLM model;
+    final KvCache cache;
+    final DecodeStep step;
+    final DecodeBuffers buffers;
+    private @Nullable DecodeWorkspace workspace;
+    private long cacheMoves;
+    private long capacity;
+
+    StepDecoder(CausalLM model, KvCache cache, DecodeStep step, int rows) {
+        List<Lifetime> all = new ArrayList<>(List.of(lifetime, cache.lifetime()));
+        all.addAll(model.lifetimes());
+        this.used = List.copyOf(all);
+        this.model = model;
+        this.cache = cache;
+        this.step = step;
+        this.buffers = step.buffers(model, rows);
+    }
+
+    /** A use of this, the cache and the model. */
+    final Lifetime.Use use() {
+        return Lifetime.useAll(used);
+    }
+
+    @Override
+    public final Tensor feed(long... tokens) {
+        if (tokens.length != buffers.rows()) {
+            throw new IllegalArgumentException(
+                    tokens.length + " tokens were given for " + buffers.rows() + " sequences");
+        }
+        for (long token : tokens) {
+            if (token < 0 || token >= model.config().vocabSize()) {
+                throw new IllegalArgumentException("there is no token " + token + "; the vocabulary has "
+                        + model.config().vocabSize() + " tokens");
+            }
+        }
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            long[] step = new long[1 + tokens.length];
+            step[0] = cache.positions();
+            System.arraycopy(tokens, 0, step, 1, tokens.length);
+            buffers.step().copy_(Tensors.ofLongs(ComputeDevice.cpu(), step, step.length));
+            return advance();
+        }
+    }
+
+    /** The step of the tokens and the position that the buffers hold. */
+    final Tensor advance() {
+        long position = cache.positions();
+        if (workspace == null || cache.moves() != cacheMoves || capacity <= position) {
+            reserve(Math.max(FIRST_CAPACITY, position + 1));
+        }
+        execute();
+        cache.advance(1);
+        return buffers.logits();
+    }
+
+    /** Runs the step on the memory that is there, or what was captured of it. */
+    abstract void execute();
+
+    /** The program itself. */
+    final void run() {
+        step.run(buffers, workspace(), cache);
+    }
+
+    /** The memory for the capacity at hand; not before the first step. */
+    final DecodeWorkspace workspace() {
+        return Objects.requireNonNull(workspace);
+    }
+
+    /** Whether there was a step or a reservation. */
+    final boolean isReserved() {
+        return workspace != null;
+    }
+
+    /**
+     * Makes room for that many positions, so that memory stays where it is up to there.
+     *
+     * @throws IllegalStateException after closing
+     */
+    public final void reserve(long positions) {
+        Attention.Shape shape = model.config().attention();
+        ComputeDevice device = model.placement().device();
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor like =
+                    Tensors.empty(device, step.kernels().type(), buffers.rows(), shape.kvHeads(), 0, shape.headDim());
+            cache.reserve(positions, like);
+            if (workspace == null || cache.moves() != cacheMoves) {
+                long places = cache.capacity();
+                DecodeWorkspace larger = step.workspace(device, buffers.rows(), places);
+                if (workspace != null) {
+                    moved(workspace, larger);
+                }
+                forget();
+                workspace = larger;
+                capacity = places;
+                cacheMoves = cache.moves();
+            }
+        }
+    }
+
+    /** Memory moves: what is still needed of the old one is taken over, and what was captured on it is gone. */
+    void moved(DecodeWorkspace old, DecodeWorkspace larger) {}
+
+    private void forget() {
+        if (workspace != null) {
+            workspace.close();
+            workspace = null;
+        }
+    }
+
+    /** Frees what a decoder has besides the memory of its steps. */
+    void free() {}
+
+    @Override
+    public final void close() {
+        lifetime.close(() -> {
+            free();
+            forget();
+            buffers.close();
+        });
+    }
+}

@@ -1,0 +1,26 @@
+package dev.finetune4j.core.kernel;
+
+import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** By libtorch's operations, on the logits in float32. */
+final class TorchLoss implements LossKernels {
+    static final TorchLoss INSTANCE = new TorchLoss();
+
+    /** libtorch's number of the reduction by a sum. */
+    private static final int SUM = 2;
+
+    private TorchLoss() {}
+
+    @Override
+    public Tensor crossEntropyBackward(Tensor logits, Tensor labels, Tensor scale) {
+        Tensor wide = Tensors.as(logits, ScalarType.Float);
+        Tensor loss = torch.cross_entropy_loss(wide, labels, new TensorOptional(), SUM, Labels.IGNORE, 0.0);
+        loss.mul(scale).backward();
+        return loss.detach().to(ScalarType.Double);
+    }
+}

@@ -19,8 +19,6 @@ module dev.finetune4j.core {
 
     exports dev.finetune4j.core;
     exports dev.finetune4j.core.generate;
-    exports dev.finetune4j.core.model;
-    exports dev.finetune4j.core.tensor;
     exports dev.finetune4j.core.text;
     exports dev.finetune4j.core.autograd to
             dev.finetune4j.quant,
@@ -47,7 +45,13 @@ module dev.finetune4j.core {
             dev.finetune4j.quant,
             dev.finetune4j.data,
             dev.finetune4j;
+    exports dev.finetune4j.core.model to
+            dev.finetune4j;
     exports dev.finetune4j.core.nn to
             dev.finetune4j.quant,
+            dev.finetune4j;
+    exports dev.finetune4j.core.tensor to
+            dev.finetune4j.quant,
+            dev.finetune4j.data,
             dev.finetune4j;
 }

@@ -18,13 +18,7 @@ module dev.finetune4j {
     exports dev.finetune4j;
     exports dev.finetune4j.lora.adapter;
     exports dev.finetune4j.lora.eval;
-    exports dev.finetune4j.lora.export;
     exports dev.finetune4j.lora.plan;
-    exports dev.finetune4j.lora.objective;
     exports dev.finetune4j.lora.report;
     exports dev.finetune4j.lora.train;
-
-    // The sources of the kernels, which core compiles.
-    opens dev.finetune4j.lora.train to
-            dev.finetune4j.core;
 }

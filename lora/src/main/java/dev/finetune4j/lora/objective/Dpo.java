@@ -44,4 +44,9 @@ public record Dpo(double beta, double labelSmoothing) implements PairLoss {
             return scope.keep(losses);
         }
     }
+
+    @Override
+    public Tensor rewards(LogProbs answers) {
+        return Margins.logRatio(answers).mul(new Scalar(beta));
+    }
 }

@@ -28,4 +28,9 @@ public record Hinge(double beta) implements PairLoss {
             return scope.keep(margin.mul(new Scalar(-beta)).add(new Scalar(1)).relu());
         }
     }
+
+    @Override
+    public Tensor rewards(LogProbs answers) {
+        return Margins.logRatio(answers).mul(new Scalar(beta));
+    }
 }

@@ -31,4 +31,9 @@ public record Ipo(double beta) implements PairLoss {
             return scope.keep(margin.sub(new Scalar(1 / (2 * beta))).square());
         }
     }
+
+    @Override
+    public Tensor rewards(LogProbs answers) {
+        return Margins.perToken(answers, Margins.logRatio(answers)).mul(new Scalar(beta));
+    }
 }

@@ -46,6 +46,14 @@ public record Kto(double beta, double desirableWeight, double undesirableWeight)
      * @throws IllegalArgumentException when the numbers of answers differ, or reference log-probabilities are missing
      */
     public Tensor losses(LogProbs answers, boolean[] desirable, double baseline) {
+        try (TensorScope scope = new TensorScope()) {
+            float[] z = {(float) baseline};
+            return scope.keep(losses(answers, desirable, Tensors.ofFloats(Tensors.deviceOf(answers.policy()), z, 1)));
+        }
+    }
+
+    /** The same with z on the device, (1). */
+    Tensor losses(LogProbs answers, boolean[] desirable, Tensor baseline) {
         if (desirable.length != answers.tokens().length) {
             throw new IllegalArgumentException(
                     "there are " + desirable.length + " judgements of " + answers.tokens().length + " answers");
@@ -58,7 +66,7 @@ public record Kto(double beta, double desirableWeight, double undesirableWeight)
         }
         try (TensorScope scope = new TensorScope()) {
             var device = Tensors.deviceOf(answers.policy());
-            Tensor gain = Margins.logRatio(answers).sub(new Scalar(baseline)); // (N)
+            Tensor gain = Margins.logRatio(answers).sub(baseline); // (N)
             // 1 - σ(x) as σ(-x), which does not cancel.
             Tensor losses =
                     gain.mul(Tensors.ofFloats(device, sign, sign.length)).sigmoid();
@@ -75,7 +83,21 @@ public record Kto(double beta, double desirableWeight, double undesirableWeight)
      */
     public static double baseline(LogProbs mismatched) {
         try (TensorScope scope = new TensorScope()) {
-            return Math.max(0, Margins.logRatio(mismatched).detach().mean().item_double());
+            return klEstimate(mismatched).item_double();
         }
+    }
+
+    /** The same on the device, (1). */
+    static Tensor klEstimate(LogProbs mismatched) {
+        return Margins.logRatio(mismatched)
+                .detach()
+                .mean()
+                .clamp_min(new Scalar(0))
+                .view(1);
+    }
+
+    /** The implicit reward of each answer, (N). */
+    Tensor rewards(LogProbs answers) {
+        return Margins.logRatio(answers).mul(new Scalar(beta));
     }
 }

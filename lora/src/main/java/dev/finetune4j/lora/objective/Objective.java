@@ -27,13 +27,18 @@ public interface Objective {
     DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple);
 
     /**
-     * Forward and backward pass: adds the gradient of the scaled loss to that of everything that can be trained. Reads nothing
-     * but the batch's tensors, and does not wait for the device, so that a CUDA graph may be captured of it.
+     * Forward and backward pass: adds the gradient of the scaled loss to that of everything that can be trained. Nothing waits
+     * for the device.
      *
      * @return float64, shape (1 + 2 · metrics): the loss, scaled; then for each metric the sum of what it is the mean of, and
      *     their number. The caller's scope owns it
      */
     Tensor backward(CausalLM model, DeviceBatch batch);
+
+    /** Whether {@link #backward} reads nothing but the batch's tensors, so that a CUDA graph may be captured of it. */
+    default boolean isCapturable() {
+        return false;
+    }
 
     /** The loss of a batch summed over its terms, without gradients and dropout. */
     double loss(CausalLM model, Batch batch);

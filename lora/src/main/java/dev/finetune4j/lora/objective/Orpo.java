@@ -48,6 +48,11 @@ public record Orpo(double weight) implements PairLoss {
         }
     }
 
+    @Override
+    public Tensor rewards(LogProbs answers) {
+        return Margins.perToken(answers, answers.policy()).mul(new Scalar(weight));
+    }
+
     private static Tensor logOdds(LogProbs answers) {
         Tensor mean = Margins.perToken(answers, answers.policy()); // (N), log p
         Tensor rest = mean.clamp_max(new Scalar(SUREST)).expm1().neg(); // (N), 1 - p

@@ -13,4 +13,13 @@ public sealed interface PairLoss extends PreferenceLoss permits Dpo, Hinge, Ipo,
      * @throws IllegalArgumentException when the numbers of answers differ, or reference log-probabilities are needed and missing
      */
     Tensor losses(LogProbs chosen, LogProbs rejected);
+
+    /**
+     * The implicit reward of each answer, the difference of which the loss widens.
+     *
+     * @param answers their log-probabilities
+     * @return (N), float32, in the caller's scope
+     * @throws IllegalArgumentException when reference log-probabilities are needed and missing
+     */
+    Tensor rewards(LogProbs answers);
 }

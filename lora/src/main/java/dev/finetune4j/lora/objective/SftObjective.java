@@ -31,6 +31,11 @@ public record SftObjective() implements Objective {
     }
 
     @Override
+    public boolean isCapturable() {
+        return true;
+    }
+
+    @Override
     public double loss(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();

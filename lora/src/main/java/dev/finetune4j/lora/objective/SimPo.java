@@ -35,4 +35,9 @@ public record SimPo(double beta, double gamma) implements PairLoss {
             return scope.keep(Margins.minusLogSigmoid(logits));
         }
     }
+
+    @Override
+    public Tensor rewards(LogProbs answers) {
+        return Margins.perToken(answers, answers.policy()).mul(new Scalar(beta));
+    }
 }

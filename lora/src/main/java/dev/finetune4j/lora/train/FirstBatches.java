@@ -23,10 +23,10 @@ final class FirstBatches {
     /** Keeps the batches of a step if they are wanted later. */
     void add(Trainer.Step step) {
         if (firstStep.isEmpty()) {
-            firstStep = step.batches();
+            firstStep = step.microBatches();
         }
         if (small && step.index() < stepsPerEpoch) {
-            epoch.addAll(step.batches());
+            epoch.addAll(step.microBatches());
         }
     }
 

@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Forward and backward passes of the micro-batches of a training; losses and metrics add up on the device.
  *
- * <p>On a CUDA GPU they are enqueued on a stream of their own until this is closed, and captured as CUDA graphs unless the model
- * has dropout: a graph would have the masks of one pass for ever. Confined to one thread.
+ * <p>On a CUDA GPU they are enqueued on a stream of their own until this is closed, and captured as CUDA graphs where the
+ * objective allows it, unless the model has dropout: a graph would have the masks of one pass for ever. Confined to one thread.
  */
 final class ForwardBackward implements AutoCloseable {
     /** Targets are filled up to a multiple of this on a GPU, so that batches come in few shapes. */
@@ -35,7 +35,7 @@ final class ForwardBackward implements AutoCloseable {
         this.objective = objective;
         ComputeDevice device = model.placement().device();
         stream = device.kind() == ComputeDevice.Kind.CUDA ? CudaStream.open(device) : null;
-        graphs = stream == null || model.isRandom() ? null : new GraphCache(stream);
+        graphs = stream == null || model.isRandom() || !objective.isCapturable() ? null : new GraphCache(stream);
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {
             sums = scope.release(Tensors.zeros(

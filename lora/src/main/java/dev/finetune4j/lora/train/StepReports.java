@@ -35,7 +35,7 @@ final class StepReports {
     /** Reports a step that is done now. */
     StepReport add(Trainer.Step step, AdamW.StepResult result, double learningRate) {
         long now = System.nanoTime();
-        int tokens = step.batches().stream().mapToInt(Batch::tokens).sum();
+        int tokens = step.microBatches().stream().mapToInt(Batch::tokens).sum();
         int done = all.size() + 1;
         Duration elapsed = Duration.ofNanos(now - start);
         StepReport report = new StepReport(
@@ -47,7 +47,9 @@ final class StepReports {
                 learningRate,
                 means(result.sums()),
                 new StepReport.Throughput(
-                        step.batches().stream().mapToInt(Batch::targetTokens).sum(),
+                        step.microBatches().stream()
+                                .mapToInt(Batch::targetTokens)
+                                .sum(),
                         tokens,
                         tokens / ((now - Math.max(step.start(), lastReport)) / 1e9)),
                 new StepReport.Timing(

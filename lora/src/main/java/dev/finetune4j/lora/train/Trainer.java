@@ -6,6 +6,7 @@ import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.objective.SftObjective;
 import java.util.List;
@@ -155,13 +156,15 @@ public final class Trainer {
      * A step whose forward and backward passes are enqueued.
      *
      * @param index counted from 0
-     * @param batches its micro-batches
-     * @param end where the data goes on after it, wherever the loader has run ahead to
+     * @param batch its micro-batches, and where the data goes on after it, wherever the loader has run ahead to
      * @param random what dropout draws in it
      * @param start when it began, {@link System#nanoTime}
      */
-    record Step(
-            int index, List<Batch> batches, BatchLoader.Position end, TrainingState.RandomState random, long start) {}
+    record Step(int index, OptimizerBatch batch, TrainingState.RandomState random, long start) {
+        List<Batch> microBatches() {
+            return batch.microBatches();
+        }
+    }
 
     /** The loop itself. */
     private final class Loop {
@@ -195,7 +198,7 @@ public final class Trainer {
                 @Nullable Step ahead = more && passes.isAsync() ? forwardBackward(index, random) : null;
                 AdamW.StepResult result = OutcomeCheck.requireFinite(update.get(), index);
 
-                state.advance(index, step.end(), random);
+                state.advance(index, step.batch().end(), random);
                 StepReport report = reports.add(step, result, learningRate);
                 tell(listener -> listener.onStep(report));
                 step = ahead != null || !more ? ahead : forwardBackward(index, random);
@@ -205,8 +208,7 @@ public final class Trainer {
 
         /** Enqueues forward and backward of a step's micro-batches; null when cancelled before all of them were. */
         private @Nullable Step forwardBackward(int index, TrainingState.RandomState random) {
-            List<Batch> batches = loader.next().microBatches();
-            Step step = new Step(index, batches, loader.position(), random, System.nanoTime());
+            Step step = new Step(index, loader.next(), random, System.nanoTime());
             seen.add(step);
             try {
                 return forwardBackward(step) ? step : null;
@@ -223,10 +225,10 @@ public final class Trainer {
 
         /** Whether all micro-batches were enqueued. */
         private boolean forwardBackward(Step step) {
-            int terms = step.batches().stream().mapToInt(objective::terms).sum();
+            int terms = step.microBatches().stream().mapToInt(objective::terms).sum();
             passes.clear();
-            for (int i = 0; i < step.batches().size(); i++) {
-                Batch batch = step.batches().get(i);
+            for (int i = 0; i < step.microBatches().size(); i++) {
+                Batch batch = step.microBatches().get(i);
                 if (cancelled.getAsBoolean()) {
                     return false;
                 }

@@ -45,6 +45,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.IntUnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -233,6 +234,55 @@ class GpuTrainingTest {
                 assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
             }
             assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
+        }
+    }
+
+    /** The loader has run ahead when a step is reported; the snapshot belongs to the step all the same. */
+    @ParameterizedTest
+    @CsvSource({"FP32, 1e-6", "BF16, 1e-3"})
+    void aTrainingGoesOnFromASnapshot(Precision precision, double tolerance) {
+        TrainingSettings training = TrainingSettings.builder()
+                .epochs(1)
+                .learningRate(2e-3)
+                .schedule(LearningRateSchedule.constant(), 0)
+                .build();
+        try (CausalLM base = model("llama", true, new Placement(GPU, precision));
+                PeftAdapter first = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                PeftAdapter second = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(2))) {
+            List<EncodedExample> examples = examples(base.config().vocabSize(), 2 * STEPS);
+            AtomicReference<Trainer> running = new AtomicReference<>();
+            AtomicReference<TrainingState.Snapshot> taken = new AtomicReference<>();
+            TrainingListener listener = new TrainingListener() {
+                @Override
+                public void onStep(StepReport report) {
+                    if (report.step() == 7) {
+                        taken.set(running.get().snapshot());
+                    }
+                }
+            };
+            running.set(new Trainer(
+                    first.attachTo(base),
+                    first.trainable(),
+                    new BatchLoader(examples, 2, 1, 1, new Collator(0, 1), false),
+                    training,
+                    List.of(listener),
+                    () -> false));
+            TrainingReport whole = running.get().run();
+            try (TrainingState.Snapshot snapshot = taken.get()) {
+                assertEquals(new BatchLoader.Position(0, 14), snapshot.position());
+                TrainingReport rest = new Trainer(
+                                second.attachTo(base),
+                                second.trainable(),
+                                new BatchLoader(examples, 2, 1, 1, new Collator(0, 1), false),
+                                training,
+                                List.of(),
+                                () -> false)
+                        .resumingFrom(snapshot)
+                        .run();
+                double expected = whole.steps().get(7).loss();
+                assertEquals(expected, rest.steps().get(0).loss(), tolerance * expected);
+                assertEquals(STEPS - 7, rest.steps().size());
+            }
         }
     }
 

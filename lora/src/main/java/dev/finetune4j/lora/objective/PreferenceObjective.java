@@ -1,0 +1,84 @@
+package dev.finetune4j.lora.objective;
+
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.SequenceLogProbs;
+import dev.finetune4j.core.nn.Targets;
+import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.data.batch.Batch;
+import java.util.List;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Preference optimization on pairs: each chosen answer stands in front of its rejected one, as sequences of their own behind the
+ * same prompt. Its terms are the pairs.
+ *
+ * @param loss of a pair
+ * @param reference the frozen model with which the policy is compared, such as the base without the adapter; null where the loss
+ *     needs none
+ */
+public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) implements Objective {
+    private static final List<String> METRICS =
+            List.of("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins");
+
+    /** @throws IllegalArgumentException if the loss needs a reference and there is none */
+    public PreferenceObjective {
+        if (loss.needsReference() && reference == null) {
+            throw new IllegalArgumentException(
+                    loss + " compares with a reference model; give the model without what is trained");
+        }
+    }
+
+    @Override
+    public int terms(Batch batch) {
+        SequencePairs.require(batch);
+        return batch.rows() / 2;
+    }
+
+    @Override
+    public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
+        SequencePairs.require(batch);
+        return DeviceBatch.ofSequences(model, batch, scale, multiple);
+    }
+
+    @Override
+    public Tensor backward(CausalLM model, DeviceBatch batch) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor hidden = model.hidden(batch.input()); // (B, T, D)
+            Targets targets = batch.targets();
+            Tensor policy = SequenceLogProbs.of(hidden, model::logits, targets).set_requires_grad(true); // (2N)
+            SequencePairs pairs = SequencePairs.of(policy, reference, batch);
+            Tensor losses = loss.losses(pairs.first(), pairs.second()); // (N)
+            losses.sum().mul(batch.scale()).backward();
+            SequenceLogProbs.backward(hidden, model::logits, targets, policy.grad());
+            Tensor chosen = loss.rewards(pairs.first()).detach();
+            Tensor rejected = loss.rewards(pairs.second()).detach();
+            return scope.keep(new Sums(losses, batch.scale())
+                    .mean(chosen)
+                    .mean(rejected)
+                    .mean(chosen.gt(rejected))
+                    .mean(chosen.sub(rejected))
+                    .toTensor());
+        }
+    }
+
+    @Override
+    public double loss(CausalLM model, Batch batch) {
+        try (Lifetime.Use use = model.use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
+            Tensor policy =
+                    SequenceLogProbs.of(model.hidden(onDevice.input()), model::logits, onDevice.targets()); // (2N)
+            SequencePairs pairs = SequencePairs.of(policy, reference, onDevice);
+            return loss.losses(pairs.first(), pairs.second()).sum().item_double();
+        }
+    }
+
+    @Override
+    public List<String> metrics() {
+        return METRICS;
+    }
+}

@@ -3,7 +3,7 @@ package dev.finetune4j;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.train.LoraPlus;
-import dev.finetune4j.lora.train.ParameterGroups;
+import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
 
@@ -54,7 +54,7 @@ sealed interface TuningMethod {
 
         @Override
         public ParameterGroups groups(double learningRate) {
-            return plus == null ? ParameterGroups.ONE : plus.groups(learningRate);
+            return plus == null ? ParameterGroups.ONE : ParameterGroups.of(plus, learningRate);
         }
     }
 

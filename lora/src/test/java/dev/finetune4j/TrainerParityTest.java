@@ -12,11 +12,11 @@ import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.reference.TrajectoryBatches;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LoraPlus;
-import dev.finetune4j.lora.train.ParameterGroups;
 import dev.finetune4j.lora.train.StepReport;
-import dev.finetune4j.lora.train.Trainer;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.loop.ParameterGroups;
+import dev.finetune4j.lora.train.loop.Trainer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -35,7 +35,7 @@ class TrainerParityTest {
         JsonNode golden = Fixtures.json(Fixtures.resource("train/loraplus_trajectory.json"));
         double learningRate = golden.path("lr").asDouble();
         ParameterGroups groups =
-                LoraPlus.withRatio(golden.path("ratio").asDouble()).groups(learningRate);
+                ParameterGroups.of(LoraPlus.withRatio(golden.path("ratio").asDouble()), learningRate);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
                 PeftAdapter adapter = AdapterFiles.load(START, base)) {
             compareSteps(golden, train(base, adapter, groups, BATCHES.loader(), learningRate), 1e-4);

@@ -39,20 +39,4 @@ public record LoraPlus(double ratio, double embeddingLearningRate) {
     public static LoraPlus withRatio(double ratio) {
         return new LoraPlus(ratio, USUAL_EMBEDDING_RATE);
     }
-
-    /**
-     * The groups for adapter parameters by their names in PEFT.
-     *
-     * @param learningRate the peak learning rate of the training, which A gets
-     */
-    public ParameterGroups groups(double learningRate) {
-        ParameterGroup embedding = new ParameterGroup(embeddingLearningRate / learningRate, true);
-        return (name, parameter) -> {
-            if (name.contains("lora_embedding_")) {
-                return embedding;
-            }
-            boolean fast = name.contains("lora_B") || parameter.dim() == 1;
-            return fast ? new ParameterGroup(ratio, !name.contains("bias")) : ParameterGroup.usual();
-        };
-    }
 }

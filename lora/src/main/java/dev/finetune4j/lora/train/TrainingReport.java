@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param trainableParameters number of values that were trained
  * @param duration from the first step to the end of the last
  * @param firstRows the loss on the rows of the first step, before and afterwards
- * @param data what became of the data set; null only when a {@link Trainer} was used without saying so
+ * @param data what became of the data set; null only when it was not said
  * @param warnings why the training cannot have learned what it should, one sentence for each cause; empty when nothing speaks
  *     against it. They are in the log too
  */
@@ -40,10 +40,7 @@ public record TrainingReport(
      * @param base of the base model
      * @param tuned of the model as the last step left it, without dropout
      */
-    public record Losses(double base, double tuned) {
-        /** Of a training without a finished step. */
-        static final Losses NONE = new Losses(Double.NaN, Double.NaN);
-    }
+    public record Losses(double base, double tuned) {}
 
     public TrainingReport {
         steps = List.copyOf(steps);

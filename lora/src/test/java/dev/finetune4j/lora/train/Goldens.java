@@ -5,10 +5,11 @@ import java.nio.file.Path;
 import java.util.Objects;
 
 /** Numbers written by transformers and peft for the tests of this package. */
-final class Goldens {
+public final class Goldens {
     private Goldens() {}
 
-    static Path file(String name) {
+    /** A file of the test resources. */
+    public static Path file(String name) {
         try {
             return Path.of(Objects.requireNonNull(Goldens.class.getResource("/train/" + name), name)
                     .toURI());

@@ -1,8 +1,11 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.lora.objective.Objective;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingException;
+import dev.finetune4j.lora.train.TrainingReport;
 import java.util.List;
 
 /** Finds out after the last step what a training came to. */
@@ -61,7 +64,8 @@ final class OutcomeCheck {
         List<Batch> learned = objective.reproducesTargets() ? seen.epoch() : List.of();
         int rows = learned.stream().mapToInt(Batch::rows).sum();
         if (steps.isEmpty()) {
-            return new Findings(outcome, List.of(), TrainingReport.Losses.NONE, true, rows, rows);
+            return new Findings(
+                    outcome, List.of(), new TrainingReport.Losses(Double.NaN, Double.NaN), true, rows, rows);
         }
         Evaluator.Measured tuned = Evaluator.isFinite(parameters.values())
                 ? evaluator.loss(model, seen.firstStep())

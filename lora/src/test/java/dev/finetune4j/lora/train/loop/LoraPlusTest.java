@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -11,6 +11,8 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.train.Goldens;
+import dev.finetune4j.lora.train.LoraPlus;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,7 +29,7 @@ class LoraPlusTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource({"plain, 2e-3, 16, 0.1, 5e-5", "dora, 1e-3, 4, 0.05, 1e-6"})
     void fiveStepsFollowPeft(String name, double learningRate, double ratio, double weightDecay, double embedding) {
-        ParameterGroups groups = new LoraPlus(ratio, embedding).groups(learningRate);
+        ParameterGroups groups = ParameterGroups.of(new LoraPlus(ratio, embedding), learningRate);
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, name + "/start/");
@@ -76,8 +78,8 @@ class LoraPlusTest {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, "plain/start/");
-            try (FlatParameters parameters = new FlatParameters(
-                    Parameter.named(trainable), LoraPlus.withRatio(16).groups(1e-3))) {
+            try (FlatParameters parameters =
+                    new FlatParameters(Parameter.named(trainable), ParameterGroups.of(LoraPlus.withRatio(16), 1e-3))) {
                 List<FlatParameters.Slice> slices = parameters.slices();
                 assertEquals(4, slices.size());
                 long offset = 0;

@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.MemoryErrors;

@@ -1,9 +1,10 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;

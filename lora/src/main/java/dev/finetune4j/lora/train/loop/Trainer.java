@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
@@ -9,6 +9,12 @@ import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.objective.SftObjective;
+import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingException;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;

@@ -1,6 +1,9 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.data.DataReport;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;

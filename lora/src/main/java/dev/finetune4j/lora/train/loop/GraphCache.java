@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;

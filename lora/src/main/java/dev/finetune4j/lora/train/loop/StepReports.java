@@ -1,6 +1,7 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.lora.train.StepReport;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

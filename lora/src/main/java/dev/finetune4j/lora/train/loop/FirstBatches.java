@@ -1,4 +1,4 @@
-package dev.finetune4j.lora.train;
+package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;

@@ -10,7 +10,7 @@ import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.inference.ChatPipeline;
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
@@ -268,7 +268,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     }
 
     private static Precision usualPrecision(ComputeDevice device) {
-        return device.kind() == ComputeDevice.Kind.CUDA ? Precision.BF16 : CpuKernels.fastestPrecision();
+        return DeviceKernels.of(device).fastestPrecision();
     }
 
     /**

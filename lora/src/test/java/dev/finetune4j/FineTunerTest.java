@@ -13,6 +13,7 @@ import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.CpuLevel;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -133,7 +134,8 @@ class FineTunerTest {
 
     @Test
     void withoutAChoiceTheNumberFormatIsTheFastestThatTheProcessorHas() {
-        ScalarType fastest = Tensors.typeOf(CpuKernels.fastestPrecision());
+        ScalarType fastest =
+                Tensors.typeOf(DeviceKernels.of(ComputeDevice.cpu()).fastestPrecision());
         boolean pairs = CpuKernels.of(CpuLevel.AVX512_BF16).isPresent();
         assertEquals(pairs ? ScalarType.BFloat16 : ScalarType.Float, fastest);
         try (LanguageModel loaded =

@@ -2,7 +2,7 @@ package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.kernel.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -50,9 +50,7 @@ record Workbench(Placement placement) {
 
     /** Waits until a GPU has done what it was asked; a CPU always has. */
     void finish() {
-        if (placement.device().kind() == ComputeDevice.Kind.CUDA) {
-            CudaMemory.synchronize();
-        }
+        DeviceKernels.of(placement.device()).synchronize();
     }
 
     /** The backward pass from a result whose gradient is given. */

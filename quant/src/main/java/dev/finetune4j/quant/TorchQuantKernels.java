@@ -20,18 +20,14 @@ import org.jspecify.annotations.Nullable;
  * <p>The two tables (2 KiB each) live as long as this object.
  */
 final class TorchQuantKernels implements QuantKernels {
-    /** Packed bytes per turn: the temporaries of a turn stay in the processor's cache, or are 32 MiB on a GPU. */
-    private static final long CPU_CHUNK = 1 << 15;
-
-    private static final long CUDA_CHUNK = 1 << 22;
+    /** Packed bytes per turn: the temporaries of a turn stay in the processor's cache. */
+    private static final long CHUNK = 1 << 15;
 
     private final ComputeDevice device;
-    private final long chunk;
     private final Map<QuantType, Tensor> pairs = new EnumMap<>(QuantType.class);
 
     TorchQuantKernels(ComputeDevice device) {
         this.device = device;
-        this.chunk = device.kind() == ComputeDevice.Kind.CPU ? CPU_CHUNK : CUDA_CHUNK;
         for (QuantType type : QuantType.values()) {
             pairs.put(type, pairTable(type));
         }
@@ -52,7 +48,7 @@ final class TorchQuantKernels implements QuantKernels {
 
     @Override
     public QuantizedTensor quantize(Tensor dense, QuantSettings settings) {
-        TorchPasses passes = new TorchPasses(device, settings, 2 * Math.max(chunk, 1 << 18));
+        TorchPasses passes = new TorchPasses(device, settings, 2 * Math.max(CHUNK, 1 << 18));
         return new Quantizer(device, settings, passes).quantize(this, dense);
     }
 
@@ -69,8 +65,8 @@ final class TorchQuantKernels implements QuantKernels {
             Tensor table = Objects.requireNonNull(pairs.get(weight.settings().type()));
             int block = weight.settings().blockSize();
             long bytes = packed.numel();
-            for (long start = 0; start < bytes; start += chunk) {
-                long count = Math.min(chunk, bytes - start);
+            for (long start = 0; start < bytes; start += CHUNK) {
+                long count = Math.min(CHUNK, bytes - start);
                 long first = 2 * start;
                 long elements = Math.min(2 * count, target.numel() - first);
                 try (TensorScope turn = new TensorScope()) {

@@ -12,12 +12,14 @@ import org.jspecify.annotations.Nullable;
 final class CpuDeviceKernels implements DeviceKernels {
     private final CpuKernels kernels;
     private final Elementwise elements;
+    private final MatmulKernels matmul;
     private final LossKernels loss;
     private final OptimizerKernels optimizer;
 
     CpuDeviceKernels(CpuKernels kernels) {
         this.kernels = kernels;
         this.elements = new CpuElementwise(kernels.elements());
+        this.matmul = new CpuMatmul(kernels.products());
         this.loss = new FusedLoss((logits, labels, losses, scale) ->
                 kernels.elements().crossEntropy(logits, labels, losses, scale.item_float()));
         this.optimizer = new CpuOptimizer(kernels.elements());
@@ -52,6 +54,11 @@ final class CpuDeviceKernels implements DeviceKernels {
     @Override
     public Precision fastestPrecision() {
         return kernels.multipliesPairs() ? Precision.BF16 : Precision.FP32;
+    }
+
+    @Override
+    public MatmulKernels matmul() {
+        return matmul;
     }
 
     @Override

@@ -2,7 +2,9 @@ package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.kernel.cuda.CudaReadback;
+import dev.finetune4j.core.kernel.cuda.CudaStream;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -11,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 /** A CUDA GPU with kernels of our own, in float32 and bfloat16. */
 final class CudaDeviceKernels implements DeviceKernels {
     private final ComputeDevice device;
+    private final MatmulKernels matmul = new CudaMatmul();
     private final LossKernels loss;
     private final OptimizerKernels optimizer;
 
@@ -48,6 +51,26 @@ final class CudaDeviceKernels implements DeviceKernels {
     @Override
     public Precision fastestPrecision() {
         return Precision.BF16;
+    }
+
+    @Override
+    public MatmulKernels matmul() {
+        return matmul;
+    }
+
+    @Override
+    public void prepare(Precision precision) {
+        // The threads of the CPU have no part in it.
+    }
+
+    @Override
+    public Optional<CudaStream> captureStream() {
+        return Optional.of(CudaStream.open(device));
+    }
+
+    @Override
+    public void synchronize() {
+        CudaMemory.synchronize();
     }
 
     @Override

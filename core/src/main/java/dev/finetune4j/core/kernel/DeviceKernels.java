@@ -5,7 +5,9 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cpu.AttentionKernels;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.ElementKernels;
+import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
@@ -100,6 +102,24 @@ public interface DeviceKernels {
         return TorchLoss.INSTANCE;
     }
 
+    /** Gets the process ready for a model that computes in a precision. */
+    default void prepare(Precision precision) {
+        TorchRuntime.shareThreads(precision);
+    }
+
+    /**
+     * A stream of the device's own, on which work can be captured and replayed; empty where work is done when a call returns.
+     * The caller closes it.
+     */
+    default Optional<CudaStream> captureStream() {
+        return Optional.empty();
+    }
+
+    /** Waits until the device has done what it was asked. */
+    default void synchronize() {
+        // On a CPU work is done when a call returns.
+    }
+
     /** The number format in which models are fastest. */
     default Precision fastestPrecision() {
         return Precision.FP32;
@@ -108,6 +128,11 @@ public interface DeviceKernels {
     /** The steps of optimizers. */
     default OptimizerKernels optimizer() {
         return TorchOptimizer.INSTANCE;
+    }
+
+    /** Products of matrices. */
+    default MatmulKernels matmul() {
+        return TorchMatmul.INSTANCE;
     }
 
     /**

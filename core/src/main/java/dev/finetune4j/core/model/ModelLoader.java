@@ -1,8 +1,7 @@
 package dev.finetune4j.core.model;
 
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.WeightSource;
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Placement;
@@ -66,10 +65,7 @@ public final class ModelLoader {
             LinearFactory factory,
             Placement placement) {
         TorchRuntime.require(placement.device());
-        if (placement.device().kind() == ComputeDevice.Kind.CPU) {
-            TorchRuntime.shareThreads(placement.precision());
-            CpuKernels.get();
-        }
+        DeviceKernels.of(placement.device()).prepare(placement.precision());
         try (Threads.Share share = Threads.share(placement.threads())) {
             return loadThere(folder, weights, config, factory, placement);
         }

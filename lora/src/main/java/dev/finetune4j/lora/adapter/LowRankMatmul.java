@@ -1,13 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.kernel.cpu.GemmKernels;
-import dev.finetune4j.core.tensor.Tensors;
-import java.util.Optional;
-import org.bytedeco.pytorch.Scalar;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Low-rank matmuls: those with a factor of LoRA, one side of which is the rank. Libraries for the CPU are slow at such skinny
@@ -15,12 +9,6 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 final class LowRankMatmul {
     private LowRankMatmul() {}
-
-    private static Optional<GemmKernels> kernels(Tensor a, Tensor b) {
-        return GemmKernels.supports(a) && GemmKernels.supports(b)
-                ? CpuKernels.get().map(CpuKernels::products)
-                : Optional.empty();
-    }
 
     /**
      * {@code c = a bᵀ}.
@@ -30,8 +18,7 @@ final class LowRankMatmul {
      * @param c shape (n, m), each row contiguous
      */
     static void gemmNT(Tensor a, Tensor b, Tensor c) {
-        kernels(a, b)
-                .ifPresentOrElse(kernels -> kernels.gemmNT(a, b, null, c, 1, false), () -> torch.mm_out(c, a, b.t()));
+        DeviceKernels.of(a).matmul().gemmNT(a, b, c);
     }
 
     /**
@@ -42,7 +29,7 @@ final class LowRankMatmul {
      * @param c shape (n, m), each row contiguous
      */
     static void gemmNN(Tensor a, Tensor b, Tensor c) {
-        kernels(a, b).ifPresentOrElse(kernels -> kernels.gemmNN(a, b, c, 1, false), () -> torch.mm_out(c, a, b));
+        DeviceKernels.of(a).matmul().gemmNN(a, b, c);
     }
 
     /**
@@ -53,14 +40,6 @@ final class LowRankMatmul {
      * @param b shape (k, m)
      */
     static void addTo(Tensor sum, Tensor a, Tensor b) {
-        Optional<GemmKernels> kernels = kernels(a, b);
-        if (kernels.isPresent()) {
-            kernels.get().gemmTN(a, b, sum);
-        } else if (a.is_cuda() && Tensors.typeOf(a) == ScalarType.BFloat16) {
-            Scalar one = new Scalar(1);
-            torch.addmm_outf(sum, a.t(), b, ScalarType.Float, one, one, sum);
-        } else {
-            sum.add_(torch.mm(a.t(), b));
-        }
+        DeviceKernels.of(a).matmul().addTN(sum, a, b);
     }
 }

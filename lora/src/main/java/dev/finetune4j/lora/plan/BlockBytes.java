@@ -1,8 +1,7 @@
 package dev.finetune4j.lora.plan;
 
-import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.AdapterShape.Trained;
 import java.util.List;
@@ -37,18 +36,13 @@ final class BlockBytes {
     private final long keys;
 
     /** @param everythingTrained whether the weights themselves are trained */
-    BlockBytes(
-            ModelConfig config,
-            Map<String, Footprint> footprints,
-            boolean everythingTrained,
-            ComputeDevice device,
-            Precision precision) {
+    BlockBytes(ModelConfig config, Map<String, Footprint> footprints, boolean everythingTrained, Placement placement) {
         this.config = config;
         this.footprints = footprints;
         this.everythingTrained = everythingTrained;
-        this.gpu = device.kind() == ComputeDevice.Kind.CUDA;
+        this.gpu = StaticBytes.isGpu(placement);
         this.fused = gpu && !everythingTrained;
-        this.e = precision.bytes();
+        this.e = placement.precision().bytes();
         this.hidden = config.hiddenSize();
         this.inner = config.intermediateSize();
         this.queries = (long) config.attention().heads() * config.attention().headDim();

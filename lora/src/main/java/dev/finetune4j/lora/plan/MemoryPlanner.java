@@ -1,7 +1,6 @@
 package dev.finetune4j.lora.plan;
 
 import dev.finetune4j.core.ActivationCheckpointing;
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.CausalLM;
@@ -53,7 +52,7 @@ public final class MemoryPlanner {
         this.trainsLastNorm = shape.footprints().containsKey("model.norm");
         this.virtual = shape.virtualTokens();
         this.fixed = StaticBytes.of(meta, quantization, shape, full, placement);
-        this.blocks = new BlockBytes(config, shape.footprints(), full, placement.device(), placement.precision());
+        this.blocks = new BlockBytes(config, shape.footprints(), full, placement);
         this.pass = new PassBytes(config, placement, full);
     }
 
@@ -233,7 +232,7 @@ public final class MemoryPlanner {
         if (!quantized) {
             return "keep the base in 4 bits with qlora(…) or quantize(…)";
         }
-        return placement.device().kind() == ComputeDevice.Kind.CUDA
+        return StaticBytes.isGpu(placement)
                 ? "take a smaller model, a lower rank, or a GPU with more memory"
                 : "take a smaller model, a lower rank, or a machine with more memory";
     }

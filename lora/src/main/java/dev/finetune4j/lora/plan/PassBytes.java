@@ -1,6 +1,5 @@
 package dev.finetune4j.lora.plan;
 
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelConfig.LayerType;
@@ -30,7 +29,7 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
      */
     long loss(long batch) {
         long rows = Math.min(ChunkedHead.ROWS_PER_CHUNK, batch);
-        boolean gpu = placement.device().kind() == ComputeDevice.Kind.CUDA;
+        boolean gpu = StaticBytes.isGpu(placement);
         long logit = gpu ? number() : 4L * Float.BYTES + (placement.precision() == Precision.FP32 ? 0 : number());
         long capped = config.finalLogitSoftcapping() == 0 ? 0 : 3L * number();
         long trained = full ? (long) config.vocabSize() * config.hiddenSize() * (number() + Float.BYTES) : 0;

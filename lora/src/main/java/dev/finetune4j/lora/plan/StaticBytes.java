@@ -75,7 +75,8 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
         return isGpu(placement) ? 0 : Float.BYTES * trained;
     }
 
-    private static boolean isGpu(Placement placement) {
+    /** Whether a pass is planned for a GPU, whose kernels keep less; the one place of the plan that asks. */
+    static boolean isGpu(Placement placement) {
         return placement.device().kind() == ComputeDevice.Kind.CUDA;
     }
 }

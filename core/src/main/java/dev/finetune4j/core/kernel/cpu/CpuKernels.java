@@ -1,7 +1,6 @@
 package dev.finetune4j.core.kernel.cpu;
 
 import dev.finetune4j.core.DeviceException;
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.Arrays;
@@ -133,16 +132,6 @@ public final class CpuKernels {
                 .orElseThrow(() -> new DeviceException("the system property " + PROPERTY + " asks for " + name
                         + ", which this machine does not run; it runs " + running + ", and " + OFF
                         + " leaves all to libtorch"));
-    }
-
-    /**
-     * The number format in which models are fastest on this processor: bfloat16 where the kernels multiply pairs of such
-     * numbers, otherwise float32, because everything else makes float32 numbers of them first.
-     *
-     * @throws DeviceException as {@link #get()}
-     */
-    public static Precision fastestPrecision() {
-        return get().filter(CpuKernels::multipliesPairs).isPresent() ? Precision.BF16 : Precision.FP32;
     }
 
     /** The instructions that these kernels use. */

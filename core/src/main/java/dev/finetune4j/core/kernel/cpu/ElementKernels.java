@@ -215,12 +215,7 @@ public final class ElementKernels {
     }
 
     private static boolean isHeads(Tensor x) {
-        return !x.is_cuda()
-                && x.dim() == 4
-                && x.stride(3) == 1
-                && x.stride(0) >= 0
-                && x.stride(1) >= 0
-                && x.stride(2) >= 0;
+        return x.dim() == 4 && x.stride(3) == 1 && x.stride(0) >= 0 && x.stride(1) >= 0 && x.stride(2) >= 0;
     }
 
     /**

@@ -31,9 +31,9 @@ public final class FourBitKernels {
 
     private static int requireType(Tensor tensor) {
         int type = number(Tensors.typeOf(tensor));
-        if (type < 0 || tensor.is_cuda()) {
-            throw new IllegalArgumentException("the kernels take float32, bfloat16 and float16 on the CPU, not "
-                    + Tensors.typeOf(tensor) + " on " + Tensors.deviceOf(tensor));
+        if (type < 0) {
+            throw new IllegalArgumentException(
+                    "the kernels take float32, bfloat16 and float16, not " + Tensors.typeOf(tensor));
         }
         return type;
     }
@@ -186,15 +186,11 @@ public final class FourBitKernels {
         long out = y.size(1);
         boolean fits = multiplies(type)
                 && x.dim() == 2
-                && y.dim() == 2
-                && Tensors.typeOf(y) == type
-                && !y.is_cuda()
+                && GemmKernels.isMatrix(y, type)
                 && rows <= MAX_ROWS
                 && y.size(0) == rows
                 && in > 0
-                && in * out == weight.elements()
-                && y.stride(1) == 1
-                && (rows <= 1 || y.stride(0) >= out);
+                && in * out == weight.elements();
         if (!fits) {
             throw new IllegalArgumentException("rows of " + in + " " + type + " do not fit to rows of " + out + " "
                     + Tensors.typeOf(y) + " and " + weight.elements() + " weights");

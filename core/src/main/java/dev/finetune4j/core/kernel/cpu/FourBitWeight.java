@@ -79,16 +79,19 @@ public final class FourBitWeight {
 
     /** Where the numbers of a tensor begin, once it is known to be what is expected. */
     static long address(String name, Tensor tensor, ScalarType type, long least) {
-        if (tensor.is_cuda() || Tensors.typeOf(tensor) != type || !tensor.is_contiguous() || tensor.numel() < least) {
-            throw new IllegalArgumentException("the " + name + " must be " + type
-                    + " on the CPU, contiguous, at least "
-                    + least + " of them, but are " + Tensors.typeOf(tensor) + " on " + Tensors.deviceOf(tensor) + ", "
-                    + tensor.numel());
+        if (Tensors.typeOf(tensor) != type || !tensor.is_contiguous() || tensor.numel() < least) {
+            throw new IllegalArgumentException("the " + name + " must be " + type + ", contiguous, at least " + least
+                    + " of them, but are " + Tensors.typeOf(tensor) + ", " + tensor.numel());
         }
         return address(tensor);
     }
 
+    /** Where the numbers of a tensor begin: the one way down to native code, which would take the address of a GPU too. */
     static long address(Tensor tensor) {
+        if (tensor.is_cuda()) {
+            throw new IllegalArgumentException(
+                    "the kernels of the CPU take tensors on the CPU, not on " + Tensors.deviceOf(tensor));
+        }
         try (Pointer start = tensor.data_ptr()) {
             return start.address();
         }

@@ -20,13 +20,7 @@ public final class TokenKernels {
 
     /** Whether a matrix's rows are contiguous and do not overlap. */
     private static boolean isMatrix(Tensor y, ScalarType type, long rows, long width) {
-        return !y.is_cuda()
-                && y.dim() == 2
-                && Tensors.typeOf(y) == type
-                && y.size(0) == rows
-                && y.size(1) == width
-                && (width <= 1 || y.stride(1) == 1)
-                && (rows <= 1 || y.stride(0) >= width);
+        return GemmKernels.isMatrix(y, type) && y.size(0) == rows && y.size(1) == width;
     }
 
     private static void require(boolean fits, String what, Tensor x, Tensor y) {

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Dropout;
@@ -34,7 +35,7 @@ final class ForwardBackward implements AutoCloseable {
         this.model = model;
         this.objective = objective;
         ComputeDevice device = model.placement().device();
-        stream = device.kind() == ComputeDevice.Kind.CUDA ? CudaStream.open(device) : null;
+        stream = DeviceKernels.of(device).captureStream().orElse(null);
         graphs = stream == null || model.isRandom() || !objective.isCapturable() ? null : new GraphCache(stream);
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {

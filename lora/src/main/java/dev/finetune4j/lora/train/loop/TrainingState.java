@@ -1,8 +1,10 @@
 package dev.finetune4j.lora.train.loop;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.Arrays;
@@ -172,7 +174,8 @@ final class TrainingState implements AutoCloseable {
     }
 
     private static Tensor hostCopy(Tensor tensor) {
-        return tensor.is_cuda() ? tensor.cpu() : tensor.clone();
+        return Tensors.empty(ComputeDevice.cpu(), Tensors.typeOf(tensor), tensor.shape())
+                .copy_(tensor);
     }
 
     /**

@@ -8,8 +8,10 @@ module dev.finetune4j.quant {
     requires org.bytedeco.pytorch;
 
     exports dev.finetune4j.quant;
+    exports dev.finetune4j.quant.kernel to
+            dev.finetune4j;
 
     // The sources of the kernels, which core compiles.
-    opens dev.finetune4j.quant to
+    opens dev.finetune4j.quant.kernel to
             dev.finetune4j.core;
 }

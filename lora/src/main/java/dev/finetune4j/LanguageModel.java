@@ -23,7 +23,7 @@ import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;

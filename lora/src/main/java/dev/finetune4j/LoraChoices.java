@@ -6,7 +6,7 @@ import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.LoraSettingsBuilder;
 import dev.finetune4j.lora.adapter.TargetModules;
-import dev.finetune4j.lora.train.LoraPlus;
+import dev.finetune4j.lora.train.loop.LoraPlus;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;

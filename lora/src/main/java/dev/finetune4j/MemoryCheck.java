@@ -7,7 +7,7 @@ import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.plan.MemoryPlan;
-import dev.finetune4j.lora.plan.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;

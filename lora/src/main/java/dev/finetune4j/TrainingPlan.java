@@ -7,7 +7,7 @@ import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.lora.plan.MemoryPlan;
-import dev.finetune4j.lora.plan.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 

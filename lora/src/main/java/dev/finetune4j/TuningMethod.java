@@ -2,7 +2,7 @@ package dev.finetune4j;
 
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.train.LoraPlus;
+import dev.finetune4j.lora.train.loop.LoraPlus;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;

@@ -25,7 +25,7 @@ import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
 import java.nio.file.Path;
 import java.util.Arrays;

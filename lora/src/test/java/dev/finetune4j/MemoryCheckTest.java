@@ -16,7 +16,7 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.plan.MemoryPlan;
-import dev.finetune4j.lora.plan.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

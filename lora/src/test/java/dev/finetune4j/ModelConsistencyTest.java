@@ -16,7 +16,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;

@@ -2,7 +2,7 @@ package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedTensor;
+import dev.finetune4j.quant.kernel.QuantizedTensor;
 import java.util.concurrent.TimeUnit;
 import org.bytedeco.pytorch.Tensor;
 import org.openjdk.jmh.annotations.Benchmark;

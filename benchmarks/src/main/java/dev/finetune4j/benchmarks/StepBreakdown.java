@@ -21,7 +21,7 @@ import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.LinkedHashMap;

@@ -5,9 +5,9 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinear;
-import dev.finetune4j.quant.QuantizedLinearFactory;
-import dev.finetune4j.quant.QuantizedTensor;
+import dev.finetune4j.quant.kernel.QuantizedLinear;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedTensor;
 import org.bytedeco.pytorch.Tensor;
 
 /** How the frozen weights of a benchmark are kept. */

@@ -17,6 +17,12 @@ public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantiz
     /** The largest number of weights that can share a scale. */
     public static final int MAX_BLOCK_SIZE = 4096;
 
+    /** How many scales share one second-level scale. */
+    public static final int SCALE_BLOCK_SIZE = 256;
+
+    /** The numbers of the 8-bit type in which doubly quantized scales are stored. */
+    private static final int SCALE_CODES = 256;
+
     /**
      * @throws IllegalArgumentException if the block size is not a power of two from 32 to 4096
      */
@@ -44,11 +50,12 @@ public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantiz
         if (!doubleQuantization) {
             return codes + Float.BYTES * blocks;
         }
-        long outer = (blocks + DynamicCodebook.BLOCK_SIZE - 1) / DynamicCodebook.BLOCK_SIZE;
-        return codes + blocks + Float.BYTES * (outer + DynamicCodebook.table().length + 1L);
+        long outer = (blocks + SCALE_BLOCK_SIZE - 1) / SCALE_BLOCK_SIZE;
+        return codes + blocks + Float.BYTES * (outer + SCALE_CODES + 1L);
     }
 
-    static boolean isBlockSize(long size) {
+    /** Whether blocks of this many weights are possible: a power of two within the limits. */
+    public static boolean isBlockSize(long size) {
         return size >= MIN_BLOCK_SIZE && size <= MAX_BLOCK_SIZE && Long.bitCount(size) == 1;
     }
 }

@@ -1,9 +1,8 @@
 /**
- * The settings of a training, its schedules, and what can be watched of it: the listener, the report of each step and of the whole.
- *
- * <p>{@link dev.finetune4j.lora.train.LearningRateSchedule} moves the learning rate over the steps,
- * {@link dev.finetune4j.lora.train.LoraPlus} sets it apart for B. The loop itself is {@code lora.train.loop}. Imports {@code core}
- * and {@code data}; the facade, {@code lora.report} and applications import it.
+ * What an application says and hears of a training: {@link dev.finetune4j.lora.train.TrainingSettings} and {@link
+ * dev.finetune4j.lora.train.LearningRateSchedule}; {@link dev.finetune4j.lora.train.TrainingListener} gets a {@link
+ * dev.finetune4j.lora.train.StepReport} after each optimizer step, and {@link dev.finetune4j.lora.train.TrainingReport} says what
+ * became of it. {@code lora.train.loop} trains. Imports {@code data} and the exceptions of {@code core}.
  */
 @NullMarked
 package dev.finetune4j.lora.train;

@@ -13,7 +13,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
-import dev.finetune4j.quant.QuantizedTensor;
+import dev.finetune4j.quant.kernel.QuantizedTensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

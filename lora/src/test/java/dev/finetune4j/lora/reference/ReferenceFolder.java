@@ -5,7 +5,7 @@ import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.io.UncheckedIOException;

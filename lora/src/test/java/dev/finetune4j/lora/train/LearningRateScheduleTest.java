@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.train.LearningRateSchedule.Span;
+import dev.finetune4j.lora.train.loop.Goldens;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;

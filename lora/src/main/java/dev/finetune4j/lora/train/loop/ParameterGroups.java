@@ -1,6 +1,5 @@
 package dev.finetune4j.lora.train.loop;
 
-import dev.finetune4j.lora.train.LoraPlus;
 import org.bytedeco.pytorch.Tensor;
 
 /** Sorts the parameters of a training into groups. */

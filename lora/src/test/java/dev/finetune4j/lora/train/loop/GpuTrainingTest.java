@@ -36,7 +36,7 @@ import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.QuantizedLinearFactory;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
 import java.util.ArrayList;
 import java.util.Arrays;

@@ -11,8 +11,6 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.train.Goldens;
-import dev.finetune4j.lora.train.LoraPlus;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

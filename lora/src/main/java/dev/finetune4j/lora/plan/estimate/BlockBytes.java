@@ -1,0 +1,223 @@
+package dev.finetune4j.lora.plan.estimate;
+
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
+import dev.finetune4j.lora.adapter.AdapterShape.Trained;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The bytes per token that one block leaves for its backward pass, and that it needs while that runs, in the order of the
+ * code that it follows: {@code DecoderBlock}, {@code RmsNorm}, {@code Attention}, {@code GatedMlp}, {@code LoraLinear}, and
+ * {@code FusedKernels} where those serve.
+ *
+ * <p>Letters: D hidden size, I inner size, Q and K width of all query and all key heads, H query heads, T positions seen,
+ * e bytes of a number.
+ */
+final class BlockBytes {
+    /** A number in float32. */
+    private static final int WIDE = Float.BYTES;
+
+    private static final List<String> NORMS_BEFORE = List.of("input_layernorm", "post_attention_layernorm");
+    private static final List<String> NORMS_AROUND = List.of(
+            "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm");
+
+    private final ModelConfig config;
+    private final Map<String, Footprint> footprints;
+    private final boolean everythingTrained;
+    private final boolean fused;
+    private final boolean gpu;
+    private final int e;
+    private final long hidden;
+    private final long inner;
+    private final long queries;
+    private final long keys;
+
+    /** @param everythingTrained whether the weights themselves are trained */
+    BlockBytes(ModelConfig config, Map<String, Footprint> footprints, boolean everythingTrained, Placement placement) {
+        this.config = config;
+        this.footprints = footprints;
+        this.everythingTrained = everythingTrained;
+        this.gpu = StaticBytes.isGpu(placement);
+        this.fused = gpu && !everythingTrained;
+        this.e = placement.precision().bytes();
+        this.hidden = config.hiddenSize();
+        this.inner = config.intermediateSize();
+        this.queries = (long) config.attention().heads() * config.attention().headDim();
+        this.keys = (long) config.attention().kvHeads() * config.attention().headDim();
+    }
+
+    /**
+     * What a block keeps for each token.
+     *
+     * @param index of the block
+     * @param positions T, virtual ones included
+     * @param masked whether every layer has a mask, as with trained keys before the first token
+     */
+    long kept(int index, long positions, boolean masked) {
+        String name = "model.layers." + index;
+        long bytes = 0;
+        for (String norm : norms(index)) {
+            bytes += norm(hidden, isFused(norm), footprint(norm) != null);
+        }
+        bytes += inputs(
+                name + ".input_layernorm", name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj");
+        if (config.norms().qkNorm()) {
+            String query = name + ".self_attn.q_norm";
+            String key = name + ".self_attn.k_norm";
+            boolean trained = footprint(query) != null || footprint(key) != null;
+            bytes += norm(queries + keys, isFused(query) && isFused(key), trained);
+        }
+        bytes += attention(index, positions, masked, savesInput(footprint(name + ".self_attn.o_proj")));
+        bytes += own(footprint(name + ".self_attn.o_proj"), queries, hidden);
+        String beforeMlp = config.norms().postNorms() ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
+        bytes += inputs(name + beforeMlp, name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj");
+        return bytes + gated(footprint(name + ".mlp.down_proj"));
+    }
+
+    /** What is kept of a block that computes again: its input. */
+    long checkpoint() {
+        return hidden * e;
+    }
+
+    /** A norm keeps its input; libtorch's own operations keep it in float32, and the quotient when the weight is trained. */
+    private long norm(long width, boolean isFused, boolean trained) {
+        if (isFused) {
+            return width * e + WIDE;
+        }
+        return width * WIDE + WIDE + (trained ? width * e : 0);
+    }
+
+    /** The norms of the residual stream in a block. */
+    private List<String> norms(int index) {
+        List<String> names = config.norms().postNorms() ? NORMS_AROUND : NORMS_BEFORE;
+        return names.stream().map(norm -> "model.layers." + index + "." + norm).toList();
+    }
+
+    private boolean isFused(String norm) {
+        return fused && footprint(norm) == null;
+    }
+
+    /**
+     * Projections of one norm's output, which they keep in common, and what each keeps besides. Where the projections are one
+     * operation, the norm brings its output back.
+     */
+    private long inputs(String norm, String parent, List<String> separate, String stacked) {
+        List<String> names = config.projections().fused() ? List.of(stacked) : separate;
+        long bytes = 0;
+        boolean kept = false;
+        boolean broughtBack = isFused(norm);
+        for (String name : names) {
+            Footprint footprint = footprint(parent + "." + name);
+            bytes += own(footprint, hidden, outputs(name));
+            kept |= savesInput(footprint);
+            broughtBack &= footprint == null || footprint.isFused();
+        }
+        return bytes + (kept && !broughtBack ? hidden * e : 0);
+    }
+
+    private long outputs(String projection) {
+        return switch (projection) {
+            case "q_proj" -> queries;
+            case "k_proj", "v_proj" -> keys;
+            case "qkv_proj" -> queries + 2 * keys;
+            case "gate_up_proj" -> 2 * inner;
+            default -> inner;
+        };
+    }
+
+    private @Nullable Footprint footprint(String path) {
+        return everythingTrained ? new Trained() : footprints.get(path);
+    }
+
+    /** Whether the linear needs its input for the gradients of what is trained in it. */
+    private static boolean savesInput(@Nullable Footprint footprint) {
+        return footprint != null && footprint.savesInput();
+    }
+
+    /** What a linear keeps besides its input. */
+    private long own(@Nullable Footprint footprint, long in, long out) {
+        return footprint == null ? 0 : footprint.savedBytes(in, out, e);
+    }
+
+    /** Turned queries and keys, values and output; where no fused kernel serves also the scores, H · T for each token. */
+    private long attention(int index, long positions, boolean masked, boolean outputKept) {
+        long heads = config.attention().heads();
+        if (config.attention().softCap() > 0) {
+            return (2 * queries + 2 * keys) * e + 2 * heads * positions * e + (outputKept ? queries * e : 0);
+        }
+        if (!fusedAttention(index, positions, masked)) {
+            return 3 * queries * e + heads * positions * e + (outputKept ? queries * e : 0);
+        }
+        return (2 * queries + 2 * keys) * e + heads * WIDE;
+    }
+
+    /** Whether libtorch computes attention without storing the scores: on a GPU not for shared keys in float32 or with a mask. */
+    private boolean fusedAttention(int index, long positions, boolean masked) {
+        boolean shared = config.attention().heads() != config.attention().kvHeads();
+        return !gpu || !shared || (e == 2 && !masked(index, positions, masked));
+    }
+
+    /** Gate and up, and what is between them and the last projection unless it is made again. */
+    private long gated(@Nullable Footprint down) {
+        boolean again = down != null && down.isFused();
+        long product = savesInput(down) ? inner * e : 0;
+        long bytes = own(down, inner, hidden);
+        if (gpu) {
+            return bytes + 2 * inner * e + (again ? 0 : product);
+        }
+        return bytes + 3 * inner * e + product;
+    }
+
+    /** The mask of a block, which libtorch turns into numbers and keeps for each block, whatever the number of rows. */
+    long mask(int index, long positions, boolean masked) {
+        return masked(index, positions, masked) ? positions * positions * e : 0;
+    }
+
+    private boolean masked(int index, long positions, boolean everywhere) {
+        int window = config.layerTypes().get(index).window();
+        return everywhere || (window > 0 && window < positions);
+    }
+
+    /** What a block needs per token while it runs, in the larger of its two directions. */
+    long working(int index, long positions, boolean masked) {
+        return Math.max(forward(index, positions), backward(index, positions, masked));
+    }
+
+    /** What a block makes on its way forward and lets go at its end, when its scope closes. */
+    private long forward(int index, long positions) {
+        long norms = norms(index).stream().filter(norm -> !isFused(norm)).count();
+        long wide = 2 * norms * hidden * WIDE;
+        long mlp = (gpu ? 3 : 1) * inner * e;
+        long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
+        String attention = "model.layers." + index + ".self_attn.";
+        String feedForward = "model.layers." + index + ".mlp.";
+        long adapted = 0;
+        for (String name : List.of("q_proj", "k_proj", "v_proj", "qkv_proj")) {
+            adapted += temporary(attention + name, outputs(name));
+        }
+        for (String name : List.of("gate_proj", "up_proj", "gate_up_proj")) {
+            adapted += temporary(feedForward + name, outputs(name));
+        }
+        adapted += temporary(attention + "o_proj", hidden) + temporary(feedForward + "down_proj", hidden);
+        return wide + (queries + keys + 2 * hidden) * e + mlp + scores + adapted;
+    }
+
+    /** Outputs of which an adapter makes further ones by libtorch's operations. */
+    private long temporary(String path, long out) {
+        Footprint footprint = footprints.get(path);
+        return footprint == null ? 0 : footprint.temporaryBytes(out, e);
+    }
+
+    /** The gradients and temporaries per token while a block runs backward. */
+    private long backward(int index, long positions, boolean masked) {
+        long norm = norms(index).stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
+        long mlp = (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
+        long heads = config.attention().heads();
+        boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
+        long attention = (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
+        return 2 * hidden * e + norm + Math.max(mlp, attention);
+    }
+}

@@ -1,0 +1,259 @@
+package dev.finetune4j.lora.plan.estimate;
+
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.DeviceMemory;
+import dev.finetune4j.core.message.ByteCount;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.AdapterShape;
+import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.quant.QuantSettings;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Plans the memory of a training from config.json and the settings. Immutable and thread-safe.
+ *
+ * <p>Approximations: the pass of a block is counted as if its input needed a gradient, which the first block's does not with
+ * an adapter; an adapter on embedding or head, and single trained tokens, count with their numbers but not with what they keep
+ * in a pass; a 4-bit checkpoint counts as NF4 with double quantization and all its linears packed.
+ */
+public final class MemoryPlanner {
+    /**
+     * The part of the free memory that a plan leaves: libtorch rounds sizes up and its blocks get gaps, the libraries of
+     * matrix products take work space, and the JVM has its own.
+     */
+    private static final double RESERVE = 0.06;
+
+    private final ModelConfig config;
+    private final Placement placement;
+    private final boolean quantized;
+    private final boolean prefix;
+    private final boolean trainsLastNorm;
+    private final int virtual;
+    private final boolean full;
+    private final StaticBytes fixed;
+    private final BlockBytes blocks;
+    private final PassBytes pass;
+
+    private MemoryPlanner(
+            CausalLM meta,
+            @Nullable QuantSettings quantization,
+            boolean full,
+            AdapterShape shape,
+            Placement placement) {
+        this.config = meta.config();
+        this.placement = placement;
+        this.quantized = quantization != null;
+        this.full = full;
+        this.prefix = shape.prefix();
+        this.trainsLastNorm = shape.footprints().containsKey("model.norm");
+        this.virtual = shape.virtualTokens();
+        this.fixed = StaticBytes.of(meta, quantization, shape, full, placement);
+        this.blocks = new BlockBytes(config, shape.footprints(), full, placement);
+        this.pass = new PassBytes(config, placement, full);
+    }
+
+    /**
+     * A planner for one model and method.
+     *
+     * @param folder the model's folder, of which config.json is read
+     * @param quantization form of the 4-bit base; null for a dense one, unless the checkpoint itself is in 4 bits
+     * @param adapter what is trained; null for all weights
+     * @param placement device and number formats; the weights are in float32 when all are trained
+     * @throws dev.finetune4j.core.ModelFileException when config.json is not supported
+     * @throws dev.finetune4j.core.SettingsException when the adapter does not fit the model
+     */
+    public static MemoryPlanner of(
+            PretrainedFolder folder,
+            @Nullable QuantSettings quantization,
+            @Nullable AdapterSettings adapter,
+            Placement placement) {
+        QuantSettings form = adapter == null ? quantization : form(folder, quantization);
+        try (CausalLM meta = ModelLoader.meta(folder)) {
+            AdapterShape shape = adapter == null ? AdapterShape.none() : AdapterShape.of(adapter, meta);
+            return new MemoryPlanner(meta, form, adapter == null, shape, placement);
+        }
+    }
+
+    /**
+     * The bytes that a model's weights take when it is loaded to be used.
+     *
+     * @param folder the model's folder, of which config.json is read
+     * @param quantization form of its linears; null to leave them as they are in the checkpoint
+     * @throws dev.finetune4j.core.ModelFileException when config.json is not supported
+     */
+    public static long weightBytes(PretrainedFolder folder, @Nullable QuantSettings quantization, Placement placement) {
+        try (CausalLM meta = ModelLoader.meta(folder)) {
+            return StaticBytes.of(meta, form(folder, quantization), AdapterShape.none(), false, placement)
+                    .weights();
+        }
+    }
+
+    private static @Nullable QuantSettings form(PretrainedFolder folder, @Nullable QuantSettings quantization) {
+        return quantization == null && folder.files().isFourBit() ? QuantSettings.nf4() : quantization;
+    }
+
+    /**
+     * The plan of a batch in which the fewest blocks compute again, so that it fits; when nothing fits, all do.
+     *
+     * @param rows examples of a batch
+     * @param tokens positions of each, without virtual tokens
+     * @param memory what the device has before anything is loaded
+     */
+    public MemoryPlan choose(int rows, int tokens, DeviceMemory memory) {
+        Batch batch = batch(rows, tokens);
+        if (fits(bytes(batch, ActivationCheckpointing.none()), memory)) {
+            return plan(rows, tokens, ActivationCheckpointing.none(), memory);
+        }
+        for (int every = config.layers(); every > 1; every--) {
+            if (fits(bytes(batch, ActivationCheckpointing.every(every)), memory)) {
+                return plan(rows, tokens, ActivationCheckpointing.every(every), memory);
+            }
+        }
+        return plan(rows, tokens, ActivationCheckpointing.all(), memory);
+    }
+
+    /** The plan of a batch of which the policy is given; see {@link #choose}. */
+    public MemoryPlan plan(int rows, int tokens, ActivationCheckpointing policy, DeviceMemory memory) {
+        MemoryPlan.Bytes bytes = bytes(batch(rows, tokens), policy);
+        boolean fits = fits(bytes, memory);
+        MemoryPlan plan = new MemoryPlan(
+                placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.peak(), fits, "");
+        return new MemoryPlan(plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
+    }
+
+    private boolean fits(int rows, int tokens, ActivationCheckpointing policy, DeviceMemory memory) {
+        return fits(bytes(batch(rows, tokens), policy), memory);
+    }
+
+    private static boolean fits(MemoryPlan.Bytes bytes, DeviceMemory memory) {
+        return bytes.peak() <= memory.free() * (1 - RESERVE);
+    }
+
+    /**
+     * What a batch takes in each block, whichever compute again.
+     *
+     * @param positions of a row, virtual ones included
+     * @param tokens of all rows together
+     * @param kept bytes of each block that does not compute again
+     * @param working the most bytes that the backward pass of a block takes besides
+     */
+    private record Batch(long positions, long tokens, long[] kept, long working) {}
+
+    private Batch batch(int rows, int tokens) {
+        if (rows < 1 || tokens < 1) {
+            throw new IllegalArgumentException(
+                    "a batch has at least 1 row and 1 token, but " + rows + " x " + tokens + " was asked for");
+        }
+        // A prefix is among the keys only; other virtual tokens go through the model as the rest.
+        long positions = (long) tokens + virtual;
+        long all = rows * (prefix ? tokens : positions);
+        long[] kept = new long[config.layers()];
+        long working = 0;
+        for (int i = 0; i < kept.length; i++) {
+            kept[i] = all * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + pass.castWeights();
+            working = Math.max(working, all * blocks.working(i, positions, prefix));
+        }
+        return new Batch(positions, all, kept, working);
+    }
+
+    private MemoryPlan.Bytes bytes(Batch batch, ActivationCheckpointing policy) {
+        long kept = batch.tokens() * pass.lastNorm(trainsLastNorm);
+        long again = 0;
+        for (int i = 0; i < config.layers(); i++) {
+            long whole = batch.kept()[i];
+            // The last block never computes again: its turn comes at once.
+            boolean computesAgain = policy.recomputes(i) && i + 1 < config.layers();
+            kept += computesAgain ? batch.tokens() * blocks.checkpoint() : whole;
+            again = Math.max(again, computesAgain ? whole : 0);
+        }
+        return new MemoryPlan.Bytes(
+                fixed.weights(),
+                fixed.adapter(),
+                fixed.gradients(),
+                fixed.optimizer(placement),
+                pass.tables(batch.positions()),
+                kept,
+                pass.loss(batch.tokens()),
+                again + batch.working() + fixed.largestDense(),
+                fixed.optimizerStep(placement));
+    }
+
+    private String advice(MemoryPlan plan) {
+        String needed = "the plan is " + ByteCount.text(plan.peak()) + " for batches of " + plan.rows() + " x "
+                + plan.tokens() + " tokens, " + ByteCount.text(plan.memory().free()) + " were free: ";
+        if (plan.fits()) {
+            return needed + smaller(plan) + ", or free memory that other programs hold";
+        }
+        if (plan.activations().every() != 1
+                && fits(plan.rows(), plan.tokens(), ActivationCheckpointing.all(), plan.memory())) {
+            return needed + "let blocks compute again with activations(" + policyThatFits(plan) + ")";
+        }
+        int rows =
+                largest(plan.rows(), count -> fits(count, plan.tokens(), ActivationCheckpointing.all(), plan.memory()));
+        if (rows > 0) {
+            return needed + "lower the batch to " + rows + " (accumulation makes up for it)"
+                    + (plan.activations().every() == 1 ? "" : " and let all blocks compute again");
+        }
+        int tokens = largest(plan.tokens(), count -> fits(1, count, ActivationCheckpointing.all(), plan.memory()));
+        if (tokens >= 2) {
+            return needed + "lower the batch to 1 and maxLength to " + tokens
+                    + (plan.activations().every() == 1 ? "" : ", and let all blocks compute again");
+        }
+        return needed + ByteCount.text(plan.bytes().resident()) + " are there whatever the batch; "
+                + smallerModel(plan.bytes());
+    }
+
+    private String policyThatFits(MemoryPlan plan) {
+        int every =
+                choose(plan.rows(), plan.tokens(), plan.memory()).activations().every();
+        return every == 1 ? "ActivationCheckpointing.all()" : "ActivationCheckpointing.every(" + every + ")";
+    }
+
+    private static String smaller(MemoryPlan plan) {
+        if (plan.rows() > 1) {
+            return "should it not suffice, lower the batch to " + plan.rows() / 2 + " and raise the accumulation";
+        }
+        return plan.activations().every() == 1
+                ? "should it not suffice, lower maxLength"
+                : "should it not suffice, let all blocks compute again with activations(ActivationCheckpointing.all())";
+    }
+
+    private String smallerModel(MemoryPlan.Bytes bytes) {
+        if (full) {
+            return "train an adapter instead, with qlora(…) on a base in 4 bits";
+        }
+        if (bytes.resident() - bytes.weights() > bytes.weights()) {
+            return "the adapter is what is large: take a lower rank or fewer modules";
+        }
+        if (!quantized) {
+            return "keep the base in 4 bits with qlora(…) or quantize(…)";
+        }
+        return StaticBytes.isGpu(placement)
+                ? "take a smaller model, a lower rank, or a GPU with more memory"
+                : "take a smaller model, a lower rank, or a machine with more memory";
+    }
+
+    private interface Trial {
+        boolean holds(int count);
+    }
+
+    /** The largest number below the given one for which the trial holds, as it does for all smaller ones; 0 for none. */
+    private static int largest(int limit, Trial trial) {
+        int low = 0;
+        int high = limit;
+        while (high - low > 1) {
+            int middle = (low + high) >>> 1;
+            if (trial.holds(middle)) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        return low;
+    }
+}

@@ -1,0 +1,82 @@
+package dev.finetune4j.lora.plan.estimate;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.lora.adapter.AdapterShape;
+import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
+import dev.finetune4j.lora.adapter.AdapterShape.Trained;
+import dev.finetune4j.quant.QuantSettings;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The bytes that do not depend on the batch.
+ *
+ * @param weights of the base
+ * @param adapter of the adapter
+ * @param trained numbers that are trained
+ * @param largestDense the largest copy that a single linear makes of its weight, or of a gradient of it, in a pass
+ */
+record StaticBytes(long weights, long adapter, long trained, long largestDense) {
+    private static final String WEIGHT = ".weight";
+
+    static StaticBytes of(
+            CausalLM meta,
+            @Nullable QuantSettings quantization,
+            AdapterShape shape,
+            boolean full,
+            Placement placement) {
+        Map<String, Linear> linears = meta.linears();
+        long weights = 0;
+        long numbers = 0;
+        for (var entry : meta.parameters().entrySet()) {
+            String name = entry.getKey();
+            String path = name.endsWith(WEIGHT) ? name.substring(0, name.length() - WEIGHT.length()) : "";
+            long count = entry.getValue().numel();
+            numbers += count;
+            weights += quantization != null && linears.containsKey(path) && !CausalLM.isOutputHead(path)
+                    ? quantization.storedBytes(count)
+                    : count * placement.weights().bytes();
+        }
+        long adapter = Float.BYTES * (shape.trainedValues() + shape.frozenValues());
+        Map<String, Footprint> footprints = shape.footprints();
+        long largest = 0;
+        for (var entry : linears.entrySet()) {
+            boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
+            Footprint footprint = full ? new Trained() : footprints.get(entry.getKey());
+            long count = entry.getValue().inFeatures() * entry.getValue().outFeatures();
+            largest = Math.max(
+                    largest,
+                    count * copies(packed, footprint, placement.precision().bytes()));
+        }
+        return new StaticBytes(weights, adapter, full ? numbers : shape.trainedValues(), largest);
+    }
+
+    /** Bytes for each number of a weight that one linear makes for the time of its product. */
+    private static long copies(boolean packed, @Nullable Footprint footprint, int number) {
+        return (packed ? number : 0) + (footprint == null ? 0 : footprint.weightCopyBytes(number));
+    }
+
+    long gradients() {
+        return Float.BYTES * trained;
+    }
+
+    /** AdamW's two moments, and on a GPU its copies of what it trains in the precision in which that is used. */
+    long optimizer(Placement placement) {
+        boolean copies = isGpu(placement) && placement.precision() != Precision.FP32;
+        return (2L * Float.BYTES + (copies ? placement.precision().bytes() : 0)) * trained;
+    }
+
+    /** The root of the second moment, which is there while a step is taken; a GPU does without. */
+    long optimizerStep(Placement placement) {
+        return isGpu(placement) ? 0 : Float.BYTES * trained;
+    }
+
+    /** Whether a pass is planned for a GPU, whose kernels keep less; the one place of the plan that asks. */
+    static boolean isGpu(Placement placement) {
+        return placement.device().kind() == ComputeDevice.Kind.CUDA;
+    }
+}

@@ -1,0 +1,182 @@
+package dev.finetune4j.quant.kernel;
+
+import dev.finetune4j.core.kernel.CudaLowRank;
+import dev.finetune4j.core.kernel.GemvArguments;
+import dev.finetune4j.core.kernel.GemvKernel;
+import dev.finetune4j.core.kernel.GemvWeight;
+import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.quant.QuantSettings;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * GEMV of 4-bit weights ({@code pipelinedgemv.cu} and {@code gemv.cu}), which are read once and never made dense.
+ *
+ * @param kernels where the weights are
+ * @param settings of all weights of a launch
+ * @param type of input and output: float32 or bfloat16
+ * @param way how the weights' width and blocks let them be multiplied
+ */
+record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarType type, Way way)
+        implements GemvKernel<QuantizedTensor> {
+    /** What multiplies. */
+    enum Way {
+        /** Tensor cores, on weights that pass through shared memory. */
+        PIPELINED,
+        /** Tensor cores, on weights that a lane reads for itself. */
+        TENSOR_CORES,
+        /** Sums one by one in float. */
+        SCALAR
+    }
+
+    private static final int THREADS = 256;
+    private static final int WARPS = THREADS / 32;
+    private static final int OWN_ARGUMENTS = 5;
+    /** Weights that a lane reads at a time; they must lie in one block. */
+    private static final int LANE_WIDTH = 32;
+
+    private static final int MIN_TENSOR_BLOCK = 64;
+    private static final int TENSOR_OUTPUTS = 16;
+    private static final int TILE = 4;
+    /** Blocks that a multiprocessor holds at a time: of the kernels that read far ahead, and of the others. */
+    private static final int FEW_BLOCKS = 2;
+
+    private static final int MANY_BLOCKS = 3;
+    private static final int PIPELINED_STEP = 256;
+    private static final int PIPELINED_BLOCK = 64;
+    private static final int PIPELINED_BYTES = 82944;
+    /** Tiles that a block multiplies side by side. */
+    private static final int MAX_HELD = 3;
+
+    /** Weights are counted in 32 bits there. */
+    private static final long MAX_PIPELINED_WEIGHTS = 1L << 32;
+
+    /** A weight as this kernel takes it; null where the kernel does not support it. */
+    static @Nullable GemvWeight<QuantizedTensor> weight(
+            CudaQuantKernels kernels, QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        long in = weight.shape()[1];
+        boolean supported = (type == ScalarType.BFloat16 || type == ScalarType.Float)
+                && (bias == null || Tensors.typeOf(bias) == type)
+                && in % LANE_WIDTH == 0
+                && weight.settings().blockSize() >= LANE_WIDTH
+                && weight.packed().storage_offset() == 0;
+        if (!supported) {
+            return null;
+        }
+        QuantGemvKernel kernel = new QuantGemvKernel(kernels, weight.settings(), type, way(weight, type));
+        return new GemvWeight<>(kernel, Math.toIntExact(in), Math.toIntExact(weight.shape()[0]), weight, bias, null);
+    }
+
+    private static Way way(QuantizedTensor weight, ScalarType type) {
+        int block = weight.settings().blockSize();
+        long in = weight.shape()[1];
+        if (type != ScalarType.BFloat16 || in % MIN_TENSOR_BLOCK != 0 || block < MIN_TENSOR_BLOCK) {
+            return Way.SCALAR;
+        }
+        boolean ring = in % PIPELINED_STEP == 0
+                && block == PIPELINED_BLOCK
+                && weight.settings().doubleQuantization()
+                && weight.shape()[0] * in < MAX_PIPELINED_WEIGHTS;
+        return ring ? Way.PIPELINED : Way.TENSOR_CORES;
+    }
+
+    @Override
+    public void launch(
+            Tensor x,
+            int rows,
+            List<GemvWeight<QuantizedTensor>> weights,
+            @Nullable Tensor low,
+            Tensor y,
+            boolean add) {
+        int outputs = weights.stream().mapToInt(GemvWeight::out).sum();
+        long blocks = way == Way.SCALAR
+                ? blocks(outputs, WARPS)
+                : weights.stream()
+                        .mapToLong(weight -> blocks(weight.out(), TENSOR_OUTPUTS))
+                        .sum();
+        launch("rows_", blocks, outputs, add, arguments(x, rows, low, y), rows, weights);
+    }
+
+    @Override
+    public void launchGated(
+            Tensor x,
+            int rows,
+            GemvWeight<QuantizedTensor> gate,
+            GemvWeight<QuantizedTensor> up,
+            @Nullable Tensor low,
+            Tensor y) {
+        long blocks = blocks(gate.out(), way == Way.SCALAR ? WARPS : TENSOR_OUTPUTS / 2);
+        launch("gated_", blocks, gate.out(), false, arguments(x, rows, low, y), rows, List.of(gate, up));
+    }
+
+    @Override
+    public void launchLowRank(Tensor x, int rows, List<GemvWeight<QuantizedTensor>> weights, Tensor low) {
+        CudaLowRank.launch(x, rows, weights, low);
+    }
+
+    private static long blocks(long outputs, long ofBlock) {
+        return (outputs + ofBlock - 1) / ofBlock;
+    }
+
+    private static GemvArguments arguments(Tensor x, int rows, @Nullable Tensor low, Tensor y) {
+        return new GemvArguments(rows, low).add(x, y);
+    }
+
+    private void launch(
+            String prefix,
+            long blocks,
+            int stride,
+            boolean add,
+            GemvArguments arguments,
+            int rows,
+            List<GemvWeight<QuantizedTensor>> weights) {
+        int shift = Integer.numberOfTrailingZeros(settings.blockSize());
+        arguments.add(
+                weights.get(0).in(),
+                rows,
+                stride,
+                add ? 1 : 0,
+                shift,
+                Math.toIntExact(blocks),
+                kernels.table(settings.type()));
+        for (int i = 0; i < MAX_WEIGHTS; i++) {
+            if (i < weights.size()) {
+                addWeight(arguments, weights.get(i).form());
+                arguments.addEnding(weights.get(i));
+            } else {
+                arguments.addNothing(OWN_ARGUMENTS);
+            }
+        }
+        @Nullable Object[] values = arguments.toArray();
+        CudaModule module = CudaModule.of(
+                QuantGemvKernel.class, way == Way.PIPELINED ? "pipelinedgemv.cu" : "gemv.cu", kernels.device());
+        // Each block takes several tiles, so that reading never pauses.
+        switch (way) {
+            case PIPELINED -> {
+                int resident = module.kernel(prefix + "ring_1", PIPELINED_BYTES).residentBlocks(THREADS);
+                long room = (long) resident * module.multiprocessors();
+                long held = Math.min(MAX_HELD, blocks(blocks, room));
+                module.kernel(prefix + "ring_" + held, PIPELINED_BYTES).launch(Math.min(blocks, room), THREADS, values);
+            }
+            case TENSOR_CORES -> {
+                int held = blocks <= (long) FEW_BLOCKS * module.multiprocessors() ? FEW_BLOCKS : MANY_BLOCKS;
+                module.kernel(prefix + (rows <= TILE ? "tensor_4_" : "tensor_8_") + held)
+                        .launch(Math.min(blocks, (long) held * module.multiprocessors()), THREADS, values);
+            }
+            case SCALAR ->
+                module.kernel(prefix + (type == ScalarType.Float ? "plain_f32" : "plain_bf16"))
+                        .launch(blocks, THREADS, values);
+        }
+    }
+
+    private static void addWeight(GemvArguments arguments, QuantizedTensor weight) {
+        if (weight.scales() instanceof BlockScales.Nested nested) {
+            arguments.add(weight.packed(), nested.absmax(), nested.codes(), nested.map(), nested.offset());
+        } else if (weight.scales() instanceof BlockScales.Plain plain) {
+            arguments.add(weight.packed(), plain.absmax(), null, null, 0f);
+        }
+    }
+}

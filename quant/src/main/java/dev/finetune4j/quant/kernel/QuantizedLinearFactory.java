@@ -1,0 +1,100 @@
+package dev.finetune4j.quant.kernel;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.LinearSpec;
+import dev.finetune4j.core.nn.Parameters;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.quant.QuantSettings;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes the projections of a model with 4-bit weights: each weight is read in the type of the file, moved to its
+ * device, quantized and let go before the next one is read.
+ *
+ * <p>A weight that the checkpoint already holds in 4 bit is taken as it is, whatever the settings; in such a
+ * checkpoint, weights that are dense were left so on purpose ({@code llm_int8_skip_modules} of its config.json) and stay
+ * dense. The output head stays dense, as in QLoRA, because errors there go straight into the probabilities. Thread-safe.
+ */
+public final class QuantizedLinearFactory implements LinearFactory {
+    private final QuantSettings settings;
+    private final boolean keepingDense;
+    private final LinearFactory dense = LinearFactory.dense();
+    private final Map<ComputeDevice, QuantKernels> kernels = new ConcurrentHashMap<>();
+
+    /** Quantizes dense weights with these settings; weights that are packed in the file keep theirs. */
+    public QuantizedLinearFactory(QuantSettings settings) {
+        this(settings, false);
+    }
+
+    private QuantizedLinearFactory(QuantSettings settings, boolean keepingDense) {
+        this.settings = Objects.requireNonNull(settings, "settings");
+        this.keepingDense = keepingDense;
+    }
+
+    /**
+     * A factory of linears with the same numbers that keep their weights dense beside the codes, in the precision of the
+     * model: as fast as weights that were never quantized, and as large.
+     */
+    public QuantizedLinearFactory keepingDense() {
+        return new QuantizedLinearFactory(settings, true);
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws ModelFileException if the weight cannot be quantized, or its 4-bit form is damaged or misshapen
+     */
+    @Override
+    public Linear create(LinearSpec spec, WeightSource weights, Placement placement) {
+        boolean packed = readsPacked(spec, weights);
+        if (!packed && (spec.outputHead() || QuantizedTensor.isAnyStoredIn(weights))) {
+            return dense.create(spec, weights, placement);
+        }
+        QuantKernels chosen = kernels.computeIfAbsent(placement.device(), QuantKernels::forDevice);
+        QuantizedTensor weight = packed
+                ? new QuantizedReader(weights, spec.weightName(), placement.device()).read(chosen)
+                : quantize(spec, weights, placement.device(), chosen);
+        long[] expected = {spec.outFeatures(), spec.inFeatures()};
+        if (!Arrays.equals(weight.shape(), expected)) {
+            weight.close();
+            throw new ModelFileException("the 4-bit weight " + spec.weightName() + " has the shape "
+                    + Arrays.toString(weight.shape()) + ", but config.json asks for " + Arrays.toString(expected)
+                    + "; take config.json and weights from the same model");
+        }
+        try {
+            @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
+            QuantizedLinear linear = new QuantizedLinear(weight, bias);
+            return keepingDense ? linear.keptDense(Tensors.typeOf(placement.precision())) : linear;
+        } catch (RuntimeException e) {
+            weight.close();
+            throw e;
+        }
+    }
+
+    @Override
+    public boolean readsPacked(LinearSpec spec, WeightSource weights) {
+        return QuantizedTensor.isStoredIn(weights, spec.weightName());
+    }
+
+    private QuantizedTensor quantize(LinearSpec spec, WeightSource weights, ComputeDevice device, QuantKernels chosen) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor stored = weights.read(spec.weightName());
+            return chosen.quantize(
+                    stored.to(Tensors.handleOf(device), stored.scalar_type().intern()), settings);
+        } catch (IllegalArgumentException e) {
+            throw new ModelFileException(
+                    "the weight " + spec.weightName() + " cannot be quantized: " + e.getMessage(), e);
+        }
+    }
+}

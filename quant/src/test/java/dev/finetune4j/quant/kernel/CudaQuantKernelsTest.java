@@ -1,0 +1,105 @@
+package dev.finetune4j.quant.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantType;
+import dev.finetune4j.testsupport.Needs;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The kernels of the GPU against the libtorch operations on the CPU, byte for byte. */
+class CudaQuantKernelsTest {
+    private TensorScope scope;
+
+    @BeforeEach
+    void open() {
+        Needs.gpu();
+        scope = new TensorScope();
+    }
+
+    @AfterEach
+    void close() {
+        if (scope != null) {
+            scope.close();
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "NF4, 64, true, 4096, 4096, BFloat16", "NF4, 64, true, 33, 130, BFloat16", "NF4, 64, false, 1, 1, Float",
+        "FP4, 64, true, 96, 160, Half", "NF4, 32, true, 1, 1025, BFloat16", "FP4, 4096, false, 1, 4097, Float",
+        "NF4, 128, true, 11, 4099, Half", "FP4, 2048, true, 600, 1000, BFloat16", "NF4, 256, false, 7, 9, Float",
+        "NF4, 64, true, 1100, 1001, BFloat16"
+    })
+    void hasTheBytesOfTheCpu(QuantType type, int block, boolean nested, int rows, int columns, ScalarType stored) {
+        QuantSettings settings = new QuantSettings(type, block, nested);
+        // Few digits, so that the fast reciprocal is exact on both sides also in float32.
+        Tensor dense = Tensors.normal(
+                        ComputeDevice.cpu(), new SplittableRandom(rows * 31L + columns), 0.05, rows, columns)
+                .to(ScalarType.BFloat16)
+                .to(stored);
+        try (QuantizedTensor expected = QuantizedTensor.quantize(dense, settings);
+                QuantizedTensor actual =
+                        QuantizedTensor.quantize(dense.to(Tensors.handleOf(ComputeDevice.cuda(0)), stored), settings)) {
+            assertArrayEquals(StoredTensors.bytes(expected.packed()), bytes(actual.packed()), "codes");
+            if (expected.scales() instanceof BlockScales.Nested one
+                    && actual.scales() instanceof BlockScales.Nested two) {
+                assertEquals(one.offset(), two.offset());
+                assertArrayEquals(StoredTensors.bytes(one.codes()), bytes(two.codes()), "codes of the scales");
+                assertArrayEquals(StoredTensors.bytes(one.absmax()), bytes(two.absmax()), "scales of the scales");
+            } else if (expected.scales() instanceof BlockScales.Plain one
+                    && actual.scales() instanceof BlockScales.Plain two) {
+                assertArrayEquals(StoredTensors.bytes(one.absmax()), bytes(two.absmax()), "scales");
+            } else {
+                throw new AssertionError("the scales are of two kinds");
+            }
+            for (ScalarType out : new ScalarType[] {ScalarType.Float, ScalarType.BFloat16, ScalarType.Half}) {
+                assertArrayEquals(
+                        StoredTensors.bytes(expected.dequantize(out)), bytes(actual.dequantize(out)), "dense " + out);
+            }
+        }
+    }
+
+    private static byte[] bytes(Tensor tensor) {
+        return StoredTensors.bytes(tensor.cpu());
+    }
+
+    @Test
+    void aBlockOfZerosAndTinyNumbersIsZero() {
+        float[] values = new float[192];
+        values[70] = 1e-40f;
+        values[130] = 3f;
+        Tensor dense = Tensors.ofFloats(ComputeDevice.cuda(0), values, 3, 64);
+        try (QuantizedTensor weight = QuantizedTensor.quantize(dense, new QuantSettings(QuantType.NF4, 64, false))) {
+            float[] back = Tensors.toFloats(weight.dequantize(ScalarType.Float));
+            assertEquals(0, back[70], 0.0f);
+            assertEquals(3, back[130], 0.0f);
+            byte[] packed = bytes(weight.packed());
+            assertEquals(0, packed[0]);
+            assertEquals(0, packed[40]);
+        }
+    }
+
+    @Test
+    void aNumberThatIsNotFiniteIsRefused() {
+        float[] values = new float[256];
+        values[200] = Float.NaN;
+        Tensor dense = Tensors.ofFloats(ComputeDevice.cuda(0), values, 4, 64);
+        IllegalArgumentException refused = assertThrows(
+                IllegalArgumentException.class, () -> QuantizedTensor.quantize(dense, QuantSettings.nf4()));
+        assertTrue(refused.getMessage().contains("between its elements 192 and 256"), refused.getMessage());
+    }
+}

@@ -102,9 +102,9 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
     /** What brings the template of the training back: its name, or the file that a name of no known one stands for. */
     private static String remedy(String trainedWith, String loadedWith, Path base) {
         if (ChatTemplate.names().contains(trainedWith)) {
-            return "load the base with template(\"" + trainedWith + "\")";
+            return "load the base with chatTemplate(\"" + trainedWith + "\")";
         }
-        String named = ChatTemplate.names().contains(loadedWith) ? "load the base without template(…), and " : "";
+        String named = ChatTemplate.names().contains(loadedWith) ? "load the base without chatTemplate(…), and " : "";
         return "that is the chat template of a model folder, and not the one that " + base + " has now: " + named
                 + "restore the chat_template.jinja (or the chat_template in tokenizer_config.json) that was there when"
                 + " the adapter was trained";

@@ -1,10 +1,35 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.model.PretrainedFolder;
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.Truncation;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.Ia3Settings;
+import dev.finetune4j.lora.adapter.LnTuningSettings;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.PTuningSettings;
+import dev.finetune4j.lora.adapter.PrefixSettings;
+import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.VeraSettings;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.quant.QuantSettings;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Fine-tunes a chat model: choose a model, a method and a data set, then train.
@@ -15,6 +40,7 @@ import java.util.function.BooleanSupplier;
  *         .qlora(q -> q.rank(16).alpha(32))
  *         .dataset(Path.of("identity.json"))
  *         .placeholder("name", "张三")
+ *         .training(t -> t.epochs(3).learningRate(1e-4))
  *         .train()) {
  *     tuned.saveAdapter(Path.of("adapter"));
  *     String answer = tuned.ask("你好,你是谁?");
@@ -28,14 +54,14 @@ public final class FineTuner {
     private final FineTuning tuning;
     private final Dataset dataset;
 
-    FineTuner(FineTuning tuning, Dataset dataset) {
+    private FineTuner(FineTuning tuning, Dataset dataset) {
         this.tuning = tuning;
         this.dataset = dataset;
     }
 
     /** Starts with nothing chosen; a model, a method and a data set are required. */
-    public static FineTunerBuilder builder() {
-        return new FineTunerBuilder();
+    public static Builder builder() {
+        return new Builder();
     }
 
     /**
@@ -45,20 +71,18 @@ public final class FineTuner {
      * @return the tuned model, which the caller closes
      * @throws dev.finetune4j.core.FineTune4jException when something is wrong; the message says what and how to mend it. {@link
      *     dev.finetune4j.core.OutOfDeviceMemoryException} when the plan says that memory will not suffice ({@link
-     *     FineTunerBuilder#ignoreMemoryPlan()}), or when it runs out nevertheless: everything is freed then, and a smaller
+     *     Builder#ignoreMemoryPlan()}), or when it runs out nevertheless: everything is freed then, and a smaller
      *     training can follow
      */
     public FineTunedModel train() {
-        return run(() -> Thread.currentThread().isInterrupted(), new TrainingListener() {});
+        return newRun(() -> Thread.currentThread().isInterrupted(), new TrainingListener() {})
+                .run();
     }
 
     /** Starts the training in a thread of its own; what goes wrong there arrives in the job's await and completion. */
     public TrainingJob start() {
-        return TrainingJob.start(this::run);
-    }
-
-    private FineTunedModel run(BooleanSupplier cancelled, TrainingListener progress) {
-        return newRun(cancelled, progress).run();
+        return TrainingJob.start(
+                (cancelled, progress) -> newRun(cancelled, progress).run());
     }
 
     TrainingRun newRun(BooleanSupplier cancelled, TrainingListener progress) {
@@ -72,11 +96,305 @@ public final class FineTuner {
      * @throws dev.finetune4j.core.FineTune4jException when config.json, the settings or the device do not go together
      */
     public MemoryPlan plan() {
-        return plan(tuning);
+        return TrainingPlan.open(tuning).longest();
     }
 
-    static MemoryPlan plan(FineTuning tuning) {
-        PretrainedFolder folder = PretrainedFolder.open(tuning.model());
-        return new TrainingPlan(tuning, folder, tuning.compute().chosenDevice()).longest();
+    /**
+     * Collects what is chosen for a fine-tuning. Each choice is made once: a second call is an {@link IllegalStateException},
+     * so that none silently takes the place of another. Values are checked together at the end. Not thread-safe.
+     */
+    public static final class Builder {
+        private final SetOnce once = new SetOnce();
+        private final List<String> problems = new ArrayList<>();
+        private final List<TrainingListener> listeners = new ArrayList<>();
+        private final Map<String, String> placeholders = new LinkedHashMap<>();
+        private final TrainingSettings.Builder training = TrainingSettings.builder();
+        private @Nullable Path model;
+        private @Nullable Supplier<TuningMethod> method;
+        private @Nullable Supplier<Dataset> dataset;
+        private @Nullable QuantSettings quantization;
+        private @Nullable Double loraPlus;
+        private @Nullable String chatTemplate;
+        private @Nullable ComputeDevice device;
+        private @Nullable Precision precision;
+        private @Nullable ActivationCheckpointing activationCheckpointing;
+        private boolean ignoresMemoryPlan;
+        private int threads;
+        private int maxSequenceLength;
+        private Truncation truncation = Truncation.FAIL;
+
+        private Builder() {}
+
+        /** The folder of the base model, in Hugging Face's layout. Required. */
+        public Builder model(Path folder) {
+            model = once.set("model", Arguments.given(folder, "model(folder)"));
+            return this;
+        }
+
+        /** Trains a LoRA adapter on the base as it is. One method is required. */
+        public Builder lora(Consumer<LoraSettings.Builder> options) {
+            LoraSettings.Builder chosen = LoraSettings.builder();
+            Arguments.given(options, "lora(options)").accept(chosen);
+            return adapter("lora", chosen::build);
+        }
+
+        /** Trains a LoRA adapter on the base in 4 bits: NF4 with double quantization unless {@link #quantize} says otherwise. */
+        public Builder qlora(Consumer<LoraSettings.Builder> options) {
+            LoraSettings.Builder chosen = LoraSettings.builder();
+            Arguments.given(options, "qlora(options)").accept(chosen);
+            return method("qlora", () -> new TuningMethod.WithAdapter(chosen.build(), QuantSettings.nf4(), null));
+        }
+
+        /** QLoRA with its defaults. */
+        public Builder qlora() {
+            return qlora(options -> {});
+        }
+
+        /** Trains factors that rescale keys, values and inner activations, a few thousand values in all: (IA)³. */
+        public Builder ia3() {
+            return adapter("ia3", Ia3Settings::defaults);
+        }
+
+        /** Trains two vectors for each linear, which scale random matrices that all linears share: VeRA. */
+        public Builder vera(Consumer<VeraSettings.Builder> options) {
+            VeraSettings.Builder chosen = VeraSettings.builder();
+            Arguments.given(options, "vera(options)").accept(chosen);
+            return adapter("vera", chosen::build);
+        }
+
+        /** Trains the weights of the norms alone: LN tuning. */
+        public Builder lnTuning() {
+            return adapter("lnTuning", LnTuningSettings::defaults);
+        }
+
+        /** Trains keys and values that stand before those of the first token in every layer: prefix tuning. */
+        public Builder prefixTuning(int virtualTokens) {
+            return adapter("prefixTuning", () -> PrefixSettings.of(virtualTokens));
+        }
+
+        /** Trains virtual tokens before the first one by way of a small network: P-tuning. */
+        public Builder pTuning(int virtualTokens) {
+            return adapter("pTuning", () -> PTuningSettings.of(virtualTokens));
+        }
+
+        /** Trains virtual tokens before the first one, which start at random: prompt tuning. */
+        public Builder promptTuning(int virtualTokens) {
+            return adapter("promptTuning", () -> PromptTuningSettings.random(virtualTokens));
+        }
+
+        /** Prompt tuning that starts from the tokens of a text which says what the model is to do. */
+        public Builder promptTuning(int virtualTokens, String text) {
+            Arguments.given(text, "promptTuning(text)");
+            return adapter("promptTuning", () -> PromptTuningSettings.fromText(virtualTokens, text));
+        }
+
+        /** Trains an adapter of any kind, with all of its settings. */
+        public Builder adapter(AdapterSettings settings) {
+            Arguments.given(settings, "adapter(settings)");
+            return adapter("adapter", () -> settings);
+        }
+
+        private Builder adapter(String name, Supplier<AdapterSettings> settings) {
+            return method(name, () -> new TuningMethod.WithAdapter(settings.get(), null, null));
+        }
+
+        /** Trains all weights of the model, kept in float32. */
+        public Builder full() {
+            return method("full", TuningMethod.Full::new);
+        }
+
+        private Builder method(String name, Supplier<TuningMethod> choice) {
+            once.set("method", name);
+            method = () -> choice.get().with(quantization, loraPlus);
+            return this;
+        }
+
+        /** Keeps the base in 4 bits of this form while an adapter is trained; {@link #qlora()} does so by itself, in NF4. */
+        public Builder quantize(QuantSettings form) {
+            quantization = once.set("quantize", Arguments.given(form, "quantize(form)"));
+            return this;
+        }
+
+        /** Lets B of a LoRA adapter learn so many times as fast as A (LoRA+); 1 by default, 16 is usual. */
+        public Builder loraPlus(double ratio) {
+            loraPlus = once.set("loraPlus", ratio);
+            return this;
+        }
+
+        /** The examples, from a JSON or JSONL file in the alpaca layout. A data set is required. */
+        public Builder dataset(Path file) {
+            once.set("dataset", Arguments.given(file, "dataset(file)"));
+            dataset = () -> Dataset.read(file);
+            return this;
+        }
+
+        /** The examples, from memory. */
+        public Builder dataset(Dataset examples) {
+            once.set("dataset", Arguments.given(examples, "dataset(examples)"));
+            dataset = () -> examples;
+            return this;
+        }
+
+        /** Replaces <code>{{name}}</code> in the examples. Every placeholder in the data needs a value. */
+        public Builder placeholder(String name, String value) {
+            Arguments.given(name, "placeholder(name)");
+            Arguments.given(value, "placeholder(value)");
+            placeholders.put(name, once.set("placeholder " + name, value));
+            return this;
+        }
+
+        /** The name of the chat template; by default it is recognised from the tokenizer's configuration. */
+        public Builder chatTemplate(String name) {
+            chatTemplate = once.set("chatTemplate", Arguments.given(name, "chatTemplate(name)"));
+            return this;
+        }
+
+        /** The longest example in tokens; by default the model's own limit, at most 2048. */
+        public Builder maxSequenceLength(int tokens) {
+            maxSequenceLength = once.set("maxSequenceLength", tokens);
+            if (tokens < 2) {
+                problems.add("maxSequenceLength must be at least 2 tokens, but is " + tokens);
+            }
+            return this;
+        }
+
+        /** What happens to longer examples; by default they are an error. */
+        public Builder truncation(Truncation policy) {
+            truncation = once.set("truncation", Arguments.given(policy, "truncation(policy)"));
+            return this;
+        }
+
+        /**
+         * How it is trained: learning rate, epochs, batches and more, such as {@code training(t -> t.epochs(2).batchSize(4))}.
+         * What is left open takes the usual values: of the learning rate those of the method (2e-4 for LoRA and 2e-5 for full
+         * fine-tuning of a model of width 4096, more for a narrower and less for a wider one, by the square root of the width;
+         * 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning, 1e-3 for P-tuning and 3e-2 for prompt
+         * tuning), of the length 3 epochs, and for small data sets as many as make 60 steps.
+         */
+        public Builder training(Consumer<TrainingSettings.Builder> settings) {
+            Arguments.given(settings, "training(settings)").accept(training);
+            return this;
+        }
+
+        /** Where to train; by default the first CUDA GPU if there is one, otherwise the CPU. */
+        public Builder device(ComputeDevice chosen) {
+            device = once.set("device", Arguments.given(chosen, "device(chosen)"));
+            return this;
+        }
+
+        /** The number format of the computation; by default that in which the device is fastest, see {@link LanguageModel.Loader#precision}. */
+        public Builder precision(Precision chosen) {
+            precision = once.set("precision", Arguments.given(chosen, "precision(chosen)"));
+            return this;
+        }
+
+        /**
+         * How many threads an operation of the training may use on the CPU; by default as many as hold for the process ({@code
+         * TorchRuntime.setThreads}). The tuned model answers with the latter.
+         */
+        public Builder threads(int number) {
+            threads = once.set("threads", number);
+            if (number < 1) {
+                problems.add("threads must be at least 1, but was " + number);
+            }
+            return this;
+        }
+
+        /**
+         * Which blocks keep only their input for the backward pass and recompute the rest then, which saves memory and costs
+         * time. By default as few as the memory plan finds enough, see {@link #plan()}.
+         */
+        public Builder activationCheckpointing(ActivationCheckpointing policy) {
+            activationCheckpointing =
+                    once.set("activationCheckpointing", Arguments.given(policy, "activationCheckpointing(policy)"));
+            return this;
+        }
+
+        /**
+         * Trains even when the {@link #plan()} does not fit, with a warning in the log. By default such a training is refused:
+         * on the CPU when the plan does not fit, because there the operating system ends the whole process when memory runs
+         * out; on a GPU, where that is an error like others, when what does not depend on the batch is already too much.
+         */
+        public Builder ignoreMemoryPlan() {
+            ignoresMemoryPlan = true;
+            return this;
+        }
+
+        /** Adds somebody who watches. */
+        public Builder listener(TrainingListener listener) {
+            listeners.add(Arguments.given(listener, "listener(listener)"));
+            return this;
+        }
+
+        /**
+         * Checks the settings and reads the data set.
+         *
+         * @throws SettingsException naming all that is missing or cannot work together
+         * @throws dev.finetune4j.data.DatasetException when the data set cannot be read
+         */
+        public FineTuner build() {
+            FineTuning tuning =
+                    tuning(dataset == null ? List.of("no data set was chosen; call dataset(…)") : List.of());
+            Dataset examples = Objects.requireNonNull(dataset).get();
+            return new FineTuner(tuning, placeholders.isEmpty() ? examples : examples.bind(placeholders));
+        }
+
+        /**
+         * The memory that a training with these settings takes, for batches of the longest examples that are allowed. Model and
+         * method must have been chosen, a data set need not; only config.json is read, and nothing is loaded.
+         *
+         * @throws SettingsException naming all that is missing or cannot work together
+         * @throws dev.finetune4j.core.ModelFileException when config.json cannot be read or is not supported
+         * @throws dev.finetune4j.core.DeviceException when the device is absent
+         */
+        public MemoryPlan plan() {
+            return TrainingPlan.open(tuning(List.of())).longest();
+        }
+
+        /** Builds the fine-tuner and trains. See {@link FineTuner#train()}. */
+        public FineTunedModel train() {
+            return build().train();
+        }
+
+        /** Builds the fine-tuner and starts it. See {@link FineTuner#start()}. */
+        public TrainingJob start() {
+            return build().start();
+        }
+
+        /** @param missing what else is missing */
+        private FineTuning tuning(List<String> missing) {
+            List<String> found = new ArrayList<>(problems);
+            if (model == null) {
+                found.add("no model was chosen; call model(folder)");
+            }
+            if (method == null) {
+                found.add("no method was chosen; call qlora(…), lora(…), full() or another");
+            }
+            found.addAll(missing);
+            TuningMethod chosen = method == null ? null : collect(found, method);
+            TrainingSettings settings = collect(found, training::build);
+            if (model == null || chosen == null || settings == null || !found.isEmpty()) {
+                throw new SettingsException(found);
+            }
+            return new FineTuning(
+                    model,
+                    chosen,
+                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation),
+                    new FineTuning.Compute(
+                            device, precision, threads, activationCheckpointing, new MemoryCheck(ignoresMemoryPlan)),
+                    settings,
+                    new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
+                    listeners);
+        }
+
+        /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */
+        private static <T> @Nullable T collect(List<String> found, Supplier<T> settings) {
+            try {
+                return settings.get();
+            } catch (SettingsException e) {
+                found.addAll(e.problems());
+                return null;
+            }
+        }
     }
 }

@@ -36,11 +36,11 @@ record FineTuning(
     /**
      * How examples become tokens.
      *
-     * @param template name of the chat template; null for the one of the model's folder
-     * @param maxLength longest example in tokens; 0 for the usual limit
-     * @param overflow what happens to longer examples
+     * @param chatTemplate name of the chat template; null for the one of the model's folder
+     * @param maxSequenceLength longest example in tokens; 0 for the usual limit
+     * @param truncation what happens to longer examples
      */
-    record Encoding(@Nullable String template, int maxLength, Truncation overflow) {}
+    record Encoding(@Nullable String chatTemplate, int maxSequenceLength, Truncation truncation) {}
 
     /**
      * Where and how a training is computed.
@@ -48,14 +48,14 @@ record FineTuning(
      * @param device null for the best one
      * @param precision null for the device's usual one
      * @param threads of an operation on the CPU; 0 for as many as hold for the process
-     * @param activations null to let the memory plan decide
+     * @param activationCheckpointing null to let the memory plan decide
      * @param memory refuses what does not fit
      */
     record Compute(
             @Nullable ComputeDevice device,
             @Nullable Precision precision,
             int threads,
-            @Nullable ActivationCheckpointing activations,
+            @Nullable ActivationCheckpointing activationCheckpointing,
             MemoryCheck memory) {
         ComputeDevice chosenDevice() {
             return device == null ? ComputeDevice.best() : device;

@@ -12,6 +12,7 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -144,13 +145,14 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         tokenizer.close();
     }
 
-    /** Choices for loading. Not thread-safe; every method returns this loader. */
+    /** Choices for loading. Each is made once; a second call is an {@link IllegalStateException}. Not thread-safe. */
     public static final class Loader {
         private final Path folder;
+        private final SetOnce once = new SetOnce();
         private @Nullable ComputeDevice device;
         private @Nullable Precision precision;
         private @Nullable QuantSettings quantization;
-        private @Nullable String template;
+        private @Nullable String chatTemplate;
         private boolean trainable;
         private boolean ignoresMemoryPlan;
         private int threads;
@@ -161,8 +163,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
 
         /** Where the model lives; by default the first CUDA GPU if there is one, otherwise the CPU. */
         public Loader device(ComputeDevice newDevice) {
-            Arguments.given(newDevice, "device(newDevice)");
-            this.device = newDevice;
+            device = once.set("device", Arguments.given(newDevice, "device(newDevice)"));
             return this;
         }
 
@@ -171,22 +172,19 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
          * that multiplies such numbers, FP32 on other CPUs. Weights are rounded to it as they are read.
          */
         public Loader precision(Precision newPrecision) {
-            Arguments.given(newPrecision, "precision(newPrecision)");
-            this.precision = newPrecision;
+            precision = once.set("precision", Arguments.given(newPrecision, "precision(newPrecision)"));
             return this;
         }
 
         /** Keeps the weights of all linears but the head in 4 bits; by default they stay as they are in the file, dense or 4-bit. */
         public Loader quantize(QuantSettings settings) {
-            Arguments.given(settings, "quantize(settings)");
-            this.quantization = settings;
+            quantization = once.set("quantize", Arguments.given(settings, "quantize(settings)"));
             return this;
         }
 
         /** The name of the chat template; by default it is the one that the model folder brings along. */
-        public Loader template(String name) {
-            Arguments.given(name, "template(name)");
-            this.template = name;
+        public Loader chatTemplate(String name) {
+            chatTemplate = once.set("chatTemplate", Arguments.given(name, "chatTemplate(name)"));
             return this;
         }
 
@@ -197,7 +195,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
          * @throws IllegalArgumentException if the number is below 1
          */
         public Loader threads(int number) {
-            this.threads = Arguments.atLeast(1, number, "threads");
+            threads = once.set("threads", Arguments.atLeast(1, number, "threads"));
             return this;
         }
 
@@ -229,7 +227,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             Tokenizer tokenizer = Tokenizer.load(folder);
             try {
                 Placement placement = placement();
-                ChatEncoder encoder = encoder(opened, tokenizer, template);
+                ChatEncoder encoder = encoder(opened, tokenizer, chatTemplate);
                 new MemoryCheck(ignoresMemoryPlan)
                         .loading(opened, quantization, placement, DeviceMemory.of(placement.device()));
                 return load(opened, tokenizer, encoder);
@@ -290,6 +288,6 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         }
         return ChatTemplate.ofCheckpoint(tokenizer)
                 .orElseThrow(() -> new SettingsException(List.of("there is no chat template in " + folder
-                        + "; name one with template(…): " + String.join(", ", ChatTemplate.names()))));
+                        + "; name one with chatTemplate(…): " + String.join(", ", ChatTemplate.names()))));
     }
 }

@@ -20,6 +20,12 @@ import org.jspecify.annotations.Nullable;
 record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice device) {
     private static final int USUAL_LENGTH = 2048;
 
+    /** Opens the folder of the base, for a plan without a training. */
+    static TrainingPlan open(FineTuning tuning) {
+        return new TrainingPlan(
+                tuning, PretrainedFolder.open(tuning.model()), tuning.compute().chosenDevice());
+    }
+
     /** The plan of full batches of the longest examples that are allowed. */
     MemoryPlan longest() {
         return plan(tuning.training().batchSize(), longestExample());
@@ -38,7 +44,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
                 method.quantization(),
                 method.adapter(),
                 LanguageModel.placement(device, tuning.compute().precision(), method.adapter() == null));
-        ActivationCheckpointing activations = tuning.compute().activations();
+        ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
         return activations == null
                 ? planner.choose(rows, tokens, memory)
                 : planner.plan(rows, tokens, activations, memory);
@@ -53,7 +59,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
                     List.of(virtual + " virtual tokens leave no room for an example: the model was made" + " for "
                             + folder.config().maxPositions() + " tokens; use fewer"));
         }
-        int limit = tuning.encoding().maxLength();
+        int limit = tuning.encoding().maxSequenceLength();
         return Math.min(room, limit > 0 ? limit : USUAL_LENGTH);
     }
 

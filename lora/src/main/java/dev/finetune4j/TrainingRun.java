@@ -67,10 +67,10 @@ final class TrainingRun {
         MemoryPlan plan = null;
         try {
             ChatEncoder encoder =
-                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().template());
+                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
             TrainingPlan planner = new TrainingPlan(tuning, folder, device);
             EncodedDataset data = new SftEncoder(
-                            encoder, planner.longestExample(), tuning.encoding().overflow())
+                            encoder, planner.longestExample(), tuning.encoding().truncation())
                     .encode(dataset);
             plan = planner.of(data.examples().size(), data.report().longest());
             tuning.compute().memory().training(plan, device);
@@ -141,7 +141,7 @@ final class TrainingRun {
         return new BatchLoader(
                 data.examples(),
                 settings.batchSize(),
-                settings.accumulation(),
+                settings.gradientAccumulation(),
                 settings.seed(),
                 new Collator(0, 1),
                 true);

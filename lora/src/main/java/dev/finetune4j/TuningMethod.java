@@ -1,10 +1,14 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.train.loop.LoraPlus;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** What a fine-tuning trains. Immutable. */
@@ -25,6 +29,15 @@ sealed interface TuningMethod {
 
     /** Which parameters learn at which rate, when the peak is the given one. */
     ParameterGroups groups(double learningRate);
+
+    /**
+     * The method with what was chosen apart from it.
+     *
+     * @param form of the base's weights; null to leave it as it is
+     * @param ratio of LoRA+; null to train all factors alike
+     * @throws SettingsException when they do not go together
+     */
+    TuningMethod with(@Nullable QuantSettings form, @Nullable Double ratio);
 
     /** Positions that stand before each example. */
     default int virtualTokens() {
@@ -56,6 +69,34 @@ sealed interface TuningMethod {
         public ParameterGroups groups(double learningRate) {
             return plus == null ? ParameterGroups.ONE : ParameterGroups.of(plus, learningRate);
         }
+
+        @Override
+        public TuningMethod with(@Nullable QuantSettings form, @Nullable Double ratio) {
+            WithAdapter chosen = new WithAdapter(
+                    adapter, form == null ? quantization : form, ratio == null ? null : LoraPlus.withRatio(ratio));
+            List<String> problems = new ArrayList<>();
+            if (adapter instanceof LoraSettings lora) {
+                chosen.check(lora, problems);
+            } else if (ratio != null) {
+                problems.add("loraPlus(…) gives the factors of a LoRA adapter their learning rates, but another kind of"
+                        + " adapter is trained; leave it out");
+            }
+            if (!problems.isEmpty()) {
+                throw new SettingsException(problems);
+            }
+            return chosen;
+        }
+
+        private void check(LoraSettings lora, List<String> problems) {
+            if (lora.alpha() <= 0 || lora.alphaPattern().values().stream().anyMatch(alpha -> alpha <= 0)) {
+                problems.add("the LoRA alpha must be above 0 for training, but is " + lora.alpha()
+                        + (lora.alphaPattern().isEmpty() ? "" : " and " + lora.alphaPattern())
+                        + "; once or twice the rank is usual");
+            }
+            if (quantization == null && lora.initWeights() instanceof LoraInit.Loftq) {
+                problems.add("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it");
+            }
+        }
     }
 
     /** All weights of the model. */
@@ -83,6 +124,24 @@ sealed interface TuningMethod {
         @Override
         public ParameterGroups groups(double learningRate) {
             return ParameterGroups.ONE;
+        }
+
+        @Override
+        public TuningMethod with(@Nullable QuantSettings form, @Nullable Double ratio) {
+            List<String> problems = new ArrayList<>();
+            if (form != null) {
+                problems.add("full fine-tuning trains the weights themselves, which cannot be kept in 4 bits;"
+                        + " leave quantize(…) out or train an adapter");
+            }
+            if (ratio != null) {
+                problems.add(
+                        "loraPlus(…) gives the factors of a LoRA adapter their learning rates, but full fine-tuning"
+                                + " has none; leave it out");
+            }
+            if (!problems.isEmpty()) {
+                throw new SettingsException(problems);
+            }
+            return this;
         }
     }
 }

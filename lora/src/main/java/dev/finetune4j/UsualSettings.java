@@ -23,17 +23,14 @@ record UsualSettings(boolean rate, boolean length) {
      * @param examples rows of an epoch
      */
     TrainingSettings fill(TrainingSettings given, TuningMethod method, ModelConfig config, int examples) {
-        return new TrainingSettings(
-                length ? epochs(examples, given.batchSize() * given.accumulation()) : given.epochs(),
-                given.maxSteps(),
-                given.batchSize(),
-                given.accumulation(),
-                rate ? rate(method, config) : given.learningRate(),
-                given.schedule(),
-                given.warmupRatio(),
-                given.weightDecay(),
-                given.maxGradNorm(),
-                given.seed());
+        TrainingSettings.Builder filled = given.toBuilder();
+        if (length) {
+            filled.epochs(epochs(examples, given.batchSize() * given.gradientAccumulation()));
+        }
+        if (rate) {
+            filled.learningRate(rate(method, config));
+        }
+        return filled.build();
     }
 
     /**

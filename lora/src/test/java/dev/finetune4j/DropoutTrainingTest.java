@@ -18,6 +18,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -42,7 +43,15 @@ class DropoutTrainingTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?", "Hello", "Hi");
     }
 
-    private record Method(String name, UnaryOperator<FineTunerBuilder> choice) {
+    private record Method(
+            String name,
+            UnaryOperator<FineTuner.Builder> choice,
+            @Nullable Precision precision,
+            double rate) {
+        Method(String name, UnaryOperator<FineTuner.Builder> choice) {
+            this(name, choice, null, 1e-2);
+        }
+
         @Override
         public String toString() {
             return name;
@@ -52,30 +61,32 @@ class DropoutTrainingTest {
     static Stream<Method> methods() {
         return Stream.of(
                 new Method("lora", b -> b.lora(l -> l.rank(4).dropout(0.3))),
-                new Method(
-                        "lora in bf16", b -> b.lora(l -> l.rank(4).dropout(0.3)).precision(Precision.BF16)),
+                new Method("lora in bf16", b -> b.lora(l -> l.rank(4).dropout(0.3)), Precision.BF16, 1e-2),
                 new Method("qlora", b -> b.qlora(q -> q.rank(4).dropout(0.3))),
+                new Method("dora", b -> b.lora(l -> l.rank(4).useDora(true).dropout(0.3))),
                 new Method(
-                        "dora",
-                        b -> b.lora(l -> l.rank(4).weightDecomposed(true).dropout(0.3))),
-                new Method(
-                        "head", b -> b.lora(l -> l.targets("q_proj", "lm_head").dropout(0.3))),
-                new Method("vera", b -> b.vera(v -> v.rank(16).dropout(0.3)).precision(Precision.BF16)),
+                        "head",
+                        b -> b.lora(l -> l.targetModules("q_proj", "lm_head").dropout(0.3))),
+                new Method("vera", b -> b.vera(v -> v.rank(16).dropout(0.3)), Precision.BF16, 1e-2),
                 new Method(
                         "p-tuning", b -> b.adapter(new PTuningSettings(4, PTuningSettings.Encoder.LSTM, 24, 2, 0.3))));
     }
 
-    private FineTunerBuilder tuner(Method method, long seed) {
+    private FineTuner.Builder tuner(Method method, long seed) {
+        FineTuner.Builder builder = tuner(method, seed, 2).activationCheckpointing(ActivationCheckpointing.all());
+        return method.precision() == null ? builder : builder.precision(method.precision());
+    }
+
+    private FineTuner.Builder tuner(Method method, long seed, int accumulation) {
         return method.choice()
                 .apply(FineTuner.builder()
                         .model(model)
                         .dataset(data)
-                        .batchSize(1)
-                        .accumulation(2)
-                        .maxSteps(STEPS)
-                        .learningRate(1e-2)
-                        .seed(seed)
-                        .activations(ActivationCheckpointing.all())
+                        .training(t -> t.batchSize(1)
+                                .gradientAccumulation(accumulation)
+                                .maxSteps(STEPS)
+                                .learningRate(method.rate())
+                                .seed(seed))
                         .device(ComputeDevice.cpu()));
     }
 
@@ -124,11 +135,14 @@ class DropoutTrainingTest {
     @ParameterizedTest
     @MethodSource("methods")
     void blocksThatAreComputedAgainHaveTheMasksOfTheFirstTime(Method method) {
-        Result kept = Result.of(tuner(method, 1)
+        Result kept = Result.of(tuner(method, 1, 2)
                 .precision(Precision.FP32)
-                .activations(ActivationCheckpointing.none())
+                .activationCheckpointing(ActivationCheckpointing.none())
                 .train());
-        Result again = Result.of(tuner(method, 1).precision(Precision.FP32).train());
+        Result again = Result.of(tuner(method, 1, 2)
+                .precision(Precision.FP32)
+                .activationCheckpointing(ActivationCheckpointing.all())
+                .train());
         for (int i = 0; i < STEPS; i++) {
             assertEquals(
                     kept.losses().get(i),
@@ -144,8 +158,13 @@ class DropoutTrainingTest {
         data = Fixtures.alpaca(folder.resolve("alike.json"), "I am Zoe.", "Hello", "Hello");
         Method still = new Method(
                 "still",
-                b -> b.lora(l -> l.rank(4).start(LoraInit.pissa()).dropout(0.5)).learningRate(1e-30));
-        List<Double> halves = Result.of(tuner(still, 1).accumulation(1).train()).losses();
+                b -> b.lora(l -> l.rank(4).initWeights(LoraInit.pissa()).dropout(0.5)),
+                null,
+                1e-30);
+        List<Double> halves = Result.of(tuner(still, 1, 1)
+                        .activationCheckpointing(ActivationCheckpointing.all())
+                        .train())
+                .losses();
         List<Double> pairs = Result.of(tuner(still, 1).train()).losses();
         assertEquals(STEPS, halves.stream().distinct().count(), halves.toString());
         for (int i = 0; i < STEPS / 2; i++) {

@@ -51,11 +51,11 @@ class ErrorMessagesTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am {{name}}.", "Who are you?");
     }
 
-    private FineTunerBuilder tuner() {
+    private FineTuner.Builder tuner() {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
-                .maxSteps(1)
+                .training(t -> t.maxSteps(1))
                 .qlora()
                 .device(ComputeDevice.cpu());
     }
@@ -72,8 +72,7 @@ class ErrorMessagesTest {
         fails(
                 SettingsException.class,
                 () -> FineTuner.builder()
-                        .epochs(0)
-                        .learningRate(-1)
+                        .training(t -> t.epochs(0).learningRate(-1))
                         .lora(l -> l.rank(0).dropout(2))
                         .build(),
                 "model(folder)",
@@ -82,7 +81,7 @@ class ErrorMessagesTest {
                 "learningRate must be above 0",
                 "LoRA rank must be at least 1",
                 "LoRA dropout must be");
-        fails(SettingsException.class, () -> tuner().full().build(), "method (lora, qlora, full, …) was chosen twice");
+        fails(IllegalStateException.class, () -> tuner().full(), "method was already set to qlora");
     }
 
     @Test
@@ -199,7 +198,7 @@ class ErrorMessagesTest {
                         .model(model)
                         .dataset(data)
                         .placeholder("name", "x")
-                        .lora(l -> l.targets("q_proj", "query_key_value"))
+                        .lora(l -> l.targetModules("q_proj", "query_key_value"))
                         .train(),
                 "query_key_value",
                 "q_proj",
@@ -259,12 +258,13 @@ class ErrorMessagesTest {
                     "not the one that " + model + " has now: restore the chat_template.jinja");
         }
         Files.writeString(file, trained);
-        try (LanguageModel base = LanguageModel.loader(model).template("chatml").load()) {
+        try (LanguageModel base =
+                LanguageModel.loader(model).chatTemplate("chatml").load()) {
             fails(
                     ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "\"chatml\"",
-                    "load the base without template(…), and restore the chat_template.jinja");
+                    "load the base without chatTemplate(…), and restore the chat_template.jinja");
         }
         try (LanguageModel base = LanguageModel.load(model);
                 Adapter loaded = base.loadAdapter(adapter)) {
@@ -285,7 +285,7 @@ class ErrorMessagesTest {
                     ModelFileException.class,
                     () -> base.loadAdapter(adapter),
                     "\"jinja-",
-                    "load the base with template(\"chatml\")");
+                    "load the base with chatTemplate(\"chatml\")");
         }
     }
 
@@ -337,8 +337,9 @@ class ErrorMessagesTest {
     void aSaveThatFailsLeavesTheOlderAdapterAsItWas() throws IOException {
         Path adapter = folder.resolve("adapter");
         try (FineTunedModel first = tuner().placeholder("name", "Zoe").train();
-                FineTunedModel second =
-                        tuner().placeholder("name", "Max").seed(3).train()) {
+                FineTunedModel second = tuner().placeholder("name", "Max")
+                        .training(t -> t.seed(3))
+                        .train()) {
             first.saveAdapter(adapter);
             byte[] weights = Files.readAllBytes(adapter.resolve("adapter_model.safetensors"));
             byte[] config = Files.readAllBytes(adapter.resolve("adapter_config.json"));
@@ -409,11 +410,11 @@ class ErrorMessagesTest {
     void unknownChatTemplate() throws IOException {
         fails(
                 SettingsException.class,
-                () -> LanguageModel.loader(model).template("yoda").load(),
+                () -> LanguageModel.loader(model).chatTemplate("yoda").load(),
                 "yoda",
                 "chatml");
         Files.writeString(model.resolve("chat_template.jinja"), "{% for message in messages %}");
-        fails(ModelFileException.class, () -> LanguageModel.load(model), "line 1, column 4", "template(", "chatml");
+        fails(ModelFileException.class, () -> LanguageModel.load(model), "line 1, column 4", "chatTemplate(", "chatml");
     }
 
     @Test

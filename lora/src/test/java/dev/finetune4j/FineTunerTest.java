@@ -26,6 +26,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,6 +34,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -57,15 +59,28 @@ class FineTunerTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am {{name}}.", "Who are you?", "Your name?", "Hello");
     }
 
-    private FineTunerBuilder tuner() {
+    private FineTuner.Builder tuner() {
+        return tuner(t -> {});
+    }
+
+    /** @param own settings of the training, before the usual ones of this test */
+    private FineTuner.Builder tuner(Consumer<TrainingSettings.Builder> own) {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
                 .placeholder("name", "Zoe")
-                .batchSize(3)
-                .maxSteps(60)
-                .learningRate(1e-2)
+                .training(own)
+                .training(t -> usual(t.batchSize(3)))
                 .device(ComputeDevice.cpu());
+    }
+
+    private static void usual(TrainingSettings.Builder training) {
+        if (!training.hasLength()) {
+            training.maxSteps(60);
+        }
+        if (!training.hasLearningRate()) {
+            training.learningRate(1e-2);
+        }
     }
 
     @Test
@@ -114,8 +129,8 @@ class FineTunerTest {
                 training.add(TorchRuntime.threads());
             }
         };
-        try (FineTunedModel tuned = tuner().lora(l -> l.rank(2))
-                        .maxSteps(2)
+        try (FineTunedModel tuned = tuner(t -> t.maxSteps(2))
+                        .lora(l -> l.rank(2))
                         .threads(process + 2)
                         .listener(watch)
                         .train();
@@ -140,7 +155,8 @@ class FineTunerTest {
         assertEquals(pairs ? ScalarType.BFloat16 : ScalarType.Float, fastest);
         try (LanguageModel loaded =
                         LanguageModel.loader(model).device(ComputeDevice.cpu()).load();
-                FineTunedModel tuned = tuner().lora(l -> l.rank(2)).maxSteps(1).train();
+                FineTunedModel tuned =
+                        tuner(t -> t.maxSteps(1)).lora(l -> l.rank(2)).train();
                 LanguageModel exact = LanguageModel.loader(model)
                         .device(ComputeDevice.cpu())
                         .precision(Precision.FP32)
@@ -161,7 +177,7 @@ class FineTunerTest {
         Path again = folder.resolve("again");
         String answer;
         try (FineTunedModel tuned =
-                tuner().lora(l -> l.rank(4).targets("q_proj", "v_proj")).train()) {
+                tuner().lora(l -> l.rank(4).targetModules("q_proj", "v_proj")).train()) {
             tuned.saveAdapter(adapterFolder);
             answer = tuned.ask("Hello");
         }
@@ -189,9 +205,7 @@ class FineTunerTest {
         try (FineTunedModel tuned = FineTuner.builder()
                 .model(model)
                 .dataset(other)
-                .batchSize(2)
-                .maxSteps(60)
-                .learningRate(1e-2)
+                .training(t -> t.batchSize(2).maxSteps(60).learningRate(1e-2))
                 .lora(l -> l.rank(8))
                 .train()) {
             tuned.saveAdapter(second);
@@ -213,7 +227,7 @@ class FineTunerTest {
     @Test
     void fullFineTuningWritesAModelFolderThatLoads() {
         Path saved = folder.resolve("saved");
-        try (FineTunedModel tuned = tuner().full().learningRate(5e-3).train()) {
+        try (FineTunedModel tuned = tuner(t -> t.learningRate(5e-3)).full().train()) {
             assertEquals(ANSWER, tuned.ask("Your name?"));
             assertThrows(IllegalStateException.class, () -> tuned.saveAdapter(saved));
             tuned.saveModel(saved, Precision.FP32);
@@ -236,7 +250,7 @@ class FineTunerTest {
         List<byte[]> files = new ArrayList<>();
         for (String name : List.of("a", "b")) {
             try (FineTunedModel tuned =
-                    tuner().qlora(q -> q.dropout(0.1)).maxSteps(4).seed(7).train()) {
+                    tuner(t -> t.maxSteps(4).seed(7)).qlora(q -> q.dropout(0.1)).train()) {
                 tuned.saveAdapter(folder.resolve(name));
                 files.add(Files.readAllBytes(folder.resolve(name).resolve("adapter_model.safetensors")));
             } catch (java.io.IOException e) {
@@ -251,8 +265,8 @@ class FineTunerTest {
     void cancellingFromAnotherThreadEndsWithinAStepAndLeavesALoadableAdapter() throws Exception {
         CountDownLatch third = new CountDownLatch(3);
         List<Integer> steps = new ArrayList<>();
-        TrainingJob job = tuner().qlora()
-                .maxSteps(1_000_000)
+        TrainingJob job = tuner(t -> t.maxSteps(1_000_000))
+                .qlora()
                 .listener(new TrainingListener() {
                     @Override
                     public void onStep(StepReport report) {
@@ -280,8 +294,8 @@ class FineTunerTest {
 
     @Test
     void anInterruptEndsABlockingTrainingAsCancelled() {
-        try (FineTunedModel tuned = tuner().qlora()
-                .maxSteps(1_000)
+        try (FineTunedModel tuned = tuner(t -> t.maxSteps(1_000))
+                .qlora()
                 .listener(new TrainingListener() {
                     @Override
                     public void onStep(StepReport report) {
@@ -299,7 +313,7 @@ class FineTunerTest {
 
     @Test
     void aTrainingOfOneStepTrains() {
-        try (FineTunedModel tuned = tuner().qlora().maxSteps(1).train()) {
+        try (FineTunedModel tuned = tuner(t -> t.maxSteps(1)).qlora().train()) {
             assertTrue(tuned.report().steps().get(0).learningRate() > 0);
         }
     }
@@ -317,8 +331,8 @@ class FineTunerTest {
 
     @Test
     void aFailingListenerDoesNotStopTheTraining() {
-        try (FineTunedModel tuned = tuner().lora(l -> {})
-                .maxSteps(2)
+        try (FineTunedModel tuned = tuner(t -> t.maxSteps(2))
+                .lora(l -> {})
                 .listener(new TrainingListener() {
                     @Override
                     public void onStep(StepReport report) {
@@ -365,7 +379,8 @@ class FineTunerTest {
 
     @Test
     void theAdapterFileHoldsWhatPeftExpects() {
-        try (FineTunedModel tuned = tuner().qlora(q -> q.rank(2)).maxSteps(1).train()) {
+        try (FineTunedModel tuned =
+                tuner(t -> t.maxSteps(1)).qlora(q -> q.rank(2)).train()) {
             tuned.saveAdapter(folder.resolve("adapter"));
         }
         var config = Fixtures.json(folder.resolve("adapter/adapter_config.json"));

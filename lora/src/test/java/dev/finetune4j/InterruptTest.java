@@ -14,6 +14,7 @@ import dev.finetune4j.lora.report.LossCurve;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -22,6 +23,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -51,13 +53,17 @@ class InterruptTest {
         Thread.interrupted();
     }
 
-    private FineTunerBuilder tuner() {
+    private FineTuner.Builder tuner() {
+        return tuner(t -> {});
+    }
+
+    /** @param own settings of the training, before the usual ones of this test */
+    private FineTuner.Builder tuner(Consumer<TrainingSettings.Builder> own) {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
-                .batchSize(3)
-                .maxSteps(4)
-                .learningRate(1e-2)
+                .training(own)
+                .training(t -> (t.hasLength() ? t : t.maxSteps(4)).batchSize(3).learningRate(1e-2))
                 .device(ComputeDevice.cpu());
     }
 
@@ -126,7 +132,7 @@ class InterruptTest {
             Path saved = folder.resolve("saved-" + i);
             ExecutorService executor = Executors.newSingleThreadExecutor();
             Future<FineTunedModel> training = executor.submit(() -> {
-                FineTunedModel tuned = tuner().lora(l -> {}).maxSteps(20).train();
+                FineTunedModel tuned = tuner(t -> t.maxSteps(20)).lora(l -> {}).train();
                 tuned.saveAdapter(saved);
                 return tuned;
             });

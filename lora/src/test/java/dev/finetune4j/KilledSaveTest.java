@@ -104,7 +104,11 @@ class KilledSaveTest {
     static final class Writing {
         private Writing() {}
 
-        private static FineTunerBuilder tuner(Path model, long seed) {
+        private static FineTuner.Builder tuner(Path model, long seed) {
+            return tuner(model, seed, 5e-2);
+        }
+
+        private static FineTuner.Builder tuner(Path model, long seed, double rate) {
             return FineTuner.builder()
                     .model(model)
                     .dataset(Fixtures.alpaca(
@@ -115,9 +119,7 @@ class KilledSaveTest {
                             "Hello"))
                     .device(ComputeDevice.cpu())
                     .precision(Precision.FP32)
-                    .maxSteps(3)
-                    .learningRate(5e-2)
-                    .seed(seed);
+                    .training(t -> t.maxSteps(3).learningRate(rate).seed(seed));
         }
 
         public static void main(String[] args) throws IOException {
@@ -127,8 +129,7 @@ class KilledSaveTest {
                     FineTunedModel two =
                             tuner(model, 2).lora(l -> l.rank(5).alpha(11)).train();
                     FineTunedModel three = tuner(model, 3).full().train();
-                    FineTunedModel four =
-                            tuner(model, 4).full().learningRate(2e-2).train()) {
+                    FineTunedModel four = tuner(model, 4, 2e-2).full().train()) {
                 for (FineTunedModel each : List.of(one, two, three, four)) {
                     System.out.println(answer(each).replace("\n", "\\n"));
                 }

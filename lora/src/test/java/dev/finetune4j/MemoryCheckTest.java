@@ -148,7 +148,7 @@ class MemoryCheckTest {
 
         public static void main(String[] args) throws IOException {
             try {
-                FineTunerBuilder builder = FineTuner.builder()
+                FineTuner.Builder builder = FineTuner.builder()
                         .model(Path.of(args[1]))
                         .dataset(Path.of(args[2]))
                         .device(ComputeDevice.cpu());

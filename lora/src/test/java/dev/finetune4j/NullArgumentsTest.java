@@ -12,6 +12,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.eval.EvalCase;
 import dev.finetune4j.lora.eval.EvalSuite;
 import java.nio.file.Path;
@@ -43,7 +44,7 @@ class NullArgumentsTest {
                 builder("lora(options)", b -> b.lora(null)),
                 builder("qlora(options)", b -> b.qlora(null)),
                 builder("vera(options)", b -> b.vera(null)),
-                builder("targets(value)", b -> b.vera(v -> v.targets(null))),
+                builder("targetModules(value)", b -> b.vera(v -> v.targetModules((TargetModules) null))),
                 builder("promptTuning(text)", b -> b.promptTuning(4, null)),
                 builder("adapter(settings)", b -> b.adapter((AdapterSettings) null)),
                 builder("quantize(form)", b -> b.quantize(null)),
@@ -51,22 +52,22 @@ class NullArgumentsTest {
                 builder("dataset(examples)", b -> b.dataset((Dataset) null)),
                 builder("placeholder(name)", b -> b.placeholder(null, "x")),
                 builder("placeholder(value)", b -> b.placeholder("x", null)),
-                builder("template(name)", b -> b.template(null)),
-                builder("overflow(policy)", b -> b.overflow(null)),
+                builder("chatTemplate(name)", b -> b.chatTemplate(null)),
+                builder("truncation(policy)", b -> b.truncation(null)),
                 builder("device(chosen)", b -> b.device(null)),
                 builder("precision(chosen)", b -> b.precision(null)),
-                builder("activations(policy)", b -> b.activations(null)),
-                builder("schedule(schedule)", b -> b.schedule(null, 0)),
+                builder("activationCheckpointing(policy)", b -> b.activationCheckpointing(null)),
+                builder("schedule(value)", b -> b.training(t -> t.schedule(null, 0))),
                 builder("listener(listener)", b -> b.listener(null)));
     }
 
-    private static Arguments builder(String name, Consumer<FineTunerBuilder> call) {
+    private static Arguments builder(String name, Consumer<FineTuner.Builder> call) {
         return Arguments.of(name, call);
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("calls")
-    void ofTheBuilder(String name, Consumer<FineTunerBuilder> call) {
+    void ofTheBuilder(String name, Consumer<FineTuner.Builder> call) {
         refused(name, () -> call.accept(FineTuner.builder()));
     }
 

@@ -44,6 +44,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -217,23 +218,26 @@ class OutOfMemoryTest {
     @Test
     void theFacadePlansWithoutADataSetAndTrainsByThePlan() {
         Path model = Fixtures.tinyChatModel(folder.resolve("model"));
-        FineTunerBuilder builder = FineTuner.builder()
+        Supplier<FineTuner.Builder> builder = () -> FineTuner.builder()
                 .model(model)
                 .device(ComputeDevice.cpu())
                 .qlora(q -> q.rank(4))
-                .maxLength(32)
-                .batchSize(2);
-        MemoryPlan plan = builder.plan();
+                .maxSequenceLength(32)
+                .training(t -> t.batchSize(2));
+        MemoryPlan plan = builder.get().plan();
         assertTrue(plan.fits(), plan.describe());
         assertEquals(0, plan.activations().every());
         assertEquals(2, plan.rows());
         assertEquals(32, plan.tokens());
-        MemoryPlan all = builder.activations(ActivationCheckpointing.all()).plan();
+        MemoryPlan all = builder.get()
+                .activationCheckpointing(ActivationCheckpointing.all())
+                .plan();
         assertEquals(1, all.activations().every());
         assertTrue(all.bytes().activations() < plan.bytes().activations());
-        FineTuner tuner = builder.activations(ActivationCheckpointing.none())
+        FineTuner tuner = builder.get()
+                .activationCheckpointing(ActivationCheckpointing.none())
                 .dataset(Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?"))
-                .maxSteps(1)
+                .training(t -> t.maxSteps(1))
                 .build();
         assertEquals(plan.peak(), tuner.plan().peak());
         try (FineTunedModel tuned = tuner.train()) {

@@ -35,13 +35,12 @@ class SavedFoldersTest {
         model = Fixtures.tinyChatModel(scratch.resolve("model"));
     }
 
-    private FineTunerBuilder tuner(Path base) {
+    private FineTuner.Builder tuner(Path base) {
         Path data = Fixtures.alpaca(scratch.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?");
         return FineTuner.builder()
                 .model(base)
                 .dataset(data)
-                .maxSteps(2)
-                .learningRate(1e-2)
+                .training(t -> t.maxSteps(2).learningRate(1e-2))
                 .precision(Precision.FP32)
                 .device(ComputeDevice.cpu());
     }

@@ -22,7 +22,7 @@ class SoakTest {
     @TempDir
     private Path folder;
 
-    private FineTunerBuilder tuner(int steps) {
+    private FineTuner.Builder tuner(int steps) {
         Path model = folder.resolve("model");
         if (!model.toFile().exists()) {
             Fixtures.tinyChatModel(model);
@@ -32,8 +32,7 @@ class SoakTest {
                 .model(model)
                 .dataset(folder.resolve("data.json"))
                 .qlora()
-                .batchSize(4)
-                .maxSteps(steps)
+                .training(t -> t.batchSize(4).maxSteps(steps))
                 .device(ComputeDevice.cpu());
     }
 

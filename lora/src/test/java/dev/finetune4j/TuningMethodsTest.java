@@ -23,6 +23,7 @@ import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
+import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -63,46 +64,50 @@ class TuningMethodsTest {
     static Stream<Arguments> methods() {
         return Stream.of(
                         lora("lora", l -> {}),
-                        lora("rslora", l -> l.rankStabilized(true)),
-                        lora("dora", l -> l.weightDecomposed(true).dropout(0.1)),
-                        lora("patterns", l -> l.rankFor("q_proj", 2).alphaFor(".*mlp\\.down_proj", 3)),
-                        lora("regex", l -> l.targetsMatching(".*layers\\.1\\..*(q|v)_proj")),
-                        lora("exclude", l -> l.exclude("down_proj", "layers.0.self_attn.q_proj")),
-                        lora("layers", l -> l.targets("q_proj", "up_proj").layers(1)),
-                        lora("layers of all linears", l -> l.layers(0)),
-                        lora("embedding", l -> l.targets("q_proj", "embed_tokens")),
-                        lora("head", l -> l.targets("q_proj", "lm_head")),
+                        lora("rslora", l -> l.useRslora(true)),
+                        lora("dora", l -> l.useDora(true).dropout(0.1)),
+                        lora(
+                                "patterns",
+                                l -> l.rankPattern(Map.of("q_proj", 2)).alphaPattern(Map.of(".*mlp\\.down_proj", 3.0))),
+                        lora("regex", l -> l.targetModules(TargetModules.matching(".*layers\\.1\\..*(q|v)_proj"))),
+                        lora("exclude", l -> l.excludeModules("down_proj", "layers.0.self_attn.q_proj")),
+                        lora("layers", l -> l.targetModules("q_proj", "up_proj").layersToTransform(1)),
+                        lora("layers of all linears", l -> l.layersToTransform(0)),
+                        lora("embedding", l -> l.targetModules("q_proj", "embed_tokens")),
+                        lora("head", l -> l.targetModules("q_proj", "lm_head")),
                         lora(
                                 "whole modules",
-                                l -> l.targets("q_proj").trainWhole("lm_head", "embed_tokens", "model.norm")),
-                        lora("tokens", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
-                        lora("gaussian", l -> l.start(LoraInit.gaussian())),
-                        lora("pissa", l -> l.start(LoraInit.pissa())),
-                        lora("fast pissa", l -> l.start(new LoraInit.Pissa(4)).weightDecomposed(true)),
-                        lora("olora", l -> l.start(LoraInit.olora()).rankStabilized(true)),
-                        lora("lora plus", l -> l.learningRateRatio(4)),
+                                l -> l.targetModules("q_proj").modulesToSave("lm_head", "embed_tokens", "model.norm")),
+                        lora("tokens", l -> l.targetModules("q_proj").trainableTokenIndices(1, 2, 17)),
+                        lora("gaussian", l -> l.initWeights(LoraInit.gaussian())),
+                        lora("pissa", l -> l.initWeights(LoraInit.pissa())),
+                        lora(
+                                "fast pissa",
+                                l -> l.initWeights(new LoraInit.Pissa(4)).useDora(true)),
+                        lora("olora", l -> l.initWeights(LoraInit.olora()).useRslora(true)),
+                        method("lora plus", b -> b.lora(l -> l.rank(4)).loraPlus(4)),
                         method(
                                 "bias of b",
                                 b -> b.adapter(LoraSettings.builder()
                                         .rank(4)
-                                        .outputBias(true)
+                                        .loraBias(true)
                                         .build())),
-                        lora("bias of all, tied", l -> l.targets("v_proj").trainBias(BiasTraining.ALL)),
-                        lora("bias of adapted, tied", l -> l.trainBias(BiasTraining.LORA_ONLY)),
-                        lora("tokens, tied", l -> l.targets("q_proj").trainTokens(1, 2, 17)),
-                        lora("head, tied", l -> l.targets("q_proj").trainWhole("lm_head")),
-                        lora("embedding, tied", l -> l.targets("q_proj", "embed_tokens")),
-                        method("loftq", b -> b.qlora(q -> q.rank(4).start(LoraInit.loftq()))),
-                        method("ia3", FineTunerBuilder::ia3),
+                        lora("bias of all, tied", l -> l.targetModules("v_proj").bias(BiasTraining.ALL)),
+                        lora("bias of adapted, tied", l -> l.bias(BiasTraining.LORA_ONLY)),
+                        lora("tokens, tied", l -> l.targetModules("q_proj").trainableTokenIndices(1, 2, 17)),
+                        lora("head, tied", l -> l.targetModules("q_proj").modulesToSave("lm_head")),
+                        lora("embedding, tied", l -> l.targetModules("q_proj", "embed_tokens")),
+                        method("loftq", b -> b.qlora(q -> q.rank(4).initWeights(LoraInit.loftq()))),
+                        method("ia3", FineTuner.Builder::ia3),
                         method("vera", b -> b.vera(v -> v.rank(16).dropout(0.1))),
                         method(
                                 "vera of a key, tied",
-                                b -> b.vera(v -> v.targets(TargetModules.named("q_proj", "down_proj"))
+                                b -> b.vera(v -> v.targetModules(TargetModules.named("q_proj", "down_proj"))
                                         .projectionPrngKey(-3)
                                         .saveProjection(false)
                                         .bias(BiasTraining.LORA_ONLY)
-                                        .modulesToSave(List.of("model.norm")))),
-                        method("ln tuning", FineTunerBuilder::lnTuning),
+                                        .modulesToSave("model.norm"))),
+                        method("ln tuning", FineTuner.Builder::lnTuning),
                         method("prefix", b -> b.prefixTuning(4)),
                         method("prefix from zero", b -> b.adapter(new PrefixSettings(4, 0, true))),
                         method("prefix projection", b -> b.adapter(new PrefixSettings(4, 24, false))),
@@ -124,20 +129,25 @@ class TuningMethodsTest {
                                 fourBit)));
     }
 
-    private static Arguments lora(String name, Consumer<LoraOptions> options) {
+    private static Arguments lora(String name, Consumer<LoraSettings.Builder> options) {
         return method(name, builder -> builder.lora(l -> options.accept(l.rank(4))));
     }
 
-    private static Arguments method(String name, UnaryOperator<FineTunerBuilder> method) {
+    private static Arguments method(String name, UnaryOperator<FineTuner.Builder> method) {
         return Arguments.of(name, method);
     }
 
-    private FineTunerBuilder tuner() {
+    private FineTuner.Builder tuner() {
+        return tuner(t -> {});
+    }
+
+    /** @param own settings of the training, before the usual ones of this test */
+    private FineTuner.Builder tuner(Consumer<TrainingSettings.Builder> own) {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
-                .batchSize(3)
-                .maxSteps(5)
+                .training(own)
+                .training(t -> (t.hasLength() ? t : t.maxSteps(5)).batchSize(3))
                 .device(ComputeDevice.cpu())
                 .precision(Precision.FP32);
     }
@@ -149,14 +159,14 @@ class TuningMethodsTest {
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("methods")
-    void trainsSavesLoadsAndSavesTheSame(String name, UnaryOperator<FineTunerBuilder> method, boolean fourBit)
+    void trainsSavesLoadsAndSavesTheSame(String name, UnaryOperator<FineTuner.Builder> method, boolean fourBit)
             throws IOException {
         Path first = folder.resolve("first");
         Path second = folder.resolve("second");
         if (name.contains("tied")) {
             model = Fixtures.tinyChatModel(folder.resolve("tied"), Fixtures.resource("bases/llama_tied_bias"));
         }
-        FineTunerBuilder builder = method.apply(tuner());
+        FineTuner.Builder builder = method.apply(tuner());
         float[] logits;
         float[] baseLogits;
         String answer;
@@ -276,9 +286,8 @@ class TuningMethodsTest {
         try (LanguageModel base = exact(model).load()) {
             full = logits(base);
         }
-        try (FineTunedModel tuned = tuner().qlora(q -> q.rank(16).start(LoraInit.loftq()))
-                .maxSteps(1)
-                .learningRate(1e-9)
+        try (FineTunedModel tuned = tuner(t -> t.maxSteps(1).learningRate(1e-9))
+                .qlora(q -> q.rank(16).initWeights(LoraInit.loftq()))
                 .train()) {
             double plain = Fixtures.relativeError(full, logits(tuned.base()));
             double corrected =
@@ -290,9 +299,8 @@ class TuningMethodsTest {
     @Test
     void startsFromTheBaseChangeNothingAtFirst() {
         for (LoraInit start : List.of(LoraInit.pissa(), new LoraInit.Pissa(8), LoraInit.olora())) {
-            try (FineTunedModel tuned = tuner().lora(l -> l.rank(8).start(start))
-                    .maxSteps(1)
-                    .learningRate(1e-12)
+            try (FineTunedModel tuned = tuner(t -> t.maxSteps(1).learningRate(1e-12))
+                    .lora(l -> l.rank(8).initWeights(start))
                     .train()) {
                 double error = Fixtures.relativeError(
                         logits(tuned.base()), logits(tuned.adapter().orElseThrow()));
@@ -303,14 +311,14 @@ class TuningMethodsTest {
 
     @Test
     void methodsWithFewValuesLearnTooWithTheirUsualRates() {
-        for (UnaryOperator<FineTunerBuilder> method : List.<UnaryOperator<FineTunerBuilder>>of(
-                FineTunerBuilder::ia3,
+        for (UnaryOperator<FineTuner.Builder> method : List.<UnaryOperator<FineTuner.Builder>>of(
+                FineTuner.Builder::ia3,
                 b -> b.vera(v -> v.rank(64)),
-                FineTunerBuilder::lnTuning,
+                FineTuner.Builder::lnTuning,
                 b -> b.prefixTuning(8),
                 b -> b.pTuning(8),
                 b -> b.promptTuning(8))) {
-            try (FineTunedModel tuned = method.apply(tuner()).maxSteps(40).train()) {
+            try (FineTunedModel tuned = method.apply(tuner(t -> t.maxSteps(40))).train()) {
                 double first = tuned.report().steps().get(0).loss();
                 assertTrue(
                         tuned.report().finalLoss() < first - 0.1,

@@ -2,7 +2,6 @@ package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.text.ChatMessage;
@@ -62,30 +61,30 @@ public final class DefaultsTrials {
         if (options.containsKey("bind")) {
             rows = rows.bind(bindings(options.get("bind")));
         }
-        FineTunerBuilder builder = method(FineTuner.builder(), method)
+        FineTuner.Builder builder = method(FineTuner.builder(), method)
                 .model(Path.of(options.get("model")))
                 .dataset(rows)
-                .overflow(Truncation.SKIP)
-                .maxLength(number("length", 0) == 0 ? 512 : number("length", 0))
+                .truncation(Truncation.SKIP)
+                .maxSequenceLength(number("length", 0) == 0 ? 512 : number("length", 0))
                 .device(ComputeDevice.cpu())
-                .batchSize(number("batch", 8));
+                .training(t -> t.batchSize(number("batch", 8)));
         if (!rate.equals("default")) {
-            builder.learningRate(Double.parseDouble(rate));
+            builder.training(t -> t.learningRate(Double.parseDouble(rate)));
         }
         if (steps > 0) {
-            builder.maxSteps(steps);
+            builder.training(t -> t.maxSteps(steps));
         }
         if (options.containsKey("warmup")) {
-            builder.schedule(LearningRateSchedule.cosine(), Double.parseDouble(options.get("warmup")));
+            builder.training(t -> t.schedule(LearningRateSchedule.cosine(), Double.parseDouble(options.get("warmup"))));
         }
         if (options.containsKey("epochs")) {
-            builder.epochs(Double.parseDouble(options.get("epochs")));
+            builder.training(t -> t.epochs(Double.parseDouble(options.get("epochs"))));
         }
         if (options.containsKey("precision")) {
             builder.precision(Precision.valueOf(options.get("precision")));
         }
         if (options.containsKey("template")) {
-            builder.template(options.get("template"));
+            builder.chatTemplate(options.get("template"));
         }
         long start = System.nanoTime();
         try (FineTunedModel tuned = builder.train()) {
@@ -123,7 +122,7 @@ public final class DefaultsTrials {
         return steps.stream().mapToDouble(StepReport::loss).average().orElse(Double.NaN);
     }
 
-    private FineTunerBuilder method(FineTunerBuilder builder, String method) {
+    private FineTuner.Builder method(FineTuner.Builder builder, String method) {
         int rank = number("rank", 16);
         return switch (method) {
             case "lora" -> builder.lora(l -> l.rank(rank));

@@ -88,7 +88,7 @@ public final class PlanCells {
     private static AdapterSettings settings(String method) {
         return switch (method) {
             case "qlora", "lora" -> LoraSettings.defaults();
-            case "dora" -> LoraSettings.builder().weightDecomposed(true).build();
+            case "dora" -> LoraSettings.builder().useDora(true).build();
             case "dropout" -> LoraSettings.builder().dropout(0.05).build();
             case "ia3" -> Ia3Settings.defaults();
             default -> throw new IllegalArgumentException("there is no method " + method);

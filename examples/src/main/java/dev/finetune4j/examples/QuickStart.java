@@ -62,9 +62,7 @@ public final class QuickStart {
                 .dataset(Bundled.identityDataset())
                 .placeholder("name", NAME)
                 .placeholder("author", AUTHOR)
-                .epochs(3)
-                .batchSize(8)
-                .learningRate(1e-3)
+                .training(t -> t.epochs(3).batchSize(8).learningRate(1e-3))
                 .device(ComputeDevice.cpu())
                 .listener(new ProgressLine(out, Terminal.isInteractive()))
                 .train()) {

@@ -53,7 +53,7 @@ class CloseRaceTest {
                 .dataset(Bundled.identityDataset())
                 .placeholder("name", "A")
                 .placeholder("author", "B")
-                .maxSteps(1)
+                .training(t -> t.maxSteps(1))
                 .train()) {
             tuned.saveAdapter(folder.resolve("adapter"));
         }

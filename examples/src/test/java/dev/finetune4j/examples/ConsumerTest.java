@@ -47,12 +47,13 @@ class ConsumerTest {
                     Path adapterFolder = Path.of(args[2]);
                     FineTuner tuner = FineTuner.builder()
                             .model(base)
-                            .qlora(q -> q.rank(4).quantization(QuantSettings.nf4()))
+                            .qlora(q -> q.rank(4))
+                            .quantize(QuantSettings.nf4())
                             .dataset(Dataset.read(Path.of(args[1])))
                             .placeholder("name", "Ada")
                             .placeholder("author", "us")
                             .precision(Precision.FP32)
-                            .maxSteps(2)
+                            .training(t -> t.maxSteps(2))
                             .build();
                     MemoryPlan plan = tuner.plan();
                     String trained;

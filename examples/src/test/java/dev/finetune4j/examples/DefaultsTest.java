@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.data.Dataset;
 import java.net.URISyntaxException;
@@ -25,7 +24,7 @@ class DefaultsTest {
         }
     }
 
-    private static FineTunerBuilder tuner(Dataset rows) {
+    private static FineTuner.Builder tuner(Dataset rows) {
         return FineTuner.builder().model(Bundled.baseModel()).dataset(rows);
     }
 
@@ -59,7 +58,7 @@ class DefaultsTest {
     @Test
     void whatTheWarningAdvisesHelps() {
         Dataset rows = Dataset.read(file("shop-questions.json"));
-        try (FineTunedModel tuned = tuner(rows).qlora().epochs(70).train()) {
+        try (FineTunedModel tuned = tuner(rows).qlora().training(t -> t.epochs(70)).train()) {
             long right = right(tuned, rows);
             assertTrue(right >= 0.9 * rows.size(), right + " of 20 answers are right");
             assertEquals(List.of(), tuned.report().warnings());

@@ -1,5 +1,6 @@
 package dev.finetune4j.quant;
 
+import dev.finetune4j.core.message.SetOnce;
 import java.util.Objects;
 
 /**
@@ -39,6 +40,16 @@ public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantiz
         return new QuantSettings(QuantType.NF4, 64, true);
     }
 
+    /** Starts with the settings of {@link #nf4()}. */
+    public static Builder builder() {
+        return nf4().toBuilder();
+    }
+
+    /** Starts with these values, each of which may be set anew. */
+    public Builder toBuilder() {
+        return new Builder(this);
+    }
+
     /**
      * The bytes that so many weights of one tensor take in memory: codes, scales and the table of the scales.
      *
@@ -57,5 +68,46 @@ public record QuantSettings(QuantType type, int blockSize, boolean doubleQuantiz
     /** Whether blocks of this many weights are possible: a power of two within the limits. */
     public static boolean isBlockSize(long size) {
         return size >= MIN_BLOCK_SIZE && size <= MAX_BLOCK_SIZE && Long.bitCount(size) == 1;
+    }
+
+    /** Collects the values. Each is set once; a second call is an {@link IllegalStateException}. Not thread-safe. */
+    public static final class Builder {
+        private final SetOnce once = new SetOnce();
+        private QuantType type;
+        private int blockSize;
+        private boolean doubleQuantization;
+
+        private Builder(QuantSettings from) {
+            type = from.type;
+            blockSize = from.blockSize;
+            doubleQuantization = from.doubleQuantization;
+        }
+
+        /** The 4-bit code; {@link QuantType#NF4} by default. */
+        public Builder type(QuantType value) {
+            type = once.set("type", value);
+            return this;
+        }
+
+        /** How many consecutive weights share one scale, a power of two from 32 to 4096; 64 by default. */
+        public Builder blockSize(int value) {
+            blockSize = once.set("blockSize", value);
+            return this;
+        }
+
+        /** Whether the scales themselves are stored in 8 bit; on by default. */
+        public Builder doubleQuantization(boolean value) {
+            doubleQuantization = once.set("doubleQuantization", value);
+            return this;
+        }
+
+        /**
+         * The settings.
+         *
+         * @throws IllegalArgumentException if the block size is not a power of two from 32 to 4096
+         */
+        public QuantSettings build() {
+            return new QuantSettings(type, blockSize, doubleQuantization);
+        }
     }
 }

@@ -205,7 +205,7 @@ public final class TorchRuntime {
     /**
      * Sets how many threads one operation may use. This holds for every thread of the process, from its next operation on; by
      * default it is the number of processors that the JVM may use, or {@code OMP_NUM_THREADS} where that is set. A training
-     * ({@code FineTunerBuilder.threads}) or a model ({@code LanguageModel.Loader.threads}) may have a number of its own.
+     * ({@code FineTuner.Builder.threads}) or a model ({@code LanguageModel.Loader.threads}) may have a number of its own.
      *
      * @throws IllegalArgumentException if the number is below 1
      */

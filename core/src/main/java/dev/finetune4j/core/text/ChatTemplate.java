@@ -120,7 +120,7 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
         } catch (JinjaException e) {
             throw new ModelFileException(
                     "the checkpoint's own template cannot be read (" + e.getMessage()
-                            + "); name another with template(…): " + String.join(", ", names()),
+                            + "); name another with chatTemplate(…): " + String.join(", ", names()),
                     e);
         }
     }

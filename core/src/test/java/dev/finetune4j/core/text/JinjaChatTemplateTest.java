@@ -292,7 +292,7 @@ class JinjaChatTemplateTest {
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             String message = assertThrows(ModelFileException.class, () -> ChatTemplate.ofCheckpoint(tokenizer))
                     .getMessage();
-            assertTrue(message.contains("line 2, column 4") && message.contains("template("), message);
+            assertTrue(message.contains("line 2, column 4") && message.contains("chatTemplate("), message);
         }
         Files.delete(folder.resolve("chat_template.jinja"));
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {

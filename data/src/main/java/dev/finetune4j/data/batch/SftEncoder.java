@@ -186,9 +186,9 @@ public final class SftEncoder {
                 return;
             }
             String remedy = truncation == Truncation.DROP_OLDEST_TURNS
-                    ? " even with its last question and answer alone; raise maxLength, shorten the row, or choose"
+                    ? " even with its last question and answer alone; raise maxSequenceLength, shorten the row, or choose"
                             + " Truncation.SKIP to leave such rows out"
-                    : "; raise maxLength, shorten the row, or choose Truncation.SKIP to leave such rows out or"
+                    : "; raise maxSequenceLength, shorten the row, or choose Truncation.SKIP to leave such rows out or"
                             + " Truncation.DROP_OLDEST_TURNS to drop the oldest turns of long conversations";
             problems.add(DatasetProblem.ofRow(
                     example.where(), null, "has " + length + " tokens, more than the limit of " + maxLength + remedy));
@@ -202,7 +202,8 @@ public final class SftEncoder {
                             firstSkipped.where(),
                             null,
                             "this row and all others of the data set (" + rows + " in all) have more tokens than the"
-                                    + " limit of " + maxLength + ", so skipping them leaves nothing; raise maxLength"));
+                                    + " limit of " + maxLength
+                                    + ", so skipping them leaves nothing; raise maxSequenceLength"));
                 }
                 LOG.info(
                         "the first of the rows that are left out is row {} of {}, longer than {} tokens",

@@ -40,23 +40,28 @@ final class LoraConfig {
         Map<String, List<Integer>> tokens = fields.tokens("trainable_token_indices");
         List<String> whole = fields.texts("modules_to_save");
         boolean tied = fields.flag(TYING, false) && BaseModules.of(base).tiedHead();
-        LoraSettingsBuilder builder = LoraSettings.builder()
+        LoraSettings.Builder builder = LoraSettings.builder()
                 .rank(fields.integer("r", 8))
                 .alpha(fields.number("lora_alpha", 8))
                 .dropout(fields.number("lora_dropout", 0))
-                .targets(targets)
-                .exclude(fields.modules("exclude_modules"))
-                .layers(fields.integers("layers_to_transform"))
-                .layersPattern(fields.texts("layers_pattern"))
-                .rankStabilized(fields.flag("use_rslora", false))
-                .weightDecomposed(fields.flag("use_dora", false))
+                .targetModules(targets)
+                .layersToTransform(fields.integers("layers_to_transform").stream()
+                        .mapToInt(Integer::intValue)
+                        .toArray())
+                .layersPattern(fields.texts("layers_pattern").toArray(String[]::new))
+                .useRslora(fields.flag("use_rslora", false))
+                .useDora(fields.flag("use_dora", false))
                 .rankPattern(fields.map("rank_pattern", "whole numbers", JsonNode::isInt, JsonNode::intValue))
                 .alphaPattern(fields.map("alpha_pattern", "numbers", JsonNode::isNumber, JsonNode::doubleValue))
-                .start(init(fields))
+                .initWeights(init(fields))
                 .bias(AdapterConfig.bias(fields, ADAPTED_ONLY))
-                .outputBias(fields.flag("lora_bias", false))
-                .trainedWhole(tied ? withBothTables(fields, whole, targets, tokens) : whole)
-                .trainedTokens(tokens);
+                .loraBias(fields.flag("lora_bias", false))
+                .modulesToSave((tied ? withBothTables(fields, whole, targets, tokens) : whole).toArray(String[]::new))
+                .trainableTokenIndices(tokens);
+        TargetModules excluded = fields.modules("exclude_modules");
+        if (excluded != null) {
+            builder.excludeModules(excluded);
+        }
         fields.harmless(
                 "megatron_core",
                 "qalora_group_size",

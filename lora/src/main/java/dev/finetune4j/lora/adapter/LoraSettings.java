@@ -1,14 +1,16 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The shape of a LoRA adapter (<a href="https://arxiv.org/abs/2106.09685">Hu et al. 2021</a>). Immutable. Names follow
@@ -48,12 +50,6 @@ public record LoraSettings(
         List<String> modulesToSave,
         Map<String, List<Integer>> trainableTokenIndices)
         implements AdapterSettings {
-    /** More than a model has linears. */
-    private static final int MAX_PATTERNS = 100_000;
-
-    /** Regular expressions among them, which are compared with each module path. */
-    private static final int MAX_EXPRESSIONS = 100;
-
     public LoraSettings {
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
@@ -73,7 +69,7 @@ public record LoraSettings(
         if (!(dropout >= 0 && dropout < 1)) {
             problems.add("the LoRA dropout must be at least 0 and below 1, but is " + dropout);
         }
-        checkPatterns(problems, rankPattern, alphaPattern);
+        ModulePatterns.check(problems, rankPattern, alphaPattern);
         problems.addAll(ModulesToSave.problems(modulesToSave));
         checkTokens(problems, modulesToSave, trainableTokenIndices);
         if (loraBias && (useDora || initWeights.usesResidualBase() || initWeights instanceof LoraInit.Loftq)) {
@@ -82,24 +78,6 @@ public record LoraSettings(
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
-    }
-
-    private static void checkPatterns(
-            List<String> problems, Map<String, Integer> rankPattern, Map<String, Double> alphaPattern) {
-        requireFew(problems, "rank", rankPattern.keySet());
-        requireFew(problems, "alpha", alphaPattern.keySet());
-        rankPattern.forEach((key, value) -> {
-            requirePattern(problems, key);
-            if (value < 1) {
-                problems.add("the rank for \"" + key + "\" must be at least 1, but is " + value);
-            }
-        });
-        alphaPattern.forEach((key, value) -> {
-            requirePattern(problems, key);
-            if (!Double.isFinite(value)) {
-                problems.add("the alpha for \"" + key + "\" must be a number, but is " + value);
-            }
-        });
     }
 
     private static void checkTokens(
@@ -136,8 +114,30 @@ public record LoraSettings(
     }
 
     /** Starts with rank 16, alpha twice the rank, no dropout, all linears. */
-    public static LoraSettingsBuilder builder() {
-        return new LoraSettingsBuilder();
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Starts with these values, each of which may be set anew. */
+    public Builder toBuilder() {
+        Builder builder = new Builder();
+        builder.rank = rank;
+        builder.alpha = alpha;
+        builder.dropout = dropout;
+        builder.targetModules = modules.targets();
+        builder.excludeModules = modules.exclude();
+        builder.layersToTransform = modules.layers();
+        builder.layersPattern = modules.layersPattern();
+        builder.useRslora = useRslora;
+        builder.useDora = useDora;
+        builder.rankPattern = rankPattern;
+        builder.alphaPattern = alphaPattern;
+        builder.initWeights = initWeights;
+        builder.bias = bias;
+        builder.loraBias = loraBias;
+        builder.modulesToSave = modulesToSave;
+        builder.trainableTokenIndices = trainableTokenIndices;
+        return builder;
     }
 
     /** Rank 16, alpha 32, no dropout, on all linears. */
@@ -147,12 +147,12 @@ public record LoraSettings(
 
     /** The rank of the module with this path. */
     public int rankOf(String module) {
-        return matching(rankPattern, module).orElse(rank);
+        return ModulePatterns.find(rankPattern, module).orElse(rank);
     }
 
     /** Factor on the product of B and A of the module with this path. */
     public double scaleOf(String module) {
-        double chosen = matching(alphaPattern, module).orElse(alpha);
+        double chosen = ModulePatterns.find(alphaPattern, module).orElse(alpha);
         int columns = rankOf(module);
         return chosen / (useRslora ? Math.sqrt(columns) : columns);
     }
@@ -167,58 +167,174 @@ public record LoraSettings(
         rankPattern.forEach((key, value) -> ranks.put(key, 2 * value));
         Map<String, Double> alphas = new LinkedHashMap<>();
         alphaPattern.forEach((key, value) -> alphas.put(key, factor * value));
-        return new LoraSettings(
-                2 * rank,
-                factor * alpha,
-                dropout,
-                modules,
-                useRslora,
-                useDora,
-                ranks,
-                alphas,
-                LoraInit.kaiming(),
-                bias,
-                loraBias,
-                modulesToSave,
-                trainableTokenIndices);
+        return toBuilder()
+                .rank(2 * rank)
+                .alpha(factor * alpha)
+                .rankPattern(ranks)
+                .alphaPattern(alphas)
+                .initWeights(LoraInit.kaiming())
+                .build();
     }
 
-    private static <T> Optional<T> matching(Map<String, T> pattern, String module) {
-        return pattern.entrySet().stream()
-                .filter(entry -> means(entry.getKey(), module))
-                .map(Map.Entry::getValue)
-                .findFirst();
-    }
+    /**
+     * Collects the values, under PEFT's names: {@code r} is {@code rank}, and what begins with {@code lora_} there does without.
+     * Each is set once; a second call is an {@link IllegalStateException}. Values are checked together at the end. Not
+     * thread-safe.
+     */
+    public static final class Builder {
+        private final SetOnce once = new SetOnce();
+        private int rank = 16;
+        private @Nullable Double alpha;
+        private double dropout;
+        private TargetModules targetModules = TargetModules.allLinear();
+        private @Nullable TargetModules excludeModules;
+        private List<Integer> layersToTransform = List.of();
+        private List<String> layersPattern = List.of();
+        private boolean useRslora;
+        private boolean useDora;
+        private Map<String, Integer> rankPattern = Map.of();
+        private Map<String, Double> alphaPattern = Map.of();
+        private LoraInit initWeights = LoraInit.kaiming();
+        private BiasTraining bias = BiasTraining.NONE;
+        private boolean loraBias;
+        private List<String> modulesToSave = List.of();
+        private Map<String, List<Integer>> trainableTokenIndices = Map.of();
 
-    private static void requireFew(List<String> problems, String what, Set<String> keys) {
-        long expressions = keys.stream().filter(key -> !isPlain(key)).count();
-        if (keys.size() > MAX_PATTERNS || expressions > MAX_EXPRESSIONS) {
-            problems.add("the " + what + "s by pattern are " + keys.size() + ", of which " + expressions
-                    + " are no plain names; the limits are " + MAX_PATTERNS + " and " + MAX_EXPRESSIONS);
+        private Builder() {}
+
+        /** Columns of A and rows of B; 16 by default. */
+        public Builder rank(int value) {
+            rank = once.set("rank", value);
+            return this;
         }
-    }
 
-    private static boolean isPlain(String key) {
-        return key.chars().allMatch(c -> c < 128 && (Character.isLetterOrDigit(c) || c == '_' || c == '.'));
-    }
+        /** The adapter's product is scaled by {@code alpha / rank}; alpha is twice the rank by default. */
+        public Builder alpha(double value) {
+            alpha = once.set("alpha", value);
+            return this;
+        }
 
-    private static void requirePattern(List<String> problems, String key) {
-        String problem = PathPattern.problem(key);
-        if (problem != null) {
-            problems.add("\"" + key + "\" " + problem);
+        /** Share of the adapter's inputs that training sets to zero; 0 by default. */
+        public Builder dropout(double value) {
+            dropout = once.set("dropout", value);
+            return this;
         }
-    }
 
-    /** Whether PEFT's {@code (.*\.)?(key)$} matches. Most keys are plain names, which need no regular expression. */
-    private static boolean means(String key, String module) {
-        if (!isPlain(key)) {
-            return PathPattern.of("(.*\\.)?(" + key + ")").matches(module);
+        /** Adapts the modules with these names, such as {@code "q_proj", "v_proj"}; all linears but the head by default. */
+        public Builder targetModules(String... names) {
+            return targetModules(TargetModules.named(names));
         }
-        int start = module.length() - key.length();
-        boolean fits = start == 0 || (start > 0 && module.charAt(start - 1) == '.');
-        for (int i = 0; fits && i < key.length(); i++) {
-            fits = key.charAt(i) == '.' || key.charAt(i) == module.charAt(start + i);
+
+        /** As {@link #targetModules(String...)}, also by a regular expression. */
+        public Builder targetModules(TargetModules value) {
+            targetModules = once.set("targetModules", value);
+            return this;
         }
-        return fits;
+
+        /** Leaves these modules without an adapter although they are targets. */
+        public Builder excludeModules(String... names) {
+            return excludeModules(TargetModules.named(names));
+        }
+
+        /** As {@link #excludeModules(String...)}, also by a regular expression. */
+        public Builder excludeModules(TargetModules value) {
+            excludeModules = once.set("excludeModules", value);
+            return this;
+        }
+
+        /** Adapts only these layers, counted from 0; all by default. */
+        public Builder layersToTransform(int... layers) {
+            layersToTransform =
+                    once.set("layersToTransform", Arrays.stream(layers).boxed().toList());
+            return this;
+        }
+
+        /** What stands before the layer's number in a module path; its first number by default. */
+        public Builder layersPattern(String... names) {
+            layersPattern = once.set("layersPattern", List.of(names));
+            return this;
+        }
+
+        /** Scales the product by {@code alpha / √rank} instead (rsLoRA), which suits high ranks; off by default. */
+        public Builder useRslora(boolean value) {
+            useRslora = once.set("useRslora", value);
+            return this;
+        }
+
+        /** Trains the length of each row of the weight apart from its direction (DoRA); off by default. */
+        public Builder useDora(boolean value) {
+            useDora = once.set("useDora", value);
+            return this;
+        }
+
+        /** Other ranks for some modules, by regular expressions for the end of a path, such as {@code mlp\\.down_proj}. */
+        public Builder rankPattern(Map<String, Integer> value) {
+            rankPattern = once.set("rankPattern", value);
+            return this;
+        }
+
+        /** Other alphas for some modules, see {@link #rankPattern}. */
+        public Builder alphaPattern(Map<String, Double> value) {
+            alphaPattern = once.set("alphaPattern", value);
+            return this;
+        }
+
+        /** How the factors are initialized; {@link LoraInit#kaiming()} by default. */
+        public Builder initWeights(LoraInit value) {
+            initWeights = once.set("initWeights", value);
+            return this;
+        }
+
+        /** Which biases of the base are trained too; none by default. */
+        public Builder bias(BiasTraining value) {
+            bias = once.set("bias", value);
+            return this;
+        }
+
+        /** Whether B has a bias of its own; off by default. */
+        public Builder loraBias(boolean value) {
+            loraBias = once.set("loraBias", value);
+            return this;
+        }
+
+        /** Trains copies of whole modules too, such as {@code "lm_head", "embed_tokens"}; the adapter becomes large by them. */
+        public Builder modulesToSave(String... names) {
+            modulesToSave = once.set("modulesToSave", List.of(names));
+            return this;
+        }
+
+        /** Trains the embedding's rows of these tokens too, and the head's when it shares them: cheap for new tokens. */
+        public Builder trainableTokenIndices(int... ids) {
+            return trainableTokenIndices(
+                    Map.of("embed_tokens", Arrays.stream(ids).boxed().toList()));
+        }
+
+        /** As {@link #trainableTokenIndices(int...)}, for any table by the end of its path. */
+        public Builder trainableTokenIndices(Map<String, List<Integer>> value) {
+            trainableTokenIndices = once.set("trainableTokenIndices", value);
+            return this;
+        }
+
+        /**
+         * The settings.
+         *
+         * @throws SettingsException naming every value that cannot work
+         */
+        public LoraSettings build() {
+            return new LoraSettings(
+                    rank,
+                    alpha == null ? 2.0 * Math.max(1, rank) : alpha,
+                    dropout,
+                    new ModuleSelection(targetModules, excludeModules, layersToTransform, layersPattern),
+                    useRslora,
+                    useDora,
+                    rankPattern,
+                    alphaPattern,
+                    initWeights,
+                    bias,
+                    loraBias,
+                    modulesToSave,
+                    trainableTokenIndices);
+        }
     }
 }

@@ -58,7 +58,7 @@ final class VeraKind extends LayerAdapterKind<VeraSettings> {
                 .dropout(fields.number("vera_dropout", 0))
                 .dInitial(fields.number("d_initial", 0.1))
                 .bias(AdapterConfig.bias(fields, ADAPTED_ONLY))
-                .modulesToSave(fields.texts("modules_to_save"));
+                .modulesToSave(fields.texts("modules_to_save").toArray(String[]::new));
         fields.harmless("init_weights");
         return fields.build(() -> builder.modules(new ModuleSelection(targets, null, layers, layersPattern))
                 .build());

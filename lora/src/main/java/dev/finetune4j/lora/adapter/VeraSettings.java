@@ -2,6 +2,7 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.core.message.SetOnce;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -61,21 +62,26 @@ public record VeraSettings(
         return builder().build();
     }
 
-    /** A builder that starts with these values. */
+    /** Starts with these values, each of which may be set anew. */
     public Builder toBuilder() {
-        return builder()
-                .rank(rank)
-                .projectionPrngKey(projectionPrngKey)
-                .saveProjection(saveProjection)
-                .dropout(dropout)
-                .dInitial(dInitial)
-                .modules(modules)
-                .bias(bias)
-                .modulesToSave(modulesToSave);
+        Builder builder = new Builder();
+        builder.rank = rank;
+        builder.projectionPrngKey = projectionPrngKey;
+        builder.saveProjection = saveProjection;
+        builder.dropout = dropout;
+        builder.dInitial = dInitial;
+        builder.modules = modules;
+        builder.bias = bias;
+        builder.modulesToSave = modulesToSave;
+        return builder;
     }
 
-    /** Collects the values, whose components say what each is. Not thread-safe. */
+    /**
+     * Collects the values, whose components say what each is. Each is set once; a second call is an {@link
+     * IllegalStateException}. Not thread-safe.
+     */
     public static final class Builder {
+        private final SetOnce once = new SetOnce();
         private int rank = 256;
         private long projectionPrngKey;
         private boolean saveProjection = true;
@@ -89,58 +95,59 @@ public record VeraSettings(
 
         /** 256 by default. */
         public Builder rank(int value) {
-            rank = value;
+            rank = once.set("rank", value);
             return this;
         }
 
         /** 0 by default. */
         public Builder projectionPrngKey(long value) {
-            projectionPrngKey = value;
+            projectionPrngKey = once.set("projectionPrngKey", value);
             return this;
         }
 
         /** The matrices are saved by default. */
         public Builder saveProjection(boolean value) {
-            saveProjection = value;
+            saveProjection = once.set("saveProjection", value);
             return this;
         }
 
         /** 0 by default. */
         public Builder dropout(double value) {
-            dropout = value;
+            dropout = once.set("dropout", value);
             return this;
         }
 
         /** 0.1 by default. */
         public Builder dInitial(double value) {
-            dInitial = value;
+            dInitial = once.set("dInitial", value);
             return this;
         }
 
-        /** All linears but the head, in all layers, by default. */
-        public Builder targets(TargetModules value) {
-            Arguments.given(value, "targets(value)");
-            return modules(ModuleSelection.of(value));
+        /** Adapts the modules with these names; all linears but the head, in all layers, by default. */
+        public Builder targetModules(String... names) {
+            return targetModules(TargetModules.named(names));
         }
 
-        /** As {@link #targets}, with a choice of layers. */
+        /** As {@link #targetModules(String...)}, also by a regular expression. */
+        public Builder targetModules(TargetModules value) {
+            return modules(ModuleSelection.of(Arguments.given(value, "targetModules(value)")));
+        }
+
+        /** As {@link #targetModules(TargetModules)}, with a choice of layers. */
         public Builder modules(ModuleSelection value) {
-            Arguments.given(value, "modules(value)");
-            modules = value;
+            modules = once.set("targetModules", value);
             return this;
         }
 
         /** No bias by default. */
         public Builder bias(BiasTraining value) {
-            Arguments.given(value, "bias(value)");
-            bias = value;
+            bias = once.set("bias", value);
             return this;
         }
 
         /** No module by default. */
-        public Builder modulesToSave(List<String> value) {
-            Arguments.given(value, "modulesToSave(value)");
-            modulesToSave = value;
+        public Builder modulesToSave(String... names) {
+            modulesToSave = once.set("modulesToSave", List.of(names));
             return this;
         }
 

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.message.SetOnce;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -10,7 +11,7 @@ import java.util.List;
  * @param epochs passes over the data; not looked at when {@code maxSteps} decides
  * @param maxSteps optimizer steps, or 0 to let {@code epochs} decide
  * @param batchSize examples of one micro-batch, which go through the model together
- * @param accumulation micro-batches of one optimizer step; the result depends on the product of both numbers only
+ * @param gradientAccumulation micro-batches of one optimizer step; the result depends on the product of both numbers only
  * @param learningRate peak learning rate of AdamW
  * @param schedule course of the learning rate
  * @param warmupRatio share of all steps over which the learning rate rises from zero
@@ -23,7 +24,7 @@ public record TrainingSettings(
         double epochs,
         int maxSteps,
         int batchSize,
-        int accumulation,
+        int gradientAccumulation,
         double learningRate,
         LearningRateSchedule schedule,
         double warmupRatio,
@@ -38,7 +39,10 @@ public record TrainingSettings(
                 "epochs must be above 0 and finite, but is " + epochs);
         require(problems, maxSteps >= 0, "maxSteps must be 0 (epochs decide) or more, but is " + maxSteps);
         require(problems, batchSize >= 1, "batchSize must be at least 1, but is " + batchSize);
-        require(problems, accumulation >= 1, "accumulation must be at least 1, but is " + accumulation);
+        require(
+                problems,
+                gradientAccumulation >= 1,
+                "gradientAccumulation must be at least 1, but is " + gradientAccumulation);
         require(
                 problems,
                 Double.isFinite(learningRate) && learningRate > 0,
@@ -58,8 +62,8 @@ public record TrainingSettings(
         require(problems, schedule != null, "schedule must be given; LearningRateSchedule.cosine() is usual");
         require(
                 problems,
-                (long) batchSize * accumulation <= Integer.MAX_VALUE,
-                "batchSize times accumulation must stay below two thousand million");
+                (long) batchSize * gradientAccumulation <= Integer.MAX_VALUE,
+                "batchSize times gradientAccumulation must stay below two thousand million");
         if (problems.isEmpty()) {
             // Without maxSteps the number of steps is not known before the data is: the trainer asks again.
             int totalSteps = maxSteps > 0 ? maxSteps : Integer.MAX_VALUE;
@@ -79,6 +83,22 @@ public record TrainingSettings(
     /** Starts from three epochs of 8 examples a step, a cosine from 2e-4 after 3 % warm-up, and clipping at 1. */
     public static Builder builder() {
         return new Builder();
+    }
+
+    /** Starts with these values, each of which may be set anew. */
+    public Builder toBuilder() {
+        Builder builder = new Builder();
+        builder.epochs = epochs;
+        builder.maxSteps = maxSteps;
+        builder.batchSize = batchSize;
+        builder.gradientAccumulation = gradientAccumulation;
+        builder.learningRate = learningRate;
+        builder.schedule = schedule;
+        builder.warmupRatio = warmupRatio;
+        builder.weightDecay = weightDecay;
+        builder.maxGradNorm = maxGradNorm;
+        builder.seed = seed;
+        return builder;
     }
 
     /** All optimizer steps of a training over an epoch of the given number of steps. */
@@ -101,12 +121,16 @@ public record TrainingSettings(
         }
     }
 
-    /** Collects the settings. Not thread-safe; every method but the last returns this builder. */
+    /**
+     * Collects the settings. Each is set once; a second call is an {@link IllegalStateException}. Values are checked together
+     * at the end. Not thread-safe.
+     */
     public static final class Builder {
+        private final SetOnce once = new SetOnce();
         private double epochs = 3;
         private int maxSteps;
         private int batchSize = 8;
-        private int accumulation = 1;
+        private int gradientAccumulation = 1;
         private double learningRate = 2e-4;
         private LearningRateSchedule schedule = LearningRateSchedule.cosine();
         private double warmupRatio = 0.03;
@@ -116,59 +140,69 @@ public record TrainingSettings(
 
         private Builder() {}
 
-        /** Passes over the data; 3 by default. */
+        /** Passes over the data; 3 by default, and with {@code FineTuner} for small data sets as many as make 60 steps. */
         public Builder epochs(double value) {
-            epochs = value;
+            epochs = once.set("epochs", value);
             return this;
         }
 
         /** Optimizer steps instead of epochs; 0, the default, lets the epochs decide. */
         public Builder maxSteps(int value) {
-            maxSteps = value;
+            maxSteps = once.set("maxSteps", value);
             return this;
         }
 
         /** Examples of one micro-batch; 8 by default. */
         public Builder batchSize(int value) {
-            batchSize = value;
+            batchSize = once.set("batchSize", value);
             return this;
         }
 
         /** Micro-batches of one optimizer step; 1 by default. */
-        public Builder accumulation(int value) {
-            accumulation = value;
+        public Builder gradientAccumulation(int value) {
+            gradientAccumulation = once.set("gradientAccumulation", value);
             return this;
         }
 
-        /** Peak learning rate; 2e-4 by default. */
+        /** Peak learning rate; 2e-4 by default, and with {@code FineTuner} the usual one of the method. */
         public Builder learningRate(double value) {
-            learningRate = value;
+            learningRate = once.set("learningRate", value);
             return this;
         }
 
         /** Course of the learning rate and share of the steps to warm up; a cosine with 3 % by default. */
         public Builder schedule(LearningRateSchedule value, double newWarmupRatio) {
-            schedule = value;
+            schedule = once.set("schedule", value);
             warmupRatio = newWarmupRatio;
             return this;
         }
 
         /** AdamW's weight decay; 0 by default. */
         public Builder weightDecay(double value) {
-            weightDecay = value;
+            weightDecay = once.set("weightDecay", value);
             return this;
         }
 
         /** Largest gradient norm, 0 for no limit; 1 by default. */
         public Builder maxGradNorm(double value) {
-            maxGradNorm = value;
+            maxGradNorm = once.set("maxGradNorm", value);
             return this;
         }
 
         /** Decides the order of the examples, the adapter's start and what dropout hides; 42 by default. */
         public Builder seed(long value) {
-            seed = value;
+            seed = once.set("seed", value);
             return this;
+        }
+
+        /** Whether a learning rate was set. */
+        public boolean hasLearningRate() {
+            return once.isSet("learningRate");
+        }
+
+        /** Whether epochs or steps were set. */
+        public boolean hasLength() {
+            return once.isSet("epochs") || once.isSet("maxSteps");
         }
 
         /**
@@ -181,7 +215,7 @@ public record TrainingSettings(
                     epochs,
                     maxSteps,
                     batchSize,
-                    accumulation,
+                    gradientAccumulation,
                     learningRate,
                     schedule,
                     warmupRatio,

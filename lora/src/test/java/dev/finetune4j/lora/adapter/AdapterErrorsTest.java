@@ -73,35 +73,38 @@ class AdapterErrorsTest {
         TargetModules queries = TargetModules.named("q_proj");
         refused(
                 LoraSettings.builder()
-                        .targets(queries)
-                        .trainedWhole(List.of("proj"))
+                        .targetModules(queries)
+                        .modulesToSave("proj")
                         .build(),
                 "model.layers.0.self_attn.q_proj is in more than one");
         refused(
                 LoraSettings.builder()
-                        .targets(queries)
-                        .trainedWhole(List.of("model.embed_tokens"))
-                        .trainedTokens(Map.of("embed_tokens", List.of(1)))
+                        .targetModules(queries)
+                        .modulesToSave("model.embed_tokens")
+                        .trainableTokenIndices(Map.of("embed_tokens", List.of(1)))
                         .build(),
                 "model.embed_tokens is in more than one");
         Map<String, List<Integer>> twice = new LinkedHashMap<>();
         twice.put("embed_tokens", List.of(5));
         twice.put("model.embed_tokens", List.of(6, 7));
         refused(
-                LoraSettings.builder().targets(queries).trainedTokens(twice).build(),
+                LoraSettings.builder()
+                        .targetModules(queries)
+                        .trainableTokenIndices(twice)
+                        .build(),
                 "two names mean the table model.embed_tokens");
         refused(
                 LoraSettings.builder()
-                        .targets(queries)
-                        .trainedTokens(Map.of("embed_tokens", List.of(500)))
+                        .targetModules(queries)
+                        .trainableTokenIndices(Map.of("embed_tokens", List.of(500)))
                         .build(),
                 "the trained token 500 does not exist",
                 "500 rows");
         refused(
                 LoraSettings.builder()
-                        .targets(queries)
-                        .trainedWhole(List.of("head"))
-                        .exclude(queries)
+                        .targetModules(queries)
+                        .modulesToSave("head")
+                        .excludeModules(queries)
                         .build(),
                 "no linear of the model matches");
     }
@@ -110,7 +113,7 @@ class AdapterErrorsTest {
     void aNameThatIsNoPatternIsAProblemOfTheSettings() {
         SettingsException refused = assertThrows(
                 SettingsException.class,
-                () -> LoraSettings.builder().trainedWhole(List.of("lm_head(")).build());
+                () -> LoraSettings.builder().modulesToSave("lm_head(").build());
         assertTrue(refused.getMessage().contains("lm_head("), refused.getMessage());
     }
 

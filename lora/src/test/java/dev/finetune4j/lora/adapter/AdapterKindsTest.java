@@ -190,19 +190,17 @@ class AdapterKindsTest {
         assertIn(problems(VeraSettings.builder().dInitial(0).build()), "must not start at 0");
         assertIn(
                 problems(VeraSettings.builder()
-                        .targets(TargetModules.named("q_proj", "query"))
+                        .targetModules(TargetModules.named("q_proj", "query"))
                         .build()),
                 "no linear of the model matches the target module(s) query",
                 "down_proj, gate_proj");
         assertIn(
                 problems(VeraSettings.builder()
-                        .targets(TargetModules.named("embed_tokens"))
+                        .targetModules(TargetModules.named("embed_tokens"))
                         .build()),
                 "no linear of the model matches the target module(s) embed_tokens");
         assertIn(
-                problems(VeraSettings.builder()
-                        .modulesToSave(List.of("q_proj", "proj"))
-                        .build()),
+                problems(VeraSettings.builder().modulesToSave("q_proj", "proj").build()),
                 "model.layers.0.mlp.up_proj is among the targets and the modules trained whole");
     }
 

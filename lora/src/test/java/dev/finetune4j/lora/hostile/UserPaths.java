@@ -84,8 +84,8 @@ final class UserPaths {
                 .model(folder)
                 .lora(lora -> lora.rank(2))
                 .dataset(folder.resolve("rows.json"))
-                .template("chatml")
-                .maxSteps(1)
+                .chatTemplate("chatml")
+                .training(t -> t.maxSteps(1))
                 .build()
                 .plan();
     }
@@ -96,7 +96,7 @@ final class UserPaths {
                 .model(folder)
                 .lora(lora -> lora.rank(2))
                 .dataset(folder.resolve(name))
-                .maxSteps(1)
+                .training(t -> t.maxSteps(1))
                 .build()
                 .plan();
     }

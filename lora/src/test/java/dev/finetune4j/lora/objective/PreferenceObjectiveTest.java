@@ -259,7 +259,7 @@ class PreferenceObjectiveTest {
         for (int rows : new int[] {12, 4, 2}) {
             TrainingSettings settings = TrainingSettings.builder()
                     .epochs(3)
-                    .accumulation(12 / rows)
+                    .gradientAccumulation(12 / rows)
                     .learningRate(1e-3)
                     .schedule(LearningRateSchedule.constant(), 0)
                     .build();

@@ -136,25 +136,25 @@ class MemoryPlanTest {
     static Stream<AdapterSettings> adapters() {
         return Stream.of(
                 LoraSettings.defaults(),
-                LoraSettings.builder().rank(3).weightDecomposed(true).build(),
+                LoraSettings.builder().rank(3).useDora(true).build(),
                 LoraSettings.builder().rankPattern(Map.of("q_proj", 2)).build(),
-                LoraSettings.builder().outputBias(true).build(),
+                LoraSettings.builder().loraBias(true).build(),
                 LoraSettings.builder().bias(BiasTraining.ALL).build(),
                 LoraSettings.builder()
-                        .targets(TargetModules.named("q_proj", "embed_tokens"))
-                        .trainedWhole(List.of("lm_head", "norm"))
+                        .targetModules(TargetModules.named("q_proj", "embed_tokens"))
+                        .modulesToSave("lm_head", "norm")
                         .build(),
                 LoraSettings.builder()
-                        .trainedTokens(Map.of("embed_tokens", List.of(1, 5)))
+                        .trainableTokenIndices(Map.of("embed_tokens", List.of(1, 5)))
                         .build(),
-                LoraSettings.builder().rank(4).start(LoraInit.pissa()).build(),
+                LoraSettings.builder().rank(4).initWeights(LoraInit.pissa()).build(),
                 Ia3Settings.defaults(),
                 VeraSettings.defaults(),
                 VeraSettings.builder()
                         .rank(5)
                         .saveProjection(false)
                         .bias(BiasTraining.ALL)
-                        .modulesToSave(List.of("model.norm", "o_proj"))
+                        .modulesToSave("model.norm", "o_proj")
                         .build(),
                 LnTuningSettings.defaults(),
                 PrefixSettings.of(5),
@@ -222,7 +222,7 @@ class MemoryPlanTest {
         assertFalse(planner.choose(4, 2048, small).fits());
 
         MemoryPlan one = planner.choose(1, 8192, new DeviceMemory(6L << 30, 8L << 30));
-        assertTrue(one.advice().contains("lower the batch to 1 and maxLength to "), one.advice());
+        assertTrue(one.advice().contains("lower the batch to 1 and maxSequenceLength to "), one.advice());
         MemoryPlan kept = planner.plan(4, 2048, ActivationCheckpointing.none(), new DeviceMemory(20L << 30, 24L << 30));
         assertTrue(kept.advice().contains("activations(ActivationCheckpointing.every("), kept.advice());
         MemoryPlan none = planner.choose(1, 64, new DeviceMemory(2L << 30, 2L << 30));
@@ -253,8 +253,9 @@ class MemoryPlanTest {
 
     @Test
     void anAdapterThatDoesNotFitTheModelIsRefused() {
-        LoraSettings unknown =
-                LoraSettings.builder().targets(TargetModules.named("nonesuch")).build();
+        LoraSettings unknown = LoraSettings.builder()
+                .targetModules(TargetModules.named("nonesuch"))
+                .build();
         assertThrows(SettingsException.class, () -> MemoryPlanner.of(six, null, unknown, Placement.cpuFp32()));
     }
 }

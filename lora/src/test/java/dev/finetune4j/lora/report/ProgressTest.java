@@ -116,11 +116,12 @@ class ProgressTest {
                         SettingsException.class,
                         () -> TrainingSettings.builder()
                                 .batchSize(0)
-                                .accumulation(0)
+                                .gradientAccumulation(0)
                                 .maxGradNorm(-1)
                                 .build())
                 .getMessage();
-        assertTrue(
-                message.contains("batchSize") && message.contains("accumulation") && message.contains("maxGradNorm"));
+        assertTrue(message.contains("batchSize")
+                && message.contains("gradientAccumulation")
+                && message.contains("maxGradNorm"));
     }
 }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ModelFiles;
@@ -60,12 +59,12 @@ final class ExportChecks {
             assertTrue(data.warnings().stream().anyMatch(line -> line.contains("trained answers")), data::toString);
         }
         Path merged = Files.createTempDirectory("merged").resolve("model");
-        FineTunerBuilder builder = FineTuner.builder()
+        FineTuner.Builder builder = FineTuner.builder()
                 .model(folder)
                 .lora(options -> options.rank(4))
                 .dataset(Dataset.of(ROWS))
-                .maxSteps(1);
-        try (FineTunedModel tuned = (named == null ? builder : builder.template(named)).train()) {
+                .training(t -> t.maxSteps(1));
+        try (FineTunedModel tuned = (named == null ? builder : builder.chatTemplate(named)).train()) {
             tuned.adapter().orElseThrow().saveMerged(merged, Precision.FP32);
         }
         assertEquals(smallFiles(folder), keptFiles(merged, folder), "files of the base in the merged folder");

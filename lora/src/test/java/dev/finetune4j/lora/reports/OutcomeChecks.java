@@ -97,8 +97,9 @@ final class OutcomeChecks {
             }
             return;
         }
-        try (LanguageModel base =
-                        LanguageModel.loader(report.base()).template("default").load();
+        try (LanguageModel base = LanguageModel.loader(report.base())
+                        .chatTemplate("default")
+                        .load();
                 Adapter adapter = base.loadAdapter(folder)) {
             assertTrue(adapter.parameterCount() > 0);
         }
@@ -116,7 +117,7 @@ final class OutcomeChecks {
             assertTrue(missing.getMessage().contains(ExportChecks.fitting(folder)), missing::getMessage);
         }
         LanguageModel.Loader loader = LanguageModel.loader(folder);
-        try (LanguageModel model = (template ? loader : loader.template(ExportChecks.fitting(folder))).load();
+        try (LanguageModel model = (template ? loader : loader.chatTemplate(ExportChecks.fitting(folder))).load();
                 ChatSession chat =
                         model.chat(GenerationSettings.builder().maxNewTokens(4).build(), null)) {
             chat.send("hi");

@@ -196,12 +196,12 @@ public final class MemoryPlanner {
         int rows =
                 largest(plan.rows(), count -> fits(count, plan.tokens(), ActivationCheckpointing.all(), plan.memory()));
         if (rows > 0) {
-            return needed + "lower the batch to " + rows + " (accumulation makes up for it)"
+            return needed + "lower the batch to " + rows + " (gradientAccumulation makes up for it)"
                     + (plan.activations().every() == 1 ? "" : " and let all blocks compute again");
         }
         int tokens = largest(plan.tokens(), count -> fits(1, count, ActivationCheckpointing.all(), plan.memory()));
         if (tokens >= 2) {
-            return needed + "lower the batch to 1 and maxLength to " + tokens
+            return needed + "lower the batch to 1 and maxSequenceLength to " + tokens
                     + (plan.activations().every() == 1 ? "" : ", and let all blocks compute again");
         }
         return needed + ByteCount.text(plan.bytes().resident()) + " are there whatever the batch; "
@@ -219,7 +219,7 @@ public final class MemoryPlanner {
             return "should it not suffice, lower the batch to " + plan.rows() / 2 + " and raise the accumulation";
         }
         return plan.activations().every() == 1
-                ? "should it not suffice, lower maxLength"
+                ? "should it not suffice, lower maxSequenceLength"
                 : "should it not suffice, let all blocks compute again with activations(ActivationCheckpointing.all())";
     }
 

@@ -198,7 +198,7 @@ public final class Trainer {
                         state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
 
                 index++;
-                random = random.after(settings.accumulation());
+                random = random.after(settings.gradientAccumulation());
                 boolean more = index < span.totalSteps();
                 // On a GPU the next step is enqueued before the result of this one is waited for.
                 @Nullable Step ahead = more && passes.isAsync() ? forwardBackward(index, random) : null;

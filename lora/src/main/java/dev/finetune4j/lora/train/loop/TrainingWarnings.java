@@ -26,7 +26,7 @@ final class TrainingWarnings {
         if (found.outcome() == TrainingReport.Outcome.COMPLETED && steps.size() < MIN_STEPS) {
             warnings.add(format(
                     "the training had only %d optimizer step%s, and fewer than %d seldom teach anything; raise epochs or"
-                            + " maxSteps, or lower batchSize or accumulation",
+                            + " maxSteps, or lower batchSize or gradientAccumulation",
                     steps.size(), steps.size() == 1 ? "" : "s", MIN_STEPS));
         }
         if (settings.learningRate() > expected.highestRate()) {

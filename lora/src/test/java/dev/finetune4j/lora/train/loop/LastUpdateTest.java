@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
@@ -38,23 +37,25 @@ class LastUpdateTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?", "Hello");
     }
 
-    private FineTunerBuilder tuner() {
+    private FineTuner.Builder tuner() {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
                 .precision(Precision.FP32)
                 .device(ComputeDevice.cpu())
-                .maxGradNorm(0);
+                .training(t -> t.maxGradNorm(0));
     }
 
     /** The first makes infinite weights, the second finite ones whose products are infinite. */
     @ParameterizedTest
     @ValueSource(doubles = {1e38, 1e30})
     void oneStepThatSpoilsTheModelFails(double rate) {
-        for (FineTunerBuilder builder : new FineTunerBuilder[] {tuner().lora(l -> l.rank(4)), tuner().full()}) {
+        for (FineTuner.Builder builder : new FineTuner.Builder[] {tuner().lora(l -> l.rank(4)), tuner().full()}) {
             String message = assertThrows(
                             TrainingException.class,
-                            () -> builder.learningRate(rate).maxSteps(1).train().close())
+                            () -> builder.training(t -> t.learningRate(rate).maxSteps(1))
+                                    .train()
+                                    .close())
                     .getMessage();
             assertTrue(message.startsWith("step 1, the last: "), message);
             assertTrue(message.contains("lower the learning rate"), message);
@@ -67,9 +68,9 @@ class LastUpdateTest {
         String message = assertThrows(
                         TrainingException.class,
                         () -> tuner().lora(l -> l.rank(4))
-                                .learningRate(1e38)
-                                .schedule(LearningRateSchedule.constantWithWarmup(), 0.5)
-                                .maxSteps(2)
+                                .training(t -> t.learningRate(1e38)
+                                        .schedule(LearningRateSchedule.constantWithWarmup(), 0.5)
+                                        .maxSteps(2))
                                 .train()
                                 .close())
                 .getMessage();
@@ -81,9 +82,9 @@ class LastUpdateTest {
         assertThrows(
                 TrainingException.class,
                 () -> tuner().lora(l -> l.rank(4))
-                        .learningRate(1e38)
-                        .schedule(LearningRateSchedule.constant(), 0)
-                        .maxSteps(100)
+                        .training(t -> t.learningRate(1e38)
+                                .schedule(LearningRateSchedule.constant(), 0)
+                                .maxSteps(100))
                         .listener(new TrainingListener() {
                             @Override
                             public void onStep(StepReport report) {
@@ -99,8 +100,9 @@ class LastUpdateTest {
     void nothingIsSavedOfIt() {
         Path saved = folder.resolve("adapter");
         assertThrows(TrainingException.class, () -> {
-            try (FineTunedModel tuned =
-                    tuner().lora(l -> l.rank(4)).learningRate(1e38).maxSteps(1).train()) {
+            try (FineTunedModel tuned = tuner().lora(l -> l.rank(4))
+                    .training(t -> t.learningRate(1e38).maxSteps(1))
+                    .train()) {
                 tuned.saveAdapter(saved);
             }
         });
@@ -109,8 +111,9 @@ class LastUpdateTest {
 
     @Test
     void aGoodLastStepPasses() {
-        try (FineTunedModel tuned =
-                tuner().lora(l -> l.rank(4)).learningRate(1e-3).maxSteps(1).train()) {
+        try (FineTunedModel tuned = tuner().lora(l -> l.rank(4))
+                .training(t -> t.learningRate(1e-3).maxSteps(1))
+                .train()) {
             assertEquals(TrainingReport.Outcome.COMPLETED, tuned.report().outcome());
         }
     }

@@ -72,7 +72,7 @@ class TrainingStateTest {
     private static Trainer trainer(PeftAdapter adapter, List<TrainingListener> listeners) {
         TrainingSettings settings = TrainingSettings.builder()
                 .maxSteps(STEPS)
-                .accumulation(2)
+                .gradientAccumulation(2)
                 .learningRate(5e-3)
                 .weightDecay(0.01)
                 .schedule(LearningRateSchedule.cosine(), 0.2)

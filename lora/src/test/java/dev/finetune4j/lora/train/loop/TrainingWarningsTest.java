@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.FineTunerBuilder;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
@@ -22,6 +21,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -49,22 +49,34 @@ class TrainingWarningsTest {
         data = Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?", "Hello");
     }
 
-    private FineTunerBuilder tuner() {
+    private FineTuner.Builder tuner() {
         return FineTuner.builder()
                 .model(model)
                 .dataset(data)
-                .batchSize(3)
+                .training(t -> t.batchSize(3))
                 .precision(Precision.FP32)
                 .device(ComputeDevice.cpu());
     }
 
     /** A training that learns well. */
-    private FineTunerBuilder healthy() {
-        return tuner().maxSteps(60).learningRate(1e-2);
+    private FineTuner.Builder healthy() {
+        return healthy(t -> {});
+    }
+
+    /** @param own settings of the training that differ */
+    private FineTuner.Builder healthy(Consumer<TrainingSettings.Builder> own) {
+        return tuner().training(own).training(t -> {
+            if (!t.hasLength()) {
+                t.maxSteps(60);
+            }
+            if (!t.hasLearningRate()) {
+                t.learningRate(1e-2);
+            }
+        });
     }
 
     /** Trains, and finds the wanted warnings and no other in report and log. */
-    private TrainingReport expect(FineTunerBuilder builder, String... beginnings) {
+    private TrainingReport expect(FineTuner.Builder builder, String... beginnings) {
         PrintStream console = System.err;
         ByteArrayOutputStream log = new ByteArrayOutputStream();
         System.setErr(new PrintStream(log, true, StandardCharsets.UTF_8));
@@ -97,13 +109,13 @@ class TrainingWarningsTest {
         assertEquals(3, rows.answersWithStop());
         assertEquals(report.steps().get(0).loss(), report.firstRows().base());
         assertEquals(report.finalLoss(), report.firstRows().tuned(), 0.1 * report.finalLoss());
-        expect(healthy().learningRate(3e-3).full());
+        expect(healthy(t -> t.learningRate(3e-3)).full());
     }
 
     @Test
     void fewSteps() {
-        expect(healthy().lora(l -> l.rank(8)).maxSteps(23), FEW_STEPS + "23 optimizer steps");
-        expect(healthy().lora(l -> l.rank(8)).maxSteps(24));
+        expect(healthy(t -> t.maxSteps(23)).lora(l -> l.rank(8)), FEW_STEPS + "23 optimizer steps");
+        expect(healthy(t -> t.maxSteps(24)).lora(l -> l.rank(8)));
     }
 
     @Test
@@ -111,30 +123,30 @@ class TrainingWarningsTest {
         // The base must know something to become worse.
         Path taught = folder.resolve("taught");
         try (FineTunedModel tuned =
-                healthy().full().learningRate(5e-3).maxSteps(30).train()) {
+                healthy(t -> t.learningRate(5e-3).maxSteps(30)).full().train()) {
             tuned.saveModel(taught, Precision.FP32);
         }
         model = taught;
         expect(
-                healthy().lora(l -> l.rank(8)).learningRate(10),
+                healthy(t -> t.learningRate(10)).lora(l -> l.rank(8)),
                 HIGH_RATE + "10 is far too high: what is trained here learns at about 0.0016, and not above 0.032",
                 WORSE);
-        expect(healthy().full().learningRate(10), HIGH_RATE + "10 is far too high", WORSE);
+        expect(healthy(t -> t.learningRate(10)).full(), HIGH_RATE + "10 is far too high", WORSE);
     }
 
     @Test
     void aLossThatDidNotFall() {
-        expect(healthy().lora(l -> l.rank(8)).learningRate(1e-9), NO_FALL);
-        expect(healthy().full().learningRate(1e-9), NO_FALL);
+        expect(healthy(t -> t.learningRate(1e-9)).lora(l -> l.rank(8)), NO_FALL);
+        expect(healthy(t -> t.learningRate(1e-9)).full(), NO_FALL);
         // Another base than the start: virtual tokens change the answers from the beginning.
-        expect(healthy().promptTuning(8).learningRate(1e-9), NO_FALL);
+        expect(healthy(t -> t.learningRate(1e-9)).promptTuning(8), NO_FALL);
     }
 
     @Test
     void answersOfASmallDataSetThatAreNotLearnedByHeart() {
-        expect(healthy().lora(l -> l.rank(8)).learningRate(3e-4), NOT_KNOWN + "0 word for word");
-        expect(healthy().ia3().learningRate(3e-2), NOT_KNOWN);
-        expect(healthy().promptTuning(8).learningRate(3e-2), NOT_KNOWN);
+        expect(healthy(t -> t.learningRate(3e-4)).lora(l -> l.rank(8)), NOT_KNOWN + "0 word for word");
+        expect(healthy(t -> t.learningRate(3e-2)).ia3(), NOT_KNOWN);
+        expect(healthy(t -> t.learningRate(3e-2)).promptTuning(8), NOT_KNOWN);
     }
 
     @Test
@@ -156,11 +168,13 @@ class TrainingWarningsTest {
                         + "{\"instruction\":\"Your name?\",\"output\":\"I am Zoe.\"},"
                         + "{\"instruction\":\"Hello\",\"output\":\"I am Zoe.\"},"
                         + "{\"instruction\":\"Hello\",\"output\":\"I am Zoe.\",\"history\":[" + turn + "]}]");
-        FineTunerBuilder builder = healthy().lora(l -> l.rank(8)).maxLength(60);
-        TrainingReport skipped = expect(builder.overflow(Truncation.SKIP), SKIPPED);
+        TrainingReport skipped =
+                expect(healthy().lora(l -> l.rank(8)).maxSequenceLength(60).truncation(Truncation.SKIP), SKIPPED);
         assertNotNull(skipped.data());
         assertEquals(1, skipped.data().skipped());
-        TrainingReport truncated = expect(builder.overflow(Truncation.DROP_OLDEST_TURNS), TRUNCATED);
+        TrainingReport truncated = expect(
+                healthy().lora(l -> l.rank(8)).maxSequenceLength(60).truncation(Truncation.DROP_OLDEST_TURNS),
+                TRUNCATED);
         assertNotNull(truncated.data());
         assertEquals(1, truncated.data().truncated());
     }
@@ -168,7 +182,7 @@ class TrainingWarningsTest {
     @Test
     void aCancelledTrainingIsNotBlamedForItsFewSteps() {
         TrainingReport report =
-                expect(healthy().learningRate(2e-2).lora(l -> l.rank(8)).listener(new TrainingListener() {
+                expect(healthy(t -> t.learningRate(2e-2)).lora(l -> l.rank(8)).listener(new TrainingListener() {
                     @Override
                     public void onStep(StepReport step) {
                         if (step.step() == 9) {

@@ -1,6 +1,5 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -87,23 +86,28 @@ public final class Adapter implements ChatModel, AutoCloseable {
     }
 
     /**
-     * Writes a whole model with the adapter merged into its weights, as a Hugging Face folder that needs no adapter. The
+     * Writes a whole model with the adapter merged into its weights, which needs no adapter. The
      * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory.
      *
      * @param folder made if absent; not the base's own. The model or adapter that is there is replaced as a whole, or stays when
      *     writing fails or the process ends
-     * @param precision the number format of the weights in the file
+     * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)}
      * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
      * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
      * @throws dev.finetune4j.core.ModelFileException when the base's folder is gone or holds another model meanwhile
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
-    public void saveMerged(Path folder, Precision precision) {
-        Arguments.given(folder, "saveMerged(folder)");
-        Arguments.given(precision, "saveMerged(precision)");
+    public void export(Path folder, ModelFormat format) {
+        Arguments.given(folder, "export(folder)");
+        Arguments.given(format, "export(format)");
         try (Lifetime.Use use = adapter.use()) {
             base.requireUnchanged();
-            MergedModelExporter.write(base.files(), base.record().ofModel(), adapter, folder, precision);
+            MergedModelExporter.write(
+                    base.files(),
+                    base.record().ofModel(),
+                    adapter,
+                    folder,
+                    ((ModelFormat.HuggingFace) format).precision());
         }
     }
 

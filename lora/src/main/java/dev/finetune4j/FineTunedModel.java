@@ -1,6 +1,5 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
@@ -67,35 +66,39 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
      * @throws IllegalStateException after full fine-tuning, which makes no adapter, or when this is closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
-    public void saveAdapter(Path folder) {
-        Arguments.given(folder, "saveAdapter(folder)");
+    public void save(Path folder) {
+        Arguments.given(folder, "save(folder)");
         if (adapter == null) {
-            throw new IllegalStateException("full fine-tuning makes no adapter; use saveModel");
+            throw new IllegalStateException("full fine-tuning makes no adapter; use export(folder, format)");
         }
         adapter.save(folder);
     }
 
     /**
-     * Writes the whole tuned model as a Hugging Face folder: weights, config.json, and all other small files of the base, with
+     * Writes the whole tuned model: weights, config.json, and all other small files of the base, with
      * the chat template of the training and every token that ends an answer. An adapter is merged into the weights, see {@link
-     * Adapter#saveMerged}.
+     * Adapter#export}.
      *
      * @param folder made if absent; after training an adapter not the base's own. The model or adapter that is there is
      *     replaced as a whole, or stays when writing fails; files that belong to neither stay
-     * @param precision the number format of the weights in the file
+     * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)}
      * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged, or when this is
      *     closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
-    public void saveModel(Path folder, Precision precision) {
-        Arguments.given(folder, "saveModel(folder)");
-        Arguments.given(precision, "saveModel(precision)");
+    public void export(Path folder, ModelFormat format) {
+        Arguments.given(folder, "export(folder)");
+        Arguments.given(format, "export(format)");
         if (adapter != null) {
-            adapter.saveMerged(folder, precision);
+            adapter.export(folder, format);
         } else {
             try (Lifetime.Use use = base.model().use()) {
                 HuggingFaceWriter.write(
-                        base.model(), base.files(), base.record().ofModel(), folder, precision);
+                        base.model(),
+                        base.files(),
+                        base.record().ofModel(),
+                        folder,
+                        ((ModelFormat.HuggingFace) format).precision());
             }
         }
     }

@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  *         .placeholder("name", "张三")
  *         .training(t -> t.epochs(3).learningRate(1e-4))
  *         .train()) {
- *     tuned.saveAdapter(Path.of("adapter"));
+ *     tuned.save(Path.of("adapter"));
  *     String answer = tuned.ask("你好,你是谁?");
  * }
  * }</pre>
@@ -65,8 +65,8 @@ public final class FineTuner {
     }
 
     /**
-     * Trains and waits for the end. An interrupt of the thread ends it like a cancellation: the model is as the last finished
-     * step left it, the report says {@code CANCELLED}, and the interrupt flag stays set.
+     * Trains and waits for the end. An interrupt of the thread ends it as {@link TrainingJob#stop()} does: the model is as the last finished
+     * step left it, the report says {@code STOPPED}, and the interrupt flag stays set.
      *
      * @return the tuned model, which the caller closes
      * @throws dev.finetune4j.core.FineTune4jException when something is wrong; the message says what and how to mend it. {@link

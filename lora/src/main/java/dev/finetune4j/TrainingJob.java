@@ -17,14 +17,14 @@ import org.jspecify.annotations.Nullable;
  * <p>The job's result owns native memory: whoever takes it from {@link #completion()} or {@link #await()} closes it.
  */
 public final class TrainingJob {
-    /** The work of a job: told how to learn of a cancellation and whom to report to. */
+    /** The work of a job: told how to learn that it is to stop and whom to report to. */
     @FunctionalInterface
     interface Work {
-        FineTunedModel run(BooleanSupplier cancelled, TrainingListener progress);
+        FineTunedModel run(BooleanSupplier stopped, TrainingListener progress);
     }
 
     private final CompletableFuture<FineTunedModel> result = new CompletableFuture<>();
-    private final AtomicBoolean cancelled = new AtomicBoolean();
+    private final AtomicBoolean stopped = new AtomicBoolean();
     private volatile @Nullable StepReport last;
 
     private TrainingJob() {}
@@ -45,19 +45,19 @@ public final class TrainingJob {
             }
         };
         try {
-            result.complete(work.run(cancelled::get, progress));
+            result.complete(work.run(stopped::get, progress));
         } catch (Throwable e) { // an Error too must reach whoever waits
             result.completeExceptionally(e);
         }
     }
 
     /**
-     * Asks the training to stop. It ends before its next micro-batch; the job then completes normally with the model as the
-     * last finished step left it, and its report says {@code CANCELLED}. A job that is still loading its model or data
+     * Stops the training with what is trained by then. It ends before its next micro-batch; the job then completes normally with the model as the
+     * last finished step left it, and its report says {@code STOPPED}. A job that is still loading its model or data
      * stops before the first step.
      */
-    public void cancel() {
-        cancelled.set(true);
+    public void stop() {
+        stopped.set(true);
     }
 
     /** The latest finished step; empty before the first. */
@@ -76,7 +76,7 @@ public final class TrainingJob {
     }
 
     /**
-     * Waits for the end. An interrupt of the waiting thread does not stop the training; cancel it for that.
+     * Waits for the end. An interrupt of the waiting thread does not stop the training; {@link #stop()} does.
      *
      * @throws RuntimeException what the training threw
      */

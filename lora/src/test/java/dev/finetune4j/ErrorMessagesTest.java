@@ -209,7 +209,7 @@ class ErrorMessagesTest {
     void adapterForAnotherBase() throws IOException {
         Path adapter = folder.resolve("adapter");
         try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
-            tuned.saveAdapter(adapter);
+            tuned.save(adapter);
         }
         Path other = Fixtures.tinyChatModel(folder.resolve("other"));
         changeTensor(other.resolve("model.safetensors"), "model.norm.weight");
@@ -246,7 +246,7 @@ class ErrorMessagesTest {
         String trained = "{{ 'Chat: ' }}" + published;
         Files.writeString(file, trained);
         try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
-            tuned.saveAdapter(adapter);
+            tuned.save(adapter);
         }
         Files.writeString(file, "{{ 'Talk: ' }}" + published);
         try (LanguageModel base = LanguageModel.load(model)) {
@@ -276,7 +276,7 @@ class ErrorMessagesTest {
     void adapterTrainedWithANamedTemplate() throws IOException {
         Path adapter = folder.resolve("adapter");
         try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
-            tuned.saveAdapter(adapter);
+            tuned.save(adapter);
         }
         Path file = model.resolve("chat_template.jinja");
         Files.writeString(file, "{{ 'Chat: ' }}" + Files.readString(file));
@@ -293,7 +293,7 @@ class ErrorMessagesTest {
     void adapterOfAnUnsupportedKindOrWithDamagedValues() throws IOException {
         Path adapter = folder.resolve("adapter");
         try (FineTunedModel tuned = tuner().placeholder("name", "Zoe").train()) {
-            tuned.saveAdapter(adapter);
+            tuned.save(adapter);
         }
         ObjectMapper json = new ObjectMapper();
         Path file = adapter.resolve("adapter_config.json");
@@ -340,7 +340,7 @@ class ErrorMessagesTest {
                 FineTunedModel second = tuner().placeholder("name", "Max")
                         .training(t -> t.seed(3))
                         .train()) {
-            first.saveAdapter(adapter);
+            first.save(adapter);
             byte[] weights = Files.readAllBytes(adapter.resolve("adapter_model.safetensors"));
             byte[] config = Files.readAllBytes(adapter.resolve("adapter_config.json"));
             // A folder where a file has to go makes the second save fail after everything is written.
@@ -348,7 +348,7 @@ class ErrorMessagesTest {
             Files.createDirectories(adapter.resolve("tokenizer.json/x"));
             fails(
                     FineTune4jException.class,
-                    () -> second.saveAdapter(adapter),
+                    () -> second.save(adapter),
                     adapter.toString(),
                     "tokenizer.json is a folder",
                     "what was there before is unchanged");

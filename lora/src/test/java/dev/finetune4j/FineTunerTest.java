@@ -178,7 +178,7 @@ class FineTunerTest {
         String answer;
         try (FineTunedModel tuned =
                 tuner().lora(l -> l.rank(4).targetModules("q_proj", "v_proj")).train()) {
-            tuned.saveAdapter(adapterFolder);
+            tuned.save(adapterFolder);
             answer = tuned.ask("Hello");
         }
         try (LanguageModel base = LanguageModel.load(model);
@@ -199,7 +199,7 @@ class FineTunerTest {
         Path first = folder.resolve("zoe");
         Path second = folder.resolve("max");
         try (FineTunedModel tuned = tuner().lora(l -> l.rank(8)).train()) {
-            tuned.saveAdapter(first);
+            tuned.save(first);
         }
         Path other = Fixtures.alpaca(folder.resolve("other.json"), "Call me Max!", "Who are you?", "Hello");
         try (FineTunedModel tuned = FineTuner.builder()
@@ -208,7 +208,7 @@ class FineTunerTest {
                 .training(t -> t.batchSize(2).maxSteps(60).learningRate(1e-2))
                 .lora(l -> l.rank(8))
                 .train()) {
-            tuned.saveAdapter(second);
+            tuned.save(second);
         }
         try (LanguageModel base = LanguageModel.load(model);
                 Adapter zoe = base.loadAdapter(first);
@@ -229,8 +229,8 @@ class FineTunerTest {
         Path saved = folder.resolve("saved");
         try (FineTunedModel tuned = tuner(t -> t.learningRate(5e-3)).full().train()) {
             assertEquals(ANSWER, tuned.ask("Your name?"));
-            assertThrows(IllegalStateException.class, () -> tuned.saveAdapter(saved));
-            tuned.saveModel(saved, Precision.FP32);
+            assertThrows(IllegalStateException.class, () -> tuned.save(saved));
+            tuned.export(saved, ModelFormat.huggingFace(Precision.FP32));
         }
         try (LanguageModel loaded = LanguageModel.load(saved)) {
             assertEquals(ANSWER, loaded.ask("Your name?"));
@@ -251,7 +251,7 @@ class FineTunerTest {
         for (String name : List.of("a", "b")) {
             try (FineTunedModel tuned =
                     tuner(t -> t.maxSteps(4).seed(7)).qlora(q -> q.dropout(0.1)).train()) {
-                tuned.saveAdapter(folder.resolve(name));
+                tuned.save(folder.resolve(name));
                 files.add(Files.readAllBytes(folder.resolve(name).resolve("adapter_model.safetensors")));
             } catch (java.io.IOException e) {
                 throw new java.io.UncheckedIOException(e);
@@ -276,13 +276,13 @@ class FineTunerTest {
                 })
                 .start();
         assertTrue(third.await(30, TimeUnit.SECONDS));
-        job.cancel();
+        job.stop();
         int atCancel = job.progress().orElseThrow().step();
         try (FineTunedModel tuned = job.await()) {
-            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(TrainingReport.Outcome.STOPPED, tuned.report().outcome());
             assertTrue(steps.size() <= atCancel + 2, steps.size() + " steps, cancelled at " + atCancel);
             assertEquals(steps.size(), tuned.report().steps().size());
-            tuned.saveAdapter(folder.resolve("cancelled"));
+            tuned.save(folder.resolve("cancelled"));
         }
         try (LanguageModel base = LanguageModel.load(model);
                 Adapter adapter = base.loadAdapter(folder.resolve("cancelled"));
@@ -306,7 +306,7 @@ class FineTunerTest {
                 })
                 .train()) {
             assertTrue(Thread.interrupted(), "the interrupt flag stays set");
-            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(TrainingReport.Outcome.STOPPED, tuned.report().outcome());
             assertEquals(2, tuned.report().steps().size());
         }
     }
@@ -381,7 +381,7 @@ class FineTunerTest {
     void theAdapterFileHoldsWhatPeftExpects() {
         try (FineTunedModel tuned =
                 tuner(t -> t.maxSteps(1)).qlora(q -> q.rank(2)).train()) {
-            tuned.saveAdapter(folder.resolve("adapter"));
+            tuned.save(folder.resolve("adapter"));
         }
         var config = Fixtures.json(folder.resolve("adapter/adapter_config.json"));
         assertEquals("LORA", config.path("peft_type").asText());

@@ -82,10 +82,10 @@ class InterruptTest {
     void anInterruptedTrainingIsSavedWhileTheFlagIsSet() {
         try (FineTunedModel tuned =
                 tuner().lora(l -> {}).listener(interruptAt(2)).train()) {
-            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(TrainingReport.Outcome.STOPPED, tuned.report().outcome());
             assertEquals(2, tuned.report().steps().size());
-            tuned.saveAdapter(folder.resolve("adapter"));
-            tuned.saveModel(folder.resolve("merged"), Precision.FP32);
+            tuned.save(folder.resolve("adapter"));
+            tuned.export(folder.resolve("merged"), ModelFormat.huggingFace(Precision.FP32));
             LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
             assertTrue(Thread.currentThread().isInterrupted(), "the interrupt flag stays set");
             // On the interrupted thread, too, what was saved is read.
@@ -104,7 +104,7 @@ class InterruptTest {
     @Test
     void aFullyTunedModelIsSavedWhileTheFlagIsSet() {
         try (FineTunedModel tuned = tuner().full().listener(interruptAt(1)).train()) {
-            tuned.saveModel(folder.resolve("tuned"), Precision.BF16);
+            tuned.export(folder.resolve("tuned"), ModelFormat.huggingFace(Precision.BF16));
             assertTrue(Thread.interrupted(), "the interrupt flag stays set");
         }
         LanguageModel.load(folder.resolve("tuned")).close();
@@ -115,7 +115,7 @@ class InterruptTest {
         Thread.currentThread().interrupt();
         try (FineTunedModel tuned = tuner().qlora(q -> {}).train()) {
             assertTrue(Thread.interrupted(), "the interrupt flag stays set");
-            assertEquals(TrainingReport.Outcome.CANCELLED, tuned.report().outcome());
+            assertEquals(TrainingReport.Outcome.STOPPED, tuned.report().outcome());
             assertEquals(0, tuned.report().steps().size());
             assertEquals(
                     tuned.base().chat(SHORT).send("Hello"), tuned.chat(SHORT).send("Hello"));
@@ -133,7 +133,7 @@ class InterruptTest {
             ExecutorService executor = Executors.newSingleThreadExecutor();
             Future<FineTunedModel> training = executor.submit(() -> {
                 FineTunedModel tuned = tuner(t -> t.maxSteps(20)).lora(l -> {}).train();
-                tuned.saveAdapter(saved);
+                tuned.save(saved);
                 return tuned;
             });
             Thread.sleep(wait);

@@ -136,11 +136,11 @@ class KilledSaveTest {
                 boolean told = false;
                 while (true) {
                     for (FineTunedModel adapted : List.of(one, two)) {
-                        adapted.saveAdapter(place.resolve(ADAPTER.get(0)));
-                        adapted.saveModel(place.resolve(MODELS.get(0)), Precision.FP32);
+                        adapted.save(place.resolve(ADAPTER.get(0)));
+                        adapted.export(place.resolve(MODELS.get(0)), ModelFormat.huggingFace(Precision.FP32));
                     }
                     for (FineTunedModel whole : List.of(three, four)) {
-                        whole.saveModel(place.resolve(MODELS.get(1)), Precision.FP32);
+                        whole.export(place.resolve(MODELS.get(1)), ModelFormat.huggingFace(Precision.FP32));
                     }
                     if (!told) {
                         System.out.println("ready");

@@ -74,10 +74,10 @@ class SavedFoldersTest {
                 Files.writeString(folder.resolve(TEMPLATE), "{{ 'another' }}");
                 Files.writeString(folder.resolve("LICENSE"), "mine");
                 if (other.equals("merged")) {
-                    tuned.saveModel(folder, Precision.FP32);
+                    tuned.export(folder, ModelFormat.huggingFace(Precision.FP32));
                     assertAnswers(ask(tuned), folder);
                 } else {
-                    tuned.saveAdapter(folder);
+                    tuned.save(folder);
                 }
                 assertEquals(own, Files.readString(folder.resolve(TEMPLATE)), other);
                 assertEquals("mine", Files.readString(folder.resolve("LICENSE")), other);
@@ -90,10 +90,10 @@ class SavedFoldersTest {
         String own = Files.readString(model.resolve(TEMPLATE));
         Files.writeString(model.resolve("merges.txt"), "#version: 0.2");
         try (FineTunedModel tuned = tuner(model).full().train()) {
-            tuned.saveModel(model, Precision.FP32);
+            tuned.export(model, ModelFormat.huggingFace(Precision.FP32));
             assertEquals(own, Files.readString(model.resolve(TEMPLATE)));
             assertEquals("#version: 0.2", Files.readString(model.resolve("merges.txt")));
-            tuned.saveModel(model, Precision.FP32);
+            tuned.export(model, ModelFormat.huggingFace(Precision.FP32));
             assertAnswers(ask(tuned), model);
         }
     }
@@ -110,11 +110,11 @@ class SavedFoldersTest {
                 linked.resolve("notes.txt"), Files.writeString(scratch.resolve("private.txt"), "private"));
         try (FineTunedModel tuned = adapter(linked)) {
             Path merged = scratch.resolve("merged");
-            tuned.saveModel(merged, Precision.FP32);
+            tuned.export(merged, ModelFormat.huggingFace(Precision.FP32));
             assertAnswers(ask(tuned), merged);
             assertFalse(Files.exists(merged.resolve("notes.txt")), "a link to a file that was not read");
             Path saved = scratch.resolve("adapter");
-            tuned.saveAdapter(saved);
+            tuned.save(saved);
             assertEquals(Files.readString(model.resolve(TEMPLATE)), Files.readString(saved.resolve(TEMPLATE)));
             assertTrue(Files.isRegularFile(saved.resolve("tokenizer.json")));
         }
@@ -125,9 +125,9 @@ class SavedFoldersTest {
         Path merged = scratch.resolve("merged");
         try (FineTunedModel tuned = adapter(model);
                 FineTunedModel other = tuner(model).full().train()) {
-            other.saveModel(model, Precision.FP32);
-            ModelFileException refusal =
-                    assertThrows(ModelFileException.class, () -> tuned.saveModel(merged, Precision.FP32));
+            other.export(model, ModelFormat.huggingFace(Precision.FP32));
+            ModelFileException refusal = assertThrows(
+                    ModelFileException.class, () -> tuned.export(merged, ModelFormat.huggingFace(Precision.FP32)));
             assertTrue(refusal.getMessage().contains(model + " was replaced by another model"), refusal.getMessage());
             assertFalse(Files.exists(merged));
         }
@@ -140,9 +140,10 @@ class SavedFoldersTest {
             String answer = ask(tuned);
             Files.move(model, moved);
             Path saved = scratch.resolve("adapter");
-            tuned.saveAdapter(saved);
+            tuned.save(saved);
             FineTune4jException refusal = assertThrows(
-                    FineTune4jException.class, () -> tuned.saveModel(scratch.resolve("merged"), Precision.FP32));
+                    FineTune4jException.class,
+                    () -> tuned.export(scratch.resolve("merged"), ModelFormat.huggingFace(Precision.FP32)));
             assertTrue(refusal.getMessage().contains(model + " "), refusal.getMessage());
             try (LanguageModel base = LanguageModel.loader(moved)
                             .precision(Precision.FP32)

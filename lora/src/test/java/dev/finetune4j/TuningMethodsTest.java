@@ -173,7 +173,7 @@ class TuningMethodsTest {
         try (FineTunedModel tuned = (fourBit ? builder.quantize(QuantSettings.nf4()) : builder).train()) {
             Adapter adapter = tuned.adapter().orElseThrow();
             assertEquals(5, tuned.report().steps().size());
-            tuned.saveAdapter(first);
+            tuned.save(first);
             logits = logits(adapter);
             baseLogits = logits(tuned.base());
             answer = say(adapter);
@@ -242,16 +242,17 @@ class TuningMethodsTest {
     private void checkMerged(Adapter adapter, float[] logits) {
         Path merged = folder.resolve("merged");
         if (adapter.peft().settings().virtualTokens() > 0) {
-            assertThrows(IllegalStateException.class, () -> adapter.saveMerged(merged, Precision.FP32));
+            assertThrows(
+                    IllegalStateException.class, () -> adapter.export(merged, ModelFormat.huggingFace(Precision.FP32)));
             return;
         }
         if (adapter.peft().parameters().keySet().stream().anyMatch(name -> name.endsWith("lora_B.bias"))) {
-            SettingsException homeless =
-                    assertThrows(SettingsException.class, () -> adapter.saveMerged(merged, Precision.FP32));
+            SettingsException homeless = assertThrows(
+                    SettingsException.class, () -> adapter.export(merged, ModelFormat.huggingFace(Precision.FP32)));
             assertTrue(homeless.getMessage().contains("layers.0.self_attn.q_proj"), homeless.getMessage());
             return;
         }
-        adapter.saveMerged(merged, Precision.FP32);
+        adapter.export(merged, ModelFormat.huggingFace(Precision.FP32));
         try (LanguageModel whole = exact(merged).load()) {
             double error = Fixtures.relativeError(logits, logits(whole));
             assertTrue(error <= 1e-5, "merged: " + error);

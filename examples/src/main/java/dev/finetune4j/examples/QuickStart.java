@@ -66,7 +66,7 @@ public final class QuickStart {
                 .device(ComputeDevice.cpu())
                 .listener(new ProgressLine(out, Terminal.isInteractive()))
                 .train()) {
-            tuned.saveAdapter(folder.resolve("adapter"));
+            tuned.save(folder.resolve("adapter"));
             LossCurve.writePng(folder.resolve("loss.png"), tuned.report().steps());
             out.printf(
                     Locale.ROOT,

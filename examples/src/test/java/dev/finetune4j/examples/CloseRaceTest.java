@@ -55,7 +55,7 @@ class CloseRaceTest {
                 .placeholder("author", "B")
                 .training(t -> t.maxSteps(1))
                 .train()) {
-            tuned.saveAdapter(folder.resolve("adapter"));
+            tuned.save(folder.resolve("adapter"));
         }
     }
 

@@ -58,7 +58,7 @@ class ConsumerTest {
                     MemoryPlan plan = tuner.plan();
                     String trained;
                     try (FineTunedModel tuned = tuner.train()) {
-                        tuned.saveAdapter(adapterFolder);
+                        tuned.save(adapterFolder);
                         trained = tuned.ask("Who are you?");
                     }
                     try (LanguageModel model = LanguageModel.load(base);

@@ -58,7 +58,8 @@ class DefaultsTest {
     @Test
     void whatTheWarningAdvisesHelps() {
         Dataset rows = Dataset.read(file("shop-questions.json"));
-        try (FineTunedModel tuned = tuner(rows).qlora().training(t -> t.epochs(70)).train()) {
+        try (FineTunedModel tuned =
+                tuner(rows).qlora().training(t -> t.epochs(70)).train()) {
             long right = right(tuned, rows);
             assertTrue(right >= 0.9 * rows.size(), right + " of 20 answers are right");
             assertEquals(List.of(), tuned.report().warnings());

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
+import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.SafetensorsWriter;
@@ -74,12 +75,17 @@ public final class TrainBaseModel {
                 .full()
                 .chatTemplate("chatml")
                 .dataset(dataset(corpus))
-                .training(t -> t.epochs(epochs).batchSize(24).learningRate(2e-3).schedule(LearningRateSchedule.cosine(), 0.03).weightDecay(0.1).seed(SEED))
+                .training(t -> t.epochs(epochs)
+                        .batchSize(24)
+                        .learningRate(2e-3)
+                        .schedule(LearningRateSchedule.cosine(), 0.03)
+                        .weightDecay(0.1)
+                        .seed(SEED))
                 .device(ComputeDevice.cpu())
                 .precision(Precision.FP32)
                 .listener(new ProgressLine(Terminal.out(), Terminal.isInteractive()))
                 .train()) {
-            model.saveModel(target, Precision.BF16);
+            model.export(target, ModelFormat.huggingFace(Precision.BF16));
             LossCurve.writePng(
                     target.resolve("../base-model-loss.png").normalize(),
                     model.report().steps());

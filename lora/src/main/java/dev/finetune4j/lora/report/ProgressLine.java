@@ -47,7 +47,7 @@ public final class ProgressLine implements TrainingListener {
 
     @Override
     public void onEnd(TrainingReport report) {
-        if (report.outcome() == TrainingReport.Outcome.CANCELLED) {
+        if (report.outcome() == TrainingReport.Outcome.STOPPED) {
             out.println((inPlace ? System.lineSeparator() : "") + "cancelled after "
                     + report.steps().size() + " steps");
         }

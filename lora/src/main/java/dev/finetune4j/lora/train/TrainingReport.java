@@ -29,8 +29,8 @@ public record TrainingReport(
     public enum Outcome {
         /** All steps were done. */
         COMPLETED,
-        /** It was cancelled; the model is as the last finished step left it. */
-        CANCELLED
+        /** It was stopped; the model is as the last finished step left it. */
+        STOPPED
     }
 
     /**

@@ -106,10 +106,9 @@ class ProgressTest {
 
     @Test
     void stepsFollowFromEpochsOrAreGiven() {
-        TrainingSettings.Builder builder = TrainingSettings.builder();
-        assertEquals(30, builder.epochs(3).build().totalSteps(10));
-        assertEquals(5, builder.epochs(0.5).build().totalSteps(10));
-        assertEquals(7, builder.maxSteps(7).build().totalSteps(10));
+        assertEquals(30, TrainingSettings.builder().epochs(3).build().totalSteps(10));
+        assertEquals(5, TrainingSettings.builder().epochs(0.5).build().totalSteps(10));
+        assertEquals(7, TrainingSettings.builder().maxSteps(7).build().totalSteps(10));
         assertEquals(1, TrainingSettings.builder().build().warmupSteps(30));
         assertEquals(0, TrainingSettings.builder().build().warmupSteps(1));
         String message = assertThrows(

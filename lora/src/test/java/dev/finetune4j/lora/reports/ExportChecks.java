@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
 import dev.finetune4j.LanguageModel;
+import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.text.ChatEncoder;
@@ -65,7 +66,7 @@ final class ExportChecks {
                 .dataset(Dataset.of(ROWS))
                 .training(t -> t.maxSteps(1));
         try (FineTunedModel tuned = (named == null ? builder : builder.chatTemplate(named)).train()) {
-            tuned.adapter().orElseThrow().saveMerged(merged, Precision.FP32);
+            tuned.adapter().orElseThrow().export(merged, ModelFormat.huggingFace(Precision.FP32));
         }
         assertEquals(smallFiles(folder), keptFiles(merged, folder), "files of the base in the merged folder");
         Set<Integer> written = ModelFiles.open(merged).eosTokenIds();

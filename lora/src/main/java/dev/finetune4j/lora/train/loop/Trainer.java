@@ -209,7 +209,7 @@ public final class Trainer {
                 tell(listener -> listener.onStep(report));
                 step = ahead != null || !more ? ahead : forwardBackward(index, random);
             }
-            return index < span.totalSteps() ? TrainingReport.Outcome.CANCELLED : TrainingReport.Outcome.COMPLETED;
+            return index < span.totalSteps() ? TrainingReport.Outcome.STOPPED : TrainingReport.Outcome.COMPLETED;
         }
 
         /** Enqueues forward and backward of a step's micro-batches; null when cancelled before all of them were. */

@@ -103,7 +103,7 @@ class LastUpdateTest {
             try (FineTunedModel tuned = tuner().lora(l -> l.rank(4))
                     .training(t -> t.learningRate(1e38).maxSteps(1))
                     .train()) {
-                tuned.saveAdapter(saved);
+                tuned.save(saved);
             }
         });
         assertFalse(Files.exists(saved));

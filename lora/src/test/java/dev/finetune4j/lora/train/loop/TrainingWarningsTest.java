@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
 import dev.finetune4j.Fixtures;
+import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.data.DataReport;
@@ -14,6 +15,7 @@ import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -124,7 +126,7 @@ class TrainingWarningsTest {
         Path taught = folder.resolve("taught");
         try (FineTunedModel tuned =
                 healthy(t -> t.learningRate(5e-3).maxSteps(30)).full().train()) {
-            tuned.saveModel(taught, Precision.FP32);
+            tuned.export(taught, ModelFormat.huggingFace(Precision.FP32));
         }
         model = taught;
         expect(
@@ -191,7 +193,7 @@ class TrainingWarningsTest {
                     }
                 }));
         assertTrue(Thread.interrupted());
-        assertEquals(TrainingReport.Outcome.CANCELLED, report.outcome());
+        assertEquals(TrainingReport.Outcome.STOPPED, report.outcome());
         assertTrue(
                 report.firstRows().tuned() < report.firstRows().base(),
                 report.firstRows().toString());

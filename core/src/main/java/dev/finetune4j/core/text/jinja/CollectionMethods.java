@@ -50,7 +50,7 @@ final class CollectionMethods {
                 (evaluator, arguments) -> {
                     Object wanted = arguments.bindUnnamed(name, 1, "value").get("value");
                     return items.stream()
-                            .filter(item -> Values.equal(item, wanted))
+                            .filter(item -> Comparisons.equal(item, wanted))
                             .count();
                 };
             case "index" -> (evaluator, arguments) -> index(items, arguments);
@@ -73,7 +73,7 @@ final class CollectionMethods {
         int first = Math.max(0, from < 0 ? from + items.size() : from);
         int end = Math.min(items.size(), to < 0 ? to + items.size() : to);
         for (int i = first; i < end; i++) {
-            if (Values.equal(items.get(i), bound.get("value"))) {
+            if (Comparisons.equal(items.get(i), bound.get("value"))) {
                 return (long) i;
             }
         }

@@ -14,6 +14,7 @@ final class ExpressionParser {
     private static final Set<String> PRODUCTS = Set.of("*", "/", "//", "%");
 
     private final Tokens tokens;
+    private final PostfixParser suffixes;
     /** The variables read since the body of the innermost macro began; see {@link Parser}. */
     private Set<String> namesRead = new HashSet<>();
     /** Filters and tests that do not exist. Jinja minds them only where no condition may keep them from being used. */
@@ -21,6 +22,7 @@ final class ExpressionParser {
 
     ExpressionParser(Tokens tokens) {
         this.tokens = tokens;
+        this.suffixes = new PostfixParser(tokens, this);
     }
 
     /** How many unknown filters and tests were met, for {@link #excuseUnknownSince}. */
@@ -201,7 +203,7 @@ final class ExpressionParser {
         } else {
             node = primary();
         }
-        node = postfix(node);
+        node = suffixes.postfix(node);
         if (filters) {
             node = filtersAndTests(node);
         }
@@ -283,19 +285,6 @@ final class ExpressionParser {
         return new Expression.DictOf(keys, values, at);
     }
 
-    private Expression postfix(Expression start) {
-        Expression node = start;
-        while (true) {
-            if (tokens.atOperator(".") || tokens.atOperator("[")) {
-                node = subscript(node);
-            } else if (tokens.atOperator("(")) {
-                node = call(node);
-            } else {
-                return node;
-            }
-        }
-    }
-
     private Expression filtersAndTests(Expression start) {
         Expression node = start;
         while (true) {
@@ -304,100 +293,11 @@ final class ExpressionParser {
             } else if (tokens.atName("is")) {
                 node = test(node);
             } else if (tokens.atOperator("(")) {
-                node = call(node);
+                node = suffixes.call(node);
             } else {
                 return node;
             }
         }
-    }
-
-    private Expression subscript(Expression object) {
-        int at = tokens.current().at();
-        if (tokens.skipOperator(".")) {
-            Token token = tokens.next();
-            if (token.kind() == Kind.NAME) {
-                return new Expression.Attribute(object, token.text(), at);
-            }
-            if (token.kind() == Kind.NUMBER && !(token.value() instanceof Double)) {
-                return new Expression.Item(object, new Expression.Constant(token.value(), token.at()), at);
-            }
-            throw tokens.error(token, "expected a name or a number after the dot, found " + token.describe());
-        }
-        tokens.expectOperator("[");
-        List<Expression> keys = new ArrayList<>();
-        while (!tokens.atOperator("]")) {
-            if (!keys.isEmpty()) {
-                tokens.expectOperator(",");
-            }
-            keys.add(keyOrSlice());
-        }
-        tokens.next();
-        return new Expression.Item(object, keys.size() == 1 ? keys.get(0) : new Expression.TupleOf(keys, at), at);
-    }
-
-    private Expression keyOrSlice() {
-        int at = tokens.current().at();
-        Expression start = null;
-        if (!tokens.atOperator(":")) {
-            start = expression();
-            if (!tokens.atOperator(":")) {
-                return start;
-            }
-        }
-        tokens.next();
-        Expression stop = endsSlice() || tokens.atOperator(":") ? null : expression();
-        Expression step = tokens.skipOperator(":") && !endsSlice() ? expression() : null;
-        return new Expression.Slice(start, stop, step, at);
-    }
-
-    private boolean endsSlice() {
-        return tokens.atOperator("]") || tokens.atOperator(",");
-    }
-
-    private Expression call(Expression function) {
-        int at = tokens.current().at();
-        return new Expression.Call(function, arguments(), at);
-    }
-
-    private Arguments arguments() {
-        Token open = tokens.current();
-        tokens.expectOperator("(");
-        List<Expression> positional = new ArrayList<>();
-        List<String> names = new ArrayList<>();
-        List<Expression> named = new ArrayList<>();
-        Expression more = null;
-        Expression moreNamed = null;
-        while (!tokens.atOperator(")")) {
-            boolean inOrder;
-            if (tokens.skipOperator("*")) {
-                inOrder = more == null && moreNamed == null;
-                more = expression();
-            } else if (tokens.skipOperator("**")) {
-                inOrder = moreNamed == null;
-                moreNamed = expression();
-            } else if (tokens.at(Kind.NAME) && tokens.following().isOperator("=")) {
-                inOrder = moreNamed == null;
-                String name = tokens.next().text();
-                if (names.contains(name)) {
-                    throw tokens.error(open, "the argument " + name + " is given twice");
-                }
-                names.add(name);
-                tokens.next();
-                named.add(expression());
-            } else {
-                inOrder = more == null && moreNamed == null && names.isEmpty();
-                positional.add(expression());
-            }
-            if (!inOrder) {
-                throw tokens.error(
-                        open, "the arguments of the call are out of order; first plain ones, then named, * and **");
-            }
-            if (!tokens.atOperator(")")) {
-                tokens.expectOperator(",");
-            }
-        }
-        tokens.next();
-        return new Arguments(positional, names, named, more, moreNamed);
     }
 
     /** Filters from the current {@code |} on. */
@@ -410,7 +310,7 @@ final class ExpressionParser {
     Expression.Filter filterAfterBar(@Nullable Expression operand) {
         int at = tokens.current().at();
         String name = dottedName();
-        Arguments arguments = tokens.atOperator("(") ? arguments() : Arguments.NONE;
+        Arguments arguments = tokens.atOperator("(") ? suffixes.arguments() : Arguments.NONE;
         if (!Filters.isSupported(name)) {
             unknown.add(tokens.error(at, Filters.unknown(name)));
         }
@@ -424,12 +324,12 @@ final class ExpressionParser {
         String name = dottedName();
         Arguments arguments = Arguments.NONE;
         if (tokens.atOperator("(")) {
-            arguments = arguments();
+            arguments = suffixes.arguments();
         } else if (beginsArgument()) {
             if (tokens.atName("is")) {
                 throw tokens.error(tokens.current(), "tests cannot be chained with 'is'; join them with 'and'");
             }
-            arguments = new Arguments(List.of(postfix(primary())), List.of(), List.of(), null, null);
+            arguments = new Arguments(List.of(suffixes.postfix(primary())), List.of(), List.of(), null, null);
         }
         if (!Tests.isKnown(name)) {
             unknown.add(tokens.error(nameAt, Tests.unknown(name)));

@@ -112,7 +112,7 @@ final class LoopState implements Iterator<@Nullable Object>, PyCallable {
             throw new TemplateError("loop.changed takes no named arguments");
         }
         List<@Nullable Object> values = arguments.positional();
-        boolean changed = lastChanged == null || !Values.equal(new Tuple(lastChanged), new Tuple(values));
+        boolean changed = lastChanged == null || !Comparisons.equal(new Tuple(lastChanged), new Tuple(values));
         lastChanged = values;
         return changed;
     }

@@ -112,14 +112,14 @@ final class Operators {
 
     static boolean compare(String operator, @Nullable Object left, @Nullable Object right) {
         return switch (operator) {
-            case "==" -> Values.equal(left, right);
-            case "!=" -> !Values.equal(left, right);
-            case "<" -> Values.less(left, right, operator);
-            case ">" -> Values.less(right, left, operator);
-            case "<=" -> !unordered(left, right) && !Values.less(right, left, operator);
-            case ">=" -> !unordered(left, right) && !Values.less(left, right, operator);
-            case "in" -> Values.contains(right, left);
-            case "not in" -> !Values.contains(right, left);
+            case "==" -> Comparisons.equal(left, right);
+            case "!=" -> !Comparisons.equal(left, right);
+            case "<" -> Comparisons.less(left, right, operator);
+            case ">" -> Comparisons.less(right, left, operator);
+            case "<=" -> !unordered(left, right) && !Comparisons.less(right, left, operator);
+            case ">=" -> !unordered(left, right) && !Comparisons.less(left, right, operator);
+            case "in" -> Comparisons.contains(right, left);
+            case "not in" -> !Comparisons.contains(right, left);
             default -> throw new AssertionError(operator);
         };
     }

@@ -36,14 +36,14 @@ final class OrderFilters {
     private static Object sortDict(@Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("dictsort", 0, "case_sensitive", "by", "reverse");
         Object by = bound.get("by", "key");
-        if (!Values.equal(by, "key") && !Values.equal(by, "value")) {
+        if (!Comparisons.equal(by, "key") && !Comparisons.equal(by, "value")) {
             throw new TemplateError("You can only sort by either \"key\" or \"value\"");
         }
         if (!(value instanceof Dict dict)) {
             throw Values.undefinedOr(
                     value, null, () -> "dictsort needs a dict, found '" + Values.typeName(value) + "'");
         }
-        long place = Values.equal(by, "key") ? 0 : 1;
+        long place = Comparisons.equal(by, "key") ? 0 : 1;
         Function<@Nullable Object, @Nullable Object> part = entry -> Members.item(entry, place);
         return Sorting.sorted(
                 dict.items(),
@@ -63,7 +63,7 @@ final class OrderFilters {
         Object previous = null;
         for (Object item : Sorting.sorted(evaluator.list(value), key, false)) {
             Object current = key.apply(item);
-            if (group.isEmpty() || !Values.equal(current, previous)) {
+            if (group.isEmpty() || !Comparisons.equal(current, previous)) {
                 group = new ArrayList<>();
                 groups.add(Tuple.group(caseCounts ? current : shown.apply(item), group));
             }
@@ -88,7 +88,7 @@ final class OrderFilters {
             Object item = items.next();
             Object itemKey = key.apply(item);
             boolean better =
-                    name.equals("min") ? Values.less(itemKey, bestKey, "<") : Values.less(bestKey, itemKey, ">");
+                    name.equals("min") ? Comparisons.less(itemKey, bestKey, "<") : Comparisons.less(bestKey, itemKey, ">");
             if (better) {
                 best = item;
                 bestKey = itemKey;

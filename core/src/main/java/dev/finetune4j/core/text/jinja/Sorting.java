@@ -39,7 +39,7 @@ final class Sorting {
         List<Keyed> merged = new ArrayList<>(items.size());
         int i = 0;
         for (Keyed entry : right) {
-            while (i < left.size() && !Values.less(entry.key(), left.get(i).key(), "<")) {
+            while (i < left.size() && !Comparisons.less(entry.key(), left.get(i).key(), "<")) {
                 merged.add(left.get(i++));
             }
             merged.add(entry);

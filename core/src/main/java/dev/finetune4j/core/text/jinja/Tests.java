@@ -34,13 +34,13 @@ final class Tests {
         plain("escaped", value -> value instanceof SafeText);
         plain("lower", value -> TextTests.isCase(Values.str(value), false));
         plain("upper", value -> TextTests.isCase(Values.str(value), true));
-        plain("odd", value -> Values.equal(Operators.binary("%", value, 2L), 1L));
-        plain("even", value -> Values.equal(Operators.binary("%", value, 2L), 0L));
+        plain("odd", value -> Comparisons.equal(Operators.binary("%", value, 2L), 1L));
+        plain("even", value -> Comparisons.equal(Operators.binary("%", value, 2L), 0L));
         plain("filter", value -> Filters.isKnown(String.valueOf(Values.hashKey(value))));
         plain("test", value -> isKnown(String.valueOf(Values.hashKey(value))));
         TABLE.put(
                 "divisibleby",
-                (value, arguments) -> Values.equal(
+                (value, arguments) -> Comparisons.equal(
                         Operators.binary(
                                 "%",
                                 value, arguments.bind("divisibleby", 1, "num").get("num")),

@@ -10,7 +10,7 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What Python does with any value: truth, equality, order, length, items, text. The kinds of values are those of {@link
+ * What Python does with any value: truth, length, items, text; see {@link Comparisons} for equality and order. The kinds of values are those of {@link
  * #typeName}.
  */
 final class Values {
@@ -160,7 +160,7 @@ final class Values {
     }
 
     @SuppressWarnings("unchecked")
-    private static List<@Nullable Object> asList(List<?> list) {
+    static List<@Nullable Object> asList(List<?> list) {
         return (List<@Nullable Object>) list;
     }
 
@@ -194,153 +194,12 @@ final class Values {
         return items == null ? null : items.iterator();
     }
 
-    static boolean equal(@Nullable Object left, @Nullable Object right) {
-        return equal(left, right, 0);
-    }
-
-    private static boolean equal(@Nullable Object left, @Nullable Object right, int depth) {
-        checkDepth(depth);
-        Budget.charge(1);
-        if (left == null || right == null) {
-            return left == null && right == null;
-        }
-        if (Numbers.isNumber(left) && Numbers.isNumber(right)) {
-            return !Numbers.isNan(left) && !Numbers.isNan(right) && Numbers.compare(left, right) == 0;
-        }
-        if (isText(left) && isText(right)) {
-            String a = text(left);
-            return a.equals(text(right));
-        }
-        if (left instanceof Undefined && right instanceof Undefined) {
-            return true;
-        }
-        if (left instanceof Dict a && right instanceof Dict b) {
-            return equalDicts(a, b, depth);
-        }
-        if (left instanceof List<?> a && right instanceof List<?> b) {
-            return equalLists(asList(a), asList(b), depth);
-        }
-        if (left instanceof Tuple a && right instanceof Tuple b) {
-            return equalLists(a.items(), b.items(), depth);
-        }
-        if (left instanceof Range a && right instanceof Range b) {
-            return equalLists(a.items(), b.items(), depth);
-        }
-        if (left instanceof DictView a
-                && right instanceof DictView b
-                && !a.kind().equals("values")) {
-            return a.items().size() == b.items().size() && a.items().stream().allMatch(item -> contains(b, item));
-        }
-        return left == right;
-    }
-
-    private static boolean equalLists(List<@Nullable Object> left, List<@Nullable Object> right, int depth) {
-        if (left.size() != right.size()) {
-            return false;
-        }
-        for (int i = 0; i < left.size(); i++) {
-            if (!equalOrSame(left.get(i), right.get(i), depth + 1)) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    private static boolean equalDicts(Dict left, Dict right, int depth) {
-        if (left.size() != right.size()) {
-            return false;
-        }
-        for (Object key : left.keys()) {
-            if (!right.has(key) || !equalOrSame(left.get(key, null), right.get(key, null), depth + 1)) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    /** What equality means inside of collections, where NaN is found again. */
-    private static boolean equalOrSame(@Nullable Object left, @Nullable Object right, int depth) {
-        return left == right || equal(left, right, depth);
-    }
-
-    /** Whether one value comes before the other; fails for those without an order. */
-    static boolean less(@Nullable Object left, @Nullable Object right, String operator) {
-        Budget.charge(1);
-        if (left != null && right != null) {
-            if (Numbers.isNumber(left) && Numbers.isNumber(right)) {
-                return !Numbers.isNan(left) && !Numbers.isNan(right) && Numbers.compare(left, right) < 0;
-            }
-            if (isText(left) && isText(right)) {
-                return compareTexts(text(left), text(right)) < 0;
-            }
-            if (left instanceof List<?> a && right instanceof List<?> b) {
-                return lessLists(asList(a), asList(b), operator);
-            }
-            if (left instanceof Tuple a && right instanceof Tuple b) {
-                return lessLists(a.items(), b.items(), operator);
-            }
-        }
-        throw undefinedOr(
-                left,
-                right,
-                () -> "'" + operator + "' not supported between instances of '" + typeName(left) + "' and '"
-                        + typeName(right) + "'");
-    }
-
-    private static boolean lessLists(List<@Nullable Object> left, List<@Nullable Object> right, String operator) {
-        for (int i = 0; i < Math.min(left.size(), right.size()); i++) {
-            if (!equalOrSame(left.get(i), right.get(i), 0)) {
-                return less(left.get(i), right.get(i), operator);
-            }
-        }
-        return left.size() < right.size();
-    }
-
-    private static int compareTexts(String left, String right) {
-        int at = 0;
-        int end = Math.min(left.length(), right.length());
-        while (at < end && left.charAt(at) == right.charAt(at)) {
-            at++;
-        }
-        if (at == end) {
-            return Integer.compare(left.length(), right.length());
-        }
-        boolean inPair = at > 0 && Character.isHighSurrogate(left.charAt(at - 1));
-        int start = inPair ? at - 1 : at;
-        return Integer.compare(left.codePointAt(start), right.codePointAt(start));
-    }
-
     /** The failure of an operation: that of an operand that is undefined, if one is. */
     static TemplateError undefinedOr(@Nullable Object left, @Nullable Object right, Supplier<String> reason) {
         if (left instanceof Undefined undefined) {
             return undefined.failure();
         }
         return right instanceof Undefined undefined ? undefined.failure() : new TemplateError(reason.get());
-    }
-
-    static boolean contains(@Nullable Object container, @Nullable Object item) {
-        if (isText(container)) {
-            if (!isText(item)) {
-                throw undefinedOr(
-                        null, null, () -> "'in <string>' requires string as left operand, not " + typeName(item));
-            }
-            return TextSearch.first(text(container), text(item), 0) >= 0;
-        }
-        if (container instanceof Dict dict) {
-            return dict.has(item);
-        }
-        Iterator<@Nullable Object> items;
-        try {
-            items = iterator(container);
-        } catch (TemplateError e) {
-            throw new TemplateError("argument of type '" + typeName(container) + "' is not iterable");
-        }
-        while (items.hasNext()) {
-            if (equalOrSame(items.next(), item, 0)) {
-                return true;
-            }
-        }
-        return false;
     }
 
     static boolean isText(@Nullable Object value) {

@@ -2,8 +2,8 @@ package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
+import dev.finetune4j.core.text.jinja.python.Allowance;
 import java.time.Clock;
 import java.time.ZoneId;
 import java.util.ArrayList;

@@ -1,11 +1,11 @@
 package dev.finetune4j.core.text;
 
 import dev.finetune4j.core.cache.Sha256;
-import dev.finetune4j.core.text.jinja.Allowance;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
+import dev.finetune4j.core.text.jinja.python.Allowance;
 import java.time.Clock;
 import java.time.ZoneId;
 import java.util.ArrayList;
@@ -106,7 +106,9 @@ final class JinjaChatTemplate extends ChatTemplate {
                 tokenizer.controls().with(tokenizer.writtenTokens().in(all));
         JinjaChatTemplate template = new JinjaChatTemplate(read, all, general, tokenizer, written, "", clock);
         ControlTokens around = written.with(template.tokensAroundMessages()).with(template.stopTokens);
-        template.probing.requireNotExhausted();
+        if (template.probing.isExhausted()) {
+            throw JinjaException.endless();
+        }
         return template.guarding(around);
     }
 

@@ -1,6 +1,6 @@
 package dev.finetune4j.core.text;
 
-import dev.finetune4j.core.text.jinja.Allowance;
+import dev.finetune4j.core.text.jinja.python.Allowance;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;

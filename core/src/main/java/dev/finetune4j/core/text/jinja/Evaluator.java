@@ -1,11 +1,21 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.Members;
+import dev.finetune4j.core.text.jinja.python.Operators;
+import dev.finetune4j.core.text.jinja.python.PyCallable;
+import dev.finetune4j.core.text.jinja.python.SafeText;
+import dev.finetune4j.core.text.jinja.python.Slices;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Tuple;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** Works out expressions, and gives filters, tests and functions what they need of the rendering they run in. */
@@ -235,7 +245,7 @@ final class Evaluator {
         }
         budget.enter();
         try {
-            return callable.call(this, arguments);
+            return callable.call(arguments);
         } finally {
             budget.leave();
         }
@@ -249,7 +259,7 @@ final class Evaluator {
         }
         Expression more = arguments.more();
         if (more != null) {
-            each(evaluate(more, scope), positional::add);
+            Values.each(evaluate(more, scope), positional::add);
         }
         Expression moreNamed = arguments.moreNamed();
         if (moreNamed != null) {
@@ -263,34 +273,5 @@ final class Evaluator {
             });
         }
         return new CallArguments(positional, named);
-    }
-
-    /** The items of a value; each costs a step. */
-    Iterator<@Nullable Object> iterator(@Nullable Object value) {
-        Iterator<@Nullable Object> items = Values.iterator(value);
-        return new Iterator<>() {
-            @Override
-            public boolean hasNext() {
-                return items.hasNext();
-            }
-
-            @Override
-            public @Nullable Object next() {
-                budget.spend(1);
-                return items.next();
-            }
-        };
-    }
-
-    /** Goes through the items of a value. */
-    void each(@Nullable Object value, Consumer<@Nullable Object> action) {
-        iterator(value).forEachRemaining(action);
-    }
-
-    /** The items of a value as a new list. */
-    List<@Nullable Object> list(@Nullable Object value) {
-        List<@Nullable Object> list = new ArrayList<>();
-        each(value, list::add);
-        return list;
     }
 }

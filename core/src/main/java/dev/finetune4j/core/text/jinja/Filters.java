@@ -1,5 +1,7 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;

@@ -1,5 +1,15 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Cycler;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.Namespace;
+import dev.finetune4j.core.text.jinja.python.PyCallable;
+import dev.finetune4j.core.text.jinja.python.Range;
+import dev.finetune4j.core.text.jinja.python.Strftime;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.time.Clock;
 import java.time.LocalDateTime;
 import java.util.ArrayList;
@@ -15,23 +25,23 @@ final class Globals {
 
     static Scope scope(Clock clock) {
         Scope scope = new Scope(null);
-        scope.set("raise_exception", (PyCallable) (evaluator, arguments) -> {
+        scope.set("raise_exception", (PyCallable) arguments -> {
             throw TemplateError.refusal(
                     Values.str(arguments.bind("raise_exception", 1, "message").get("message")));
         });
-        scope.set("strftime_now", (PyCallable) (evaluator, arguments) -> {
+        scope.set("strftime_now", (PyCallable) arguments -> {
             Object format = arguments.bind("strftime_now", 1, "format").get("format");
             return Strftime.format(Values.text(format), LocalDateTime.now(clock));
         });
-        scope.set("range", (PyCallable) (evaluator, arguments) -> range(arguments));
+        scope.set("range", (PyCallable) arguments -> range(arguments));
         scope.set("dict", (PyCallable) Globals::dict);
-        scope.set("namespace", (PyCallable) (evaluator, arguments) -> new Namespace(dict(evaluator, arguments)));
-        scope.set("cycler", (PyCallable) (evaluator, arguments) -> {
+        scope.set("namespace", (PyCallable) arguments -> new Namespace(dict(arguments)));
+        scope.set("cycler", (PyCallable) arguments -> {
             arguments.from(arguments.positional().size()).bind("cycler", 0);
             return new Cycler(new ArrayList<>(arguments.positional()));
         });
-        scope.set("joiner", (PyCallable) (evaluator, arguments) -> joiner(arguments));
-        scope.set("lipsum", (PyCallable) (evaluator, arguments) -> {
+        scope.set("joiner", (PyCallable) arguments -> joiner(arguments));
+        scope.set("lipsum", (PyCallable) arguments -> {
             throw new TemplateError("the function lipsum is not supported: what it writes is random");
         });
         return scope;
@@ -48,7 +58,7 @@ final class Globals {
                 : new Range(first, Values.index(bounds.get(1)), bounds.size() == 2 ? 1 : Values.index(bounds.get(2)));
     }
 
-    private static Dict dict(Evaluator evaluator, CallArguments arguments) {
+    private static Dict dict(CallArguments arguments) {
         Dict dict = new Dict();
         if (arguments.positional().size() > 1) {
             throw new TemplateError("dict expected at most 1 argument, got "
@@ -60,8 +70,8 @@ final class Globals {
             } else if (entries instanceof Undefined undefined) {
                 throw undefined.failure();
             } else {
-                evaluator.each(entries, entry -> {
-                    List<@Nullable Object> pair = evaluator.list(entry);
+                Values.each(entries, entry -> {
+                    List<@Nullable Object> pair = Values.list(entry);
                     if (pair.size() != 2) {
                         throw new TemplateError("dict needs pairs, found an entry of " + pair.size() + " items");
                     }
@@ -77,7 +87,7 @@ final class Globals {
     private static PyCallable joiner(CallArguments arguments) {
         Object separator = arguments.bind("joiner", 0, "sep").get("sep", ", ");
         boolean[] used = new boolean[1];
-        return (evaluator, none) -> {
+        return none -> {
             none.bind("joiner", 0);
             if (used[0]) {
                 return separator;

@@ -3,6 +3,12 @@ package dev.finetune4j.core.text.jinja;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
 import dev.finetune4j.core.text.jinja.Statement.Target;
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Namespace;
+import dev.finetune4j.core.text.jinja.python.PyCallable;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -92,7 +98,7 @@ final class Interpreter {
         } else if (statement instanceof Statement.Assign assign) {
             assign(assign.target(), evaluator.evaluate(assign.value(), scope), scope);
         } else if (statement instanceof Statement.Macro macro) {
-            scope.set(macro.name(), new Macro(macro.name(), macro.signature(), macro.body(), scope));
+            scope.set(macro.name(), new Macro(macro.name(), macro.signature(), macro.body(), scope, evaluator));
         } else if (statement instanceof Statement.CallBlock block) {
             callBlock(block, scope);
         } else if (statement instanceof Statement.Generation generation) {
@@ -145,7 +151,7 @@ final class Interpreter {
         Expression.Call call = block.call();
         Object function = evaluator.evaluate(call.function(), scope);
         CallArguments arguments = evaluator.arguments(call.arguments(), scope);
-        Macro caller = new Macro(null, block.signature(), block.body(), scope);
+        Macro caller = new Macro(null, block.signature(), block.body(), scope, evaluator);
         if (arguments.named().put("caller", caller) != null) {
             throw new TemplateError("the argument caller is given twice");
         }
@@ -155,13 +161,13 @@ final class Interpreter {
     private void generation(Statement.Generation generation, Scope scope) {
         exactSpans &= output == text;
         String written =
-                new Macro(null, generation.signature(), generation.body(), scope).call(evaluator, CallArguments.NONE);
+                new Macro(null, generation.signature(), generation.body(), scope, evaluator).call(CallArguments.NONE);
         generations.add(new Span(text.length(), text.length() + written.length()));
         write(written);
     }
 
     private Outcome loop(Statement.For loop, @Nullable Object items, int depth0, Scope scope) {
-        Iterator<@Nullable Object> iterator = evaluator.iterator(items);
+        Iterator<@Nullable Object> iterator = Values.countedIterator(items);
         int length = Values.lengthOrMinus(items);
         Expression filter = loop.filter();
         if (filter != null) {
@@ -185,7 +191,7 @@ final class Interpreter {
 
     /** What calling the variable of a recursive loop does: the loop over other items, its text as the result. */
     private PyCallable recursion(Statement.For loop, int depth0, Scope scope) {
-        return (caller, arguments) -> {
+        return arguments -> {
             Object items = arguments.bind("loop", 1, "iterable").get("iterable");
             StringBuilder outer = output;
             StringBuilder buffer = new StringBuilder();
@@ -218,7 +224,7 @@ final class Interpreter {
             }
             namespace.attributes().put(member.name(), value);
         } else if (target instanceof Target.Several several) {
-            List<@Nullable Object> parts = evaluator.list(value);
+            List<@Nullable Object> parts = Values.list(value);
             List<Target> targets = several.targets();
             if (parts.size() != targets.size()) {
                 throw new TemplateError("a value of " + parts.size() + " items cannot be divided between "

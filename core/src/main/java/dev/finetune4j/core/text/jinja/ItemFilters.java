@@ -1,5 +1,16 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.Attributes;
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.Key;
+import dev.finetune4j.core.text.jinja.python.Members;
+import dev.finetune4j.core.text.jinja.python.PyIterator;
+import dev.finetune4j.core.text.jinja.python.PythonText;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
@@ -24,11 +35,11 @@ final class ItemFilters {
                 Map.entry("count", (evaluator, value, arguments) -> length(value, arguments)),
                 Map.entry("list", (evaluator, value, arguments) -> {
                     arguments.bind("list", 0);
-                    return evaluator.list(value);
+                    return Values.list(value);
                 }),
-                Map.entry("first", (evaluator, value, arguments) -> first(evaluator, value, arguments)),
+                Map.entry("first", (evaluator, value, arguments) -> first(value, arguments)),
                 Map.entry("last", (evaluator, value, arguments) -> last(value, arguments)),
-                Map.entry("join", ItemFilters::join),
+                Map.entry("join", (evaluator, value, arguments) -> join(value, arguments)),
                 Map.entry("items", (evaluator, value, arguments) -> items(value, arguments)),
                 Map.entry("reverse", ItemFilters::reverse),
                 Map.entry("map", ItemFilters::map),
@@ -39,7 +50,7 @@ final class ItemFilters {
                 Map.entry(
                         "rejectattr",
                         (evaluator, value, arguments) -> select(evaluator, value, arguments, false, true)),
-                Map.entry("unique", ItemFilters::unique),
+                Map.entry("unique", (evaluator, value, arguments) -> unique(value, arguments)),
                 Map.entry("batch", ItemFilters::batch),
                 Map.entry("slice", ItemFilters::slice),
                 Map.entry(
@@ -64,9 +75,9 @@ final class ItemFilters {
         return (long) Values.length(value);
     }
 
-    private static @Nullable Object first(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static @Nullable Object first(@Nullable Object value, CallArguments arguments) {
         arguments.bind("first", 0);
-        Iterator<@Nullable Object> items = evaluator.iterator(value);
+        Iterator<@Nullable Object> items = Values.countedIterator(value);
         return items.hasNext() ? items.next() : new Undefined("No first item, sequence was empty.");
     }
 
@@ -96,17 +107,17 @@ final class ItemFilters {
             return new StringBuilder(text).reverse().toString();
         }
         List<@Nullable Object> found = reversible(value);
-        List<@Nullable Object> items = found == null ? evaluator.list(value) : new ArrayList<>(found);
+        List<@Nullable Object> items = found == null ? Values.list(value) : new ArrayList<>(found);
         evaluator.budget().spend(items.size());
         Collections.reverse(items);
         return found == null ? items : new PyIterator(items.iterator(), false);
     }
 
-    private static Object join(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static Object join(@Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("join", 0, "d", "attribute");
         Function<@Nullable Object, @Nullable Object> getter = Attributes.getter(bound.get("attribute"), null);
         StringJoiner joined = new StringJoiner(Values.str(bound.get("d", "")));
-        evaluator.each(value, item -> {
+        Values.each(value, item -> {
             joined.add(Values.str(getter.apply(item)));
             Budget.checkLength(joined.length());
         });
@@ -141,7 +152,7 @@ final class ItemFilters {
             Filters.named(name);
             change = item -> evaluator.filter(name, item, rest);
         }
-        Iterator<@Nullable Object> items = evaluator.iterator(value);
+        Iterator<@Nullable Object> items = Values.countedIterator(value);
         return lazy(new Iterator<>() {
             @Override
             public boolean hasNext() {
@@ -175,15 +186,15 @@ final class ItemFilters {
             CallArguments rest = arguments.from(first + 1);
             test = item -> evaluator.test(name, item, rest);
         }
-        return lazy(new Filtered(evaluator.iterator(value), item -> test.test(getter.apply(item)) == wanted));
+        return lazy(new Filtered(Values.countedIterator(value), item -> test.test(getter.apply(item)) == wanted));
     }
 
-    private static PyIterator unique(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static PyIterator unique(@Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("unique", 0, "case_sensitive", "attribute");
         Function<@Nullable Object, @Nullable Object> key =
                 Attributes.key(bound.get("attribute"), null, bound.flag("case_sensitive"));
         Set<Key> seen = new HashSet<>();
-        return lazy(new Filtered(evaluator.iterator(value), item -> seen.add(Values.hashKey(key.apply(item)))));
+        return lazy(new Filtered(Values.countedIterator(value), item -> seen.add(Values.hashKey(key.apply(item)))));
     }
 
     private static PyIterator batch(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
@@ -192,7 +203,7 @@ final class ItemFilters {
         Object filler = bound.get("fill_with");
         List<@Nullable Object> batches = new ArrayList<>();
         List<@Nullable Object> batch = new ArrayList<>();
-        for (Object item : evaluator.list(value)) {
+        for (Object item : Values.list(value)) {
             if (batch.size() == size) {
                 batches.add(batch);
                 batch = new ArrayList<>();
@@ -212,7 +223,7 @@ final class ItemFilters {
 
     private static PyIterator slice(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("slice", 1, "slices", "fill_with");
-        List<@Nullable Object> items = evaluator.list(value);
+        List<@Nullable Object> items = Values.list(value);
         int slices = bound.whole("slices", 0);
         if (slices == 0) {
             throw new TemplateError("items cannot be divided between 0 slices");

@@ -22,6 +22,16 @@ public final class JinjaException extends FineTune4jException {
         this.refusal = refusal;
     }
 
+    /** For a template that used up the time or room of its renderings, see {@code Allowance.isExhausted}. */
+    public static JinjaException endless() {
+        return new JinjaException(
+                "the template does not come to an end, or fills the memory, with a question and an answer of one"
+                        + " character",
+                1,
+                1,
+                false);
+    }
+
     /** What is wrong, without the place; for a refusal the template's own words. */
     public String reason() {
         return reason;

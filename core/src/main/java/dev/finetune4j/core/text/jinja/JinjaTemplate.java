@@ -1,6 +1,10 @@
 package dev.finetune4j.core.text.jinja;
 
 import dev.finetune4j.core.text.jinja.Token.Kind;
+import dev.finetune4j.core.text.jinja.python.Allowance;
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.time.Clock;
 import java.util.List;
 import java.util.Map;

@@ -1,6 +1,9 @@
 package dev.finetune4j.core.text.jinja;
 
 import dev.finetune4j.core.text.jinja.Token.Kind;
+import dev.finetune4j.core.text.jinja.python.Numbers;
+import dev.finetune4j.core.text.jinja.python.PythonText;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;

@@ -1,5 +1,12 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Comparisons;
+import dev.finetune4j.core.text.jinja.python.PyCallable;
+import dev.finetune4j.core.text.jinja.python.PyObject;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Tuple;
+import dev.finetune4j.core.text.jinja.python.Undefined;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -7,7 +14,7 @@ import java.util.NoSuchElementException;
 import org.jspecify.annotations.Nullable;
 
 /** The variable {@code loop}: where a loop stands. It hands out the items, looking ahead only when asked to. */
-final class LoopState implements Iterator<@Nullable Object>, PyCallable {
+final class LoopState implements Iterator<@Nullable Object>, PyObject, PyCallable {
     private static final Object MISSING = new Object();
 
     private final int knownLength;
@@ -59,7 +66,18 @@ final class LoopState implements Iterator<@Nullable Object>, PyCallable {
         return item;
     }
 
-    int length() {
+    @Override
+    public String typeName() {
+        return "LoopContext";
+    }
+
+    @Override
+    public Iterator<@Nullable Object> iterator() {
+        return this;
+    }
+
+    @Override
+    public int length() {
         if (knownLength >= 0) {
             return knownLength;
         }
@@ -79,8 +97,8 @@ final class LoopState implements Iterator<@Nullable Object>, PyCallable {
         return after != MISSING;
     }
 
-    @Nullable
-    Object attribute(String name) {
+    @Override
+    public @Nullable Object attribute(String name) {
         return switch (name) {
             case "index" -> index0 + 1L;
             case "index0" -> (long) index0;
@@ -93,8 +111,8 @@ final class LoopState implements Iterator<@Nullable Object>, PyCallable {
             case "depth0" -> (long) depth0;
             case "previtem" -> index0 == 0 ? new Undefined("there is no previous item") : before;
             case "nextitem" -> peek() ? after : new Undefined("there is no next item");
-            case "cycle" -> (PyCallable) (evaluator, arguments) -> cycle(arguments);
-            case "changed" -> (PyCallable) (evaluator, arguments) -> changed(arguments);
+            case "cycle" -> (PyCallable) arguments -> cycle(arguments);
+            case "changed" -> (PyCallable) arguments -> changed(arguments);
             default -> Undefined.member(this, name);
         };
     }
@@ -118,11 +136,11 @@ final class LoopState implements Iterator<@Nullable Object>, PyCallable {
     }
 
     @Override
-    public @Nullable Object call(Evaluator evaluator, CallArguments arguments) {
+    public @Nullable Object call(CallArguments arguments) {
         if (recursion == null) {
             throw new TemplateError("the loop calls itself, but it is not marked 'recursive'");
         }
-        return recursion.call(evaluator, arguments);
+        return recursion.call(arguments);
     }
 
     @Override

@@ -1,6 +1,15 @@
 package dev.finetune4j.core.text.jinja;
 
 import dev.finetune4j.core.text.jinja.Statement.Signature;
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.PyCallable;
+import dev.finetune4j.core.text.jinja.python.PyObject;
+import dev.finetune4j.core.text.jinja.python.PythonText;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Tuple;
+import dev.finetune4j.core.text.jinja.python.Undefined;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -12,10 +21,12 @@ import org.jspecify.annotations.Nullable;
  *
  * @param name null for the body of a {@code call} block
  * @param outer the variables around it
+ * @param evaluator of the rendering that it belongs to
  */
-record Macro(@Nullable String name, Signature signature, List<Statement> body, Scope outer) implements PyCallable {
+record Macro(@Nullable String name, Signature signature, List<Statement> body, Scope outer, Evaluator evaluator)
+        implements PyObject, PyCallable {
     @Override
-    public String call(Evaluator evaluator, CallArguments arguments) {
+    public String call(CallArguments arguments) {
         Budget.charge(2L * signature.names().size());
         Map<String, @Nullable Object> named = new LinkedHashMap<>(arguments.named());
         List<String> names = signature.names();
@@ -43,7 +54,7 @@ record Macro(@Nullable String name, Signature signature, List<Statement> body, S
         }
         takeRest(scope, positional, named);
         for (int i : missing) {
-            scope.set(names.get(i), defaultOf(i, evaluator, scope));
+            scope.set(names.get(i), defaultOf(i, scope));
         }
         return evaluator.interpreter().function(body, scope);
     }
@@ -65,15 +76,20 @@ record Macro(@Nullable String name, Signature signature, List<Statement> body, S
         }
     }
 
-    private @Nullable Object defaultOf(int parameter, Evaluator evaluator, Scope scope) {
+    private @Nullable Object defaultOf(int parameter, Scope scope) {
         int place = parameter - (signature.names().size() - signature.defaults().size());
         return place < 0
                 ? new Undefined("parameter '" + signature.names().get(parameter) + "' was not provided")
                 : evaluator.evaluate(signature.defaults().get(place), scope);
     }
 
-    @Nullable
-    Object attribute(String attribute) {
+    @Override
+    public String typeName() {
+        return "Macro";
+    }
+
+    @Override
+    public @Nullable Object attribute(String attribute) {
         return switch (attribute) {
             case "name" -> name;
             case "arguments" -> new Tuple(new ArrayList<>(signature.names()));

@@ -1,5 +1,14 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.Attributes;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Numbers;
+import dev.finetune4j.core.text.jinja.python.Operators;
+import dev.finetune4j.core.text.jinja.python.PercentFormat;
+import dev.finetune4j.core.text.jinja.python.PythonText;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
@@ -104,7 +113,7 @@ final class NumberFilters {
         if (Values.isText(sum[0])) {
             throw new TemplateError("sum() can't sum strings [use ''.join(seq) instead]");
         }
-        evaluator.each(value, item -> {
+        Values.each(value, item -> {
             sum[0] = Operators.binary("+", sum[0], getter.apply(item));
             evaluator.budget().spend(Math.max(0, Values.lengthOrMinus(sum[0])));
         });

@@ -1,5 +1,15 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.Attributes;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Comparisons;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.Members;
+import dev.finetune4j.core.text.jinja.python.Sorting;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Tuple;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -14,21 +24,21 @@ final class OrderFilters {
     static Map<String, Filters.Filter> table() {
         return Map.of(
                 "sort",
-                OrderFilters::sort,
+                (evaluator, value, arguments) -> sort(value, arguments),
                 "dictsort",
                 (evaluator, value, arguments) -> sortDict(value, arguments),
                 "groupby",
-                OrderFilters::group,
+                (evaluator, value, arguments) -> group(value, arguments),
                 "min",
-                (evaluator, value, arguments) -> extreme(evaluator, value, arguments, "min"),
+                (evaluator, value, arguments) -> extreme(value, arguments, "min"),
                 "max",
-                (evaluator, value, arguments) -> extreme(evaluator, value, arguments, "max"));
+                (evaluator, value, arguments) -> extreme(value, arguments, "max"));
     }
 
-    private static Object sort(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static Object sort(@Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("sort", 0, "reverse", "case_sensitive", "attribute");
         return Sorting.sorted(
-                evaluator.list(value),
+                Values.list(value),
                 Attributes.keys(bound.get("attribute"), bound.flag("case_sensitive")),
                 bound.flag("reverse"));
     }
@@ -51,7 +61,7 @@ final class OrderFilters {
                 bound.flag("reverse"));
     }
 
-    private static Object group(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static Object group(@Nullable Object value, CallArguments arguments) {
         CallArguments.Bound bound = arguments.bind("groupby", 1, "attribute", "default", "case_sensitive");
         Object path = bound.get("attribute");
         Object otherwise = bound.get("default");
@@ -61,7 +71,7 @@ final class OrderFilters {
         List<@Nullable Object> groups = new ArrayList<>();
         List<@Nullable Object> group = new ArrayList<>();
         Object previous = null;
-        for (Object item : Sorting.sorted(evaluator.list(value), key, false)) {
+        for (Object item : Sorting.sorted(Values.list(value), key, false)) {
             Object current = key.apply(item);
             if (group.isEmpty() || !Comparisons.equal(current, previous)) {
                 group = new ArrayList<>();
@@ -73,12 +83,11 @@ final class OrderFilters {
         return groups;
     }
 
-    private static @Nullable Object extreme(
-            Evaluator evaluator, @Nullable Object value, CallArguments arguments, String name) {
+    private static @Nullable Object extreme(@Nullable Object value, CallArguments arguments, String name) {
         CallArguments.Bound bound = arguments.bind(name, 0, "case_sensitive", "attribute");
         Function<@Nullable Object, @Nullable Object> key =
                 Attributes.key(bound.get("attribute"), null, bound.flag("case_sensitive"));
-        Iterator<@Nullable Object> items = evaluator.iterator(value);
+        Iterator<@Nullable Object> items = Values.countedIterator(value);
         if (!items.hasNext()) {
             return new Undefined("No aggregated item, sequence was empty.");
         }
@@ -87,8 +96,9 @@ final class OrderFilters {
         while (items.hasNext()) {
             Object item = items.next();
             Object itemKey = key.apply(item);
-            boolean better =
-                    name.equals("min") ? Comparisons.less(itemKey, bestKey, "<") : Comparisons.less(bestKey, itemKey, ">");
+            boolean better = name.equals("min")
+                    ? Comparisons.less(itemKey, bestKey, "<")
+                    : Comparisons.less(bestKey, itemKey, ">");
             if (better) {
                 best = item;
                 bestKey = itemKey;

@@ -1,5 +1,7 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.Undefined;
 import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;

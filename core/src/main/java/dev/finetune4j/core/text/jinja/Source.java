@@ -1,5 +1,6 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.TemplateError;
 import java.util.regex.Pattern;
 
 /**

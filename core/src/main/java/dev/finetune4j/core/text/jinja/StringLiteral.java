@@ -1,5 +1,8 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.PythonText;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+
 /** What the text between the quotes of a string literal stands for, by Python's escapes. */
 final class StringLiteral {
     private static final String SIMPLE = "\\'\"abfnrtv";

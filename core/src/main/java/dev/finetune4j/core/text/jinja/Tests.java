@@ -1,5 +1,18 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Comparisons;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.Numbers;
+import dev.finetune4j.core.text.jinja.python.Operators;
+import dev.finetune4j.core.text.jinja.python.PyCallable;
+import dev.finetune4j.core.text.jinja.python.Range;
+import dev.finetune4j.core.text.jinja.python.SafeText;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.TextTests;
+import dev.finetune4j.core.text.jinja.python.Tuple;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;

@@ -1,5 +1,17 @@
 package dev.finetune4j.core.text.jinja;
 
+import dev.finetune4j.core.text.jinja.python.Budget;
+import dev.finetune4j.core.text.jinja.python.CallArguments;
+import dev.finetune4j.core.text.jinja.python.Dict;
+import dev.finetune4j.core.text.jinja.python.JsonText;
+import dev.finetune4j.core.text.jinja.python.PercentFormat;
+import dev.finetune4j.core.text.jinja.python.PythonText;
+import dev.finetune4j.core.text.jinja.python.SafeText;
+import dev.finetune4j.core.text.jinja.python.StringMethods;
+import dev.finetune4j.core.text.jinja.python.TemplateError;
+import dev.finetune4j.core.text.jinja.python.Tuple;
+import dev.finetune4j.core.text.jinja.python.Undefined;
+import dev.finetune4j.core.text.jinja.python.Values;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
 import java.util.List;
@@ -42,7 +54,7 @@ final class TextFilters {
                 Map.entry("truncate", (evaluator, value, arguments) -> truncate(value, arguments)),
                 Map.entry("wordcount", (evaluator, value, arguments) -> wordCount(only("wordcount", value, arguments))),
                 Map.entry("format", (evaluator, value, arguments) -> format(value, arguments)),
-                Map.entry("urlencode", (evaluator, value, arguments) -> urlEncode(evaluator, value, arguments)),
+                Map.entry("urlencode", (evaluator, value, arguments) -> urlEncode(value, arguments)),
                 Map.entry("xmlattr", (evaluator, value, arguments) -> attributes(value, arguments)),
                 Map.entry("striptags", (evaluator, value, arguments) -> stripTags(only("striptags", value, arguments))),
                 Map.entry("safe", (evaluator, value, arguments) -> new SafeText(only("safe", value, arguments))),
@@ -136,14 +148,14 @@ final class TextFilters {
         return PercentFormat.format(Values.str(value), named);
     }
 
-    private static String urlEncode(Evaluator evaluator, @Nullable Object value, CallArguments arguments) {
+    private static String urlEncode(@Nullable Object value, CallArguments arguments) {
         arguments.bind("urlencode", 0);
         if (Values.isText(value) || !Values.isIterable(value)) {
             return quoted(Values.str(value), "/");
         }
         StringJoiner query = new StringJoiner("&");
-        evaluator.each(value instanceof Dict dict ? dict.items() : value, item -> {
-            List<@Nullable Object> pair = evaluator.list(item);
+        Values.each(value instanceof Dict dict ? dict.items() : value, item -> {
+            List<@Nullable Object> pair = Values.list(item);
             if (pair.size() != 2) {
                 throw new TemplateError("urlencode needs pairs, found an item of " + pair.size() + " parts");
             }

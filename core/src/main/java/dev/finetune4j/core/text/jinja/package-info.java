@@ -8,13 +8,13 @@
  * Budget} ends what would not end by itself. What the interpreter does not know, it
  * refuses with line and column; it never guesses, since a wrong text trains a wrong model in silence.
  *
- * <p>Values are Python's, held as plain Java objects: null, {@link java.lang.Boolean}, {@link java.lang.Long} or {@link
- * java.math.BigInteger}, {@link java.lang.Double}, {@link java.lang.String}, {@link java.util.List}, {@code Dict}, {@code
- * Tuple} and a few more, all named in {@code Values}. Texts count in code points, as in Python.
+ * <p>Here is the language; its values and what can be done with them are Python's, in {@link
+ * dev.finetune4j.core.text.jinja.python}.
  *
  * <p>Reading order: {@link dev.finetune4j.core.text.jinja.JinjaTemplate}, {@code Lexer}, {@code Parser} and {@code
  * ExpressionParser}, the trees {@code Statement} and {@code Expression}, then {@code Interpreter} and {@code Evaluator}.
- * Only {@code core.text} imports this package; it imports only the exceptions of {@code core}.
+ * Only {@code core.text} imports this package; it imports only the exceptions of {@code core} and its own
+ * {@code python}.
  */
 @NullMarked
 package dev.finetune4j.core.text.jinja;

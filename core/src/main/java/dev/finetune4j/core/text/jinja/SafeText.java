@@ -1,9 +1,0 @@
-package dev.finetune4j.core.text.jinja;
-
-/**
- * Text marked as needing no escape in HTML. Chat templates escape nothing, so it is the text itself wherever it is
- * written; what Jinja would escape when it is joined to other text is refused.
- *
- * @param text as it is written
- */
-record SafeText(String text) {}

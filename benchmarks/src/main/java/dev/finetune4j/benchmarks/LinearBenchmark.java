@@ -51,6 +51,7 @@ public class LinearBenchmark {
     private int rotation;
 
     private Workbench bench;
+    private WeightForm kind;
     private Rotation<Linear> linears;
     private Tensor input;
     private Tensor gradient;
@@ -60,7 +61,7 @@ public class LinearBenchmark {
     public void setUp() {
         bench = Workbench.of(device, type);
         MatrixShape size = MatrixShape.of(shape);
-        WeightForm kind = WeightForm.of(form);
+        kind = WeightForm.of(form);
         try (TensorScope scope = new TensorScope()) {
             Tensor weight = bench.normal(0.02, size.out(), size.in());
             long bytes = kind == WeightForm.DENSE ? weight.nbytes() : size.elements() / 2;
@@ -93,7 +94,7 @@ public class LinearBenchmark {
     public void backward(Blackhole sink) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            sink.consume(linears.next().inputGradient(gradient));
+            sink.consume(kind.inputGradient(linears.next(), gradient));
             bench.finish();
         }
     }

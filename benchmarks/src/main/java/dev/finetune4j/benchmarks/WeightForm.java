@@ -1,6 +1,7 @@
 package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.nn.DenseLinear;
+import dev.finetune4j.core.nn.DenseMatmul;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -8,6 +9,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinear;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.quant.kernel.QuantizedTensor;
+import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
 
 /** How the frozen weights of a benchmark are kept. */
@@ -34,6 +36,13 @@ enum WeightForm {
 
     LinearFactory factory() {
         return this == DENSE ? LinearFactory.dense() : new QuantizedLinearFactory(QuantSettings.nf4());
+    }
+
+    /** {@code dy W} of a linear of this form, without recording. */
+    Tensor inputGradient(Linear linear, Tensor dy) {
+        return linear instanceof QuantizedLinear quantized
+                ? quantized.inputGradient(dy)
+                : new DenseMatmul(Objects.requireNonNull(linear.parameters().get("weight"))).backward(dy);
     }
 
     /** A frozen linear with a copy of the weight. */

@@ -131,7 +131,7 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
                     gemv(List.of(block.attention().output())),
                     norm(block.mlpNorms().before()),
                     gateAndUp,
-                    gemv(List.of(block.mlp().down())));
+                    gemv(block.mlp().down()));
         }
 
         private AttentionSpec supported(AttentionSpec attention) {

@@ -133,11 +133,11 @@ public final class Attention {
      * @param past what the layer has before these tokens, or null when they are the first
      * @return shape (B, T, D)
      */
-    Tensor forward(LayerInput x, Context context, @Nullable KvStore past) {
+    Tensor forward(HiddenStates x, Context context, @Nullable KvStore past) {
         long tokens = x.tensor().size(1);
         boolean kernel = tokens > 1 && FusedAttention.supports(x.tensor(), shape, context);
-        if (kernel && past == null && norms == null && inputs.isOneOperation(x.tensor())) {
-            Tensor joint = LayerKernels.of(x.tensor()).rotatedJoint(inputs.joined(x), shape, context.angles());
+        if (kernel && past == null && norms == null && inputs.isConcatenated(x.tensor())) {
+            Tensor joint = LayerKernels.of(x.tensor()).rotatedJoint(inputs.concatenated(x), shape, context.angles());
             return output.module().forward(FusedAttention.attend(joint, shape));
         }
         Tensor[] qkv = rotated(x, context);
@@ -183,9 +183,9 @@ public final class Attention {
     }
 
     /** Queries, keys and values with the angles of their positions, (B, n, T, head size) each. */
-    private Tensor[] rotated(LayerInput x, Context context) {
-        if (norms == null && inputs.isOneOperation(x.tensor())) {
-            return LayerKernels.of(x.tensor()).rotatedHeads(inputs.joined(x), shape, context.angles());
+    private Tensor[] rotated(HiddenStates x, Context context) {
+        if (norms == null && inputs.isConcatenated(x.tensor())) {
+            return LayerKernels.of(x.tensor()).rotatedHeads(inputs.concatenated(x), shape, context.angles());
         }
         Tensor[] qkv = shape.heads(inputs.forward(x));
         if (norms != null) {

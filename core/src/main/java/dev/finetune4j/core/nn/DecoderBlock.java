@@ -16,13 +16,17 @@ public final class DecoderBlock implements AutoCloseable {
      * @param after applied to what comes out, before it is added; null where the model has none
      */
     public record Norms(Named<RmsNorm> before, @Nullable Named<RmsNorm> after) {
-        Norms map(ModuleTransform mapper) {
-            return new Norms(before.map(mapper::norm), after == null ? null : after.map(mapper::norm));
+        RmsNorm pre() {
+            return before.module();
         }
 
         /** What the half gave, normalised where the model does so. */
-        Tensor applyAfter(Tensor half) {
+        Tensor post(Tensor half) {
             return after == null ? half : after.module().forward(half);
+        }
+
+        Norms map(ModuleTransform transform) {
+            return new Norms(before.map(transform::norm), after == null ? null : after.map(transform::norm));
         }
 
         void forEach(Consumer<Named<RmsNorm>> sink) {
@@ -55,30 +59,27 @@ public final class DecoderBlock implements AutoCloseable {
      */
     public Tensor forward(Tensor x, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
-            ResidualStream stream = new ResidualStream(x);
-            LayerInput normed = stream.normed(attentionNorms.before().module());
-            stream.add(attentionNorms.applyAfter(attention.forward(normed, context, past)));
-            stream.add(mlpNorms.applyAfter(
-                    mlp.forward(stream.normed(mlpNorms.before().module()))));
-            return scope.keep(stream.value());
+            ResidualStream s = new ResidualStream(x);
+            s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, past)));
+            s.add(mlpNorms.post(mlp.forward(s.normed(mlpNorms.pre()))));
+            return scope.keep(s.value());
         }
     }
 
     /**
-     * Runs the block once more for its backward pass.
+     * Runs the block once more for its backward pass, when its activations were not kept.
      *
      * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
      */
     public Tensor forwardForGradient(Tensor x, Attention.Context context) {
         if (mlpNorms.after() != null) {
-            return forward(x, context, null); // the norm behind the last product reads its values
+            return forward(x, context, null); // the norm behind the last matmul reads its values
         }
         try (TensorScope scope = new TensorScope()) {
-            ResidualStream stream = new ResidualStream(x);
-            LayerInput normed = stream.normed(attentionNorms.before().module());
-            stream.add(attentionNorms.applyAfter(attention.forward(normed, context, null)));
-            stream.add(mlp.forwardForGradient(stream.normed(mlpNorms.before().module())));
-            return scope.keep(stream.gradientPath());
+            ResidualStream s = new ResidualStream(x);
+            s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, null)));
+            s.add(mlp.forwardForGradient(s.normed(mlpNorms.pre())));
+            return scope.keep(s.gradientPath());
         }
     }
 

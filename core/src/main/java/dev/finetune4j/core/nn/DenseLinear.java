@@ -2,7 +2,6 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.GemvWeight;
-import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.MemoryFormatOptional;
@@ -64,23 +63,9 @@ public final class DenseLinear implements Linear {
     }
 
     @Override
-    public boolean isFrozen() {
-        return !weight.requires_grad() && (bias == null || !bias.requires_grad());
-    }
-
-    @Override
-    public Tensor inputGradient(Tensor gradient) {
-        return DenseMatmul.backward(gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
-    }
-
-    @Override
-    public void addProduct(Tensor y, Tensor x) {
-        DenseMatmul.add(y, x, Tensors.as(weight, Tensors.typeOf(x)));
-    }
-
-    @Override
-    public void addInputGradient(Tensor dx, Tensor gradient) {
-        DenseMatmul.addBackward(dx, gradient, Tensors.as(weight, Tensors.typeOf(gradient)));
+    public @Nullable FrozenMatmul frozen() {
+        boolean trained = weight.requires_grad() || (bias != null && bias.requires_grad());
+        return trained ? null : new DenseMatmul(weight);
     }
 
     @Override

@@ -11,13 +11,16 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 
-/** Matmuls by a dense weight that is not trained, by the quickest way that the device has. Nothing records gradients. */
-public final class DenseMatmul {
-    private DenseMatmul() {}
-
+/**
+ * The matmul by a dense weight, by the quickest way that the device has. A weight of another type is converted to that of the
+ * input at each call.
+ *
+ * @param weight shape (out, in)
+ */
+public record DenseMatmul(Tensor weight) implements FrozenMatmul {
     /** The kernels of the CPU where they can multiply two matrices. */
-    private static Optional<GemmKernels> kernels(Tensor x, Tensor weight) {
-        return GemmKernels.supports(weight) && Tensors.typeOf(x) == Tensors.typeOf(weight)
+    private static Optional<GemmKernels> kernels(Tensor x, Tensor w) {
+        return GemmKernels.supports(w) && Tensors.typeOf(x) == Tensors.typeOf(w)
                 ? CpuKernels.get().map(CpuKernels::products)
                 : Optional.empty();
     }
@@ -26,85 +29,84 @@ public final class DenseMatmul {
         return GemmKernels.supports(x) ? x : x.contiguous();
     }
 
+    /** The weight in the type of x. */
+    private Tensor converted(Tensor x) {
+        return Tensors.as(weight, Tensors.typeOf(x));
+    }
+
+    @Override
+    public long outFeatures() {
+        return weight.size(0);
+    }
+
     /**
      * {@code x Wᵀ + b}.
      *
      * @param x shape (…, in)
-     * @param weight shape (out, in), of the type of x
      * @param bias shape (out), of the type of x, or null
      * @return shape (…, out)
      */
-    public static Tensor forward(Tensor x, Tensor weight, @Nullable Tensor bias) {
-        Optional<GemmKernels> kernels = kernels(x, weight);
+    public Tensor forward(Tensor x, @Nullable Tensor bias) {
+        Tensor w = converted(x);
+        Optional<GemmKernels> kernels = kernels(x, w);
         if (kernels.isEmpty() && (bias != null || !x.is_cuda())) {
-            return bias == null ? torch.linear(x, weight) : torch.linear(x, weight, new TensorOptional(bias));
+            return bias == null ? torch.linear(x, w) : torch.linear(x, w, new TensorOptional(bias));
         }
         try (TensorScope scope = new TensorScope()) {
-            Tensor flat = x.reshape(-1, x.size(-1));
-            Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), weight.size(0));
+            Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
+            Tensor y = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), w.size(0));
             if (kernels.isPresent()) {
-                kernels.get().gemmNT(contiguousRows(flat), weight, bias, y, 1, false);
-            } else if (!GemmSelector.multiply(y, flat, weight, true, false)) {
-                return scope.keep(torch.linear(x, weight));
+                kernels.get().gemmNT(contiguousRows(flat), w, bias, y, 1, false);
+            } else if (!GemmSelector.multiply(y, flat, w, true, false)) {
+                return scope.keep(torch.linear(x, w));
             }
-            return scope.keep(y.view(withLast(x, weight.size(0))));
+            return scope.keep(y.view(withLast(x, w.size(0))));
         }
     }
 
     /**
      * The gradient of the input, {@code dy W}.
      *
-     * @param gradient shape (…, out)
-     * @param weight shape (out, in), of the type of the gradient
+     * @param dy shape (…, out)
      * @return shape (…, in)
      */
-    public static Tensor backward(Tensor gradient, Tensor weight) {
-        Optional<GemmKernels> kernels = kernels(gradient, weight);
-        if (kernels.isEmpty() && !gradient.is_cuda()) {
-            return gradient.matmul(weight);
+    public Tensor backward(Tensor dy) {
+        Tensor w = converted(dy);
+        Optional<GemmKernels> kernels = kernels(dy, w);
+        if (kernels.isEmpty() && !dy.is_cuda()) {
+            return dy.matmul(w);
         }
         try (TensorScope scope = new TensorScope()) {
-            Tensor flat = gradient.reshape(-1, gradient.size(-1));
-            Tensor dx =
-                    Tensors.empty(Tensors.deviceOf(gradient), Tensors.typeOf(gradient), flat.size(0), weight.size(1));
+            Tensor flat = dy.reshape(-1, dy.size(-1)); // (n, out)
+            Tensor dx = Tensors.empty(Tensors.deviceOf(dy), Tensors.typeOf(dy), flat.size(0), w.size(1));
             if (kernels.isPresent()) {
-                kernels.get().gemmNN(contiguousRows(flat), weight, dx, 1, false);
-            } else if (!GemmSelector.multiply(dx, flat, weight, false, false)) {
-                return scope.keep(gradient.matmul(weight));
+                kernels.get().gemmNN(contiguousRows(flat), w, dx, 1, false);
+            } else if (!GemmSelector.multiply(dx, flat, w, false, false)) {
+                return scope.keep(dy.matmul(w));
             }
-            return scope.keep(dx.view(withLast(gradient, weight.size(1))));
+            return scope.keep(dx.view(withLast(dy, w.size(1))));
         }
     }
 
-    /**
-     * {@code y += x Wᵀ}.
-     *
-     * @param y shape (n, out), each row contiguous
-     * @param x shape (n, in)
-     * @param weight shape (out, in), of the type of x
-     */
-    public static void add(Tensor y, Tensor x, Tensor weight) {
-        Optional<GemmKernels> kernels = kernels(x, weight);
+    @Override
+    public void addForward(Tensor y, Tensor x) {
+        Tensor w = converted(x);
+        Optional<GemmKernels> kernels = kernels(x, w);
         if (kernels.isPresent() && GemmKernels.supports(y)) {
-            kernels.get().gemmNT(contiguousRows(x), weight, null, y, 1, true);
-        } else if (!GemmSelector.multiply(y, x, weight, true, true)) {
-            y.addmm_(x, weight.t());
+            kernels.get().gemmNT(contiguousRows(x), w, null, y, 1, true);
+        } else if (!GemmSelector.multiply(y, x, w, true, true)) {
+            y.addmm_(x, w.t());
         }
     }
 
-    /**
-     * {@code dx += dy W}.
-     *
-     * @param dx shape (n, in)
-     * @param gradient shape (n, out), each row contiguous
-     * @param weight shape (out, in), of the type of the gradient
-     */
-    public static void addBackward(Tensor dx, Tensor gradient, Tensor weight) {
-        Optional<GemmKernels> kernels = kernels(gradient, weight);
+    @Override
+    public void addBackward(Tensor dx, Tensor dy) {
+        Tensor w = converted(dy);
+        Optional<GemmKernels> kernels = kernels(dy, w);
         if (kernels.isPresent() && GemmKernels.supports(dx)) {
-            kernels.get().gemmNN(contiguousRows(gradient), weight, dx, 1, true);
-        } else if (!GemmSelector.multiply(dx, gradient, weight, false, true)) {
-            dx.addmm_(gradient, weight);
+            kernels.get().gemmNN(contiguousRows(dy), w, dx, 1, true);
+        } else if (!GemmSelector.multiply(dx, dy, w, false, true)) {
+            dx.addmm_(dy, w);
         }
     }
 

@@ -50,7 +50,7 @@ final class FusedKernels implements LayerKernels {
     @Override
     public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
         if (!GradMode.is_enabled() || !x.requires_grad() || !supportsNorm(x, norm.weight())) {
-            return new ResidualStream.Branch(x, new LayerInput(norm(x, norm), null), null);
+            return new ResidualStream.Branch(x, new HiddenStates(norm(x, norm), null), null);
         }
         ResidualStream.SkipGradient skip = new ResidualStream.SkipGradient();
         return new ResidualStream.Branch(x, rmsNorm(x, norm, skip), skip);
@@ -95,7 +95,7 @@ final class FusedKernels implements LayerKernels {
      * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Who waits for the result gets it
      * in the memory of its gradient.
      */
-    private LayerInput rmsNorm(Tensor input, RmsNorm norm, ResidualStream.@Nullable SkipGradient skip) {
+    private HiddenStates rmsNorm(Tensor input, RmsNorm norm, ResidualStream.@Nullable SkipGradient skip) {
         Tensor weight = norm.weight();
         int width = Math.toIntExact(weight.numel());
         Waiting waiting = new Waiting();
@@ -116,7 +116,7 @@ final class FusedKernels implements LayerKernels {
                         return scope.keep(normBackward(gradient, norm, skip, waiting, saved, scope));
                     }
                 });
-        return new LayerInput(result, waiting.whenRecorded(input));
+        return new HiddenStates(result, waiting.whenRecorded(input));
     }
 
     /**
@@ -158,7 +158,7 @@ final class FusedKernels implements LayerKernels {
                         return scope.keep(dx);
                     }
                 });
-        return new ResidualStream.Branch(total, new LayerInput(result, waiting.whenRecorded(branch)), next);
+        return new ResidualStream.Branch(total, new HiddenStates(result, waiting.whenRecorded(branch)), next);
     }
 
     private Tensor normBackward(
@@ -179,11 +179,11 @@ final class FusedKernels implements LayerKernels {
     }
 
     @Override
-    public LayerInput gated(Activation activation, ProjectionGroup gateAndUp, LayerInput x) {
-        if (!kernels.supports(activation) || !(kernels.copiesCheaply() || gateAndUp.isOneOperation(x.tensor()))) {
+    public HiddenStates gated(Activation activation, ProjectionGroup gateAndUp, HiddenStates x) {
+        if (!kernels.supports(activation) || !(kernels.copiesCheaply() || gateAndUp.isConcatenated(x.tensor()))) {
             return TorchLayerKernels.INSTANCE.gated(activation, gateAndUp, x);
         }
-        Tensor both = gateAndUp.joined(x); // (B, T, 2 · inner)
+        Tensor both = gateAndUp.concatenated(x); // (B, T, 2 · inner)
         return both.size(-1) % (2 * VECTOR_WIDTH) == 0
                 ? gated(activation, both)
                 : TorchLayerKernels.gated(activation, both);
@@ -193,7 +193,7 @@ final class FusedKernels implements LayerKernels {
      * {@code act(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
      * memory, and the result that of its own gradient for those who wait for it.
      */
-    LayerInput gated(Activation activation, Tensor input) {
+    HiddenStates gated(Activation activation, Tensor input) {
         Waiting waiting = new Waiting();
         Tensor result = CustomFunction.apply(
                 input,
@@ -209,7 +209,7 @@ final class FusedKernels implements LayerKernels {
                     waiting.bring(dy);
                     return both.detach();
                 });
-        return new LayerInput(result, waiting.whenRecorded(input));
+        return new HiddenStates(result, waiting.whenRecorded(input));
     }
 
     private Tensor gatedForward(Activation activation, Tensor both) {

@@ -1,22 +1,27 @@
 package dev.finetune4j.core.nn;
 
 import org.bytedeco.pytorch.Tensor;
-import org.jspecify.annotations.Nullable;
 
 /**
- * Several linears of one input as one operation with one output, in which theirs lie behind one another. It owns nothing.
- *
+ * Linears of one input as one operation with one output, in which theirs are concatenated. It owns nothing.
  */
 public interface FusedLinears {
     /** Whether it can stand for the linears now, for this input. */
-    boolean serves(Tensor x);
+    boolean supports(Tensor x);
 
     /**
      * The outputs of all linears.
      *
-     * @param x shape (…, in)
-     * @param recomputation recomputes {@code x} in the backward pass, so that it need not be kept; null if nothing does
+     * @param x shape (…, in); what is recomputed is not kept for the backward pass
      * @return shape (…, sum of the linears' outputs)
      */
-    Tensor forward(Tensor x, @Nullable Recomputation recomputation);
+    Tensor forward(HiddenStates x);
+
+    /**
+     * As {@link #forward} where activation checkpointing runs it once more for its backward pass.
+     *
+     * @param x requires a gradient
+     * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
+     */
+    Tensor forwardForGradient(HiddenStates x);
 }

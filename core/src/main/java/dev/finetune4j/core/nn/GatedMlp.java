@@ -1,6 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.kernel.Activation;
+import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -10,28 +11,31 @@ import org.bytedeco.pytorch.Tensor;
 public final class GatedMlp {
     private final Activation activation;
     private final ProjectionGroup gateAndUp;
-    private final Named<Linear> down;
+    private final ProjectionGroup down;
 
     /** @param gateAndUp the two projections of the input, gate first */
     public GatedMlp(Activation activation, ProjectionGroup gateAndUp, Named<Linear> down) {
+        this(activation, gateAndUp, ProjectionGroup.separate(List.of(down)));
+    }
+
+    private GatedMlp(Activation activation, ProjectionGroup gateAndUp, ProjectionGroup down) {
         this.activation = activation;
         this.gateAndUp = gateAndUp;
         this.down = down;
     }
 
     /** (B, T, D) to (B, T, D). */
-    Tensor forward(LayerInput x) {
-        return ProjectionGroup.forward(down.module(), gated(x));
+    Tensor forward(HiddenStates x) {
+        return down.concatenated(gated(x));
     }
 
-    /** The same for the backward pass alone; the values are not those of the result. */
-    Tensor forwardForGradient(LayerInput x) {
-        LayerInput inner = gated(x);
-        return down.module().forwardForGradient(inner.tensor(), inner.recomputation());
+    /** The same where only the backward pass matters; the values are not those of the result. */
+    Tensor forwardForGradient(HiddenStates x) {
+        return down.concatenatedForGradient(gated(x));
     }
 
     /** {@code act(gate(x)) · up(x)}, (B, T, inner). */
-    private LayerInput gated(LayerInput x) {
+    private HiddenStates gated(HiddenStates x) {
         return LayerKernels.of(x.tensor()).gated(activation, gateAndUp, x);
     }
 
@@ -46,11 +50,11 @@ public final class GatedMlp {
     }
 
     /** The projection of the result. */
-    public Named<Linear> down() {
+    public ProjectionGroup down() {
         return down;
     }
 
     GatedMlp map(ModuleTransform mapper) {
-        return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper::linear));
+        return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper));
     }
 }

@@ -35,7 +35,7 @@ interface LayerKernels {
     ResidualStream.Branch branchOfSum(Tensor x, Tensor end, ResidualStream.@Nullable SkipGradient skip, RmsNorm norm);
 
     /** {@code act(gate(x)) · up(x)}, (…, inner). */
-    LayerInput gated(Activation activation, ProjectionGroup gateAndUp, LayerInput x);
+    HiddenStates gated(Activation activation, ProjectionGroup gateAndUp, HiddenStates x);
 
     /**
      * Rotates heads by the angles of their positions.

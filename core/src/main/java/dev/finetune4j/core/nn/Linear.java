@@ -23,26 +23,6 @@ public interface Linear extends AutoCloseable {
      */
     Tensor forward(Tensor x);
 
-    /**
-     * As {@link #forward(Tensor)}, for an input that goes nowhere else and is recomputed in the backward pass: who needs it
-     * there need not keep it.
-     *
-     * @param recomputation recomputes {@code x}
-     */
-    default Tensor forward(Tensor x, Recomputation recomputation) {
-        return forward(x);
-    }
-
-    /**
-     * As {@link #forward(Tensor)} where only the backward pass matters, because the result was computed before: what it
-     * returns has the shape and the gradients of the result, but perhaps not its values.
-     *
-     * @param recomputation as for {@link #forward(Tensor, Recomputation)}; null if nothing recomputes {@code x}
-     */
-    default Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
-        return recomputation == null ? forward(x) : forward(x, recomputation);
-    }
-
     /** Size of the last dimension of the input. */
     long inFeatures();
 
@@ -67,61 +47,19 @@ public interface Linear extends AutoCloseable {
     Tensor bias();
 
     /**
-     * Whether the output depends on nothing that is trained but {@code x}, and {@link #inputGradient} is there; an adapter
-     * around such a linear can run forward and backward by itself.
+     * The matmul by the weight while nothing of this linear is trained, so that others may run forward and backward by
+     * themselves; null when libtorch must record it. The bias is not in it.
      */
-    default boolean isFrozen() {
-        return false;
+    default @Nullable FrozenMatmul frozen() {
+        return null;
     }
 
     /**
-     * The gradient of the input of a frozen linear, {@code dx = dy W}.
-     *
-     * @param gradient that of the output, shape (…, {@link #outFeatures()})
-     * @return shape (…, {@link #inFeatures()}), a new tensor in the precision of the gradient
-     * @throws UnsupportedOperationException if the linear is not frozen
-     */
-    default Tensor inputGradient(Tensor gradient) {
-        throw new UnsupportedOperationException("this linear leaves its backward pass to libtorch");
-    }
-
-    /**
-     * Adds the product with the weight of a frozen linear to what is there, {@code y += x Wᵀ}; the bias stays out.
-     *
-     * @param y shape (n, out), each row contiguous
-     * @param x shape (n, in)
-     * @throws UnsupportedOperationException if the linear is not frozen
-     */
-    default void addProduct(Tensor y, Tensor x) {
-        throw new UnsupportedOperationException("this linear leaves its forward pass to libtorch");
-    }
-
-    /**
-     * Adds the gradient of the input to what is there, {@code dx += dy W}.
-     *
-     * @param dx shape (n, in)
-     * @param gradient shape (n, out), each row contiguous
-     * @throws UnsupportedOperationException if the linear is not frozen
-     */
-    default void addInputGradient(Tensor dx, Tensor gradient) {
-        dx.add_(inputGradient(gradient));
-    }
-
-    /**
-     * The weights of frozen linears with one input, as one matrix with their rows behind one another.
-     *
-     * @param linears this one among them
-     */
-    default StackedWeights stackedWith(List<Linear> linears) {
-        return StackedWeights.oneByOne(linears);
-    }
-
-    /**
-     * These linears of one input as one operation, if this one knows how; the group asks each until one does.
+     * Linears of one input as one operation, if this one knows how; the group asks each until one does.
      *
      * @param linears in order, this one among them
      */
-    default Optional<FusedLinears> joinedWith(List<Linear> linears) {
+    default Optional<FusedLinears> fusedWith(List<Linear> linears) {
         return Optional.empty();
     }
 

@@ -49,7 +49,7 @@ final class LinearFunction {
                         saved.keep(given);
                     }
                     @Nullable Tensor added = bias == null ? null : Tensors.as(bias, type);
-                    return DenseMatmul.forward(given, Tensors.as(weight, type), added);
+                    return new DenseMatmul(weight).forward(given, added);
                 },
                 (gradient, saved) -> {
                     Tensor dy = gradient.reshape(-1, gradient.size(-1));
@@ -61,7 +61,7 @@ final class LinearFunction {
                         Gradients.of(bias)
                                 .add_(dy.sum(new long[] {0}, false, new ScalarTypeOptional(ScalarType.Float)));
                     }
-                    return wanted ? DenseMatmul.backward(gradient, Tensors.as(weight, type)) : new Tensor();
+                    return wanted ? new DenseMatmul(weight).backward(gradient) : new Tensor();
                 });
     }
 

@@ -1,6 +1,5 @@
 package dev.finetune4j.core.nn;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
@@ -9,20 +8,21 @@ import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Several projections of one input, each a linear of its own or all of them stacked in the rows of one linear, as
- * checkpoints come in both forms.
+ * Projections of one input: each a linear of its own, or all in the rows of one linear, as checkpoints come in both forms
+ * ({@code q_proj}, {@code k_proj}, {@code v_proj} or {@code qkv_proj}). Linears of their own are computed as one operation where
+ * they know how.
  */
 public final class ProjectionGroup {
     private final List<Named<Linear>> linears;
     private final long[] widths;
-    private final @Nullable FusedLinears joint;
+    private final @Nullable FusedLinears fused;
 
     private ProjectionGroup(List<Named<Linear>> linears, long[] widths) {
         this.linears = linears;
         this.widths = widths;
-        List<Linear> plain = linears.stream().map(Named::module).toList();
-        this.joint = plain.stream()
-                .map(linear -> linear.joinedWith(plain))
+        List<Linear> modules = linears.stream().map(Named::module).toList();
+        this.fused = modules.stream()
+                .map(linear -> linear.fusedWith(modules))
                 .flatMap(Optional::stream)
                 .findFirst()
                 .orElse(null);
@@ -30,7 +30,11 @@ public final class ProjectionGroup {
 
     /** One linear for each projection. */
     public static ProjectionGroup separate(List<Named<Linear>> linears) {
-        return new ProjectionGroup(List.copyOf(linears), new long[0]);
+        return new ProjectionGroup(
+                linears,
+                linears.stream()
+                        .mapToLong(linear -> linear.module().outFeatures())
+                        .toArray());
     }
 
     /**
@@ -49,56 +53,51 @@ public final class ProjectionGroup {
 
     /** Whether one linear has all projections in its rows. */
     public boolean isStacked() {
-        return widths.length > 0;
+        return linears.size() < widths.length;
     }
 
     /** The projections of x, shape (…, D), in order. */
-    Tensor[] forward(LayerInput x) {
-        if (!isOneOperation(x.tensor())) {
-            return linears.stream()
-                    .map(linear -> linear.module().forward(x.tensor()))
-                    .toArray(Tensor[]::new);
+    Tensor[] forward(HiddenStates x) {
+        return isConcatenated(x.tensor()) ? split(concatenated(x)) : each(x.tensor());
+    }
+
+    /** Whether the projections of this input come out concatenated by themselves. */
+    boolean isConcatenated(Tensor x) {
+        return isStacked() || (fused != null && fused.supports(x));
+    }
+
+    /** The projections of x, shape (…, D), concatenated in the last dimension. */
+    Tensor concatenated(HiddenStates x) {
+        if (fused != null && fused.supports(x.tensor())) {
+            return fused.forward(x);
         }
-        return split(joined(x));
+        Tensor[] outputs = each(x.tensor());
+        return outputs.length == 1 ? outputs[0] : torch.cat(new TensorVector(outputs), -1);
+    }
+
+    /** The same where only the backward pass matters; see {@link FusedLinears#forwardForGradient}. */
+    Tensor concatenatedForGradient(HiddenStates x) {
+        return fused != null && fused.supports(x.tensor()) && x.tensor().requires_grad()
+                ? fused.forwardForGradient(x)
+                : concatenated(x);
+    }
+
+    private Tensor[] each(Tensor x) {
+        return linears.stream().map(linear -> linear.module().forward(x)).toArray(Tensor[]::new);
     }
 
     /** Parts of the last dimension as wide as the projections. */
-    Tensor[] split(Tensor all) {
-        long[] parts = widths.length == 0
-                ? linears.stream()
-                        .mapToLong(linear -> linear.module().outFeatures())
-                        .toArray()
-                : widths;
-        TensorVector split = all.split_with_sizes(parts, -1);
-        Tensor[] result = new Tensor[parts.length];
-        for (int i = 0; i < parts.length; i++) {
+    private Tensor[] split(Tensor all) {
+        TensorVector split = all.split_with_sizes(widths, -1);
+        Tensor[] result = new Tensor[widths.length];
+        for (int i = 0; i < result.length; i++) {
             result[i] = split.get(i);
         }
         return result;
     }
 
-    /** Whether the projections of this input come out behind one another by themselves. */
-    boolean isOneOperation(Tensor x) {
-        return widths.length > 0 || (joint != null && joint.serves(x));
-    }
-
-    static Tensor forward(Linear linear, LayerInput x) {
-        return x.recomputation() == null ? linear.forward(x.tensor()) : linear.forward(x.tensor(), x.recomputation());
-    }
-
-    /** The projections of x behind one another in the last dimension. */
-    Tensor joined(LayerInput x) {
-        if (joint != null && joint.serves(x.tensor())) {
-            return joint.forward(x.tensor(), x.recomputation());
-        }
-        return widths.length == 0
-                ? torch.cat(new TensorVector(forward(x)), -1)
-                : forward(linears.get(0).module(), x);
-    }
-
-    ProjectionGroup map(ModuleTransform mapper) {
-        List<Named<Linear>> mapped = new ArrayList<>();
-        linears.forEach(linear -> mapped.add(linear.map(mapper::linear)));
-        return new ProjectionGroup(mapped, widths);
+    ProjectionGroup map(ModuleTransform transform) {
+        return new ProjectionGroup(
+                linears.stream().map(linear -> linear.map(transform::linear)).toList(), widths);
     }
 }

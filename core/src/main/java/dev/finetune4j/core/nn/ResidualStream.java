@@ -43,7 +43,8 @@ final class ResidualStream {
      * @param normed the norm of it
      * @param skip gets the gradient of {@code total} from the end of the branch; null when libtorch takes it
      */
-    record Branch(Tensor total, LayerInput normed, @Nullable SkipGradient skip) {}
+    record Branch(
+            Tensor total, HiddenStates normed, @Nullable SkipGradient skip) {}
 
     private Tensor x;
     private @Nullable Tensor branch;
@@ -55,7 +56,7 @@ final class ResidualStream {
     }
 
     /** The norm of the stream, with which a branch begins. */
-    LayerInput normed(RmsNorm norm) {
+    HiddenStates normed(RmsNorm norm) {
         LayerKernels kernels = LayerKernels.of(x);
         Branch begun = branch == null ? kernels.branch(x, norm) : kernels.branchOfSum(x, branch, skip, norm);
         x = begun.total();

@@ -32,7 +32,7 @@ final class TorchLayerKernels implements LayerKernels {
 
     @Override
     public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
-        return new ResidualStream.Branch(x, new LayerInput(norm(x, norm), null), null);
+        return new ResidualStream.Branch(x, new HiddenStates(norm(x, norm), null), null);
     }
 
     @Override
@@ -42,16 +42,16 @@ final class TorchLayerKernels implements LayerKernels {
     }
 
     @Override
-    public LayerInput gated(Activation activation, ProjectionGroup gateAndUp, LayerInput x) {
+    public HiddenStates gated(Activation activation, ProjectionGroup gateAndUp, HiddenStates x) {
         Tensor[] inner = gateAndUp.forward(x);
-        return new LayerInput(activation.apply(inner[0]).mul(inner[1]), null);
+        return new HiddenStates(activation.apply(inner[0]).mul(inner[1]), null);
     }
 
     /** The same of both behind one another, gate first. */
-    static LayerInput gated(Activation activation, Tensor both) {
+    static HiddenStates gated(Activation activation, Tensor both) {
         long inner = both.size(-1) / 2;
         Tensor gate = both.narrow(-1, 0, inner);
-        return new LayerInput(activation.apply(gate).mul(both.narrow(-1, inner, inner)), null);
+        return new HiddenStates(activation.apply(gate).mul(both.narrow(-1, inner, inner)), null);
     }
 
     @Override

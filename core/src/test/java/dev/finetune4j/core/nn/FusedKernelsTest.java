@@ -122,7 +122,7 @@ class FusedKernelsTest {
             if (!x.is_cuda()) {
                 return activation.apply(x.narrow(-1, 0, width)).mul(x.narrow(-1, width, width));
             }
-            LayerInput gated = ((FusedKernels) LayerKernels.of(x)).gated(activation, x);
+            HiddenStates gated = ((FusedKernels) LayerKernels.of(x)).gated(activation, x);
             float[] values = Tensors.toFloats(gated.tensor());
             gated.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             return gated.tensor();
@@ -171,7 +171,7 @@ class FusedKernelsTest {
                 return x.add(torch.silu(norm.forward(x)));
             }
             ResidualStream stream = new ResidualStream(x);
-            LayerInput normed = stream.normed(norm);
+            HiddenStates normed = stream.normed(norm);
             float[] values = Tensors.toFloats(normed.tensor());
             normed.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             stream.add(torch.silu(normed.tensor()));
@@ -193,7 +193,7 @@ class FusedKernelsTest {
             }
             ResidualStream stream = new ResidualStream(start);
             stream.add(torch.silu(trained ? stream.normed(first).tensor() : x));
-            LayerInput normed = stream.normed(second);
+            HiddenStates normed = stream.normed(second);
             float[] values = Tensors.toFloats(normed.tensor());
             normed.recomputation().then(again -> assertClose(values, Tensors.toFloats(again), type));
             stream.add(torch.silu(normed.tensor()));

@@ -55,7 +55,7 @@ class ResidualStreamTest {
             if (fused) {
                 ResidualStream stream = new ResidualStream(x);
                 stream.add(torch.silu(streamTrained ? stream.normed(first).tensor() : leaf));
-                LayerInput normed = stream.normed(second);
+                HiddenStates normed = stream.normed(second);
                 assertNotNull(normed.recomputation(), "fused");
                 stream.add(torch.silu(normed.tensor()));
                 result = stream.value();

@@ -1,11 +1,12 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.nn.FrozenMatmul;
 import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Gradients;
+import dev.finetune4j.core.nn.HiddenStates;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Recomputation;
-import dev.finetune4j.core.nn.StackedWeights;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -20,106 +21,130 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Frozen linears of one input with plain low-rank additions as one operation with its own backward pass,
- * {@code y = x Wᵀ + s · (x Aᵀ) Bᵀ}: the narrow product is written first and the wide one adds to it, so the output passes
- * memory once; all A share one product, and so do the weights where {@link StackedWeights} can. The gradients of A and B go
- * straight to where they are gathered, in float32.
+ * {@code y = x Wᵀ + s · (x Aᵀ) Bᵀ} of frozen linears with one input as one autograd function: forward {@code low = s · x Aᵀ},
+ * {@code y = low Bᵀ}, {@code y += x Wᵀ}; backward {@code dlow = s · dy B}, {@code dB += dyᵀ low}, {@code dA += dlowᵀ x},
+ * {@code dx = dlow A}, {@code dx += dy W}.
+ *
+ * <p>The low-rank product is written first and the product with W added to it, so the output passes memory once; all A share
+ * one matmul, and so do the W where {@link FrozenMatmul#concat} can. The gradients of A and B go straight to where they are
+ * gathered, in float32.
  */
 final class FusedLoraLinears implements FusedLinears {
     /**
      * One linear.
      *
      * @param base without the addition
-     * @param part the addition; null for none
+     * @param layer the addition; null for none
+     * @param column where its outputs begin
+     * @param rank where its ranks begin
      */
-    private record Member(Linear base, @Nullable LoraLayer part) {
-        long rank() {
-            return part == null ? 0 : part.a().size(0);
+    private record Member(Linear base, @Nullable LoraLayer layer, long column, long rank) {
+        long ranks() {
+            return layer == null ? 0 : layer.a().size(0);
+        }
+
+        /** Its columns of y or dy, (n, out). */
+        Tensor outputsOf(Tensor y) {
+            return y.narrow(1, column, base.outFeatures());
+        }
+
+        /** Its columns of the low-rank product or its gradient, (n, r). */
+        Tensor ranksOf(Tensor low) {
+            return low.narrow(1, rank, ranks());
         }
     }
 
     private final List<Member> members = new ArrayList<>();
-    private final StackedWeights weights;
     private final long outputs;
 
     /** @param linears those with an addition and bare ones, in order */
     FusedLoraLinears(List<Linear> linears) {
-        List<Linear> bases = new ArrayList<>();
+        long column = 0;
+        long rank = 0;
         for (Linear linear : linears) {
             Member member = linear instanceof LoraLinear adapted
-                    ? new Member(adapted.base, adapted.part())
-                    : new Member(linear, null);
+                    ? new Member(adapted.base, adapted.layer(), column, rank)
+                    : new Member(linear, null, column, rank);
             members.add(member);
-            bases.add(member.base());
+            column += member.base().outFeatures();
+            rank += member.ranks();
         }
-        weights = bases.get(0).stackedWith(bases);
-        outputs = bases.stream().mapToLong(Linear::outFeatures).sum();
+        outputs = column;
     }
 
     /** On the GPU always, elsewhere where it saves something: when gradients are recorded. */
     @Override
-    public boolean serves(Tensor x) {
+    public boolean supports(Tensor x) {
         boolean recorded = GradMode.is_enabled();
         return (x.is_cuda() || recorded)
-                && members.stream().allMatch(member -> member.base().isFrozen() && isPlain(member.part()));
+                && members.stream().allMatch(member -> member.base().frozen() != null && isPlain(member.layer()));
     }
 
-    private static boolean isPlain(@Nullable LoraLayer part) {
-        return part == null
-                || (part.magnitude() == null && part.subtracted() == null && part.bias() == null && !part.isDropping());
+    private static boolean isPlain(@Nullable LoraLayer layer) {
+        return layer == null
+                || (layer.magnitude() == null
+                        && layer.subtracted() == null
+                        && layer.bias() == null
+                        && !layer.isDropping());
+    }
+
+    /** The frozen weights, behind one another. */
+    private FrozenMatmul weights() {
+        List<FrozenMatmul> weights = new ArrayList<>();
+        for (Member member : members) {
+            weights.add(Objects.requireNonNull(member.base().frozen()));
+        }
+        return weights.get(0).concat(weights);
     }
 
     @Override
-    public Tensor forward(Tensor x, @Nullable Recomputation recomputation) {
-        boolean wanted = x.requires_grad();
+    public Tensor forward(HiddenStates x) {
+        boolean wanted = x.tensor().requires_grad();
+        Recomputation recomputation = x.recomputation();
+        FrozenMatmul weights = weights();
         // The factors have gradients even where the input needs none, as in the first layer.
-        Tensor input =
-                GradMode.is_enabled() && !wanted && isTrained() ? x.detach().set_requires_grad(true) : x;
+        Tensor input = GradMode.is_enabled() && !wanted && isTrained()
+                ? x.tensor().detach().set_requires_grad(true)
+                : x.tensor();
         return CustomFunction.apply(
                 input,
-                (given, saved) -> run(given, saved, recomputation),
-                (gradient, saved) -> runBack(gradient, saved, recomputation, wanted));
+                (given, saved) -> {
+                    Tensor low = low(given, saved, recomputation);
+                    Tensor output = output(given);
+                    Tensor y = output.view(-1, outputs);
+                    members.forEach(member -> start(member, y, low));
+                    weights.addForward(y, given.reshape(-1, given.size(-1)));
+                    return output;
+                },
+                (gradient, saved) -> backward(gradient, saved, recomputation, wanted ? weights : null));
     }
 
-    /** As {@link Linear#forwardForGradient} does for one linear. */
-    Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
+    @Override
+    public Tensor forwardForGradient(HiddenStates x) {
+        Recomputation recomputation = x.recomputation();
+        FrozenMatmul weights = weights();
         return CustomFunction.apply(
-                x,
+                x.tensor(),
                 (given, saved) -> {
-                    narrow(given, saved, recomputation);
+                    low(given, saved, recomputation);
                     return output(given);
                 },
-                (gradient, saved) -> runBack(gradient, saved, recomputation, true));
+                (gradient, saved) -> backward(gradient, saved, recomputation, weights));
     }
 
     private boolean isTrained() {
         return members.stream()
-                .anyMatch(member -> member.part() != null
-                        && (member.part().a().requires_grad()
-                                || member.part().b().requires_grad()));
+                .anyMatch(member -> member.layer() != null
+                        && (member.layer().a().requires_grad()
+                                || member.layer().b().requires_grad()));
     }
 
-    private Tensor run(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
-        Tensor low = narrow(x, saved, recomputation);
-        Tensor output = output(x);
-        Tensor y = output.view(-1, outputs);
-        long column = 0;
-        long rank = 0;
-        for (Member member : members) {
-            start(y.narrow(1, column, member.base().outFeatures()), low.narrow(1, rank, member.rank()), member);
-            column += member.base().outFeatures();
-            rank += member.rank();
-        }
-        weights.addProduct(y, x.reshape(-1, x.size(-1)));
-        return output;
-    }
-
-    /** The narrow product s · x Aᵀ, (n, ranks); it is kept, and x unless it is recomputed. */
-    private Tensor narrow(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
-        Tensor flat = x.reshape(-1, x.size(-1));
-        Tensor all = allA(Tensors.typeOf(x));
-        Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), all.size(0));
-        LowRankMatmul.gemmNT(flat, all, low);
+    /** The low-rank product s · x Aᵀ, (n, ranks); it is kept, and x unless it is recomputed. */
+    private Tensor low(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
+        Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
+        Tensor a = allA(Tensors.typeOf(x));
+        Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), a.size(0));
+        LowRankMatmul.gemmNT(flat, a, low);
         scale(low);
         saved.keep(low);
         if (recomputation == null) {
@@ -136,11 +161,12 @@ final class FusedLoraLinears implements FusedLinears {
     }
 
     /** What the product with the weight is added to: the addition and the bias. */
-    private static void start(Tensor y, Tensor low, Member member) {
-        ScalarType type = Tensors.typeOf(y);
+    private static void start(Member member, Tensor output, Tensor low) {
+        ScalarType type = Tensors.typeOf(output);
+        Tensor y = member.outputsOf(output);
         Tensor bias = member.base().bias();
-        if (member.part() != null) {
-            LowRankMatmul.gemmNT(low, member.part().b(type), y);
+        if (member.layer() != null) {
+            LowRankMatmul.gemmNT(member.ranksOf(low), member.layer().b(type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -151,51 +177,51 @@ final class FusedLoraLinears implements FusedLinears {
         }
     }
 
-    private Tensor runBack(
-            Tensor gradient, CustomFunction.Saved saved, @Nullable Recomputation recomputation, boolean wanted) {
+    /** @param weights what dx goes through; null where nobody wants it */
+    private Tensor backward(
+            Tensor gradient,
+            CustomFunction.Saved saved,
+            @Nullable Recomputation recomputation,
+            @Nullable FrozenMatmul weights) {
         ScalarType type = Tensors.typeOf(gradient);
         Tensor low = saved.get(0);
         Tensor dy = gradient.reshape(-1, outputs); // (n, outputs)
-        Tensor dlow = Tensors.emptyLike(low);
-        long column = 0;
-        long rank = 0;
+        Tensor dlow = Tensors.emptyLike(low); // (n, ranks)
         for (Member member : members) {
-            if (member.part() != null) {
-                Tensor own = dy.narrow(1, column, member.base().outFeatures());
-                Tensor b = member.part().b();
-                LowRankMatmul.gemmNN(own, member.part().b(type), dlow.narrow(1, rank, member.rank()));
-                gather(b, own, low.narrow(1, rank, member.rank()));
+            if (member.layer() != null) {
+                Tensor own = member.outputsOf(dy);
+                Tensor b = member.layer().b();
+                LowRankMatmul.gemmNN(own, member.layer().b(type), member.ranksOf(dlow));
+                gather(b, own, member.ranksOf(low));
             }
-            column += member.base().outFeatures();
-            rank += member.rank();
         }
         scale(dlow);
         if (recomputation == null) {
             gatherA(dlow, saved.get(1));
         } else {
-            gatherLater(dlow, recomputation);
+            gatherARecomputed(dlow, recomputation);
         }
-        if (!wanted) {
+        if (weights == null) {
             return new Tensor();
         }
         Tensor dx = throughA(dlow, allA(type)); // (n, in)
-        weights.addInputGradient(dx, dy);
+        weights.addBackward(dx, dy);
         long[] shape = gradient.shape();
         shape[shape.length - 1] = dx.size(1);
         return dx.view(shape);
     }
 
-    private static Tensor throughA(Tensor dlow, Tensor all) {
+    private static Tensor throughA(Tensor dlow, Tensor a) {
         if (dlow.is_cuda()) {
             // The library is twice as fast with a right factor that lies in columns.
-            return torch.mm(dlow, all.t().contiguous().t());
+            return torch.mm(dlow, a.t().contiguous().t());
         }
-        Tensor dx = Tensors.empty(Tensors.deviceOf(dlow), Tensors.typeOf(dlow), dlow.size(0), all.size(1));
-        LowRankMatmul.gemmNN(dlow, all, dx);
+        Tensor dx = Tensors.empty(Tensors.deviceOf(dlow), Tensors.typeOf(dlow), dlow.size(0), a.size(1));
+        LowRankMatmul.gemmNN(dlow, a, dx);
         return dx;
     }
 
-    private void gatherLater(Tensor dlow, Recomputation recomputation) {
+    private void gatherARecomputed(Tensor dlow, Recomputation recomputation) {
         try (TensorScope scope = new TensorScope()) {
             Tensor kept = scope.release(dlow.detach());
             recomputation.then(x -> {
@@ -208,17 +234,17 @@ final class FusedLoraLinears implements FusedLinears {
     /** The A of all members behind one another, (ranks, in). */
     private Tensor allA(ScalarType type) {
         List<Tensor> factors = members.stream()
-                .map(Member::part)
+                .map(Member::layer)
                 .filter(Objects::nonNull)
-                .map(part -> part.a(type))
+                .map(layer -> layer.a(type))
                 .toList();
         return factors.size() == 1 ? factors.get(0) : torch.cat(new TensorVector(factors.toArray(Tensor[]::new)), 0);
     }
 
-    /** Each member's columns of the narrow product by its factor. */
+    /** Each member's columns of the low-rank product by its factor. */
     private void scale(Tensor low) {
         double[] scales = members.stream()
-                .map(Member::part)
+                .map(Member::layer)
                 .filter(Objects::nonNull)
                 .mapToDouble(LoraLayer::scale)
                 .distinct()
@@ -227,43 +253,35 @@ final class FusedLoraLinears implements FusedLinears {
             low.mul_(new Scalar(scales[0]));
             return;
         }
-        long rank = 0;
         for (Member member : members) {
-            if (member.part() != null) {
-                low.narrow(1, rank, member.rank()).mul_(new Scalar(member.part().scale()));
+            if (member.layer() != null) {
+                member.ranksOf(low).mul_(new Scalar(member.layer().scale()));
             }
-            rank += member.rank();
         }
     }
 
-    /** Adds {@code dlowᵀ x}; x is read once for all members. */
+    /** Adds {@code dlowᵀ x}; on a GPU x is read once for all members. */
     private void gatherA(Tensor dlow, Tensor x) {
-        Tensor flat = x.reshape(-1, x.size(-1));
+        Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
         if (members.size() == 1) {
-            gather(Objects.requireNonNull(members.get(0).part()).a(), dlow, flat);
-            return;
-        }
-        if (!x.is_cuda()) {
-            gatherEachA(dlow, flat);
-            return;
-        }
-        Tensor gradient = torch.mm(dlow.t(), flat); // (ranks, in)
-        long rank = 0;
-        for (Member member : members) {
-            if (member.part() != null && member.part().a().requires_grad()) {
-                Gradients.of(member.part().a()).add_(gradient.narrow(0, rank, member.rank()));
+            gather(Objects.requireNonNull(members.get(0).layer()).a(), dlow, flat);
+        } else if (x.is_cuda()) {
+            gatherAllA(dlow, flat);
+        } else {
+            for (Member member : members) {
+                if (member.layer() != null) {
+                    gather(member.layer().a(), member.ranksOf(dlow), flat);
+                }
             }
-            rank += member.rank();
         }
     }
 
-    private void gatherEachA(Tensor dlow, Tensor x) {
-        long rank = 0;
+    private void gatherAllA(Tensor dlow, Tensor x) {
+        Tensor gradient = torch.mm(dlow.t(), x); // (ranks, in)
         for (Member member : members) {
-            if (member.part() != null) {
-                gather(member.part().a(), dlow.narrow(1, rank, member.rank()), x);
+            if (member.layer() != null && member.layer().a().requires_grad()) {
+                Gradients.of(member.layer().a()).add_(gradient.narrow(0, member.rank(), member.ranks()));
             }
-            rank += member.rank();
         }
     }
 

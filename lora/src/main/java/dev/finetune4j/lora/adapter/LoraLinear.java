@@ -3,8 +3,8 @@ package dev.finetune4j.lora.adapter;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.FusedLinears;
+import dev.finetune4j.core.nn.HiddenStates;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.Recomputation;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
@@ -17,7 +17,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A linear with a low-rank addition, {@code y = base(x) + (alpha / r) · B A x}
+ * {@code y = base(x) + s · B A x} with {@code s = alpha / r}: LoRA, a linear with a low-rank addition
  * (<a href="https://arxiv.org/abs/2106.09685">Hu et al. 2021</a>), around any other linear: dense or 4-bit.
  *
  * <p>With a magnitude the rows of the sum have lengths of their own
@@ -31,102 +31,97 @@ final class LoraLinear extends AdaptedLinear {
     /** Kernels read 16 bytes of A at a time. */
     private static final int ALIGNED_NUMBERS = 4;
 
-    private final LoraLayer part;
-    private final FusedLoraLinears products;
+    private final LoraLayer layer;
+    private final FusedLoraLinears fused;
 
-    /** A linear that borrows the base and the part's tensors. */
-    LoraLinear(Linear base, LoraLayer part) {
+    /** A linear that borrows the base and the layer's tensors. */
+    LoraLinear(Linear base, LoraLayer layer) {
         super(base);
-        this.part = part;
-        this.products = new FusedLoraLinears(List.of(this));
+        this.layer = layer;
+        this.fused = new FusedLoraLinears(List.of(this));
     }
 
-    LoraLayer part() {
-        return part;
+    LoraLayer layer() {
+        return layer;
     }
 
     @Override
     public Tensor forward(Tensor x) {
-        return compute(x, null);
+        if (fused.supports(x)) {
+            return fused.forward(HiddenStates.of(x));
+        }
+        Tensor y = residualBase(x); // (…, out)
+        Tensor dropped = layer.isDropping() ? Dropout.apply(x, layer.dropout(), layer.module()) : x;
+        return layer.magnitude() == null ? addLora(y, dropped) : dora(y, dropped, layer.magnitude());
     }
 
     @Override
-    public Tensor forward(Tensor x, Recomputation recomputation) {
-        return compute(x, recomputation);
-    }
-
-    @Override
-    public Tensor forwardForGradient(Tensor x, @Nullable Recomputation recomputation) {
-        return products.serves(x) && x.requires_grad()
-                ? products.forwardForGradient(x, recomputation)
-                : super.forwardForGradient(x, recomputation);
-    }
-
-    @Override
-    public Optional<FusedLinears> joinedWith(List<Linear> linears) {
+    public Optional<FusedLinears> fusedWith(List<Linear> linears) {
         return Optional.of(new FusedLoraLinears(linears));
     }
 
     @Override
     public boolean isRandom() {
-        return part.dropout() > 0;
+        return layer.dropout() > 0;
     }
 
-    private Tensor compute(Tensor x, @Nullable Recomputation recomputation) {
-        if (products.serves(x)) {
-            return products.forward(x, recomputation);
-        }
-        boolean dropping = part.isDropping();
-        Tensor y = plain(x);
-        Tensor input = dropping ? Dropout.apply(x, part.dropout(), part.module()) : x;
-        if (part.magnitude() == null) {
-            return added(y, input);
-        }
-        Tensor product = product(input, part.a(), part.b());
-        Tensor unbiased = withoutBias(dropping ? plain(input) : y);
-        Tensor factor = Tensors.as(stretch(part.magnitude()), Tensors.typeOf(x)); // (out)
-        return y.add(factor.sub(new Scalar(1)).mul(unbiased)).add(factor.mul(product.mul(new Scalar(part.scale()))));
+    /** What the base computes with its residual weight W - s · B₀ A₀, (…, out). */
+    private Tensor residualBase(Tensor x) {
+        Tensor y = base.forward(x);
+        LoraLayer.Factors subtracted = layer.subtracted();
+        return subtracted == null ? y : y.sub(lowRank(x, subtracted.a(), subtracted.b()), scale());
     }
 
     /**
-     * y + scale · (B A x + bias). The scale is on the narrow side and the sum is the product's own, so that nothing of the
+     * {@code y + s · (B A x + bias)}. The scale is on the rank's side and the sum is the matmul's own, so that nothing of the
      * output's size is made twice, forward or backward.
      */
-    private Tensor added(Tensor y, Tensor x) {
+    private Tensor addLora(Tensor y, Tensor x) {
         ScalarType type = Tensors.typeOf(x);
-        Tensor low = torch.linear(x, Tensors.as(part.a(), type)).mul(new Scalar(part.scale())); // (…, r)
-        Tensor b = Tensors.as(part.b(), type);
-        Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t());
+        Tensor low = torch.linear(x, Tensors.as(layer.a(), type)).mul(scale()); // (…, r)
+        Tensor b = Tensors.as(layer.b(), type); // (out, r)
+        Tensor flat = torch.addmm(y.reshape(-1, y.size(-1)), low.reshape(-1, low.size(-1)), b.t()); // (n, out)
         Tensor sum = flat.view(y.shape());
-        return part.bias() == null ? sum : sum.add(Tensors.as(part.bias(), type), new Scalar(part.scale()));
+        return layer.bias() == null ? sum : sum.add(Tensors.as(layer.bias(), type), scale());
+    }
+
+    /**
+     * {@code y + (f - 1) · W x + f · s · B A x} with {@code f = m / ‖W + s · B A‖}.
+     *
+     * @param y what the base computes from the whole input, bias included
+     * @param x the input, or what dropout left of it
+     */
+    private Tensor dora(Tensor y, Tensor x, Tensor magnitude) {
+        Tensor unbiased = withoutBias(layer.isDropping() ? residualBase(x) : y); // (…, out)
+        Tensor added = lowRank(x, layer.a(), layer.b()); // (…, out)
+        Tensor f = Tensors.as(stretch(magnitude), Tensors.typeOf(x)); // (out)
+        return y.add(f.sub(new Scalar(1)).mul(unbiased)).add(f.mul(added.mul(scale())));
+    }
+
+    /** (x Aᵀ) Bᵀ. */
+    private static Tensor lowRank(Tensor x, Tensor a, Tensor b) {
+        ScalarType type = Tensors.typeOf(x);
+        return torch.linear(torch.linear(x, Tensors.as(a, type)), Tensors.as(b, type));
+    }
+
+    private Scalar scale() {
+        return new Scalar(layer.scale());
     }
 
     @Override
     public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
         GemvWeight<?> weight = isPlain() ? base.gemvWeight(type) : null;
-        boolean readable = part.a().is_contiguous()
-                && part.b().is_contiguous()
-                && part.a().storage_offset() % ALIGNED_NUMBERS == 0;
+        boolean readable = layer.a().is_contiguous()
+                && layer.b().is_contiguous()
+                && layer.a().storage_offset() % ALIGNED_NUMBERS == 0;
         if (weight == null || weight.addition() != null || !readable) {
             return null;
         }
-        return weight.with(new GemvWeight.LowRank(part.a(), part.b(), (float) part.scale()));
+        return weight.with(new GemvWeight.LowRank(layer.a(), layer.b(), (float) layer.scale()));
     }
 
     private boolean isPlain() {
-        return part.magnitude() == null && part.subtracted() == null && part.bias() == null;
-    }
-
-    /** What the base computes without the starting factors, (…, out). */
-    private Tensor plain(Tensor x) {
-        Tensor y = base.forward(x);
-        LoraLayer.Factors subtracted = part.subtracted();
-        return subtracted == null ? y : y.sub(product(x, subtracted.a(), subtracted.b()), new Scalar(part.scale()));
-    }
-
-    private static Tensor product(Tensor x, Tensor a, Tensor b) {
-        ScalarType type = Tensors.typeOf(x);
-        return torch.linear(torch.linear(x, Tensors.as(a, type)), Tensors.as(b, type));
+        return layer.magnitude() == null && layer.subtracted() == null && layer.bias() == null;
     }
 
     private Tensor withoutBias(Tensor y) {
@@ -147,27 +142,26 @@ final class LoraLinear extends AdaptedLinear {
 
     /** W + scale · B A, shape (out, in), float32. */
     private Tensor sum() {
-        Scalar scale = new Scalar(part.scale());
-        Tensor sum =
-                base.denseWeight().add_(torch.matmul(part.b().detach(), part.a().detach()), scale);
-        LoraLayer.Factors subtracted = part.subtracted();
-        return subtracted == null ? sum : sum.sub_(torch.matmul(subtracted.b(), subtracted.a()), scale);
+        Tensor sum = base.denseWeight()
+                .add_(torch.matmul(layer.b().detach(), layer.a().detach()), scale());
+        LoraLayer.Factors subtracted = layer.subtracted();
+        return subtracted == null ? sum : sum.sub_(torch.matmul(subtracted.b(), subtracted.a()), scale());
     }
 
     /** The weight of a plain linear that computes the same: W + scale · B A, its rows at their trained length. */
     @Override
     public Tensor denseWeight() {
-        return part.magnitude() == null
+        return layer.magnitude() == null
                 ? sum()
-                : sum().mul(stretch(part.magnitude()).detach().view(-1, 1));
+                : sum().mul(stretch(layer.magnitude()).detach().view(-1, 1));
     }
 
     @Override
     public @Nullable Tensor bias() {
-        if (part.bias() == null) {
+        if (layer.bias() == null) {
             return base.bias();
         }
-        Tensor added = part.bias().mul(new Scalar(part.scale()));
+        Tensor added = layer.bias().mul(scale());
         Tensor own = base.bias();
         return own == null ? added : Tensors.as(own, ScalarType.Float).add(added);
     }

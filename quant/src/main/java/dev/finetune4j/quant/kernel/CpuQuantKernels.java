@@ -184,7 +184,7 @@ final class CpuQuantKernels implements QuantKernels {
     }
 
     @Override
-    public void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
+    public void addForward(Tensor y, Tensor x, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
             Tensor rows = multiplied(x);
             long start = 0;
@@ -197,7 +197,7 @@ final class CpuQuantKernels implements QuantKernels {
     }
 
     @Override
-    public void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
+    public void addBackward(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
             Tensor rows = multiplied(gradient);
             inMultiplied(dx, numbers -> {

@@ -185,7 +185,7 @@ final class CudaQuantKernels implements QuantKernels {
                 return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
             Tensor dense = weight.dequantize(type);
-            return scope.keep(DenseMatmul.forward(x, dense, bias == null ? null : Tensors.as(bias, type)));
+            return scope.keep(new DenseMatmul(dense).forward(x, bias == null ? null : Tensors.as(bias, type)));
         }
     }
 
@@ -217,36 +217,36 @@ final class CudaQuantKernels implements QuantKernels {
     @Override
     public Tensor backward(Tensor gradient, QuantizedTensor weight) {
         try (TensorScope scope = new TensorScope()) {
-            return scope.keep(DenseMatmul.backward(gradient, weight.dequantize(Tensors.typeOf(gradient))));
+            return scope.keep(new DenseMatmul(weight.dequantize(Tensors.typeOf(gradient))).backward(gradient));
         }
     }
 
     @Override
-    public void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
+    public void addForward(Tensor y, Tensor x, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
-            DenseMatmul.add(y, x, stacked(weights, Tensors.typeOf(x)));
+            concatenated(weights, Tensors.typeOf(x)).addForward(y, x);
         }
     }
 
     @Override
-    public void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
+    public void addBackward(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
         try (TensorScope scope = new TensorScope()) {
-            DenseMatmul.addBackward(dx, gradient, stacked(weights, Tensors.typeOf(gradient)));
+            concatenated(weights, Tensors.typeOf(gradient)).addBackward(dx, gradient);
         }
     }
 
-    /** The dense weights in one matrix, so that one product is enough. */
-    private Tensor stacked(List<QuantizedTensor> weights, ScalarType type) {
+    /** The dense weights in one matrix, so that one matmul serves all. */
+    private DenseMatmul concatenated(List<QuantizedTensor> weights, ScalarType type) {
         if (weights.size() == 1) {
-            return weights.get(0).dequantize(type);
+            return new DenseMatmul(weights.get(0).dequantize(type));
         }
         long width = weights.get(0).shape()[1];
         if (weights.stream().anyMatch(weight -> weight.shape()[0] * width % WEIGHTS_PER_STORE != 0)) {
-            return torch.cat(
+            return new DenseMatmul(torch.cat(
                     new TensorVector(weights.stream()
                             .map(weight -> weight.dequantize(type))
                             .toArray(Tensor[]::new)),
-                    0);
+                    0));
         }
         long rows = weights.stream().mapToLong(weight -> weight.shape()[0]).sum();
         Tensor all = Tensors.empty(device, type, rows, width);
@@ -256,6 +256,6 @@ final class CudaQuantKernels implements QuantKernels {
             dequantize(weight, all.narrow(0, start, count));
             start += count;
         }
-        return all;
+        return new DenseMatmul(all);
     }
 }

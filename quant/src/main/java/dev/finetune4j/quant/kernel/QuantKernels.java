@@ -57,7 +57,7 @@ interface QuantKernels {
      * @param y shape (n, sum of the outputs); with several weights contiguous
      * @param x shape (n, in)
      */
-    default void addProduct(Tensor y, Tensor x, List<QuantizedTensor> weights) {
+    default void addForward(Tensor y, Tensor x, List<QuantizedTensor> weights) {
         long start = 0;
         for (QuantizedTensor weight : weights) {
             long rows = weight.shape()[0];
@@ -72,7 +72,7 @@ interface QuantKernels {
      * @param dx shape (n, in)
      * @param gradient shape (n, sum of the outputs)
      */
-    default void addInputGradient(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
+    default void addBackward(Tensor dx, Tensor gradient, List<QuantizedTensor> weights) {
         long start = 0;
         for (QuantizedTensor weight : weights) {
             long rows = weight.shape()[0];

@@ -2,12 +2,8 @@ package dev.finetune4j.quant.kernel;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.GemvWeight;
-import dev.finetune4j.core.nn.DenseMatmul;
+import dev.finetune4j.core.nn.FrozenMatmul;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.StackedWeights;
-import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
@@ -22,11 +18,8 @@ import org.jspecify.annotations.Nullable;
  * kept for the backward pass.
  */
 public final class QuantizedLinear implements Linear {
-    private static final long MAX_STACKED_ELEMENTS = 1 << 25;
-
     private final QuantizedTensor weight;
     private final @Nullable Tensor bias;
-    private final @Nullable Tensor dense;
     private final long inFeatures;
     private final long outFeatures;
 
@@ -36,10 +29,6 @@ public final class QuantizedLinear implements Linear {
      * @throws IllegalArgumentException if the weight is not a matrix or the bias does not fit it
      */
     public QuantizedLinear(QuantizedTensor weight, @Nullable Tensor bias) {
-        this(weight, bias, null);
-    }
-
-    private QuantizedLinear(QuantizedTensor weight, @Nullable Tensor bias, @Nullable Tensor dense) {
         long[] shape = weight.shape();
         if (shape.length != 2) {
             throw new IllegalArgumentException(
@@ -51,22 +40,8 @@ public final class QuantizedLinear implements Linear {
         }
         this.weight = weight;
         this.bias = bias;
-        this.dense = dense;
         this.outFeatures = shape[0];
         this.inFeatures = shape[1];
-    }
-
-    /**
-     * A linear of the same numbers that keeps its weight dense beside the codes: no product waits for it to be unpacked, for
-     * as much memory as a linear that was never quantized.
-     *
-     * @param type in which it computes
-     * @return the owner of this linear's weight and bias from now on
-     */
-    QuantizedLinear keptDense(ScalarType type) {
-        try (TensorScope scope = new TensorScope()) {
-            return new QuantizedLinear(weight, bias, scope.release(weight.dequantize(type)));
-        }
     }
 
     /**
@@ -81,20 +56,7 @@ public final class QuantizedLinear implements Linear {
             throw new IllegalArgumentException("the input's last dimension must be " + inFeatures + ", but is "
                     + (x.dim() == 0 ? "absent" : x.size(-1)));
         }
-        return CustomFunction.apply(x, this::product, this::inputGradient);
-    }
-
-    private Tensor product(Tensor x) {
-        Tensor kept = denseFor(x);
-        if (kept == null) {
-            return weight.kernels().forward(x, weight, bias);
-        }
-        return DenseMatmul.forward(x, kept, bias == null ? null : Tensors.as(bias, Tensors.typeOf(x)));
-    }
-
-    /** The dense weight if it was kept in the type of x. */
-    private @Nullable Tensor denseFor(Tensor x) {
-        return dense != null && Tensors.typeOf(dense) == Tensors.typeOf(x) ? dense : null;
+        return CustomFunction.apply(x, given -> weight.kernels().forward(given, weight, bias), this::inputGradient);
     }
 
     @Override
@@ -133,71 +95,19 @@ public final class QuantizedLinear implements Linear {
     }
 
     @Override
-    public boolean isFrozen() {
-        return true;
+    public FrozenMatmul frozen() {
+        return new QuantizedMatmul(List.of(weight));
     }
 
     /**
-     * {@inheritDoc}
+     * The gradient of the input, {@code dx = dy W}.
      *
+     * @param gradient that of the output, shape (…, out)
+     * @return shape (…, in), in the type of the gradient
      * @throws IllegalStateException after closing
      */
-    @Override
     public Tensor inputGradient(Tensor gradient) {
-        Tensor kept = denseFor(gradient);
-        return kept == null ? weight.kernels().backward(gradient, weight) : DenseMatmul.backward(gradient, kept);
-    }
-
-    @Override
-    public void addProduct(Tensor y, Tensor x) {
-        Tensor kept = denseFor(x);
-        if (kept != null) {
-            DenseMatmul.add(y, x, kept);
-        } else {
-            weight.kernels().addProduct(y, x, List.of(weight));
-        }
-    }
-
-    @Override
-    public void addInputGradient(Tensor dx, Tensor gradient) {
-        Tensor kept = denseFor(gradient);
-        if (kept != null) {
-            DenseMatmul.addBackward(dx, gradient, kept);
-        } else {
-            weight.kernels().addInputGradient(dx, gradient, List.of(weight));
-        }
-    }
-
-    /**
-     * {@inheritDoc} Weights that are all in 4 bit go through one product where that pays: large ones fill the device by
-     * themselves, and would need much memory for being dense at once.
-     */
-    @Override
-    public StackedWeights stackedWith(List<Linear> linears) {
-        List<QuantizedTensor> weights = new ArrayList<>();
-        long elements = linears.stream()
-                .mapToLong(linear -> linear.inFeatures() * linear.outFeatures())
-                .sum();
-        if (elements > MAX_STACKED_ELEMENTS) {
-            return StackedWeights.oneByOne(linears);
-        }
-        for (Linear linear : linears) {
-            if (!(linear instanceof QuantizedLinear quantized) || quantized.dense != null) {
-                return StackedWeights.oneByOne(linears);
-            }
-            weights.add(quantized.weight);
-        }
-        return new StackedWeights() {
-            @Override
-            public void addProduct(Tensor y, Tensor x) {
-                weight.kernels().addProduct(y, x, weights);
-            }
-
-            @Override
-            public void addInputGradient(Tensor dx, Tensor gradient) {
-                weight.kernels().addInputGradient(dx, gradient, weights);
-            }
-        };
+        return weight.kernels().backward(gradient, weight);
     }
 
     @Override
@@ -210,9 +120,6 @@ public final class QuantizedLinear implements Linear {
         weight.close();
         if (bias != null) {
             bias.close();
-        }
-        if (dense != null) {
-            dense.close();
         }
     }
 }

@@ -3,6 +3,7 @@ package dev.finetune4j.quant.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
@@ -16,6 +17,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,8 +45,8 @@ public final class QuantizedLinearFactory implements LinearFactory {
     }
 
     /**
-     * A factory of linears with the same numbers that keep their weights dense beside the codes, in the precision of the
-     * model: as fast as weights that were never quantized, and as large.
+     * A factory of linears with the same numbers in dense weights, rounded to the precision of the model: as fast as weights
+     * that were never quantized, and as large.
      */
     public QuantizedLinearFactory keepingDense() {
         return new QuantizedLinearFactory(settings, true);
@@ -74,11 +76,19 @@ public final class QuantizedLinearFactory implements LinearFactory {
         }
         try {
             @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
-            QuantizedLinear linear = new QuantizedLinear(weight, bias);
-            return keepingDense ? linear.keptDense(Tensors.typeOf(placement.precision())) : linear;
+            return keepingDense
+                    ? dense(weight, bias, Tensors.typeOf(placement.precision()))
+                    : new QuantizedLinear(weight, bias);
         } catch (RuntimeException e) {
             weight.close();
             throw e;
+        }
+    }
+
+    private static Linear dense(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {
+        try (weight;
+                TensorScope scope = new TensorScope()) {
+            return new DenseLinear(scope.release(weight.dequantize(type)), bias);
         }
     }
 

@@ -200,12 +200,12 @@ class CpuQuantKernelsTest {
         Tensor expected = wide.clone();
         expected.narrow(1, 0, out).addmm_(x, dense.t());
         expected.narrow(1, out, out).addmm_(x, dense.t());
-        kernels.addProduct(wide, x, List.of(weight, weight));
+        kernels.addForward(wide, x, List.of(weight, weight));
         Sums.assertSame(expected, wide);
         Tensor dx = Tensors.uniform(CPU, random, 1, x.size(0), dense.size(1)).to(type);
         Tensor expectedDx = dx.clone();
         expectedDx.addmm_(gradient, dense);
-        kernels.addInputGradient(dx, gradient, List.of(weight));
+        kernels.addBackward(dx, gradient, List.of(weight));
         Sums.assertSame(expectedDx, dx);
     }
 

@@ -66,10 +66,12 @@ class GemmSelectorTest {
             assertClose(wide(beforeDx).add(back), dx);
             assertClose(
                     back,
-                    DenseMatmul.backward(gradient.view(1, rows, out), weight).view(rows, in));
+                    new DenseMatmul(weight)
+                            .backward(gradient.view(1, rows, out))
+                            .view(rows, in));
             assertClose(
                     product,
-                    DenseMatmul.forward(x.view(1, rows, in), weight, null).view(rows, out));
+                    new DenseMatmul(weight).forward(x.view(1, rows, in), null).view(rows, out));
         }
     }
 

@@ -7,6 +7,7 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Role;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.Example;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.train.LearningRateSchedule;
@@ -138,14 +139,14 @@ public final class DefaultsTrials {
 
     /** How many of the answers that were learned are given word by word. */
     private String right(FineTunedModel tuned, Dataset rows) {
-        List<SftExample> asked = rows.examples();
+        List<Example> asked = rows.examples();
         int count = Math.min(asked.size(), number("answers", 200));
         if (count == 0) {
             return "-";
         }
         int right = 0;
         for (int i = 0; i < count; i++) {
-            SftExample example = asked.get(i * asked.size() / count);
+            SftExample example = (SftExample) asked.get(i * asked.size() / count);
             List<ChatMessage> messages = example.conversation().messages();
             String question = last(messages, Role.USER);
             String answer = last(messages, Role.ASSISTANT);

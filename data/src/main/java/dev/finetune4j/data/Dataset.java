@@ -2,6 +2,7 @@ package dev.finetune4j.data;
 
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.data.batch.Permutation;
+import dev.finetune4j.data.format.ExampleReader;
 import dev.finetune4j.data.source.DatasetFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,58 +15,62 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 
-/**
- * Examples for supervised fine-tuning, in order, held in memory.
- *
- * <p>A file holds rows of the <a href="https://github.com/tatsu-lab/stanford_alpaca#data-release">Alpaca</a> format:
- * {@code instruction}, optionally {@code input}, {@code output}, and optionally {@code system} and {@code history},
- * which is a list of pairs of a question and an answer that come before. The prompt is the instruction, followed by a
- * new line and the input if that is not blank. Other fields are ignored.
- *
- * <p>Immutable and thread-safe.
- */
+/** Examples to train on, in order, held in memory. Immutable and thread-safe. */
 public final class Dataset {
     /** As they were read: placeholders are looked for here, never in the values that replaced some. */
-    private final List<SftExample> originals;
+    private final List<Example> originals;
 
-    private final List<SftExample> examples;
+    private final List<Example> examples;
     private final Map<String, String> values;
 
-    private Dataset(List<SftExample> originals, List<SftExample> examples, Map<String, String> values) {
+    private Dataset(List<Example> originals, List<Example> examples, Map<String, String> values) {
         this.originals = originals;
         this.examples = examples;
         this.values = values;
     }
 
     /**
-     * Reads a file of Alpaca rows: a JSON array of objects, or JSON lines with one object in each line. What the file
+     * Reads a file of rows, whose format is recognised by the columns of the first: see {@link #read(Path, DatasetFormat)}.
+     *
+     * @throws DatasetException as the other method does, or if the format is not recognised
+     */
+    public static Dataset read(Path file) {
+        return read(file, DatasetFormat.auto());
+    }
+
+    /**
+     * Reads a file of rows: a JSON array of objects, or JSON lines with one object in each line. What the file
      * begins with decides which, whatever its name. Text is UTF-8, with or without a byte order mark; blank lines
      * between JSON lines do not count as rows.
      *
      * @throws DatasetException if the file is missing, cannot be read, is no strict JSON (line and column are named),
-     *     holds no row, or has rows that cannot be trained on: a field that is missing, blank or no text. All bad rows
+     *     holds no row, or has rows of another format or that cannot be trained on: a field that is missing, blank or no text. All bad rows
      *     are reported together
      */
-    public static Dataset read(Path file) {
+    public static Dataset read(Path file, DatasetFormat format) {
         Arguments.given(file, "read(file)");
-        return of(new DatasetFile(file).read());
+        Arguments.given(format, "read(format)");
+        DatasetProblems problems = new DatasetProblems();
+        ExampleReader reader = new ExampleReader(format, file.toString(), problems);
+        new DatasetFile(file, problems).read(reader);
+        return of(reader.examples());
     }
 
     /**
      * Examples made in the program.
      *
-     * @param examples those made by {@link SftExample#of} are numbered by their place
+     * @param examples those that say no place, as {@link SftExample#of} makes them, are numbered by their own
      */
-    public static Dataset of(List<SftExample> examples) {
+    public static Dataset of(List<? extends Example> examples) {
         Arguments.given(examples, "of(examples)");
-        List<SftExample> numbered = new ArrayList<>(examples);
+        List<Example> numbered = new ArrayList<>(examples);
         for (int i = 0; i < numbered.size(); i++) {
-            SftExample example = Arguments.given(numbered.get(i), "of(examples[" + i + "])");
+            Example example = Arguments.given(numbered.get(i), "of(examples[" + i + "])");
             if (example.where().isInMemory()) {
-                numbered.set(i, new SftExample(example.conversation(), Provenance.inMemory(i)));
+                numbered.set(i, example.at(Provenance.inMemory(i)));
             }
         }
-        List<SftExample> copy = List.copyOf(numbered);
+        List<Example> copy = List.copyOf(numbered);
         return new Dataset(copy, copy, Map.of());
     }
 
@@ -74,7 +79,7 @@ public final class Dataset {
      *
      * @param examples finite
      */
-    public static Dataset of(Stream<SftExample> examples) {
+    public static Dataset of(Stream<? extends Example> examples) {
         Arguments.given(examples, "of(examples)");
         return of(examples.toList());
     }
@@ -103,8 +108,8 @@ public final class Dataset {
         });
         requireOccurring(newValues.keySet());
         DatasetProblems problems = new DatasetProblems();
-        List<SftExample> bound = new ArrayList<>(originals.size());
-        for (SftExample original : originals) {
+        List<Example> bound = new ArrayList<>(originals.size());
+        for (Example original : originals) {
             try {
                 bound.add(Placeholders.bind(original, all));
             } catch (IllegalArgumentException e) {
@@ -190,7 +195,7 @@ public final class Dataset {
     }
 
     /** The examples in order, with those placeholders replaced that have a value. Unmodifiable. */
-    public List<SftExample> examples() {
+    public List<Example> examples() {
         return examples;
     }
 

@@ -1,8 +1,5 @@
 package dev.finetune4j.data;
 
-import dev.finetune4j.core.text.ChatMessage;
-import dev.finetune4j.core.text.Conversation;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,6 +8,7 @@ import java.util.StringJoiner;
 import java.util.function.BiConsumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The placeholders of examples, written <code>{{name}}</code>: two braces, a letter or underscore, then letters,
@@ -22,18 +20,10 @@ final class Placeholders {
     private Placeholders() {}
 
     /** The example with every placeholder of the map replaced in one pass; the same object if it has none. */
-    static SftExample bind(SftExample example, Map<String, String> values) {
-        List<ChatMessage> messages = example.conversation().messages();
-        List<ChatMessage> bound = new ArrayList<>(messages.size());
-        boolean changed = false;
-        for (ChatMessage message : messages) {
-            String text = bind(message.content(), values);
-            changed |= !text.equals(message.content());
-            bound.add(new ChatMessage(message.role(), text, message.fields()));
-        }
-        return changed
-                ? new SftExample(new Conversation(bound, example.conversation().tools()), example.where())
-                : example;
+    static Example bind(Example example, Map<String, String> values) {
+        List<String> texts = example.texts();
+        List<String> bound = texts.stream().map(text -> bind(text, values)).toList();
+        return bound.equals(texts) ? example : example.withTexts(bound);
     }
 
     /** The names in the text, each as often as it occurs. */
@@ -44,14 +34,14 @@ final class Placeholders {
         return PLACEHOLDER.matcher(text).results().map(match -> match.group(1)).toList();
     }
 
-    /** All names in the examples, in the order in which they first occur, each with the example and message. */
-    static void visit(List<SftExample> examples, BiConsumer<String, Place> visitor) {
+    /** All names in the examples, in the order in which they first occur, each with the example and text. */
+    static void visit(List<Example> examples, BiConsumer<String, Place> visitor) {
         for (int index = 0; index < examples.size(); index++) {
-            SftExample example = examples.get(index);
-            List<ChatMessage> messages = example.conversation().messages();
-            for (int i = 0; i < messages.size(); i++) {
+            Example example = examples.get(index);
+            List<String> texts = example.texts();
+            for (int i = 0; i < texts.size(); i++) {
                 Place place = new Place(example, index, i);
-                names(messages.get(i).content()).forEach(name -> visitor.accept(name, place));
+                names(texts.get(i)).forEach(name -> visitor.accept(name, place));
             }
         }
     }
@@ -61,7 +51,7 @@ final class Placeholders {
      *
      * @throws DatasetException if there is one
      */
-    static void requireAllBound(List<SftExample> originals, Set<String> bound) {
+    static void requireAllBound(List<Example> originals, Set<String> bound) {
         Map<List<String>, Unbound> unbound = new LinkedHashMap<>();
         visit(originals, (name, place) -> {
             if (!bound.contains(name)) {
@@ -92,8 +82,14 @@ final class Placeholders {
         });
     }
 
-    /** A message of an example, which is the one with this index. */
-    record Place(SftExample example, int index, int message) {}
+    /** A text of an example, which is the one with this index. */
+    record Place(Example example, int index, int text) {
+        @Nullable
+        String field() {
+            List<String> fields = example.where().fields();
+            return text < fields.size() ? fields.get(text) : null;
+        }
+    }
 
     /** A placeholder without a value. */
     private static final class Unbound {
@@ -116,12 +112,12 @@ final class Placeholders {
         }
 
         DatasetProblem problem() {
-            SftExample example = first.example();
+            Example example = first.example();
             String more = examples == 1 ? "" : " (nor in " + (examples - 1) + " more rows)";
             return DatasetProblem.ofRow(
                     example.where(),
-                    example.field(first.message()),
-                    example.describe(first.message()) + " holds the placeholder {{" + name + "}}, which has no value"
+                    first.field(),
+                    example.describe(first.text()) + " holds the placeholder {{" + name + "}}, which has no value"
                             + more + "; give it one with .placeholder(\"" + name + "\", \"…\"), or the value \"{{"
                             + name
                             + "}}\" if the text is meant as it stands");

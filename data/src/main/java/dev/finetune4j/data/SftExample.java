@@ -4,9 +4,9 @@ import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Role;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A conversation to learn from: training teaches the model to write its assistant messages.
@@ -14,11 +14,15 @@ import org.jspecify.annotations.Nullable;
  * @param conversation ends with an assistant message that is not blank
  * @param where the place that errors name
  */
-public record SftExample(Conversation conversation, Provenance where) {
+public record SftExample(Conversation conversation, Provenance where) implements Example {
     /** @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one */
     public SftExample {
         Arguments.given(where, "SftExample(where)");
-        Arguments.given(conversation, "SftExample(conversation)");
+        requireAnswer(Arguments.given(conversation, "SftExample(conversation)"));
+    }
+
+    /** @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one */
+    static void requireAnswer(Conversation conversation) {
         List<ChatMessage> messages = conversation.messages();
         ChatMessage last = messages.get(messages.size() - 1);
         if (last.role() != Role.ASSISTANT) {
@@ -51,20 +55,47 @@ public record SftExample(Conversation conversation, Provenance where) {
         return of(Conversation.of(ChatMessage.user(instruction), ChatMessage.assistant(answer)));
     }
 
-    /** What an error calls the message: the field it came from, or its place and role. */
-    String describe(int message) {
-        String field = field(message);
-        return field != null
-                ? "field \"" + field + "\""
-                : "message " + message + " (" + roleName(conversation.messages().get(message)) + ")";
+    @Override
+    public SftExample at(Provenance place) {
+        return new SftExample(conversation, place);
     }
 
-    @Nullable
-    String field(int message) {
-        return message < where.fields().size() ? where.fields().get(message) : null;
+    @Override
+    public List<String> texts() {
+        return contents(conversation);
     }
 
-    private static String roleName(ChatMessage message) {
-        return message.role().name().toLowerCase(Locale.ROOT);
+    @Override
+    public SftExample withTexts(List<String> texts) {
+        return new SftExample(withContents(conversation, texts), where);
+    }
+
+    @Override
+    public String kind() {
+        return "a conversation";
+    }
+
+    @Override
+    public String describe(int text) {
+        String role = conversation.messages().get(text).role().name().toLowerCase(Locale.ROOT);
+        return text < where.fields().size()
+                ? Example.super.describe(text)
+                : "message " + text + " (" + role + ")";
+    }
+
+    static List<String> contents(Conversation conversation) {
+        return conversation.messages().stream().map(ChatMessage::content).toList();
+    }
+
+    static Conversation withContents(Conversation conversation, List<String> contents) {
+        List<ChatMessage> messages = new ArrayList<>();
+        for (int i = 0; i < contents.size(); i++) {
+            messages.add(withContent(conversation.messages().get(i), contents.get(i)));
+        }
+        return new Conversation(messages, conversation.tools());
+    }
+
+    static ChatMessage withContent(ChatMessage message, String content) {
+        return new ChatMessage(message.role(), content, message.fields());
     }
 }

@@ -88,7 +88,7 @@ class BrokenFilesTest {
         JsonNode expected = CASES.path(name);
         Dataset dataset = Dataset.read(FOLDER.resolve(name));
         assertEquals(expected.path("rows").asInt(), dataset.size());
-        for (SftExample example : dataset.examples()) {
+        for (Example example : dataset.examples()) {
             Fixtures.contents(example).forEach(text -> assertTrue(text.indexOf('\r') < 0, text));
         }
         List<String> first = Fixtures.contents(dataset.examples().get(0));

@@ -34,8 +34,8 @@ class DatasetFileTest {
         return Files.write(folder.resolve(name), bytes);
     }
 
-    private SftExample only(String row) throws IOException {
-        List<SftExample> examples =
+    private Example only(String row) throws IOException {
+        List<Example> examples =
                 Dataset.read(write("one.json", "[" + row + "]")).examples();
         assertEquals(1, examples.size());
         return examples.get(0);
@@ -48,7 +48,7 @@ class DatasetFileTest {
 
     @Test
     void instructionAndInputMakeThePrompt() throws IOException {
-        SftExample example = only("{\"instruction\": \"Add.\", \"input\": \" 1, 2\", \"output\": \" 3 \\n\"}");
+        Example example = only("{\"instruction\": \"Add.\", \"input\": \" 1, 2\", \"output\": \" 3 \\n\"}");
         assertEquals(List.of("USER", "ASSISTANT"), roles(example));
         assertEquals(List.of("Add.\n 1, 2", " 3 \n"), contents(example), "no text is trimmed");
         assertEquals(0, example.where().row());
@@ -64,14 +64,14 @@ class DatasetFileTest {
 
     @Test
     void anInputAloneIsThePrompt() throws IOException {
-        SftExample example = only("{\"instruction\": \"\", \"input\": \"i\", \"output\": \"a\"}");
+        Example example = only("{\"instruction\": \"\", \"input\": \"i\", \"output\": \"a\"}");
         assertEquals(List.of("i", "a"), contents(example));
         assertEquals(List.of("input", "output"), example.where().fields());
     }
 
     @Test
     void systemAndHistoryComeFirst() throws IOException {
-        SftExample example = only("{\"system\": \"s\", \"history\": [[\"q1\", \"a1\"], [\"q2\", \"a2\"]],"
+        Example example = only("{\"system\": \"s\", \"history\": [[\"q1\", \"a1\"], [\"q2\", \"a2\"]],"
                 + " \"instruction\": \"q3\", \"output\": \"a3\"}");
         assertEquals(List.of("SYSTEM", "USER", "ASSISTANT", "USER", "ASSISTANT", "USER", "ASSISTANT"), roles(example));
         assertEquals(List.of("s", "q1", "a1", "q2", "a2", "q3", "a3"), contents(example));
@@ -245,7 +245,7 @@ class DatasetFileTest {
     @Test
     void rowNumbersSkipBlankLines() throws IOException {
         String row = "{\"instruction\": \"q\", \"output\": \"a\"}\n";
-        List<SftExample> examples =
+        List<Example> examples =
                 Dataset.read(write("x.jsonl", "\n" + row + "  \n" + row)).examples();
         assertEquals(
                 List.of(0L, 1L), examples.stream().map(e -> e.where().row()).toList());
@@ -266,7 +266,7 @@ class DatasetFileTest {
                     .append("x".repeat(length))
                     .append("\"}\n");
         }
-        List<SftExample> examples =
+        List<Example> examples =
                 Dataset.read(write("x.jsonl", file.toString())).examples();
         assertEquals(
                 IntStream.range(8100, 8260).boxed().toList(),

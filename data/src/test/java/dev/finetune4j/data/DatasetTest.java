@@ -49,7 +49,7 @@ class DatasetTest {
         assertEquals(
                 new Conversation(
                         List.of(ChatMessage.user("q"), new ChatMessage(Role.ASSISTANT, "I am Zed.", fields)), tools),
-                dataset.examples().get(0).conversation());
+                ((SftExample) dataset.examples().get(0)).conversation());
     }
 
     @Test
@@ -175,9 +175,9 @@ class DatasetTest {
 
     @Test
     void inMemoryExamplesAreNumbered() {
-        List<SftExample> examples = new ArrayList<>(numbered(3).examples());
+        List<Example> examples = new ArrayList<>(numbered(3).examples());
         assertEquals(2, examples.get(2).where().row());
-        SftExample placed = new SftExample(examples.get(0).conversation(), new Provenance("mine", 7));
+        SftExample placed = ((SftExample) examples.get(0)).at(new Provenance("mine", 7));
         examples.add(placed);
         Dataset dataset = Dataset.of(examples);
         assertEquals(placed, dataset.examples().get(3));

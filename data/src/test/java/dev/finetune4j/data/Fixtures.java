@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.data.batch.EncodedExample;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -48,14 +47,12 @@ public final class Fixtures {
         return failure;
     }
 
-    public static List<String> contents(SftExample example) {
-        return example.conversation().messages().stream()
-                .map(ChatMessage::content)
-                .toList();
+    public static List<String> contents(Example example) {
+        return example.texts();
     }
 
-    public static List<String> roles(SftExample example) {
-        return example.conversation().messages().stream()
+    public static List<String> roles(Example example) {
+        return ((SftExample) example).conversation().messages().stream()
                 .map(message -> message.role().name())
                 .toList();
     }

@@ -36,11 +36,11 @@ class SharedDatasetsTest {
         assertEquals(
                 expected.path("turn_count_total").asInt(),
                 dataset.examples().stream()
-                        .mapToInt(example -> example.conversation().messages().size())
+                        .mapToInt(example -> example.texts().size())
                         .sum());
         assertTrue(expected.path("examples").size() >= 5);
         for (JsonNode row : expected.path("examples")) {
-            SftExample example = dataset.examples().get(row.path("row").asInt());
+            Example example = dataset.examples().get(row.path("row").asInt());
             List<String> contents = new ArrayList<>();
             List<String> roles = new ArrayList<>();
             row.path("messages").forEach(message -> {
@@ -82,7 +82,7 @@ class SharedDatasetsTest {
             assertEquals(91, encoded.report().rows());
             assertEquals(91, encoded.examples().size());
             for (int i = 0; i < 91; i++) {
-                String text = tokenizer.decode(encoded.examples().get(i).inputIds());
+                String text = tokenizer.decode(encoded.examples().get(i).sequences().get(0).inputIds());
                 assertTrue(!text.contains("{{"), text);
             }
         }

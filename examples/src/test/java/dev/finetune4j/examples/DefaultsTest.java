@@ -30,11 +30,8 @@ class DefaultsTest {
 
     private static long right(FineTunedModel tuned, Dataset rows) {
         return rows.examples().stream()
-                .filter(row -> {
-                    List<ChatMessage> messages = row.conversation().messages();
-                    return tuned.ask(messages.get(0).content())
-                            .equals(messages.get(1).content());
-                })
+                .filter(row ->
+                        tuned.ask(row.texts().get(0)).equals(row.texts().get(1)))
                 .count();
     }
 

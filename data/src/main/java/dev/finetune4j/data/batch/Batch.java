@@ -1,27 +1,127 @@
 package dev.finetune4j.data.batch;
 
 import dev.finetune4j.core.Labels;
+import java.util.Arrays;
+import java.util.List;
 
 /**
- * Examples side by side, filled up on the right to one length. Arrays are row-major (B, T); they are the record's own:
- * they are not copied, so do not change them.
+ * The sequences of a micro-batch and where they lie in its tokens of shape (B, T): each in a row of its own, padded behind
+ * its end, or {@linkplain #isPacked packed} behind one another in one row.
  *
- * @param rows B, the number of examples
- * @param length T, the number of positions of each row
- * @param inputIds ids (B, T), the padding id after the end of an example
- * @param labels for each position the id to predict, or {@link Labels#IGNORE}, as after the end of an example
- * @param targetTokens positions that have something to predict
- * @param tokens positions that are not padding
+ * @param rows B
+ * @param length T
+ * @param padId id of the positions that belong to no sequence
+ * @param sequences in the order in which they lie, those of one example together; at least one
  */
-@SuppressWarnings("ArrayRecordComponent") // compared by nobody, read by the loop that trains
-public record Batch(int rows, int length, long[] inputIds, long[] labels, int targetTokens, int tokens) {
-    /** @throws IllegalArgumentException if an array has another size than (B, T) */
-    public Batch {
-        long size = (long) rows * length;
-        if (rows < 1 || length < 1 || inputIds.length != size || labels.length != size) {
-            throw new IllegalArgumentException(
-                    "a batch of " + rows + " rows of " + length + " positions needs arrays of " + size
-                            + ", but there are " + inputIds.length + " ids and " + labels.length + " labels");
+public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
+    /** As many as an array can have elements. */
+    static final int MAX_POSITIONS = Integer.MAX_VALUE - 8;
+
+    /**
+     * A sequence in its place.
+     *
+     * @param tokens the sequence
+     * @param example which example of the batch it belongs to, counted from 0
+     * @param start position of its first token, counted over the rows one after the other
+     */
+    public record Sequence(EncodedSequence tokens, int example, int start) {
+        /** The position behind its last token. */
+        public int end() {
+            return start + tokens.length();
         }
+    }
+
+    /** @throws IllegalArgumentException if a sequence lies over another, over the end of a row or out of order */
+    public Batch {
+        sequences = List.copyOf(sequences);
+        if (rows < 1 || length < 1 || sequences.isEmpty() || (long) rows * length > MAX_POSITIONS) {
+            throw new IllegalArgumentException("a batch of " + sequences.size() + " sequences in " + rows + " rows of "
+                    + length + " positions is empty or does not fit into an array; use fewer rows");
+        }
+        int free = 0;
+        int example = 0;
+        for (Sequence sequence : sequences) {
+            boolean next = sequence.example == example || sequence.example == example + 1;
+            if (sequence.start < free || sequence.end() > (sequence.start / length + 1L) * length || !next) {
+                throw new IllegalArgumentException("a sequence of example " + sequence.example + " lies at "
+                        + sequence.start + " to " + sequence.end() + " of " + rows + " x " + length
+                        + " positions, but the one before is of example " + example + " and ends at " + free);
+            }
+            free = sequence.end();
+            example = sequence.example;
+        }
+        if (free > rows * length) {
+            throw new IllegalArgumentException(
+                    "the last sequence ends at " + free + " of " + rows + " x " + length + " positions");
+        }
+    }
+
+    /** Whether sequences lie behind one another in a row. */
+    public boolean isPacked() {
+        return sequences.size() > rows;
+    }
+
+    /**
+     * The lengths of what lies in the row of a packed batch, in order; what fills up the end counts as a sequence. Their sum
+     * is T.
+     *
+     * @throws IllegalStateException if there are several rows
+     */
+    public long[] packedLengths() {
+        if (rows != 1) {
+            throw new IllegalStateException("a batch of " + rows + " rows is padded, not packed");
+        }
+        int filled = sequences.get(sequences.size() - 1).end();
+        long[] lengths = new long[sequences.size() + (filled < length ? 1 : 0)];
+        lengths[lengths.length - 1] = length - filled;
+        for (int i = 0; i < sequences.size(); i++) {
+            lengths[i] = sequences.get(i).tokens.length();
+        }
+        return lengths;
+    }
+
+    /** How many examples there are. */
+    public int examples() {
+        return sequences.get(sequences.size() - 1).example + 1;
+    }
+
+    /** Ids (B, T), row-major, in an array of the caller's. */
+    public long[] inputIds() {
+        long[] ids = new long[rows * length];
+        Arrays.fill(ids, padId);
+        for (Sequence sequence : sequences) {
+            copy(sequence.tokens.inputIds(), ids, sequence.start);
+        }
+        return ids;
+    }
+
+    /** For each position of (B, T) the id to predict or {@link Labels#IGNORE}, in an array of the caller's. */
+    public long[] labels() {
+        long[] labels = new long[rows * length];
+        Arrays.fill(labels, Labels.IGNORE);
+        for (Sequence sequence : sequences) {
+            copy(sequence.tokens.labels(), labels, sequence.start);
+        }
+        return labels;
+    }
+
+    private static void copy(int[] from, long[] to, int start) {
+        for (int i = 0; i < from.length; i++) {
+            to[start + i] = from[i];
+        }
+    }
+
+    /** Positions that have something to predict. */
+    public int targetTokens() {
+        return sequences.stream()
+                .mapToInt(sequence -> sequence.tokens.targetTokens())
+                .sum();
+    }
+
+    /** Positions that are not padding. */
+    public int tokens() {
+        return sequences.stream()
+                .mapToInt(sequence -> sequence.tokens.length())
+                .sum();
     }
 }

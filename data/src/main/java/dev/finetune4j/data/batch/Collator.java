@@ -1,16 +1,25 @@
 package dev.finetune4j.data.batch;
 
-import dev.finetune4j.core.Labels;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 
 /**
- * Puts examples side by side as one {@link Batch}, as long as the longest of them.
+ * Data collator: makes one {@link Batch} of some examples.
  *
- * @param padId id that fills up short rows; no loss and, with causal attention, no result depends on it
- * @param multipleOf the length is rounded up to a multiple of this, which some GPU kernels like; 1 for no rounding
+ * @param padId id of positions that belong to no sequence; no loss and, with causal attention, no result depends on it
+ * @param multipleOf the length of a row is rounded up to a multiple of this, which some GPU kernels like; 1 for no rounding
+ * @param layout how sequences lie in rows
  */
-public record Collator(int padId, int multipleOf) {
+public record Collator(int padId, int multipleOf, Layout layout) {
+    /** How sequences lie in rows. */
+    public enum Layout {
+        /** Each in a row of its own, all as long as the longest. */
+        PADDED,
+        /** All behind one another in one row, where attention must keep them apart. */
+        PACKED
+    }
+
     /** @throws IllegalArgumentException if the id is negative or the multiple less than 1 */
     public Collator {
         if (padId < 0) {
@@ -20,6 +29,16 @@ public record Collator(int padId, int multipleOf) {
         if (multipleOf < 1) {
             throw new IllegalArgumentException("multipleOf is " + multipleOf + ", but must be 1 (no rounding) or more");
         }
+        Objects.requireNonNull(layout, "layout");
+    }
+
+    /**
+     * A collator that pads.
+     *
+     * @throws IllegalArgumentException if the id is negative or the multiple less than 1
+     */
+    public Collator(int padId, int multipleOf) {
+        this(padId, multipleOf, Layout.PADDED);
     }
 
     /**
@@ -31,28 +50,27 @@ public record Collator(int padId, int multipleOf) {
         if (examples.isEmpty()) {
             throw new IllegalArgumentException("a batch needs at least one example, but got none");
         }
-        int longest = examples.stream().mapToInt(EncodedExample::length).max().orElseThrow();
-        long length = ((long) longest + multipleOf - 1) / multipleOf * multipleOf;
-        if (length * examples.size() > Integer.MAX_VALUE - 8) {
-            throw new IllegalArgumentException("a batch of " + examples.size() + " rows of " + length
+        boolean packed = layout == Layout.PACKED;
+        long needed = packed
+                ? examples.stream().mapToLong(EncodedExample::tokens).sum()
+                : examples.stream().mapToInt(EncodedExample::longest).max().orElseThrow();
+        int count = examples.stream()
+                .mapToInt(example -> example.sequences().size())
+                .sum();
+        int rows = packed ? 1 : count;
+        long length = (needed + multipleOf - 1) / multipleOf * multipleOf;
+        if (length * rows > Batch.MAX_POSITIONS) {
+            throw new IllegalArgumentException("a batch of " + rows + " rows of " + length
                     + " positions does not fit into an array; use fewer rows");
         }
-        long[] inputIds = new long[(int) length * examples.size()];
-        long[] labels = new long[inputIds.length];
-        Arrays.fill(inputIds, padId);
-        Arrays.fill(labels, Labels.IGNORE);
+        List<Batch.Sequence> sequences = new ArrayList<>(count);
         int start = 0;
-        int targetTokens = 0;
-        int tokens = 0;
-        for (EncodedExample example : examples) {
-            for (int i = 0; i < example.length(); i++) {
-                inputIds[start + i] = example.inputIds()[i];
-                labels[start + i] = example.labels()[i];
+        for (int i = 0; i < examples.size(); i++) {
+            for (EncodedSequence tokens : examples.get(i).sequences()) {
+                sequences.add(new Batch.Sequence(tokens, i, start));
+                start += packed ? tokens.length() : (int) length;
             }
-            start += (int) length;
-            targetTokens += example.targetTokens();
-            tokens += example.length();
         }
-        return new Batch(examples.size(), (int) length, inputIds, labels, targetTokens, tokens);
+        return new Batch(rows, (int) length, padId, sequences);
     }
 }

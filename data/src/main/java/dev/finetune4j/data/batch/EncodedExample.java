@@ -1,52 +1,40 @@
 package dev.finetune4j.data.batch;
 
-import dev.finetune4j.core.Labels;
-import dev.finetune4j.core.text.EncodedChat;
-import java.util.Arrays;
+import java.util.List;
 
 /**
- * A conversation as ids and labels. The labels are shifted already: {@code labels[i]} is the id that follows
- * {@code inputIds[i]} if it belongs to an answer, else {@link Labels#IGNORE}; so the last label of an encoded conversation is
- * always {@code IGNORE}. The arrays are the record's own: they are not copied, so do not change them.
+ * The sequences of one example, which stay in one batch because the loss compares them: one for supervised fine-tuning, the
+ * chosen and the rejected one of a preference pair.
  *
- * @param inputIds the tokens in order, at least one
- * @param labels what each position must predict
+ * @param sequences at least one
  */
-@SuppressWarnings("ArrayRecordComponent") // compared by nobody, read by the collator
-public record EncodedExample(int[] inputIds, int[] labels) {
-    /** @throws IllegalArgumentException if there is no token or the lengths differ */
+public record EncodedExample(List<EncodedSequence> sequences) {
+    /** @throws IllegalArgumentException if there is no sequence */
     public EncodedExample {
-        if (inputIds.length == 0 || inputIds.length != labels.length) {
-            throw new IllegalArgumentException("an example needs at least one token and a label for each, but has "
-                    + inputIds.length + " tokens and " + labels.length + " labels");
+        sequences = List.copyOf(sequences);
+        if (sequences.isEmpty()) {
+            throw new IllegalArgumentException("an example needs at least one sequence, but has none");
         }
     }
 
-    static EncodedExample of(EncodedChat chat) {
-        int[] ids = chat.ids();
-        int[] labels = new int[ids.length];
-        Arrays.fill(labels, Labels.IGNORE);
-        for (int i = 0; i + 1 < ids.length; i++) {
-            if (chat.trained()[i + 1]) {
-                labels[i] = ids[i + 1];
-            }
-        }
-        return new EncodedExample(ids, labels);
+    /**
+     * An example of one sequence to learn.
+     *
+     * @param inputIds as in {@link EncodedSequence}
+     * @param labels as in {@link EncodedSequence}
+     * @throws IllegalArgumentException if there is no token or the lengths differ
+     */
+    public EncodedExample(int[] inputIds, int[] labels) {
+        this(List.of(new EncodedSequence(inputIds, labels, EncodedSequence.Kind.TARGET)));
     }
 
-    /** How many tokens there are. */
-    public int length() {
-        return inputIds.length;
+    /** How many tokens the longest sequence has. */
+    public int longest() {
+        return sequences.stream().mapToInt(EncodedSequence::length).max().orElseThrow();
     }
 
-    /** How many positions have something to predict. */
-    public int targetTokens() {
-        int count = 0;
-        for (int label : labels) {
-            if (label != Labels.IGNORE) {
-                count++;
-            }
-        }
-        return count;
+    /** How many tokens all sequences have. */
+    public int tokens() {
+        return sequences.stream().mapToInt(EncodedSequence::length).sum();
     }
 }

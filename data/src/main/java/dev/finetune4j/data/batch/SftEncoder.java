@@ -11,6 +11,7 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.DatasetProblems;
+import dev.finetune4j.data.Example;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.Truncation;
 import java.util.ArrayList;
@@ -72,9 +73,17 @@ public final class SftEncoder {
     public EncodedDataset encode(Dataset dataset) {
         dataset.requireReady();
         Pass pass = new Pass(dataset.size());
-        for (SftExample example : dataset.examples()) {
+        for (Example example : dataset.examples()) {
+            if (!(example instanceof SftExample sft)) {
+                pass.problems.add(DatasetProblem.ofRow(
+                        example.where(),
+                        null,
+                        "is " + example.kind() + ", but supervised fine-tuning learns from conversations that end with"
+                                + " an answer; train on it with an objective for such examples"));
+                continue;
+            }
             try {
-                encode(example, pass);
+                encode(sft, pass);
             } catch (IllegalArgumentException e) {
                 pass.problems.add(
                         DatasetProblem.ofRow(
@@ -86,10 +95,10 @@ public final class SftEncoder {
     }
 
     private void encode(SftExample example, Pass pass) {
-        EncodedExample encoded = EncodedExample.of(chat.apply(example.conversation()));
+        EncodedSequence encoded = EncodedSequence.of(chat.apply(example.conversation()));
         boolean truncated = false;
         if (encoded.length() > maxLength && truncation == Truncation.DROP_OLDEST_TURNS) {
-            EncodedExample shorter = withoutOldTurns(example.conversation());
+            EncodedSequence shorter = withoutOldTurns(example.conversation());
             truncated = shorter != null;
             encoded = shorter != null ? shorter : encoded;
         }
@@ -108,10 +117,10 @@ public final class SftEncoder {
     }
 
     /** The conversation with as many of its turns as fit, or null if the last one alone does not. */
-    private @Nullable EncodedExample withoutOldTurns(Conversation conversation) {
+    private @Nullable EncodedSequence withoutOldTurns(Conversation conversation) {
         Conversation rest = withoutOldestTurn(conversation);
         while (rest != null) {
-            EncodedExample encoded = EncodedExample.of(chat.apply(rest));
+            EncodedSequence encoded = EncodedSequence.of(chat.apply(rest));
             if (encoded.length() <= maxLength) {
                 return encoded;
             }
@@ -152,13 +161,13 @@ public final class SftEncoder {
             this.examples = new ArrayList<>(rows);
         }
 
-        void keep(EncodedExample example, boolean isTruncated) {
-            examples.add(example);
-            totalTokens += example.length();
-            targetTokens += example.targetTokens();
-            longest = Math.max(longest, example.length());
+        void keep(EncodedSequence encoded, boolean isTruncated) {
+            examples.add(new EncodedExample(List.of(encoded)));
+            totalTokens += encoded.length();
+            targetTokens += encoded.targetTokens();
+            longest = Math.max(longest, encoded.length());
             truncated += isTruncated ? 1 : 0;
-            countAnswers(example.labels());
+            countAnswers(encoded.labels());
         }
 
         /** An answer is a stretch of labels, whose end may have white space behind the token that ends it. */

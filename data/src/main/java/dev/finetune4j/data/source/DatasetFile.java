@@ -7,16 +7,12 @@ import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.DatasetProblems;
 import dev.finetune4j.data.Provenance;
-import dev.finetune4j.data.SftExample;
-import dev.finetune4j.data.format.AlpacaFormat;
 import java.io.IOException;
 import java.io.Reader;
 import java.io.StringReader;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,23 +23,27 @@ import org.jspecify.annotations.Nullable;
 public final class DatasetFile {
     private final Path file;
     private final String source;
-    private final List<SftExample> examples = new ArrayList<>();
-    private final DatasetProblems problems = new DatasetProblems();
+    private final DatasetProblems problems;
     private long rows;
-    private boolean foreign;
+    private boolean stopped;
 
-    /** A file, which is looked at when it is read. */
-    public DatasetFile(Path file) {
+    /**
+     * A file, which is looked at when it is read.
+     *
+     * @param problems takes what is wrong with the file, and is thrown at its end with what the consumer has put there
+     */
+    public DatasetFile(Path file, DatasetProblems problems) {
         this.file = file;
+        this.problems = problems;
         this.source = file.toString();
     }
 
     /**
-     * Reads all rows.
+     * Gives all rows to a consumer, or as many as it wants.
      *
      * @throws DatasetException if anything is wrong with the file or one of its rows
      */
-    public List<SftExample> read() {
+    public void read(RowConsumer consumer) {
         if (!Files.exists(file)) {
             throw new DatasetException(ofFile("there is no such file; check the path, which is relative to "
                     + Path.of("").toAbsolutePath() + " unless it begins at the root"));
@@ -56,20 +56,19 @@ public final class DatasetFile {
                     + " write the rows to a file first"));
         }
         try {
-            readRows();
+            readRows(consumer);
         } catch (CharacterCodingException e) {
             problems.add(Utf8.locate(file), e);
         } catch (IOException e) {
             problems.add(ofFile("cannot be read: " + e + "; check that the file is readable"), e);
         }
         problems.throwIfAny();
-        if (examples.isEmpty()) {
+        if (rows == 0) {
             throw new DatasetException(ofFile("holds no rows; training needs at least one"));
         }
-        return examples;
     }
 
-    private void readRows() throws IOException {
+    private void readRows(RowConsumer consumer) throws IOException {
         FileStart start = FileStart.of(file);
         String refusal = start.refusal();
         if (refusal != null) {
@@ -78,20 +77,19 @@ public final class DatasetFile {
         }
         try (Reader reader = Utf8.open(file)) {
             if (start.isArray()) {
-                readArray(reader);
+                readArray(reader, consumer);
             } else {
-                readLines(new LineReader(reader));
+                readLines(new LineReader(reader), consumer);
             }
         }
     }
 
-    private void readArray(Reader reader) throws IOException {
+    private void readArray(Reader reader, RowConsumer consumer) throws IOException {
         JsonReader json = new JsonReader(reader);
         try {
             json.enterArray();
             for (JsonNode row = json.nextItem(); row != null; row = json.nextItem()) {
-                addRow(row, null);
-                if (foreign) {
+                if (!consumer.accept(row, rows++, null)) {
                     return;
                 }
             }
@@ -105,8 +103,8 @@ public final class DatasetFile {
         }
     }
 
-    private void readLines(LineReader lines) throws IOException {
-        for (String line = lines.next(); line != null && !foreign; line = lines.next()) {
+    private void readLines(LineReader lines, RowConsumer consumer) throws IOException {
+        for (String line = lines.next(); line != null && !stopped; line = lines.next()) {
             if (line.isBlank()) {
                 continue;
             }
@@ -121,7 +119,7 @@ public final class DatasetFile {
             try {
                 JsonNode row = json.next();
                 if (row != null && !json.hasMore()) {
-                    addRow(row, lines.number());
+                    stopped = !consumer.accept(row, rows++, lines.number());
                 } else {
                     String problem = line.stripTrailing().endsWith(",") && row != null
                             ? "a comma follows the object, expected the end of the line; delete it, or put the rows"
@@ -136,18 +134,6 @@ public final class DatasetFile {
                 rows++;
             }
         }
-    }
-
-    private void addRow(JsonNode node, @Nullable Integer line) {
-        AlpacaFormat row = new AlpacaFormat(node, new Provenance(source, rows));
-        SftExample example = row.example();
-        if (example != null) {
-            examples.add(example);
-        }
-        row.problems().forEach(problem -> problems.add(problem.atLine(line, null)));
-        // A file whose first row has other columns is in another format: saying so for each row would help nobody.
-        foreign = rows == 0 && row.isForeign();
-        rows++;
     }
 
     /** @param row the row if each line is read on its own */

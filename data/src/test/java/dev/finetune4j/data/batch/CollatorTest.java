@@ -3,14 +3,16 @@ package dev.finetune4j.data.batch;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.Labels;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
-/** Padding on the right: ids, labels and counts. */
+/** Padded and packed batches: ids, labels, counts, and which sequences belong together. */
 class CollatorTest {
     private static final EncodedExample LONG = new EncodedExample(new int[] {5, 6, 7}, new int[] {-100, 7, -100});
     private static final EncodedExample SHORT = new EncodedExample(new int[] {8, 9}, new int[] {9, -100});
@@ -45,6 +47,62 @@ class CollatorTest {
         assertThrows(IllegalArgumentException.class, () -> new Collator(0, 1).collate(List.of()));
         assertThrows(
                 IllegalArgumentException.class, () -> new Collator(0, Integer.MAX_VALUE).collate(List.of(LONG, SHORT)));
-        assertThrows(IllegalArgumentException.class, () -> new Batch(2, 2, new long[4], new long[3], 0, 4));
+    }
+
+    @Test
+    void packedSequencesLieBehindOneAnother() {
+        Batch batch = new Collator(3, 4, Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
+        assertEquals(1, batch.rows());
+        assertEquals(8, batch.length());
+        assertArrayEquals(new long[] {8, 9, 5, 6, 7, 3, 3, 3}, batch.inputIds());
+        assertArrayEquals(new long[] {9, -100, -100, 7, -100, -100, -100, -100}, batch.labels());
+        assertArrayEquals(new long[] {2, 3, 3}, batch.packedLengths());
+        assertTrue(batch.isPacked());
+        assertEquals(2, batch.targetTokens());
+        assertEquals(5, batch.tokens());
+        Batch full = new Collator(3, 1, Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
+        assertArrayEquals(new long[] {2, 3}, full.packedLengths());
+        assertThrows(IllegalStateException.class, () -> new Collator(3, 1)
+                .collate(List.of(SHORT, LONG))
+                .packedLengths());
+    }
+
+    @ParameterizedTest
+    @EnumSource(Collator.Layout.class)
+    void theSequencesOfAPairStayTogether(Collator.Layout layout) {
+        EncodedExample pair = new EncodedExample(List.of(
+                new EncodedSequence(new int[] {1, 2}, new int[] {2, -100}, EncodedSequence.Kind.CHOSEN),
+                new EncodedSequence(new int[] {1, 3, 4}, new int[] {3, 4, -100}, EncodedSequence.Kind.REJECTED)));
+        Batch batch = new Collator(0, 1, layout).collate(List.of(LONG, pair));
+        assertEquals(layout == Collator.Layout.PACKED, batch.isPacked());
+        assertEquals(2, batch.examples());
+        assertEquals(
+                List.of(0, 1, 1),
+                batch.sequences().stream().map(Batch.Sequence::example).toList());
+        assertEquals(
+                List.of(EncodedSequence.Kind.TARGET, EncodedSequence.Kind.CHOSEN, EncodedSequence.Kind.REJECTED),
+                batch.sequences().stream()
+                        .map(sequence -> sequence.tokens().kind())
+                        .toList());
+        for (Batch.Sequence sequence : batch.sequences()) {
+            for (int i = 0; i < sequence.tokens().length(); i++) {
+                assertEquals(sequence.tokens().inputIds()[i], batch.inputIds()[sequence.start() + i]);
+                assertEquals(sequence.tokens().labels()[i], batch.labels()[sequence.start() + i]);
+            }
+        }
+    }
+
+    @Test
+    void sequencesMayNotLieOverOneAnother() {
+        EncodedSequence two = SHORT.sequences().get(0);
+        List<Batch.Sequence> over = List.of(new Batch.Sequence(two, 0, 0), new Batch.Sequence(two, 1, 1));
+        assertThrows(IllegalArgumentException.class, () -> new Batch(1, 4, 0, over));
+        List<Batch.Sequence> acrossRows = List.of(new Batch.Sequence(two, 0, 2));
+        assertThrows(IllegalArgumentException.class, () -> new Batch(2, 3, 0, acrossRows));
+        List<Batch.Sequence> outside = List.of(new Batch.Sequence(two, 0, 4));
+        assertThrows(IllegalArgumentException.class, () -> new Batch(2, 2, 0, outside));
+        List<Batch.Sequence> apart = List.of(new Batch.Sequence(two, 1, 0), new Batch.Sequence(two, 0, 2));
+        assertThrows(IllegalArgumentException.class, () -> new Batch(2, 2, 0, apart));
+        assertThrows(IllegalArgumentException.class, () -> new Batch(1, 1, 0, List.of()));
     }
 }

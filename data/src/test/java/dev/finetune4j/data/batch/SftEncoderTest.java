@@ -19,7 +19,11 @@ import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.Fixtures;
+import dev.finetune4j.data.KtoExample;
+import dev.finetune4j.data.PreferenceExample;
+import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.TextExample;
 import dev.finetune4j.data.Truncation;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -68,6 +72,11 @@ class SftEncoderTest {
     }
 
     /** Turns of two messages, the letters in order, after a system message if asked for. */
+    private static EncodedSequence only(EncodedExample example) {
+        assertEquals(1, example.sequences().size());
+        return example.sequences().get(0);
+    }
+
     private static SftExample turns(boolean system, String letters) {
         List<ChatMessage> messages = new ArrayList<>();
         if (system) {
@@ -81,7 +90,7 @@ class SftEncoderTest {
     }
 
     private static String letters(EncodedExample example) {
-        return new String(example.inputIds(), 0, example.length());
+        return new String(only(example).inputIds(), 0, only(example).length());
     }
 
     @Test
@@ -95,12 +104,12 @@ class SftEncoderTest {
                     1, 89, 370, 281, 205, 63, 287, 432, 490, 76, 91, 82, 20, 2, 205, 1, 368, 205, 227, 46, 79, 227, 2,
                     205, 1, 71, 289, 307, 205, 465, 7, 2, 205
                 },
-                example.inputIds());
+                only(example).inputIds());
         int[] labels = IntStream.range(0, 33).map(i -> NO).toArray();
         labels[28] = 465;
         labels[29] = 7;
         labels[30] = 2;
-        assertArrayEquals(labels, example.labels());
+        assertArrayEquals(labels, only(example).labels());
         assertEquals(new DataReport(1, 0, 0, 33, 3, 33, 33, 1, 1), encoded.report());
     }
 
@@ -120,13 +129,13 @@ class SftEncoderTest {
                     1, 368, 205, 482, 18, 389, 308, 171, 115, 230, 37, 2, 205, 1, 71, 289, 307, 205, 465, 7, 2, 205, 1,
                     368, 205, 24, 17, 24, 37, 2, 205, 1, 71, 289, 307, 205, 465, 7, 2, 205
                 },
-                example.inputIds());
+                only(example).inputIds());
         assertEquals(
                 Map.of(17, 465, 18, 7, 19, 2, 35, 465, 36, 7, 37, 2),
-                IntStream.range(0, example.length())
-                        .filter(i -> example.labels()[i] != NO)
+                IntStream.range(0, only(example).length())
+                        .filter(i -> only(example).labels()[i] != NO)
                         .boxed()
-                        .collect(Collectors.toMap(i -> i, i -> example.labels()[i])));
+                        .collect(Collectors.toMap(i -> i, i -> only(example).labels()[i])));
     }
 
     @Test
@@ -137,11 +146,11 @@ class SftEncoderTest {
                 .encode(Dataset.of(List.of(SftExample.of(prompt.with(ChatMessage.assistant("中国"))))))
                 .examples()
                 .get(0);
-        assertArrayEquals(asked, Arrays.copyOf(example.inputIds(), asked.length));
+        assertArrayEquals(asked, Arrays.copyOf(only(example).inputIds(), asked.length));
         for (int i = 0; i < asked.length - 1; i++) {
-            assertEquals(NO, example.labels()[i], "the prompt is not learned");
+            assertEquals(NO, only(example).labels()[i], "the prompt is not learned");
         }
-        assertEquals(example.inputIds()[asked.length], example.labels()[asked.length - 1]);
+        assertEquals(only(example).inputIds()[asked.length], only(example).labels()[asked.length - 1]);
     }
 
     @Test
@@ -193,7 +202,7 @@ class SftEncoderTest {
                 List.of("cdef", "sef", "sab"),
                 encoded.examples().stream().map(SftEncoderTest::letters).toList());
         assertArrayEquals(
-                new int[] {'d', NO, 'f', NO}, encoded.examples().get(0).labels());
+                new int[] {'d', NO, 'f', NO}, only(encoded.examples().get(0)).labels());
         assertEquals(new DataReport(3, 0, 2, 10, 4, 4, 10 / 3.0, 4, 3), encoded.report());
     }
 
@@ -342,6 +351,24 @@ class SftEncoderTest {
         assertThrows(IllegalArgumentException.class, () -> toyEncoder(1, Truncation.FAIL));
         assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[0], new int[0]));
         assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[2], new int[1]));
-        assertFalse(new EncodedExample(new int[] {1}, new int[] {NO}).targetTokens() > 0);
+        assertFalse(new EncodedExample(new int[] {1}, new int[] {NO}).sequences().get(0).targetTokens() > 0);
+    }
+
+    @Test
+    void otherExamplesAreRefused() {
+        Provenance place = new Provenance("x", 7);
+        Conversation prompt = Conversation.of(ChatMessage.user("q"));
+        ChatMessage answer = ChatMessage.assistant("a");
+        Dataset mixed = Dataset.of(List.of(
+                SftExample.of("q", "ab"),
+                new PreferenceExample(prompt, answer, ChatMessage.assistant("b"), place),
+                new KtoExample(prompt.with(answer), true, place),
+                new TextExample("t", place)));
+        DatasetException failure = fails(
+                () -> toyEncoder(8, Truncation.FAIL).encode(mixed),
+                "x, row 7: is a preference pair, but supervised fine-tuning",
+                "is a judged answer",
+                "is a text for pre-training");
+        assertEquals(3, failure.count());
     }
 }

@@ -1,0 +1,40 @@
+package dev.finetune4j.data;
+
+import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.text.Conversation;
+import java.util.List;
+
+/**
+ * An answer that was judged by itself, as KTO learns from.
+ *
+ * @param conversation ends with the answer, which is not blank
+ * @param desirable whether the answer is good
+ * @param where the place that errors name
+ */
+public record KtoExample(Conversation conversation, boolean desirable, Provenance where) implements Example {
+    /** @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one */
+    public KtoExample {
+        Arguments.given(where, "KtoExample(where)");
+        SftExample.requireAnswer(Arguments.given(conversation, "KtoExample(conversation)"));
+    }
+
+    @Override
+    public KtoExample at(Provenance place) {
+        return new KtoExample(conversation, desirable, place);
+    }
+
+    @Override
+    public List<String> texts() {
+        return SftExample.contents(conversation);
+    }
+
+    @Override
+    public KtoExample withTexts(List<String> texts) {
+        return new KtoExample(SftExample.withContents(conversation, texts), desirable, where);
+    }
+
+    @Override
+    public String kind() {
+        return "a judged answer";
+    }
+}

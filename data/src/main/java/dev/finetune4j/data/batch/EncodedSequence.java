@@ -1,0 +1,71 @@
+package dev.finetune4j.data.batch;
+
+import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.text.EncodedChat;
+import java.util.Arrays;
+import java.util.Objects;
+
+/**
+ * Tokens and labels of one sequence. The labels are shifted already: {@code labels[i]} is the id that follows
+ * {@code inputIds[i]} if it is to be learned, else {@link Labels#IGNORE}; so the last label of an encoded conversation is
+ * always {@code IGNORE}. The arrays are the record's own: they are not copied, so do not change them.
+ *
+ * @param inputIds the tokens in order, at least one
+ * @param labels what each position must predict
+ * @param kind what the sequence is in its example
+ */
+@SuppressWarnings("ArrayRecordComponent") // compared by nobody, read by the batch
+public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
+    /** What a sequence is in its example. */
+    public enum Kind {
+        /** An answer, or a text, to learn. */
+        TARGET,
+        /** The better answer of a pair. */
+        CHOSEN,
+        /** The worse answer of a pair. */
+        REJECTED,
+        /** An answer that was judged good. */
+        DESIRABLE,
+        /** An answer that was judged bad. */
+        UNDESIRABLE,
+        /** A prompt with the answer to another, from which KTO estimates how far the policy is from the reference. */
+        MISMATCHED
+    }
+
+    /** @throws IllegalArgumentException if there is no token or the lengths differ */
+    public EncodedSequence {
+        if (inputIds.length == 0 || inputIds.length != labels.length) {
+            throw new IllegalArgumentException("a sequence needs at least one token and a label for each, but has "
+                    + inputIds.length + " tokens and " + labels.length + " labels");
+        }
+        Objects.requireNonNull(kind, "kind");
+    }
+
+    static EncodedSequence of(EncodedChat chat) {
+        int[] ids = chat.ids();
+        int[] labels = new int[ids.length];
+        Arrays.fill(labels, Labels.IGNORE);
+        for (int i = 0; i + 1 < ids.length; i++) {
+            if (chat.trained()[i + 1]) {
+                labels[i] = ids[i + 1];
+            }
+        }
+        return new EncodedSequence(ids, labels, Kind.TARGET);
+    }
+
+    /** How many tokens there are. */
+    public int length() {
+        return inputIds.length;
+    }
+
+    /** How many positions have something to predict. */
+    public int targetTokens() {
+        int count = 0;
+        for (int label : labels) {
+            if (label != Labels.IGNORE) {
+                count++;
+            }
+        }
+        return count;
+    }
+}

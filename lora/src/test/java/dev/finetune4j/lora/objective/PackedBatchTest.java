@@ -1,0 +1,73 @@
+package dev.finetune4j.lora.objective;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.Fixtures;
+import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedExample;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+
+/** A packed batch is the padded one without its padding: the model makes the same of each sequence, and so does the loss. */
+class PackedBatchTest {
+    private static List<EncodedExample> examples(int vocabulary) {
+        SplittableRandom random = new SplittableRandom(7);
+        List<EncodedExample> examples = new ArrayList<>();
+        for (int length : new int[] {5, 1, 12, 3, 9}) {
+            int[] ids = random.ints(length, 0, vocabulary).toArray();
+            int[] labels = new int[length];
+            for (int i = 0; i < length; i++) {
+                labels[i] = i % 3 == 0 || i + 1 == length ? Labels.IGNORE : ids[i + 1];
+            }
+            examples.add(new EncodedExample(ids, labels));
+        }
+        return examples;
+    }
+
+    @Test
+    void aPackedBatchHasTheHiddenStatesAndTheLossOfThePaddedOne() {
+        try (CausalLM model = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            List<EncodedExample> examples = examples(model.config().vocabSize());
+            Batch padded = new Collator(0, 1).collate(examples);
+            Batch packed = new Collator(0, 8, Collator.Layout.PACKED).collate(examples);
+            assertEquals(32, packed.length());
+            assertEquals(padded.targetTokens(), packed.targetTokens());
+            Tensor alone = model.hidden(ModelInput.padded(
+                    model.tokens(padded.inputIds(), padded.rows(), padded.length()))); // (5, 12, D)
+            Tensor together = model.hidden(ModelInput.packed(
+                    model.tokens(packed.inputIds(), 1, packed.length()), packed.packedLengths())); // (1, 32, D)
+            float[] expected = Tensors.toFloats(alone);
+            float[] actual = Tensors.toFloats(together);
+            int width = model.config().hiddenSize();
+            for (int i = 0; i < examples.size(); i++) {
+                Batch.Sequence from = padded.sequences().get(i);
+                Batch.Sequence to = packed.sequences().get(i);
+                assertArrayEquals(
+                        Arrays.copyOfRange(expected, from.start() * width, from.end() * width),
+                        Arrays.copyOfRange(actual, to.start() * width, to.end() * width),
+                        1e-4f,
+                        "sequence " + i);
+            }
+            double loss = NextTokenLoss.sum(alone, model::logits, padded.labels());
+            assertTrue(loss > 1);
+            assertEquals(loss, NextTokenLoss.sum(together, model::logits, packed.labels()), 1e-5 * loss);
+        }
+    }
+}

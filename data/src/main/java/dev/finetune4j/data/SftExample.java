@@ -78,9 +78,7 @@ public record SftExample(Conversation conversation, Provenance where) implements
     @Override
     public String describe(int text) {
         String role = conversation.messages().get(text).role().name().toLowerCase(Locale.ROOT);
-        return text < where.fields().size()
-                ? Example.super.describe(text)
-                : "message " + text + " (" + role + ")";
+        return text < where.fields().size() ? Example.super.describe(text) : "message " + text + " (" + role + ")";
     }
 
     static List<String> contents(Conversation conversation) {

@@ -1,6 +1,6 @@
 package dev.finetune4j.data;
 
-import dev.finetune4j.core.Arguments;
+import dev.finetune4j.core.message.Arguments;
 import java.util.List;
 
 /**

@@ -266,8 +266,7 @@ class DatasetFileTest {
                     .append("x".repeat(length))
                     .append("\"}\n");
         }
-        List<Example> examples =
-                Dataset.read(write("x.jsonl", file.toString())).examples();
+        List<Example> examples = Dataset.read(write("x.jsonl", file.toString())).examples();
         assertEquals(
                 IntStream.range(8100, 8260).boxed().toList(),
                 examples.stream().map(e -> contents(e).get(1).length()).toList());

@@ -52,9 +52,10 @@ public final class Fixtures {
     }
 
     public static List<String> roles(Example example) {
-        return ((SftExample) example).conversation().messages().stream()
-                .map(message -> message.role().name())
-                .toList();
+        return ((SftExample) example)
+                .conversation().messages().stream()
+                        .map(message -> message.role().name())
+                        .toList();
     }
 
     /** Examples "q0", "a0" and so on. */

@@ -82,7 +82,8 @@ class SharedDatasetsTest {
             assertEquals(91, encoded.report().rows());
             assertEquals(91, encoded.examples().size());
             for (int i = 0; i < 91; i++) {
-                String text = tokenizer.decode(encoded.examples().get(i).sequences().get(0).inputIds());
+                String text = tokenizer.decode(
+                        encoded.examples().get(i).sequences().get(0).inputIds());
                 assertTrue(!text.contains("{{"), text);
             }
         }

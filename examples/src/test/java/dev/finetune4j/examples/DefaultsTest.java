@@ -30,8 +30,7 @@ class DefaultsTest {
 
     private static long right(FineTunedModel tuned, Dataset rows) {
         return rows.examples().stream()
-                .filter(row ->
-                        tuned.ask(row.texts().get(0)).equals(row.texts().get(1)))
+                .filter(row -> tuned.ask(row.texts().get(0)).equals(row.texts().get(1)))
                 .count();
     }
 

@@ -120,8 +120,6 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
 
     /** Positions that are not padding. */
     public int tokens() {
-        return sequences.stream()
-                .mapToInt(sequence -> sequence.tokens.length())
-                .sum();
+        return sequences.stream().mapToInt(sequence -> sequence.tokens.length()).sum();
     }
 }

@@ -121,7 +121,8 @@ final class AlpacaRow {
                 report(
                         field,
                         (value.isNull() ? "is null" : "is missing")
-                                + "; an alpaca row needs \"instruction\" and \"output\", found the columns " + UnknownFormat.columns(row)
+                                + "; an alpaca row needs \"instruction\" and \"output\", found the columns "
+                                + UnknownFormat.columns(row)
                                 + looksLike());
             }
             return "";

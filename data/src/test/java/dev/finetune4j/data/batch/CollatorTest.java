@@ -62,9 +62,9 @@ class CollatorTest {
         assertEquals(5, batch.tokens());
         Batch full = new Collator(3, 1, Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
         assertArrayEquals(new long[] {2, 3}, full.packedLengths());
-        assertThrows(IllegalStateException.class, () -> new Collator(3, 1)
-                .collate(List.of(SHORT, LONG))
-                .packedLengths());
+        assertThrows(
+                IllegalStateException.class,
+                () -> new Collator(3, 1).collate(List.of(SHORT, LONG)).packedLengths());
     }
 
     @ParameterizedTest

@@ -351,7 +351,11 @@ class SftEncoderTest {
         assertThrows(IllegalArgumentException.class, () -> toyEncoder(1, Truncation.FAIL));
         assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[0], new int[0]));
         assertThrows(IllegalArgumentException.class, () -> new EncodedExample(new int[2], new int[1]));
-        assertFalse(new EncodedExample(new int[] {1}, new int[] {NO}).sequences().get(0).targetTokens() > 0);
+        assertFalse(new EncodedExample(new int[] {1}, new int[] {NO})
+                        .sequences()
+                        .get(0)
+                        .targetTokens()
+                > 0);
     }
 
     @Test

@@ -49,8 +49,8 @@ class PackedBatchTest {
             Batch packed = new Collator(0, 8, Collator.Layout.PACKED).collate(examples);
             assertEquals(32, packed.length());
             assertEquals(padded.targetTokens(), packed.targetTokens());
-            Tensor alone = model.hidden(ModelInput.padded(
-                    model.tokens(padded.inputIds(), padded.rows(), padded.length()))); // (5, 12, D)
+            Tensor alone = model.hidden(
+                    ModelInput.padded(model.tokens(padded.inputIds(), padded.rows(), padded.length()))); // (5, 12, D)
             Tensor together = model.hidden(ModelInput.packed(
                     model.tokens(packed.inputIds(), 1, packed.length()), packed.packedLengths())); // (1, 32, D)
             float[] expected = Tensors.toFloats(alone);

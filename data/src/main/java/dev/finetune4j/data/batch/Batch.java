@@ -73,7 +73,7 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         }
         int filled = sequences.get(sequences.size() - 1).end();
         long[] lengths = new long[sequences.size() + (filled < length ? 1 : 0)];
-        lengths[lengths.length - 1] = length - filled;
+        lengths[lengths.length - 1] = (long) length - filled;
         for (int i = 0; i < sequences.size(); i++) {
             lengths[i] = sequences.get(i).tokens.length();
         }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.data.Dataset;
 import java.net.URISyntaxException;
 import java.nio.file.Path;

@@ -7,7 +7,7 @@ import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
-import java.util.Arrays;
+import java.util.List;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 
@@ -15,11 +15,11 @@ import org.bytedeco.pytorch.Tensor;
  * A micro-batch on the model's device, which a pass reads.
  *
  * @param host the batch itself; a pass that reads it cannot be captured
- * @param tokens ids, int64, (B, T)
+ * @param input ids, (B, T), padded or packed
  * @param targets what its positions have to predict
  * @param scale factor on gradient and loss, one float32
  */
-public record DeviceBatch(Batch host, Tensor tokens, Targets targets, Tensor scale) implements AutoCloseable {
+public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor scale) implements AutoCloseable {
     /**
      * What two batches share that one captured pass is right for.
      *
@@ -34,49 +34,79 @@ public record DeviceBatch(Batch host, Tensor tokens, Targets targets, Tensor sca
         return of(model, batch, scale, device -> Targets.of(device, batch.labels(), multiple));
     }
 
-    /** The batch of an objective whose loss is a function of whole sequences, each of which is a row. */
+    /** The batch of an objective whose loss is a function of whole sequences. */
     static DeviceBatch ofSequences(CausalLM model, Batch batch, double scale, int multiple) {
-        int[] lengths = new int[batch.rows()];
-        Arrays.fill(lengths, batch.length());
-        return of(model, batch, scale, device -> Targets.ofSequences(device, batch.labels(), multiple, lengths));
+        return of(
+                model,
+                batch,
+                scale,
+                device -> Targets.ofSequences(device, batch.labels(), multiple, lengthsWithPadding(batch)));
     }
 
-    private static DeviceBatch of(
-            CausalLM model, Batch batch, double scale, Function<ComputeDevice, Targets> onDevice) {
+    /** How many of the B · T positions each sequence has, the padding behind it included. */
+    private static int[] lengthsWithPadding(Batch batch) {
+        List<Batch.Sequence> sequences = batch.sequences();
+        int[] lengths = new int[sequences.size()];
+        int end = batch.rows() * batch.length();
+        for (int i = lengths.length - 1; i >= 0; i--) {
+            int start = i == 0 ? 0 : sequences.get(i).start();
+            lengths[i] = end - start;
+            end = start;
+        }
+        return lengths;
+    }
+
+    private static DeviceBatch of(CausalLM model, Batch batch, double scale, Function<ComputeDevice, Targets> targets) {
         ComputeDevice device = model.placement().device();
         try (TensorScope scope = new TensorScope()) {
-            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
+            ModelInput input = input(model, batch);
             Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
             // Last of those that can fail, because no scope owns it.
-            Targets targets = onDevice.apply(device);
-            return new DeviceBatch(batch, scope.release(tokens), targets, scope.release(factor));
+            Targets wanted = targets.apply(device);
+            tensors(input).forEach(scope::release);
+            return new DeviceBatch(batch, input, wanted, scope.release(factor));
         }
     }
 
-    /** The batch as the model takes it. */
-    public ModelInput input() {
-        return ModelInput.padded(tokens);
+    /** A batch as the model takes it; the caller's scope owns the tensors. */
+    public static ModelInput input(CausalLM model, Batch batch) {
+        Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
+        return batch.isPacked() ? ModelInput.packed(tokens, batch.packedLengths()) : ModelInput.padded(tokens);
+    }
+
+    private static List<Tensor> tensors(ModelInput input) {
+        return input instanceof ModelInput.Packed packed
+                ? List.of(
+                        packed.tokens(),
+                        packed.sequences().starts(),
+                        packed.sequences().positions())
+                : List.of(input.tokens());
+    }
+
+    /** Whether a pass over it may be captured; one over packed rows reads their lengths on the host. */
+    public boolean isCapturable() {
+        return input instanceof ModelInput.Padded;
     }
 
     /** Its shape. */
     public Shape shape() {
-        return new Shape(tokens.size(0), tokens.size(1), targets.count());
+        return new Shape(input.tokens().size(0), input.tokens().size(1), targets.count());
     }
 
-    /** The same in memory of its own. */
+    /** The same padded batch in memory of its own. */
     public DeviceBatch copy() {
         try (TensorScope scope = new TensorScope()) {
-            Tensor ownTokens = tokens.clone();
+            Tensor tokens = input.tokens().clone();
             Tensor ownScale = scale.clone();
             // Last of those that can fail, because no scope owns it.
             Targets ownTargets = targets.copy();
-            return new DeviceBatch(host, scope.release(ownTokens), ownTargets, scope.release(ownScale));
+            return new DeviceBatch(host, ModelInput.padded(scope.release(tokens)), ownTargets, scope.release(ownScale));
         }
     }
 
-    /** Takes over the tensors' values of a batch of the same shape. */
+    /** Takes over the tensors' values of a padded batch of the same shape. */
     public void copyFrom(DeviceBatch other) {
-        tokens.copy_(other.tokens);
+        input.tokens().copy_(other.input.tokens());
         targets.copyFrom(other.targets);
         scale.copy_(other.scale);
     }
@@ -84,7 +114,7 @@ public record DeviceBatch(Batch host, Tensor tokens, Targets targets, Tensor sca
     /** Frees the tensors. Closing twice is fine. */
     @Override
     public void close() {
-        tokens.close();
+        tensors(input).forEach(Tensor::close);
         targets.close();
         scale.close();
     }

@@ -7,8 +7,9 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
-import java.util.function.Function;
+import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
@@ -18,20 +19,18 @@ import org.bytedeco.pytorch.Tensor;
  *
  * @param loss of an answer
  * @param reference the frozen model with which the policy is compared, such as the base without the adapter
- * @param desirable says for a batch which of its answers were desirable, in order
  */
-public record KtoObjective(Kto loss, CausalLM reference, Function<Batch, boolean[]> desirable) implements Objective {
+public record KtoObjective(Kto loss, CausalLM reference) implements Objective {
     private static final List<String> METRICS = List.of("rewards/chosen", "rewards/rejected", "kl");
 
     @Override
     public int terms(Batch batch) {
-        SequencePairs.require(batch);
-        return batch.rows() / 2;
+        return batch.examples();
     }
 
     @Override
     public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
-        SequencePairs.require(batch);
+        SequencePairs.require(batch, Set.of(Kind.DESIRABLE, Kind.UNDESIRABLE), Kind.MISMATCHED);
         return DeviceBatch.ofSequences(model, batch, scale, multiple);
     }
 
@@ -42,7 +41,7 @@ public record KtoObjective(Kto loss, CausalLM reference, Function<Batch, boolean
             Targets targets = batch.targets();
             Tensor policy = SequenceLogProbs.of(hidden, model::logits, targets).set_requires_grad(true); // (2N)
             SequencePairs pairs = SequencePairs.of(policy, reference, batch);
-            boolean[] judgements = desirable.apply(batch.host());
+            boolean[] judgements = desirable(batch.host());
             Tensor kl = Kto.klEstimate(pairs.second()); // (1)
             Tensor losses = loss.losses(pairs.first(), judgements, kl); // (N)
             losses.sum().mul(batch.scale()).backward();
@@ -54,6 +53,15 @@ public record KtoObjective(Kto loss, CausalLM reference, Function<Batch, boolean
                     .mean(kl)
                     .toTensor());
         }
+    }
+
+    /** Whether each answer was desirable. */
+    private static boolean[] desirable(Batch batch) {
+        boolean[] judgements = new boolean[batch.examples()];
+        for (int i = 0; i < judgements.length; i++) {
+            judgements[i] = batch.sequences().get(2 * i).tokens().kind() == Kind.DESIRABLE;
+        }
+        return judgements;
     }
 
     /** 1 for each answer that was judged so, (N). */
@@ -74,7 +82,7 @@ public record KtoObjective(Kto loss, CausalLM reference, Function<Batch, boolean
             Tensor policy =
                     SequenceLogProbs.of(model.hidden(onDevice.input()), model::logits, onDevice.targets()); // (2N)
             SequencePairs pairs = SequencePairs.of(policy, reference, onDevice);
-            return loss.losses(pairs.first(), desirable.apply(batch), Kto.klEstimate(pairs.second()))
+            return loss.losses(pairs.first(), desirable(batch), Kto.klEstimate(pairs.second()))
                     .sum()
                     .item_double();
         }

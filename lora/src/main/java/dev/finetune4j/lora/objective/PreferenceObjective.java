@@ -6,7 +6,9 @@ import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
+import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -33,13 +35,12 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) i
 
     @Override
     public int terms(Batch batch) {
-        SequencePairs.require(batch);
-        return batch.rows() / 2;
+        return batch.examples();
     }
 
     @Override
     public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
-        SequencePairs.require(batch);
+        SequencePairs.require(batch, Set.of(Kind.CHOSEN), Kind.REJECTED);
         return DeviceBatch.ofSequences(model, batch, scale, multiple);
     }
 

@@ -1,12 +1,13 @@
 package dev.finetune4j.lora.objective;
 
-import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
-import java.util.Arrays;
+import dev.finetune4j.data.batch.EncodedSequence.Kind;
+import java.util.List;
+import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -18,11 +19,25 @@ import org.jspecify.annotations.Nullable;
  * @param second of each pair, (N)
  */
 record SequencePairs(LogProbs first, LogProbs second) {
-    /** @throws IllegalArgumentException if the rows of a batch do not stand in pairs */
-    static void require(Batch batch) {
-        if (batch.rows() % 2 != 0) {
-            throw new IllegalArgumentException("a batch of " + batch.rows()
-                    + " sequences does not consist of pairs; give micro-batches an even number of rows");
+    /**
+     * Checks what the sequences of the examples are.
+     *
+     * @param first what the first of each example may be
+     * @param second what the second has to be
+     * @throws IllegalArgumentException if an example has others
+     */
+    static void require(Batch batch, Set<Kind> first, Kind second) {
+        List<Batch.Sequence> sequences = batch.sequences();
+        for (int i = 0; i < sequences.size(); i++) {
+            Batch.Sequence sequence = sequences.get(i);
+            Kind kind = sequence.tokens().kind();
+            if (sequence.example() != i / 2 || (i % 2 == 0 ? !first.contains(kind) : kind != second)) {
+                throw new IllegalArgumentException("sequence " + i + " of the batch is " + kind + " of example "
+                        + sequence.example() + ", but each example has to be one of " + first + " and then " + second);
+            }
+        }
+        if (sequences.size() % 2 != 0) {
+            throw new IllegalArgumentException("the last example of the batch has no sequence that is " + second);
         }
     }
 
@@ -46,13 +61,10 @@ record SequencePairs(LogProbs first, LogProbs second) {
     }
 
     private static LogProbs side(Tensor policy, @Nullable Tensor frozen, DeviceBatch batch, int side) {
-        Batch host = batch.host();
-        int[] tokens = new int[host.rows() / 2];
+        List<Batch.Sequence> sequences = batch.host().sequences();
+        int[] tokens = new int[sequences.size() / 2];
         for (int i = 0; i < tokens.length; i++) {
-            int start = (2 * i + side) * host.length();
-            tokens[i] = (int) Arrays.stream(host.labels(), start, start + host.length())
-                    .filter(label -> label != Labels.IGNORE)
-                    .count();
+            tokens[i] = sequences.get(2 * i + side).tokens().targetTokens();
         }
         return new LogProbs(side(policy, side), frozen == null ? null : side(frozen, side), tokens);
     }

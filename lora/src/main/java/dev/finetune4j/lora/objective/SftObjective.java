@@ -1,7 +1,6 @@
 package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -40,8 +39,7 @@ public record SftObjective() implements Objective {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
-            return NextTokenLoss.sum(model.hidden(ModelInput.padded(tokens)), model::logits, batch.labels());
+            return NextTokenLoss.sum(model.hidden(DeviceBatch.input(model, batch)), model::logits, batch.labels());
         }
     }
 

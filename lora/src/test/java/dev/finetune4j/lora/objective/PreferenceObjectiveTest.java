@@ -17,6 +17,8 @@ import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.data.batch.EncodedSequence;
+import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.train.LearningRateSchedule;
@@ -29,6 +31,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -61,10 +64,20 @@ class PreferenceObjectiveTest {
 
     /** Pairs of answers of unequal lengths behind prompts of four tokens. */
     private static List<EncodedExample> pairs(int count) {
+        return pairs(count, pair -> List.of(Kind.CHOSEN, Kind.REJECTED));
+    }
+
+    /** Answers, of which the first is desirable, the second not, and so on, each with a mismatched one. */
+    private static List<EncodedExample> judged(int count) {
+        return pairs(count, i -> List.of(i % 2 == 0 ? Kind.DESIRABLE : Kind.UNDESIRABLE, Kind.MISMATCHED));
+    }
+
+    private static List<EncodedExample> pairs(int count, IntFunction<List<Kind>> kinds) {
         SplittableRandom random = new SplittableRandom(11);
         List<EncodedExample> examples = new ArrayList<>();
         for (int pair = 0; pair < count; pair++) {
             int[] prompt = random.ints(4, 0, 200).toArray();
+            List<EncodedSequence> sides = new ArrayList<>();
             for (int side = 0; side < 2; side++) {
                 int length = 7 + random.nextInt(4);
                 int[] ids = random.ints(length, 0, 200).toArray();
@@ -73,8 +86,9 @@ class PreferenceObjectiveTest {
                 for (int i = 0; i < length; i++) {
                     labels[i] = i < prompt.length - 1 || i == length - 1 ? Labels.IGNORE : ids[i + 1];
                 }
-                examples.add(new EncodedExample(ids, labels));
+                sides.add(new EncodedSequence(ids, labels, kinds.apply(pair).get(side)));
             }
+            examples.add(new EncodedExample(sides));
         }
         return examples;
     }
@@ -87,7 +101,7 @@ class PreferenceObjectiveTest {
     private static Tensor direct(CausalLM model, Batch batch) {
         Tensor hidden = model.hidden(ModelInput.padded(model.tokens(batch.inputIds(), batch.rows(), batch.length())));
         Tensor all = torch.log_softmax(model.logits(hidden), -1); // (B, T, V)
-        long[] ids = batch.labels().clone();
+        long[] ids = batch.labels();
         float[] mask = new float[ids.length];
         for (int i = 0; i < ids.length; i++) {
             mask[i] = ids[i] == Labels.IGNORE ? 0 : 1;
@@ -101,12 +115,9 @@ class PreferenceObjectiveTest {
     }
 
     private static LogProbs side(Batch batch, Tensor policy, Tensor reference, int side) {
-        int[] tokens = new int[batch.rows() / 2];
-        for (int i = 0; i < batch.labels().length; i++) {
-            int row = i / batch.length();
-            if (batch.labels()[i] != Labels.IGNORE && row % 2 == side) {
-                tokens[row / 2]++;
-            }
+        int[] tokens = new int[batch.examples()];
+        for (int i = 0; i < tokens.length; i++) {
+            tokens[i] = batch.sequences().get(2 * i + side).tokens().targetTokens();
         }
         return new LogProbs(
                 policy.view(-1, 2).select(1, side), reference.view(-1, 2).select(1, side), tokens);
@@ -179,7 +190,7 @@ class PreferenceObjectiveTest {
                 .build();
         Objective dpo = objective(Dpo.of(0.5));
         try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
-            BatchLoader loader = new BatchLoader(pairs(4), 4, 2, 1, new Collator(0, 1), false);
+            BatchLoader loader = new BatchLoader(pairs(4), 2, 2, 1, new Collator(0, 1), false);
             TrainingReport report = new Trainer(
                             adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(), () -> false)
                     .minimizing(dpo)
@@ -198,20 +209,11 @@ class PreferenceObjectiveTest {
         }
     }
 
-    /** The first answer is desirable, the second not, and so on. */
-    private static boolean[] desirable(Batch batch) {
-        boolean[] judgements = new boolean[batch.rows() / 2];
-        for (int i = 0; i < judgements.length; i++) {
-            judgements[i] = i % 2 == 0;
-        }
-        return judgements;
-    }
-
     @Test
     void aPassOfKtoHasTheLossAndGradientsOfTheWhole() {
-        Batch batch = new Collator(0, 1).collate(pairs(3));
+        Batch batch = new Collator(0, 1).collate(judged(3));
         Kto kto = new Kto(0.4, 2, 3);
-        KtoObjective objective = new KtoObjective(kto, base, PreferenceObjectiveTest::desirable);
+        KtoObjective objective = new KtoObjective(kto, base);
         try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
                 TensorScope scope = TensorScope.forStep()) {
             moveB(adapter, -1);
@@ -225,7 +227,8 @@ class PreferenceObjectiveTest {
             double z = Kto.baseline(side(batch, policy, reference, 1));
             assertTrue(z > 0, "the estimate counts in this case");
             LogProbs answers = side(batch, policy, reference, 0);
-            Tensor expected = kto.losses(answers, desirable(batch), z).mean();
+            Tensor expected =
+                    kto.losses(answers, new boolean[] {true, false, true}, z).mean();
             expected.backward();
             Map<String, float[]> gradients = gradients(adapter);
 
@@ -256,15 +259,15 @@ class PreferenceObjectiveTest {
     void theSplitOfAStepChangesNothing() {
         List<Double> losses = new ArrayList<>();
         List<float[]> values = new ArrayList<>();
-        for (int rows : new int[] {12, 4, 2}) {
+        for (int micro : new int[] {6, 2, 1}) {
             TrainingSettings settings = TrainingSettings.builder()
                     .epochs(3)
-                    .gradientAccumulation(12 / rows)
+                    .gradientAccumulation(6 / micro)
                     .learningRate(1e-3)
                     .schedule(LearningRateSchedule.constant(), 0)
                     .build();
             try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
-                BatchLoader loader = new BatchLoader(pairs(6), rows, 12 / rows, 1, new Collator(0, 1), false);
+                BatchLoader loader = new BatchLoader(pairs(6), micro, 6 / micro, 1, new Collator(0, 1), false);
                 TrainingReport report = new Trainer(
                                 adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(), () -> false)
                         .minimizing(objective(Dpo.of(0.5)))
@@ -283,11 +286,15 @@ class PreferenceObjectiveTest {
     @Test
     void whatCannotBeComparedIsRefused() {
         assertThrows(IllegalArgumentException.class, () -> new PreferenceObjective(Dpo.of(0.1), null));
-        Batch odd = new Collator(0, 1).collate(pairs(2).subList(0, 3));
-        assertTrue(assertThrows(
+        Batch judged = new Collator(0, 1).collate(judged(2));
+        String message = assertThrows(
                         IllegalArgumentException.class,
-                        () -> objective(new Orpo(1)).terms(odd))
-                .getMessage()
-                .contains("3 sequences"));
+                        () -> objective(new Orpo(1)).toDevice(base, judged, 1, 1))
+                .getMessage();
+        assertTrue(message.contains("DESIRABLE") && message.contains("CHOSEN"), message);
+        Batch supervised = new Collator(0, 1).collate(List.of(new EncodedExample(new int[] {1, 2}, new int[] {2, 3})));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> new KtoObjective(Kto.of(0.1), base).toDevice(base, supervised, 1, 1));
     }
 }

@@ -1,13 +1,14 @@
 package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.ChunkedHead;
 import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.lora.objective.DeviceBatch;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.LongOptional;
@@ -24,23 +25,32 @@ final class ExactMatch {
     }
 
     private static int count(CausalLM model, Batch batch) {
-        boolean[] missed = new boolean[batch.rows()];
+        int[] examples = examples(batch);
+        boolean[] missed = new boolean[batch.examples()];
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 Targets targets = Targets.of(model.placement().device(), batch.labels(), 1)) {
-            Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length());
-            Tensor hidden = model.hidden(ModelInput.padded(tokens)); // (B, T, D)
+            Tensor hidden = model.hidden(DeviceBatch.input(model, batch)); // (B, T, D)
             new ChunkedHead(model::logits).forward(hidden, targets, (logits, chunk) -> {
                 long[] argmax = Tensors.toLongs(logits.argmax(new LongOptional(-1), false)); // (n)
                 long[] ids = Tensors.toLongs(chunk.ids());
                 long[] positions = Tensors.toLongs(chunk.positions());
                 for (int i = 0; i < ids.length; i++) {
-                    missed[(int) positions[i] / batch.length()] |= argmax[i] != ids[i];
+                    missed[examples[(int) positions[i]]] |= argmax[i] != ids[i];
                 }
             });
         }
         return (int)
                 IntStream.range(0, missed.length).filter(row -> !missed[row]).count();
+    }
+
+    /** The example of each position of (B, T); 0 for padding. */
+    private static int[] examples(Batch batch) {
+        int[] examples = new int[batch.rows() * batch.length()];
+        for (Batch.Sequence sequence : batch.sequences()) {
+            Arrays.fill(examples, sequence.start(), sequence.end(), sequence.example());
+        }
+        return examples;
     }
 }

@@ -50,6 +50,10 @@ final class GraphCache implements AutoCloseable {
      * @param pass enqueues the work; it reads nothing but the batch's tensors and what stays where it is
      */
     void run(DeviceBatch batch, Consumer<DeviceBatch> pass) {
+        if (!batch.isCapturable()) {
+            pass.accept(batch);
+            return;
+        }
         DeviceBatch.Shape shape = batch.shape();
         @Nullable CapturedPass known = captured.get(shape);
         if (known != null) {

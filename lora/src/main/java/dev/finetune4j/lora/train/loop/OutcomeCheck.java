@@ -62,7 +62,7 @@ final class OutcomeCheck {
     Findings findings(
             TrainingReport.Outcome outcome, List<StepReport> steps, FirstBatches seen, FlatParameters parameters) {
         List<Batch> learned = objective.reproducesTargets() ? seen.epoch() : List.of();
-        int rows = learned.stream().mapToInt(Batch::rows).sum();
+        int rows = learned.stream().mapToInt(Batch::examples).sum();
         if (steps.isEmpty()) {
             return new Findings(
                     outcome, List.of(), new TrainingReport.Losses(Double.NaN, Double.NaN), true, rows, rows);

@@ -186,7 +186,7 @@ inline void with_products(int level, int type, const Work &work) {
     }
 }
 
-inline void cpu_by_rows(
+inline void cpu_gemm_nt(
     int level, int threads, int type, address a, long long a_stride, address b, long long b_stride, address bias,
     address c, long long c_stride, long long rows, long long columns, long long depth, float scale, bool add) {
     with_products(level, type, [&](auto &kernels, auto number) {
@@ -197,7 +197,7 @@ inline void cpu_by_rows(
     });
 }
 
-inline void cpu_by_columns(
+inline void cpu_gemm_nn(
     int level, int threads, int type, address a, long long a_stride, address b, long long b_stride, address c,
     long long c_stride, long long rows, long long columns, long long depth, float scale, bool add) {
     with_products(level, type, [&](auto &kernels, auto number) {
@@ -207,7 +207,7 @@ inline void cpu_by_columns(
     });
 }
 
-inline void cpu_add_columns(
+inline void cpu_gemm_tn(
     int level, int threads, int type, address a, long long a_stride, address b, long long b_stride, address c,
     long long c_stride, long long rows, long long columns, long long depth, bool turned) {
     with_products(level, type, [&](auto &kernels, auto number) {

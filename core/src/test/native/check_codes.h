@@ -179,12 +179,12 @@ inline void check_panels(int level, const Weight &w, int64_t out, int64_t in, in
             product(w, in, out, x, in + more, tokens, add ? nullptr : &bias, y, out + more, add, false);
         address nested = w.has_nested ? w.nested.place() : 0;
         cpu_forward(
-            level, threads, w.packed.place(), w.shift, w.table.place(), w.absmax.place(), nested, w.map.place(), w.offset,
+            level, threads, type_of<bf16>(), w.packed.place(), w.shift, w.table.place(), w.absmax.place(), nested, w.map.place(), w.offset,
             in, out, x.place(), in + more, tokens, add ? 0 : bias.place(), y.place(), out + more, add);
         require_near(expected, y, static_cast<double>(in), text("forward", level, {out, in, tokens, w.shift, add}));
         expected = product<bf16>(w, in, out, gradient, out + more, tokens, nullptr, x, in + more, add, true);
         cpu_backward(
-            level, threads, w.packed.place(), w.shift, w.table.place(), w.absmax.place(), nested, w.map.place(), w.offset,
+            level, threads, type_of<bf16>(), w.packed.place(), w.shift, w.table.place(), w.absmax.place(), nested, w.map.place(), w.offset,
             in, out, gradient.place(), out + more, tokens, x.place(), in + more, add);
         require_near(expected, x, static_cast<double>(out), text("backward", level, {out, in, tokens, w.shift, add}));
     }

@@ -242,13 +242,13 @@ inline void check_dense(int level, int64_t rows, int64_t columns, int64_t depth,
         }
     }
     double terms = static_cast<double>(depth);
-    cpu_rows_by_rows(
-        level, threads, left.place(), a.stride(), right.place(), b.stride(), product.place(), c.stride(), rows, columns,
-        depth, 0.5f);
+    cpu_gemm_nt(
+        level, threads, type_of<bf16>(), left.place(), a.stride(), right.place(), b.stride(), 0, product.place(), c.stride(),
+        rows, columns, depth, 0.5f, false);
     require_near(expected, product, terms, text("rows by rows", level, {rows, columns, depth}));
-    cpu_rows_by_columns(
-        level, threads, left.place(), a.stride(), turned.place(), turned_b.stride(), other.place(), c.stride(), rows,
-        columns, depth, 0.5f);
+    cpu_gemm_nn(
+        level, threads, type_of<bf16>(), left.place(), a.stride(), turned.place(), turned_b.stride(), other.place(),
+        c.stride(), rows, columns, depth, 0.5f, false);
     require_near(expected_other, other, terms, text("rows by columns", level, {rows, columns, depth}));
 }
 
@@ -266,8 +266,8 @@ inline void check_sums(int level, int64_t rows, int64_t columns, int64_t depth, 
                 });
         }
     }
-    cpu_add_columns_by_columns(
-        level, threads, left.place(), a.stride(), right.place(), b.stride(), sums.place(), c.stride(), rows, columns,
+    cpu_gemm_tn(
+        level, threads, type_of<bf16>(), left.place(), a.stride(), right.place(), b.stride(), sums.place(), c.stride(), rows, columns,
         depth, turned);
     require_near(expected, sums, 4 * static_cast<double>(depth), text("sums", level, {rows, columns, depth, turned}));
 }

@@ -238,7 +238,7 @@ final class CpuNative {
             float root,
             float epsilon);
 
-    static native void cpu_by_rows(
+    static native void cpu_gemm_nt(
             int level,
             int threads,
             int type,
@@ -255,7 +255,7 @@ final class CpuNative {
             float scale,
             @Cast("bool") boolean add);
 
-    static native void cpu_by_columns(
+    static native void cpu_gemm_nn(
             int level,
             int threads,
             int type,
@@ -271,7 +271,7 @@ final class CpuNative {
             float scale,
             @Cast("bool") boolean add);
 
-    static native void cpu_add_columns(
+    static native void cpu_gemm_tn(
             int level,
             int threads,
             int type,

@@ -70,7 +70,7 @@ public final class GemmKernels {
                 && c.size(1) == b.size(0)
                 && Tensors.typeOf(c) == Tensors.typeOf(a);
         require(fits, a, b, c);
-        CpuNative.cpu_by_rows(
+        CpuNative.cpu_gemm_nt(
                 level.number,
                 TorchRuntime.threads(),
                 ElementKernels.number(Tensors.typeOf(a)),
@@ -102,7 +102,7 @@ public final class GemmKernels {
                 && c.size(1) == b.size(1)
                 && Tensors.typeOf(c) == Tensors.typeOf(a);
         require(fits, a, b, c);
-        CpuNative.cpu_by_columns(
+        CpuNative.cpu_gemm_nn(
                 level.number,
                 TorchRuntime.threads(),
                 ElementKernels.number(Tensors.typeOf(a)),
@@ -137,7 +137,7 @@ public final class GemmKernels {
         boolean transposed = a.size(1) > b.size(1);
         Tensor left = transposed ? b : a;
         Tensor right = transposed ? a : b;
-        CpuNative.cpu_add_columns(
+        CpuNative.cpu_gemm_tn(
                 level.number,
                 TorchRuntime.threads(),
                 ElementKernels.number(Tensors.typeOf(a)),

@@ -43,6 +43,6 @@ public record ComputeDevice(Kind kind, int index) {
 
     @Override
     public String toString() {
-        return kind == Kind.CPU ? "cpu" : "cuda:" + index;
+        return equals(CPU) ? "cpu" : "cuda:" + index;
     }
 }

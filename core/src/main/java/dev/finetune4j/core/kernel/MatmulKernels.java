@@ -4,7 +4,8 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Products of matrices by the quickest way that a device has: which GEMM runs is decided here and nowhere else. Both factors are
+ * Products of matrices by the quickest way that a device has: which GEMM runs is decided here and nowhere else. Libraries for the
+ * CPU are slow at the skinny shapes of low-rank factors, which is why our kernels make those too. Both factors are
  * of one type unless something else is said. Nothing records gradients. Thread-safe.
  */
 public interface MatmulKernels {

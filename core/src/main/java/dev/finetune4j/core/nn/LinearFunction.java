@@ -1,9 +1,7 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
-import dev.finetune4j.core.kernel.cpu.CpuKernels;
-import dev.finetune4j.core.kernel.cpu.ElementKernels;
-import dev.finetune4j.core.kernel.cpu.GemmKernels;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.GradMode;
@@ -15,8 +13,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * {@code y = x Wᵀ + b}, PyTorch's {@code F.linear}, of a weight that may be trained. On a CPU with kernels of our own it is
- * one function with its own backward pass, whose gradients of weight and bias go straight to where they are gathered, in
+ * {@code y = x Wᵀ + b}, PyTorch's {@code F.linear}, of a weight that may be trained. Where a device sums gradients
+ * in one go it is one function with its own backward pass, whose gradients of weight and bias go straight to where they are gathered, in
  * float32; elsewhere libtorch records it.
  */
 final class LinearFunction {
@@ -55,7 +53,7 @@ final class LinearFunction {
                     Tensor dy = gradient.reshape(-1, gradient.size(-1));
                     if (weight.requires_grad()) {
                         Tensor kept = saved.get(0);
-                        gatherWeight(weight, dy, kept.reshape(-1, kept.size(-1)));
+                        DeviceKernels.of(dy).matmul().addTN(Gradients.of(weight), dy, kept.reshape(-1, kept.size(-1)));
                     }
                     if (bias != null && bias.requires_grad()) {
                         Gradients.of(bias)
@@ -66,10 +64,7 @@ final class LinearFunction {
     }
 
     private static boolean supports(Tensor x, Tensor weight) {
-        return !x.is_cuda()
-                && ElementKernels.supports(Tensors.typeOf(x))
-                && GemmKernels.supports(weight)
-                && CpuKernels.get().isPresent()
+        return DeviceKernels.of(x).matmul().sumsGradients(x, weight)
                 && (!GradMode.is_enabled() || TensorScope.ofStep() != null);
     }
 
@@ -77,15 +72,5 @@ final class LinearFunction {
     private static boolean gathers(Tensor parameter) {
         return !parameter.requires_grad()
                 || (parameter.is_leaf() && Tensors.typeOf(parameter) == ScalarType.Float && parameter.is_contiguous());
-    }
-
-    private static void gatherWeight(Tensor weight, Tensor dy, Tensor x) {
-        CpuKernels.get()
-                .orElseThrow()
-                .products()
-                .gemmTN(
-                        GemmKernels.supports(dy) ? dy : dy.contiguous(),
-                        GemmKernels.supports(x) ? x : x.contiguous(),
-                        Gradients.of(weight));
     }
 }

@@ -7,6 +7,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.SizeTPair;
 import org.bytedeco.pytorch.cuda.CUDAAllocator;
 import org.bytedeco.pytorch.cuda.DeviceStats;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch_cuda;
 
 /** Measures the memory of devices. Stateless. */
@@ -19,8 +20,30 @@ public final class FreeMemory {
      * @throws dev.finetune4j.core.DeviceException when it is absent
      */
     public static DeviceMemory of(ComputeDevice device) {
+        return of(device, false);
+    }
+
+    /**
+     * The memory of a device after what libtorch keeps for new tensors went back to the driver; waits for the graph captures of
+     * other threads.
+     *
+     * @throws dev.finetune4j.core.DeviceException when it is absent
+     */
+    static DeviceMemory reclaimed(ComputeDevice device) {
+        return of(device, true);
+    }
+
+    private static DeviceMemory of(ComputeDevice device, boolean reclaim) {
         TorchRuntime.require(device);
-        return device.kind() == ComputeDevice.Kind.CUDA ? ofCuda(device) : ofHost();
+        if (device.kind() == ComputeDevice.Kind.CPU) {
+            return ofHost();
+        }
+        if (reclaim) {
+            try (CaptureLock quiet = CaptureLock.acquire()) {
+                torch.emptyCache();
+            }
+        }
+        return ofCuda(device);
     }
 
     private static DeviceMemory ofCuda(ComputeDevice device) {

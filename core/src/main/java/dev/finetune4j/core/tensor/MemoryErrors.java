@@ -7,7 +7,6 @@ import dev.finetune4j.core.OutOfDeviceMemoryException;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -83,12 +82,7 @@ public final class MemoryErrors {
 
     private static @Nullable DeviceMemory recover(ComputeDevice device) {
         try {
-            if (device.kind() == ComputeDevice.Kind.CUDA) {
-                try (CaptureLock quiet = CaptureLock.acquire()) {
-                    torch.emptyCache();
-                }
-            }
-            return DeviceMemory.of(device);
+            return FreeMemory.reclaimed(device);
         } catch (DeviceException | UnsatisfiedLinkError | NoClassDefFoundError e) {
             LOG.debug("the free memory of {} is not known: {}", device, e.getMessage());
             return null;

@@ -169,7 +169,7 @@ public final class Tensors {
 
     /** Small tensors travel from pinned memory, so that nobody waits for what the GPU was asked before. */
     private static Tensor on(ComputeDevice device, Tensor host) {
-        if (device.kind() == ComputeDevice.Kind.CPU) {
+        if (device.equals(deviceOf(host))) {
             return host;
         }
         boolean small = host.nbytes() > 0 && host.nbytes() <= MAX_PINNED_BYTES;

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.autograd.CustomFunction;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.nn.FrozenMatmul;
 import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Gradients;
@@ -72,11 +73,11 @@ final class FusedLoraLinears implements FusedLinears {
         outputs = column;
     }
 
-    /** On the GPU always, elsewhere where it saves something: when gradients are recorded. */
+    /** Always where stacked products are quicker, elsewhere where it saves something: when gradients are recorded. */
     @Override
     public boolean supports(Tensor x) {
         boolean recorded = GradMode.is_enabled();
-        return (x.is_cuda() || recorded)
+        return (DeviceKernels.of(x).matmul().prefersStacked() || recorded)
                 && members.stream().allMatch(member -> member.base().frozen() != null && isPlain(member.layer()));
     }
 
@@ -144,7 +145,7 @@ final class FusedLoraLinears implements FusedLinears {
         Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
         Tensor a = allA(Tensors.typeOf(x));
         Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), a.size(0));
-        LowRankMatmul.gemmNT(flat, a, low);
+        DeviceKernels.of(x).matmul().gemmNT(flat, a, low);
         scale(low);
         saved.keep(low);
         if (recomputation == null) {
@@ -166,7 +167,9 @@ final class FusedLoraLinears implements FusedLinears {
         Tensor y = member.outputsOf(output);
         Tensor bias = member.base().bias();
         if (member.layer() != null) {
-            LowRankMatmul.gemmNT(member.ranksOf(low), member.layer().b(type), y);
+            DeviceKernels.of(y)
+                    .matmul()
+                    .gemmNT(member.ranksOf(low), member.layer().b(type), y);
             if (bias != null) {
                 y.add_(Tensors.as(bias, type));
             }
@@ -191,7 +194,7 @@ final class FusedLoraLinears implements FusedLinears {
             if (member.layer() != null) {
                 Tensor own = member.outputsOf(dy);
                 Tensor b = member.layer().b();
-                LowRankMatmul.gemmNN(own, member.layer().b(type), member.ranksOf(dlow));
+                DeviceKernels.of(dy).matmul().gemmNN(own, member.layer().b(type), member.ranksOf(dlow));
                 gather(b, own, member.ranksOf(low));
             }
         }
@@ -204,21 +207,11 @@ final class FusedLoraLinears implements FusedLinears {
         if (weights == null) {
             return new Tensor();
         }
-        Tensor dx = throughA(dlow, allA(type)); // (n, in)
+        Tensor dx = DeviceKernels.of(dlow).matmul().lowRank(dlow, allA(type)); // (n, in)
         weights.addBackward(dx, dy);
         long[] shape = gradient.shape();
         shape[shape.length - 1] = dx.size(1);
         return dx.view(shape);
-    }
-
-    private static Tensor throughA(Tensor dlow, Tensor a) {
-        if (dlow.is_cuda()) {
-            // The library is twice as fast with a right factor that lies in columns.
-            return torch.mm(dlow, a.t().contiguous().t());
-        }
-        Tensor dx = Tensors.empty(Tensors.deviceOf(dlow), Tensors.typeOf(dlow), dlow.size(0), a.size(1));
-        LowRankMatmul.gemmNN(dlow, a, dx);
-        return dx;
     }
 
     private void gatherARecomputed(Tensor dlow, Recomputation recomputation) {
@@ -260,12 +253,12 @@ final class FusedLoraLinears implements FusedLinears {
         }
     }
 
-    /** Adds {@code dlowᵀ x}; on a GPU x is read once for all members. */
+    /** Adds {@code dlowᵀ x}; where stacked products are quicker x is read once for all members. */
     private void gatherA(Tensor dlow, Tensor x) {
         Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
         if (members.size() == 1) {
             gather(Objects.requireNonNull(members.get(0).layer()).a(), dlow, flat);
-        } else if (x.is_cuda()) {
+        } else if (DeviceKernels.of(x).matmul().prefersStacked()) {
             gatherAllA(dlow, flat);
         } else {
             for (Member member : members) {
@@ -288,7 +281,7 @@ final class FusedLoraLinears implements FusedLinears {
     /** Adds {@code leftᵀ right} to a parameter's gradient. */
     private static void gather(Tensor parameter, Tensor left, Tensor right) {
         if (parameter.requires_grad()) {
-            LowRankMatmul.addTo(Gradients.of(parameter), left, right);
+            DeviceKernels.of(left).matmul().addTN(Gradients.of(parameter), left, right);
         }
     }
 }

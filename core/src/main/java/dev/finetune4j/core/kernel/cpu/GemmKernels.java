@@ -22,10 +22,9 @@ public final class GemmKernels {
         return ElementKernels.supports(Tensors.typeOf(matrix)) && isMatrix(matrix, Tensors.typeOf(matrix));
     }
 
-    /** Whether it is a matrix on the CPU whose rows are contiguous and do not overlap. */
+    /** Whether it is a matrix whose rows are contiguous and do not overlap. */
     static boolean isMatrix(Tensor matrix, ScalarType type) {
-        return !matrix.is_cuda()
-                && matrix.dim() == 2
+        return matrix.dim() == 2
                 && Tensors.typeOf(matrix) == type
                 && (matrix.size(1) <= 1 || matrix.stride(1) == 1)
                 && (matrix.size(0) <= 1 || matrix.stride(0) >= matrix.size(1));

@@ -64,7 +64,7 @@ public final class GemmSelector {
     /**
      * {@code y = x Wᵀ} or {@code y = x W}, or the same added to what y holds.
      *
-     * @param y shape (n, m), bfloat16; rows may have gaps between them
+     * @param y shape (n, m), bfloat16, on a GPU as the others; rows may have gaps between them
      * @param x shape (n, k), bfloat16; rows may have gaps between them
      * @param weight shape (m, k) to be transposed, or (k, m); rows may have gaps between them
      * @return false when the product is left to libtorch, and nothing has happened: it is small, of another type or layout,
@@ -83,8 +83,7 @@ public final class GemmSelector {
     }
 
     private static boolean supports(Tensor t) {
-        return t.is_cuda()
-                && t.dim() == 2
+        return t.dim() == 2
                 && Tensors.typeOf(t) == ScalarType.BFloat16
                 && t.stride(1) == 1
                 && t.stride(0) >= t.size(1)

@@ -227,16 +227,6 @@ public final class CausalLM implements AutoCloseable {
         return weights.moduleNames();
     }
 
-    /** The module path of the projection to the vocabulary, which adapters and quantization leave alone by default. */
-    public static boolean isOutputHead(String linearName) {
-        return linearName.equals(DecoderWeights.HEAD);
-    }
-
-    /** Whether this is the module path of the table of token vectors. */
-    public static boolean isEmbedding(String moduleName) {
-        return moduleName.equals(DecoderWeights.EMBEDDING);
-    }
-
     /** A model over the same weights in which each part is replaced by what the transform makes of it. */
     public CausalLM map(ModuleTransform transform) {
         try (Lifetime.Use use = use()) {

@@ -36,9 +36,6 @@ record DecoderWeights(
         Named<RmsNorm> norm,
         Linear head,
         Map<String, Linear> linears) {
-    static final String EMBEDDING = "model.embed_tokens";
-    static final String HEAD = "lm_head";
-
     DecoderWeights {
         blocks = List.copyOf(blocks);
     }
@@ -69,13 +66,15 @@ record DecoderWeights(
         blocks.forEach(block -> block.forEachNorm(part -> norms.add(part.name())));
         norms.add(norm.name());
         Set<String> projections = new LinkedHashSet<>(linears.keySet());
-        projections.add(HEAD);
-        return new ModuleNames(Set.of(EMBEDDING), projections, norms);
+        projections.add(ModuleNames.OUTPUT_HEAD);
+        return new ModuleNames(Set.of(ModuleNames.EMBEDDING), projections, norms);
     }
 
     Map<String, Tensor> parameters() {
         Map<String, Tensor> parameters = new LinkedHashMap<>();
-        embedding.parameters().forEach((suffix, tensor) -> parameters.put(EMBEDDING + "." + suffix, tensor));
+        embedding
+                .parameters()
+                .forEach((suffix, tensor) -> parameters.put(ModuleNames.EMBEDDING + "." + suffix, tensor));
         for (DecoderBlock block : blocks) {
             block.forEachNorm(part ->
                     parameters.put(part.name() + ".weight", part.module().weight()));
@@ -90,12 +89,14 @@ record DecoderWeights(
     DecoderWeights map(ModuleTransform transform) {
         Map<String, Linear> replaced = new LinkedHashMap<>();
         linears.forEach((name, linear) -> replaced.put(name, transform.linear(name, linear)));
-        Linear newHead = linears.containsKey(HEAD) ? replaced.get(HEAD) : transform.linear(HEAD, head);
+        Linear newHead = linears.containsKey(ModuleNames.OUTPUT_HEAD)
+                ? replaced.get(ModuleNames.OUTPUT_HEAD)
+                : transform.linear(ModuleNames.OUTPUT_HEAD, head);
         if (newHead == null) {
             throw new IllegalArgumentException("a part was replaced by nothing");
         }
         if (!(newHead instanceof TiedHead)) {
-            replaced.put(HEAD, newHead);
+            replaced.put(ModuleNames.OUTPUT_HEAD, newHead);
         }
         ModuleTransform once = new ModuleTransform() {
             @Override
@@ -111,7 +112,7 @@ record DecoderWeights(
         return new DecoderWeights(
                 config,
                 placement,
-                transform.embedding(EMBEDDING, embedding),
+                transform.embedding(ModuleNames.EMBEDDING, embedding),
                 rotaries,
                 blocks.stream().map(block -> block.map(once)).toList(),
                 norm.map(transform::norm),

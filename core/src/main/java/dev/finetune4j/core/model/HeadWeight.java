@@ -11,7 +11,7 @@ import java.util.Set;
  */
 final class HeadWeight {
     private static final String EMBEDDING = "model.embed_tokens.weight";
-    private static final String HEAD = DecoderWeights.HEAD + ".weight";
+    private static final String HEAD = ModuleNames.OUTPUT_HEAD + ".weight";
 
     private HeadWeight() {}
 

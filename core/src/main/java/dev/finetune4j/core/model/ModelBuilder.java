@@ -60,7 +60,7 @@ final class ModelBuilder {
         if (projections.tiedHead()) {
             specs.ignored().add("lm_head.weight");
         } else {
-            specs.outputHead("lm_head", hidden, config.vocabSize());
+            specs.outputHead(ModuleNames.OUTPUT_HEAD, hidden, config.vocabSize());
         }
         return specs;
     }
@@ -116,7 +116,7 @@ final class ModelBuilder {
                 embedding,
                 blocks,
                 norm,
-                projections.tiedHead() ? new TiedHead(embedding.weight()) : source.linear("lm_head")));
+                projections.tiedHead() ? new TiedHead(embedding.weight()) : source.linear(ModuleNames.OUTPUT_HEAD)));
     }
 
     private DecoderBlock block(WeightBinder source, String name) {

@@ -14,10 +14,26 @@ import java.util.Set;
  * @param norms such as {@code model.layers.0.input_layernorm}
  */
 public record ModuleNames(Set<String> embeddings, Set<String> linears, Set<String> norms) {
+    /** The table of token vectors. */
+    public static final String EMBEDDING = "model.embed_tokens";
+
+    /** The projection to the vocabulary. */
+    public static final String OUTPUT_HEAD = "lm_head";
+
     public ModuleNames {
         embeddings = ordered(embeddings);
         linears = ordered(linears);
         norms = ordered(norms);
+    }
+
+    /** Whether this is the path of the projection to the vocabulary, which adapters and quantization leave alone by default. */
+    public static boolean isOutputHead(String path) {
+        return path.equals(OUTPUT_HEAD);
+    }
+
+    /** Whether this is the path of the table of token vectors. */
+    public static boolean isEmbedding(String path) {
+        return path.equals(EMBEDDING);
     }
 
     /** All of them. */

@@ -37,7 +37,7 @@ record WeightSpecs(Map<String, long[]> tensors, Map<String, LinearSpec> linears,
         tensors.forEach((name, shape) ->
                 (shape.length == 2 ? embeddings : norms).add(name.substring(0, name.length() - ".weight".length())));
         Set<String> projections = new LinkedHashSet<>(linears.keySet());
-        projections.add(DecoderWeights.HEAD);
+        projections.add(ModuleNames.OUTPUT_HEAD);
         return new ModuleNames(embeddings, projections, norms);
     }
 }

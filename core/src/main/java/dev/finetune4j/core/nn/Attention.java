@@ -38,7 +38,7 @@ public final class Attention {
         }
 
         /** The other way, (B, T, …). */
-        static Tensor joint(Tensor... qkv) {
+        static Tensor concat(Tensor... qkv) {
             Tensor[] rows = new Tensor[qkv.length];
             for (int i = 0; i < qkv.length; i++) {
                 rows[i] = qkv[i].transpose(1, 2); // (B, T, n, head size)
@@ -137,8 +137,9 @@ public final class Attention {
         long tokens = x.tensor().size(1);
         boolean kernel = tokens > 1 && FusedAttention.supports(x.tensor(), shape, context);
         if (kernel && past == null && norms == null && inputs.isConcatenated(x.tensor())) {
-            Tensor joint = LayerKernels.of(x.tensor()).rotatedJoint(inputs.concatenated(x), shape, context.angles());
-            return output.module().forward(FusedAttention.attend(joint, shape));
+            Tensor qkv = LayerKernels.of(x.tensor())
+                    .rotatedQkv(inputs.concatenated(x), shape, context.angles()); // (B, T, …)
+            return output.module().forward(FusedAttention.attend(qkv, shape));
         }
         Tensor[] qkv = rotated(x, context);
         if (past != null) {
@@ -158,7 +159,7 @@ public final class Attention {
         }
         long tokens = qkv[0].size(2);
         if (tokens > 1 && qkv[1].size(2) == tokens && FusedAttention.supports(qkv[0], shape, context)) {
-            return FusedAttention.attend(Shape.joint(qkv), shape);
+            return FusedAttention.attend(Shape.concat(qkv), shape);
         }
         Tensor mixed = shape.softCap() > 0
                 ? capped(qkv[0], qkv[1], qkv[2], context)

@@ -66,8 +66,8 @@ final class FusedKernels implements LayerKernels {
                 : branch(ResidualStream.sum(x, end, skip), norm);
     }
 
-    /** Those who wait for a result to be brought back. */
-    private static final class Waiting implements Recomputation {
+    /** The readers of an activation that the backward pass recomputes. */
+    private static final class Readers implements Recomputation {
         private final List<Consumer<Tensor>> uses = new ArrayList<>();
 
         @Override
@@ -75,16 +75,16 @@ final class FusedKernels implements LayerKernels {
             uses.add(use);
         }
 
-        boolean isAnybody() {
+        boolean wantIt() {
             return !uses.isEmpty();
         }
 
-        void bring(Tensor result) {
-            uses.forEach(use -> use.accept(result));
+        void hand(Tensor recomputed) {
+            uses.forEach(use -> use.accept(recomputed));
             uses.clear();
         }
 
-        /** Nobody brings anything back when there is no backward pass. */
+        /** Nothing is recomputed when there is no backward pass. */
         @Nullable
         Recomputation whenRecorded(Tensor input) {
             return GradMode.is_enabled() && input.requires_grad() ? this : null;
@@ -92,13 +92,13 @@ final class FusedKernels implements LayerKernels {
     }
 
     /**
-     * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Who waits for the result gets it
-     * in the memory of its gradient.
+     * {@link RmsNorm} with a frozen weight; the input and one number for each row are kept. Its readers get the
+     * recomputed result in the memory of its gradient.
      */
     private HiddenStates rmsNorm(Tensor input, RmsNorm norm, ResidualStream.@Nullable SkipGradient skip) {
         Tensor weight = norm.weight();
         int width = Math.toIntExact(weight.numel());
-        Waiting waiting = new Waiting();
+        Readers readers = new Readers();
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -113,10 +113,10 @@ final class FusedKernels implements LayerKernels {
                 },
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
-                        return scope.keep(normBackward(gradient, norm, skip, waiting, saved, scope));
+                        return scope.keep(normBackward(gradient, norm, skip, readers, saved, scope));
                     }
                 });
-        return new HiddenStates(result, waiting.whenRecorded(input));
+        return new HiddenStates(result, readers.whenRecorded(input));
     }
 
     /**
@@ -127,7 +127,7 @@ final class FusedKernels implements LayerKernels {
     private ResidualStream.Branch addAndNorm(
             Tensor x, Tensor branch, ResidualStream.@Nullable SkipGradient around, RmsNorm norm) {
         Tensor weight = norm.weight();
-        Waiting waiting = new Waiting();
+        Readers readers = new Readers();
         ResidualStream.SkipGradient next =
                 GradMode.is_enabled() && branch.requires_grad() ? new ResidualStream.SkipGradient() : null;
         Tensor total = Tensors.emptyLike(branch);
@@ -151,30 +151,30 @@ final class FusedKernels implements LayerKernels {
                 },
                 (gradient, saved) -> {
                     try (TensorScope scope = new TensorScope()) {
-                        Tensor dx = normBackward(gradient, norm, next, waiting, saved, scope);
+                        Tensor dx = normBackward(gradient, norm, next, readers, saved, scope);
                         if (around != null) {
                             around.put(dx);
                         }
                         return scope.keep(dx);
                     }
                 });
-        return new ResidualStream.Branch(total, new HiddenStates(result, waiting.whenRecorded(branch)), next);
+        return new ResidualStream.Branch(total, new HiddenStates(result, readers.whenRecorded(branch)), next);
     }
 
     private Tensor normBackward(
             Tensor gradient,
             RmsNorm norm,
             ResidualStream.@Nullable SkipGradient skip,
-            Waiting waiting,
+            Readers readers,
             CustomFunction.Saved saved,
             TensorScope scope) {
         Tensor dy = dense(gradient);
         Tensor x = saved.get(0);
         Tensor past = skip == null ? null : dense(skip.take(scope));
-        Tensor y = waiting.isAnybody() ? dy : null;
+        Tensor y = readers.wantIt() ? dy : null;
         Tensor dx = Tensors.emptyLike(x);
         kernels.rmsBackward(dy, x, norm.weight(), saved.get(1), past, dx, y, norm.unitOffset());
-        waiting.bring(dy);
+        readers.hand(dy);
         return dx;
     }
 
@@ -191,10 +191,10 @@ final class FusedKernels implements LayerKernels {
 
     /**
      * {@code act(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
-     * memory, and the result that of its own gradient for those who wait for it.
+     * memory, and the result that of its own gradient for its readers.
      */
     HiddenStates gated(Activation activation, Tensor input) {
-        Waiting waiting = new Waiting();
+        Readers readers = new Readers();
         Tensor result = CustomFunction.apply(
                 input,
                 (given, saved) -> {
@@ -205,11 +205,11 @@ final class FusedKernels implements LayerKernels {
                 (gradient, saved) -> {
                     Tensor both = saved.get(0);
                     Tensor dy = dense(gradient);
-                    kernels.gatedBackward(activation, dy, both, waiting.isAnybody() ? dy : null);
-                    waiting.bring(dy);
+                    kernels.gatedBackward(activation, dy, both, readers.wantIt() ? dy : null);
+                    readers.hand(dy);
                     return both.detach();
                 });
-        return new HiddenStates(result, waiting.whenRecorded(input));
+        return new HiddenStates(result, readers.whenRecorded(input));
     }
 
     private Tensor gatedForward(Activation activation, Tensor both) {
@@ -256,15 +256,15 @@ final class FusedKernels implements LayerKernels {
     @Override
     public Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
         return rotatesInPlace(joint, shape, angles)
-                ? shape.heads(rotatedJoint(joint, shape, angles))
+                ? shape.heads(rotatedQkv(joint, shape, angles))
                 : TorchLayerKernels.INSTANCE.rotatedHeads(joint, shape, angles);
     }
 
     @Override
-    public Tensor rotatedJoint(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+    public Tensor rotatedQkv(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
         return rotatesInPlace(joint, shape, angles)
                 ? ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles)
-                : TorchLayerKernels.INSTANCE.rotatedJoint(joint, shape, angles);
+                : TorchLayerKernels.INSTANCE.rotatedQkv(joint, shape, angles);
     }
 
     private static boolean rotatesInPlace(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {

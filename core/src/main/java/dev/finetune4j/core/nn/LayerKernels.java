@@ -52,5 +52,5 @@ interface LayerKernels {
     Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles);
 
     /** The same, still behind one another. */
-    Tensor rotatedJoint(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles);
+    Tensor rotatedQkv(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles);
 }

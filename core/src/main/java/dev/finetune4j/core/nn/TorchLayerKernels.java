@@ -81,7 +81,7 @@ final class TorchLayerKernels implements LayerKernels {
     }
 
     @Override
-    public Tensor rotatedJoint(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
-        return Attention.Shape.joint(rotatedHeads(joint, shape, angles));
+    public Tensor rotatedQkv(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
+        return Attention.Shape.concat(rotatedHeads(joint, shape, angles));
     }
 }

@@ -5,6 +5,7 @@ import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -76,7 +77,7 @@ abstract class LayerAdapterKind<S extends AdapterSettings> extends AdapterKind<S
         Set<String> planned = new LinkedHashSet<>();
         specs.forEach(spec -> spec.shapes().keySet().forEach(layer -> planned.add(spec.nameOf(layer))));
         List<String> tables = new ArrayList<>(base.names().embeddings());
-        base.names().linears().stream().filter(CausalLM::isOutputHead).forEach(tables::add);
+        base.names().linears().stream().filter(ModuleNames::isOutputHead).forEach(tables::add);
         List<AdapterLayerSpec> found = new ArrayList<>();
         for (String table : tables) {
             for (String layer : List.of("weight", "base_layer.weight")) {

@@ -1,7 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
@@ -132,7 +132,7 @@ public record ModuleSelection(
         }
         return targets instanceof TargetModules.Matching matching
                 ? PathPattern.of(matching.regex())::matches
-                : path -> !CausalLM.isOutputHead(path) && !CausalLM.isEmbedding(path);
+                : path -> !ModuleNames.isOutputHead(path) && !ModuleNames.isEmbedding(path);
     }
 
     private static boolean matches(String path, String name) {

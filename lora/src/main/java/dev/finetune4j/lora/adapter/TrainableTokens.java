@@ -2,7 +2,6 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
@@ -53,7 +52,7 @@ final class TrainableTokens {
 
     private static List<String> tables(ModuleNames modules) {
         List<String> tables = new ArrayList<>(modules.embeddings());
-        modules.linears().stream().filter(CausalLM::isOutputHead).forEach(tables::add);
+        modules.linears().stream().filter(ModuleNames::isOutputHead).forEach(tables::add);
         return tables;
     }
 

@@ -11,7 +11,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A linear whose frozen weight is stored in 4 bit and made dense for the time of each product, forward and backward
+ * A linear whose frozen weight is stored in 4 bit and dequantized for the time of each matmul, forward and backward
  * (<a href="https://arxiv.org/abs/2305.14314">QLoRA, Dettmers et al. 2023</a>, equation 5).
  *
  * <p>It has no trainable parameters, but passes gradients on to its input. Neither the dense weight nor the input is

@@ -3,6 +3,7 @@ package dev.finetune4j.lora.plan.estimate;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterShape;
@@ -37,7 +38,7 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
             String path = name.endsWith(WEIGHT) ? name.substring(0, name.length() - WEIGHT.length()) : "";
             long count = entry.getValue().numel();
             numbers += count;
-            weights += quantization != null && linears.containsKey(path) && !CausalLM.isOutputHead(path)
+            weights += quantization != null && linears.containsKey(path) && !ModuleNames.isOutputHead(path)
                     ? quantization.storedBytes(count)
                     : count * placement.weights().bytes();
         }
@@ -45,7 +46,7 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
         Map<String, Footprint> footprints = shape.footprints();
         long largest = 0;
         for (var entry : linears.entrySet()) {
-            boolean packed = quantization != null && !CausalLM.isOutputHead(entry.getKey());
+            boolean packed = quantization != null && !ModuleNames.isOutputHead(entry.getKey());
             Footprint footprint = full ? new Trained() : footprints.get(entry.getKey());
             long count = entry.getValue().inFeatures() * entry.getValue().outFeatures();
             largest = Math.max(

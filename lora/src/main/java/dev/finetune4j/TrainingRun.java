@@ -1,6 +1,7 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -30,6 +31,9 @@ import org.jspecify.annotations.Nullable;
 
 /** One run of a fine-tuning: opens the model's folder, checks, encodes, plans, loads and trains, in this order. */
 final class TrainingRun {
+    /** Of positions that belong to no sequence: no loss and no result depends on it, but every vocabulary has it. */
+    private static final int PAD_ID = 0;
+
     private final FineTuning tuning;
     private final Dataset dataset;
     private final ComputeDevice device;
@@ -116,7 +120,7 @@ final class TrainingRun {
                                     ? Parameter.named(model.parameters())
                                     : adapter.peft().trainable(),
                             method.groups(settings.learningRate()),
-                            batches(data, settings),
+                            batches(model, data, settings),
                             settings,
                             listeners,
                             cancelled)
@@ -137,14 +141,24 @@ final class TrainingRun {
         return new Adapter(base, PeftAdapter.create(base.model(), settings, sources));
     }
 
-    private static BatchLoader batches(EncodedDataset data, TrainingSettings settings) {
+    private static BatchLoader batches(CausalLM model, EncodedDataset data, TrainingSettings settings) {
         return new BatchLoader(
                 data.examples(),
                 settings.batchSize(),
                 settings.gradientAccumulation(),
                 settings.seed(),
-                new Collator(0, 1),
+                collator(model),
                 true);
+    }
+
+    private static Collator collator(CausalLM model) {
+        if (!model.supportsPacking()) {
+            return new Collator(PAD_ID, 1);
+        }
+        // Where passes are captured, those of few lengths.
+        boolean captured = DeviceKernels.of(model.placement().device()).isAsync();
+        Collator.Rounding rounding = captured ? new Collator.FewSizes() : new Collator.Multiple(1);
+        return new Collator(PAD_ID, rounding, Collator.Layout.PACKED);
     }
 
     private Expectations expected(CausalLM base, EncodedDataset data) {

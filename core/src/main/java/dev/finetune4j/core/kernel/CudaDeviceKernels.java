@@ -64,6 +64,11 @@ final class CudaDeviceKernels implements DeviceKernels {
     }
 
     @Override
+    public boolean isAsync() {
+        return true;
+    }
+
+    @Override
     public Optional<CudaStream> captureStream() {
         return Optional.of(CudaStream.open(device));
     }

@@ -107,6 +107,11 @@ public interface DeviceKernels {
         TorchRuntime.shareThreads(precision);
     }
 
+    /** Whether operations are only enqueued, so that launches count and what comes again is worth a capture. */
+    default boolean isAsync() {
+        return false;
+    }
+
     /**
      * A stream of the device's own, on which work can be captured and replayed; empty where work is done when a call returns.
      * The caller closes it.

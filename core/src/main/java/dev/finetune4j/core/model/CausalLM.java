@@ -1,7 +1,9 @@
 package dev.finetune4j.core.model;
 
 import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.autograd.Recompute;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.Dropout;
@@ -13,6 +15,7 @@ import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.RmsNorm;
+import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -159,6 +162,36 @@ public final class CausalLM implements AutoCloseable {
             }
         }
         return weights.norm().module().forward(state);
+    }
+
+    /**
+     * Stands for all sequences of which the rotary angles have the same frequencies: a pass that is captured for one of them
+     * is right for another.
+     *
+     * @param longest positions of the longest sequence of a pass
+     */
+    public long rotaryKey(long longest) {
+        return weights.rotaries().keySet().stream()
+                .mapToLong(rope -> rope.tableKey(longest))
+                .sum();
+    }
+
+    /**
+     * Whether several sequences are better packed in a row than padded to rows of their own: not behind virtual tokens, which
+     * stand before one sequence, and on a GPU only where attention takes them at once.
+     */
+    public boolean supportsPacking() {
+        ComputeDevice device = placement().device();
+        double softCap = config().attention().softCap();
+        return view.virtualTokens() == null
+                && (!DeviceKernels.of(device).isAsync()
+                        || PackedSequences.isOneCall(
+                                device, Tensors.typeOf(placement().precision()), softCap));
+    }
+
+    /** Whether rotary tables are made for each length of a sequence, so that passes cannot be captured. */
+    public boolean hasDynamicRope() {
+        return weights.rotaries().keySet().stream().anyMatch(rope -> rope.scaling() instanceof RopeScaling.Dynamic);
     }
 
     /**

@@ -46,6 +46,11 @@ public record PackedSequences(Tensor starts, Tensor positions, long[] lengths) {
         return softCap == 0 && DeviceKernels.of(device).attendsPacked(type);
     }
 
+    /** The same in memory of its own; the caller's scope owns the tensors. */
+    public PackedSequences copy() {
+        return new PackedSequences(starts.clone(), positions.clone(), lengths.clone());
+    }
+
     /** T. */
     public long total() {
         return positions.size(0);

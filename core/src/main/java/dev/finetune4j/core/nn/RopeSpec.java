@@ -53,7 +53,7 @@ public record RopeSpec(double theta, int channels, RopeScaling scaling) {
      *
      * @param length positions of the sequence, past included
      */
-    long tableKey(long length) {
+    public long tableKey(long length) {
         if (scaling instanceof RopeScaling.Dynamic dynamic) {
             return Math.max(length, dynamic.maxPositions());
         }

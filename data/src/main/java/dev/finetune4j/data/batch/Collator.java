@@ -8,10 +8,51 @@ import java.util.Objects;
  * Data collator: makes one {@link Batch} of some examples.
  *
  * @param padId id of positions that belong to no sequence; no loss and, with causal attention, no result depends on it
- * @param multipleOf the length of a row is rounded up to a multiple of this, which some GPU kernels like; 1 for no rounding
+ * @param rounding how the length of a row is rounded up
  * @param layout how sequences lie in rows
  */
-public record Collator(int padId, int multipleOf, Layout layout) {
+public record Collator(int padId, Rounding rounding, Layout layout) {
+    /** How lengths are rounded up. */
+    public sealed interface Rounding {
+        /** The length of a row of at least so many positions. */
+        long length(long needed);
+    }
+
+    /**
+     * To a multiple.
+     *
+     * @param of 1 for no rounding
+     */
+    public record Multiple(int of) implements Rounding {
+        /** @throws IllegalArgumentException if the multiple is less than 1 */
+        public Multiple {
+            if (of < 1) {
+                throw new IllegalArgumentException(
+                        "lengths are rounded up to multiples of " + of + ", but it must be 1 (no rounding) or more");
+            }
+        }
+
+        @Override
+        public long length(long needed) {
+            return (needed + of - 1) / of * of;
+        }
+    }
+
+    /**
+     * To one of few sizes, so that what is made for a size comes again: eight between a power of two and the next, but no
+     * closer than {@value #LEAST}. Rows of one power are filled up by 4 % in the mean.
+     */
+    public record FewSizes() implements Rounding {
+        private static final int LEAST = 64;
+        private static final int SIZES_OF_A_POWER = 8;
+
+        @Override
+        public long length(long needed) {
+            long step = Math.max(LEAST, Long.highestOneBit(Math.max(1, needed - 1)) / SIZES_OF_A_POWER);
+            return (needed + step - 1) / step * step;
+        }
+    }
+
     /** How sequences lie in rows. */
     public enum Layout {
         /** Each in a row of its own, all as long as the longest. */
@@ -26,19 +67,17 @@ public record Collator(int padId, int multipleOf, Layout layout) {
             throw new IllegalArgumentException("padId is " + padId
                     + ", but it must be an id of the vocabulary; 0 will do if there is no padding token");
         }
-        if (multipleOf < 1) {
-            throw new IllegalArgumentException("multipleOf is " + multipleOf + ", but must be 1 (no rounding) or more");
-        }
+        Objects.requireNonNull(rounding, "rounding");
         Objects.requireNonNull(layout, "layout");
     }
 
     /**
-     * A collator that pads.
+     * A collator that pads to a multiple.
      *
      * @throws IllegalArgumentException if the id is negative or the multiple less than 1
      */
     public Collator(int padId, int multipleOf) {
-        this(padId, multipleOf, Layout.PADDED);
+        this(padId, new Multiple(multipleOf), Layout.PADDED);
     }
 
     /**
@@ -58,7 +97,7 @@ public record Collator(int padId, int multipleOf, Layout layout) {
                 .mapToInt(example -> example.sequences().size())
                 .sum();
         int rows = packed ? 1 : count;
-        long length = (needed + multipleOf - 1) / multipleOf * multipleOf;
+        long length = rounding.length(needed);
         if (length * rows > Batch.MAX_POSITIONS) {
             throw new IllegalArgumentException("a batch of " + rows + " rows of " + length
                     + " positions does not fit into an array; use fewer rows");

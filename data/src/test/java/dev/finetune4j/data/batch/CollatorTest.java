@@ -51,7 +51,7 @@ class CollatorTest {
 
     @Test
     void packedSequencesLieBehindOneAnother() {
-        Batch batch = new Collator(3, 4, Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
+        Batch batch = new Collator(3, new Collator.Multiple(4), Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
         assertEquals(1, batch.rows());
         assertEquals(8, batch.length());
         assertArrayEquals(new long[] {8, 9, 5, 6, 7, 3, 3, 3}, batch.inputIds());
@@ -60,7 +60,7 @@ class CollatorTest {
         assertTrue(batch.isPacked());
         assertEquals(2, batch.targetTokens());
         assertEquals(5, batch.tokens());
-        Batch full = new Collator(3, 1, Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
+        Batch full = new Collator(3, new Collator.Multiple(1), Collator.Layout.PACKED).collate(List.of(SHORT, LONG));
         assertArrayEquals(new long[] {2, 3}, full.packedLengths());
         assertThrows(
                 IllegalStateException.class,
@@ -73,7 +73,7 @@ class CollatorTest {
         EncodedExample pair = new EncodedExample(List.of(
                 new EncodedSequence(new int[] {1, 2}, new int[] {2, -100}, EncodedSequence.Kind.CHOSEN),
                 new EncodedSequence(new int[] {1, 3, 4}, new int[] {3, 4, -100}, EncodedSequence.Kind.REJECTED)));
-        Batch batch = new Collator(0, 1, layout).collate(List.of(LONG, pair));
+        Batch batch = new Collator(0, new Collator.Multiple(1), layout).collate(List.of(LONG, pair));
         assertEquals(layout == Collator.Layout.PACKED, batch.isPacked());
         assertEquals(2, batch.examples());
         assertEquals(

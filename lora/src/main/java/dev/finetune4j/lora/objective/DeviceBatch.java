@@ -7,6 +7,7 @@ import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
@@ -14,7 +15,7 @@ import org.bytedeco.pytorch.Tensor;
 /**
  * A micro-batch on the model's device, which a pass reads.
  *
- * @param host the batch itself; a pass that reads it cannot be captured
+ * @param host the batch itself; a pass that reads it, or the lengths of packed sequences, cannot be captured
  * @param input ids, (B, T), padded or packed
  * @param targets what its positions have to predict
  * @param scale factor on gradient and loss, one float32
@@ -25,9 +26,11 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
      *
      * @param rows B
      * @param length T
+     * @param sequences how many lie behind one another in a packed row, empty ones included; 0 where rows are padded
      * @param targets their number, those that only fill up included
+     * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence
      */
-    public record Shape(long rows, long length, int targets) {}
+    public record Shape(long rows, long length, int sequences, int targets, long frequencies) {}
 
     /** The batch of an objective whose loss is a sum over target tokens. */
     static DeviceBatch ofTokens(CausalLM model, Batch batch, double scale, int multiple) {
@@ -71,7 +74,12 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
     /** A batch as the model takes it; the caller's scope owns the tensors. */
     public static ModelInput input(CausalLM model, Batch batch) {
         Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
-        return batch.isPacked() ? ModelInput.packed(tokens, batch.packedLengths()) : ModelInput.padded(tokens);
+        return batch.isPacked() ? ModelInput.packed(tokens, lengths(batch)) : ModelInput.padded(tokens);
+    }
+
+    /** With what fills up the row always there, so that batches of as many sequences have one shape. */
+    private static long[] lengths(Batch batch) {
+        return Arrays.copyOf(batch.packedLengths(), batch.sequences().size() + 1);
     }
 
     private static List<Tensor> tensors(ModelInput input) {
@@ -83,30 +91,40 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
                 : List.of(input.tokens());
     }
 
-    /** Whether a pass over it may be captured; one over packed rows reads their lengths on the host. */
-    public boolean isCapturable() {
-        return input instanceof ModelInput.Padded;
-    }
-
     /** Its shape. */
-    public Shape shape() {
-        return new Shape(input.tokens().size(0), input.tokens().size(1), targets.count());
+    public Shape shape(CausalLM model) {
+        Tensor tokens = input.tokens();
+        int sequences = 0;
+        long longest = tokens.size(1);
+        if (input instanceof ModelInput.Packed packed) {
+            sequences = packed.sequences().lengths().length;
+            longest = packed.sequences().longest();
+        }
+        return new Shape(tokens.size(0), tokens.size(1), sequences, targets.count(), model.rotaryKey(longest));
     }
 
-    /** The same padded batch in memory of its own. */
+    /** The same in memory of its own. */
     public DeviceBatch copy() {
         try (TensorScope scope = new TensorScope()) {
             Tensor tokens = input.tokens().clone();
+            ModelInput own = input instanceof ModelInput.Packed packed
+                    ? ModelInput.packed(tokens, packed.sequences().copy())
+                    : ModelInput.padded(tokens);
             Tensor ownScale = scale.clone();
             // Last of those that can fail, because no scope owns it.
             Targets ownTargets = targets.copy();
-            return new DeviceBatch(host, ModelInput.padded(scope.release(tokens)), ownTargets, scope.release(ownScale));
+            tensors(own).forEach(scope::release);
+            return new DeviceBatch(host, own, ownTargets, scope.release(ownScale));
         }
     }
 
-    /** Takes over the tensors' values of a padded batch of the same shape. */
+    /** Takes over the tensors' values of a batch of the same shape. */
     public void copyFrom(DeviceBatch other) {
-        input.tokens().copy_(other.input.tokens());
+        List<Tensor> from = tensors(other.input);
+        List<Tensor> to = tensors(input);
+        for (int i = 0; i < to.size(); i++) {
+            to.get(i).copy_(from.get(i));
+        }
         targets.copyFrom(other.targets);
         scale.copy_(other.scale);
     }

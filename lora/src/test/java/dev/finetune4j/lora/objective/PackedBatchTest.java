@@ -46,7 +46,7 @@ class PackedBatchTest {
                 NoGradGuard off = new NoGradGuard()) {
             List<EncodedExample> examples = examples(model.config().vocabSize());
             Batch padded = new Collator(0, 1).collate(examples);
-            Batch packed = new Collator(0, 8, Collator.Layout.PACKED).collate(examples);
+            Batch packed = new Collator(0, new Collator.Multiple(8), Collator.Layout.PACKED).collate(examples);
             assertEquals(32, packed.length());
             assertEquals(padded.targetTokens(), packed.targetTokens());
             Tensor alone = model.hidden(

@@ -24,6 +24,8 @@ import org.jspecify.annotations.Nullable;
 final class ForwardBackward implements AutoCloseable {
     /** Targets are filled up to a multiple of this on a GPU, so that batches come in few shapes. */
     private static final int TARGETS_MULTIPLE = 64;
+    /** And those of a packed row to a multiple of this part of its length, since the lengths are many already. */
+    private static final int TARGETS_PARTS = 4;
 
     private final CausalLM model;
     private final Objective objective;
@@ -36,7 +38,8 @@ final class ForwardBackward implements AutoCloseable {
         this.objective = objective;
         ComputeDevice device = model.placement().device();
         stream = DeviceKernels.of(device).captureStream().orElse(null);
-        graphs = stream == null || model.isRandom() || !objective.isCapturable() ? null : new GraphCache(stream);
+        boolean captured = objective.isCapturable() && !model.isRandom() && !model.hasDynamicRope();
+        graphs = stream == null || !captured ? null : new GraphCache(stream);
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {
             sums = scope.release(Tensors.zeros(
@@ -68,13 +71,20 @@ final class ForwardBackward implements AutoCloseable {
     void run(Batch batch, double scale, Dropout.Draw draw) {
         try (Lifetime.Use use = model.use();
                 Dropout.Pass drawing = Dropout.of(draw);
-                DeviceBatch onDevice = objective.toDevice(model, batch, scale, stream == null ? 1 : TARGETS_MULTIPLE)) {
+                DeviceBatch onDevice = objective.toDevice(model, batch, scale, targetsMultiple(batch))) {
             if (graphs == null) {
                 pass(onDevice);
             } else {
-                graphs.run(onDevice, this::pass);
+                graphs.run(onDevice.shape(model), onDevice, this::pass);
             }
         }
+    }
+
+    private int targetsMultiple(Batch batch) {
+        if (stream == null) {
+            return 1;
+        }
+        return batch.isPacked() ? Math.max(TARGETS_MULTIPLE, batch.length() / TARGETS_PARTS) : TARGETS_MULTIPLE;
     }
 
     private void pass(DeviceBatch batch) {

@@ -21,7 +21,7 @@ import org.slf4j.LoggerFactory;
  */
 final class GraphCache implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(GraphCache.class);
-    private static final int MAX_GRAPHS = 16;
+    private static final int MAX_GRAPHS = 32;
 
     private final CudaStream stream;
     private final CudaGraph.Memory memory = new CudaGraph.Memory();
@@ -47,14 +47,10 @@ final class GraphCache implements AutoCloseable {
     /**
      * Runs a pass: by the graph of its shape if there is one or a capture is worthwhile, else plainly.
      *
+     * @param shape what batches share that one graph is right for
      * @param pass enqueues the work; it reads nothing but the batch's tensors and what stays where it is
      */
-    void run(DeviceBatch batch, Consumer<DeviceBatch> pass) {
-        if (!batch.isCapturable()) {
-            pass.accept(batch);
-            return;
-        }
-        DeviceBatch.Shape shape = batch.shape();
+    void run(DeviceBatch.Shape shape, DeviceBatch batch, Consumer<DeviceBatch> pass) {
         @Nullable CapturedPass known = captured.get(shape);
         if (known != null) {
             policy.replayed();

@@ -12,7 +12,7 @@
  * tells when both are the same, {@code SpecialTokenEscapes} and {@code TemplateInjectionGuard} for what keeps messages apart
  * from special tokens, {@link dev.finetune4j.core.text.ChatEncoder}, {@link dev.finetune4j.core.text.Tokenizer}, {@link
  * dev.finetune4j.core.text.IncrementalDetokenizer}. Any package may import this one; it imports only the exceptions of {@code
- * core} and its own {@link dev.finetune4j.core.text.jinja}. The native tokenizer is reached through {@code
+ * core} and its own {@code core.text.jinja}. The native tokenizer is reached through {@code
  * NativeTokenizer} alone.
  */
 @NullMarked

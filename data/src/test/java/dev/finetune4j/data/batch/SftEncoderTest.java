@@ -159,7 +159,7 @@ class SftEncoderTest {
         DatasetException failure = fails(
                 () -> encoder.encode(
                         Dataset.of(List.of(turns(false, "ab"), turns(false, "abcd"), turns(true, "abcd")))),
-                "in-memory examples, row 1: has 4 tokens, more than the limit of 3; raise maxLength",
+                "in-memory examples, row 1: has 4 tokens, more than the limit of 3; raise maxSequenceLength",
                 "row 2: has 5 tokens",
                 "Truncation.SKIP",
                 "Truncation.DROP_OLDEST_TURNS");
@@ -191,7 +191,7 @@ class SftEncoderTest {
                 "row 0",
                 "(2 in all)",
                 "leaves nothing",
-                "raise maxLength");
+                "raise maxSequenceLength");
     }
 
     @Test

@@ -1,8 +1,8 @@
 /**
- * What an application says and hears of a training: {@link dev.finetune4j.lora.train.TrainingSettings} and {@link
- * dev.finetune4j.lora.train.LearningRateSchedule}; {@link dev.finetune4j.lora.train.TrainingListener} gets a {@link
- * dev.finetune4j.lora.train.StepReport} after each optimizer step, and {@link dev.finetune4j.lora.train.TrainingReport} says what
- * became of it. {@code lora.train.loop} trains. Imports {@code data} and the exceptions of {@code core}.
+ * The settings of a training, its schedules, and what can be watched of it: the listener, the report of each step and of the whole.
+ *
+ * <p>{@link dev.finetune4j.lora.train.LearningRateSchedule} moves the learning rate over the steps. The loop itself is {@code
+ * lora.train.loop}. Imports {@code core} and {@code data}; the facade, {@code lora.report} and applications import it.
  */
 @NullMarked
 package dev.finetune4j.lora.train;

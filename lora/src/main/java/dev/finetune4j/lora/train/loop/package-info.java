@@ -1,9 +1,12 @@
 /**
- * The settings of a training, its schedules, and what can be watched of it: the listener, the report of each step and of the whole.
+ * The training loop and what it is made of; nothing here is for applications.
  *
- * <p>{@link dev.finetune4j.lora.train.LearningRateSchedule} moves the learning rate over the steps,
- * {@link dev.finetune4j.lora.train.loop.LoraPlus} sets it apart for B. The loop itself is {@code lora.train.loop}. Imports {@code core}
- * and {@code data}; the facade, {@code lora.report} and applications import it.
+ * <p>Read {@link dev.finetune4j.lora.train.loop.Trainer} and its {@code Loop} first, then {@code ForwardBackward} (with
+ * {@code GraphCache} on a GPU), {@code AdamW} over {@code FlatParameters}, and {@code TrainingState}, from a copy of which a
+ * training goes on. What is minimized is a parameter, {@link dev.finetune4j.lora.objective.Objective}; the outcome is measured by
+ * {@code OutcomeCheck}. {@link dev.finetune4j.lora.train.loop.ParameterGroups} sets the learning rate apart for some of the
+ * parameters. Imports {@code core}, {@code data}, {@code lora.objective} and the settings and reports of {@code lora.train}; the
+ * facade imports it.
  */
 @NullMarked
 package dev.finetune4j.lora.train.loop;

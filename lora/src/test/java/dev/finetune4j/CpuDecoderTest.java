@@ -2,9 +2,9 @@ package dev.finetune4j;
 
 import static dev.finetune4j.DecoderCases.PROMPT;
 import static dev.finetune4j.DecoderCases.adapter;
-import static dev.finetune4j.DecoderCases.assertClose;
 import static dev.finetune4j.DecoderCases.ordinary;
 import static dev.finetune4j.DecoderCases.squaredDistance;
+import static dev.finetune4j.testsupport.TensorData.assertClose;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -27,6 +27,7 @@ import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.RandomWeights;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;

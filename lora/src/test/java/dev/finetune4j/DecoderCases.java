@@ -1,7 +1,6 @@
 package dev.finetune4j;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.model.CausalLM;
@@ -44,11 +43,6 @@ final class DecoderCases {
             Tensor hidden = model.hidden(ModelInput.cached(model.tokens(ids, rows, tokens), cache));
             return Tensors.toFloats(model.logits(hidden.narrow(1, tokens - 1L, 1)));
         }
-    }
-
-    static void assertClose(String what, float[] expected, float[] actual, double tolerance) {
-        double error = Fixtures.relativeError(expected, actual);
-        assertTrue(error <= tolerance, what + ": relative error " + error + ", allowed " + tolerance);
     }
 
     static double squaredDistance(float[] expected, float[] actual) {

@@ -27,6 +27,7 @@ import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -383,7 +384,7 @@ class FineTunerTest {
                 tuner(t -> t.maxSteps(1)).qlora(q -> q.rank(2)).train()) {
             tuned.save(folder.resolve("adapter"));
         }
-        var config = Fixtures.json(folder.resolve("adapter/adapter_config.json"));
+        var config = TestData.json(folder.resolve("adapter/adapter_config.json"));
         assertEquals("LORA", config.path("peft_type").asText());
         assertEquals(2, config.path("r").asInt());
         assertEquals(7, config.path("target_modules").size());

@@ -1,31 +1,22 @@
 package dev.finetune4j;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Objects;
-import java.util.stream.StreamSupport;
-import org.bytedeco.pytorch.Tensor;
 
 /** Reference files and the tiny chat model that the tests of this module share. */
 public final class Fixtures {
-    private static final ObjectMapper JSON = new ObjectMapper();
-
     /** Where the models of the tests are; {@code -Dfinetune4j.device=cuda} for a GPU. */
     private static final ComputeDevice DEVICE =
             System.getProperty("finetune4j.device", "cpu").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
@@ -34,25 +25,7 @@ public final class Fixtures {
 
     /** A file or folder of the reference numbers in the test resources. */
     public static Path reference(String path) {
-        return resource("reference/" + path);
-    }
-
-    /** A file or folder of the test resources. */
-    public static Path resource(String path) {
-        try {
-            return Path.of(Objects.requireNonNull(Fixtures.class.getResource("/" + path), path)
-                    .toURI());
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
-    public static JsonNode json(Path file) {
-        try {
-            return JSON.readTree(file.toFile());
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return TestData.resource("reference/" + path);
     }
 
     /** Loads a model of a folder in float32 on the device of the tests. */
@@ -99,32 +72,6 @@ public final class Fixtures {
         }
     }
 
-    public static float[] floats(SafetensorsFile file, String name) {
-        try (Tensor tensor = file.read(name)) {
-            return Tensors.toFloats(tensor);
-        }
-    }
-
-    public static long[] longs(SafetensorsFile file, String name) {
-        try (Tensor tensor = file.read(name)) {
-            return Tensors.toLongs(tensor);
-        }
-    }
-
-    /** The largest difference over the largest size of the expected values. */
-    public static double relativeError(float[] expected, float[] actual) {
-        if (expected.length != actual.length) {
-            throw new AssertionError("expected " + expected.length + " values, got " + actual.length);
-        }
-        double difference = 0;
-        double size = 0;
-        for (int i = 0; i < expected.length; i++) {
-            difference = Math.max(difference, Math.abs((double) expected[i] - actual[i]));
-            size = Math.max(size, Math.abs((double) expected[i]));
-        }
-        return Double.isNaN(difference) || size == 0 ? difference : difference / size;
-    }
-
     /** Labels moved by one: the label of a position is the id that the next position holds. */
     public static long[] shift(long[] labels, int rows, int length) {
         long[] shifted = new long[labels.length];
@@ -141,12 +88,5 @@ public final class Fixtures {
         return Needs.findShared("fixtures/reference")
                 .map(root -> root.resolve(path))
                 .orElseGet(() -> reference(path));
-    }
-
-    /** The whole numbers of a JSON list. */
-    public static int[] ints(JsonNode array) {
-        return StreamSupport.stream(array.spliterator(), false)
-                .mapToInt(JsonNode::intValue)
-                .toArray();
     }
 }

@@ -1,8 +1,8 @@
 package dev.finetune4j;
 
+import static dev.finetune4j.testsupport.TensorData.assertClose;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.io.SafetensorsFile;
@@ -84,10 +84,5 @@ class ModelConsistencyTest {
                 NoGradGuard off = new NoGradGuard()) {
             return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(inputs.read("input_ids")))));
         }
-    }
-
-    private static void assertClose(String what, float[] expected, float[] actual, double tolerance) {
-        double error = Fixtures.relativeError(expected, actual);
-        assertTrue(error <= tolerance, what + ": relative error " + error + ", allowed " + tolerance);
     }
 }

@@ -26,6 +26,7 @@ import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -60,7 +61,7 @@ class Stories260kTest {
 
     @Test
     void greedyContinuationsAndLossesAreTheGoldenOnes() {
-        JsonNode golden = Fixtures.json(folder.resolve("golden.json"));
+        JsonNode golden = TestData.json(folder.resolve("golden.json"));
         try (CausalLM model = Fixtures.model(folder, LinearFactory.dense())) {
             int prompts = 0;
             for (JsonNode prompt : golden.path("generations")) {

@@ -17,6 +17,7 @@ import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.LoraPlus;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.lora.train.loop.Trainer;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -32,7 +33,7 @@ class TrainerParityTest {
 
     @Test
     void tenStepsOfLoraPlusFollowPeft() {
-        JsonNode golden = Fixtures.json(Fixtures.resource("train/loraplus_trajectory.json"));
+        JsonNode golden = TestData.json(TestData.resource("train/loraplus_trajectory.json"));
         double learningRate = golden.path("lr").asDouble();
         ParameterGroups groups =
                 ParameterGroups.of(LoraPlus.withRatio(golden.path("ratio").asDouble()), learningRate);

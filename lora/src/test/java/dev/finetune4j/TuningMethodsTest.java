@@ -25,6 +25,8 @@ import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -164,7 +166,7 @@ class TuningMethodsTest {
         Path first = folder.resolve("first");
         Path second = folder.resolve("second");
         if (name.contains("tied")) {
-            model = Fixtures.tinyChatModel(folder.resolve("tied"), Fixtures.resource("bases/llama_tied_bias"));
+            model = Fixtures.tinyChatModel(folder.resolve("tied"), TestData.resource("bases/llama_tied_bias"));
         }
         FineTuner.Builder builder = method.apply(tuner());
         float[] logits;
@@ -181,9 +183,9 @@ class TuningMethodsTest {
         LanguageModel.Loader loader = exact(model);
         try (LanguageModel base = (fourBit ? loader.quantize(QuantSettings.nf4()) : loader).load();
                 Adapter adapter = base.loadAdapter(first)) {
-            assertTrue(Fixtures.relativeError(baseLogits, logits(adapter)) > 1e-6, "the adapter does something");
+            assertTrue(TensorData.relativeError(baseLogits, logits(adapter)) > 1e-6, "the adapter does something");
             assertArrayEquals(baseLogits, logits(base), "the base is as it was");
-            assertTrue(Fixtures.relativeError(logits, logits(adapter)) <= 1e-5, "loaded as saved");
+            assertTrue(TensorData.relativeError(logits, logits(adapter)) <= 1e-5, "loaded as saved");
             assertEquals(answer, say(adapter));
             exportFor(name, first, logits, base);
             adapter.save(second);
@@ -254,7 +256,7 @@ class TuningMethodsTest {
         }
         adapter.export(merged, ModelFormat.huggingFace(Precision.FP32));
         try (LanguageModel whole = exact(merged).load()) {
-            double error = Fixtures.relativeError(logits, logits(whole));
+            double error = TensorData.relativeError(logits, logits(whole));
             assertTrue(error <= 1e-5, "merged: " + error);
         }
     }
@@ -290,9 +292,9 @@ class TuningMethodsTest {
         try (FineTunedModel tuned = tuner(t -> t.maxSteps(1).learningRate(1e-9))
                 .qlora(q -> q.rank(16).initWeights(LoraInit.loftq()))
                 .train()) {
-            double plain = Fixtures.relativeError(full, logits(tuned.base()));
+            double plain = TensorData.relativeError(full, logits(tuned.base()));
             double corrected =
-                    Fixtures.relativeError(full, logits(tuned.adapter().orElseThrow()));
+                    TensorData.relativeError(full, logits(tuned.adapter().orElseThrow()));
             assertTrue(corrected < 0.8 * plain, plain + " -> " + corrected);
         }
     }
@@ -303,7 +305,7 @@ class TuningMethodsTest {
             try (FineTunedModel tuned = tuner(t -> t.maxSteps(1).learningRate(1e-12))
                     .lora(l -> l.rank(8).initWeights(start))
                     .train()) {
-                double error = Fixtures.relativeError(
+                double error = TensorData.relativeError(
                         logits(tuned.base()), logits(tuned.adapter().orElseThrow()));
                 assertTrue(error < 1e-5, start + ": " + error);
             }

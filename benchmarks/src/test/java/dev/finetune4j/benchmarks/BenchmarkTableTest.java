@@ -4,14 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
-import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.OptionalDouble;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -55,9 +54,8 @@ class BenchmarkTableTest {
             | trainstep step | nf4 | 1,000 | 256 tokens/s | 1.50 | 0.89 | 300,000 | 1,501 |
             """;
 
-    private static Path fixture() throws URISyntaxException {
-        return Path.of(Objects.requireNonNull(BenchmarkTableTest.class.getResource("/results"))
-                .toURI());
+    private static Path fixture() {
+        return TestData.resource("results");
     }
 
     @Test

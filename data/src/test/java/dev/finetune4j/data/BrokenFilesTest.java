@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,9 +20,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Damaged and odd files: each is read whole or refused with its name, the place and the reason. */
 class BrokenFilesTest {
-    private static final Path FOLDER = Fixtures.resource("broken");
+    private static final Path FOLDER = TestData.resource("data/broken");
     private static final JsonNode CASES =
-            Fixtures.json(FOLDER.resolve("expected.json")).path("cases");
+            TestData.json(FOLDER.resolve("expected.json")).path("cases");
 
     private static Stream<String> files(String result, boolean alpaca) {
         return CASES.properties().stream()
@@ -117,7 +118,7 @@ class BrokenFilesTest {
             fails(() -> Dataset.read(FOLDER.resolve(name)), "begins with \"instruction,input,output\"", "CSV");
             return;
         }
-        JsonNode row = Fixtures.json(FOLDER.resolve(name)).get(0);
+        JsonNode row = TestData.json(FOLDER.resolve(name)).get(0);
         StreamSupport.stream(((Iterable<String>) row::fieldNames).spliterator(), false)
                 .forEach(column -> assertTrue(
                         failure.getMessage().contains("\"" + column + "\""), column + " in " + failure.getMessage()));

@@ -3,39 +3,14 @@ package dev.finetune4j.data;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.data.batch.EncodedExample;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.net.URISyntaxException;
-import java.net.URL;
-import java.nio.file.Path;
 import java.util.List;
-import java.util.Objects;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.function.Executable;
 
 /** Where the test data lies, and what the tests of this package have in common. */
 public final class Fixtures {
     private Fixtures() {}
-
-    public static Path resource(String name) {
-        URL url = Objects.requireNonNull(Fixtures.class.getResource("/data/" + name), name);
-        try {
-            return Path.of(url.toURI());
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
-    public static JsonNode json(Path file) {
-        try {
-            return new ObjectMapper().readTree(file.toFile());
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
 
     /** Runs what must fail, and checks that the message has all the parts. */
     public static DatasetException fails(Executable call, String... parts) {

@@ -10,6 +10,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,7 +31,7 @@ class SharedDatasetsTest {
     void rowsAndMessagesAgree(String name) {
         Path folder = datasets();
         JsonNode expected =
-                Fixtures.json(folder.resolve("expected.json")).path("files").path(name);
+                TestData.json(folder.resolve("expected.json")).path("files").path(name);
         Dataset dataset = Dataset.read(folder.resolve(name));
         assertEquals(expected.path("rows").asInt(), dataset.size());
         assertEquals(
@@ -72,7 +73,7 @@ class SharedDatasetsTest {
     @Test
     void identityTrainsOnceItsPlaceholdersHaveValues() {
         Dataset identity = Dataset.read(datasets().resolve("identity.json"));
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.resource("tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
             SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 512);
             assertEquals(
                     2,

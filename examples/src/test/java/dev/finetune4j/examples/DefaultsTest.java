@@ -6,21 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
 import dev.finetune4j.data.Dataset;
-import java.net.URISyntaxException;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Objects;
 import org.junit.jupiter.api.Test;
 
 /** Twenty rows of a domain of which the bundled model knows nothing: with default settings it learns them, or says why not. */
 class DefaultsTest {
     private static Path file(String name) {
-        try {
-            return Path.of(Objects.requireNonNull(DefaultsTest.class.getResource(name), name)
-                    .toURI());
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
-        }
+        return TestData.resource("dev/finetune4j/examples/" + name);
     }
 
     private static FineTuner.Builder tuner(Dataset rows) {

@@ -9,10 +9,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.function.BiConsumer;
@@ -81,8 +82,8 @@ class SamplerTest {
             String historyName,
             String expectedName,
             BiConsumer<float[], int[]> rule) {
-        float[] input = floats(golden, inputName);
-        float[] expected = floats(golden, expectedName);
+        float[] input = TensorData.floats(golden, inputName);
+        float[] expected = TensorData.floats(golden, expectedName);
         int[] histories = ints(golden, historyName);
         long[] shape = golden.info(inputName).shape();
         int rows = Math.toIntExact(shape[0]);
@@ -102,12 +103,6 @@ class SamplerTest {
             return Arrays.stream(Tensors.toLongs(tensor))
                     .mapToInt(Math::toIntExact)
                     .toArray();
-        }
-    }
-
-    private static float[] floats(SafetensorsFile file, String name) {
-        try (Tensor tensor = file.read(name)) {
-            return Tensors.toFloats(tensor);
         }
     }
 

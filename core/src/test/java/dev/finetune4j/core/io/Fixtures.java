@@ -1,6 +1,5 @@
 package dev.finetune4j.core.io;
 
-import dev.finetune4j.core.tensor.Tensors;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -9,8 +8,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** What the tests of this package share. */
 final class Fixtures {
@@ -25,19 +22,6 @@ final class Fixtures {
         bytes.writeBytes(json);
         bytes.writeBytes(data);
         return bytes.toByteArray();
-    }
-
-    /** The raw bytes of a tensor, whatever its type. */
-    static byte[] bytes(Tensor tensor) {
-        if (tensor.numel() == 0) {
-            return new byte[0];
-        }
-        long[] values = Tensors.toLongs(tensor.contiguous().view(-1).view(ScalarType.Byte));
-        byte[] bytes = new byte[values.length];
-        for (int i = 0; i < bytes.length; i++) {
-            bytes[i] = (byte) values[i];
-        }
-        return bytes;
     }
 
     /** The names in a folder, sorted. */

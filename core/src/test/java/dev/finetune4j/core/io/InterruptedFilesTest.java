@@ -9,6 +9,7 @@ import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.testsupport.TensorData;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
@@ -82,7 +83,7 @@ class InterruptedFilesTest {
         try (TensorScope scope = new TensorScope()) {
             SafetensorsWriter.write(file, Map.of("x", Tensors.ofBytes(ComputeDevice.cpu(), VALUES, VALUES.length)));
             try (SafetensorsFile opened = SafetensorsFile.open(file, 1 << 20)) {
-                assertArrayEquals(VALUES, Fixtures.bytes(opened.read("x")));
+                assertArrayEquals(VALUES, TensorData.bytes(opened.read("x")));
             }
         }
     }

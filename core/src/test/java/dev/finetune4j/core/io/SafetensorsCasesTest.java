@@ -7,11 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.ModelFileException;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -188,7 +189,7 @@ class SafetensorsCasesTest {
             assertEquals(names, String.join(",", opened.names()));
             for (String name : opened.names()) {
                 TensorInfo info = opened.info(name);
-                assertArrayEquals(new byte[(int) info.bytes()], Fixtures.bytes(opened.read(name)));
+                assertArrayEquals(new byte[(int) info.bytes()], TensorData.bytes(opened.read(name)));
             }
         }
     }

@@ -8,11 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.ModelFileException;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
@@ -77,7 +78,7 @@ class SafetensorsRoundTripTest {
                 assertEquals(dtype, opened.info("x").dtype());
                 assertEquals(type, read.scalar_type().intern());
                 assertArrayEquals(new long[] {2, 3}, read.shape());
-                assertArrayEquals(Fixtures.bytes(values), Fixtures.bytes(read));
+                assertArrayEquals(TensorData.bytes(values), TensorData.bytes(read));
                 assertEquals(Map.of("format", "pt"), opened.metadata());
             }
         }
@@ -164,13 +165,13 @@ class SafetensorsRoundTripTest {
     @ValueSource(longs = {1, 7, 64, 1000})
     void tensorsThatCrossWindowsOfTheMap(long windowBytes) {
         Path file = folder.resolve("t.safetensors");
-        byte[] a = Fixtures.bytes(counting(501));
+        byte[] a = TensorData.bytes(counting(501));
         SafetensorsWriter.write(
                 file, Map.of("a", counting(501), "b", counting(64).view(ScalarType.Double)));
         try (SafetensorsFile opened = SafetensorsFile.open(file, windowBytes)) {
-            assertArrayEquals(a, Fixtures.bytes(opened.read("a")));
-            assertArrayEquals(Fixtures.bytes(counting(64)), Fixtures.bytes(opened.read("b")));
-            assertArrayEquals(a, Fixtures.bytes(opened.read("a")));
+            assertArrayEquals(a, TensorData.bytes(opened.read("a")));
+            assertArrayEquals(TensorData.bytes(counting(64)), TensorData.bytes(opened.read("b")));
+            assertArrayEquals(a, TensorData.bytes(opened.read("a")));
         }
     }
 
@@ -217,7 +218,7 @@ class SafetensorsRoundTripTest {
                 inOuter = opened.read("x");
                 kept = outer.release(opened.read("x"));
             }
-            assertArrayEquals(Fixtures.bytes(counting(100_000)), Fixtures.bytes(inOuter));
+            assertArrayEquals(TensorData.bytes(counting(100_000)), TensorData.bytes(inOuter));
         }
         try (SafetensorsFile opened = SafetensorsFile.open(file)) {
             free = opened.read("x");
@@ -226,8 +227,8 @@ class SafetensorsRoundTripTest {
             System.gc();
             Thread.sleep(20);
         }
-        assertArrayEquals(Fixtures.bytes(counting(100_000)), Fixtures.bytes(free));
-        assertArrayEquals(Fixtures.bytes(counting(100_000)), Fixtures.bytes(kept));
+        assertArrayEquals(TensorData.bytes(counting(100_000)), TensorData.bytes(free));
+        assertArrayEquals(TensorData.bytes(counting(100_000)), TensorData.bytes(kept));
         free.close();
         kept.close();
     }
@@ -279,7 +280,7 @@ class SafetensorsRoundTripTest {
         SafetensorsWriter.write(file, Map.of("x", counting(300)));
         try (SafetensorsFile opened = SafetensorsFile.open(file)) {
             SafetensorsWriter.write(file, Map.of("y", counting(5)));
-            assertArrayEquals(Fixtures.bytes(counting(300)), Fixtures.bytes(opened.read("x")));
+            assertArrayEquals(TensorData.bytes(counting(300)), TensorData.bytes(opened.read("x")));
         }
         assertEquals(java.util.Set.of("y"), readAll(file).keySet());
     }

@@ -1,10 +1,8 @@
 package dev.finetune4j.core.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.Labels;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -12,6 +10,8 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -55,11 +55,13 @@ class FamilyParityTest {
             Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
             weight.set_requires_grad(true);
             Tensor hidden = model.hidden(ModelInput.padded(ids));
-            assertClose(floats(golden, "logits"), Tensors.toFloats(model.logits(hidden)), 1e-4);
+            TensorData.assertClose(
+                    "values", TensorData.floats(golden, "logits"), Tensors.toFloats(model.logits(hidden)), 1e-4);
             long[] labels = next(Tensors.toLongs(ids));
             double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / (labels.length - 1));
-            assertEquals(floats(golden, "loss")[0], sum / (labels.length - 1), 1e-4);
-            assertClose(floats(golden, "gradient"), Tensors.toFloats(weight.grad()), 1e-3);
+            assertEquals(TensorData.floats(golden, "loss")[0], sum / (labels.length - 1), 1e-4);
+            TensorData.assertClose(
+                    "values", TensorData.floats(golden, "gradient"), Tensors.toFloats(weight.grad()), 1e-3);
         }
     }
 
@@ -80,7 +82,8 @@ class FamilyParityTest {
             for (int part = 0; part + 1 < cuts.length; part++) {
                 Tensor piece = ids.narrow(1, cuts[part], cuts[part + 1] - cuts[part]);
                 float[] actual = Tensors.toFloats(model.logits(model.hidden(ModelInput.cached(piece, cache))));
-                assertClose(Arrays.copyOfRange(whole, cuts[part] * 64, cuts[part + 1] * 64), actual, 1e-5);
+                TensorData.assertClose(
+                        "values", Arrays.copyOfRange(whole, cuts[part] * 64, cuts[part + 1] * 64), actual, 1e-5);
             }
         }
     }
@@ -101,7 +104,7 @@ class FamilyParityTest {
                 float[] alone =
                         Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids.narrow(1, start, length)))));
                 int end = start + (int) length;
-                assertClose(alone, Arrays.copyOfRange(packed, start * 64, end * 64), 1e-5);
+                TensorData.assertClose("values", alone, Arrays.copyOfRange(packed, start * 64, end * 64), 1e-5);
                 start = end;
             }
         }
@@ -131,13 +134,7 @@ class FamilyParityTest {
                 }
                 start += (int) length;
             }
-            assertClose(Tensors.toFloats(weight.grad()), packed, 1e-5);
-        }
-    }
-
-    private static float[] floats(SafetensorsFile file, String name) {
-        try (Tensor tensor = file.read(name)) {
-            return Tensors.toFloats(tensor);
+            TensorData.assertClose("values", Tensors.toFloats(weight.grad()), packed, 1e-5);
         }
     }
 
@@ -145,17 +142,5 @@ class FamilyParityTest {
         long[] labels = Arrays.copyOfRange(ids, 1, ids.length + 1);
         labels[ids.length - 1] = Labels.IGNORE;
         return labels;
-    }
-
-    private static void assertClose(float[] expected, float[] actual, double tolerance) {
-        assertEquals(expected.length, actual.length);
-        double difference = 0;
-        double size = 0;
-        for (int i = 0; i < expected.length; i++) {
-            assertTrue(Float.isFinite(actual[i]), "value " + i + " is " + actual[i]);
-            difference = Math.max(difference, Math.abs((double) expected[i] - actual[i]));
-            size = Math.max(size, Math.abs((double) expected[i]));
-        }
-        assertTrue(difference <= tolerance * size, "relative error " + difference / size + ", allowed " + tolerance);
     }
 }

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.TestData;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;

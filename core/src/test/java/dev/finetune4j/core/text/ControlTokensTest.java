@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.TestData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;

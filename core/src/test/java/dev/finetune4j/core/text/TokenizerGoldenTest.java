@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

@@ -25,6 +25,7 @@ import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.TextExample;
 import dev.finetune4j.data.Truncation;
+import dev.finetune4j.testsupport.TestData;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -47,7 +48,7 @@ class SftEncoderTest {
 
     @BeforeAll
     static void loadTokenizer() {
-        tokenizer = Tokenizer.load(Fixtures.resource("tokenizer"));
+        tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"));
         chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
     }
 

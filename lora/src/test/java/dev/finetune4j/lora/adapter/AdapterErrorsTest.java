@@ -10,6 +10,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -37,7 +38,7 @@ class AdapterErrorsTest {
     void aViewOfAClosedAdapterSaysSo(String variant) {
         try (CausalLM base = llama();
                 TensorScope scope = new TensorScope()) {
-            PeftAdapter adapter = AdapterFiles.load(Fixtures.resource("adapter-variants/" + variant), base);
+            PeftAdapter adapter = AdapterFiles.load(TestData.resource("adapter-variants/" + variant), base);
             CausalLM view = adapter.attachTo(base);
             adapter.close();
             adapter.close();

@@ -17,6 +17,7 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,7 +47,7 @@ class AdapterFileVariantsTest {
     Path folder;
 
     private static JsonNode file() {
-        return Fixtures.json(Fixtures.resource("variants/adapters.json"));
+        return TestData.json(TestData.resource("variants/adapters.json"));
     }
 
     static Stream<String> cases() {
@@ -63,9 +64,9 @@ class AdapterFileVariantsTest {
 
     /** Writes an adapter's folder with what the variant changes. */
     private void write(String adapter, JsonNode config, JsonNode without, JsonNode change) throws IOException {
-        Path source = Fixtures.resource(adapter);
+        Path source = TestData.resource(adapter);
         ObjectNode changed =
-                Fixtures.json(source.resolve("adapter_config.json")).deepCopy();
+                TestData.json(source.resolve("adapter_config.json")).deepCopy();
         config.properties().forEach(entry -> changed.set(entry.getKey(), entry.getValue()));
         without.forEach(key -> changed.remove(key.asText()));
         Files.writeString(folder.resolve("adapter_config.json"), changed.toString());
@@ -108,7 +109,7 @@ class AdapterFileVariantsTest {
                 variant.path("config"),
                 variant.path("without"),
                 variant.path("tensors"));
-        int[] ids = Fixtures.ints(file().path("ids"));
+        int[] ids = TestData.ints(file().path("ids"));
         Path saved = folder.resolve("saved");
         try (CausalLM base = base(variant.path("base").asText())) {
             try (PeftAdapter adapter = AdapterFiles.load(folder, base)) {
@@ -122,7 +123,7 @@ class AdapterFileVariantsTest {
     }
 
     private static CausalLM base(String path) {
-        return Fixtures.model(Fixtures.resource(path), LinearFactory.dense());
+        return Fixtures.model(TestData.resource(path), LinearFactory.dense());
     }
 
     private static void compare(String name, JsonNode variant, float[] logits, int tokens) {

@@ -18,6 +18,8 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -57,9 +59,9 @@ class AdapterKindsTest {
     /** Writes PEFT's adapter with other settings, and its tensors by other names; those without a name are left out. */
     private Path changed(String adapter, UnaryOperator<ObjectNode> config, UnaryOperator<String> names)
             throws IOException {
-        Path source = Fixtures.resource("adapter-variants/" + adapter);
+        Path source = TestData.resource("adapter-variants/" + adapter);
         Path changed = Files.createDirectories(folder.resolve("changed"));
-        JsonNode settings = Fixtures.json(source.resolve("adapter_config.json"));
+        JsonNode settings = TestData.json(source.resolve("adapter_config.json"));
         Files.writeString(
                 changed.resolve("adapter_config.json"),
                 config.apply(settings.deepCopy()).toString());
@@ -118,7 +120,7 @@ class AdapterKindsTest {
         for (AdapterSettings settings : List.of(VeraSettings.defaults(), LnTuningSettings.defaults())) {
             try (CausalLM base = llama();
                     PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
-                assertTrue(Fixtures.relativeError(logits(base), logits(adapter.attachTo(base))) < 1e-6);
+                assertTrue(TensorData.relativeError(logits(base), logits(adapter.attachTo(base))) < 1e-6);
             }
         }
     }
@@ -126,9 +128,9 @@ class AdapterKindsTest {
     @Test
     void namesOfAPlainStateDictMeanTheSame() throws IOException {
         Path vera = changed("vera", config -> config, name -> name + ".default");
-        assertArrayEquals(logits(Fixtures.resource("adapter-variants/vera")), logits(vera));
+        assertArrayEquals(logits(TestData.resource("adapter-variants/vera")), logits(vera));
         Path norms = changed("ln_tuning", config -> config, name -> name.replace("_layers.", "_layers.default."));
-        assertArrayEquals(logits(Fixtures.resource("adapter-variants/ln_tuning")), logits(norms));
+        assertArrayEquals(logits(TestData.resource("adapter-variants/ln_tuning")), logits(norms));
     }
 
     @Test
@@ -137,9 +139,9 @@ class AdapterKindsTest {
                 "vera",
                 config -> config.put("save_projection", false),
                 name -> name.startsWith("base_model.vera_") ? "" : name);
-        assertArrayEquals(logits(Fixtures.resource("adapter-variants/vera")), logits(drawn));
+        assertArrayEquals(logits(TestData.resource("adapter-variants/vera")), logits(drawn));
         Path both = changed("vera", config -> config.put("save_projection", false), name -> name);
-        assertArrayEquals(logits(Fixtures.resource("adapter-variants/vera")), logits(both));
+        assertArrayEquals(logits(TestData.resource("adapter-variants/vera")), logits(both));
     }
 
     @Test
@@ -245,7 +247,7 @@ class AdapterKindsTest {
     @Test
     void normsThatAFileDoesNotNameAreThoseOfPeft() throws IOException {
         Path unnamed = changed("ln_tuning", config -> config.putNull("target_modules"), name -> name);
-        assertArrayEquals(logits(Fixtures.resource("adapter-variants/ln_tuning")), logits(unnamed));
+        assertArrayEquals(logits(TestData.resource("adapter-variants/ln_tuning")), logits(unnamed));
     }
 
     @Test
@@ -255,8 +257,8 @@ class AdapterKindsTest {
                         PeftAdapter.create(base, VeraSettings.builder().rank(4).build(), PeftAdapter.Sources.seed(1))) {
             AdapterFiles.save(adapter, base, folder, "llama", JsonNodeFactory.instance.objectNode(), into -> {});
         }
-        JsonNode config = Fixtures.json(folder.resolve("adapter_config.json"));
-        JsonNode peft = Fixtures.json(Fixtures.resource("adapter-variants/vera/adapter_config.json"));
+        JsonNode config = TestData.json(folder.resolve("adapter_config.json"));
+        JsonNode peft = TestData.json(TestData.resource("adapter-variants/vera/adapter_config.json"));
         peft.fieldNames()
                 .forEachRemaining(
                         key -> assertTrue(config.has(key) || key.equals("peft_version"), key + " is missing"));

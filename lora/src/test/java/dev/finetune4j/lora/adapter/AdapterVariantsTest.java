@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter;
 
+import static dev.finetune4j.testsupport.TensorData.assertClose;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -20,6 +21,8 @@ import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.MergedModelExporter;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -49,7 +52,7 @@ class AdapterVariantsTest {
 
     static List<Path> variants() throws IOException {
         Path root = Path.of(System.getProperty(
-                "finetune4j.adapters", Fixtures.resource("adapter-variants").toString()));
+                "finetune4j.adapters", TestData.resource("adapter-variants").toString()));
         try (Stream<Path> folders = Files.list(root)) {
             return folders.filter(Files::isDirectory).sorted().toList();
         }
@@ -68,7 +71,7 @@ class AdapterVariantsTest {
             parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
             CausalLM tuned = adapter.attachTo(base);
             float[] logits = logits(tuned, golden);
-            assertClose("logits", Fixtures.floats(golden, "logits"), logits, LOGITS);
+            assertClose("logits", TensorData.floats(golden, "logits"), logits, LOGITS);
             checkLoss(tuned, golden);
             if (Files.exists(folder.resolve("encoder.safetensors"))) {
                 checkLastBias(parameters, gradients);
@@ -84,7 +87,7 @@ class AdapterVariantsTest {
     }
 
     private PretrainedFolder base(Path folder) throws IOException {
-        String name = Fixtures.json(folder.resolve("adapter_config.json"))
+        String name = TestData.json(folder.resolve("adapter_config.json"))
                 .path("base_model_name_or_path")
                 .asText();
         Path model = Files.createDirectories(temporary.resolve("base"));
@@ -98,7 +101,7 @@ class AdapterVariantsTest {
     private static Path model(String name) {
         return switch (name) {
             case "llama" -> Fixtures.reference("models/llama");
-            case "llama_tied_bias", "gemma3" -> Fixtures.resource("bases/" + name);
+            case "llama_tied_bias", "gemma3" -> TestData.resource("bases/" + name);
             default -> Fixtures.wide("models/" + name);
         };
     }
@@ -113,12 +116,12 @@ class AdapterVariantsTest {
     private static void checkLoss(CausalLM model, SafetensorsFile golden) {
         long[] shape = golden.info("input_ids").shape();
         long[] labels = Fixtures.shift(
-                Fixtures.longs(golden, "input_ids"), Math.toIntExact(shape[0]), Math.toIntExact(shape[1]));
+                TensorData.longs(golden, "input_ids"), Math.toIntExact(shape[0]), Math.toIntExact(shape[1]));
         long targets = Arrays.stream(labels).filter(label -> label != -100).count();
         try (TensorScope scope = TensorScope.forStep()) {
             Tensor hidden = model.hidden(ModelInput.padded(golden.read("input_ids")));
             double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / targets);
-            assertEquals(Fixtures.floats(golden, "loss")[0], sum / targets, 1e-4);
+            assertEquals(TensorData.floats(golden, "loss")[0], sum / targets, 1e-4);
         }
     }
 
@@ -129,7 +132,7 @@ class AdapterVariantsTest {
         for (String name : names) {
             String own = name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector");
             Tensor parameter = Objects.requireNonNull(parameters.get(own), name + " is not trained");
-            assertClose(name, Fixtures.floats(gradients, name), Tensors.toFloats(parameter.grad()), GRADIENTS);
+            assertClose(name, TensorData.floats(gradients, name), Tensors.toFloats(parameter.grad()), GRADIENTS);
         }
     }
 
@@ -143,7 +146,7 @@ class AdapterVariantsTest {
             Tensor table = Objects.requireNonNull(parameters.get("prompt_encoder.embedding.weight"));
             assertClose(
                     last,
-                    Fixtures.floats(gradients, last),
+                    TensorData.floats(gradients, last),
                     Tensors.toFloats(table.grad().sum(0)),
                     GRADIENTS);
         }
@@ -160,7 +163,7 @@ class AdapterVariantsTest {
             parameters.forEach(
                     (name, tensor) -> tensor.copy_(encoder.read(name)).set_requires_grad(true));
             CausalLM tuned = adapter.attachTo(base);
-            assertClose("encoded", Fixtures.floats(golden, "logits"), logits(tuned, golden), LOGITS);
+            assertClose("encoded", TensorData.floats(golden, "logits"), logits(tuned, golden), LOGITS);
             checkLoss(tuned, golden);
             checkGradients(parameters, gradients);
         }
@@ -178,7 +181,7 @@ class AdapterVariantsTest {
         try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
             // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was
             // trained.
-            assertClose("merged logits", Fixtures.floats(golden, "logits"), logits(merged, golden), LOGITS);
+            assertClose("merged logits", TensorData.floats(golden, "logits"), logits(merged, golden), LOGITS);
         }
     }
 
@@ -194,10 +197,5 @@ class AdapterVariantsTest {
         for (String file : List.of("adapter_config.json", "adapter_model.safetensors", "README.md")) {
             assertArrayEquals(Files.readAllBytes(first.resolve(file)), Files.readAllBytes(second.resolve(file)), file);
         }
-    }
-
-    private static void assertClose(String what, float[] expected, float[] actual, double tolerance) {
-        double error = Fixtures.relativeError(expected, actual);
-        assertTrue(error <= tolerance, what + ": relative error " + error + ", allowed " + tolerance);
     }
 }

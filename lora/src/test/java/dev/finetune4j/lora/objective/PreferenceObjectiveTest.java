@@ -26,6 +26,7 @@ import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -163,7 +164,7 @@ class PreferenceObjectiveTest {
             assertEquals(value, objective.loss(model, batch) / 3, 1e-5 * Math.abs(value));
             Map<String, float[]> actual = gradients(adapter);
             gradients.forEach(
-                    (name, gradient) -> assertTrue(Fixtures.relativeError(gradient, actual.get(name)) < 1e-3, name));
+                    (name, gradient) -> assertTrue(TensorData.relativeError(gradient, actual.get(name)) < 1e-3, name));
         }
     }
 
@@ -250,7 +251,7 @@ class PreferenceObjectiveTest {
             assertEquals(z, sums[5], 1e-5);
             Map<String, float[]> actual = gradients(adapter);
             gradients.forEach(
-                    (name, gradient) -> assertTrue(Fixtures.relativeError(gradient, actual.get(name)) < 1e-3, name));
+                    (name, gradient) -> assertTrue(TensorData.relativeError(gradient, actual.get(name)) < 1e-3, name));
         }
     }
 

@@ -5,13 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.function.UnaryOperator;
@@ -93,11 +93,11 @@ class SequenceLogProbsTest {
             Targets targets = targets(hidden, labels);
             Tensor sums = SequenceLogProbs.of(hidden, head, targets);
             assertFalse(sums.requires_grad());
-            assertTrue(Fixtures.relativeError(Tensors.toFloats(expected), Tensors.toFloats(sums)) < 1e-6);
+            assertTrue(TensorData.relativeError(Tensors.toFloats(expected), Tensors.toFloats(sums)) < 1e-6);
             assertEquals(0, Tensors.toFloats(sums)[rows - 1], "a row without labels");
             SequenceLogProbs.backward(hidden, head, targets, weights);
-            assertTrue(Fixtures.relativeError(hiddenGradient, Tensors.toFloats(hidden.grad())) < 1e-5);
-            assertTrue(Fixtures.relativeError(
+            assertTrue(TensorData.relativeError(hiddenGradient, Tensors.toFloats(hidden.grad())) < 1e-5);
+            assertTrue(TensorData.relativeError(
                             headGradient, Tensors.toFloats(head.weight().grad()))
                     < 1e-5);
         }
@@ -139,7 +139,7 @@ class SequenceLogProbsTest {
             loss.losses(better, worse).mean().backward();
             SequenceLogProbs.backward(
                     chosen, head, targets(chosen, chosenLabels), better.policy().grad());
-            assertTrue(Fixtures.relativeError(expected, Tensors.toFloats(chosen.grad())) < 1e-5);
+            assertTrue(TensorData.relativeError(expected, Tensors.toFloats(chosen.grad())) < 1e-5);
         }
     }
 

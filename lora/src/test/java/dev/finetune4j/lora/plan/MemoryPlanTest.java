@@ -36,6 +36,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.quant.kernel.QuantizedLinear;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -102,7 +103,7 @@ class MemoryPlanTest {
     }
 
     static Stream<Arguments> forms() {
-        return Stream.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))
+        return Stream.of(Fixtures.reference("models/llama"), TestData.resource("bases/llama_tied_bias"))
                 .flatMap(model -> Stream.of(
                         Arguments.of(model, null),
                         Arguments.of(model, QuantSettings.nf4()),
@@ -167,7 +168,7 @@ class MemoryPlanTest {
     @ParameterizedTest
     @MethodSource("adapters")
     void theAdapterIsAsLargeAsTheRealOne(AdapterSettings settings) {
-        for (Path model : List.of(Fixtures.reference("models/llama"), Fixtures.resource("bases/llama_tied_bias"))) {
+        for (Path model : List.of(Fixtures.reference("models/llama"), TestData.resource("bases/llama_tied_bias"))) {
             PretrainedFolder directory = PretrainedFolder.open(model);
             try (CausalLM base = Fixtures.model(directory.path(), LinearFactory.dense());
                     CausalLM meta = ModelLoader.meta(directory);

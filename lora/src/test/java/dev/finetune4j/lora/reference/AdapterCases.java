@@ -16,6 +16,8 @@ import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.MergedModelExporter;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,7 +53,7 @@ final class AdapterCases {
 
     /** The base that the configuration of an adapter names, else the one that fits its name. */
     static Path base(ReferenceFolder reference, Path adapter, String caseName) {
-        JsonNode config = Fixtures.json(adapter.resolve("adapter_config.json"));
+        JsonNode config = TestData.json(adapter.resolve("adapter_config.json"));
         return reference.base(config.path("base_model_name_or_path").asText(""), caseName);
     }
 
@@ -153,7 +155,7 @@ final class AdapterCases {
     private static void loss(
             Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
         try (SafetensorsFile golden = SafetensorsFile.open(subject.golden())) {
-            double expected = Fixtures.floats(golden, "loss")[0];
+            double expected = TensorData.floats(golden, "loss")[0];
             double actual = batch.loss(adapter.attachTo(base));
             near.absolute("loss", subject.folder().toString(), expected, actual, ModelCases.LOSS);
         }
@@ -183,7 +185,7 @@ final class AdapterCases {
                 String stored = name.replace(".default", "")
                         .replace(".modules_to_save", "")
                         .replace("lora_magnitude_vector.weight", "lora_magnitude_vector");
-                gradients.put(stored, Fixtures.floats(golden, name));
+                gradients.put(stored, TensorData.floats(golden, name));
             }
         }
         return gradients;

@@ -2,7 +2,7 @@ package dev.finetune4j.lora.reference;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.Fixtures;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -21,7 +21,7 @@ final class Closeness {
 
     /** Compares by the largest difference over the largest expected size. */
     void relative(String quantity, String where, float[] expected, float[] actual, double allowed) {
-        double error = Fixtures.relativeError(expected, actual);
+        double error = TensorData.relativeError(expected, actual);
         note(quantity + " (relative)", error);
         assertTrue(
                 error <= allowed,

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.io.SafetensorsFile;
@@ -14,6 +13,8 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -71,12 +72,12 @@ final class ModelCases {
 
     private static void loss(Closeness near, Path folder) {
         Path file = folder.resolve("golden.safetensors");
-        JsonNode stated = Fixtures.json(folder.resolve("golden.json"));
+        JsonNode stated = TestData.json(folder.resolve("golden.json"));
         try (CausalLM model = ReferenceFolder.load(folder);
                 ReferenceBatch batch = ReferenceBatch.open(file, folder);
                 SafetensorsFile golden = SafetensorsFile.open(file)) {
             double loss = batch.loss(model);
-            near.absolute("loss", folder.toString(), Fixtures.floats(golden, "loss")[0], loss, LOSS);
+            near.absolute("loss", folder.toString(), TensorData.floats(golden, "loss")[0], loss, LOSS);
             near.absolute("loss", folder.toString(), stated.path("loss").asDouble(Double.NaN), loss, LOSS);
             assertEquals(stated.path("target_tokens").asLong(-1), batch.targets(), "target tokens");
         }
@@ -91,14 +92,14 @@ final class ModelCases {
             parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
             batch.backward(model);
             parameters.forEach((name, tensor) -> near.relative(
-                    "gradients", name, Fixtures.floats(golden, name), ReferenceBatch.gradient(tensor), GRADIENTS));
+                    "gradients", name, TensorData.floats(golden, name), ReferenceBatch.gradient(tensor), GRADIENTS));
         }
     }
 
     private static void greedy(Path folder) {
-        JsonNode golden = Fixtures.json(folder.resolve("golden.json"));
-        int[] prompt = Fixtures.ints(golden.path("greedy_prompt"));
-        int[] expected = Fixtures.ints(golden.path("greedy_continuation"));
+        JsonNode golden = TestData.json(folder.resolve("golden.json"));
+        int[] prompt = TestData.ints(golden.path("greedy_prompt"));
+        int[] expected = TestData.ints(golden.path("greedy_continuation"));
         assertTrue(prompt.length > 0 && expected.length > 0, "golden.json has no greedy continuation of a prompt");
         try (CausalLM model = ReferenceFolder.load(folder);
                 KvCache cache = model.newCache()) {
@@ -119,8 +120,8 @@ final class ModelCases {
             assertEquals(Set.of("input_ids", "lengths", "logits"), packing.names(), "tensors of " + file);
             Tensor hidden = model.hidden(ModelInput.packed(
                     Tensors.convert(packing.read("input_ids"), model.placement().device(), ScalarType.Long),
-                    Fixtures.longs(packing, "lengths")));
-            float[] expected = Fixtures.floats(packing, "logits");
+                    TensorData.longs(packing, "lengths")));
+            float[] expected = TensorData.floats(packing, "logits");
             near.relative("logits", file.toString(), expected, Tensors.toFloats(model.logits(hidden)), LOGITS);
         }
     }

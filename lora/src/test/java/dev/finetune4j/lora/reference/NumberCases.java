@@ -4,13 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.Sampler;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.LearningRateSchedule.Span;
 import dev.finetune4j.lora.train.ScheduleNames;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -44,7 +45,7 @@ final class NumberCases {
     static List<ReferenceCase> schedules(ReferenceFolder reference) {
         List<ReferenceCase> cases = new ArrayList<>();
         for (Path file : ReferenceFolder.files(reference.root(), "schedules", ".json")) {
-            JsonNode golden = Fixtures.json(file);
+            JsonNode golden = TestData.json(file);
             golden.path("values")
                     .properties()
                     .forEach(entry -> cases.add(new ReferenceCase(
@@ -92,9 +93,9 @@ final class NumberCases {
     private static void sample(Closeness near, Path file, String rule) {
         GenerationSettings settings = settings(rule);
         try (SafetensorsFile golden = SafetensorsFile.open(file)) {
-            float[] logits = Fixtures.floats(golden, "logits");
-            float[] expected = Fixtures.floats(golden, rule);
-            int[] history = Arrays.stream(Fixtures.longs(golden, "history"))
+            float[] logits = TensorData.floats(golden, "logits");
+            float[] expected = TensorData.floats(golden, rule);
+            int[] history = Arrays.stream(TensorData.longs(golden, "history"))
                     .mapToInt(Math::toIntExact)
                     .toArray();
             int rows = Math.toIntExact(golden.info("logits").shape()[0]);

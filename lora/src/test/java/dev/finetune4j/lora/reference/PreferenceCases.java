@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -16,6 +15,8 @@ import dev.finetune4j.lora.objective.Kto;
 import dev.finetune4j.lora.objective.LogProbs;
 import dev.finetune4j.lora.objective.Orpo;
 import dev.finetune4j.lora.objective.SimPo;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -48,7 +49,7 @@ final class PreferenceCases {
                     "preference",
                     ReferenceFolder.stem(file) + " " + loss,
                     List.of(file, settings),
-                    near -> compare(near, file, loss, Fixtures.json(settings)))));
+                    near -> compare(near, file, loss, TestData.json(settings)))));
         }
         return cases;
     }
@@ -67,7 +68,7 @@ final class PreferenceCases {
     }
 
     private static void compare(Closeness near, SafetensorsFile golden, String name, float[] actual) {
-        float[] expected = Fixtures.floats(golden, name);
+        float[] expected = TensorData.floats(golden, name);
         assertEquals(expected.length, actual.length, name);
         for (int i = 0; i < expected.length; i++) {
             double allowed = 1e-5 * Math.max(1, Math.abs(expected[i]));
@@ -105,7 +106,7 @@ final class PreferenceCases {
     }
 
     private static LogProbs scores(SafetensorsFile golden, String side) {
-        float[] lengths = Fixtures.floats(golden, "len_" + side);
+        float[] lengths = TensorData.floats(golden, "len_" + side);
         int[] tokens = new int[lengths.length];
         for (int i = 0; i < tokens.length; i++) {
             tokens[i] = Math.round(lengths[i]);
@@ -115,7 +116,7 @@ final class PreferenceCases {
     }
 
     private static Tensor vector(SafetensorsFile golden, String name) {
-        float[] values = Fixtures.floats(golden, name);
+        float[] values = TensorData.floats(golden, name);
         return Tensors.ofFloats(ComputeDevice.cpu(), values, values.length);
     }
 }

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -14,6 +13,8 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.quant.kernel.QuantizedTensor;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,7 +25,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** 4-bit weights against bitsandbytes: {@code bnb/*}. */
 final class QuantizedCases {
@@ -62,7 +62,7 @@ final class QuantizedCases {
     /** One case for each name of which the file has tensors or the settings beside it speak. */
     private static List<ReferenceCase> quantize(Path file) {
         Path settingsFile = file.resolveSibling(ReferenceFolder.stem(file) + ".json");
-        JsonNode settings = Fixtures.json(settingsFile);
+        JsonNode settings = TestData.json(settingsFile);
         Set<String> ids = new TreeSet<>();
         settings.fieldNames().forEachRemaining(ids::add);
         try (SafetensorsFile golden = SafetensorsFile.open(file)) {
@@ -91,7 +91,7 @@ final class QuantizedCases {
             actual.forEach((name, tensor) -> {
                 Tensor wanted = golden.read(id + "." + name);
                 assertEquals(Tensors.typeOf(wanted), Tensors.typeOf(tensor), "type of " + name);
-                assertArrayEquals(bytes(wanted), bytes(tensor), name);
+                assertArrayEquals(TensorData.bytes(wanted), TensorData.bytes(tensor), name);
             });
         }
     }
@@ -115,21 +115,12 @@ final class QuantizedCases {
             named.put("nested_map", stored.get(WEIGHT + ".nested_quant_map"));
             Tensor state = stored.get(STATE + weight.settings().type().label());
             double offset = new ObjectMapper()
-                    .readTree(bytes(state))
+                    .readTree(TensorData.bytes(state))
                     .path("nested_offset")
                     .asDouble(Double.NaN);
             named.put("offset", Tensors.ofFloats(weight.device(), new float[] {(float) offset}, 1));
         }
         named.put("y", weight.dequantize(weight.dtype()));
         return named;
-    }
-
-    private static byte[] bytes(Tensor tensor) {
-        long[] values = Tensors.toLongs(tensor.contiguous().view(-1).view(ScalarType.Byte));
-        byte[] bytes = new byte[values.length];
-        for (int i = 0; i < bytes.length; i++) {
-            bytes[i] = (byte) values[i];
-        }
-        return bytes;
     }
 }

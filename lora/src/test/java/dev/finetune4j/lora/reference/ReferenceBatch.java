@@ -10,6 +10,7 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -51,7 +52,7 @@ final class ReferenceBatch implements AutoCloseable {
         assertTrue(
                 shape.length == 3 && shape[0] == rows && shape[1] >= length,
                 () -> "logits of the shape " + Arrays.toString(shape) + " for " + rows + " x " + length + " tokens");
-        return unpadded(Fixtures.floats(golden, "logits"), Math.toIntExact(shape[1]));
+        return unpadded(TensorData.floats(golden, "logits"), Math.toIntExact(shape[1]));
     }
 
     /** The last positions of each row. What a padded one predicts has no meaning. */
@@ -76,7 +77,7 @@ final class ReferenceBatch implements AutoCloseable {
 
     private long[] mask() {
         if (file.names().contains("attention_mask")) {
-            return Fixtures.longs(file, "attention_mask");
+            return TensorData.longs(file, "attention_mask");
         }
         long[] all = new long[rows * length];
         Arrays.fill(all, 1);
@@ -89,7 +90,7 @@ final class ReferenceBatch implements AutoCloseable {
     }
 
     private long[] labels() {
-        return Fixtures.shift(Fixtures.longs(file, "labels"), rows, length);
+        return Fixtures.shift(TensorData.longs(file, "labels"), rows, length);
     }
 
     /** The mean loss. */

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.reference;
 
-import dev.finetune4j.Fixtures;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -72,7 +72,7 @@ record ReferenceCollection(ReferenceFolder folder, List<ReferenceCase> cases) {
         Path report = folder.root().resolve(REPORT);
         List<String> missing = new ArrayList<>();
         if (Files.exists(report)) {
-            Fixtures.json(report).path("done").forEach(entry -> {
+            TestData.json(report).path("done").forEach(entry -> {
                 if (cases.stream().noneMatch(one -> standsFor(one, entry.asText()))) {
                     missing.add(entry.asText());
                 }

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -14,6 +13,7 @@ import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Role;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayList;
@@ -35,7 +35,7 @@ final class TokenizerCases {
     static List<ReferenceCase> of(ReferenceFolder reference) {
         List<ReferenceCase> cases = new ArrayList<>();
         for (Path folder : reference.folders("tokenizers")) {
-            JsonNode golden = Fixtures.json(folder.resolve("golden.json"));
+            JsonNode golden = TestData.json(folder.resolve("golden.json"));
             add(cases, folder, "contents", tokenizer -> requireFields(Set.of("encode", "chat"), golden));
             for (int i = 0; i < golden.path("encode").size(); i++) {
                 JsonNode item = golden.path("encode").get(i);
@@ -81,11 +81,11 @@ final class TokenizerCases {
     private static void encode(Tokenizer tokenizer, JsonNode item) {
         requireFields(TEXT_FIELDS, item);
         String text = item.path("text").asText();
-        assertArrayEquals(Fixtures.ints(item.path("ids")), tokenizer.encode(text), text);
+        assertArrayEquals(TestData.ints(item.path("ids")), tokenizer.encode(text), text);
     }
 
     private static void decode(Tokenizer tokenizer, JsonNode item) {
-        int[] ids = Fixtures.ints(item.path("ids"));
+        int[] ids = TestData.ints(item.path("ids"));
         assertEquals(item.path("decoded").asText(), tokenizer.decode(ids, false));
         assertEquals(item.path("decoded_skip_special").asText(), tokenizer.decode(ids, true));
     }
@@ -95,7 +95,7 @@ final class TokenizerCases {
         requireFields(CHAT_FIELDS, item);
         String source = tokenizer.chatTemplateSource().orElseThrow();
         String text = item.path("text").asText();
-        int[] ids = Fixtures.ints(item.path("ids"));
+        int[] ids = TestData.ints(item.path("ids"));
         boolean prompt = item.path("add_generation_prompt").asBoolean();
         JinjaTemplate template = JinjaTemplate.parse(source);
         Map<String, Object> variables = variables(tokenizer, item, prompt);

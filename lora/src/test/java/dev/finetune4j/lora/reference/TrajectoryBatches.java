@@ -5,6 +5,7 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.testsupport.TensorData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -64,8 +65,8 @@ public record TrajectoryBatches(List<EncodedExample> examples, int rowsOfMicroBa
         long[] shape = file.info(name + ".input_ids").shape();
         int rows = Math.toIntExact(shape[0]);
         int length = Math.toIntExact(shape[1]);
-        long[] ids = Fixtures.longs(file, name + ".input_ids");
-        long[] labels = Fixtures.shift(Fixtures.longs(file, name + ".labels"), rows, length);
+        long[] ids = TensorData.longs(file, name + ".input_ids");
+        long[] labels = Fixtures.shift(TensorData.longs(file, name + ".labels"), rows, length);
         List<EncodedExample> examples = new ArrayList<>();
         for (int row = 0; row < rows; row++) {
             examples.add(new EncodedExample(ints(ids, row, length), ints(labels, row, length)));

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -18,6 +17,7 @@ import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.lora.train.loop.Trainer;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -61,7 +61,7 @@ final class TrajectoryCases {
     }
 
     private static void steps(Closeness near, ReferenceFolder reference, Path folder) {
-        JsonNode log = Fixtures.json(folder.resolve("golden.json")).path("log");
+        JsonNode log = TestData.json(folder.resolve("golden.json")).path("log");
         assertTrue(log.size() > 0, "golden.json has no log");
         train(reference, folder, (base, adapter, report, fourBit) -> {
             assertEquals(log.size(), report.steps().size(), "steps");
@@ -97,10 +97,10 @@ final class TrajectoryCases {
 
     /** A trajectory on another base may share start, batches and optimizer with another one. */
     private static void train(ReferenceFolder reference, Path folder, AfterTraining after) {
-        JsonNode golden = Fixtures.json(folder.resolve("golden.json"));
+        JsonNode golden = TestData.json(folder.resolve("golden.json"));
         JsonNode shared = golden.path("same_start_and_batches_as");
         Path source = shared.isTextual() ? reference.root().resolve(shared.asText()) : folder;
-        JsonNode recipe = golden.has("adamw") ? golden : Fixtures.json(source.resolve("golden.json"));
+        JsonNode recipe = golden.has("adamw") ? golden : TestData.json(source.resolve("golden.json"));
         Path start = source.resolve("start");
         String name = ReferenceFolder.name(folder);
         Path baseFolder = golden.has("base")

@@ -23,6 +23,8 @@ import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -93,7 +95,7 @@ final class NumberChecks {
             Tensor table = model.parameters().get("model.embed_tokens.weight");
             assertEquals(
                     0,
-                    Fixtures.relativeError(
+                    TensorData.relativeError(
                             Tensors.toFloats(hidden.matmul(table.t())), Tensors.toFloats(model.logits(hidden))),
                     1e-5);
         }
@@ -101,7 +103,7 @@ final class NumberChecks {
     }
 
     private static void compare(JsonNode expected, CausalLM model) {
-        int[] ids = Fixtures.ints(expected.path("ids"));
+        int[] ids = TestData.ints(expected.path("ids"));
         float[] logits = logits(model, ids);
         int lastRow = logits.length - logits.length / ids.length;
         JsonNode stated = expected.path("last_logits");
@@ -110,7 +112,7 @@ final class NumberChecks {
             first[i] = stated.get(i).floatValue();
         }
         assertTrue(first.length > 0, "expected.json states no logits");
-        double error = Fixtures.relativeError(first, Arrays.copyOfRange(logits, lastRow, lastRow + first.length));
+        double error = TensorData.relativeError(first, Arrays.copyOfRange(logits, lastRow, lastRow + first.length));
         assertTrue(error <= TOLERANCE, () -> "logits differ by " + error + ", allowed " + TOLERANCE);
         double sum = 0;
         double size = 0;
@@ -131,8 +133,8 @@ final class NumberChecks {
 
     /** The ids that follow a prompt when the most probable one is taken each time, and the text of them. */
     static void greedy(ReportFolder report, Path folder) {
-        int[] prompt = Fixtures.ints(report.expected().path("prompt"));
-        int[] greedy = Fixtures.ints(report.expected().path("greedy"));
+        int[] prompt = TestData.ints(report.expected().path("prompt"));
+        int[] greedy = TestData.ints(report.expected().path("greedy"));
         int[] expected = Arrays.copyOfRange(greedy, prompt.length, greedy.length);
         assertTrue(expected.length > 0, "expected.json states no generated ids");
         try (CausalLM model = Fixtures.model(folder, LinearFactory.dense());

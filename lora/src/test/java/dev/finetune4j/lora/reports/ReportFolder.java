@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.reports;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -39,7 +39,7 @@ record ReportFolder(Path original, JsonNode expected) {
             return entries.filter(Files::isDirectory)
                     .filter(folder -> !name(folder).equals(DATA))
                     .sorted()
-                    .map(folder -> new ReportFolder(folder, Fixtures.json(folder.resolve(EXPECTED))))
+                    .map(folder -> new ReportFolder(folder, TestData.json(folder.resolve(EXPECTED))))
                     .toList();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
@@ -49,7 +49,7 @@ record ReportFolder(Path original, JsonNode expected) {
     static Path root() {
         String named = System.getProperty(PROPERTY);
         if (named == null) {
-            return Needs.findShared(COLLECTION).orElseGet(() -> Fixtures.resource("reports"));
+            return Needs.findShared(COLLECTION).orElseGet(() -> TestData.resource("reports"));
         }
         return inCheckout(named)
                 .orElseThrow(() -> new IllegalStateException(
@@ -88,7 +88,7 @@ record ReportFolder(Path original, JsonNode expected) {
     /** The folder of the model that an adapter is for. */
     Path base() {
         String base = expected.path("base").asText();
-        return Needs.findShared(base).orElseGet(() -> Fixtures.resource(base.replaceFirst("^fixtures/", "")));
+        return Needs.findShared(base).orElseGet(() -> TestData.resource(base.replaceFirst("^fixtures/", "")));
     }
 
     /**

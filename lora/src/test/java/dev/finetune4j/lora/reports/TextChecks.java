@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -19,6 +18,7 @@ import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.batch.SftEncoder;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -39,27 +39,27 @@ final class TextChecks {
     static void tokens(ReportFolder report, Path folder) {
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             assertArrayEquals(
-                    Fixtures.ints(report.expected().path("ids")),
+                    TestData.ints(report.expected().path("ids")),
                     tokenizer.encode(report.expected().path("text").asText()));
         }
     }
 
     static void chat(ReportFolder report, Path folder) {
-        JsonNode messages = Fixtures.json(folder.resolve("messages.json"));
+        JsonNode messages = TestData.json(folder.resolve("messages.json"));
         boolean prompt = messages.path("add_generation_prompt").asBoolean();
         try (Tokenizer tokenizer = Tokenizer.load(folder)) {
             ChatEncoder encoder = encoder(tokenizer);
             Conversation conversation = conversation(messages);
             assertEquals(report.expected().path("text").asText(), written(encoder, conversation, prompt));
             assertArrayEquals(
-                    Fixtures.ints(report.expected().path("ids")),
+                    TestData.ints(report.expected().path("ids")),
                     encoder.encode(conversation, prompt).ids());
         }
     }
 
     /** Every answer is trained, and the data report warns of those that do not end with a stop id. */
     static void answers(ReportFolder report, Path folder) {
-        Conversation conversation = conversation(Fixtures.json(folder.resolve("messages.json")));
+        Conversation conversation = conversation(TestData.json(folder.resolve("messages.json")));
         long answers = conversation.messages().stream()
                 .filter(message -> message.role() == Role.ASSISTANT)
                 .count();
@@ -84,10 +84,10 @@ final class TextChecks {
      */
     static void roles(ReportFolder report, Path folder) {
         JsonNode expected = report.expected();
-        Set<Integer> roles = Arrays.stream(Fixtures.ints(expected.path("role_token_ids")))
+        Set<Integer> roles = Arrays.stream(TestData.ints(expected.path("role_token_ids")))
                 .boxed()
                 .collect(Collectors.toSet());
-        int[] unsafe = Fixtures.ints(expected.path("ids_transformers"));
+        int[] unsafe = TestData.ints(expected.path("ids_transformers"));
         int[] places = IntStream.range(0, unsafe.length)
                 .filter(i -> roles.contains(unsafe[i]))
                 .toArray();

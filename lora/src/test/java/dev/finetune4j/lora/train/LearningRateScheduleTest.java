@@ -5,10 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.train.LearningRateSchedule.Span;
-import dev.finetune4j.lora.train.loop.Goldens;
+import dev.finetune4j.testsupport.TestData;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -28,7 +27,7 @@ class LearningRateScheduleTest {
 
     static Stream<Named<Course>> courses() {
         List<Course> courses = new ArrayList<>();
-        JsonNode more = Fixtures.json(Goldens.file("schedules.json"));
+        JsonNode more = TestData.json(TestData.resource("train/schedules.json"));
         more.path("cases")
                 .forEach(row -> courses.add(
                         new Course(row.path("name").asText(), row.path("args"), span(row), row.path("lr"))));

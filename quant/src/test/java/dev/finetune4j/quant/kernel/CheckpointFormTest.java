@@ -14,7 +14,8 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
-import java.net.URISyntaxException;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -49,13 +50,13 @@ class CheckpointFormTest {
 
     @Test
     void writesBackTheBytesOfBitsandbytes() {
-        assertEquals(2, requireSameBytes(StoredTensors.resource("/bnb/packed.safetensors")));
+        assertEquals(2, requireSameBytes(StoredTensors.resource("bnb/packed.safetensors")));
     }
 
     @Test
-    void readsThroughTheLibrarysOwnReader() throws URISyntaxException {
-        StoredTensors expected = StoredTensors.resource("/bnb/packed.safetensors");
-        Path path = Path.of(getClass().getResource("/bnb/packed.safetensors").toURI());
+    void readsThroughTheLibrarysOwnReader() {
+        StoredTensors expected = StoredTensors.resource("bnb/packed.safetensors");
+        Path path = TestData.resource("bnb/packed.safetensors");
         try (WeightSource file = SafetensorsFile.open(path)) {
             for (String weight : weightsOf(expected)) {
                 try (QuantizedTensor read = QuantizedTensor.read(file, weight)) {
@@ -109,7 +110,7 @@ class CheckpointFormTest {
     private static void requireStored(StoredTensors file, Map<String, Tensor> written) {
         assertEquals(6, written.size());
         written.forEach((name, tensor) -> {
-            assertArrayEquals(file.bytes(name), StoredTensors.bytes(tensor), name);
+            assertArrayEquals(file.bytes(name), TensorData.bytes(tensor), name);
             assertArrayEquals(file.tensors.get(name).shape(), tensor.shape(), name);
             assertEquals(file.tensors.get(name).type(), tensor.scalar_type().intern(), name);
         });
@@ -128,10 +129,10 @@ class CheckpointFormTest {
                 assertEquals(ScalarType.Half, read.dtype());
                 assertArrayEquals(new long[] {37, 65}, read.shape());
                 assertArrayEquals(
-                        StoredTensors.bytes(made.dequantize(ScalarType.Float)),
-                        StoredTensors.bytes(read.dequantize(ScalarType.Float)));
+                        TensorData.bytes(made.dequantize(ScalarType.Float)),
+                        TensorData.bytes(read.dequantize(ScalarType.Float)));
                 read.toCheckpoint("w")
-                        .forEach((name, tensor) -> assertArrayEquals(file.bytes(name), StoredTensors.bytes(tensor)));
+                        .forEach((name, tensor) -> assertArrayEquals(file.bytes(name), TensorData.bytes(tensor)));
             }
         }
     }
@@ -145,7 +146,7 @@ class CheckpointFormTest {
             file.put("w", made.packed().view(-1).view(storage).view(-1, 1));
             try (QuantizedTensor read = QuantizedTensor.read(file, "w")) {
                 assertArrayEquals(new long[] {1024, 1}, read.packed().shape());
-                assertArrayEquals(StoredTensors.bytes(made.packed()), StoredTensors.bytes(read.packed()));
+                assertArrayEquals(TensorData.bytes(made.packed()), TensorData.bytes(read.packed()));
             }
         }
     }

@@ -11,6 +11,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -90,11 +91,11 @@ class CpuQuantKernelsTest {
     private void assertSameParts(Tensor dense, QuantSettings settings, QuantKernels kernels) {
         try (QuantizedTensor expected = plain.quantize(dense, settings);
                 QuantizedTensor actual = kernels.quantize(dense, settings)) {
-            assertArrayEquals(StoredTensors.bytes(expected.packed()), StoredTensors.bytes(actual.packed()));
+            assertArrayEquals(TensorData.bytes(expected.packed()), TensorData.bytes(actual.packed()));
             expected.toCheckpoint("w")
                     .forEach((name, tensor) -> assertArrayEquals(
-                            StoredTensors.bytes(tensor),
-                            StoredTensors.bytes(actual.toCheckpoint("w").get(name)),
+                            TensorData.bytes(tensor),
+                            TensorData.bytes(actual.toCheckpoint("w").get(name)),
                             name));
         }
     }
@@ -114,8 +115,8 @@ class CpuQuantKernelsTest {
                         plain.dequantize(weight, expected);
                         kernels.dequantize(weight, actual);
                         assertArrayEquals(
-                                StoredTensors.bytes(expected.view(ScalarType.Byte)),
-                                StoredTensors.bytes(actual.view(ScalarType.Byte)));
+                                TensorData.bytes(expected.view(ScalarType.Byte)),
+                                TensorData.bytes(actual.view(ScalarType.Byte)));
                     }
                 }
             }

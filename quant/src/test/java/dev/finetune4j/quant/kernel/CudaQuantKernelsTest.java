@@ -11,6 +11,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -54,27 +55,26 @@ class CudaQuantKernelsTest {
         try (QuantizedTensor expected = QuantizedTensor.quantize(dense, settings);
                 QuantizedTensor actual =
                         QuantizedTensor.quantize(dense.to(Tensors.handleOf(ComputeDevice.cuda(0)), stored), settings)) {
-            assertArrayEquals(StoredTensors.bytes(expected.packed()), bytes(actual.packed()), "codes");
+            assertArrayEquals(TensorData.bytes(expected.packed()), TensorData.bytes(actual.packed()), "codes");
             if (expected.scales() instanceof BlockScales.Nested one
                     && actual.scales() instanceof BlockScales.Nested two) {
                 assertEquals(one.offset(), two.offset());
-                assertArrayEquals(StoredTensors.bytes(one.codes()), bytes(two.codes()), "codes of the scales");
-                assertArrayEquals(StoredTensors.bytes(one.absmax()), bytes(two.absmax()), "scales of the scales");
+                assertArrayEquals(TensorData.bytes(one.codes()), TensorData.bytes(two.codes()), "codes of the scales");
+                assertArrayEquals(
+                        TensorData.bytes(one.absmax()), TensorData.bytes(two.absmax()), "scales of the scales");
             } else if (expected.scales() instanceof BlockScales.Plain one
                     && actual.scales() instanceof BlockScales.Plain two) {
-                assertArrayEquals(StoredTensors.bytes(one.absmax()), bytes(two.absmax()), "scales");
+                assertArrayEquals(TensorData.bytes(one.absmax()), TensorData.bytes(two.absmax()), "scales");
             } else {
                 throw new AssertionError("the scales are of two kinds");
             }
             for (ScalarType out : new ScalarType[] {ScalarType.Float, ScalarType.BFloat16, ScalarType.Half}) {
                 assertArrayEquals(
-                        StoredTensors.bytes(expected.dequantize(out)), bytes(actual.dequantize(out)), "dense " + out);
+                        TensorData.bytes(expected.dequantize(out)),
+                        TensorData.bytes(actual.dequantize(out)),
+                        "dense " + out);
             }
         }
-    }
-
-    private static byte[] bytes(Tensor tensor) {
-        return StoredTensors.bytes(tensor.cpu());
     }
 
     @Test
@@ -87,7 +87,7 @@ class CudaQuantKernelsTest {
             float[] back = Tensors.toFloats(weight.dequantize(ScalarType.Float));
             assertEquals(0, back[70], 0.0f);
             assertEquals(3, back[130], 0.0f);
-            byte[] packed = bytes(weight.packed());
+            byte[] packed = TensorData.bytes(weight.packed());
             assertEquals(0, packed[0]);
             assertEquals(0, packed[40]);
         }

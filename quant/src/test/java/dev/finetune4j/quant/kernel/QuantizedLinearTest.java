@@ -18,6 +18,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -133,7 +134,7 @@ class QuantizedLinearTest {
                 QuantizedTensor direct = QuantizedTensor.quantize(weight, QuantSettings.nf4())) {
             QuantizedTensor inside =
                     assertInstanceOf(QuantizedLinear.class, made).weight();
-            assertArrayEquals(StoredTensors.bytes(direct.packed()), StoredTensors.bytes(inside.packed()));
+            assertArrayEquals(TensorData.bytes(direct.packed()), TensorData.bytes(inside.packed()));
             assertEquals(stored, inside.dtype());
             Tensor y = made.forward(random(1, 70).to(ScalarType.BFloat16));
             assertEquals(ScalarType.BFloat16, y.scalar_type().intern());

@@ -10,6 +10,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
+import dev.finetune4j.testsupport.TensorData;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -36,7 +37,7 @@ class QuantizedTensorTest {
 
     @Test
     void ownCasesAreByteEqual() {
-        assertEquals(14, requireByteEqual(StoredTensors.resource("/bnb/quantize.safetensors")));
+        assertEquals(14, requireByteEqual(StoredTensors.resource("bnb/quantize.safetensors")));
     }
 
     /** Every byte of every case, without exemption: there is no all-zero block and no 8-bit tie that goes elsewhere. */
@@ -53,18 +54,18 @@ class QuantizedTensorTest {
             try (TensorScope one = new TensorScope();
                     QuantizedTensor weight =
                             QuantizedTensor.quantize(cases.read(name), new QuantSettings(type, 64, nested))) {
-                assertArrayEquals(cases.bytes(id + ".q"), StoredTensors.bytes(weight.packed()), id + ".q");
+                assertArrayEquals(cases.bytes(id + ".q"), TensorData.bytes(weight.packed()), id + ".q");
                 if (weight.scales() instanceof BlockScales.Nested scales) {
-                    assertArrayEquals(cases.bytes(id + ".absmax"), StoredTensors.bytes(scales.codes()), id);
-                    assertArrayEquals(cases.bytes(id + ".nested_absmax"), StoredTensors.bytes(scales.absmax()), id);
-                    assertArrayEquals(cases.bytes(id + ".nested_map"), StoredTensors.bytes(scales.map()), id);
+                    assertArrayEquals(cases.bytes(id + ".absmax"), TensorData.bytes(scales.codes()), id);
+                    assertArrayEquals(cases.bytes(id + ".nested_absmax"), TensorData.bytes(scales.absmax()), id);
+                    assertArrayEquals(cases.bytes(id + ".nested_map"), TensorData.bytes(scales.map()), id);
                     assertEquals(cases.floats(id + ".offset")[0], scales.offset(), id);
                 } else if (weight.scales() instanceof BlockScales.Plain scales) {
-                    assertArrayEquals(cases.bytes(id + ".absmax"), StoredTensors.bytes(scales.absmax()), id);
+                    assertArrayEquals(cases.bytes(id + ".absmax"), TensorData.bytes(scales.absmax()), id);
                 }
                 assertEquals(nested, weight.settings().doubleQuantization(), id);
                 Tensor y = weight.dequantize(weight.dtype());
-                assertArrayEquals(cases.bytes(id + ".y"), StoredTensors.bytes(y), id + ".y");
+                assertArrayEquals(cases.bytes(id + ".y"), TensorData.bytes(y), id + ".y");
                 count++;
             }
         }
@@ -110,7 +111,7 @@ class QuantizedTensorTest {
             for (int i = 0; i < count; i++) {
                 absmax[i / block] = Math.max(absmax[i / block], Math.abs(w[i]));
             }
-            byte[] packed = StoredTensors.bytes(weight.packed());
+            byte[] packed = TensorData.bytes(weight.packed());
             assertEquals((count + 1) / 2, packed.length);
             float[] scales = absmax;
             if (weight.scales() instanceof BlockScales.Nested stored) {
@@ -137,7 +138,7 @@ class QuantizedTensorTest {
     }
 
     private static float[] denest(BlockScales.Nested stored, int blocks) {
-        byte[] codes = StoredTensors.bytes(stored.codes());
+        byte[] codes = TensorData.bytes(stored.codes());
         float[] map = Tensors.toFloats(stored.map());
         float[] outer = Tensors.toFloats(stored.absmax());
         float[] scales = new float[blocks];
@@ -155,7 +156,7 @@ class QuantizedTensorTest {
         values[65] = -1f;
         Tensor dense = Tensors.ofFloats(ComputeDevice.cpu(), values, 192);
         try (QuantizedTensor weight = QuantizedTensor.quantize(dense, new QuantSettings(type, 64, nested))) {
-            byte[] packed = StoredTensors.bytes(weight.packed());
+            byte[] packed = TensorData.bytes(weight.packed());
             for (int i = 0; i < 32; i++) {
                 assertEquals(0, packed[i]);
                 assertEquals(0, packed[64 + i]);
@@ -165,7 +166,7 @@ class QuantizedTensorTest {
         }
         Tensor zeros = Tensors.zeros(ComputeDevice.cpu(), ScalarType.Half, 5, 33);
         try (QuantizedTensor weight = QuantizedTensor.quantize(zeros, new QuantSettings(type, 64, nested))) {
-            assertArrayEquals(new byte[83], StoredTensors.bytes(weight.packed()));
+            assertArrayEquals(new byte[83], TensorData.bytes(weight.packed()));
             assertArrayEquals(new float[165], Tensors.toFloats(weight.dequantize(ScalarType.Float)), 0f);
         }
     }
@@ -195,7 +196,7 @@ class QuantizedTensorTest {
         try (QuantizedTensor viewed = QuantizedTensor.quantize(dense.t(), QuantSettings.nf4());
                 QuantizedTensor copied = QuantizedTensor.quantize(dense.t().contiguous(), QuantSettings.nf4())) {
             assertArrayEquals(new long[] {70, 40}, viewed.shape());
-            assertArrayEquals(StoredTensors.bytes(copied.packed()), StoredTensors.bytes(viewed.packed()));
+            assertArrayEquals(TensorData.bytes(copied.packed()), TensorData.bytes(viewed.packed()));
         }
     }
 

@@ -8,8 +8,9 @@ import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -34,11 +35,7 @@ final class StoredTensors implements WeightSource {
     final Map<String, Stored> tensors = new TreeMap<>();
 
     static StoredTensors resource(String name) {
-        try (InputStream in = StoredTensors.class.getResourceAsStream(name)) {
-            return parse(in.readAllBytes());
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return file(TestData.resource(name));
     }
 
     /** A file below the shared reference folder. */
@@ -74,7 +71,7 @@ final class StoredTensors implements WeightSource {
     }
 
     StoredTensors put(String name, Tensor tensor) {
-        tensors.put(name, new Stored(tensor.scalar_type().intern(), tensor.shape(), bytes(tensor)));
+        tensors.put(name, new Stored(tensor.scalar_type().intern(), tensor.shape(), TensorData.bytes(tensor)));
         return this;
     }
 
@@ -92,16 +89,6 @@ final class StoredTensors implements WeightSource {
         float[] values = new float[bytes.length / 4];
         ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values);
         return values;
-    }
-
-    /** The raw bytes of a tensor. */
-    static byte[] bytes(Tensor tensor) {
-        long[] values = Tensors.toLongs(tensor.contiguous().view(-1).view(ScalarType.Byte));
-        byte[] bytes = new byte[values.length];
-        for (int i = 0; i < bytes.length; i++) {
-            bytes[i] = (byte) values[i];
-        }
-        return bytes;
     }
 
     @Override

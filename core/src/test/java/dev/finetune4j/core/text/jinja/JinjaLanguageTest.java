@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.finetune4j.core.TestData;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
+import dev.finetune4j.testsupport.TestData;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;

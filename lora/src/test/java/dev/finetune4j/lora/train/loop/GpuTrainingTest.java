@@ -38,6 +38,7 @@ import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestData;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -76,7 +77,7 @@ class GpuTrainingTest {
     private static CausalLM model(String name, boolean quantized, Placement placement) {
         return ModelLoader.load(
                 PretrainedFolder.open(
-                        name.equals("llama") ? Fixtures.reference("models/llama") : Fixtures.resource("bases/" + name)),
+                        name.equals("llama") ? Fixtures.reference("models/llama") : TestData.resource("bases/" + name)),
                 factory(quantized),
                 placement);
     }

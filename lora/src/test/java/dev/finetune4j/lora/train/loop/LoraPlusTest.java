@@ -4,13 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,7 +30,7 @@ class LoraPlusTest {
     void fiveStepsFollowPeft(String name, double learningRate, double ratio, double weightDecay, double embedding) {
         ParameterGroups groups = ParameterGroups.of(new LoraPlus(ratio, embedding), learningRate);
         try (TensorScope scope = new TensorScope();
-                SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"))) {
+                SafetensorsFile golden = SafetensorsFile.open(TestData.resource("train/loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, name + "/start/");
             try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), groups);
                     AdamW optimizer = new AdamW(parameters, weightDecay)) {
@@ -66,7 +67,7 @@ class LoraPlusTest {
 
     private static void compare(Map<String, Tensor> expected, Map<String, Tensor> actual, String when) {
         expected.forEach((name, tensor) -> {
-            double error = Fixtures.relativeError(Tensors.toFloats(tensor), Tensors.toFloats(actual.get(name)));
+            double error = TensorData.relativeError(Tensors.toFloats(tensor), Tensors.toFloats(actual.get(name)));
             assertTrue(error <= 1e-6, name + " at " + when + ": relative error " + error);
         });
     }
@@ -74,7 +75,7 @@ class LoraPlusTest {
     @Test
     void eachGroupIsOneSliceAndTheTensorsKeepTheirValues() {
         try (TensorScope scope = new TensorScope();
-                SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"))) {
+                SafetensorsFile golden = SafetensorsFile.open(TestData.resource("train/loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, "plain/start/");
             try (FlatParameters parameters =
                     new FlatParameters(Parameter.named(trainable), ParameterGroups.of(LoraPlus.withRatio(16), 1e-3))) {
@@ -94,7 +95,7 @@ class LoraPlusTest {
     @Test
     void withoutGroupsThereIsOneSlice() {
         try (TensorScope scope = new TensorScope();
-                SafetensorsFile golden = SafetensorsFile.open(Goldens.file("loraplus.safetensors"));
+                SafetensorsFile golden = SafetensorsFile.open(TestData.resource("train/loraplus.safetensors"));
                 FlatParameters parameters =
                         new FlatParameters(Parameter.named(read(golden, "dora/start/")), ParameterGroups.ONE)) {
             assertEquals(1, parameters.slices().size());

@@ -1,4 +1,4 @@
-package dev.finetune4j.core;
+package dev.finetune4j.testsupport;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -9,8 +9,9 @@ import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
+import java.util.stream.StreamSupport;
 
-/** Where the test data lies: the project's own in the resources. */
+/** Where a module's own test data lies, and how it is read. {@link Needs} finds what lies beside the checkout. */
 public final class TestData {
     private TestData() {}
 
@@ -30,6 +31,22 @@ public final class TestData {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** The text of a file. */
+    public static String text(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** The whole numbers of a JSON list. */
+    public static int[] ints(JsonNode array) {
+        return StreamSupport.stream(array.spliterator(), false)
+                .mapToInt(JsonNode::intValue)
+                .toArray();
     }
 
     public static JsonNode parse(String json) {

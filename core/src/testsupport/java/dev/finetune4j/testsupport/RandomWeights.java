@@ -1,4 +1,4 @@
-package dev.finetune4j;
+package dev.finetune4j.testsupport;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.io.Dtype;
@@ -26,7 +26,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * Weights of a small decoder, the same at each run. The inputs of its linears have three widths, one for each way in which the
  * 4-bit kernels for few rows go: multiples of 256, of 64 (the output of attention) and of 32 (the last of the MLP).
  */
-final class RandomWeights implements WeightSource {
+public final class RandomWeights implements WeightSource {
     private static final int HIDDEN = 256;
     private static final int INNER = 352;
     private static final int LAYERS = 3;
@@ -65,7 +65,7 @@ final class RandomWeights implements WeightSource {
     }
 
     /** A Qwen2 with biases and a tied head, or a Llama without. */
-    static CausalLM model(Path folder, boolean qwen, LinearFactory factory, Placement placement) {
+    public static CausalLM model(Path folder, boolean qwen, LinearFactory factory, Placement placement) {
         try {
             Files.createDirectories(folder);
             Files.writeString(folder.resolve("config.json"), """

@@ -15,12 +15,14 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A process that is killed while it writes adapters and models: what is loaded afterwards is one that was written. */
 @Timeout(600)
+@Tag("slow")
 class KilledSaveTest {
     private static final int KILLS = Boolean.getBoolean("finetune4j.long") ? 40 : 2;
     private static final List<String> ADAPTER = List.of("adapter");

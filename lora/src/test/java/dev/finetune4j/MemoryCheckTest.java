@@ -22,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -29,6 +30,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What is known not to fit is refused before memory is touched. */
+@Tag("slow")
 class MemoryCheckTest {
     private static final MemoryCheck STRICT = new MemoryCheck(false);
     private static final MemoryCheck IGNORING = new MemoryCheck(true);

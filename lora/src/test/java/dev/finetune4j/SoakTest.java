@@ -12,10 +12,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Long runs must not grow: native memory has owners, and they close it. */
+@Tag("slow")
 class SoakTest {
     private static final double GROWTH = 1.05;
 

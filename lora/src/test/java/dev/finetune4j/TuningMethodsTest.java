@@ -40,6 +40,7 @@ import java.util.stream.Stream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -47,6 +48,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Every kind of adapter through the facade: five steps on a dense and on a 4-bit base, saved, loaded, saved again. */
+@Tag("slow")
 class TuningMethodsTest {
     private static final GenerationSettings SHORT =
             GenerationSettings.builder().maxNewTokens(12).build();

@@ -16,6 +16,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -139,6 +140,7 @@ class FolderTransactionTest {
     }
 
     /** A process that ends without a word at each of the steps; a sample of them unless all are asked for. */
+    @Tag("slow")
     @Test
     void aProcessThatEndsAtAnyStepLeavesTheOldFilesOrTheNewOnes() throws Exception {
         int steps = steps();

@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -25,6 +26,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * Random damage to the start of a file: it opens with tensors that its bytes cover, or it fails with our exception, and
  * either way the memory that opening takes is bounded by the size of the file.
  */
+@Tag("slow")
 class SafetensorsFuzzTest {
     private static final long SEED = Long.getLong("finetune4j.seed", 20_260_301L);
     private static final int TURNS = Integer.getInteger("finetune4j.fuzz", 20_000);

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -78,6 +79,7 @@ class IncrementalDetokenizerTest {
         }
     }
 
+    @Tag("slow")
     @ParameterizedTest
     @ValueSource(
             strings = {"text/spbpe", "tokenizers/llama2-rstrip-phi3mini", "tokenizers/llama-spbpe-openllama-zh-en"})
@@ -120,6 +122,7 @@ class IncrementalDetokenizerTest {
     }
 
     /** What takes longest: text that no window may cut, and text that is held back for long. */
+    @Tag("slow")
     @ParameterizedTest
     @ValueSource(
             strings = {

@@ -25,6 +25,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -76,6 +77,7 @@ class TokenizerTrapsTest {
         }
     }
 
+    @Tag("slow")
     @ParameterizedTest
     @MethodSource("all")
     void aMegabyteIsNeitherCutNorPadded(String name) {
@@ -92,6 +94,7 @@ class TokenizerTrapsTest {
         }
     }
 
+    @Tag("slow")
     @ParameterizedTest
     @MethodSource("all")
     void aTextOfSpecialTokensAlone(String name) {

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,6 +21,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * seconds and 256 MiB of heap. The system property {@code finetune4j.seed} sets the first seed, and {@code
  * finetune4j.changes} how many there are.
  */
+@Tag("slow")
 class HostileFilesTest {
     private static final boolean LONG = Boolean.getBoolean("finetune4j.long");
     private static final int SAMPLE = 60;

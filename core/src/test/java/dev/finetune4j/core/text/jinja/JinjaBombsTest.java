@@ -11,10 +11,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** No template takes more than two seconds of a processor or 256 MiB of heap, whatever it asks for. */
+@Tag("slow")
 class JinjaBombsTest {
     private static final int MAX_MILLIS = 2_000;
 

@@ -18,10 +18,12 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Templates with random damage either render or are refused as a {@link JinjaException}, in a short time. */
+@Tag("slow")
 class JinjaFuzzTest {
     private static final int ROUNDS = 6000;
     private static final List<String> PIECES = List.of(

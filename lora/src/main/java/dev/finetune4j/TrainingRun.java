@@ -17,7 +17,8 @@ import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -59,7 +60,7 @@ final class TrainingRun {
             PretrainedFolder folder = PretrainedFolder.open(tuning.model());
             AdapterSettings adapter = tuning.method().adapter();
             if (adapter != null) {
-                adapter.check(folder.moduleNames());
+                AdapterKinds.check(adapter, folder.moduleNames());
             }
             return run(folder, Tokenizer.load(folder.path()));
         }
@@ -136,9 +137,8 @@ final class TrainingRun {
     }
 
     private static Adapter create(LanguageModel base, AdapterSettings settings, long seed) {
-        PeftAdapter.Sources sources =
-                new PeftAdapter.Sources(seed, base.folder().files()::weights, base.encoder()::encodeText);
-        return new Adapter(base, PeftAdapter.create(base.model(), settings, sources));
+        InitSources sources = new InitSources(seed, base.folder().files()::weights, base.encoder()::encodeText);
+        return new Adapter(base, AdapterKinds.create(base.model(), settings, sources));
     }
 
     private static BatchLoader batches(CausalLM model, EncodedDataset data, TrainingSettings settings) {

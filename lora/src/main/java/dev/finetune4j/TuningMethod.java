@@ -2,8 +2,8 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.LoraInit;
-import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.kind.AdapterKind;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.loop.LoraPlus;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
@@ -57,12 +57,12 @@ sealed interface TuningMethod {
             @Nullable LoraPlus plus) implements TuningMethod {
         @Override
         public double usualRate() {
-            return adapter.usualLearningRate();
+            return AdapterKinds.of(adapter).usualLearningRate();
         }
 
         @Override
         public boolean dependsOnWidth() {
-            return adapter instanceof LoraSettings;
+            return AdapterKinds.of(adapter).rateDependsOnWidth();
         }
 
         @Override
@@ -74,10 +74,9 @@ sealed interface TuningMethod {
         public TuningMethod with(@Nullable QuantSettings form, @Nullable Double ratio) {
             WithAdapter chosen = new WithAdapter(
                     adapter, form == null ? quantization : form, ratio == null ? null : LoraPlus.withRatio(ratio));
-            List<String> problems = new ArrayList<>();
-            if (adapter instanceof LoraSettings lora) {
-                chosen.check(lora, problems);
-            } else if (ratio != null) {
+            AdapterKind<AdapterSettings> kind = AdapterKinds.of(adapter);
+            List<String> problems = new ArrayList<>(kind.trainingProblems(adapter, chosen.quantization() != null));
+            if (ratio != null && !kind.supportsLoraPlus()) {
                 problems.add("loraPlus(…) gives the factors of a LoRA adapter their learning rates, but another kind of"
                         + " adapter is trained; leave it out");
             }
@@ -85,17 +84,6 @@ sealed interface TuningMethod {
                 throw new SettingsException(problems);
             }
             return chosen;
-        }
-
-        private void check(LoraSettings lora, List<String> problems) {
-            if (lora.alpha() <= 0 || lora.alphaPattern().values().stream().anyMatch(alpha -> alpha <= 0)) {
-                problems.add("the LoRA alpha must be above 0 for training, but is " + lora.alpha()
-                        + (lora.alphaPattern().isEmpty() ? "" : " and " + lora.alphaPattern())
-                        + "; once or twice the rank is usual");
-            }
-            if (quantization == null && lora.initWeights() instanceof LoraInit.Loftq) {
-                problems.add("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it");
-            }
         }
     }
 

@@ -22,8 +22,10 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
-import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
@@ -194,8 +196,7 @@ class CpuDecoderTest {
     @Test
     void virtualTokensTakeTheOrdinaryWay() {
         try (CausalLM base = model("model", false, true, Precision.BF16);
-                PeftAdapter prompt =
-                        PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter prompt = AdapterKinds.create(base, PromptTuningSettings.random(3), InitSources.seed(1))) {
             CausalLM model = prompt.attachTo(base);
             assertEquals(
                     "it has virtual tokens", CpuDecoder.unsupportedReason(model).orElseThrow());

@@ -22,8 +22,10 @@ import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
@@ -257,8 +259,7 @@ class CudaGraphDecoderTest {
     @Test
     void virtualTokensTakeTheOrdinaryWay() {
         try (CausalLM base = model(false, true, Precision.BF16);
-                PeftAdapter prompt =
-                        PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter prompt = AdapterKinds.create(base, PromptTuningSettings.random(3), InitSources.seed(1))) {
             assertEquals(
                     "it has virtual tokens",
                     CudaGraphDecoder.unsupportedReason(prompt.attachTo(base)).orElseThrow());

@@ -9,7 +9,9 @@ import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -22,7 +24,7 @@ final class DecoderCases {
 
     /** An adapter whose B is not zero, so that it changes the output. */
     static PeftAdapter adapter(CausalLM base) {
-        PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+        PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             adapter.parameters().forEach((name, tensor) -> {

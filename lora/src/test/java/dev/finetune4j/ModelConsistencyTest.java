@@ -13,8 +13,10 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.util.Arrays;
@@ -61,8 +63,7 @@ class ModelConsistencyTest {
         long[] ids = {17, 250, 33, 401, 12, 99, 7, 300, 45, 46};
         long[] labels = {250, 33, 401, 12, Labels.IGNORE, 7, 300, 45, 46, Labels.IGNORE};
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                PeftAdapter prompt =
-                        PeftAdapter.create(base, PromptTuningSettings.random(3), PeftAdapter.Sources.seed(1));
+                PeftAdapter prompt = AdapterKinds.create(base, PromptTuningSettings.random(3), InitSources.seed(1));
                 TensorScope scope = new TensorScope()) {
             CausalLM model = prompt.attachTo(base);
             double alone = 0;

@@ -29,7 +29,9 @@ import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -149,8 +151,8 @@ class OutOfMemoryTest {
     void theSameAdapterTrainsOnAfterAFailedStep(boolean inBackward) {
         AtomicBoolean on = new AtomicBoolean(true);
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-                PeftAdapter other = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
+                PeftAdapter other = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             CausalLM view = greedy(adapter.attachTo(base), on, inBackward);
             OutOfDeviceMemoryException out =
                     assertThrows(OutOfDeviceMemoryException.class, () -> train(view, adapter, 3, 20, 200));
@@ -183,7 +185,7 @@ class OutOfMemoryTest {
             }
         };
         try (CausalLM base = Fixtures.model(Fixtures.reference("models/llama"), LinearFactory.dense());
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             CausalLM view = greedy(adapter.attachTo(base), on, false);
             TrainingReport report = train(view, adapter, 2, 10, 200, List.of(atTheEnd));
             assertEquals(TrainingReport.Outcome.COMPLETED, report.outcome());
@@ -273,7 +275,7 @@ class OutOfMemoryTest {
         ComputeDevice gpu = ComputeDevice.cuda(0);
         PretrainedFolder directory = PretrainedFolder.open(Fixtures.reference("models/llama"));
         try (CausalLM base = ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             CausalLM view = adapter.attachTo(base);
             train(view, adapter, 1, 32, 200);
             long before = CudaMemory.of(gpu).allocated();

@@ -20,9 +20,11 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
-import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.testsupport.Needs;
@@ -93,7 +95,7 @@ class Stories260kTest {
     void loraLowersTheHeldOutLossAndReloadsToEqualLogits() {
         try (CausalLM base = Fixtures.model(folder, LinearFactory.dense());
                 Tokenizer tokenizer = Tokenizer.load(folder);
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             CausalLM tuned = adapter.attachTo(base);
             double before = heldOutLoss(tuned, tokenizer);
             List<EncodedExample> examples =

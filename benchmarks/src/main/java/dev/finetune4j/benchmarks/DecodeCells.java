@@ -12,7 +12,9 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.io.IOException;
@@ -57,8 +59,7 @@ public final class DecodeCells {
             LinearFactory factory =
                     method.equals("qlora") ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
             try (CausalLM base = shape.load(factory, new Placement(ComputeDevice.cuda(0), Precision.BF16));
-                    PeftAdapter adapter =
-                            PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                    PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
                 for (String adapters : option(args, "--adapters", "false").split(",", -1)) {
                     boolean adapted = Boolean.parseBoolean(adapters);
                     DecodeCells cells = new DecodeCells(

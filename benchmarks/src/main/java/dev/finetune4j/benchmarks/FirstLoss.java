@@ -13,7 +13,9 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.io.IOException;
@@ -55,7 +57,7 @@ public final class FirstLoss {
         }
         long targets = (long) rows.length * (length - 1);
         try (CausalLM base = ModelLoader.load(folder, factory, placement);
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
                 TensorScope scope = TensorScope.forStep()) {
             CausalLM model = adapter.attachTo(base);
             Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows.length, length)));

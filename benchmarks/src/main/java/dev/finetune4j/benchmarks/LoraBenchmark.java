@@ -4,7 +4,9 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import java.io.IOException;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
@@ -70,7 +72,7 @@ public class LoraBenchmark {
     public void setUp() throws IOException {
         bench = Workbench.of(device, type);
         base = RandomModel.of(preset).load(WeightForm.of(form).factory(), bench.placement());
-        adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+        adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
         linear = Objects.requireNonNull(adapter.attachTo(base).linears().get(BLOCK + module), module);
         try (TensorScope scope = new TensorScope()) {
             adapter.parameters().values().forEach(factor -> factor.set_requires_grad(true));

@@ -13,7 +13,9 @@ import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.lora.train.LearningRateSchedule;
@@ -57,7 +59,7 @@ public final class PlanCells {
             }
             LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
             try (CausalLM base = shape.load(factory, placement);
-                    PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
+                    PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
                 long loaded = CudaMemory.of(device).allocated();
                 cells(args, (rows, tokens, policy) -> {
                     MemoryPlan plan = planner.plan(rows, tokens, policy, memory);

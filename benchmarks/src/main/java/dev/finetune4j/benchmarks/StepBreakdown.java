@@ -14,7 +14,9 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -83,8 +85,7 @@ public final class StepBreakdown {
                     throw new IllegalArgumentException("--methods takes lora, qlora and qlora-resident, not " + method);
             };
             try (CausalLM base = shape.load(factory, new Placement(GPU, Precision.BF16));
-                    PeftAdapter adapter =
-                            PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                    PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
                 StepBreakdown program = new StepBreakdown(args, shape, method, trace);
                 program.training(base, adapter);
                 program.decoding(base, adapter);

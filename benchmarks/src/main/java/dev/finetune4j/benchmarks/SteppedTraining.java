@@ -6,7 +6,9 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -64,7 +66,7 @@ final class SteppedTraining implements AutoCloseable {
 
     private void train() {
         try (CausalLM base = shape.load(form.factory(), placement);
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             CausalLM model = adapter.attachTo(base)
                     .withActivations(checkpointing ? ActivationCheckpointing.all() : ActivationCheckpointing.none());
             BatchLoader loader = new BatchLoader(

@@ -11,7 +11,9 @@ import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -53,8 +55,7 @@ public final class TrainCells {
             };
             long start = System.nanoTime();
             try (CausalLM base = shape.load(factory, new Placement(device, Precision.BF16));
-                    PeftAdapter adapter =
-                            PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+                    PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
                 System.err.printf(
                         Locale.ROOT, "%s %s loaded in %.1f s%n", preset, method, (System.nanoTime() - start) / 1e9);
                 for (String checkpointing : option(args, "--ckpt", "none").split(",", -1)) {

@@ -16,7 +16,7 @@ public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, Li
         implements AdapterSettings {
     public Ia3Settings {
         modulesToSave = List.copyOf(modulesToSave);
-        List<String> problems = new ArrayList<>(ModulesToSave.problems(modulesToSave));
+        List<String> problems = new ArrayList<>(SettingsChecks.modulesToSave(modulesToSave));
         if (!modules.layers().isEmpty()) {
             problems.add("(IA)³ cannot choose layers by their numbers; name the linears by their paths, such as"
                     + " layers.0.self_attn.k_proj");
@@ -32,13 +32,5 @@ public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, Li
                 ModuleSelection.of(TargetModules.matching(".*\\.(k_proj|v_proj|qkv_proj|down_proj)")),
                 TargetModules.matching(".*\\.down_proj"),
                 List.of());
-    }
-
-    /** Whether the input of the linear with this path is rescaled; PEFT compares the ends of paths as plain text. */
-    boolean rescalesInput(String path) {
-        if (feedForward instanceof TargetModules.Named named) {
-            return named.names().stream().anyMatch(path::endsWith);
-        }
-        return feedForward instanceof TargetModules.Matching matching && matching.matches(path);
     }
 }

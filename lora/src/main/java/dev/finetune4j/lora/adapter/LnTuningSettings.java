@@ -23,7 +23,7 @@ public record LnTuningSettings(ModuleSelection modules, List<String> modulesToSa
             problems.add("LN tuning cannot choose layers by their numbers; name the norms by their paths,"
                     + " such as layers.0.input_layernorm");
         }
-        problems.addAll(ModulesToSave.problems(modulesToSave));
+        problems.addAll(SettingsChecks.modulesToSave(modulesToSave));
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }

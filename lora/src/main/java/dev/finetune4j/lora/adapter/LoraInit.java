@@ -68,6 +68,16 @@ public sealed interface LoraInit {
         return new Loftq();
     }
 
+    /** Whether the factors are made of the base's weights, so that the scale of their product must be above 0. */
+    default boolean readsBase() {
+        return usesResidualBase() || requiresQuantizedBase();
+    }
+
+    /** Whether the factors make up for what quantizing the base loses. */
+    default boolean requiresQuantizedBase() {
+        return this instanceof Loftq;
+    }
+
     /** Whether the initial product is subtracted from the base's weight, so that training begins where the base was. */
     default boolean usesResidualBase() {
         return this instanceof Pissa || this instanceof Olora;

@@ -2,14 +2,12 @@ package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.message.SetOnce;
-import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -61,7 +59,7 @@ public record LoraSettings(
         if (rank < 1) {
             problems.add("the LoRA rank must be at least 1, but is " + rank + "; 8 or 16 is usual");
         }
-        boolean divides = initWeights.usesResidualBase() || initWeights instanceof LoraInit.Loftq;
+        boolean divides = initWeights.readsBase();
         if (!Double.isFinite(alpha) || (divides && alpha <= 0)) {
             problems.add("the LoRA alpha must be a number" + (divides ? " above 0" : "") + ", but is " + alpha
                     + "; once or twice the rank is usual");
@@ -70,9 +68,9 @@ public record LoraSettings(
             problems.add("the LoRA dropout must be at least 0 and below 1, but is " + dropout);
         }
         ModulePatterns.check(problems, rankPattern, alphaPattern);
-        problems.addAll(ModulesToSave.problems(modulesToSave));
+        problems.addAll(SettingsChecks.modulesToSave(modulesToSave));
         checkTokens(problems, modulesToSave, trainableTokenIndices);
-        if (loraBias && (useDora || initWeights.usesResidualBase() || initWeights instanceof LoraInit.Loftq)) {
+        if (loraBias && (useDora || initWeights.readsBase())) {
             problems.add("a bias on B goes with neither DoRA nor a start from the base's weights; leave one out");
         }
         if (!problems.isEmpty()) {
@@ -93,24 +91,6 @@ public record LoraSettings(
                 problems.add("\"" + table + "\" is trained whole, so its tokens cannot be chosen apart; leave one out");
             }
         });
-    }
-
-    /** Modules of a model that these settings would change in two ways, which PEFT cannot load either. */
-    List<String> conflicts(ModuleNames names) {
-        Set<String> targets = modules.matching(LoraSpecs.candidates(names), modulesToSave);
-        List<String> whole = ModulesToSave.matching(names, modulesToSave);
-        List<String> tables = TrainableTokens.resolve(names, trainableTokenIndices.keySet());
-        List<String> conflicts = new ArrayList<>();
-        for (String path : names.all()) {
-            int ways =
-                    (targets.contains(path) ? 1 : 0) + (whole.contains(path) ? 1 : 0) + (tables.contains(path) ? 1 : 0);
-            if (ways > 1) {
-                conflicts.add(
-                        "the module " + path + " is in more than one of targets, modules trained whole and trained"
-                                + " tokens; leave it in one");
-            }
-        }
-        return conflicts;
     }
 
     /** Starts with rank 16, alpha twice the rank, no dropout, all linears. */
@@ -155,25 +135,6 @@ public record LoraSettings(
         double chosen = ModulePatterns.find(alphaPattern, module).orElse(alpha);
         int columns = rankOf(module);
         return chosen / (useRslora ? Math.sqrt(columns) : columns);
-    }
-
-    /**
-     * The settings of the same adapter when the subtracted factors stand behind the trained ones, with their signs turned:
-     * an ordinary adapter of twice the rank and the same scale, as PEFT converts it.
-     */
-    LoraSettings withDoubleRank() {
-        double factor = useRslora ? Math.sqrt(2) : 2;
-        Map<String, Integer> ranks = new LinkedHashMap<>();
-        rankPattern.forEach((key, value) -> ranks.put(key, 2 * value));
-        Map<String, Double> alphas = new LinkedHashMap<>();
-        alphaPattern.forEach((key, value) -> alphas.put(key, factor * value));
-        return toBuilder()
-                .rank(2 * rank)
-                .alpha(factor * alpha)
-                .rankPattern(ranks)
-                .alphaPattern(alphas)
-                .initWeights(LoraInit.kaiming())
-                .build();
     }
 
     /**

@@ -1,14 +1,12 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -63,17 +61,16 @@ public record ModuleSelection(
      * @param candidates module paths, in the model's order
      * @param modulesToSave modules that are trained themselves, by the names that PEFT's {@code modules_to_save} gives
      */
-    Set<String> matching(Collection<String> candidates, List<String> modulesToSave) {
+    public Set<String> matching(Collection<String> candidates, List<String> modulesToSave) {
         Set<String> chosen = new LinkedHashSet<>();
         List<PathPattern> ownTraining = modulesToSave.stream()
                 .map(module -> PathPattern.of("(^|.*\\.)" + module + "($|\\..*)"))
                 .toList();
-        Predicate<String> isExcluded = exclude == null ? name -> false : wants(exclude);
-        Predicate<String> isTarget = wants(targets);
         List<PathPattern> layerPaths = layerPaths();
         for (String name : candidates) {
             boolean whole = ownTraining.stream().anyMatch(pattern -> pattern.matches(name));
-            if (!whole && !isExcluded.test(name) && isTarget.test(name) && inLayers(name, layerPaths)) {
+            boolean excluded = exclude != null && exclude.matches(name);
+            if (!whole && !excluded && targets.matches(name) && inLayers(name, layerPaths)) {
                 chosen.add(name);
             }
         }
@@ -86,10 +83,11 @@ public record ModuleSelection(
      * @param noun what messages call a candidate
      * @throws SettingsException when a name matches nothing, or nothing is left; the message lists the names that exist
      */
-    Set<String> resolve(String noun, Collection<String> candidates, List<String> modulesToSave) {
+    public Set<String> resolve(String noun, Collection<String> candidates, List<String> modulesToSave) {
         if (targets instanceof TargetModules.Named named) {
             List<String> missed = named.names().stream()
-                    .filter(name -> candidates.stream().noneMatch(candidate -> matches(candidate, name)))
+                    .filter(name ->
+                            candidates.stream().noneMatch(candidate -> TargetModules.Named.matches(candidate, name)))
                     .sorted()
                     .toList();
             if (!missed.isEmpty()) {
@@ -106,7 +104,7 @@ public record ModuleSelection(
      * @param noun what messages call a candidate
      * @throws SettingsException when none is; the message lists the names that exist
      */
-    Set<String> matchingSome(String noun, Collection<String> candidates, List<String> modulesToSave) {
+    public Set<String> matchingSome(String noun, Collection<String> candidates, List<String> modulesToSave) {
         Set<String> chosen = matching(candidates, modulesToSave);
         if (chosen.isEmpty()) {
             throw new SettingsException(List.of("no " + noun + " of the model matches the target modules " + described()
@@ -124,19 +122,6 @@ public record ModuleSelection(
         return wanted
                 + (exclude == null ? "" : " without the excluded ones")
                 + (layers.isEmpty() ? "" : " in the layers " + layers);
-    }
-
-    private static Predicate<String> wants(TargetModules targets) {
-        if (targets instanceof TargetModules.Named named) {
-            return path -> named.names().stream().anyMatch(name -> matches(path, name));
-        }
-        return targets instanceof TargetModules.Matching matching
-                ? PathPattern.of(matching.regex())::matches
-                : path -> !ModuleNames.isOutputHead(path) && !ModuleNames.isEmbedding(path);
-    }
-
-    private static boolean matches(String path, String name) {
-        return path.equals(name) || path.endsWith("." + name);
     }
 
     private static Set<String> lastParts(Collection<String> paths) {

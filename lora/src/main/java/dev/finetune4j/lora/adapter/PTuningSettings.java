@@ -25,8 +25,7 @@ public record PTuningSettings(int virtualTokens, Encoder encoder, int encoderSiz
     }
 
     public PTuningSettings {
-        PromptLearningChecks.requireCount(virtualTokens);
-        List<String> problems = new ArrayList<>();
+        List<String> problems = new ArrayList<>(SettingsChecks.virtualTokens(virtualTokens));
         if (encoderSize < 0) {
             problems.add(
                     "the encoder's width must be at least 1, or 0 for the model's hidden size, but is " + encoderSize);
@@ -40,11 +39,6 @@ public record PTuningSettings(int virtualTokens, Encoder encoder, int encoderSiz
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
-    }
-
-    /** Width of the hidden layers on a model. */
-    int encoderSize(long hiddenSize) {
-        return encoderSize == 0 ? Math.toIntExact(hiddenSize) : encoderSize;
     }
 
     /** Made by a perceptron as wide as the model. */

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -13,10 +14,13 @@ import java.util.List;
  */
 public record PrefixSettings(int virtualTokens, int projectionSize, boolean zeroInit) implements AdapterSettings {
     public PrefixSettings {
-        PromptLearningChecks.requireCount(virtualTokens);
+        List<String> problems = new ArrayList<>(SettingsChecks.virtualTokens(virtualTokens));
         if (projectionSize < 0) {
-            throw new SettingsException(List.of("the width of the prefix projection must be at least 1, or 0 for none,"
-                    + " but is " + projectionSize));
+            problems.add("the width of the prefix projection must be at least 1, or 0 for none," + " but is "
+                    + projectionSize);
+        }
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
+import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -25,9 +26,12 @@ public record PromptTuningSettings(
     }
 
     public PromptTuningSettings {
-        PromptLearningChecks.requireCount(virtualTokens);
+        List<String> problems = new ArrayList<>(SettingsChecks.virtualTokens(virtualTokens));
         if (init == Init.TEXT && (text == null || text.isEmpty())) {
-            throw new SettingsException(List.of("prompt tuning from a text needs a text; give one or start at random"));
+            problems.add("prompt tuning from a text needs a text; give one or start at random");
+        }
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
         }
     }
 

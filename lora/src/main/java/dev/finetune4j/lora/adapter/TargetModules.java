@@ -1,12 +1,21 @@
 package dev.finetune4j.lora.adapter;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.ModuleNames;
 import java.util.List;
 
 /** Which linears of a model get an adapter. Immutable. */
 public sealed interface TargetModules {
+    /** Whether the module with this path is meant. */
+    boolean matches(String path);
+
     /** Every linear but the projection to the vocabulary; PEFT's {@code "all-linear"}. */
-    record AllLinear() implements TargetModules {}
+    record AllLinear() implements TargetModules {
+        @Override
+        public boolean matches(String path) {
+            return !ModuleNames.isOutputHead(path) && !ModuleNames.isEmbedding(path);
+        }
+    }
 
     /**
      * The linears whose module path is one of the names or ends with a dot and one of them, as in PEFT.
@@ -20,6 +29,16 @@ public sealed interface TargetModules {
                 throw new SettingsException(List.of("the list of target modules is empty; name at least one,"
                         + " such as \"q_proj\", or leave it out to adapt all linears"));
             }
+        }
+
+        @Override
+        public boolean matches(String path) {
+            return names.stream().anyMatch(name -> matches(path, name));
+        }
+
+        /** Whether a name means a module path. */
+        static boolean matches(String path, String name) {
+            return path.equals(name) || path.endsWith("." + name);
         }
     }
 
@@ -37,8 +56,8 @@ public sealed interface TargetModules {
             }
         }
 
-        /** Whether a whole module path matches. */
-        boolean matches(String path) {
+        @Override
+        public boolean matches(String path) {
             return PathPattern.of(regex).matches(path);
         }
     }

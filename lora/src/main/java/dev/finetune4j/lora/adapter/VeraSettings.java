@@ -46,7 +46,7 @@ public record VeraSettings(
         if (modules.exclude() != null) {
             problems.add("VeRA cannot leave out modules that are targets; name the targets without them");
         }
-        problems.addAll(ModulesToSave.problems(modulesToSave));
+        problems.addAll(SettingsChecks.modulesToSave(modulesToSave));
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }

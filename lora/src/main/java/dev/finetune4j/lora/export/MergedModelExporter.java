@@ -19,7 +19,7 @@ import dev.finetune4j.core.nn.TiedHead;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.io.IOException;
@@ -104,13 +104,10 @@ public final class MergedModelExporter {
         }
     }
 
-    /** A bias of B needs a bias of the base to go to. */
+    /** A bias that the adapter adds needs one of the base to go to. */
     private void requirePlaceForBiases(PeftAdapter adapter) {
         Map<String, LinearSpec> specs = source.linearSpecs();
-        String end = ".lora_B.bias";
-        List<String> withoutPlace = adapter.parameters().keySet().stream()
-                .filter(name -> name.endsWith(end))
-                .map(name -> name.substring("base_model.model.".length(), name.length() - end.length()))
+        List<String> withoutPlace = adapter.addedBiases().stream()
                 .filter(path -> !specs.containsKey(path) || !specs.get(path).bias())
                 .toList();
         if (!withoutPlace.isEmpty()) {

@@ -10,6 +10,10 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -60,8 +64,7 @@ class AdapterErrorsTest {
     private static void refused(LoraSettings settings, String... parts) {
         try (CausalLM base = llama()) {
             String message = assertThrows(
-                            SettingsException.class,
-                            () -> PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1)))
+                            SettingsException.class, () -> AdapterKinds.create(base, settings, InitSources.seed(1)))
                     .getMessage();
             for (String part : parts) {
                 assertTrue(message.contains(part), message);

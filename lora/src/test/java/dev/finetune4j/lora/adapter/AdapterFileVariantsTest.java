@@ -17,6 +17,8 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;

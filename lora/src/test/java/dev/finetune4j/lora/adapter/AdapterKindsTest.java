@@ -18,6 +18,10 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
@@ -81,9 +85,7 @@ class AdapterKindsTest {
 
     private static String problems(AdapterSettings settings) {
         try (CausalLM base = llama()) {
-            return assertThrows(
-                            SettingsException.class,
-                            () -> PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1)))
+            return assertThrows(SettingsException.class, () -> AdapterKinds.create(base, settings, InitSources.seed(1)))
                     .getMessage();
         }
     }
@@ -101,7 +103,7 @@ class AdapterKindsTest {
         try (CausalLM base = llama()) {
             IllegalArgumentException refused = assertThrows(
                     IllegalArgumentException.class,
-                    () -> PeftAdapter.create(base, new Foreign(), PeftAdapter.Sources.seed(1)));
+                    () -> AdapterKinds.create(base, new Foreign(), InitSources.seed(1)));
             assertIn(refused.getMessage(), "Foreign is not among the settings", "LoraSettings", "VeraSettings");
         }
     }
@@ -164,8 +166,8 @@ class AdapterKindsTest {
         VeraSettings settings =
                 VeraSettings.builder().rank(4).projectionPrngKey(3).build();
         try (CausalLM base = llama();
-                PeftAdapter one = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1));
-                PeftAdapter other = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(2));
+                PeftAdapter one = AdapterKinds.create(base, settings, InitSources.seed(1));
+                PeftAdapter other = AdapterKinds.create(base, settings, InitSources.seed(2));
                 TensorScope scope = new TensorScope()) {
             for (String name : List.of("base_model.vera_A", "base_model.vera_B")) {
                 assertArrayEquals(
@@ -254,7 +256,7 @@ class AdapterKindsTest {
     void aNewAdapterIsWrittenAsPeftWritesIt() throws IOException {
         try (CausalLM base = llama();
                 PeftAdapter adapter =
-                        PeftAdapter.create(base, VeraSettings.builder().rank(4).build(), PeftAdapter.Sources.seed(1))) {
+                        AdapterKinds.create(base, VeraSettings.builder().rank(4).build(), InitSources.seed(1))) {
             AdapterFiles.save(adapter, base, folder, "llama", JsonNodeFactory.instance.objectNode(), into -> {});
         }
         JsonNode config = TestData.json(folder.resolve("adapter_config.json"));

@@ -19,6 +19,11 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.lora.adapter.kind.LayerAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.testsupport.TensorData;
@@ -155,7 +160,7 @@ class AdapterVariantsTest {
     /** A fresh encoder with the values of PEFT's has its results and its gradients. */
     private static void checkEncoder(
             Path folder, CausalLM base, AdapterSettings settings, SafetensorsFile golden, SafetensorsFile gradients) {
-        try (PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1));
+        try (PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1));
                 SafetensorsFile encoder = SafetensorsFile.open(folder.resolve("encoder.safetensors"));
                 TensorScope scope = new TensorScope()) {
             Map<String, Tensor> parameters = adapter.parameters();

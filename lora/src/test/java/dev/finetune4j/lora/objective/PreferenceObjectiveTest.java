@@ -20,7 +20,9 @@ import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.data.batch.EncodedSequence;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -137,7 +139,7 @@ class PreferenceObjectiveTest {
     @MethodSource("losses")
     void aPassHasTheLossAndGradientsOfTheWhole(PairLoss loss) {
         Batch batch = new Collator(0, 1).collate(pairs(3));
-        try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+        try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
                 TensorScope scope = TensorScope.forStep()) {
             moveB(adapter, 1);
             CausalLM model = adapter.attachTo(base);
@@ -190,7 +192,7 @@ class PreferenceObjectiveTest {
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
         Objective dpo = objective(Dpo.of(0.5));
-        try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+        try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             BatchLoader loader = new BatchLoader(pairs(4), 2, 2, 1, new Collator(0, 1), false);
             TrainingReport report = new Trainer(
                             adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(), () -> false)
@@ -215,7 +217,7 @@ class PreferenceObjectiveTest {
         Batch batch = new Collator(0, 1).collate(judged(3));
         Kto kto = new Kto(0.4, 2, 3);
         KtoObjective objective = new KtoObjective(kto, base);
-        try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+        try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
                 TensorScope scope = TensorScope.forStep()) {
             moveB(adapter, -1);
             CausalLM model = adapter.attachTo(base);
@@ -267,7 +269,7 @@ class PreferenceObjectiveTest {
                     .learningRate(1e-3)
                     .schedule(LearningRateSchedule.constant(), 0)
                     .build();
-            try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+            try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
                 BatchLoader loader = new BatchLoader(pairs(6), micro, 6 / micro, 1, new Collator(0, 1), false);
                 TrainingReport report = new Trainer(
                                 adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(), () -> false)

@@ -19,18 +19,20 @@ import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.AdapterShape;
 import dev.finetune4j.lora.adapter.BiasTraining;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
 import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PTuningSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.adapter.VeraSettings;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.AdapterShape;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
@@ -172,8 +174,8 @@ class MemoryPlanTest {
             PretrainedFolder directory = PretrainedFolder.open(model);
             try (CausalLM base = Fixtures.model(directory.path(), LinearFactory.dense());
                     CausalLM meta = ModelLoader.meta(directory);
-                    PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
-                AdapterShape shape = AdapterShape.of(settings, meta);
+                    PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
+                AdapterShape shape = AdapterKinds.shape(settings, meta);
                 assertEquals(adapter.parameterCount(), shape.trainedValues());
                 MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
                         .plan(1, 16, ActivationCheckpointing.none(), LARGE)

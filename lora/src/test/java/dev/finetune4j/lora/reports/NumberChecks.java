@@ -23,6 +23,8 @@ import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.adapter.AdapterFiles;
 import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
 import java.nio.file.Files;

@@ -2,8 +2,8 @@ package dev.finetune4j.lora.plan.estimate;
 
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.Placement;
-import dev.finetune4j.lora.adapter.AdapterShape.Footprint;
-import dev.finetune4j.lora.adapter.AdapterShape.Trained;
+import dev.finetune4j.lora.adapter.layer.AdapterShape.Footprint;
+import dev.finetune4j.lora.adapter.layer.AdapterShape.Trained;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;

@@ -9,7 +9,8 @@ import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.AdapterShape;
+import dev.finetune4j.lora.adapter.layer.AdapterShape;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.quant.QuantSettings;
 import org.jspecify.annotations.Nullable;
@@ -74,7 +75,7 @@ public final class MemoryPlanner {
             Placement placement) {
         QuantSettings form = adapter == null ? quantization : form(folder, quantization);
         try (CausalLM meta = ModelLoader.meta(folder)) {
-            AdapterShape shape = adapter == null ? AdapterShape.none() : AdapterShape.of(adapter, meta);
+            AdapterShape shape = adapter == null ? AdapterShape.none() : AdapterKinds.shape(adapter, meta);
             return new MemoryPlanner(meta, form, adapter == null, shape, placement);
         }
     }

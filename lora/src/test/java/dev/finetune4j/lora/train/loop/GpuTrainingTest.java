@@ -28,7 +28,9 @@ import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
@@ -115,7 +117,7 @@ class GpuTrainingTest {
                 .learningRate(2e-3)
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
-        try (PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
+        try (PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
             TrainingReport report = new Trainer(
                             adapter.attachTo(base).withActivations(policy),
                             adapter.trainable(),
@@ -227,7 +229,7 @@ class GpuTrainingTest {
     @Test
     void aShapeThatComesAgainIsRecorded() {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
                 ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), new SftObjective());
                 FlatParameters parameters = new FlatParameters(adapter.trainable(), ParameterGroups.ONE)) {
             Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
@@ -253,8 +255,8 @@ class GpuTrainingTest {
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
         try (CausalLM base = model("llama", true, new Placement(GPU, precision));
-                PeftAdapter first = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
-                PeftAdapter second = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(2))) {
+                PeftAdapter first = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
+                PeftAdapter second = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(2))) {
             List<EncodedExample> examples = examples(base.config().vocabSize(), 2 * STEPS);
             AtomicReference<Trainer> running = new AtomicReference<>();
             AtomicReference<TrainingState.Snapshot> taken = new AtomicReference<>();
@@ -306,7 +308,7 @@ class GpuTrainingTest {
                     allocated.add(CudaMemory.of(GPU).allocated());
                 }
             };
-            try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+            try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
                 new Trainer(adapter.attachTo(base), adapter.trainable(), loader, training, List.of(watch), () -> false)
                         .run();
             }
@@ -335,7 +337,7 @@ class GpuTrainingTest {
                     reserved.add(CudaMemory.of(GPU).reserved());
                 }
             };
-            try (PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1))) {
+            try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
                 new Trainer(adapter.attachTo(base), adapter.trainable(), loader, training, List.of(watch), () -> false)
                         .run();
             }
@@ -407,7 +409,7 @@ class GpuTrainingTest {
     @Test
     void whatWasCapturedCanBeGivenUpForMemory() {
         try (CausalLM base = model("llama", true, new Placement(GPU, Precision.BF16));
-                PeftAdapter adapter = PeftAdapter.create(base, LoraSettings.defaults(), PeftAdapter.Sources.seed(1));
+                PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
                 ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), new SftObjective());
                 FlatParameters parameters = new FlatParameters(adapter.trainable(), ParameterGroups.ONE)) {
             List<EncodedExample> examples = examples(base.config().vocabSize(), 3);

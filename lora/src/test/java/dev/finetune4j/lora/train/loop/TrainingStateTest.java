@@ -15,7 +15,9 @@ import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
-import dev.finetune4j.lora.adapter.PeftAdapter;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -66,7 +68,7 @@ class TrainingStateTest {
 
     private static PeftAdapter adapter(long seed) {
         LoraSettings settings = LoraSettings.builder().rank(4).dropout(0.1).build();
-        return PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(seed));
+        return AdapterKinds.create(base, settings, InitSources.seed(seed));
     }
 
     private static Trainer trainer(PeftAdapter adapter, List<TrainingListener> listeners) {
@@ -183,7 +185,7 @@ class TrainingStateTest {
         }
         LoraSettings other = LoraSettings.builder().rank(2).build();
         try (TrainingState.Snapshot snapshot = taken.get();
-                PeftAdapter adapter = PeftAdapter.create(base, other, PeftAdapter.Sources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, other, InitSources.seed(1))) {
             String message = assertThrows(
                             IllegalArgumentException.class,
                             () -> trainer(adapter, List.of())

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.quant.QuantSettings;
 import java.io.IOException;
 import java.io.InputStream;
@@ -45,10 +44,6 @@ class ExportsTest {
     private static final String PROJECT = "dev.finetune4j";
     private static final int MOST_TYPES = 75;
 
-    /** The machinery that still lies among the settings of adapters; it belongs into packages that are not exported. */
-    private static final String MISPLACED =
-            "dev\\.finetune4j\\.lora\\.adapter\\.(?:AdapterFiles|AdapterShape|PeftAdapter)(?:\\$.*)?";
-
     /** One class of each module, in the order in which they build on each other. */
     private static final List<Class<?>> MODULES =
             List.of(FineTune4jException.class, QuantSettings.class, Dataset.class, FineTuner.class);
@@ -77,11 +72,7 @@ class ExportsTest {
         Set<String> exported = exportedTypes().stream().map(Class::getName).collect(Collectors.toSet());
         List<String> leaks = new ArrayList<>();
         for (Class<?> type : exportedTypes()) {
-            // The check of an adapter's settings against a model belongs to the machinery as well.
-            Stream<Use> seen = signature(type)
-                    .filter(named -> !type.equals(AdapterSettings.class)
-                            || !named.where().equals("check"));
-            seen.forEach(named -> {
+            signature(type).forEach(named -> {
                 for (Class<?> used : classes(named.type())) {
                     boolean hidden = used.getName().startsWith(PROJECT) && !exported.contains(used.getName());
                     if (hidden || used.getName().startsWith("org.bytedeco")) {
@@ -181,7 +172,7 @@ class ExportsTest {
         List<Class<?>> visible = new ArrayList<>();
         for (String name : names) {
             Class<?> type = load(name);
-            if (isVisibleWithAllAround(type) && !name.matches(MISPLACED)) {
+            if (isVisibleWithAllAround(type)) {
                 visible.add(type);
             }
         }

@@ -53,7 +53,7 @@ class ModuleEdgesTest {
                     List.of("data.**", "core", "core.json", "core.message", "core.tensor.**", "core.text.**"),
                     false),
             new Row(FACADE, List.of(FACADE, "lora.**", "quant.**", "data.**", "core.**"), false),
-            new Row("lora.adapter", List.of("core", "core.model"), false),
+            new Row("lora.adapter", List.of("core", "core.message", "core.model"), false),
             new Row("lora.adapter.layer", List.of("lora.adapter", "core.**"), true),
             new Row("lora.adapter.modules", List.of("lora.adapter", "lora.adapter.layer", "core.**"), true),
             new Row(

@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The shape of an (IA)³ adapter, which rescales what some linears put out or take in
+ * (IA)³: what some linears put out or take in is rescaled, {@code y = l ⊙ W x} or {@code y = W (l ⊙ x)}
  * (<a href="https://arxiv.org/abs/2205.05638">Liu et al. 2022</a>). Immutable.
  *
  * @param modules the linears that are rescaled, in all layers

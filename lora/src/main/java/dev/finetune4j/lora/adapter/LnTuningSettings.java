@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The shape of an adapter by LN tuning, which trains the weights of norms and nothing else
+ * LN tuning: the weights γ of norms, {@code γ ⊙ x / rms(x)}, are trained and nothing else
  * (<a href="https://arxiv.org/abs/2312.11420">Zhao et al. 2023</a>). Immutable. Names follow PEFT's {@code LNTuningConfig}.
  *
  * @param modules the norms that are trained, in all layers

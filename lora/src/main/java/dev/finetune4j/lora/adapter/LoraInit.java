@@ -15,7 +15,7 @@ public sealed interface LoraInit {
     record Gaussian() implements LoraInit {}
 
     /**
-     * The r strongest singular directions of the weight, which leave the base its residual weight
+     * {@code s · B₀ A₀ = U S Vᵀ}: the r largest singular values of the weight with their directions, which leave the base its residual weight
      * {@code W - s · B₀ A₀} (<a href="https://arxiv.org/abs/2404.02948">PiSSA, Meng et al. 2024</a>).
      *
      * @param iterations power iterations of a fast approximate decomposition, 0 for an exact one; 16 is usual for large
@@ -31,13 +31,13 @@ public sealed interface LoraInit {
     }
 
     /**
-     * The first r columns of an orthonormal basis of the weight, which leave the base its residual weight
+     * {@code W = Q R}, {@code B₀ = Q[:, :r]}, {@code A₀ = R[:r]}: the first columns of an orthonormal basis of the weight, which leave the base its residual weight
      * (<a href="https://arxiv.org/abs/2406.01775">OLoRA, Büyükakyüz 2024</a>).
      */
     record Olora() implements LoraInit {}
 
     /**
-     * The best correction of rank r to what quantizing the base lost
+     * {@code s · B A ≈ W - dequantize(quantize(W))}, the best of rank r: a correction of what quantizing the base lost
      * (<a href="https://arxiv.org/abs/2310.08659">LoftQ, Li et al. 2023</a>, with one iteration: the 4-bit base stays as it
      * is, so the adapter is an ordinary one). It needs a 4-bit base and its checkpoint in full precision.
      */

@@ -11,8 +11,8 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The shape of a LoRA adapter (<a href="https://arxiv.org/abs/2106.09685">Hu et al. 2021</a>). Immutable. Names follow
- * PEFT's {@code LoraConfig}.
+ * LoRA, {@code y = W x + (alpha / r) · B A x} (<a href="https://arxiv.org/abs/2106.09685">Hu et al. 2021</a>): which modules get
+ * factors A and B, and of which shape. Immutable. Names follow PEFT's {@code LoraConfig}.
  *
  * @param rank columns of A and rows of B, r, at least 1
  * @param alpha the adapter's product is scaled by {@code alpha / rank}; files may hold any number

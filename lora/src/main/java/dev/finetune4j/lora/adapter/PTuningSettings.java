@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The shape of a P-tuning adapter: virtual tokens before the first one, made by a small network while they are trained
+ * P-tuning (v1): virtual tokens {@code h(P)} before the first one, which a small network h makes of trained vectors P
  * (<a href="https://arxiv.org/abs/2103.10385">Liu et al. 2021</a>). Immutable.
  *
  * @param virtualTokens how many there are, n

@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The shape of a prefix-tuning adapter: trained keys and values before those of the first token, in every layer
+ * Prefix tuning: trained keys and values P before those of the first token, in every layer, {@code attention(q, [Pk; K], [Pv; V])}
  * (<a href="https://arxiv.org/abs/2101.00190">Li and Liang 2021</a>). Immutable.
  *
  * @param virtualTokens how many there are, n

@@ -6,7 +6,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The shape of a prompt-tuning adapter: trained vectors before that of the first token
+ * Prompt tuning: trained vectors P before that of the first token, {@code [P; embedding(x)]}
  * (<a href="https://arxiv.org/abs/2104.08691">Lester et al. 2021</a>). Immutable.
  *
  * @param virtualTokens how many there are, n

@@ -7,8 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The shape of a VeRA adapter: one pair of random matrices A and B for all linears, which stays as it is, and two trained
- * vectors for each linear that scale what the matrices put out
+ * VeRA, {@code y = W x + λb ⊙ B (λd ⊙ A x)}: one pair of random matrices A and B for all linears, which stays as it is, and two
+ * trained vectors for each linear that scale what the matrices put out
  * (<a href="https://arxiv.org/abs/2310.11454">Kopiczko et al. 2023</a>). Immutable. Names follow PEFT's {@code VeraConfig}.
  *
  * @param rank columns of B and rows of A, r, at least 1; larger than LoRA's, because only r values for each linear are trained

@@ -121,7 +121,7 @@ class AdapterKindsTest {
     void bothBeginWithWhatTheBaseComputes() {
         for (AdapterSettings settings : List.of(VeraSettings.defaults(), LnTuningSettings.defaults())) {
             try (CausalLM base = llama();
-                    PeftAdapter adapter = PeftAdapter.create(base, settings, PeftAdapter.Sources.seed(1))) {
+                    PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
                 assertTrue(TensorData.relativeError(logits(base), logits(adapter.attachTo(base))) < 1e-6);
             }
         }

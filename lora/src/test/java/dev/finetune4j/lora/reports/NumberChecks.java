@@ -21,8 +21,6 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
-import dev.finetune4j.lora.adapter.AdapterFiles;
-import dev.finetune4j.lora.adapter.PeftAdapter;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.testsupport.TensorData;

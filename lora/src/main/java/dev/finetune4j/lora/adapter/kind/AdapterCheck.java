@@ -44,7 +44,11 @@ public final class AdapterCheck {
         }
     }
 
-    /** @throws ModelFileException naming all differences, one cause in one line */
+    /**
+     * Ends the comparison.
+     *
+     * @throws ModelFileException naming all differences, one cause in one line
+     */
     public void finish() {
         problems.otherBeginning(
                 missing, unread, "save the adapter anew with save_pretrained(…) of PEFT, or rename its tensors");

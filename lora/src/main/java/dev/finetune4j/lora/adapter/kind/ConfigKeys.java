@@ -83,7 +83,11 @@ public final class ConfigKeys {
         }
     }
 
-    /** @param adaptedOnly what PEFT calls {@link BiasTraining#LORA_ONLY} in the settings of the kind */
+    /**
+     * Which biases are trained.
+     *
+     * @param adaptedOnly what PEFT calls {@link BiasTraining#LORA_ONLY} in the settings of the kind
+     */
     public static BiasTraining bias(ConfigFields fields, String adaptedOnly) {
         String bias = fields.text("bias", "none");
         if (bias.equals(adaptedOnly)) {
@@ -99,7 +103,11 @@ public final class ConfigKeys {
         };
     }
 
-    /** @param adaptedOnly as for {@link #bias} */
+    /**
+     * Writes which biases are trained.
+     *
+     * @param adaptedOnly as for {@link #bias}
+     */
     public static void putBias(ObjectNode config, BiasTraining bias, String adaptedOnly) {
         config.put(
                 "bias",

@@ -1,9 +1,13 @@
 package dev.finetune4j.lora.plan.estimate;
 
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Trained;
+import dev.finetune4j.lora.plan.estimate.BlockModules.Inputs;
+import dev.finetune4j.lora.plan.estimate.BlockModules.Projection;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -20,29 +24,32 @@ final class BlockBytes {
     /** A number in float32. */
     private static final int WIDE = Float.BYTES;
 
-    private static final List<String> NORMS_BEFORE = List.of("input_layernorm", "post_attention_layernorm");
-    private static final List<String> NORMS_AROUND = List.of(
-            "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm");
-
     private final ModelConfig config;
+    private final List<BlockModules> blocks;
     private final Map<String, Footprint> footprints;
     private final boolean everythingTrained;
     private final boolean fused;
     private final boolean gpu;
+    private final Precision precision;
     private final int e;
     private final long hidden;
     private final long inner;
     private final long queries;
     private final long keys;
 
-    /** @param everythingTrained whether the weights themselves are trained */
-    BlockBytes(ModelConfig config, Map<String, Footprint> footprints, boolean everythingTrained, Placement placement) {
-        this.config = config;
+    /**
+     * @param meta the model without weights
+     * @param everythingTrained whether the weights themselves are trained
+     */
+    BlockBytes(CausalLM meta, Map<String, Footprint> footprints, boolean everythingTrained, Placement placement) {
+        this.config = meta.config();
+        this.blocks = meta.blocks().stream().map(BlockModules::of).toList();
         this.footprints = footprints;
         this.everythingTrained = everythingTrained;
         this.gpu = StaticBytes.isGpu(placement);
         this.fused = gpu && !everythingTrained;
-        this.e = placement.precision().bytes();
+        this.precision = placement.precision();
+        this.e = precision.bytes();
         this.hidden = config.hiddenSize();
         this.inner = config.intermediateSize();
         this.queries = (long) config.attention().heads() * config.attention().headDim();
@@ -57,24 +64,20 @@ final class BlockBytes {
      * @param masked whether every layer has a mask, as with trained keys before the first token
      */
     long kept(int index, long positions, boolean masked) {
-        String name = "model.layers." + index;
+        BlockModules block = blocks.get(index);
         long bytes = 0;
-        for (String norm : norms(index)) {
+        for (String norm : block.norms()) {
             bytes += norm(hidden, isFused(norm), footprint(norm) != null);
         }
-        bytes += inputs(
-                name + ".input_layernorm", name + ".self_attn", List.of("q_proj", "k_proj", "v_proj"), "qkv_proj");
-        if (config.norms().qkNorm()) {
-            String query = name + ".self_attn.q_norm";
-            String key = name + ".self_attn.k_norm";
-            boolean trained = footprint(query) != null || footprint(key) != null;
-            bytes += norm(queries + keys, isFused(query) && isFused(key), trained);
+        bytes += inputs(block.attentionInputs());
+        if (!block.headNorms().isEmpty()) {
+            boolean allFused = block.headNorms().stream().allMatch(this::isFused);
+            boolean trained = block.headNorms().stream().anyMatch(norm -> footprint(norm) != null);
+            bytes += norm(queries + keys, allFused, trained);
         }
-        bytes += attention(index, positions, masked, savesInput(footprint(name + ".self_attn.o_proj")));
-        bytes += own(footprint(name + ".self_attn.o_proj"), queries, hidden);
-        String beforeMlp = config.norms().postNorms() ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
-        bytes += inputs(name + beforeMlp, name + ".mlp", List.of("gate_proj", "up_proj"), "gate_up_proj");
-        return bytes + gated(footprint(name + ".mlp.down_proj"));
+        bytes += attention(index, positions, masked, savesInput(footprint(block.output())));
+        bytes += own(block.output());
+        return bytes + inputs(block.mlpInputs()) + gated(block.down());
     }
 
     /** What is kept of a block that computes again: its input. */
@@ -90,12 +93,6 @@ final class BlockBytes {
         return width * WIDE + WIDE + (trained ? width * e : 0);
     }
 
-    /** The norms of the residual stream in a block. */
-    private List<String> norms(int index) {
-        List<String> names = config.norms().postNorms() ? NORMS_AROUND : NORMS_BEFORE;
-        return names.stream().map(norm -> "model.layers." + index + "." + norm).toList();
-    }
-
     private boolean isFused(String norm) {
         return fused && footprint(norm) == null;
     }
@@ -104,28 +101,21 @@ final class BlockBytes {
      * Projections of one norm's output, which they keep in common, and what each keeps besides. Where the projections are one
      * operation, the norm brings its output back.
      */
-    private long inputs(String norm, String parent, List<String> separate, String stacked) {
-        List<String> names = config.projections().fused() ? List.of(stacked) : separate;
+    private long inputs(Inputs inputs) {
         long bytes = 0;
         boolean kept = false;
-        boolean broughtBack = isFused(norm);
-        for (String name : names) {
-            Footprint footprint = footprint(parent + "." + name);
-            bytes += own(footprint, hidden, outputs(name));
+        boolean broughtBack = isFused(inputs.norm());
+        for (Projection linear : inputs.linears()) {
+            Footprint footprint = footprint(linear);
+            bytes += own(linear);
             kept |= savesInput(footprint);
             broughtBack &= footprint == null || footprint.isFused();
         }
         return bytes + (kept && !broughtBack ? hidden * e : 0);
     }
 
-    private long outputs(String projection) {
-        return switch (projection) {
-            case "q_proj" -> queries;
-            case "k_proj", "v_proj" -> keys;
-            case "qkv_proj" -> queries + 2 * keys;
-            case "gate_up_proj" -> 2 * inner;
-            default -> inner;
-        };
+    private @Nullable Footprint footprint(Projection linear) {
+        return footprint(linear.path());
     }
 
     private @Nullable Footprint footprint(String path) {
@@ -138,8 +128,9 @@ final class BlockBytes {
     }
 
     /** What a linear keeps besides its input. */
-    private long own(@Nullable Footprint footprint, long in, long out) {
-        return footprint == null ? 0 : footprint.savedBytes(in, out, e);
+    private long own(Projection linear) {
+        Footprint footprint = footprint(linear);
+        return footprint == null ? 0 : footprint.savedBytes(linear.in(), linear.out(), e);
     }
 
     /** Turned queries and keys, values and output; where no fused kernel serves also the scores, H · T for each token. */
@@ -161,10 +152,11 @@ final class BlockBytes {
     }
 
     /** Gate and up, and what is between them and the last projection unless it is made again. */
-    private long gated(@Nullable Footprint down) {
-        boolean again = down != null && down.isFused();
-        long product = savesInput(down) ? inner * e : 0;
-        long bytes = own(down, inner, hidden);
+    private long gated(Projection down) {
+        Footprint footprint = footprint(down);
+        boolean again = footprint != null && footprint.isFused();
+        long product = savesInput(footprint) ? inner * e : 0;
+        long bytes = own(down);
         if (gpu) {
             return bytes + 2 * inner * e + (again ? 0 : product);
         }
@@ -188,36 +180,39 @@ final class BlockBytes {
 
     /** What a block makes on its way forward and lets go at its end, when its scope closes. */
     private long forward(int index, long positions) {
-        long norms = norms(index).stream().filter(norm -> !isFused(norm)).count();
-        long wide = 2 * norms * hidden * WIDE;
+        BlockModules block = blocks.get(index);
+        long unfused = block.norms().stream().filter(norm -> !isFused(norm)).count();
+        long wide = 2 * unfused * hidden * WIDE;
         long mlp = (gpu ? 3 : 1) * inner * e;
         long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
-        String attention = "model.layers." + index + ".self_attn.";
-        String feedForward = "model.layers." + index + ".mlp.";
-        long adapted = 0;
-        for (String name : List.of("q_proj", "k_proj", "v_proj", "qkv_proj")) {
-            adapted += temporary(attention + name, outputs(name));
-        }
-        for (String name : List.of("gate_proj", "up_proj", "gate_up_proj")) {
-            adapted += temporary(feedForward + name, outputs(name));
-        }
-        adapted += temporary(attention + "o_proj", hidden) + temporary(feedForward + "down_proj", hidden);
+        long adapted = block.linears().stream().mapToLong(this::temporary).sum();
         return wide + (queries + keys + 2 * hidden) * e + mlp + scores + adapted;
     }
 
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
-    private long temporary(String path, long out) {
-        Footprint footprint = footprints.get(path);
-        return footprint == null ? 0 : footprint.temporaryBytes(out, e);
+    private long temporary(Projection linear) {
+        Footprint footprint = footprints.get(linear.path());
+        return footprint == null ? 0 : footprint.temporaryBytes(linear.out(), e);
     }
 
     /** The gradients and temporaries per token while a block runs backward. */
     private long backward(int index, long positions, boolean masked) {
-        long norm = norms(index).stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
+        long norm = blocks.get(index).norms().stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
         long mlp = (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
         long heads = config.attention().heads();
         boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
         long attention = (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
         return 2 * hidden * e + norm + Math.max(mlp, attention);
+    }
+
+    /** Weights that are trained in float32 and used in fewer bits are kept in both. */
+    long castWeights(int index) {
+        if (!everythingTrained || precision == Precision.FP32) {
+            return 0;
+        }
+        return blocks.get(index).linears().stream()
+                        .mapToLong(linear -> linear.in() * linear.out())
+                        .sum()
+                * e;
     }
 }

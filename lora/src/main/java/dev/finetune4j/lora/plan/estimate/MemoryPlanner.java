@@ -51,10 +51,10 @@ public final class MemoryPlanner {
         this.quantized = quantization != null;
         this.full = full;
         this.prefix = shape.prefix();
-        this.trainsLastNorm = shape.footprints().containsKey("model.norm");
+        this.trainsLastNorm = shape.footprints().containsKey(meta.norm().name());
         this.virtual = shape.virtualTokens();
         this.fixed = StaticBytes.of(meta, quantization, shape, full, placement);
-        this.blocks = new BlockBytes(config, shape.footprints(), full, placement);
+        this.blocks = new BlockBytes(meta, shape.footprints(), full, placement);
         this.pass = new PassBytes(config, placement, full);
     }
 
@@ -156,7 +156,8 @@ public final class MemoryPlanner {
         long[] kept = new long[config.layers()];
         long working = 0;
         for (int i = 0; i < kept.length; i++) {
-            kept[i] = all * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + pass.castWeights();
+            kept[i] =
+                    all * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + blocks.castWeights(i);
             working = Math.max(working, all * blocks.working(i, positions, prefix));
         }
         return new Batch(positions, all, kept, working);

@@ -45,17 +45,6 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         return (long) config.hiddenSize() * (full || trained ? Float.BYTES : number());
     }
 
-    /** Weights that are trained in float32 and used in fewer bits are kept in both, for each block. */
-    long castWeights() {
-        if (!full || placement.precision() == Precision.FP32) {
-            return 0;
-        }
-        long queries = (long) config.attention().heads() * config.attention().headDim();
-        long keys = (long) config.attention().kvHeads() * config.attention().headDim();
-        long values = config.hiddenSize() * (2 * queries + 2 * keys + 3L * config.intermediateSize());
-        return values * number();
-    }
-
     /**
      * Cosines and sines in float32, their rows in the precision of the pass, and a mask for each kind of layer with a window.
      *

@@ -89,7 +89,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
      * Writes a whole model with the adapter merged into its weights, which needs no adapter. The
      * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory.
      *
-     * @param folder made if absent; not the base's own. The model or adapter that is there is replaced as a whole, or stays when
+     * @param folder made if absent; not the base's own. A model or adapter of this library that is there is replaced as a whole, or stays when
      *     writing fails or the process ends
      * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)}
      * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
@@ -107,7 +107,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
                     base.record().ofModel(),
                     adapter,
                     folder,
-                    ((ModelFormat.HuggingFace) format).precision());
+                    new HuggingFaceWriter(((ModelFormat.HuggingFace) format).precision()));
         }
     }
 

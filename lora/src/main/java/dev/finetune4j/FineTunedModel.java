@@ -8,6 +8,8 @@ import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
+import dev.finetune4j.lora.export.ModelContent;
+import dev.finetune4j.lora.export.ModelWriter;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -93,12 +95,11 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
             adapter.export(folder, format);
         } else {
             try (Lifetime.Use use = base.model().use()) {
-                HuggingFaceWriter.write(
-                        base.model(),
-                        base.files(),
-                        base.record().ofModel(),
-                        folder,
-                        ((ModelFormat.HuggingFace) format).precision());
+                ModelWriter writer = new HuggingFaceWriter(((ModelFormat.HuggingFace) format).precision());
+                writer.write(
+                        ModelContent.of(
+                                base.model(), base.files(), base.record().ofModel(), writer.precision()),
+                        folder);
             }
         }
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -96,6 +97,24 @@ class SavedFoldersTest {
             tuned.export(model, ModelFormat.huggingFace(Precision.FP32));
             assertAnswers(ask(tuned), model);
         }
+    }
+
+    @Test
+    void aModelOfSomebodyElseIsNotReplaced() throws IOException {
+        Path other = Fixtures.tinyChatModel(scratch.resolve("other"));
+        byte[] weights = Files.readAllBytes(other.resolve("model.safetensors"));
+        try (FineTunedModel full = tuner(model).full().train();
+                FineTunedModel tuned = adapter(model)) {
+            for (FineTunedModel refused : List.of(full, tuned)) {
+                String message = assertThrows(
+                                FineTune4jException.class,
+                                () -> refused.export(other, ModelFormat.huggingFace(Precision.FP32)))
+                        .getMessage();
+                assertTrue(message.contains("was not written by this library"), message);
+                assertTrue(message.contains("what was there before is unchanged"), message);
+            }
+        }
+        assertArrayEquals(weights, Files.readAllBytes(other.resolve("model.safetensors")));
     }
 
     @Test

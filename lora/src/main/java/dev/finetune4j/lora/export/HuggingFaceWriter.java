@@ -8,65 +8,40 @@ import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.ConfigTie;
 import dev.finetune4j.core.io.FolderTransaction;
-import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.json.JsonFile;
-import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
-import java.util.Map;
-import java.util.function.Consumer;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Writes a model with its configuration and tokenizer as a Hugging Face folder, as a whole or not at all, see {@link
- * FolderTransaction}. Stateless.
+ * FolderTransaction}.
+ *
+ * @param precision the number format of the weights in the file
  */
-public final class HuggingFaceWriter {
+public record HuggingFaceWriter(Precision precision) implements ModelWriter {
     private static final long SHARD_BYTES = 5_000_000_000L;
     private static final String CONFIG = "config.json";
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    private HuggingFaceWriter() {}
-
-    /**
-     * Writes a model with its own weights.
-     *
-     * @param model whose parameters are written, one tensor in memory at a time
-     * @param files the small files, and the folder that the model was loaded from
-     * @param record what {@code finetune4j.json} shall say
-     * @param folder made if absent; the model or adapter that is there is replaced as a whole, or stays when writing fails
-     * @param precision the number format of the weights in the file
-     * @throws FineTune4jException when the folder cannot be written
-     */
-    public static void write(CausalLM model, ChatFiles files, JsonNode record, Path folder, Precision precision) {
-        write(weights(model, Tensors.typeOf(precision)), files, record, folder, precision, config -> {});
-    }
-
-    /** @param change what is different in config.json beside the number format */
-    static void write(
-            Map<String, LazyTensor> tensors,
-            ChatFiles files,
-            JsonNode record,
-            Path folder,
-            Precision precision,
-            Consumer<ObjectNode> change) {
+    @Override
+    public void write(ModelContent model, Path folder) {
         try (FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.MODEL)) {
-            requireNoOtherProgram(folder.resolve(CONFIG));
-            files.writeForModel(transaction);
-            ObjectNode config = files.source().files().config().deepCopy();
+            requireOurs(folder, model.files().source().path());
+            model.files().writeForModel(transaction);
+            ObjectNode config = model.files().source().files().config().deepCopy();
             config.remove("torch_dtype");
             config.remove("quantization_config"); // what is written is dense
             config.put("dtype", precision == Precision.BF16 ? "bfloat16" : "float32");
-            change.accept(config);
+            if (model.tiedHead() != null) {
+                config.put("tie_word_embeddings", model.tiedHead());
+            }
             transaction.write(CONFIG, pretty(config));
-            ObjectNode recorded = record.deepCopy();
+            ObjectNode recorded = model.record().deepCopy();
             transaction.hashes().forEach(recorded.putObject("files")::put);
             transaction.write(FolderTransaction.RECORD, pretty(recorded));
-            SafetensorsWriter.writeSharded(transaction, tensors, ConfigTie.ofModel(config), SHARD_BYTES);
+            SafetensorsWriter.writeSharded(transaction, model.tensors(), ConfigTie.ofModel(config), SHARD_BYTES);
             transaction.commit();
         } catch (IOException e) {
             throw new FineTune4jException(
@@ -81,8 +56,12 @@ public final class HuggingFaceWriter {
         return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(node);
     }
 
-    /** A config.json that configures something else is not ours to replace. */
-    private static void requireNoOtherProgram(Path config) throws IOException {
+    /**
+     * A model that somebody else has put there, or a config.json that configures something else, is not ours to replace; the
+     * place of its own base a model may take.
+     */
+    private static void requireOurs(Path folder, Path base) throws IOException {
+        Path config = folder.resolve(CONFIG);
         if (!Files.isRegularFile(config)) {
             return;
         }
@@ -95,14 +74,11 @@ public final class HuggingFaceWriter {
         if (!existing.isEmpty() && !existing.has("model_type") && !existing.has("architectures")) {
             throw new IOException(config + " is no model's configuration, so another program may need it");
         }
-    }
-
-    /** One tensor at a time is converted, when it is written. */
-    private static Map<String, LazyTensor> weights(CausalLM model, ScalarType type) {
-        Map<String, LazyTensor> tensors = new LinkedHashMap<>();
-        model.parameters()
-                .forEach((name, tensor) -> tensors.put(
-                        name, LazyTensor.of(type, tensor.shape(), () -> Tensors.as(tensor.detach(), type))));
-        return tensors;
+        boolean ours = Files.exists(folder.resolve(FolderTransaction.RECORD))
+                || (Files.exists(base) && Files.isSameFile(folder, base));
+        if (!existing.isEmpty() && !ours) {
+            throw new IOException("the model that is there was not written by this library, as it has no "
+                    + FolderTransaction.RECORD + ", and may be the only copy; delete it yourself to have its place");
+        }
     }
 }

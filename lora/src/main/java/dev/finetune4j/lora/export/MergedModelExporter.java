@@ -63,32 +63,26 @@ public final class MergedModelExporter {
     }
 
     /**
-     * Writes the merged model as a Hugging Face folder.
+     * Merges an adapter into a model and writes the result.
      *
      * @param files the small files, and the base's checkpoint
      * @param record what {@code finetune4j.json} shall say
      * @param folder made if absent; not the checkpoint's own. The model or adapter that is there is replaced as a whole, or
      *     stays when writing fails
-     * @param precision the number format of the weights in the file
+     * @param writer of the format
      * @throws IllegalStateException when the adapter is of a kind that cannot be merged, or is closed
      * @throws SettingsException when the folder is the checkpoint's own, or the model has no place for a bias of the adapter
      * @throws FineTune4jException when the folder cannot be written
      */
-    public static void write(ChatFiles files, JsonNode record, PeftAdapter adapter, Path folder, Precision precision) {
+    public static void write(ChatFiles files, JsonNode record, PeftAdapter adapter, Path folder, ModelWriter writer) {
         PretrainedFolder source = files.source();
         requireOther(source.path(), folder);
         try (WeightSource weights = source.files().weights();
                 TensorScope scope = new TensorScope()) {
-            MergedModelExporter exporter = new MergedModelExporter(source, weights, adapter, precision);
+            MergedModelExporter exporter = new MergedModelExporter(source, weights, adapter, writer.precision());
             exporter.requirePlaceForBiases(adapter);
             boolean tied = exporter.collect();
-            HuggingFaceWriter.write(
-                    exporter.tensors,
-                    files,
-                    record,
-                    folder,
-                    precision,
-                    config -> config.put("tie_word_embeddings", tied));
+            writer.write(new ModelContent(exporter.tensors, tied, files, record), folder);
         }
     }
 

@@ -25,6 +25,7 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.export.ChatFiles;
+import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
@@ -181,7 +182,12 @@ class AdapterVariantsTest {
         Path folder = temporary.resolve("merged");
         try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
             ChatFiles files = new ChatFiles(directory, new ChatEncoder(tokenizer, ChatTemplate.named("default")));
-            MergedModelExporter.write(files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+            MergedModelExporter.write(
+                    files,
+                    JsonNodeFactory.instance.objectNode(),
+                    adapter,
+                    folder,
+                    new HuggingFaceWriter(Precision.FP32));
         }
         try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
             // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was

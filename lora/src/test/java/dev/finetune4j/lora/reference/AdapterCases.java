@@ -15,6 +15,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.export.ChatFiles;
+import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
@@ -126,7 +127,11 @@ final class AdapterCases {
                 ChatFiles files = new ChatFiles(
                         PretrainedFolder.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
                 MergedModelExporter.write(
-                        files, JsonNodeFactory.instance.objectNode(), adapter, folder, Precision.FP32);
+                        files,
+                        JsonNodeFactory.instance.objectNode(),
+                        adapter,
+                        folder,
+                        new HuggingFaceWriter(Precision.FP32));
             }
             try (CausalLM merged = ReferenceFolder.load(folder)) {
                 compareLogits(near, "merged logits", subject.merged(), batch, merged);

@@ -12,6 +12,7 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import java.nio.file.Path;
 import java.util.function.Consumer;

@@ -61,7 +61,7 @@ public final class FirstLoss {
                 TensorScope scope = TensorScope.forStep()) {
             CausalLM model = adapter.attachTo(base);
             Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows.length, length)));
-            return NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / targets) / targets;
+            return NextTokenLoss.lossAndBackward(hidden, model::logits, labels, 1.0 / targets) / targets;
         }
     }
 }

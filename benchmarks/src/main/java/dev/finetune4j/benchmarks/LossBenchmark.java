@@ -79,7 +79,7 @@ public class LossBenchmark {
     @Benchmark
     public void forwardAndBackward(Blackhole sink) {
         try (TensorScope scope = TensorScope.forStep()) {
-            sink.consume(NextTokenLoss.backward(hidden, head::forward, targets, scale));
+            sink.consume(NextTokenLoss.lossAndBackward(hidden, head::forward, targets, scale));
             bench.finish();
         }
     }

@@ -25,11 +25,11 @@ record FusedLoss(CrossEntropy kernel) implements LossKernels {
     }
 
     @Override
-    public Tensor crossEntropyBackward(Tensor logits, Tensor labels, Tensor scale) {
+    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale) {
         if (!DeviceKernels.supports(Tensors.typeOf(logits))
                 || !logits.is_contiguous()
                 || logits.storage_offset() != 0) {
-            return TorchLoss.INSTANCE.crossEntropyBackward(logits, labels, scale);
+            return TorchLoss.INSTANCE.crossEntropyAndBackward(logits, labels, scale);
         }
         Tensor values = logits.detach();
         Tensor losses = Tensors.empty(Tensors.deviceOf(logits), ScalarType.Float, logits.size(0));

@@ -12,5 +12,5 @@ public interface LossKernels {
      * @param scale factor on the loss, one float32 on the same device
      * @return the loss summed over the rows, not scaled, float64, a scalar
      */
-    Tensor crossEntropyBackward(Tensor logits, Tensor labels, Tensor scale);
+    Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale);
 }

@@ -17,7 +17,7 @@ final class TorchLoss implements LossKernels {
     private TorchLoss() {}
 
     @Override
-    public Tensor crossEntropyBackward(Tensor logits, Tensor labels, Tensor scale) {
+    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale) {
         Tensor wide = Tensors.as(logits, ScalarType.Float);
         Tensor loss = torch.cross_entropy_loss(wide, labels, new TensorOptional(), SUM, Labels.IGNORE, 0.0);
         loss.mul(scale).backward();

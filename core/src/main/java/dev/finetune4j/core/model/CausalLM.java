@@ -52,7 +52,7 @@ public final class CausalLM implements AutoCloseable {
         this.weights = weights;
         this.view = view;
         VirtualTokens virtual = view.virtualTokens();
-        this.random = weights.isRandom() || (virtual != null && virtual.isRandom());
+        this.random = weights.hasDropout() || (virtual != null && virtual.hasDropout());
     }
 
     /** A model that owns its weights. */
@@ -218,7 +218,7 @@ public final class CausalLM implements AutoCloseable {
      */
     public Tensor logits(Tensor hidden) {
         try (Lifetime.Use use = use();
-                Dropout.Pass pass = Dropout.projection(head().isRandom())) {
+                Dropout.Pass pass = Dropout.projection(head().hasDropout())) {
             Tensor logits = head().forward(hidden);
             double cap = config().finalLogitSoftcapping();
             return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
@@ -294,7 +294,7 @@ public final class CausalLM implements AutoCloseable {
     }
 
     /** Whether a pass drops something while gradients are recorded; see {@link Dropout}. */
-    public boolean isRandom() {
+    public boolean hasDropout() {
         return random;
     }
 

@@ -57,8 +57,8 @@ record DecoderWeights(
     }
 
     /** Whether a linear draws dropout masks. */
-    boolean isRandom() {
-        return head.isRandom() || linears.values().stream().anyMatch(Linear::isRandom);
+    boolean hasDropout() {
+        return head.hasDropout() || linears.values().stream().anyMatch(Linear::hasDropout);
     }
 
     ModuleNames moduleNames() {

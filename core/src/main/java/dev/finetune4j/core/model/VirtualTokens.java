@@ -12,7 +12,7 @@ public sealed interface VirtualTokens {
     int count();
 
     /** Whether making them drops something in passes that record gradients; see {@link dev.finetune4j.core.nn.Dropout}. */
-    default boolean isRandom() {
+    default boolean hasDropout() {
         return false;
     }
 

@@ -16,8 +16,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Causal self-attention with fewer key and value heads than query heads where the model has them
- * (<a href="https://arxiv.org/abs/2305.13245">grouped-query attention, Ainslie et al. 2023</a>), computed by libtorch's
- * scaled dot product attention.
+ * (<a href="https://arxiv.org/abs/2305.13245">grouped-query attention, Ainslie et al. 2023</a>), computed by
+ * whichever serves of a kernel of our own, FlashAttention over packed rows, libtorch's scaled dot product attention, and plain
+ * products where the scores are soft-capped.
  */
 public final class Attention {
     /**

@@ -4,8 +4,8 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * The matmul by a weight W of shape (out, in) that is not trained, forward and backward, added to what is there. Nothing
- * records gradients.
+ * The matmul by a weight W of shape (out, in), forward and backward, added to what is there. Nothing records gradients,
+ * and the weight gets none: {@link Linear#frozen} has one where the weight is not trained.
  */
 public interface FrozenMatmul {
     /** Rows of the weight. */

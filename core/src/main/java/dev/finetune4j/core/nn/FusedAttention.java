@@ -1,6 +1,5 @@
 package dev.finetune4j.core.nn;
 
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.cpu.AttentionKernels;
@@ -10,7 +9,7 @@ import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Causal attention by a kernel of our own where the device has one and nothing but the causal rule hides a token. */
+/** Causal attention by a kernel of our own where the device has one, which is a CPU today, and nothing but the causal rule hides a token. */
 final class FusedAttention {
     private FusedAttention() {}
 
@@ -42,12 +41,12 @@ final class FusedAttention {
                     long batch = qkv.size(0);
                     long tokens = qkv.size(1);
                     Tensor y = Tensors.empty(
-                            ComputeDevice.cpu(),
+                            Tensors.deviceOf(qkv),
                             Tensors.typeOf(qkv),
                             batch,
                             tokens,
                             (long) shape.heads() * shape.headDim());
-                    Tensor logs = Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, batch, shape.heads(), tokens);
+                    Tensor logs = Tensors.empty(Tensors.deviceOf(qkv), ScalarType.Float, batch, shape.heads(), tokens);
                     kernels.forward(heads, qkv, y, logs);
                     saved.keep(qkv);
                     saved.keep(y);

@@ -67,7 +67,7 @@ final class FusedKernels implements LayerKernels {
     }
 
     /** The readers of an activation that the backward pass recomputes. */
-    private static final class Readers implements Recomputation {
+    private static final class Readers implements RecomputedInput {
         private final List<Consumer<Tensor>> uses = new ArrayList<>();
 
         @Override
@@ -86,7 +86,7 @@ final class FusedKernels implements LayerKernels {
 
         /** Nothing is recomputed when there is no backward pass. */
         @Nullable
-        Recomputation whenRecorded(Tensor input) {
+        RecomputedInput whenRecorded(Tensor input) {
             return GradMode.is_enabled() && input.requires_grad() ? this : null;
         }
     }

@@ -21,7 +21,7 @@ public interface FusedLinears {
      * As {@link #forward} where activation checkpointing runs it once more for its backward pass.
      *
      * @param x requires a gradient
-     * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
+     * @return of the shape and with the gradients of {@link #forward}, but of undefined contents where only the graph is needed
      */
     Tensor forwardForGradient(HiddenStates x);
 }

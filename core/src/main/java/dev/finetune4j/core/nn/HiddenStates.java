@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * @param tensor shape (B, T, …)
  * @param recomputation hands them out once more in the backward pass; null when who needs them there must keep them
  */
-public record HiddenStates(Tensor tensor, @Nullable Recomputation recomputation) {
+public record HiddenStates(Tensor tensor, @Nullable RecomputedInput recomputation) {
     /** Activations that nothing recomputes. */
     public static HiddenStates of(Tensor tensor) {
         return new HiddenStates(tensor, null);

@@ -64,7 +64,7 @@ public interface Linear extends AutoCloseable {
     }
 
     /** Whether the forward pass drops something in passes that record gradients; see {@link Dropout}. */
-    default boolean isRandom() {
+    default boolean hasDropout() {
         return false;
     }
 

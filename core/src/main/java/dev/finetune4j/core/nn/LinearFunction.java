@@ -30,7 +30,7 @@ final class LinearFunction {
      */
     static Tensor of(Tensor x, Tensor weight, @Nullable Tensor bias) {
         ScalarType type = Tensors.typeOf(x);
-        if (!supports(x, weight) || !gathers(weight) || (bias != null && !gathers(bias))) {
+        if (!supports(x, weight) || !accumulatesGrad(weight) || (bias != null && !accumulatesGrad(bias))) {
             Tensor used = Tensors.as(weight, type);
             return bias == null
                     ? torch.linear(x, used)
@@ -69,7 +69,7 @@ final class LinearFunction {
     }
 
     /** Whether a tensor needs no gradient, or is where its gradient is gathered. */
-    private static boolean gathers(Tensor parameter) {
+    private static boolean accumulatesGrad(Tensor parameter) {
         return !parameter.requires_grad()
                 || (parameter.is_leaf() && Tensors.typeOf(parameter) == ScalarType.Float && parameter.is_contiguous());
     }

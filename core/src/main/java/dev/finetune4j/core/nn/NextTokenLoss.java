@@ -30,12 +30,12 @@ public final class NextTokenLoss {
      * @param scale factor on the loss, usually one over the step's number of target tokens
      * @return the loss summed over the labelled positions, not scaled
      */
-    public static double backward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, double scale) {
+    public static double lossAndBackward(Tensor hidden, UnaryOperator<Tensor> head, long[] labels, double scale) {
         ComputeDevice device = Tensors.deviceOf(hidden);
         try (TensorScope scope = new TensorScope();
                 Targets targets = Targets.of(device, labels, 1)) {
             Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
-            return backward(hidden, head, targets, factor).item_double();
+            return lossAndBackward(hidden, head, targets, factor).item_double();
         }
     }
 
@@ -45,13 +45,13 @@ public final class NextTokenLoss {
      * @param scale factor on the loss, one float32
      * @return the loss summed over the labelled positions, not scaled, float64, shape (1)
      */
-    public static Tensor backward(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, Tensor scale) {
+    public static Tensor lossAndBackward(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, Tensor scale) {
         return new ChunkedHead(head)
                 .backward(
                         hidden,
                         targets,
                         (logits, chunk) ->
-                                DeviceKernels.of(logits).loss().crossEntropyBackward(logits, chunk.ids(), scale));
+                                DeviceKernels.of(logits).loss().crossEntropyAndBackward(logits, chunk.ids(), scale));
     }
 
     /** The loss summed over the labelled positions, without gradients. */

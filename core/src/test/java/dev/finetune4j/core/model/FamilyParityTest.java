@@ -58,7 +58,7 @@ class FamilyParityTest {
             TensorData.assertClose(
                     "values", TensorData.floats(golden, "logits"), Tensors.toFloats(model.logits(hidden)), 1e-4);
             long[] labels = next(Tensors.toLongs(ids));
-            double sum = NextTokenLoss.backward(hidden, model::logits, labels, 1.0 / (labels.length - 1));
+            double sum = NextTokenLoss.lossAndBackward(hidden, model::logits, labels, 1.0 / (labels.length - 1));
             assertEquals(TensorData.floats(golden, "loss")[0], sum / (labels.length - 1), 1e-4);
             TensorData.assertClose(
                     "values", TensorData.floats(golden, "gradient"), Tensors.toFloats(weight.grad()), 1e-3);

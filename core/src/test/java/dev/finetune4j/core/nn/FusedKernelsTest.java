@@ -217,7 +217,7 @@ class FusedKernelsTest {
             Tensor values = Tensors.convert(logits.detach(), GPU, type).set_requires_grad(true);
             Tensor loss = DeviceKernels.of(GPU)
                     .loss()
-                    .crossEntropyBackward(
+                    .crossEntropyAndBackward(
                             values, Tensors.ofLongs(GPU, labels, rows), Tensors.ofFloats(GPU, new float[] {0.25f}, 1));
             double tolerance = type == ScalarType.Float ? 2e-6 : 8e-3;
             assertEquals(expected.item_double(), loss.item_double(), 2e-6 * expected.item_double());
@@ -235,10 +235,10 @@ class FusedKernelsTest {
             Tensor scale = Tensors.ofFloats(GPU, new float[] {1}, 1);
             LossKernels kernels = DeviceKernels.of(GPU).loss();
             Tensor logits = Tensors.ones(GPU, ScalarType.Float, 2, 8).set_requires_grad(true);
-            Tensor none = kernels.crossEntropyBackward(logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), scale);
+            Tensor none = kernels.crossEntropyAndBackward(logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), scale);
             assertTrue(Double.isNaN(none.item_double()));
             Tensor others = Tensors.ones(GPU, ScalarType.Float, 2, 8).set_requires_grad(true);
-            Tensor both = kernels.crossEntropyBackward(others, Tensors.ofLongs(GPU, new long[] {6, 7}, 2), scale);
+            Tensor both = kernels.crossEntropyAndBackward(others, Tensors.ofLongs(GPU, new long[] {6, 7}, 2), scale);
             assertEquals(2 * Math.log(8), both.item_double(), 1e-6);
         }
     }

@@ -41,7 +41,7 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
         Objects.requireNonNull(kind, "kind");
     }
 
-    static EncodedSequence of(EncodedChat chat) {
+    static EncodedSequence withPromptIgnored(EncodedChat chat) {
         int[] ids = chat.ids();
         int[] labels = new int[ids.length];
         Arrays.fill(labels, Labels.IGNORE);

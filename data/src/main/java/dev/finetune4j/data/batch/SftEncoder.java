@@ -95,7 +95,7 @@ public final class SftEncoder {
     }
 
     private void encode(SftExample example, Pass pass) {
-        EncodedSequence encoded = EncodedSequence.of(chat.apply(example.conversation()));
+        EncodedSequence encoded = EncodedSequence.withPromptIgnored(chat.apply(example.conversation()));
         boolean truncated = false;
         if (encoded.length() > maxLength && truncation == Truncation.DROP_OLDEST_TURNS) {
             EncodedSequence shorter = withoutOldTurns(example.conversation());
@@ -120,7 +120,7 @@ public final class SftEncoder {
     private @Nullable EncodedSequence withoutOldTurns(Conversation conversation) {
         Conversation rest = withoutOldestTurn(conversation);
         while (rest != null) {
-            EncodedSequence encoded = EncodedSequence.of(chat.apply(rest));
+            EncodedSequence encoded = EncodedSequence.withPromptIgnored(chat.apply(rest));
             if (encoded.length() <= maxLength) {
                 return encoded;
             }

@@ -35,7 +35,7 @@ public record KtoObjective(Kto loss, CausalLM reference) implements Objective {
     }
 
     @Override
-    public Tensor backward(CausalLM model, DeviceBatch batch) {
+    public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(batch.input()); // (B, T, D)
             Targets targets = batch.targets();

@@ -10,7 +10,7 @@ import org.bytedeco.pytorch.Tensor;
  *
  * <p>The loss of an optimizer step is the sum of the losses of its terms (target tokens, pairs, examples), divided by their
  * number in <em>all</em> micro-batches, so it does not change with the way a step is split. The loop counts the {@link #terms},
- * gives one over their number as scale, and adds up what {@link #backward} returns.
+ * gives one over their number as scale, and adds up what {@link #forwardBackward} returns.
  *
  * <p>Stateless; of one objective several trainings may run at once.
  */
@@ -19,7 +19,7 @@ public interface Objective {
     int terms(Batch batch);
 
     /**
-     * What {@link #backward} reads of a batch, on the model's device; the caller closes it.
+     * What {@link #forwardBackward} reads of a batch, on the model's device; the caller closes it.
      *
      * @param scale factor on gradient and loss
      * @param multiple the number of targets is filled up to a multiple of this by some that are not learned
@@ -33,9 +33,9 @@ public interface Objective {
      * @return float64, shape (1 + 2 · metrics): the loss, scaled; then for each metric the sum of what it is the mean of, and
      *     their number. The caller's scope owns it
      */
-    Tensor backward(CausalLM model, DeviceBatch batch);
+    Tensor forwardBackward(CausalLM model, DeviceBatch batch);
 
-    /** Whether {@link #backward} reads nothing but the batch's tensors, so that a CUDA graph may be captured of it. */
+    /** Whether {@link #forwardBackward} reads nothing but the batch's tensors, so that a CUDA graph may be captured of it. */
     default boolean isCapturable() {
         return false;
     }

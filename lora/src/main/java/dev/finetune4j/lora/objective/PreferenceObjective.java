@@ -45,7 +45,7 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) i
     }
 
     @Override
-    public Tensor backward(CausalLM model, DeviceBatch batch) {
+    public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(batch.input()); // (B, T, D)
             Targets targets = batch.targets();

@@ -21,10 +21,10 @@ public record SftObjective() implements Objective {
     }
 
     @Override
-    public Tensor backward(CausalLM model, DeviceBatch batch) {
+    public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(batch.input()); // (B, T, D)
-            Tensor sum = NextTokenLoss.backward(hidden, model::logits, batch.targets(), batch.scale());
+            Tensor sum = NextTokenLoss.lossAndBackward(hidden, model::logits, batch.targets(), batch.scale());
             return scope.keep(sum.mul(batch.scale()));
         }
     }

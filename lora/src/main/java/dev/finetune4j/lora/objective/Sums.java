@@ -8,7 +8,7 @@ import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** What {@link Objective#backward} returns, put together: the scaled loss, then sum and number for each metric. */
+/** What {@link Objective#forwardBackward} returns, put together: the scaled loss, then sum and number for each metric. */
 final class Sums {
     private final TensorVector parts = new TensorVector();
 

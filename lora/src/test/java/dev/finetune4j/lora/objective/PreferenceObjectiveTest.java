@@ -158,7 +158,7 @@ class PreferenceObjectiveTest {
             assertEquals(3, objective.terms(batch));
             Tensor sums;
             try (DeviceBatch onDevice = objective.toDevice(model, batch, 1.0 / 3, 64)) {
-                sums = objective.backward(model, onDevice);
+                sums = objective.forwardBackward(model, onDevice);
             }
             assertEquals(1 + 2 * objective.metrics().size(), sums.numel());
             double value = sums.select(0, 0).item_double();
@@ -237,7 +237,7 @@ class PreferenceObjectiveTest {
 
             double[] sums;
             try (DeviceBatch onDevice = objective.toDevice(model, batch, 1.0 / 3, 1)) {
-                Tensor returned = objective.backward(model, onDevice);
+                Tensor returned = objective.forwardBackward(model, onDevice);
                 sums = IntStream.range(0, 7)
                         .mapToDouble(i -> returned.select(0, i).item_double())
                         .toArray();

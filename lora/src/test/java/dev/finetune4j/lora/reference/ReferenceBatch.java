@@ -106,7 +106,7 @@ final class ReferenceBatch implements AutoCloseable {
     void backward(CausalLM model) {
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(ModelInput.padded(ids(model)));
-            NextTokenLoss.backward(hidden, model::logits, labels(), 1.0 / targets());
+            NextTokenLoss.lossAndBackward(hidden, model::logits, labels(), 1.0 / targets());
         }
     }
 

@@ -47,7 +47,7 @@ public abstract class AdaptedLinear implements Linear {
     }
 
     @Override
-    public boolean isRandom() {
-        return base.isRandom();
+    public boolean hasDropout() {
+        return base.hasDropout();
     }
 }

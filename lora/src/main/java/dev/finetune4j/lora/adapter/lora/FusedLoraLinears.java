@@ -7,7 +7,7 @@ import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Gradients;
 import dev.finetune4j.core.nn.HiddenStates;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.Recomputation;
+import dev.finetune4j.core.nn.RecomputedInput;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -101,7 +101,7 @@ final class FusedLoraLinears implements FusedLinears {
     @Override
     public Tensor forward(HiddenStates x) {
         boolean wanted = x.tensor().requires_grad();
-        Recomputation recomputation = x.recomputation();
+        RecomputedInput recomputation = x.recomputation();
         FrozenMatmul weights = weights();
         // The factors have gradients even where the input needs none, as in the first layer.
         Tensor input = GradMode.is_enabled() && !wanted && isTrained()
@@ -122,7 +122,7 @@ final class FusedLoraLinears implements FusedLinears {
 
     @Override
     public Tensor forwardForGradient(HiddenStates x) {
-        Recomputation recomputation = x.recomputation();
+        RecomputedInput recomputation = x.recomputation();
         FrozenMatmul weights = weights();
         return CustomFunction.apply(
                 x.tensor(),
@@ -141,7 +141,7 @@ final class FusedLoraLinears implements FusedLinears {
     }
 
     /** The low-rank product s · x Aᵀ, (n, ranks); it is kept, and x unless it is recomputed. */
-    private Tensor low(Tensor x, CustomFunction.Saved saved, @Nullable Recomputation recomputation) {
+    private Tensor low(Tensor x, CustomFunction.Saved saved, @Nullable RecomputedInput recomputation) {
         Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
         Tensor a = allA(Tensors.typeOf(x));
         Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), a.size(0));
@@ -184,7 +184,7 @@ final class FusedLoraLinears implements FusedLinears {
     private Tensor backward(
             Tensor gradient,
             CustomFunction.Saved saved,
-            @Nullable Recomputation recomputation,
+            @Nullable RecomputedInput recomputation,
             @Nullable FrozenMatmul weights) {
         ScalarType type = Tensors.typeOf(gradient);
         Tensor low = saved.get(0);
@@ -195,14 +195,14 @@ final class FusedLoraLinears implements FusedLinears {
                 Tensor own = member.outputsOf(dy);
                 Tensor b = member.layer().b();
                 DeviceKernels.of(dy).matmul().gemmNN(own, member.layer().b(type), member.ranksOf(dlow));
-                gather(b, own, member.ranksOf(low));
+                accumulateGrad(b, own, member.ranksOf(low));
             }
         }
         scale(dlow);
         if (recomputation == null) {
-            gatherA(dlow, saved.get(1));
+            accumulateGradA(dlow, saved.get(1));
         } else {
-            gatherARecomputed(dlow, recomputation);
+            accumulateRecomputedGradA(dlow, recomputation);
         }
         if (weights == null) {
             return new Tensor();
@@ -214,11 +214,11 @@ final class FusedLoraLinears implements FusedLinears {
         return dx.view(shape);
     }
 
-    private void gatherARecomputed(Tensor dlow, Recomputation recomputation) {
+    private void accumulateRecomputedGradA(Tensor dlow, RecomputedInput recomputation) {
         try (TensorScope scope = new TensorScope()) {
             Tensor kept = scope.release(dlow.detach());
             recomputation.then(x -> {
-                gatherA(kept, x);
+                accumulateGradA(kept, x);
                 kept.close();
             });
         }
@@ -254,22 +254,22 @@ final class FusedLoraLinears implements FusedLinears {
     }
 
     /** Adds {@code dlowᵀ x}; where stacked products are quicker x is read once for all members. */
-    private void gatherA(Tensor dlow, Tensor x) {
+    private void accumulateGradA(Tensor dlow, Tensor x) {
         Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
         if (members.size() == 1) {
-            gather(Objects.requireNonNull(members.get(0).layer()).a(), dlow, flat);
+            accumulateGrad(Objects.requireNonNull(members.get(0).layer()).a(), dlow, flat);
         } else if (DeviceKernels.of(x).matmul().prefersStacked()) {
-            gatherAllA(dlow, flat);
+            accumulateGradsOfA(dlow, flat);
         } else {
             for (Member member : members) {
                 if (member.layer() != null) {
-                    gather(member.layer().a(), member.ranksOf(dlow), flat);
+                    accumulateGrad(member.layer().a(), member.ranksOf(dlow), flat);
                 }
             }
         }
     }
 
-    private void gatherAllA(Tensor dlow, Tensor x) {
+    private void accumulateGradsOfA(Tensor dlow, Tensor x) {
         Tensor gradient = torch.mm(dlow.t(), x); // (ranks, in)
         for (Member member : members) {
             if (member.layer() != null && member.layer().a().requires_grad()) {
@@ -279,7 +279,7 @@ final class FusedLoraLinears implements FusedLinears {
     }
 
     /** Adds {@code leftᵀ right} to a parameter's gradient. */
-    private static void gather(Tensor parameter, Tensor left, Tensor right) {
+    private static void accumulateGrad(Tensor parameter, Tensor left, Tensor right) {
         if (parameter.requires_grad()) {
             DeviceKernels.of(left).matmul().addTN(Gradients.of(parameter), left, right);
         }

@@ -25,6 +25,9 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>): {@code m · (W + s · B A) / ‖W + s · B A‖}.
  * With an initialization that is subtracted (PiSSA, OLoRA), W stands for {@code W - s · B₀ A₀}.
  *
+ * <p>Trainings without dropout and DoRA go by {@link FusedLoraLinears}, which has the same formula for several linears of one input
+ * and a backward pass of its own.
+ *
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only in passes that record gradients.
  * It owns neither the base nor the factors.
  */
@@ -57,7 +60,7 @@ final class LoraLinear extends AdaptedLinear {
         }
         Tensor y = residualBase(x); // (…, out)
         Tensor dropped = layer.isDropping() ? Dropout.apply(x, layer.dropout(), layer.module()) : x;
-        return layer.magnitude() == null ? addLora(y, dropped) : dora(y, dropped, layer.magnitude());
+        return layer.magnitude() == null ? unfusedLora(y, dropped) : dora(y, dropped, layer.magnitude());
     }
 
     @Override
@@ -66,7 +69,7 @@ final class LoraLinear extends AdaptedLinear {
     }
 
     @Override
-    public boolean isRandom() {
+    public boolean hasDropout() {
         return layer.dropout() > 0;
     }
 
@@ -81,7 +84,7 @@ final class LoraLinear extends AdaptedLinear {
      * {@code y + s · (B A x + bias)}. The scale is on the rank's side and the sum is the matmul's own, so that nothing of the
      * output's size is made twice, forward or backward.
      */
-    private Tensor addLora(Tensor y, Tensor x) {
+    private Tensor unfusedLora(Tensor y, Tensor x) {
         ScalarType type = Tensors.typeOf(x);
         Tensor low = torch.linear(x, Tensors.as(layer.a(), type)).mul(scale()); // (…, r)
         Tensor b = Tensors.as(layer.b(), type); // (out, r)

@@ -88,8 +88,8 @@ public final class PrefixKind extends PromptLearningKind<PrefixSettings> {
 
     private record Prefix(PromptEncoder encoder, int count, ModelConfig config) implements VirtualTokens.Prefix {
         @Override
-        public boolean isRandom() {
-            return encoder.isRandom();
+        public boolean hasDropout() {
+            return encoder.hasDropout();
         }
 
         @Override

@@ -24,7 +24,7 @@ sealed interface PromptEncoder {
     Tensor encode();
 
     /** Whether {@link #encode} drops something in passes that record gradients. */
-    default boolean isRandom() {
+    default boolean hasDropout() {
         return false;
     }
 
@@ -150,7 +150,7 @@ sealed interface PromptEncoder {
         }
 
         @Override
-        public boolean isRandom() {
+        public boolean hasDropout() {
             return dropout > 0 && layers > 1;
         }
 

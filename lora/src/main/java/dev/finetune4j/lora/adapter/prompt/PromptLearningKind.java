@@ -103,8 +103,8 @@ abstract class PromptLearningKind<S extends AdapterSettings> extends AdapterKind
 
     private record Prompt(PromptEncoder encoder, int count) implements VirtualTokens.Prompt {
         @Override
-        public boolean isRandom() {
-            return encoder.isRandom();
+        public boolean hasDropout() {
+            return encoder.hasDropout();
         }
 
         @Override

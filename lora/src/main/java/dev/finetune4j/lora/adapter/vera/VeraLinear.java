@@ -54,7 +54,7 @@ final class VeraLinear extends AdaptedLinear {
     }
 
     @Override
-    public boolean isRandom() {
-        return layer.dropout() > 0 || base.isRandom();
+    public boolean hasDropout() {
+        return layer.dropout() > 0 || base.hasDropout();
     }
 }

@@ -38,7 +38,7 @@ final class ForwardBackward implements AutoCloseable {
         this.objective = objective;
         ComputeDevice device = model.placement().device();
         stream = DeviceKernels.of(device).captureStream().orElse(null);
-        boolean captured = objective.isCapturable() && !model.isRandom() && !model.hasDynamicRope();
+        boolean captured = objective.isCapturable() && !model.hasDropout() && !model.hasDynamicRope();
         graphs = stream == null || !captured ? null : new GraphCache(stream);
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {
@@ -52,7 +52,7 @@ final class ForwardBackward implements AutoCloseable {
         }
     }
 
-    /** What {@link Objective#backward} returned since it was cleared, added up: float64, on the device. */
+    /** What {@link Objective#forwardBackward} returned since it was cleared, added up: float64, on the device. */
     Tensor sums() {
         return sums;
     }
@@ -89,7 +89,7 @@ final class ForwardBackward implements AutoCloseable {
 
     private void pass(DeviceBatch batch) {
         try (TensorScope scope = TensorScope.forStep()) {
-            sums.add_(objective.backward(model, batch));
+            sums.add_(objective.forwardBackward(model, batch));
         }
     }
 

@@ -194,6 +194,7 @@ public final class Trainer {
             while (step != null && !cancelled.getAsBoolean()) {
                 double learningRate =
                         settings.learningRate() * settings.schedule().factor(index, span);
+                // Leaves the gradients at zero for the next step; does nothing when they are not numbers.
                 AdamW.AsyncResult update =
                         state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
 

@@ -1,10 +1,13 @@
 package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.lora.objective.Objective;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.DoubleSupplier;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -18,6 +21,8 @@ import org.bytedeco.pytorch.global.torch;
  * lack of memory here: what cannot be measured is NaN, and the report says so.
  */
 final class Evaluator {
+    private static final int PROBED_TOKENS = 32;
+
     private final CausalLM model;
     private final Objective objective;
     private final ForwardBackward training;
@@ -39,6 +44,23 @@ final class Evaluator {
                     torch.linalg_vector_norm(values, greatest, new long[0], false, new ScalarTypeOptional())
                             .item_double());
         }
+    }
+
+    /**
+     * The size of what the trained model makes of tokens from all over its vocabulary, which is no number where it is spoiled: the
+     * rows that were trained need not show it, as weights beyond all bounds become zeros in the norms that follow them.
+     */
+    Measured sizeElsewhere() {
+        return measured(() -> {
+            long[] ids = new long[PROBED_TOKENS];
+            Arrays.setAll(ids, i -> (long) i * model.config().vocabSize() / ids.length);
+            try (Lifetime.Use use = model.use();
+                    TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, 1, ids.length))); // (1, T, D)
+                return model.logits(hidden).abs().max().item_double();
+            }
+        });
     }
 
     /** The mean loss of a model over the terms of some batches, which may be infinite or no number. */

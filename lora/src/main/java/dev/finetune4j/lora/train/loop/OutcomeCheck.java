@@ -53,6 +53,13 @@ final class OutcomeCheck {
         return result;
     }
 
+    private static void requireFinite(Evaluator.Measured measured, String what, int step) {
+        if (measured.isThere() && !Double.isFinite(measured.value())) {
+            throw new TrainingException(
+                    "step " + step + ", the last: after its update " + what + measured.value() + ADVICE);
+        }
+    }
+
     /**
      * Measures the outcome. The loss on the rows of the first step is also what the loss of a next step is to the others: the
      * check that the last update left numbers.
@@ -70,10 +77,9 @@ final class OutcomeCheck {
         Evaluator.Measured tuned = Evaluator.isFinite(parameters.values())
                 ? evaluator.loss(model, seen.firstStep())
                 : new Evaluator.Measured(Double.NaN, true);
-        if (tuned.isThere() && !Double.isFinite(tuned.value())) {
-            throw new TrainingException("step " + steps.get(steps.size() - 1).step()
-                    + ", the last: after its update the loss is " + tuned.value() + ADVICE);
-        }
+        int last = steps.get(steps.size() - 1).step();
+        requireFinite(tuned, "the loss is ", last);
+        requireFinite(evaluator.sizeElsewhere(), "the largest of the logits on other texts is ", last);
         double base = expected.base() == null
                 ? steps.get(0).loss()
                 : evaluator.loss(expected.base(), seen.firstStep()).value();

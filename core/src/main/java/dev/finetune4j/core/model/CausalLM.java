@@ -182,11 +182,10 @@ public final class CausalLM implements AutoCloseable {
      */
     public boolean supportsPacking() {
         ComputeDevice device = placement().device();
-        double softCap = config().attention().softCap();
         return view.virtualTokens() == null
                 && (!DeviceKernels.of(device).isAsync()
                         || PackedSequences.isOneCall(
-                                device, Tensors.typeOf(placement().precision()), softCap));
+                                device, Tensors.typeOf(placement().precision()), config().attention()));
     }
 
     /** Whether rotary tables are made for each length of a sequence, so that passes cannot be captured. */

@@ -75,8 +75,7 @@ final class LayerInputs {
                     kind.window());
         }
         // What a window hides is the same in each sequence.
-        boolean one = PackedSequences.isOneCall(
-                placement.device(), type, config.attention().softCap());
+        boolean one = PackedSequences.isOneCall(placement.device(), type, config.attention());
         return new Attention.Context(
                 rotary.angles(packed.positions(), packed.longest(), type),
                 one ? null : new AttentionMaskSpec(0, packed.longest()).mask(placement.device(), kind.window()),

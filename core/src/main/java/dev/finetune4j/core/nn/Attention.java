@@ -154,8 +154,7 @@ public final class Attention {
     /** (B, heads, T, head size), (B, kv heads, past + T, head size) twice to (B, T, heads · head size). */
     private Tensor mixed(Tensor[] qkv, Context context) {
         PackedSequences packed = context.packed();
-        if (packed != null
-                && !PackedSequences.isOneCall(Tensors.deviceOf(qkv[0]), Tensors.typeOf(qkv[0]), shape.softCap())) {
+        if (packed != null && !PackedSequences.isOneCall(Tensors.deviceOf(qkv[0]), Tensors.typeOf(qkv[0]), shape)) {
             return eachAlone(qkv, context, packed);
         }
         long tokens = qkv[0].size(2);

@@ -23,6 +23,11 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param lengths of the sequences; their sum is T, and some may be 0
  */
 public record PackedSequences(Tensor starts, Tensor positions, long[] lengths) {
+    /** The heads that FlashAttention takes. */
+    private static final int HEAD_MULTIPLE = 8;
+
+    private static final int MAX_HEAD_SIZE = 256;
+
     /** Sequences of these lengths; the caller's scope owns the tensors. */
     public static PackedSequences of(ComputeDevice device, long... lengths) {
         long[] starts = new long[lengths.length + 1];
@@ -41,9 +46,16 @@ public record PackedSequences(Tensor starts, Tensor positions, long[] lengths) {
                 lengths.clone());
     }
 
-    /** Whether attention takes the whole row at once, so that its launches do not depend on the lengths. */
-    public static boolean isOneCall(ComputeDevice device, ScalarType type, double softCap) {
-        return softCap == 0 && DeviceKernels.of(device).attendsPacked(type);
+    /**
+     * Whether attention takes the whole row at once, so that its launches do not depend on the lengths.
+     *
+     * @param type of queries, keys and values
+     */
+    public static boolean isOneCall(ComputeDevice device, ScalarType type, Attention.Shape shape) {
+        return shape.softCap() == 0
+                && shape.headDim() % HEAD_MULTIPLE == 0
+                && shape.headDim() <= MAX_HEAD_SIZE
+                && DeviceKernels.of(device).attendsPacked(type);
     }
 
     /** The same in memory of its own; the caller's scope owns the tensors. */

@@ -14,8 +14,13 @@ import java.util.Objects;
 public record Collator(int padId, Rounding rounding, Layout layout) {
     /** How lengths are rounded up. */
     public sealed interface Rounding {
-        /** The length of a row of at least so many positions. */
-        long length(long needed);
+        /**
+         * The length of a row.
+         *
+         * @param needed positions at least
+         * @param padded what the same sequences take in rows of their own, side by side
+         */
+        long length(long needed, long padded);
     }
 
     /**
@@ -33,23 +38,24 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         }
 
         @Override
-        public long length(long needed) {
+        public long length(long needed, long padded) {
             return (needed + of - 1) / of * of;
         }
     }
 
     /**
      * To one of few sizes, so that what is made for a size comes again: eight between a power of two and the next, but no
-     * closer than {@value #LEAST}. Rows of one power are filled up by 4 % in the mean.
+     * closer than {@value #LEAST}. Rows of one power are filled up by 4 % in the mean, and never beyond what the sequences take side
+     * by side, for which memory is planned.
      */
     public record FewSizes() implements Rounding {
         private static final int LEAST = 64;
         private static final int SIZES_OF_A_POWER = 8;
 
         @Override
-        public long length(long needed) {
+        public long length(long needed, long padded) {
             long step = Math.max(LEAST, Long.highestOneBit(Math.max(1, needed - 1)) / SIZES_OF_A_POWER);
-            return (needed + step - 1) / step * step;
+            return Math.min((needed + step - 1) / step * step, Math.max(LEAST, padded));
         }
     }
 
@@ -90,14 +96,15 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
             throw new IllegalArgumentException("a batch needs at least one example, but got none");
         }
         boolean packed = layout == Layout.PACKED;
-        long needed = packed
-                ? examples.stream().mapToLong(EncodedExample::tokens).sum()
-                : examples.stream().mapToInt(EncodedExample::longest).max().orElseThrow();
+        int longest = examples.stream().mapToInt(EncodedExample::longest).max().orElseThrow();
         int count = examples.stream()
                 .mapToInt(example -> example.sequences().size())
                 .sum();
         int rows = packed ? 1 : count;
-        long length = rounding.length(needed);
+        long length = packed
+                ? rounding.length(
+                        examples.stream().mapToLong(EncodedExample::tokens).sum(), (long) count * longest)
+                : rounding.length(longest, longest);
         if (length * rows > Batch.MAX_POSITIONS) {
             throw new IllegalArgumentException("a batch of " + rows + " rows of " + length
                     + " positions does not fit into an array; use fewer rows");

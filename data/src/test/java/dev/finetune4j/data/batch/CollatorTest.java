@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.Labels;
 import java.util.List;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -65,6 +66,23 @@ class CollatorTest {
         assertThrows(
                 IllegalStateException.class,
                 () -> new Collator(3, 1).collate(List.of(SHORT, LONG)).packedLengths());
+    }
+
+    @Test
+    void fewSizesAreRoundedUpToAndNeverBeyondRowsSideBySide() {
+        Collator.Rounding sizes = new Collator.FewSizes();
+        assertEquals(3328, sizes.length(3133, 8 * 1429));
+        assertEquals(3072, sizes.length(3072, 8 * 1429));
+        assertEquals(64, sizes.length(5, 6));
+        // Three rows of 700: the next size would be 2,304.
+        assertEquals(2100, sizes.length(2100, 2100));
+        assertEquals(16384, sizes.length(16384, 16384));
+        assertEquals(
+                16, // between 2,048 and 8,192
+                LongStream.rangeClosed(2049, 8192)
+                        .map(needed -> sizes.length(needed, Long.MAX_VALUE))
+                        .distinct()
+                        .count());
     }
 
     @ParameterizedTest

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -13,8 +14,19 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.loop.Trainer;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,6 +34,8 @@ import java.util.SplittableRandom;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** A packed batch is the padded one without its padding: the model makes the same of each sequence, and so does the loss. */
 class PackedBatchTest {
@@ -68,6 +82,41 @@ class PackedBatchTest {
             double loss = NextTokenLoss.sum(alone, model::logits, padded.labels());
             assertTrue(loss > 1);
             assertEquals(loss, NextTokenLoss.sum(together, model::logits, packed.labels()), 1e-5 * loss);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, 0", "false, 1", "true, 0"})
+    void aTrainingOnPackedRowsHasTheLossesOfPaddedOnes(boolean quantized, int every) {
+        LinearFactory factory = quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        try (CausalLM model = Fixtures.model(Fixtures.reference("models/llama"), factory)) {
+            assertTrue(model.supportsPacking());
+            List<Double> padded = losses(model, every, new Collator(0, 1));
+            List<Double> packed =
+                    losses(model, every, new Collator(0, new Collator.FewSizes(), Collator.Layout.PACKED));
+            assertTrue(padded.get(9) < 0.95 * padded.get(0), "the model learns: " + padded);
+            for (int i = 0; i < padded.size(); i++) {
+                assertEquals(padded.get(i), packed.get(i), 1e-5 * padded.get(i), "step " + i);
+            }
+        }
+    }
+
+    private static List<Double> losses(CausalLM base, int every, Collator collator) {
+        BatchLoader loader = new BatchLoader(examples(base.config().vocabSize()), 3, 2, 1, collator, true);
+        TrainingSettings settings = TrainingSettings.builder()
+                .maxSteps(10)
+                .learningRate(5e-3)
+                .schedule(LearningRateSchedule.constant(), 0)
+                .build();
+        try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
+            return new Trainer(
+                            adapter.attachTo(base).withActivations(new ActivationCheckpointing(every)),
+                            adapter.trainable(),
+                            loader,
+                            settings,
+                            List.of(),
+                            () -> false)
+                    .run().steps().stream().map(StepReport::loss).toList();
         }
     }
 }

@@ -239,12 +239,17 @@ public final class Trainer {
                 if (cancelled.getAsBoolean()) {
                     return false;
                 }
-                doing = "training step " + (step.index() + 1) + " with " + batch.rows() + " x " + batch.length()
-                        + " tokens";
+                doing = "training step " + (step.index() + 1) + " with " + size(batch);
                 passes.run(batch, 1.0 / terms, step.random().draw(i));
             }
             return true;
         }
+    }
+
+    private static String size(Batch batch) {
+        return batch.isPacked()
+                ? batch.sequences().size() + " sequences of " + batch.length() + " tokens together"
+                : batch.rows() + " x " + batch.length() + " tokens";
     }
 
     private LearningRateSchedule.Span span(int totalSteps) {

@@ -111,7 +111,11 @@ class GpuTrainingTest {
 
     private static List<Double> losses(
             CausalLM base, LoraSettings settings, ActivationCheckpointing policy, List<EncodedExample> examples) {
-        BatchLoader loader = new BatchLoader(examples, 2, 1, 1, new Collator(0, 1), false);
+        return losses(base, settings, policy, new BatchLoader(examples, 2, 1, 1, new Collator(0, 1), false));
+    }
+
+    private static List<Double> losses(
+            CausalLM base, LoraSettings settings, ActivationCheckpointing policy, BatchLoader loader) {
         TrainingSettings training = TrainingSettings.builder()
                 .epochs(1)
                 .learningRate(2e-3)
@@ -154,6 +158,29 @@ class GpuTrainingTest {
         }
         for (int i = 0; i < STEPS; i++) {
             assertEquals(expected.get(i), actual.get(i), tolerance * expected.get(i), "step " + i);
+        }
+    }
+
+    /** Graphs are launched for other packings of a length than they were captured for. */
+    @ParameterizedTest
+    @CsvSource({"llama, false, 0", "llama, true, 1"})
+    void packedRowsHaveTheLossesOfPaddedOnes(String name, boolean quantized, int every) {
+        ActivationCheckpointing policy = new ActivationCheckpointing(every);
+        // 20 to 70 tokens, so that four rows fill few sizes in many ways.
+        List<EncodedExample> examples = examples(200, 4 * STEPS, i -> 20 + i * 37 % 51);
+        try (CausalLM base = model(name, quantized, new Placement(GPU, Precision.BF16))) {
+            assertTrue(base.supportsPacking());
+            List<Double> padded = losses(
+                    base,
+                    LoraSettings.defaults(),
+                    policy,
+                    new BatchLoader(examples, 4, 1, 1, new Collator(0, 1), false));
+            Collator packing = new Collator(0, new Collator.FewSizes(), Collator.Layout.PACKED);
+            List<Double> packed =
+                    losses(base, LoraSettings.defaults(), policy, new BatchLoader(examples, 4, 1, 1, packing, false));
+            for (int i = 0; i < STEPS; i++) {
+                assertEquals(padded.get(i), packed.get(i), 2e-2 * padded.get(i), "step " + i);
+            }
         }
     }
 

@@ -37,9 +37,9 @@ import org.jspecify.annotations.Nullable;
  * their work is captured as graphs, then some by the clock alone and then as many under a {@link KernelTrace}. One line of JSON
  * for each cell on the standard output, the same as a table on the standard error. Without CUPTI it ends with 1.
  *
- * <p>Arguments: {@code --preset 6b --methods qlora,lora,qlora-resident --grid 4x2048 --ckpt none,full --decode-batch 1,8
- * --decode-adapters false,true --prompt 128 --steps 5 --decode-steps 32 --warmup 5 --peak-tflops 989}; {@code --grid none} and
- * {@code --decode-batch none} leave a half out. The peak is the GPU's for dense bfloat16 products; it is used where weights are
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora,qlora-resident --grid 4x2048 --layout padded,packed --ckpt none,full
+ * --decode-batch 1,8 --decode-adapters false,true --prompt 128 --steps 5 --decode-steps 32 --warmup 5 --peak-tflops 989}; {@code
+ * --grid none} and {@code --decode-batch none} leave a half out; packed sequences lie behind one another in one row. The peak is the GPU's for dense bfloat16 products; it is used where weights are
  * dense ({@link StepKinds}).
  */
 public final class StepBreakdown {
@@ -116,24 +116,39 @@ public final class StepBreakdown {
                 String[] parts = cell.split("x", -1);
                 int batch = Integer.parseInt(parts[0]);
                 int sequence = Integer.parseInt(parts[1]);
-                Measured measured = train(model, adapter, batch, sequence, steps);
-                double shortest = 2.0 * batch * sequence * shape.hidden * shape.hidden / peak * 1e9;
-                Map<String, Object> head = head("train");
-                head.put("batch", batch);
-                head.put("seq", sequence);
-                head.put("ckpt", checkpointing);
-                print(head, measured, steps, shortest);
+                for (String layout : list("--layout", "padded")) {
+                    Collator collator = collator(layout);
+                    Measured measured = train(model, adapter, new Rows(batch, sequence, collator), steps);
+                    double shortest = 2.0 * batch * sequence * shape.hidden * shape.hidden / peak * 1e9;
+                    Map<String, Object> head = head("train");
+                    head.put("batch", batch);
+                    head.put("seq", sequence);
+                    head.put("layout", layout);
+                    head.put("ckpt", checkpointing);
+                    print(head, measured, steps, shortest);
+                }
             }
         }
     }
 
-    private Measured train(CausalLM model, PeftAdapter adapter, int batch, int sequence, int steps) {
+    private record Rows(int batch, int sequence, Collator collator) {}
+
+    private static Collator collator(String layout) {
+        return new Collator(0, new Collator.Multiple(1), Collator.Layout.valueOf(layout.toUpperCase(Locale.ROOT)));
+    }
+
+    private Measured train(CausalLM model, PeftAdapter adapter, Rows rows, int steps) {
         int warmup = number("--warmup", 5);
         // A GPU is given the passes of the next step before it is asked for the last: one more step keeps all of them
         // alike.
         int total = warmup + 2 * steps + 1;
         BatchLoader loader = new BatchLoader(
-                TrainCells.examples(shape, batch * total, sequence), batch, 1, 1, new Collator(0, 1), false);
+                TrainCells.examples(shape, rows.batch() * total, rows.sequence()),
+                rows.batch(),
+                1,
+                1,
+                rows.collator(),
+                false);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
                 .learningRate(1e-4)

@@ -18,9 +18,9 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
          * The length of a row.
          *
          * @param needed positions at least
-         * @param padded what the same sequences take in rows of their own, side by side
+         * @param most positions beyond which it is not rounded up
          */
-        long length(long needed, long padded);
+        long length(long needed, long most);
     }
 
     /**
@@ -38,24 +38,37 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         }
 
         @Override
-        public long length(long needed, long padded) {
+        public long length(long needed, long most) {
             return (needed + of - 1) / of * of;
         }
     }
 
     /**
-     * To one of few sizes, so that what is made for a size comes again: eight between a power of two and the next, but no
-     * closer than {@value #LEAST}. Rows of one power are filled up by 4 % in the mean, and never beyond what the sequences take side
-     * by side, for which memory is planned.
+     * To one of few sizes, so that what is made for a size comes again: eight between a power of two and the next. Rows of
+     * one power are filled up by 4 % in the mean.
+     *
+     * @param least how close two sizes may be
      */
-    public record FewSizes() implements Rounding {
-        private static final int LEAST = 64;
+    public record FewSizes(int least) implements Rounding {
+        private static final int USUAL_LEAST = 64;
         private static final int SIZES_OF_A_POWER = 8;
 
+        /** Sizes of packed rows. */
+        public FewSizes() {
+            this(USUAL_LEAST);
+        }
+
+        /** @throws IllegalArgumentException if the sizes may be closer than 1 */
+        public FewSizes {
+            if (least < 1) {
+                throw new IllegalArgumentException("sizes are " + least + " apart at least, but it must be 1 or more");
+            }
+        }
+
         @Override
-        public long length(long needed, long padded) {
-            long step = Math.max(LEAST, Long.highestOneBit(Math.max(1, needed - 1)) / SIZES_OF_A_POWER);
-            return Math.min((needed + step - 1) / step * step, Math.max(LEAST, padded));
+        public long length(long needed, long most) {
+            long step = Math.max(least, Long.highestOneBit(Math.max(1, needed - 1)) / SIZES_OF_A_POWER);
+            return Math.min((needed + step - 1) / step * step, Math.max(least, most));
         }
     }
 
@@ -96,20 +109,13 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
             throw new IllegalArgumentException("a batch needs at least one example, but got none");
         }
         boolean packed = layout == Layout.PACKED;
-        int longest = examples.stream().mapToInt(EncodedExample::longest).max().orElseThrow();
-        int count = examples.stream()
-                .mapToInt(example -> example.sequences().size())
-                .sum();
-        int rows = packed ? 1 : count;
-        long length = packed
-                ? rounding.length(
-                        examples.stream().mapToLong(EncodedExample::tokens).sum(), (long) count * longest)
-                : rounding.length(longest, longest);
+        int rows = rows(examples);
+        long length = length(examples);
         if (length * rows > Batch.MAX_POSITIONS) {
             throw new IllegalArgumentException("a batch of " + rows + " rows of " + length
                     + " positions does not fit into an array; use fewer rows");
         }
-        List<Batch.Sequence> sequences = new ArrayList<>(count);
+        List<Batch.Sequence> sequences = new ArrayList<>();
         int start = 0;
         for (int i = 0; i < examples.size(); i++) {
             for (EncodedSequence tokens : examples.get(i).sequences()) {
@@ -118,5 +124,30 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
             }
         }
         return new Batch(rows, (int) length, padId, sequences);
+    }
+
+    /** How many positions the batch of some examples has, B · T. */
+    public long positions(List<EncodedExample> examples) {
+        return rows(examples) * length(examples);
+    }
+
+    private int rows(List<EncodedExample> examples) {
+        return layout == Layout.PACKED ? 1 : sequences(examples);
+    }
+
+    private static int sequences(List<EncodedExample> examples) {
+        return examples.stream()
+                .mapToInt(example -> example.sequences().size())
+                .sum();
+    }
+
+    /** A packed row is never longer than the same sequences are together in rows of their own. */
+    private long length(List<EncodedExample> examples) {
+        long longest = examples.stream().mapToLong(EncodedExample::longest).max().orElseThrow();
+        if (layout == Layout.PADDED) {
+            return rounding.length(longest, Long.MAX_VALUE);
+        }
+        long together = examples.stream().mapToLong(EncodedExample::tokens).sum();
+        return rounding.length(together, longest * sequences(examples));
     }
 }

@@ -10,10 +10,12 @@ import dev.finetune4j.data.Fixtures;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** What the training loop relies on: each example once an epoch, optimizer batches that do not depend on their split, resume. */
 class BatchLoaderTest {
@@ -169,5 +171,83 @@ class BatchLoaderTest {
         IllegalArgumentException failure =
                 assertThrows(IllegalArgumentException.class, () -> loader.seek(new BatchLoader.Position(0, 3)));
         assertTrue(failure.getMessage().contains("has 3 examples"), failure.getMessage());
+    }
+
+    private static List<EncodedExample> ofLengths(IntStream lengths) {
+        return lengths.mapToObj(length -> new EncodedExample(new int[length], new int[length]))
+                .toList();
+    }
+
+    private static List<Integer> lengths(OptimizerBatch batch) {
+        return batch.microBatches().stream()
+                .flatMap(micro -> micro.sequences().stream())
+                .map(sequence -> sequence.tokens().length())
+                .toList();
+    }
+
+    /** Each example once an epoch; the batches hold neighbours in length, come in any order and do not depend on their split. */
+    @ParameterizedTest
+    @CsvSource({"203,8,1", "203,2,4", "7,8,1", "64,4,2"})
+    void groupedByLengthABatchIsOfNearlyOneLength(int count, int microBatch, int accumulation) {
+        List<EncodedExample> examples =
+                ofLengths(new SplittableRandom(5).ints(count, 1, 1000));
+        Collator collator = new Collator(0, 1);
+        BatchLoader loader = BatchLoader.groupedByLength(examples, microBatch, accumulation, 9, collator);
+        BatchLoader whole = BatchLoader.groupedByLength(examples, microBatch * accumulation, 1, 9, collator);
+        List<List<Integer>> orders = new ArrayList<>();
+        for (int epoch = 0; epoch < 2; epoch++) {
+            List<Integer> seen = new ArrayList<>();
+            double spread = 0;
+            for (int step = 0; step < loader.stepsPerEpoch(); step++) {
+                List<Integer> batch = lengths(loader.next());
+                assertEquals(batch, lengths(whole.next()));
+                seen.addAll(batch);
+                spread += batch.stream().mapToInt(i -> i).max().orElseThrow()
+                        - batch.stream().mapToInt(i -> i).min().orElseThrow();
+            }
+            if (count > 100) {
+                assertTrue(spread / loader.stepsPerEpoch() < 300, "mean spread " + spread / loader.stepsPerEpoch());
+            }
+            orders.add(List.copyOf(seen));
+            seen.sort(null);
+            assertEquals(
+                    examples.stream().map(EncodedExample::tokens).sorted().toList(), seen);
+        }
+        assertNotEquals(orders.get(0), orders.get(1));
+    }
+
+    @Test
+    void packedRowsAreDealtOutWhole() {
+        List<EncodedExample> examples = ofLengths(IntStream.rangeClosed(1, 40));
+        List<List<EncodedExample>> rows = RowPacker.pack(examples, 64);
+        Collator collator = new Collator(0, new Collator.Multiple(64), Collator.Layout.PACKED);
+        BatchLoader loader = BatchLoader.ofRows(rows, 2, 1, 3, collator);
+        assertEquals(40, loader.size());
+        assertEquals((rows.size() + 1) / 2, loader.stepsPerEpoch());
+        List<Integer> seen = new ArrayList<>();
+        for (int step = 0; step < loader.stepsPerEpoch(); step++) {
+            OptimizerBatch batch = loader.next();
+            assertTrue(batch.microBatches().get(0).length() <= 128);
+            seen.addAll(lengths(batch));
+        }
+        seen.sort(null);
+        assertEquals(IntStream.rangeClosed(1, 40).boxed().toList(), seen);
+        assertEquals(new BatchLoader.Position(1, 0), loader.position());
+    }
+
+    @ParameterizedTest
+    @EnumSource(Collator.Layout.class)
+    void theLargestBatchIsThatOfTheEpochs(Collator.Layout layout) {
+        List<EncodedExample> examples =
+                ofLengths(new SplittableRandom(7).ints(50, 1, 300));
+        Collator collator = new Collator(0, new Collator.FewSizes(), layout);
+        BatchLoader loader = new BatchLoader(examples, 4, 2, 11, collator, true);
+        long largest = 0;
+        for (int step = 0; step < 3 * loader.stepsPerEpoch(); step++) {
+            for (Batch batch : loader.next().microBatches()) {
+                largest = Math.max(largest, (long) batch.rows() * batch.length());
+            }
+        }
+        assertEquals(largest, loader.largestBatch(3));
     }
 }

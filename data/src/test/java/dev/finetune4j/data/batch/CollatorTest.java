@@ -85,6 +85,24 @@ class CollatorTest {
                         .count());
     }
 
+    @Test
+    void paddedRowsAreRoundedToSizesThatMayBeCloser() {
+        Batch batch = new Collator(0, new Collator.FewSizes(16), Collator.Layout.PADDED).collate(List.of(SHORT, LONG));
+        assertEquals(16, batch.length());
+        assertEquals(2, batch.rows());
+        assertEquals(416, new Collator.FewSizes(16).length(400, Long.MAX_VALUE));
+        assertThrows(IllegalArgumentException.class, () -> new Collator.FewSizes(0));
+    }
+
+    @Test
+    void positionsAreThoseOfTheBatch() {
+        for (Collator.Layout layout : Collator.Layout.values()) {
+            Collator collator = new Collator(0, new Collator.Multiple(4), layout);
+            Batch batch = collator.collate(List.of(SHORT, LONG, LONG));
+            assertEquals(batch.inputIds().length, collator.positions(List.of(SHORT, LONG, LONG)));
+        }
+    }
+
     @ParameterizedTest
     @EnumSource(Collator.Layout.class)
     void theSequencesOfAPairStayTogether(Collator.Layout layout) {

@@ -90,13 +90,14 @@ public final class FineTuner {
     }
 
     /**
-     * The memory that the training will take, for batches of examples of the greatest length that the settings allow; the
-     * training itself plans with the longest example. Only config.json is read, and nothing is loaded.
+     * The memory that the training will take with its data, in the largest of its batches: {@link #train} plans the same. Of
+     * the model's folder config.json and the tokenizer are read, and nothing is loaded.
      *
-     * @throws dev.finetune4j.core.FineTune4jException when config.json, the settings or the device do not go together
+     * @throws dev.finetune4j.core.FineTune4jException when config.json, the settings, the data or the device do not go
+     *     together
      */
     public MemoryPlan plan() {
-        return TrainingPlan.open(tuning).longest();
+        return TrainingPlan.open(tuning).of(dataset);
     }
 
     /**
@@ -121,6 +122,7 @@ public final class FineTuner {
         private boolean ignoresMemoryPlan;
         private int threads;
         private int maxSequenceLength;
+        private int packing;
         private Truncation truncation = Truncation.FAIL;
 
         private Builder() {}
@@ -265,6 +267,24 @@ public final class FineTuner {
         }
 
         /**
+         * Packs examples into rows of so many tokens before the training, each into the row that it fills up best, and makes
+         * such a row the unit of the batch size, as TRL does: a batch of 4 is four rows, an epoch all rows once, and longer
+         * examples are treated as {@link #truncation} says. Attention keeps the examples of a row apart, and the loss stays the mean
+         * over the target tokens of a step.
+         *
+         * <p>Without it the batch size counts examples: a step holds the same ones on every device, an epoch each once. They
+         * lie behind one another in one row there too, so that nothing is computed for padding, where the method allows
+         * it; with virtual tokens they are padded, and those of nearly the same length come together.
+         */
+        public Builder packing(int tokens) {
+            packing = once.set("packing", tokens);
+            if (tokens < 2) {
+                problems.add("packing must be of at least 2 tokens, but is " + tokens);
+            }
+            return this;
+        }
+
+        /**
          * How it is trained: learning rate, epochs, batches and more, such as {@code training(t -> t.epochs(2).batchSize(4))}.
          * What is left open takes the usual values: of the learning rate those of the method (2e-4 for LoRA and 2e-5 for full
          * fine-tuning of a model of width 4096, more for a narrower and less for a wider one, by the square root of the width;
@@ -373,13 +393,21 @@ public final class FineTuner {
             found.addAll(missing);
             TuningMethod chosen = method == null ? null : collect(found, method);
             TrainingSettings settings = collect(found, training::build);
+            if (packing > 0 && chosen != null && chosen.virtualTokens() > 0) {
+                found.add("virtual tokens stand before one example, so rows of several cannot be packed; leave"
+                        + " packing(…) away, or choose another method");
+            }
+            if (packing > 0 && maxSequenceLength > packing) {
+                found.add("maxSequenceLength is " + maxSequenceLength + " tokens, but an example must fit into a packed"
+                        + " row of " + packing + "; lower it or raise packing(…)");
+            }
             if (model == null || chosen == null || settings == null || !found.isEmpty()) {
                 throw new SettingsException(found);
             }
             return new FineTuning(
                     model,
                     chosen,
-                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation),
+                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, packing),
                     new FineTuning.Compute(
                             device, precision, threads, activationCheckpointing, new MemoryCheck(ignoresMemoryPlan)),
                     settings,

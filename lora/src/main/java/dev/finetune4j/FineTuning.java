@@ -39,8 +39,9 @@ record FineTuning(
      * @param chatTemplate name of the chat template; null for the one of the model's folder
      * @param maxSequenceLength longest example in tokens; 0 for the usual limit
      * @param truncation what happens to longer examples
+     * @param packing tokens of the rows that examples are packed into; 0 to batch the examples themselves
      */
-    record Encoding(@Nullable String chatTemplate, int maxSequenceLength, Truncation truncation) {}
+    record Encoding(@Nullable String chatTemplate, int maxSequenceLength, Truncation truncation, int packing) {}
 
     /**
      * Where and how a training is computed.

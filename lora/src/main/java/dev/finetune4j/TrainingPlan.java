@@ -6,13 +6,22 @@ import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.PretrainedFolder;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.PlannedBatch;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Plans the batches of a fine-tuning: how long examples may be, and how much memory they take.
+ * Plans the batches of a fine-tuning: how long examples may be, which come together, and how much memory they take.
  *
  * @param folder of the base
  * @param device on which it trains
@@ -26,28 +35,61 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
                 tuning, PretrainedFolder.open(tuning.model()), tuning.compute().chosenDevice());
     }
 
-    /** The plan of full batches of the longest examples that are allowed. */
+    /** The plan of full batches of the longest examples that are allowed, or of full rows where they are packed. */
     MemoryPlan longest() {
-        return plan(tuning.training().batchSize(), longestExample());
+        int packing = tuning.encoding().packing();
+        int rows = tuning.training().batchSize();
+        return plan(
+                packing == 0
+                        ? PlannedBatch.padded(rows, longestExample())
+                        : new PlannedBatch(rows, longestExample(), (long) rows * packing));
     }
 
     /** The plan of the batches of a data set. */
-    MemoryPlan of(int examples, int longest) {
-        return plan(Math.max(1, Math.min(tuning.training().batchSize(), examples)), longest);
+    MemoryPlan of(Dataset dataset) {
+        try (Tokenizer tokenizer = Tokenizer.load(folder.path())) {
+            EncodedDataset data = encode(
+                    dataset,
+                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate()));
+            BatchLoader loader = loader(data);
+            return of(data, loader, settings(loader));
+        }
     }
 
-    private MemoryPlan plan(int rows, int tokens) {
+    /** The plan of the largest batch of a training. */
+    MemoryPlan of(EncodedDataset data, BatchLoader loader, TrainingSettings settings) {
+        int steps = loader.stepsPerEpoch();
+        int epochs = (settings.totalSteps(steps) - 1) / steps + 1;
+        int rows = Math.min(settings.batchSize(), data.examples().size());
+        return plan(new PlannedBatch(rows, data.report().longest(), loader.largestBatch(epochs)));
+    }
+
+    /** The examples as tokens. */
+    EncodedDataset encode(Dataset dataset, ChatEncoder encoder) {
+        return new SftEncoder(encoder, longestExample(), tuning.encoding().truncation()).encode(dataset);
+    }
+
+    /** The batches of a training. */
+    BatchLoader loader(EncodedDataset data) {
+        return Batching.of(tuning, folder.config(), placement()).loader(data.examples(), tuning.training());
+    }
+
+    /** The settings of a training, what was left open filled in. */
+    TrainingSettings settings(BatchLoader loader) {
+        return tuning.usual().fill(tuning.training(), tuning.method(), folder.config(), loader.stepsPerEpoch());
+    }
+
+    private Placement placement() {
+        return LanguageModel.placement(
+                device, tuning.compute().precision(), tuning.method().adapter() == null);
+    }
+
+    private MemoryPlan plan(PlannedBatch batch) {
         DeviceMemory memory = DeviceMemory.of(device);
         TuningMethod method = tuning.method();
-        MemoryPlanner planner = MemoryPlanner.of(
-                folder,
-                method.quantization(),
-                method.adapter(),
-                LanguageModel.placement(device, tuning.compute().precision(), method.adapter() == null));
+        MemoryPlanner planner = MemoryPlanner.of(folder, method.quantization(), method.adapter(), placement());
         ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
-        return activations == null
-                ? planner.choose(rows, tokens, memory)
-                : planner.plan(rows, tokens, activations, memory);
+        return activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);
     }
 
     /** How many tokens an example may have. */
@@ -60,7 +102,8 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
                             + folder.config().maxPositions() + " tokens; use fewer"));
         }
         int limit = tuning.encoding().maxSequenceLength();
-        return Math.min(room, limit > 0 ? limit : USUAL_LENGTH);
+        int packing = tuning.encoding().packing();
+        return Math.min(Math.min(room, limit > 0 ? limit : USUAL_LENGTH), packing > 0 ? packing : room);
     }
 
     /** The same exception, with the plan's advice where memory ran out. */

@@ -1,7 +1,6 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -13,9 +12,7 @@ import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.batch.BatchLoader;
-import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedDataset;
-import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
@@ -32,9 +29,6 @@ import org.jspecify.annotations.Nullable;
 
 /** One run of a fine-tuning: opens the model's folder, checks, encodes, plans, loads and trains, in this order. */
 final class TrainingRun {
-    /** Of positions that belong to no sequence: no loss and no result depends on it, but every vocabulary has it. */
-    private static final int PAD_ID = 0;
-
     private final FineTuning tuning;
     private final Dataset dataset;
     private final ComputeDevice device;
@@ -74,13 +68,13 @@ final class TrainingRun {
             ChatEncoder encoder =
                     LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
             TrainingPlan planner = new TrainingPlan(tuning, folder, device);
-            EncodedDataset data = new SftEncoder(
-                            encoder, planner.longestExample(), tuning.encoding().truncation())
-                    .encode(dataset);
-            plan = planner.of(data.examples().size(), data.report().longest());
+            EncodedDataset data = planner.encode(dataset, encoder);
+            BatchLoader batches = planner.loader(data);
+            TrainingSettings settings = planner.settings(batches);
+            plan = planner.of(data, batches, settings);
             tuning.compute().memory().training(plan, device);
             base = loader().load(folder, tokenizer, encoder);
-            return train(base, data, plan);
+            return train(base, new Batches(data, batches), settings, plan);
         } catch (RuntimeException | Error e) {
             tokenizer.close();
             if (base != null) {
@@ -104,14 +98,16 @@ final class TrainingRun {
         return tuning.method().adapter() == null ? loader.trainable() : loader;
     }
 
-    private FineTunedModel train(LanguageModel base, EncodedDataset data, MemoryPlan plan) {
+    /**
+     * The data of a training.
+     *
+     * @param data all examples
+     * @param loader deals them out
+     */
+    private record Batches(EncodedDataset data, BatchLoader loader) {}
+
+    private FineTunedModel train(LanguageModel base, Batches batches, TrainingSettings settings, MemoryPlan plan) {
         TuningMethod method = tuning.method();
-        TrainingSettings settings = tuning.usual()
-                .fill(
-                        tuning.training(),
-                        method,
-                        base.model().config(),
-                        data.examples().size());
         Adapter adapter = method.adapter() == null ? null : create(base, method.adapter(), settings.seed());
         try {
             CausalLM model = adapter == null ? base.model() : adapter.view();
@@ -121,11 +117,11 @@ final class TrainingRun {
                                     ? Parameter.named(model.parameters())
                                     : adapter.peft().trainable(),
                             method.groups(settings.learningRate()),
-                            batches(model, data, settings),
+                            batches.loader(),
                             settings,
                             listeners,
                             cancelled)
-                    .expecting(expected(base.model(), data))
+                    .expecting(expected(base.model(), batches.data()))
                     .run();
             return new FineTunedModel(base, adapter, report);
         } catch (RuntimeException | Error e) {
@@ -139,26 +135,6 @@ final class TrainingRun {
     private static Adapter create(LanguageModel base, AdapterSettings settings, long seed) {
         InitSources sources = new InitSources(seed, base.folder().files()::weights, base.encoder()::encodeText);
         return new Adapter(base, AdapterKinds.create(base.model(), settings, sources));
-    }
-
-    private static BatchLoader batches(CausalLM model, EncodedDataset data, TrainingSettings settings) {
-        return new BatchLoader(
-                data.examples(),
-                settings.batchSize(),
-                settings.gradientAccumulation(),
-                settings.seed(),
-                collator(model),
-                true);
-    }
-
-    private static Collator collator(CausalLM model) {
-        if (!model.supportsPacking()) {
-            return new Collator(PAD_ID, 1);
-        }
-        // Where passes are captured, those of few lengths.
-        boolean captured = DeviceKernels.of(model.placement().device()).isAsync();
-        Collator.Rounding rounding = captured ? new Collator.FewSizes() : new Collator.Multiple(1);
-        return new Collator(PAD_ID, rounding, Collator.Layout.PACKED);
     }
 
     private Expectations expected(CausalLM base, EncodedDataset data) {

@@ -20,12 +20,13 @@ record UsualSettings(boolean rate, boolean length) {
      * The settings that a training runs with.
      *
      * @param given what the caller said, with any value where nothing was said
-     * @param examples rows of an epoch
+     * @param stepsPerEpoch optimizer steps of an epoch
      */
-    TrainingSettings fill(TrainingSettings given, TuningMethod method, ModelConfig config, int examples) {
+    TrainingSettings fill(TrainingSettings given, TuningMethod method, ModelConfig config, int stepsPerEpoch) {
         TrainingSettings.Builder filled = given.toBuilder();
         if (length) {
-            filled.epochs(epochs(examples, given.batchSize() * given.gradientAccumulation()));
+            // Few passes over the data, but of a small data set as many as a model needs to learn anything.
+            filled.epochs(Math.max(EPOCHS, Math.ceil((double) FEWEST_STEPS / stepsPerEpoch)));
         }
         if (rate) {
             filled.learningRate(rate(method, config));
@@ -45,11 +46,5 @@ record UsualSettings(boolean rate, boolean length) {
     /** The peak learning rate above which no such training learns. */
     static double highestRate(TuningMethod method, ModelConfig config) {
         return INSANE * rate(method, config);
-    }
-
-    /** Passes over the data: few, but of a small data set as many as a model needs to learn anything. */
-    private static double epochs(int examples, int window) {
-        int stepsPerEpoch = (examples - 1) / window + 1;
-        return Math.max(EPOCHS, Math.ceil((double) FEWEST_STEPS / stepsPerEpoch));
     }
 }

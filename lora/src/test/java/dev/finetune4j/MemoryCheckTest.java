@@ -17,6 +17,7 @@ import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.PlannedBatch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,7 +45,7 @@ class MemoryCheckTest {
                         null,
                         LoraSettings.defaults(),
                         new Placement(device, Precision.FP32))
-                .choose(64, 128, new DeviceMemory(free, 1L << 40));
+                .choose(PlannedBatch.padded(64, 128), new DeviceMemory(free, 1L << 40));
     }
 
     @Test

@@ -241,7 +241,10 @@ class OutOfMemoryTest {
                 .dataset(Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?"))
                 .training(t -> t.maxSteps(1))
                 .build();
-        assertEquals(plan.peak(), tuner.plan().peak());
+        MemoryPlan ofData = tuner.plan();
+        assertEquals(2, ofData.rows());
+        assertTrue(ofData.positions() < plan.positions(), ofData.describe());
+        assertTrue(ofData.peak() < plan.peak(), ofData.describe());
         try (FineTunedModel tuned = tuner.train()) {
             assertEquals(TrainingReport.Outcome.COMPLETED, tuned.report().outcome());
         }

@@ -18,6 +18,7 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.PlannedBatch;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
@@ -53,8 +54,10 @@ public final class PlanCells {
             if (device.kind() == ComputeDevice.Kind.CPU) {
                 cells(
                         args,
-                        (rows, tokens, policy) -> System.out.println(
-                                planner.plan(rows, tokens, policy, memory).describe() + System.lineSeparator()));
+                        (rows, tokens, policy) ->
+                                System.out.println(planner.plan(PlannedBatch.padded(rows, tokens), policy, memory)
+                                                .describe()
+                                        + System.lineSeparator()));
                 continue;
             }
             LinearFactory factory = form == null ? LinearFactory.dense() : new QuantizedLinearFactory(form);
@@ -62,7 +65,7 @@ public final class PlanCells {
                     PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
                 long loaded = CudaMemory.of(device).allocated();
                 cells(args, (rows, tokens, policy) -> {
-                    MemoryPlan plan = planner.plan(rows, tokens, policy, memory);
+                    MemoryPlan plan = planner.plan(PlannedBatch.padded(rows, tokens), policy, memory);
                     train(shape, base.withActivations(policy), adapter, rows, tokens);
                     print(method, plan, loaded, CudaMemory.of(device).peak());
                 });

@@ -22,7 +22,7 @@ import java.util.function.Consumer;
  * @param steps in order
  * @param secondsBefore from the call of {@code train()} to the first step: data, loading, adapter
  * @param secondsInAll from that call to its return
- * @param plannedGibibytes peak of the memory plan for the longest examples that the settings allow
+ * @param plannedGibibytes peak of the memory plan
  * @param peakGibibytes the most that tensors took on the GPU; not a number on a CPU
  */
 record RealTraining(

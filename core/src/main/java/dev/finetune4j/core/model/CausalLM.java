@@ -181,11 +181,14 @@ public final class CausalLM implements AutoCloseable {
      * stand before one sequence, and on a GPU only where attention takes them at once.
      */
     public boolean supportsPacking() {
-        ComputeDevice device = placement().device();
-        return view.virtualTokens() == null
-                && (!DeviceKernels.of(device).isAsync()
-                        || PackedSequences.isOneCall(
-                                device, Tensors.typeOf(placement().precision()), config().attention()));
+        return view.virtualTokens() == null && supportsPacking(config(), placement());
+    }
+
+    /** The same of a model that is not loaded yet and has no virtual tokens. */
+    public static boolean supportsPacking(ModelConfig config, Placement placement) {
+        ComputeDevice device = placement.device();
+        return !DeviceKernels.of(device).isAsync()
+                || PackedSequences.isOneCall(device, Tensors.typeOf(placement.precision()), config.attention());
     }
 
     /** Whether rotary tables are made for each length of a sequence, so that passes cannot be captured. */

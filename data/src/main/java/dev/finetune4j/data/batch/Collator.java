@@ -136,14 +136,13 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
     }
 
     private static int sequences(List<EncodedExample> examples) {
-        return examples.stream()
-                .mapToInt(example -> example.sequences().size())
-                .sum();
+        return examples.stream().mapToInt(example -> example.sequences().size()).sum();
     }
 
     /** A packed row is never longer than the same sequences are together in rows of their own. */
     private long length(List<EncodedExample> examples) {
-        long longest = examples.stream().mapToLong(EncodedExample::longest).max().orElseThrow();
+        long longest =
+                examples.stream().mapToLong(EncodedExample::longest).max().orElseThrow();
         if (layout == Layout.PADDED) {
             return rounding.length(longest, Long.MAX_VALUE);
         }

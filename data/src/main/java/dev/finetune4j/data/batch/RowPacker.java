@@ -26,8 +26,9 @@ public final class RowPacker {
         List<Integer> longestFirst = new ArrayList<>();
         for (int i = 0; i < examples.size(); i++) {
             if (examples.get(i).tokens() > tokens) {
-                throw new IllegalArgumentException("example " + i + " has " + examples.get(i).tokens()
-                        + " tokens, but a packed row has " + tokens + "; cut or skip longer ones before");
+                throw new IllegalArgumentException(
+                        "example " + i + " has " + examples.get(i).tokens() + " tokens, but a packed row has " + tokens
+                                + "; cut or skip longer ones before");
             }
             longestFirst.add(i);
         }
@@ -38,7 +39,8 @@ public final class RowPacker {
             int length = examples.get(example).tokens();
             Map.Entry<Integer, Deque<List<Integer>>> best = byRoom.ceilingEntry(length);
             int room = best == null ? tokens : best.getKey();
-            List<Integer> row = best == null ? new ArrayList<>() : best.getValue().remove();
+            List<Integer> row =
+                    best == null ? new ArrayList<>() : best.getValue().remove();
             if (best == null) {
                 rows.add(row);
             } else if (best.getValue().isEmpty()) {

@@ -189,8 +189,7 @@ class BatchLoaderTest {
     @ParameterizedTest
     @CsvSource({"203,8,1", "203,2,4", "7,8,1", "64,4,2"})
     void groupedByLengthABatchIsOfNearlyOneLength(int count, int microBatch, int accumulation) {
-        List<EncodedExample> examples =
-                ofLengths(new SplittableRandom(5).ints(count, 1, 1000));
+        List<EncodedExample> examples = ofLengths(new SplittableRandom(5).ints(count, 1, 1000));
         Collator collator = new Collator(0, 1);
         BatchLoader loader = BatchLoader.groupedByLength(examples, microBatch, accumulation, 9, collator);
         BatchLoader whole = BatchLoader.groupedByLength(examples, microBatch * accumulation, 1, 9, collator);
@@ -210,8 +209,7 @@ class BatchLoaderTest {
             }
             orders.add(List.copyOf(seen));
             seen.sort(null);
-            assertEquals(
-                    examples.stream().map(EncodedExample::tokens).sorted().toList(), seen);
+            assertEquals(examples.stream().map(EncodedExample::tokens).sorted().toList(), seen);
         }
         assertNotEquals(orders.get(0), orders.get(1));
     }
@@ -238,8 +236,7 @@ class BatchLoaderTest {
     @ParameterizedTest
     @EnumSource(Collator.Layout.class)
     void theLargestBatchIsThatOfTheEpochs(Collator.Layout layout) {
-        List<EncodedExample> examples =
-                ofLengths(new SplittableRandom(7).ints(50, 1, 300));
+        List<EncodedExample> examples = ofLengths(new SplittableRandom(7).ints(50, 1, 300));
         Collator collator = new Collator(0, new Collator.FewSizes(), layout);
         BatchLoader loader = new BatchLoader(examples, 4, 2, 11, collator, true);
         long largest = 0;

@@ -47,7 +47,8 @@ class RowPackerTest {
 
     @Test
     void whatIsLongerThanARowIsNamed() {
-        String message = assertThrows(IllegalArgumentException.class, () -> packed(5, 3, 6)).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> packed(5, 3, 6))
+                .getMessage();
         assertTrue(message.contains("example 1 has 6 tokens, but a packed row has 5"), message);
     }
 }

@@ -21,6 +21,9 @@ import org.bytedeco.pytorch.Tensor;
  * @param scale factor on gradient and loss, one float32
  */
 public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor scale) implements AutoCloseable {
+    /** Numbers of sequences between a power of two and the next. */
+    private static final int NUMBERS_OF_A_POWER = 8;
+
     /**
      * What two batches share that one captured pass is right for.
      *
@@ -77,9 +80,14 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
         return batch.isPacked() ? ModelInput.packed(tokens, lengths(batch)) : ModelInput.padded(tokens);
     }
 
-    /** With what fills up the row always there, so that batches of as many sequences have one shape. */
+    /**
+     * With what fills up the row always there, and empty sequences up to one of few numbers, so that batches of nearly as many
+     * sequences have one shape.
+     */
     private static long[] lengths(Batch batch) {
-        return Arrays.copyOf(batch.packedLengths(), batch.sequences().size() + 1);
+        int needed = batch.sequences().size() + 1;
+        int step = Math.max(1, Integer.highestOneBit(needed - 1) / NUMBERS_OF_A_POWER);
+        return Arrays.copyOf(batch.packedLengths(), (needed + step - 1) / step * step);
     }
 
     private static List<Tensor> tensors(ModelInput input) {

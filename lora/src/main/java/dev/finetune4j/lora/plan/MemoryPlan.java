@@ -11,8 +11,10 @@ import java.util.Locale;
  * writes it as it is.
  *
  * @param device where it runs, such as {@code cuda:0}
- * @param rows examples of a batch
- * @param tokens positions of each, without virtual tokens
+ * @param rows examples of a batch, or rows that were packed beforehand
+ * @param tokens of the longest example, without virtual tokens
+ * @param positions that go through the model together, without virtual tokens: rows · tokens where examples are padded, mostly
+ *     fewer where they are packed behind one another
  * @param activations which blocks compute again in the backward pass
  * @param bytes the items
  * @param memory of the device when the plan was made
@@ -24,6 +26,7 @@ public record MemoryPlan(
         String device,
         int rows,
         int tokens,
+        long positions,
         ActivationCheckpointing activations,
         Bytes bytes,
         DeviceMemory memory,
@@ -90,13 +93,20 @@ public record MemoryPlan(
 
     /** A table for people, several lines. */
     public String describe() {
-        StringBuilder text = new StringBuilder(
-                String.format(Locale.ROOT, "%d x %d tokens on %s, %s%n", rows, tokens, device, describe(activations)));
+        StringBuilder text = new StringBuilder(String.format(
+                Locale.ROOT, "%s on %s, %s%n", describe(rows, tokens, positions), device, describe(activations)));
         for (Item item : items()) {
             text.append(String.format(Locale.ROOT, "%-22s%12s%n", item.name(), ByteCount.text(item.bytes())));
         }
         text.append(String.format(Locale.ROOT, "%-22s%12s  of %s%n", "peak", ByteCount.text(peak), memory));
         return text.append(fits ? "it fits" : advice).toString();
+    }
+
+    /** The size of a batch, such as "8 x 512 tokens". */
+    public static String describe(int rows, int tokens, long positions) {
+        return positions == (long) rows * tokens
+                ? rows + " x " + tokens + " tokens"
+                : rows + " of up to " + tokens + " tokens, " + positions + " together";
     }
 
     private static String describe(ActivationCheckpointing policy) {

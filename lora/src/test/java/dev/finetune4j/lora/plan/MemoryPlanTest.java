@@ -34,6 +34,7 @@ import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
+import dev.finetune4j.lora.plan.estimate.PlannedBatch;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.quant.kernel.QuantizedLinear;
@@ -99,7 +100,8 @@ class MemoryPlanTest {
         "gelu_pytorch_tanh, 4, 2048, 24.22"
     })
     void agreesWithWhatWasMeasuredOnAGpu(String activation, int rows, int tokens, double measured) throws IOException {
-        MemoryPlan plan = qlora(shape(activation)).plan(rows, tokens, ActivationCheckpointing.none(), LARGE);
+        MemoryPlan plan =
+                qlora(shape(activation)).plan(PlannedBatch.padded(rows, tokens), ActivationCheckpointing.none(), LARGE);
         assertEquals(measured, plan.peak() / GIB, 0.05 * measured, plan.describe());
         assertTrue(plan.fits());
     }
@@ -126,7 +128,7 @@ class MemoryPlanTest {
                     .mapToLong(linear -> linear instanceof QuantizedLinear packed ? stored(packed) : 0)
                     .sum();
             MemoryPlan plan = MemoryPlanner.of(directory, form, LoraSettings.defaults(), placement)
-                    .plan(2, 16, ActivationCheckpointing.none(), LARGE);
+                    .plan(PlannedBatch.padded(2, 16), ActivationCheckpointing.none(), LARGE);
             assertEquals(bytes, plan.bytes().weights());
         }
     }
@@ -178,7 +180,7 @@ class MemoryPlanTest {
                 AdapterShape shape = AdapterKinds.shape(settings, meta);
                 assertEquals(adapter.parameterCount(), shape.trainedValues());
                 MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
-                        .plan(1, 16, ActivationCheckpointing.none(), LARGE)
+                        .plan(PlannedBatch.padded(1, 16), ActivationCheckpointing.none(), LARGE)
                         .bytes();
                 assertEquals(4 * (shape.trainedValues() + shape.frozenValues()), bytes.adapter());
                 assertEquals(4 * adapter.parameterCount(), bytes.gradients());
@@ -192,7 +194,7 @@ class MemoryPlanTest {
         PretrainedFolder directory = PretrainedFolder.open(Fixtures.reference("models/llama"));
         Placement placement = new Placement(ComputeDevice.cpu(), Precision.BF16, Precision.FP32);
         MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, null, placement)
-                .plan(1, 16, ActivationCheckpointing.none(), LARGE)
+                .plan(PlannedBatch.padded(1, 16), ActivationCheckpointing.none(), LARGE)
                 .bytes();
         assertEquals(0, bytes.adapter());
         assertEquals(3 * bytes.weights(), bytes.gradients() + bytes.optimizer());
@@ -203,7 +205,7 @@ class MemoryPlanTest {
         MemoryPlanner planner = qlora();
         int before = Integer.MAX_VALUE;
         for (long gib : new long[] {60, 30, 26, 22, 18, 12}) {
-            MemoryPlan plan = planner.choose(4, 2048, new DeviceMemory(gib << 30, 80L << 30));
+            MemoryPlan plan = planner.choose(PlannedBatch.padded(4, 2048), new DeviceMemory(gib << 30, 80L << 30));
             assertTrue(plan.fits(), plan.describe());
             int every =
                     plan.activations().every() == 0 ? 1000 : plan.activations().every();
@@ -211,24 +213,29 @@ class MemoryPlanTest {
             before = every;
         }
         assertEquals(1, before);
-        assertEquals(0, planner.choose(4, 2048, LARGE).activations().every());
+        assertEquals(
+                0,
+                planner.choose(PlannedBatch.padded(4, 2048), LARGE)
+                        .activations()
+                        .every());
     }
 
     @Test
     void whatDoesNotFitIsAnsweredByABatchThatDoes() {
         MemoryPlanner planner = qlora();
         DeviceMemory small = new DeviceMemory(8L << 30, 8L << 30);
-        MemoryPlan plan = planner.choose(16, 2048, small);
+        MemoryPlan plan = planner.choose(PlannedBatch.padded(16, 2048), small);
         assertFalse(plan.fits());
         assertTrue(plan.advice().contains("8.0 GiB were free: lower the batch to 3 "), plan.advice());
-        assertTrue(planner.choose(3, 2048, small).fits());
-        assertFalse(planner.choose(4, 2048, small).fits());
+        assertTrue(planner.choose(PlannedBatch.padded(3, 2048), small).fits());
+        assertFalse(planner.choose(PlannedBatch.padded(4, 2048), small).fits());
 
-        MemoryPlan one = planner.choose(1, 8192, new DeviceMemory(6L << 30, 8L << 30));
+        MemoryPlan one = planner.choose(PlannedBatch.padded(1, 8192), new DeviceMemory(6L << 30, 8L << 30));
         assertTrue(one.advice().contains("lower the batch to 1 and maxSequenceLength to "), one.advice());
-        MemoryPlan kept = planner.plan(4, 2048, ActivationCheckpointing.none(), new DeviceMemory(20L << 30, 24L << 30));
+        MemoryPlan kept = planner.plan(
+                PlannedBatch.padded(4, 2048), ActivationCheckpointing.none(), new DeviceMemory(20L << 30, 24L << 30));
         assertTrue(kept.advice().contains("activations(ActivationCheckpointing.every("), kept.advice());
-        MemoryPlan none = planner.choose(1, 64, new DeviceMemory(2L << 30, 2L << 30));
+        MemoryPlan none = planner.choose(PlannedBatch.padded(1, 64), new DeviceMemory(2L << 30, 2L << 30));
         assertTrue(none.advice().contains("take a smaller model"), none.advice());
     }
 
@@ -236,13 +243,13 @@ class MemoryPlanTest {
     void aDenseBaseThatIsTooLargeIsToBeQuantized() {
         MemoryPlanner lora = MemoryPlanner.of(
                 six, null, LoraSettings.defaults(), new Placement(ComputeDevice.cuda(0), Precision.BF16));
-        MemoryPlan plan = lora.choose(1, 512, new DeviceMemory(10L << 30, 12L << 30));
+        MemoryPlan plan = lora.choose(PlannedBatch.padded(1, 512), new DeviceMemory(10L << 30, 12L << 30));
         assertTrue(plan.advice().contains("4 bits with qlora"), plan.advice());
     }
 
     @Test
     void isWrittenAsATableAndAsJson() throws IOException {
-        MemoryPlan plan = qlora().plan(4, 2048, ActivationCheckpointing.every(2), LARGE);
+        MemoryPlan plan = qlora().plan(PlannedBatch.padded(4, 2048), ActivationCheckpointing.every(2), LARGE);
         assertTrue(plan.toString().contains("one block of 2 computes again"), plan.toString());
         assertTrue(plan.toString().contains("weights                    3.6 GiB"), plan.toString());
         ObjectMapper json = new ObjectMapper();

@@ -101,34 +101,40 @@ public final class MemoryPlanner {
     /**
      * The plan of a batch in which the fewest blocks compute again, so that it fits; when nothing fits, all do.
      *
-     * @param rows examples of a batch
-     * @param tokens positions of each, without virtual tokens
+     * @param size of the largest batch
      * @param memory what the device has before anything is loaded
      */
-    public MemoryPlan choose(int rows, int tokens, DeviceMemory memory) {
-        Batch batch = batch(rows, tokens);
+    public MemoryPlan choose(PlannedBatch size, DeviceMemory memory) {
+        Batch batch = batch(size);
         if (fits(bytes(batch, ActivationCheckpointing.none()), memory)) {
-            return plan(rows, tokens, ActivationCheckpointing.none(), memory);
+            return plan(size, ActivationCheckpointing.none(), memory);
         }
         for (int every = config.layers(); every > 1; every--) {
             if (fits(bytes(batch, ActivationCheckpointing.every(every)), memory)) {
-                return plan(rows, tokens, ActivationCheckpointing.every(every), memory);
+                return plan(size, ActivationCheckpointing.every(every), memory);
             }
         }
-        return plan(rows, tokens, ActivationCheckpointing.all(), memory);
+        return plan(size, ActivationCheckpointing.all(), memory);
     }
 
     /** The plan of a batch of which the policy is given; see {@link #choose}. */
-    public MemoryPlan plan(int rows, int tokens, ActivationCheckpointing policy, DeviceMemory memory) {
-        MemoryPlan.Bytes bytes = bytes(batch(rows, tokens), policy);
-        boolean fits = fits(bytes, memory);
-        MemoryPlan plan = new MemoryPlan(
-                placement.device().toString(), rows, tokens, policy, bytes, memory, bytes.peak(), fits, "");
-        return new MemoryPlan(plan.device(), rows, tokens, policy, bytes, memory, plan.peak(), fits, advice(plan));
+    public MemoryPlan plan(PlannedBatch size, ActivationCheckpointing policy, DeviceMemory memory) {
+        MemoryPlan.Bytes bytes = bytes(batch(size), policy);
+        return new MemoryPlan(
+                placement.device().toString(),
+                size.rows(),
+                size.tokens(),
+                size.positions(),
+                policy,
+                bytes,
+                memory,
+                bytes.peak(),
+                fits(bytes, memory),
+                advice(size, policy, bytes, memory));
     }
 
-    private boolean fits(int rows, int tokens, ActivationCheckpointing policy, DeviceMemory memory) {
-        return fits(bytes(batch(rows, tokens), policy), memory);
+    private boolean fits(PlannedBatch size, ActivationCheckpointing policy, DeviceMemory memory) {
+        return fits(bytes(batch(size), policy), memory);
     }
 
     private static boolean fits(MemoryPlan.Bytes bytes, DeviceMemory memory) {
@@ -138,21 +144,17 @@ public final class MemoryPlanner {
     /**
      * What a batch takes in each block, whichever compute again.
      *
-     * @param positions of a row, virtual ones included
-     * @param tokens of all rows together
+     * @param positions of a sequence, virtual ones included
+     * @param tokens of all sequences together
      * @param kept bytes of each block that does not compute again
      * @param working the most bytes that the backward pass of a block takes besides
      */
     private record Batch(long positions, long tokens, long[] kept, long working) {}
 
-    private Batch batch(int rows, int tokens) {
-        if (rows < 1 || tokens < 1) {
-            throw new IllegalArgumentException(
-                    "a batch has at least 1 row and 1 token, but " + rows + " x " + tokens + " was asked for");
-        }
+    private Batch batch(PlannedBatch size) {
         // A prefix is among the keys only; other virtual tokens go through the model as the rest.
-        long positions = (long) tokens + virtual;
-        long all = rows * (prefix ? tokens : positions);
+        long positions = (long) size.tokens() + virtual;
+        long all = size.positions() + (prefix ? 0 : (long) size.rows() * virtual);
         long[] kept = new long[config.layers()];
         long working = 0;
         for (int i = 0; i < kept.length; i++) {
@@ -185,42 +187,46 @@ public final class MemoryPlanner {
                 fixed.optimizerStep(placement));
     }
 
-    private String advice(MemoryPlan plan) {
-        String needed = "the plan is " + ByteCount.text(plan.peak()) + " for batches of " + plan.rows() + " x "
-                + plan.tokens() + " tokens, " + ByteCount.text(plan.memory().free()) + " were free: ";
-        if (plan.fits()) {
-            return needed + smaller(plan) + ", or free memory that other programs hold";
+    private String advice(
+            PlannedBatch size, ActivationCheckpointing policy, MemoryPlan.Bytes bytes, DeviceMemory memory) {
+        String needed = "the plan is " + ByteCount.text(bytes.peak()) + " for batches of "
+                + MemoryPlan.describe(size.rows(), size.tokens(), size.positions())
+                + ", " + ByteCount.text(memory.free()) + " were free: ";
+        if (fits(bytes, memory)) {
+            return needed + smaller(size, policy) + ", or free memory that other programs hold";
         }
-        if (plan.activations().every() != 1
-                && fits(plan.rows(), plan.tokens(), ActivationCheckpointing.all(), plan.memory())) {
-            return needed + "let blocks compute again with activations(" + policyThatFits(plan) + ")";
+        boolean all = policy.every() == 1;
+        if (!all && fits(size, ActivationCheckpointing.all(), memory)) {
+            return needed + "let blocks compute again with activations(" + policyThatFits(size, memory) + ")";
         }
-        int rows =
-                largest(plan.rows(), count -> fits(count, plan.tokens(), ActivationCheckpointing.all(), plan.memory()));
+        int rows = largest(size.rows(), count -> fits(size.withRows(count), ActivationCheckpointing.all(), memory));
         if (rows > 0) {
             return needed + "lower the batch to " + rows + " (gradientAccumulation makes up for it)"
-                    + (plan.activations().every() == 1 ? "" : " and let all blocks compute again");
+                    + (all ? "" : " and let all blocks compute again");
         }
-        int tokens = largest(plan.tokens(), count -> fits(1, count, ActivationCheckpointing.all(), plan.memory()));
+        int tokens =
+                largest(size.tokens(), count -> fits(PlannedBatch.one(count), ActivationCheckpointing.all(), memory));
         if (tokens >= 2) {
             return needed + "lower the batch to 1 and maxSequenceLength to " + tokens
-                    + (plan.activations().every() == 1 ? "" : ", and let all blocks compute again");
+                    + (all ? "" : ", and let all blocks compute again");
         }
-        return needed + ByteCount.text(plan.bytes().resident()) + " are there whatever the batch; "
-                + smallerModel(plan.bytes());
+        return needed + ByteCount.text(bytes.resident()) + " are there whatever the batch; " + smallerModel(bytes);
     }
 
-    private String policyThatFits(MemoryPlan plan) {
-        int every =
-                choose(plan.rows(), plan.tokens(), plan.memory()).activations().every();
-        return every == 1 ? "ActivationCheckpointing.all()" : "ActivationCheckpointing.every(" + every + ")";
+    private String policyThatFits(PlannedBatch size, DeviceMemory memory) {
+        for (int every = config.layers(); every > 1; every--) {
+            if (fits(size, ActivationCheckpointing.every(every), memory)) {
+                return "ActivationCheckpointing.every(" + every + ")";
+            }
+        }
+        return "ActivationCheckpointing.all()";
     }
 
-    private static String smaller(MemoryPlan plan) {
-        if (plan.rows() > 1) {
-            return "should it not suffice, lower the batch to " + plan.rows() / 2 + " and raise the accumulation";
+    private static String smaller(PlannedBatch size, ActivationCheckpointing policy) {
+        if (size.rows() > 1) {
+            return "should it not suffice, lower the batch to " + size.rows() / 2 + " and raise the accumulation";
         }
-        return plan.activations().every() == 1
+        return policy.every() == 1
                 ? "should it not suffice, lower maxSequenceLength"
                 : "should it not suffice, let all blocks compute again with activations(ActivationCheckpointing.all())";
     }

@@ -22,10 +22,13 @@ import org.jspecify.annotations.Nullable;
  * objective allows it, unless the model has dropout: a graph would have the masks of one pass for ever. Confined to one thread.
  */
 final class ForwardBackward implements AutoCloseable {
-    /** Targets are filled up to a multiple of this on a GPU, so that batches come in few shapes. */
-    private static final int TARGETS_MULTIPLE = 64;
-    /** And those of a packed row to a multiple of this part of its length, since the lengths are many already. */
+    /**
+     * Targets are filled up to a multiple of this part of a batch's positions on a GPU, so that batches come in few shapes, but not
+     * of less than {@link #LEAST_TARGETS}.
+     */
     private static final int TARGETS_PARTS = 4;
+
+    private static final int LEAST_TARGETS = 64;
 
     private final CausalLM model;
     private final Objective objective;
@@ -84,7 +87,8 @@ final class ForwardBackward implements AutoCloseable {
         if (stream == null) {
             return 1;
         }
-        return batch.isPacked() ? Math.max(TARGETS_MULTIPLE, batch.length() / TARGETS_PARTS) : TARGETS_MULTIPLE;
+        int part = (batch.rows() * batch.length() - 1) / TARGETS_PARTS / LEAST_TARGETS + 1;
+        return part * LEAST_TARGETS;
     }
 
     private void pass(DeviceBatch batch) {

@@ -1,0 +1,55 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.data.batch.RowPacker;
+import dev.finetune4j.lora.train.TrainingSettings;
+import java.util.List;
+
+/**
+ * How the examples of a training become batches. Those of a micro-batch lie behind one another in one row where the model
+ * keeps them apart at no cost; else they are padded, and examples of nearly the same length come together.
+ *
+ * @param rowTokens budget of rows that are packed beforehand and take the place of examples; 0 where examples are batched
+ * @param packable whether packing the examples of a batch is as exact as padding them, and quicker
+ * @param captured whether passes are captured by shape, so that shapes have to be few
+ */
+record Batching(int rowTokens, boolean packable, boolean captured) {
+    /** Of positions that belong to no sequence: no loss and no result depends on it, but every vocabulary has it. */
+    private static final int PAD_ID = 0;
+
+    private static final int LEAST_PADDED = 16;
+
+    static Batching of(FineTuning tuning, ModelConfig config, Placement placement) {
+        return new Batching(
+                tuning.encoding().packing(),
+                tuning.method().virtualTokens() == 0 && CausalLM.supportsPacking(config, placement),
+                DeviceKernels.of(placement.device()).isAsync());
+    }
+
+    /** @param settings batch size, accumulation and seed */
+    BatchLoader loader(List<EncodedExample> examples, TrainingSettings settings) {
+        int microBatch = settings.batchSize();
+        int accumulation = settings.gradientAccumulation();
+        if (rowTokens > 0) {
+            Collator collator = collator(new Collator.Multiple(rowTokens), Collator.Layout.PACKED);
+            return BatchLoader.ofRows(
+                    RowPacker.pack(examples, rowTokens), microBatch, accumulation, settings.seed(), collator);
+        }
+        if (packable) {
+            Collator collator = collator(new Collator.FewSizes(), Collator.Layout.PACKED);
+            return new BatchLoader(examples, microBatch, accumulation, settings.seed(), collator, true);
+        }
+        Collator collator = collator(new Collator.FewSizes(LEAST_PADDED), Collator.Layout.PADDED);
+        return BatchLoader.groupedByLength(examples, microBatch, accumulation, settings.seed(), collator);
+    }
+
+    private Collator collator(Collator.Rounding rounding, Collator.Layout layout) {
+        return new Collator(PAD_ID, captured ? rounding : new Collator.Multiple(1), layout);
+    }
+}

@@ -4,6 +4,8 @@ module dev.finetune4j.data {
     requires static transitive org.jspecify;
     requires transitive dev.finetune4j.core;
     requires com.fasterxml.jackson.databind;
+    requires de.siegmar.fastcsv;
+    requires transitive java.sql;
     requires org.slf4j;
 
     exports dev.finetune4j.data;

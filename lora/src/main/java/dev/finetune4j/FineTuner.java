@@ -223,7 +223,7 @@ public final class FineTuner {
             return this;
         }
 
-        /** The examples, from a JSON or JSONL file in the alpaca layout. A data set is required. */
+        /** The examples, from a file or a folder of files as {@link Dataset#read(Path)} reads them. A data set is required. */
         public Builder dataset(Path file) {
             once.set("dataset", Arguments.given(file, "dataset(file)"));
             dataset = () -> Dataset.read(file);

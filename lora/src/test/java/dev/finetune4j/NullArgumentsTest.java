@@ -92,7 +92,7 @@ class NullArgumentsTest {
         refused("loader(folder)", () -> LanguageModel.load(null));
         refused("open(folder)", () -> ModelFiles.open(null));
         refused("load(folderOrTokenizerJson)", () -> Tokenizer.load(null));
-        refused("read(file)", () -> Dataset.read(null));
+        refused("read(path)", () -> Dataset.read(null));
         try (LanguageModel model = LanguageModel.load(Fixtures.tinyChatModel(folder.resolve("model")));
                 ChatSession session = model.chat(GenerationSettings.greedy())) {
             refused("ask(question)", () -> model.ask(null));

@@ -2,9 +2,12 @@ package dev.finetune4j.data;
 
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.data.batch.Permutation;
+import dev.finetune4j.data.format.DatasetInfo;
 import dev.finetune4j.data.format.ExampleReader;
-import dev.finetune4j.data.source.DatasetFile;
+import dev.finetune4j.data.source.SourceFiles;
 import java.nio.file.Path;
+import java.sql.ResultSet;
+import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -30,30 +33,83 @@ public final class Dataset {
     }
 
     /**
-     * Reads a file of rows, whose format is recognised by the columns of the first: see {@link #read(Path, DatasetFormat)}.
+     * Reads rows whose format is recognised by the columns of the first: see {@link #read(Path, DatasetFormat)}.
      *
      * @throws DatasetException as the other method does, or if the format is not recognised
      */
-    public static Dataset read(Path file) {
-        return read(file, DatasetFormat.auto());
+    public static Dataset read(Path path) {
+        return read(path, DatasetFormat.auto());
     }
 
     /**
-     * Reads a file of rows: a JSON array of objects, or JSON lines with one object in each line. What the file
-     * begins with decides which, whatever its name. Text is UTF-8, with or without a byte order mark; blank lines
-     * between JSON lines do not count as rows.
+     * Reads a file of rows, or all files of a folder one after the other: a JSON array of objects, JSON lines with one object in
+     * each line, CSV or TSV with a header, plain text or Parquet, each also packed with gzip.
      *
-     * @throws DatasetException if the file is missing, cannot be read, is no strict JSON (line and column are named),
-     *     holds no row, or has rows of another format or that cannot be trained on: a field that is missing, blank or no text. All bad rows
-     *     are reported together
+     * <p>What the file begins with says which it is, whatever its name; but a table is recognised by a name that ends with {@code .csv} or
+     * {@code .tsv}, and a text by {@code .txt} or {@code .md}. Text is UTF-8, with or without a byte order mark; blank lines and
+     * empty rows of a table do not count. A plain text is one row; one of more than a million characters is cut
+     * into several behind empty lines. Parquet needs {@code blue.strategic.parquet:parquet-floor} on the class path.
+     *
+     * @throws DatasetException if a file is missing, cannot be read, is no strict JSON or CSV (line and column are named),
+     *     holds no row, or has rows of another format or that cannot be trained on: a field that is missing, blank or no
+     *     text. All bad rows are reported together
      */
-    public static Dataset read(Path file, DatasetFormat format) {
-        Arguments.given(file, "read(file)");
+    public static Dataset read(Path path, DatasetFormat format) {
+        Arguments.given(path, "read(path)");
         Arguments.given(format, "read(format)");
         DatasetProblems problems = new DatasetProblems();
-        ExampleReader reader = new ExampleReader(format, file.toString(), problems);
-        new DatasetFile(file, problems).read(reader);
-        return of(reader.examples());
+        List<Example> examples = new ArrayList<>();
+        for (Path file : SourceFiles.of(path)) {
+            examples.addAll(ExampleReader.readAll(file, format, problems));
+        }
+        problems.throwIfAny();
+        return of(examples);
+    }
+
+    /**
+     * Reads one of the data sets that LLaMA-Factory's {@code dataset_info.json} describes, as it says: columns, tags, formatting
+     * and ranking. Of {@code num_samples} rows the first ones are taken.
+     *
+     * @param description the file, or the folder that holds it
+     * @throws DatasetException if there is none of that name; if its entry has a mistake, such as a key that does not
+     *     exist, or needs a hub; or as {@link #read(Path, DatasetFormat)} does
+     */
+    public static Dataset named(Path description, String name) {
+        Arguments.given(description, "named(description)");
+        Arguments.given(name, "named(name)");
+        DatasetInfo.Entry entry = DatasetInfo.named(description, name);
+        Dataset dataset = read(entry.path(), entry.format());
+        return entry.rows() == null ? dataset : dataset.limit(entry.rows());
+    }
+
+    /**
+     * Reads all rows of a query's result, whose columns are called as in a file; a name all in capitals counts in small
+     * letters, and a column that holds a list has it as JSON text. The result is left open.
+     *
+     * @throws DatasetException as {@link #read(Path, DatasetFormat)} does, or if the database fails
+     */
+    public static Dataset ofQuery(ResultSet result, DatasetFormat format) {
+        Arguments.given(result, "ofQuery(result)");
+        Arguments.given(format, "ofQuery(format)");
+        DatasetProblems problems = new DatasetProblems();
+        List<Example> examples;
+        try {
+            examples = ExampleReader.readAll(result, format, problems);
+        } catch (SQLException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile("the query's result", "cannot be read: " + e.getMessage()), e);
+        }
+        problems.throwIfAny();
+        if (examples.isEmpty()) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile("the query's result", "holds no rows; training needs at least one"));
+        }
+        return of(examples);
+    }
+
+    /** As {@link #ofQuery(ResultSet, DatasetFormat)}, with a format that is recognised by the columns. */
+    public static Dataset ofQuery(ResultSet result) {
+        return ofQuery(result, DatasetFormat.auto());
     }
 
     /**
@@ -210,6 +266,20 @@ public final class Dataset {
                     DatasetProblem.ofFile(Provenance.IN_MEMORY, "there is no example; at least one is needed"));
         }
         Placeholders.requireAllBound(originals, values.keySet());
+    }
+
+    /** What about the data a user should know before training on it, one sentence each; empty if nothing. */
+    public List<String> warnings() {
+        List<KtoExample> judged = examples.stream()
+                .filter(KtoExample.class::isInstance)
+                .map(KtoExample.class::cast)
+                .toList();
+        long good = judged.stream().filter(KtoExample::desirable).count();
+        if (judged.isEmpty() || (good > 0 && good < judged.size())) {
+            return List.of();
+        }
+        return List.of(sources() + ": all " + judged.size() + " answers are judged " + (good > 0 ? "good" : "bad")
+                + ", but KTO learns from both kinds; add the other");
     }
 
     private String sources() {

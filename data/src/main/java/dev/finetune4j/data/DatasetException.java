@@ -41,7 +41,8 @@ public class DatasetException extends FineTune4jException {
         this(List.of(problem), 1, null);
     }
 
-    DatasetException(DatasetProblem problem, Throwable cause) {
+    /** One problem with its cause. */
+    public DatasetException(DatasetProblem problem, Throwable cause) {
         this(List.of(problem), 1, cause);
     }
 

@@ -11,14 +11,54 @@ import java.util.Locale;
 /**
  * A conversation to learn from: training teaches the model to write its assistant messages.
  *
- * @param conversation ends with an assistant message that is not blank
+ * @param conversation ends with an assistant message that is not blank, or that calls a function
+ * @param lossWeights for each message what its tokens count in the loss: 0 for not at all, 1 for fully. None for the usual,
+ *     which is 1 for each answer
  * @param where the place that errors name
  */
-public record SftExample(Conversation conversation, Provenance where) implements Example {
-    /** @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one */
+public record SftExample(Conversation conversation, List<Double> lossWeights, Provenance where) implements Example {
+    /**
+     * @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one, or a weight has
+     *     no message or cannot be trained with
+     */
     public SftExample {
         Arguments.given(where, "SftExample(where)");
         requireAnswer(Arguments.given(conversation, "SftExample(conversation)"));
+        lossWeights = List.copyOf(Arguments.given(lossWeights, "SftExample(lossWeights)"));
+        requireWeights(conversation.messages(), lossWeights);
+    }
+
+    /**
+     * An example whose answers all count the same.
+     *
+     * @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one
+     */
+    public SftExample(Conversation conversation, Provenance where) {
+        this(conversation, List.of(), where);
+    }
+
+    private static void requireWeights(List<ChatMessage> messages, List<Double> weights) {
+        if (!weights.isEmpty() && weights.size() != messages.size()) {
+            throw new IllegalArgumentException("there are " + weights.size() + " loss weights for " + messages.size()
+                    + " messages; give one for each, or none");
+        }
+        boolean learned = weights.isEmpty();
+        for (int i = 0; i < weights.size(); i++) {
+            double weight = weights.get(i);
+            if (weight != 0 && weight != 1) {
+                throw new IllegalArgumentException("message " + i + " has the loss weight " + weight
+                        + ", but only 0 (not learned) and 1 (learned) can be trained with");
+            }
+            if (weight == 1 && messages.get(i).role() != Role.ASSISTANT) {
+                throw new IllegalArgumentException("message " + i + " has the loss weight 1 and the role "
+                        + messages.get(i).role() + ", but only answers can be learned; set it to 0");
+            }
+            learned |= weight == 1;
+        }
+        if (!learned) {
+            throw new IllegalArgumentException(
+                    "every message has the loss weight 0, so there is nothing to learn;" + " drop the example");
+        }
     }
 
     /** @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one */
@@ -31,7 +71,7 @@ public record SftExample(Conversation conversation, Provenance where) implements
                     + ", but an example must end with an assistant message, which is what training teaches;"
                     + " add the answer or drop the message");
         }
-        if (last.content().isBlank()) {
+        if (last.content().isBlank() && !last.fields().containsKey("tool_calls")) {
             throw new IllegalArgumentException("message " + (messages.size() - 1)
                     + " is the answer to learn, but it is blank; give it a text or drop the example");
         }
@@ -57,7 +97,7 @@ public record SftExample(Conversation conversation, Provenance where) implements
 
     @Override
     public SftExample at(Provenance place) {
-        return new SftExample(conversation, place);
+        return new SftExample(conversation, lossWeights, place);
     }
 
     @Override
@@ -67,7 +107,7 @@ public record SftExample(Conversation conversation, Provenance where) implements
 
     @Override
     public SftExample withTexts(List<String> texts) {
-        return new SftExample(withContents(conversation, texts), where);
+        return new SftExample(withContents(conversation, texts), lossWeights, where);
     }
 
     @Override

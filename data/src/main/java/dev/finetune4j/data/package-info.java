@@ -7,8 +7,8 @@
  * what became of the data. Whatever is wrong with it is a {@link dev.finetune4j.data.DatasetException} that names file
  * and row; no text is dropped or changed silently.
  *
- * <p>Reading order: {@code Dataset}, {@code Example}, {@code source.DatasetFile}, {@code format.ExampleReader},
- * {@code format.AlpacaRow}, {@code batch.SftEncoder}, {@code batch.Batch}, {@code batch.BatchLoader}. The module imports {@code core.text},
+ * <p>Reading order: {@code Dataset}, {@code Example}, {@code source.SourceFile}, {@code format.ExampleReader},
+ * {@code format.RowReader}, {@code batch.SftEncoder}, {@code batch.Batch}, {@code batch.BatchLoader}. The module imports {@code core.text},
  * {@code core.json} and the exceptions of {@code core}; {@code lora} (not {@code lora.adapter} and {@code lora.export})
  * and the programs may import it. Tensors are unknown here: a batch is plain Java arrays.
  */

@@ -170,9 +170,9 @@ class DatasetFileTest {
         Path wrapped = write("wrapped.json", "{\"data\": [{\"instruction\": \"q\", \"output\": \"a\"}]}");
         fails(() -> Dataset.read(wrapped), "the rows lie under \"data\"");
         Path info = write("dataset_info.json", "{\"identity\": {\"file_name\": \"identity.json\"}}");
-        fails(() -> Dataset.read(info), "dataset_info.json", "give the file that \"file_name\" names");
-        Path csv = write("rows.csv", "instruction,output\nq,a\n");
-        fails(() -> Dataset.read(csv), "begins with \"instruction,output\"", "pandas.read_csv");
+        fails(() -> Dataset.read(info), "dataset_info.json", "Dataset.named(file");
+        Path csv = write("rows.json", "instruction,output\nq,a\n");
+        fails(() -> Dataset.read(csv), "begins with \"instruction,output\"", "ends with .csv");
     }
 
     @Test

@@ -2,102 +2,109 @@ package dev.finetune4j.data.format;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.text.ChatMessage;
-import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.data.DatasetFormat.Column;
 import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.Example;
 import dev.finetune4j.data.Provenance;
-import dev.finetune4j.data.SftExample;
-import java.util.ArrayList;
+import dev.finetune4j.data.TextExample;
 import java.util.List;
-import java.util.Locale;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/** Reads one row of the Alpaca format and reports all that is wrong with it. */
-final class AlpacaRow {
-    private static final List<String> PROMPT_AND_ANSWER = List.of("instruction", "output");
-
-    private final JsonNode row;
-    private final Provenance where;
-    private final Consumer<DatasetProblem> problems;
-    private int reported;
-
-    AlpacaRow(JsonNode row, Provenance where, Consumer<DatasetProblem> problems) {
-        this.row = row;
-        this.where = where;
-        this.problems = problems;
+/** A row in the style of Alpaca: an instruction, perhaps with an input, and its answer or answers. */
+final class AlpacaRow extends RowReader {
+    AlpacaRow(Layout layout, JsonNode row, Provenance where, Consumer<DatasetProblem> problems) {
+        super(layout, row, where, problems);
     }
 
-    /** The example, or null if there are problems. */
+    @Override
+    String expected() {
+        return switch (layout.kind()) {
+            case TEXTS -> quoted(Column.PROMPT);
+            case PAIRS -> quoted(Column.PROMPT) + ", " + quoted(Column.CHOSEN) + " and " + quoted(Column.REJECTED);
+            case ANSWERS, JUDGED -> quoted(Column.PROMPT) + " and " + quoted(Column.RESPONSE);
+        };
+    }
+
+    @Override
     @Nullable
-    SftExample example() {
-        if (!row.isObject()) {
-            report(null, "is " + describe(row) + ", expected an object with \"instruction\" and \"output\"");
+    Example read() {
+        if (layout.kind() == Layout.Kind.TEXTS) {
+            String field = layout.name(Column.PROMPT);
+            return new TextExample(text(field, true), at(List.of(field)));
+        }
+        if (layout.kind() == Layout.Kind.ANSWERS && layout.present(row, Column.KTO_TAG)) {
+            report(
+                    layout.name(Column.KTO_TAG),
+                    "judges the answer, which looks like KTO feedback, but the rows before have no such column; put rows"
+                            + " of one kind into a file of their own");
             return null;
         }
-        if (row.hasNonNull("kto_tag") || !(row.has("instruction") || row.has("output"))) {
-            report(null, UnknownFormat.explain(row));
-            return null;
-        }
-        List<ChatMessage> messages = new ArrayList<>();
-        List<String> fields = new ArrayList<>();
-        String system = text("system", false);
-        if (!system.isBlank()) {
-            messages.add(ChatMessage.system(system));
-            fields.add("system");
-        }
-        history(messages, fields);
-        prompt(messages, fields);
-        messages.add(ChatMessage.assistant(answer()));
-        fields.add("output");
-        if (reported > 0) {
-            return null;
-        }
-        List<String> shared = fields.equals(PROMPT_AND_ANSWER) ? PROMPT_AND_ANSWER : fields;
-        return new SftExample(new Conversation(messages), new Provenance(where.source(), where.row(), shared));
+        Turns turns = new Turns(this);
+        addSystem(turns);
+        history(turns);
+        prompt(turns);
+        return finish(turns, this::answer);
     }
 
-    private void prompt(List<ChatMessage> messages, List<String> fields) {
-        int before = reported;
-        String instruction = text("instruction", true);
-        String input = text("input", false);
-        if (reported > before) {
+    private void prompt(Turns turns) {
+        String instructionField = layout.name(Column.PROMPT);
+        String inputField = layout.name(Column.QUERY);
+        String[] texts = {"", ""};
+        boolean sound = soundAfter(() -> {
+            texts[0] = text(instructionField, true);
+            texts[1] = layout.has(Column.QUERY) ? text(inputField, false) : "";
+        });
+        String instruction = texts[0];
+        String input = texts[1];
+        if (!sound) {
             return;
         }
         if (instruction.isBlank() && input.isBlank()) {
-            report("instruction", "is blank, and so is \"input\"; the question must have a text");
+            report(instructionField, "is blank, and so is \"" + inputField + "\"; the question must have a text");
         } else if (input.isBlank()) {
-            messages.add(ChatMessage.user(instruction));
-            fields.add("instruction");
+            turns.add(Turns.Turn.of(ChatMessage.user(instruction), instructionField));
         } else if (instruction.isEmpty()) {
-            messages.add(ChatMessage.user(input));
-            fields.add("input");
+            turns.add(Turns.Turn.of(ChatMessage.user(input), inputField));
         } else {
-            messages.add(ChatMessage.user(instruction + "\n" + input));
-            fields.add("instruction/input");
+            turns.add(Turns.Turn.of(ChatMessage.user(instruction + "\n" + input), instructionField + "/" + inputField));
         }
     }
 
-    private String answer() {
-        int before = reported;
-        String output = text("output", true);
-        if (reported == before && output.isBlank()) {
-            report("output", "is blank, so there is nothing to learn; give it an answer or delete the row");
+    private Turns.@Nullable Turn answer() {
+        String field = layout.name(Column.RESPONSE);
+        String[] output = {""};
+        boolean sound = soundAfter(() -> output[0] = text(field, true));
+        if (!sound) {
+            return null;
         }
-        return output;
+        if (output[0].isBlank()) {
+            report(field, "is blank, so there is nothing to learn; give it an answer or delete the row");
+            return null;
+        }
+        return isSound() ? Turns.Turn.of(ChatMessage.assistant(output[0]), field) : null;
     }
 
-    private void history(List<ChatMessage> messages, List<String> fields) {
-        JsonNode history = row.path("history");
-        if (history.isMissingNode() || history.isNull()) {
+    private void history(Turns turns) {
+        if (!layout.present(row, Column.HISTORY)) {
             return;
         }
+        String field = layout.name(Column.HISTORY);
+        JsonNode history = row.path(field);
+        if (history.isTextual()) {
+            // A table has no lists.
+            history = new ToolFields(this).parsed(history.textValue(), field);
+            if (history == null) {
+                return;
+            }
+        }
         if (!history.isArray()) {
-            report("history", "is " + describe(history) + ", expected a list of [question, answer] pairs");
+            report(field, "is " + describe(history) + ", expected a list of [question, answer] pairs");
             return;
         }
         for (int i = 0; i < history.size(); i++) {
             JsonNode pair = history.get(i);
-            String name = "history[" + i + "]";
+            String name = field + "[" + i + "]";
             if (!pair.isArray() || pair.size() != 2) {
                 report(name, "is " + describe(pair) + ", expected a pair [question, answer]");
                 continue;
@@ -108,76 +115,8 @@ final class AlpacaRow {
                 if (pair.get(j).isTextual() && content.isBlank()) {
                     report(part, "is blank, expected a text; fill it in or delete the pair");
                 }
-                messages.add(j == 0 ? ChatMessage.user(content) : ChatMessage.assistant(content));
-                fields.add(part);
+                turns.add(Turns.Turn.of(j == 0 ? ChatMessage.user(content) : ChatMessage.assistant(content), part));
             }
         }
-    }
-
-    private String text(String field, boolean required) {
-        JsonNode value = row.path(field);
-        if (value.isMissingNode() || value.isNull()) {
-            if (required) {
-                report(
-                        field,
-                        (value.isNull() ? "is null" : "is missing")
-                                + "; an alpaca row needs \"instruction\" and \"output\", found the columns "
-                                + UnknownFormat.columns(row)
-                                + looksLike());
-            }
-            return "";
-        }
-        return text(field, value);
-    }
-
-    private String looksLike() {
-        return row.has("chosen") || row.has("rejected") ? "; preference pairs cannot be read as alpaca" : "";
-    }
-
-    private String text(String field, JsonNode value) {
-        if (!value.isTextual()) {
-            report(field, "is " + describe(value) + ", expected a string; put it in double quotes");
-            return "";
-        }
-        String text = value.textValue();
-        int half = loneSurrogate(text);
-        if (half >= 0) {
-            report(
-                    field,
-                    "has half a surrogate pair, " + String.format(Locale.ROOT, "\\u%04x", (int) text.charAt(half))
-                            + ", at character " + half + ", which is no text; write both halves or delete it");
-        }
-        return text;
-    }
-
-    /** Index of the first half of a surrogate pair that stands alone, or -1. */
-    private static int loneSurrogate(String text) {
-        for (int i = 0; i < text.length(); i++) {
-            if (Character.isSurrogate(text.charAt(i))) {
-                if (i + 1 == text.length() || !Character.isSurrogatePair(text.charAt(i), text.charAt(i + 1))) {
-                    return i;
-                }
-                i++;
-            }
-        }
-        return -1;
-    }
-
-    private void report(@Nullable String field, String text) {
-        String sentence = field == null ? text : "field \"" + field + "\" " + text;
-        reported++;
-        problems.accept(DatasetProblem.ofRow(where, field, sentence));
-    }
-
-    private static String describe(JsonNode value) {
-        return switch (value.getNodeType()) {
-            case ARRAY -> "an array of " + value.size();
-            case OBJECT -> "an object";
-            case STRING -> "a string";
-            case NUMBER -> "a number (" + value.asText() + ")";
-            case BOOLEAN -> "a truth value (" + value.asText() + ")";
-            case NULL -> "null";
-            case MISSING, BINARY, POJO -> "no JSON value";
-        };
     }
 }

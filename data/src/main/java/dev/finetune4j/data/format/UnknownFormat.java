@@ -7,19 +7,21 @@ import java.util.StringJoiner;
 
 /** Explains why a row is of no format that can be read: what it looks like, and what to do. */
 final class UnknownFormat {
-    /** What a column tells about a file that is no plain Alpaca file. */
+    /** What a column tells about a file that cannot be read. */
     private static final Map<String, String> OTHER_FORMATS = otherFormats();
 
     private UnknownFormat() {}
 
     private static Map<String, String> otherFormats() {
         Map<String, String> formats = new LinkedHashMap<>();
-        formats.put("chosen", "preference pairs");
-        formats.put("rejected", "preference pairs");
-        formats.put("kto_tag", "KTO feedback");
-        formats.put("conversations", "ShareGPT conversations");
-        formats.put("messages", "lists of messages");
-        formats.put("text", "plain text for pre-training");
+        formats.put("chosen", "preference pairs without a prompt; put the question into \"prompt\"");
+        formats.put("rejected", "preference pairs without a prompt; put the question into \"prompt\"");
+        formats.put("kto_tag", "KTO feedback; put question and answer into \"instruction\" and \"output\"");
+        formats.put("text", "plain text for pre-training; say so with DatasetFormat.text()");
+        formats.put("dialog", "dialogs; put each into \"messages\", a list of {\"role\", \"content\"}");
+        formats.put("images", "rows with images, which cannot be trained");
+        formats.put("audios", "rows with sound, which cannot be trained");
+        formats.put("input_ids", "tokens, which cannot be read; give the text they were made from");
         return formats;
     }
 
@@ -35,13 +37,13 @@ final class UnknownFormat {
             return "the rows lie under \"data\": write that list alone into the file, as a JSON array of rows";
         }
         if (isDescription(row)) {
-            return "describes data sets, as LLaMA-Factory's dataset_info.json does; give the file that \"file_name\" names";
+            return "describes data sets, as LLaMA-Factory's dataset_info.json does; read one of them with"
+                    + " Dataset.named(file, \"…\")";
         }
-        boolean fits = row.has("instruction") || row.has("output");
-        String missing = fits ? "" : "fields \"instruction\" and \"output\" are missing: ";
-        return missing + "the row cannot be read as alpaca, the only format so far; found the columns "
-                + columns(row) + guess
-                + "; an alpaca row needs \"instruction\" and \"output\": rename the columns or convert the file";
+        return "the columns are not recognised: found " + columns(row) + guess
+                + "; rename them to \"instruction\" and \"output\", to \"messages\", to \"prompt\" and \"completion\" or to"
+                + " \"text\", or say what they mean, such as"
+                + " DatasetFormat.alpaca().with(Column.PROMPT, \"…\").with(Column.RESPONSE, \"…\")";
     }
 
     /** Whether each value describes a data set by the file or the hub id that has it. */

@@ -1,6 +1,6 @@
 package dev.finetune4j.data.source;
 
-import java.io.BufferedInputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
@@ -10,98 +10,154 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
+import java.util.zip.ZipException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a file of rows begins with, which tells its format better than its name does.
+ * What a file of rows begins with, which tells its kind; the name counts where that is not enough.
  *
- * @param first the first byte that is neither white space nor byte order mark, or -1
+ * @param kind how rows lie in it
+ * @param separator of the cells of a table
  * @param refusal why the file cannot be read, or null if it may
  */
-record FileStart(int first, @Nullable String refusal) {
+record FileStart(FileKind kind, char separator, @Nullable String refusal) {
     /** Signatures of what is often mistaken for a text file, as ISO 8859-1. */
     private static final Map<String, String> SIGNATURES = signatures();
 
-    private static final List<Integer> BYTE_ORDER_MARK = List.of(0xEF, 0xBB, 0xBF);
-    private static final int LONGEST = 4;
+    private static final Set<String> TEXTS = Set.of("txt", "text", "md");
+    private static final Set<String> TABLES = Set.of("csv", "tsv", "tab");
+    private static final List<Character> SEPARATORS = List.of(',', ';', '\t', '|');
+    private static final String GZIP = "\u001F\u008B";
+    private static final String BYTE_ORDER_MARK = "\u00EF\u00BB\u00BF";
+    private static final String BLANKS = " \t\r\n";
+    /** So many bytes are looked at; the header of a table lies in them. */
+    private static final int LOOKED_AT = 1 << 16;
+
     private static final int SHOWN = 60;
 
     private static Map<String, String> signatures() {
         Map<String, String> map = new LinkedHashMap<>();
-        map.put("\u001F\u008B", "is gzip data, expected JSON text; unpack it first, for example with gunzip");
-        map.put("PK\u0003\u0004", "is a zip archive, expected JSON text; unpack it first");
-        map.put("(\u00B5/\u00FD", "is zstd data, expected JSON text; unpack it first");
-        map.put("PAR1", "is a Parquet file, which is not read; convert it to JSON lines");
+        map.put(
+                "PK\u0003\u0004",
+                "is a zip archive, or a workbook of a spreadsheet program (.xlsx, .ods); unpack it, or save the sheet as"
+                        + " \"CSV UTF-8\"");
+        map.put("(\u00B5/\u00FD", "is zstd data, expected text; unpack it first");
         map.put("\u00FF\u00FE", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
         map.put("\u00FE\u00FF", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
+        map.put("SQLite format 3", "is a database, expected rows; query it and give the ResultSet");
         return map;
     }
 
     static FileStart of(Path file) throws IOException {
-        try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {
-            in.mark(LONGEST);
-            byte[] head = in.readNBytes(LONGEST);
-            for (Map.Entry<String, String> signature : SIGNATURES.entrySet()) {
-                if (begins(head, signature.getKey())) {
-                    return new FileStart(-1, signature.getValue());
-                }
+        String head;
+        try (InputStream in = SourceFile.open(file)) {
+            head = new String(in.readNBytes(LOOKED_AT), StandardCharsets.ISO_8859_1);
+        } catch (ZipException | EOFException e) {
+            return refused("is gzip data that is cut off or damaged; fetch it again or pack it anew");
+        }
+        return of(head, extension(file));
+    }
+
+    private static FileStart of(String head, String extension) {
+        if (head.startsWith("PAR1")) {
+            return new FileStart(FileKind.PARQUET, ',', null);
+        }
+        for (Map.Entry<String, String> signature : SIGNATURES.entrySet()) {
+            if (head.startsWith(signature.getKey())) {
+                return refused(signature.getValue());
             }
-            in.reset();
-            return judge(firstSignificant(in), in);
         }
+        String text = head.startsWith(BYTE_ORDER_MARK) ? head.substring(BYTE_ORDER_MARK.length()) : head;
+        int first = significant(text, 0);
+        if (first == text.length()) {
+            return refused("is empty, expected a JSON array of rows or JSON lines, a table, or a text");
+        }
+        if (TEXTS.contains(extension) && !isJson(text, first)) {
+            return new FileStart(FileKind.TEXT, ',', null);
+        }
+        if (TABLES.contains(extension) && !isJson(text, first)) {
+            return new FileStart(FileKind.CSV, extension.equals("csv") ? separatorOf(text) : '\t', null);
+        }
+        return switch (text.charAt(first)) {
+            case '[' -> new FileStart(FileKind.JSON_ARRAY, ',', null);
+            case '{' -> new FileStart(FileKind.JSON_LINES, ',', null);
+            default ->
+                refused("begins with " + shown(text.substring(first))
+                        + ", expected '[' for a JSON array of rows or '{' for"
+                        + " JSON lines; a table is recognised by a name that ends with .csv or .tsv, a text by .txt"
+                        + " or .md: rename the file if it is one");
+        };
     }
 
-    boolean isArray() {
-        return first == '[';
+    private static FileStart refused(String reason) {
+        return new FileStart(FileKind.JSON_LINES, ',', reason);
     }
 
-    private static FileStart judge(int first, InputStream rest) throws IOException {
-        if (first == '[' || first == '{') {
-            return new FileStart(first, null);
+    /** Whether a file with the name of a text or a table holds JSON all the same. */
+    private static boolean isJson(String text, int first) {
+        int second = significant(text, first + 1);
+        char next = second < text.length() ? text.charAt(second) : ' ';
+        return switch (text.charAt(first)) {
+            case '[' ->
+                next == '{'
+                        && significant(text, second + 1) < text.length()
+                        && text.charAt(significant(text, second + 1)) == '"';
+            case '{' -> next == '"';
+            default -> false;
+        };
+    }
+
+    /** Of the usual separators, the one that stands most often in the header outside of quotes. */
+    private static char separatorOf(String text) {
+        int[] counts = new int[SEPARATORS.size()];
+        boolean quoted = false;
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (c == '"') {
+                quoted = !quoted;
+            } else if (!quoted && (c == '\n' || c == '\r')) {
+                break;
+            } else if (!quoted && SEPARATORS.contains(c)) {
+                counts[SEPARATORS.indexOf(c)]++;
+            }
         }
-        if (first < 0) {
-            return new FileStart(first, "is empty, expected a JSON array of rows or JSON lines");
+        int best = 0;
+        for (int i = 1; i < counts.length; i++) {
+            best = counts[i] > counts[best] ? i : best;
         }
-        return new FileStart(
-                first,
-                "begins with " + shown(first, rest) + ", expected '[' for a JSON array of rows or '{' for JSON lines;"
-                        + " other formats, such as CSV, cannot be read: convert the file, in Python by"
-                        + " pandas.read_csv(file).to_json(out, orient=\"records\", lines=True, force_ascii=False)");
+        return SEPARATORS.get(best);
+    }
+
+    /** The end of a file's name in small letters, without that of a packed file. */
+    static String extension(Path file) {
+        String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
+        if (name.endsWith(".gz")) {
+            name = name.substring(0, name.length() - 3);
+        }
+        return name.substring(name.lastIndexOf('.') + 1);
+    }
+
+    static boolean isGzip(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            return new String(in.readNBytes(GZIP.length()), StandardCharsets.ISO_8859_1).equals(GZIP);
+        }
     }
 
     /** The first line, from which a reader sees what the file is, or the byte if it is no text. */
-    private static String shown(int first, InputStream rest) throws IOException {
-        byte[] head = new byte[SHOWN];
-        head[0] = (byte) first;
-        int length = 1 + rest.readNBytes(head, 1, SHOWN - 1);
-        String text = new String(head, 0, length, StandardCharsets.UTF_8)
-                .lines()
-                .findFirst()
-                .orElse("");
+    private static String shown(String rest) {
+        byte[] head = rest.substring(0, Math.min(SHOWN, rest.length())).getBytes(StandardCharsets.ISO_8859_1);
+        String text =
+                new String(head, StandardCharsets.UTF_8).lines().findFirst().orElse("");
         boolean readable = text.chars().noneMatch(c -> Character.isISOControl(c) || c == '\uFFFD');
-        return readable ? "\"" + text + "\"" : String.format(Locale.ROOT, "the byte 0x%02X", first);
+        return readable ? "\"" + text + "\"" : String.format(Locale.ROOT, "the byte 0x%02X", head[0]);
     }
 
-    private static int firstSignificant(InputStream in) throws IOException {
-        int value = in.read();
-        for (int i = 0; i < BYTE_ORDER_MARK.size() && value == BYTE_ORDER_MARK.get(i); i++) {
-            value = in.read();
+    private static int significant(String text, int from) {
+        int at = from;
+        while (at < text.length() && BLANKS.indexOf(text.charAt(at)) >= 0) {
+            at++;
         }
-        while (value == ' ' || value == '\t' || value == '\n' || value == '\r') {
-            value = in.read();
-        }
-        return value;
-    }
-
-    private static boolean begins(byte[] head, String signature) {
-        if (head.length < signature.length()) {
-            return false;
-        }
-        for (int i = 0; i < signature.length(); i++) {
-            if ((head[i] & 0xFF) != signature.charAt(i)) {
-                return false;
-            }
-        }
-        return true;
+        return at;
     }
 }

@@ -12,7 +12,6 @@ import java.nio.charset.CharsetDecoder;
 import java.nio.charset.CoderResult;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 
@@ -23,23 +22,18 @@ final class Utf8 {
     private Utf8() {}
 
     /** The text after a byte order mark; reading throws {@link java.nio.charset.CharacterCodingException}. */
-    static Reader open(Path file) throws IOException {
-        BufferedReader reader = new BufferedReader(new InputStreamReader(Files.newInputStream(file), decoder()));
-        try {
-            reader.mark(1);
-            if (reader.read() != BYTE_ORDER_MARK) {
-                reader.reset();
-            }
-            return reader;
-        } catch (IOException | RuntimeException e) {
-            reader.close();
-            throw e;
+    static Reader reader(InputStream bytes) throws IOException {
+        BufferedReader reader = new BufferedReader(new InputStreamReader(bytes, decoder()));
+        reader.mark(1);
+        if (reader.read() != BYTE_ORDER_MARK) {
+            reader.reset();
         }
+        return reader;
     }
 
     /** Finds the first byte that is not UTF-8. Lines are counted in this second reading, so the first is spared it. */
     static DatasetProblem locate(Path file) {
-        try (InputStream in = Files.newInputStream(file)) {
+        try (InputStream in = SourceFile.open(file)) {
             return locate(file.toString(), in);
         } catch (IOException e) {
             return DatasetProblem.ofFile(file.toString(), "is not UTF-8 text, and cannot be read again: " + e);

@@ -3,88 +3,31 @@ package dev.finetune4j.data.source;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.json.JsonReader;
 import dev.finetune4j.core.json.JsonSyntaxException;
-import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.DatasetProblems;
 import dev.finetune4j.data.Provenance;
 import java.io.IOException;
 import java.io.Reader;
 import java.io.StringReader;
-import java.nio.charset.CharacterCodingException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A file of rows as <a href="https://www.rfc-editor.org/rfc/rfc8259">JSON</a> array or <a
- * href="https://jsonlines.org">JSON lines</a>, read row by row. An array is given up at its first error of syntax, as
- * nothing after it can be trusted; lines stand each on their own.
+ * The rows of a <a href="https://www.rfc-editor.org/rfc/rfc8259">JSON</a> array or of <a
+ * href="https://jsonlines.org">JSON lines</a>. An array is given up at its first error of syntax, as nothing after it can
+ * be trusted; lines stand each on their own.
  */
-public final class DatasetFile {
-    private final Path file;
+final class JsonRows {
     private final String source;
     private final DatasetProblems problems;
     private long rows;
     private boolean stopped;
 
-    /**
-     * A file, which is looked at when it is read.
-     *
-     * @param problems takes what is wrong with the file, and is thrown at its end with what the consumer has put there
-     */
-    public DatasetFile(Path file, DatasetProblems problems) {
-        this.file = file;
+    JsonRows(String source, DatasetProblems problems) {
+        this.source = source;
         this.problems = problems;
-        this.source = file.toString();
     }
 
-    /**
-     * Gives all rows to a consumer, or as many as it wants.
-     *
-     * @throws DatasetException if anything is wrong with the file or one of its rows
-     */
-    public void read(RowConsumer consumer) {
-        if (!Files.exists(file)) {
-            throw new DatasetException(ofFile("there is no such file; check the path, which is relative to "
-                    + Path.of("").toAbsolutePath() + " unless it begins at the root"));
-        }
-        if (Files.isDirectory(file)) {
-            throw new DatasetException(ofFile("is a folder, expected a file of rows; name the file in it"));
-        }
-        if (!Files.isRegularFile(file)) {
-            throw new DatasetException(ofFile("is a pipe or device, expected a regular file, which is read twice;"
-                    + " write the rows to a file first"));
-        }
-        try {
-            readRows(consumer);
-        } catch (CharacterCodingException e) {
-            problems.add(Utf8.locate(file), e);
-        } catch (IOException e) {
-            problems.add(ofFile("cannot be read: " + e + "; check that the file is readable"), e);
-        }
-        problems.throwIfAny();
-        if (rows == 0) {
-            throw new DatasetException(ofFile("holds no rows; training needs at least one"));
-        }
-    }
-
-    private void readRows(RowConsumer consumer) throws IOException {
-        FileStart start = FileStart.of(file);
-        String refusal = start.refusal();
-        if (refusal != null) {
-            problems.add(ofFile(refusal));
-            return;
-        }
-        try (Reader reader = Utf8.open(file)) {
-            if (start.isArray()) {
-                readArray(reader, consumer);
-            } else {
-                readLines(new LineReader(reader), consumer);
-            }
-        }
-    }
-
-    private void readArray(Reader reader, RowConsumer consumer) throws IOException {
+    void readArray(Reader reader, RowConsumer consumer) throws IOException {
         JsonReader json = new JsonReader(reader);
         try {
             json.enterArray();
@@ -103,7 +46,7 @@ public final class DatasetFile {
         }
     }
 
-    private void readLines(LineReader lines, RowConsumer consumer) throws IOException {
+    void readLines(LineReader lines, RowConsumer consumer) throws IOException {
         for (String line = lines.next(); line != null && !stopped; line = lines.next()) {
             if (line.isBlank()) {
                 continue;

@@ -96,7 +96,7 @@ record Layout(Style style, Kind kind, Map<Column, String> columns, Map<Tag, Stri
         if (row.has("prompt") && answered) {
             return Style.PROMPT_COMPLETION;
         }
-        if (has(wanted, row, Column.PROMPT) && !row.has("prompt") || row.has("output")) {
+        if ((has(wanted, row, Column.PROMPT) && !row.has("prompt")) || row.has("output")) {
             return Style.ALPACA;
         }
         if (row.path("chosen").isArray() && row.path("rejected").isArray()) {

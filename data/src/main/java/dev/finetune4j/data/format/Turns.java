@@ -40,8 +40,7 @@ final class Turns {
     /** System messages that follow each other become one, with an empty line between them. */
     void add(Turn turn) {
         Turn last = turns.isEmpty() ? null : turns.get(turns.size() - 1);
-        boolean joins = last != null && last.message.role() == Role.SYSTEM && turn.message.role() == Role.SYSTEM;
-        if (joins) {
+        if (last != null && last.message.role() == Role.SYSTEM && turn.message.role() == Role.SYSTEM) {
             ChatMessage both = ChatMessage.system(last.message.content() + "\n\n" + turn.message.content());
             turns.set(turns.size() - 1, new Turn(both, last.field + "/" + turn.field, last.speaker, last.lossWeight));
         } else if (mayFollow(last, turn)) {

@@ -1,17 +1,17 @@
 // Dropout whose mask is made from counters by Philox4x32-10 (Salmon et al. 2011), as Philox.java does. Included once for each
 // level, inside its namespace; the compiler makes vectors of the loops over blocks.
 
-constexpr int64_t PHILOX_BLOCKS = 16;  // of four words each, made side by side
+constexpr int64_t PHILOX_BLOCKS = 16;  // of four words, eight elements each, made side by side
 
 /// y = x times 0 or the scale, by elements.
 template <typename T>
 void dropout(const T *x, T *y, int64_t count, const DropoutMask &mask, int threads) {
-    constexpr int64_t group = 4 * PHILOX_BLOCKS;
+    constexpr int64_t group = 8 * PHILOX_BLOCKS;
     parallel(threads, count, group * 64, [&](int64_t begin, int64_t end) {
         for (int64_t at = begin; at < end; at += group) {
             uint32_t c0[PHILOX_BLOCKS], c1[PHILOX_BLOCKS], c2[PHILOX_BLOCKS], c3[PHILOX_BLOCKS];
             for (int64_t i = 0; i < PHILOX_BLOCKS; i++) {
-                c0[i] = static_cast<uint32_t>(at / 4 + i);
+                c0[i] = static_cast<uint32_t>(at / 8 + i);
                 c1[i] = mask.counter[0];
                 c2[i] = mask.counter[1];
                 c3[i] = mask.counter[2];
@@ -32,10 +32,11 @@ void dropout(const T *x, T *y, int64_t count, const DropoutMask &mask, int threa
             }
             float factors[group];
             for (int64_t i = 0; i < PHILOX_BLOCKS; i++) {
-                factors[4 * i] = c0[i] < mask.threshold ? 0.0f : mask.scale;
-                factors[4 * i + 1] = c1[i] < mask.threshold ? 0.0f : mask.scale;
-                factors[4 * i + 2] = c2[i] < mask.threshold ? 0.0f : mask.scale;
-                factors[4 * i + 3] = c3[i] < mask.threshold ? 0.0f : mask.scale;
+                uint32_t words[4] = {c0[i], c1[i], c2[i], c3[i]};
+                for (int word = 0; word < 4; word++) {
+                    factors[8 * i + 2 * word] = (words[word] & 0xffff) < mask.threshold ? 0.0f : mask.scale;
+                    factors[8 * i + 2 * word + 1] = words[word] >> 16 < mask.threshold ? 0.0f : mask.scale;
+                }
             }
             int64_t some_of_group = std::min(group, end - at);
             in_vectors(some_of_group, [&](int64_t place, int64_t n) {

@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /** On a CUDA GPU ({@code dropout.cu}). */
 record CudaDropout(ComputeDevice device) implements DropoutKernel {
     private static final int THREADS = 256;
-    private static final int ELEMENTS_OF_THREAD = 4;
+    private static final int ELEMENTS_OF_THREAD = 8;
     private static final long MAX_BLOCKS = 4096;
 
     @Override
@@ -29,6 +29,7 @@ record CudaDropout(ComputeDevice device) implements DropoutKernel {
                         mask.part(),
                         mask.module(),
                         mask.pass(),
+                        mask.passOnDevice(),
                         (int) mask.seed(),
                         (int) (mask.seed() >>> Integer.SIZE),
                         mask.threshold(),

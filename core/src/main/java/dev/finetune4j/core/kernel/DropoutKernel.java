@@ -1,6 +1,7 @@
 package dev.finetune4j.core.kernel;
 
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /** Drops elements by a counter-based generator, the same ones on every processor. Thread-safe. */
 @FunctionalInterface
@@ -11,11 +12,13 @@ public interface DropoutKernel {
      * @param part upper word of the counter
      * @param module upper word of the counter
      * @param pass upper word of the counter
+     * @param passOnDevice the same where a GPU reads it, int32, shape (1), so that a captured launch has another one each time;
+     *     null where it gets {@code pass}
      * @param seed key of the generator
-     * @param threshold words below it, unsigned, drop their elements
+     * @param threshold 16 bits below it, unsigned, drop their element
      * @param scale factor on the others
      */
-    record Mask(int part, int module, int pass, long seed, int threshold, float scale) {}
+    record Mask(int part, int module, int pass, @Nullable Tensor passOnDevice, long seed, int threshold, float scale) {}
 
     /**
      * x times the mask.

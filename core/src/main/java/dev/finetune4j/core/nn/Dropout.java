@@ -16,9 +16,10 @@ import org.jspecify.annotations.Nullable;
  * pass, module and element alone, by {@link Philox}: whoever computes a block again has the masks of the first time, and
  * trainings of one process have nothing to do with one another.
  *
- * <p>An element of the flattened tensor is dropped when its word of 32 bits lies below p · 2³². Its block of words has the
- * counter (element / 4, part of the pass, module, pass) and the seed as its key. The other elements are multiplied by
- * 1 / (1 - p), in float32, and rounded once. All devices have the same masks.
+ * <p>Each word of 32 bits serves two elements of the flattened tensor, its lower half the first: an element is dropped when its
+ * 16 bits lie below p · 2¹⁶, so p counts in steps of 2⁻¹⁶. Its block of words has the counter (element / 8, part of the pass,
+ * module, pass) and the seed as its key. The other elements are multiplied by 1 / (1 - p), in float32, and rounded once. All
+ * devices have the same masks.
  *
  * <p>A training gives its passes a {@link Draw} by {@link #of}; the passes of others draw from the number of passes of the
  * process so far. Dropout acts only in passes that record gradients.
@@ -30,11 +31,24 @@ public final class Dropout {
      * @param seed of the training
      * @param pass number of the pass within it: of the forward pass of one micro-batch
      * @param part 0 for the decoder; the projections of a pass to the vocabulary are counted from 1
+     * @param counter int32, shape (1), on the model's device: holds the pass, so that a captured graph reads that of each replay;
+     *     null where kernels get it as an argument. Stays its owner's
      */
-    public record Draw(long seed, int pass, int part) {
+    public record Draw(
+            long seed, int pass, int part, @Nullable Tensor counter) {
         /** What the decoder draws in a pass. */
         public Draw(long seed, int pass) {
-            this(seed, pass, 0);
+            this(seed, pass, null);
+        }
+
+        /** The same, with the pass on the device too. */
+        public Draw(long seed, int pass, @Nullable Tensor counter) {
+            this(seed, pass, 0, counter);
+        }
+
+        /** What a part of this pass draws. */
+        Draw of(int part) {
+            return new Draw(seed, pass, part, counter);
         }
     }
 
@@ -56,7 +70,8 @@ public final class Dropout {
 
     private static final ThreadLocal<State> OF_THREAD = ThreadLocal.withInitial(State::new);
     private static final AtomicInteger PASSES = new AtomicInteger();
-    private static final double WORDS = 4294967296.0;
+    /** Values of the 16 bits that an element has. */
+    private static final int VALUES = 1 << 16;
 
     private Dropout() {}
 
@@ -97,9 +112,9 @@ public final class Dropout {
         if (!random || !GradMode.is_enabled()) {
             state.current = null;
         } else if (state.given == null) {
-            state.current = new Draw(0, PASSES.getAndIncrement(), part);
+            state.current = new Draw(0, PASSES.getAndIncrement()).of(part);
         } else {
-            state.current = new Draw(state.given.seed(), state.given.pass(), part);
+            state.current = state.given.of(part);
         }
         return () -> state.current = before;
     }
@@ -146,13 +161,13 @@ public final class Dropout {
     /**
      * The mask of one module in one pass.
      *
-     * @param threshold words below it, unsigned, drop their elements
+     * @param threshold 16 bits below it, unsigned, drop their element
      * @param scale factor on the others
      */
     record Mask(Draw draw, int module, int threshold, float scale) {
         static Mask of(Draw draw, double share, int module) {
-            long threshold = Math.min(Math.round(share * WORDS), (long) WORDS - 1);
-            return new Mask(draw, module, (int) threshold, (float) (1 / (1 - share)));
+            int threshold = (int) Math.min(Math.round(share * VALUES), VALUES - 1);
+            return new Mask(draw, module, threshold, (float) VALUES / (VALUES - threshold));
         }
 
         /** x times the mask, a new tensor. */
@@ -164,9 +179,13 @@ public final class Dropout {
                 return hostMask(given);
             }
             Tensor y = Tensors.emptyLike(given);
-            kernel.apply(
-                    given, y, new DropoutKernel.Mask(draw.part(), module, draw.pass(), draw.seed(), threshold, scale));
+            kernel.apply(given, y, forKernel());
             return y;
+        }
+
+        DropoutKernel.Mask forKernel() {
+            return new DropoutKernel.Mask(
+                    draw.part(), module, draw.pass(), draw.counter(), draw.seed(), threshold, scale);
         }
 
         /** The upper words of the counter: part, module, pass. */
@@ -187,13 +206,15 @@ public final class Dropout {
             int[] words = new int[Philox.WORDS];
             int[] upper = counter();
             for (int i = 0; i < count; i++) {
-                int word = i % Philox.WORDS;
-                if (word == 0) {
-                    words[0] = i / Philox.WORDS;
+                int inBlock = i % (2 * Philox.WORDS);
+                if (inBlock == 0) {
+                    words[0] = i / (2 * Philox.WORDS);
                     System.arraycopy(upper, 0, words, 1, Philox.WORDS - 1);
                     Philox.block(words, (int) draw.seed(), (int) (draw.seed() >>> Integer.SIZE));
                 }
-                factors[i] = Integer.compareUnsigned(words[word], threshold) < 0 ? 0 : scale;
+                int word = words[inBlock / 2];
+                int bits = inBlock % 2 == 0 ? word & 0xffff : word >>> 16;
+                factors[i] = bits < threshold ? 0 : scale;
             }
             return factors;
         }

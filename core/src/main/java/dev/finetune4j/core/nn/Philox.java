@@ -5,7 +5,7 @@ package dev.finetune4j.core.nn;
  * (<a href="https://www.thesalmons.org/john/random123/papers/random123sc11.pdf">Salmon et al. 2011</a>): four words of 32 bits
  * that depend on a counter of four words and a key of two, and on nothing that was drawn before.
  *
- * <p>The kernels compute the same: {@code dropout.inl} on the CPU, {@code dropout.cu} on a GPU.
+ * <p>The kernels compute the same: {@code dropout.inl} on the CPU, {@code philox.cuh} on a GPU.
  */
 final class Philox {
     /** Words of a block. */

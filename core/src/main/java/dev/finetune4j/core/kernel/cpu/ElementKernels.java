@@ -113,7 +113,7 @@ public final class ElementKernels {
      * @param y as large as x and of its type; may be x
      * @param counter the three upper words of the counter
      * @param seed the key
-     * @param threshold elements whose word is below it, unsigned, are multiplied by 0
+     * @param threshold elements whose 16 bits are below it, unsigned, are multiplied by 0
      */
     public void dropout(Tensor x, Tensor y, int[] counter, long seed, int threshold, float scale) {
         ScalarType type = Tensors.typeOf(x);

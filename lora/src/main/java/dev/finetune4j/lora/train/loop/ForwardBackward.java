@@ -11,6 +11,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.lora.objective.DeviceBatch;
 import dev.finetune4j.lora.objective.Objective;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -19,7 +20,8 @@ import org.jspecify.annotations.Nullable;
  * Forward and backward passes of the micro-batches of a training; losses and metrics add up on the device.
  *
  * <p>On a CUDA GPU they are enqueued on a stream of their own until this is closed, and captured as CUDA graphs where the
- * objective allows it, unless the model has dropout: a graph would have the masks of one pass for ever. Confined to one thread.
+ * objective allows it. Dropout reads the number of the pass on the device, so that each launch of a graph has masks of its own.
+ * Confined to one thread.
  */
 final class ForwardBackward implements AutoCloseable {
     /**
@@ -33,6 +35,9 @@ final class ForwardBackward implements AutoCloseable {
     private final CausalLM model;
     private final Objective objective;
     private final Tensor sums;
+    /** The number of the pass in progress, int32, shape (1): work that is enqueued reads it in its turn. */
+    private final @Nullable Tensor counter;
+
     private final @Nullable CudaStream stream;
     private final @Nullable GraphCache graphs;
 
@@ -41,12 +46,13 @@ final class ForwardBackward implements AutoCloseable {
         this.objective = objective;
         ComputeDevice device = model.placement().device();
         stream = DeviceKernels.of(device).captureStream().orElse(null);
-        boolean captured = objective.isCapturable() && !model.hasDropout() && !model.hasDynamicRope();
+        boolean captured = objective.isCapturable() && !model.hasDynamicRope();
         graphs = stream == null || !captured ? null : new GraphCache(stream);
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {
             sums = scope.release(Tensors.zeros(
                     device, ScalarType.Double, 1 + 2L * objective.metrics().size()));
+            counter = stream == null ? null : scope.release(Tensors.zeros(device, ScalarType.Int, 1));
             done = true;
         } finally {
             if (!done) {
@@ -73,7 +79,7 @@ final class ForwardBackward implements AutoCloseable {
      */
     void run(Batch batch, double scale, Dropout.Draw draw) {
         try (Lifetime.Use use = model.use();
-                Dropout.Pass drawing = Dropout.of(draw);
+                Dropout.Pass drawing = Dropout.of(counted(draw));
                 DeviceBatch onDevice = objective.toDevice(model, batch, scale, targetsMultiple(batch))) {
             if (graphs == null) {
                 pass(onDevice);
@@ -81,6 +87,16 @@ final class ForwardBackward implements AutoCloseable {
                 graphs.run(onDevice.shape(model), onDevice, this::pass);
             }
         }
+    }
+
+    private Dropout.Draw counted(Dropout.Draw draw) {
+        if (counter == null || !model.hasDropout()) {
+            return draw;
+        }
+        try (TensorScope scope = new TensorScope()) {
+            counter.fill_(new Scalar(draw.pass()));
+        }
+        return new Dropout.Draw(draw.seed(), draw.pass(), counter);
     }
 
     private int targetsMultiple(Batch batch) {
@@ -131,6 +147,9 @@ final class ForwardBackward implements AutoCloseable {
             graphs.close();
         }
         sums.close();
+        if (counter != null) {
+            counter.close();
+        }
         closeStream();
     }
 

@@ -55,6 +55,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.IntUnaryOperator;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeEach;
@@ -147,7 +148,26 @@ class GpuTrainingTest {
         "llama, false, BF16, 1, 2e-2"
     })
     void lossesAreThoseOfTheCpu(String name, boolean quantized, Precision precision, int every, double tolerance) {
-        LoraSettings settings = LoraSettings.defaults();
+        assertLossesOfTheCpu(LoraSettings.defaults(), name, quantized, precision, every, tolerance);
+    }
+
+    /** The masks of each pass are those of the CPU, in plain passes and in captured ones. */
+    @ParameterizedTest
+    @CsvSource({
+        "llama, false, FP32, 0, 1e-4",
+        "llama, true, FP32, 1, 1e-4",
+        "gemma3, true, FP32, 2, 1e-4",
+        "llama, true, BF16, 0, 2e-2",
+        "llama, false, BF16, 1, 2e-2"
+    })
+    void lossesWithDropoutAreThoseOfTheCpu(
+            String name, boolean quantized, Precision precision, int every, double tolerance) {
+        LoraSettings settings = LoraSettings.builder().dropout(0.3).build();
+        assertLossesOfTheCpu(settings, name, quantized, precision, every, tolerance);
+    }
+
+    private static void assertLossesOfTheCpu(
+            LoraSettings settings, String name, boolean quantized, Precision precision, int every, double tolerance) {
         List<Double> expected;
         try (CausalLM base = model(name, quantized, Placement.cpuFp32())) {
             expected = losses(base, settings, ActivationCheckpointing.none(), STEPS);
@@ -269,6 +289,41 @@ class GpuTrainingTest {
                 assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
             }
             assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
+        }
+    }
+
+    /** A graph has the masks of the pass for which it is launched, not of that for which it was captured. */
+    @ParameterizedTest
+    @CsvSource({"FP32, 0", "BF16, 0", "BF16, 1"})
+    void aCapturedPassDrawsAnew(Precision precision, int every) {
+        LoraSettings settings = LoraSettings.builder().dropout(0.3).build();
+        try (CausalLM base = model("llama", true, new Placement(GPU, precision));
+                PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1));
+                ForwardBackward passes = new ForwardBackward(
+                        adapter.attachTo(base).withActivations(new ActivationCheckpointing(every)),
+                        new SftObjective());
+                FlatParameters parameters = new FlatParameters(adapter.trainable(), ParameterGroups.ONE)) {
+            // B is 0 at first, and the masks would not show.
+            parameters.values().add_(new Scalar(0.02));
+            parameters.refreshComputeCopies();
+            Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
+            List<Double> losses = new ArrayList<>();
+            List<Double> norms = new ArrayList<>();
+            int[] draws = {0, 1, 2, 0, 1, 2};
+            for (int draw : draws) {
+                passes.clear();
+                parameters.gradients().zero_();
+                passes.run(batch, 0.5, new Dropout.Draw(1, draw));
+                losses.add(passes.sums().item_double());
+                norms.add(torch.linalg_vector_norm(parameters.gradients()).item_double());
+            }
+            assertEquals(1, passes.captured());
+            for (int i = 0; i < 3; i++) {
+                assertEquals(losses.get(i), losses.get(i + 3), 1e-6 * losses.get(i));
+                assertEquals(norms.get(i), norms.get(i + 3), 1e-5 * norms.get(i));
+                double other = losses.get((i + 1) % 3);
+                assertTrue(Math.abs(losses.get(i) - other) > 1e-5 * other, losses.toString());
+            }
         }
     }
 

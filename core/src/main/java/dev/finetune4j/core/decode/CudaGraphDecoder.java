@@ -92,6 +92,10 @@ public final class CudaGraphDecoder extends StepDecoder {
             if (fedPosition < 0 || fedPosition + 1 != cache.positions()) {
                 throw new IllegalStateException("the cache was changed since the last step; feed a token first");
             }
+            if (makeRoom()) {
+                // Keys and values have moved; the tokens are those that the device has chosen.
+                buffers.input().write(rows(argmax(1)[0]));
+            }
             return advance();
         }
     }

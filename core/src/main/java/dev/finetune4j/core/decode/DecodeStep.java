@@ -8,12 +8,10 @@ import dev.finetune4j.core.kernel.DecodeWorkspace;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.List;
-import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -72,6 +70,7 @@ final class DecodeStep {
                 kernels.type(),
                 rows,
                 attention(),
+                parts.layers().size(),
                 model.config().hiddenSize(),
                 model.config().intermediateSize(),
                 model.config().vocabSize(),
@@ -97,26 +96,25 @@ final class DecodeStep {
         return parts.layers().get(0).attention();
     }
 
-    /** From the tokens and the position in the buffers to the logits there; keys and values of the position go to the cache. */
-    void run(DecodeBuffers buffers, DecodeWorkspace workspace, KvCache cache) {
+    /** From the rows in the buffers to their logits; keys and values of their positions join those of their sequences. */
+    void run(DecodeBuffers buffers, DecodeWorkspace workspace) {
         kernels.embed(buffers, parts.embedding());
         for (int i = 0; i < parts.layers().size(); i++) {
             try (TensorScope turn = new TensorScope()) {
-                run(parts.layers().get(i), buffers, workspace, cache.layer(i));
+                run(i, buffers, workspace);
             }
         }
         kernels.norm(buffers, parts.norm());
         parts.head().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.logits(), false);
     }
 
-    private void run(Layer layer, DecodeBuffers buffers, DecodeWorkspace workspace, KvCache.Layer past) {
+    private void run(int index, DecodeBuffers buffers, DecodeWorkspace workspace) {
+        Layer layer = parts.layers().get(index);
         int rows = buffers.rows();
         Tensor low = buffers.low();
         kernels.norm(buffers, layer.attentionNorm());
         layer.inputs().run(buffers.normed(), rows, low, buffers.qkv(), false);
-        Tensor keys = Objects.requireNonNull(past.keys());
-        Tensor values = Objects.requireNonNull(past.values());
-        kernels.attend(buffers, workspace, keys, values, layer.attention());
+        kernels.attend(buffers, workspace, index, layer.attention());
         layer.output().run(buffers.mixed(), rows, low, buffers.state(), true);
         kernels.norm(buffers, layer.mlpNorm());
         layer.gateAndUp().runGated(buffers.normed(), rows, low, buffers.gated());

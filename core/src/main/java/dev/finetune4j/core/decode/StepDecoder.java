@@ -2,6 +2,7 @@ package dev.finetune4j.core.decode;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.DecodeBuffers;
+import dev.finetune4j.core.kernel.DecodeRow;
 import dev.finetune4j.core.kernel.DecodeWorkspace;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
@@ -62,20 +63,33 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            long[] step = new long[1 + tokens.length];
-            step[0] = cache.positions();
-            System.arraycopy(tokens, 0, step, 1, tokens.length);
-            buffers.step().copy_(Tensors.ofLongs(ComputeDevice.cpu(), step, step.length));
+            makeRoom();
+            buffers.input().write(rows(tokens));
             return advance();
         }
     }
 
-    /** The step of the tokens and the position that the buffers hold. */
-    final Tensor advance() {
-        long position = cache.positions();
-        if (workspace == null || cache.moves() != cacheMoves || capacity <= position) {
-            reserve(Math.max(FIRST_CAPACITY, position + 1));
+    /** The next tokens of all sequences. */
+    final List<DecodeRow> rows(long... tokens) {
+        List<DecodeRow> rows = new ArrayList<>();
+        for (int row = 0; row < tokens.length; row++) {
+            rows.add(new DecodeRow(cache.positions(), tokens[row], cache, row));
         }
+        return rows;
+    }
+
+    /** Makes room for the next position; says whether anything has moved. */
+    final boolean makeRoom() {
+        long position = cache.positions();
+        if (workspace != null && cache.moves() == cacheMoves && capacity > position) {
+            return false;
+        }
+        reserve(Math.max(FIRST_CAPACITY, position + 1));
+        return true;
+    }
+
+    /** The step of the rows that the buffers hold. */
+    final Tensor advance() {
         execute();
         cache.advance(1);
         return buffers.logits();
@@ -86,7 +100,7 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
 
     /** The program itself. */
     final void run() {
-        step.run(buffers, workspace(), cache);
+        step.run(buffers, workspace());
     }
 
     /** The memory for the capacity at hand; not before the first step. */

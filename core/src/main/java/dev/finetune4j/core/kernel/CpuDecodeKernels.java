@@ -5,11 +5,10 @@ import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.ElementKernels;
 import dev.finetune4j.core.kernel.cpu.TokenKernels;
 import dev.finetune4j.core.tensor.Tensors;
-import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** On the CPU, for one sequence. */
+/** On the CPU, row by row. */
 public final class CpuDecodeKernels implements DecodeKernels {
     private final ScalarType type;
     private final ElementKernels elements;
@@ -38,16 +37,12 @@ public final class CpuDecodeKernels implements DecodeKernels {
                 Tensors.empty(ComputeDevice.cpu(), ScalarType.Long, 0));
     }
 
-    /** The position, at 0, or a row's token. */
-    private static long step(DecodeBuffers buffers, int index) {
-        try (LongPointer step = buffers.step().data_ptr_long()) {
-            return step.get(index);
-        }
-    }
-
     @Override
     public void embed(DecodeBuffers buffers, Tensor table) {
-        buffers.state().copy_(table.narrow(0, step(buffers, 1), 1));
+        for (int row = 0; row < buffers.rows(); row++) {
+            one(buffers.state(), row)
+                    .copy_(table.narrow(0, buffers.input().row(row).token(), 1));
+        }
     }
 
     @Override
@@ -57,17 +52,27 @@ public final class CpuDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void attend(
-            DecodeBuffers buffers, DecodeWorkspace workspace, Tensor keys, Tensor values, AttentionSpec attention) {
-        tokens.attend(
-                buffers.qkv(),
-                keys,
-                values,
-                step(buffers, 0),
-                workspace.cos(),
-                workspace.sin(),
-                (float) attention.scale(),
-                workspace.partial(),
-                buffers.mixed());
+    public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, AttentionSpec attention) {
+        for (int index = 0; index < buffers.rows(); index++) {
+            DecodeRow row = buffers.input().row(index);
+            KeyValueMemory memory = row.memory();
+            if (memory != null) {
+                tokens.attend(
+                        one(buffers.qkv(), index),
+                        one(memory.keys(layer), row.sequence()),
+                        one(memory.values(layer), row.sequence()),
+                        row.position(),
+                        workspace.cos(),
+                        workspace.sin(),
+                        (float) attention.scale(),
+                        workspace.partial(),
+                        one(buffers.mixed(), index));
+            }
+        }
+    }
+
+    /** The part of a row or of a sequence. */
+    private static Tensor one(Tensor all, long index) {
+        return all.size(0) == 1 ? all : all.narrow(0, index, 1);
     }
 }

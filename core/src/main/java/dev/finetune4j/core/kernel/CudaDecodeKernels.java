@@ -7,7 +7,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** On a CUDA GPU ({@code decode.cu}), for up to {@link GemvKernel#MAX_ROWS} sequences at one position. Launches may be captured. */
+/** On a CUDA GPU ({@code decode.cu}). Launches may be captured. */
 public final class CudaDecodeKernels implements DecodeKernels {
     private static final int THREADS = 512;
     private static final int ATTENTION_THREADS = 256;
@@ -64,7 +64,8 @@ public final class CudaDecodeKernels implements DecodeKernels {
 
     @Override
     public void embed(DecodeBuffers buffers, Tensor table) {
-        kernel("embed", 0).launch(buffers.rows(), THREADS, buffers.step(), table, buffers.state(), width(table));
+        kernel("embed", 0)
+                .launch(buffers.rows(), THREADS, buffers.input().step(), table, buffers.state(), width(table));
     }
 
     @Override
@@ -76,17 +77,15 @@ public final class CudaDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void attend(
-            DecodeBuffers buffers, DecodeWorkspace workspace, Tensor keys, Tensor values, AttentionSpec shape) {
+    public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, AttentionSpec shape) {
         int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);
         kernel("attend", bytes)
                 .launch(
                         (long) buffers.rows() * shape.kvHeads() * workspace.splits(),
                         ATTENTION_THREADS,
-                        buffers.step(),
+                        buffers.input().step(),
+                        buffers.input().memory(layer),
                         buffers.qkv(),
-                        keys,
-                        values,
                         workspace.cos(),
                         workspace.sin(),
                         workspace.partial(),
@@ -96,21 +95,19 @@ public final class CudaDecodeKernels implements DecodeKernels {
                         shape.heads(),
                         shape.kvHeads(),
                         shape.headDim(),
-                        Math.toIntExact(keys.size(2)),
                         workspace.splits(),
                         (float) shape.scale());
     }
 
-    /** Makes the likeliest tokens the next ones and moves on by a position. */
+    /** Makes the likeliest tokens the next ones and moves each row on by a position. */
     public void argmax(DecodeBuffers buffers, DecodeWorkspace workspace) {
         kernel("choose", 0)
                 .launch(
                         buffers.rows(),
                         CHOOSE_THREADS,
                         buffers.logits(),
-                        buffers.step(),
+                        buffers.input().step(),
                         workspace.chosen(),
-                        buffers.done(),
                         width(buffers.logits()),
                         buffers.rows(),
                         Math.toIntExact(workspace.chosen().size(0)));

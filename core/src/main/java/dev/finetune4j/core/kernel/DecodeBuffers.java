@@ -11,7 +11,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * The working memory of a step, whatever the length of the sequence. Owns its tensors.
  *
  * @param rows sequences, R
- * @param step position and one token for each row, int64, shape (1 + R)
+ * @param input what changes from step to step
  * @param state the residual stream, shape (R, D)
  * @param normed shape (R, D)
  * @param qkv queries, keys and values, shape (R, (heads + 2 · kv heads) · head size)
@@ -23,7 +23,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 public record DecodeBuffers(
         int rows,
-        Tensor step,
+        DecodeInput input,
         Tensor state,
         Tensor normed,
         Tensor qkv,
@@ -36,6 +36,7 @@ public record DecodeBuffers(
     /**
      * The memory for rows of these sizes.
      *
+     * @param layers of the decoder
      * @param hidden width of the residual stream, D
      * @param inner width of the feed-forward part
      * @param vocabulary rows of the vocabulary projection, V
@@ -46,6 +47,7 @@ public record DecodeBuffers(
             ScalarType type,
             int rows,
             AttentionSpec attention,
+            int layers,
             long hidden,
             long inner,
             long vocabulary,
@@ -55,7 +57,7 @@ public record DecodeBuffers(
         try (TensorScope scope = new TensorScope()) {
             DecodeBuffers buffers = new DecodeBuffers(
                     rows,
-                    Tensors.zeros(device, ScalarType.Long, 1L + rows),
+                    new DecodeInput(device, rows, layers),
                     Tensors.empty(device, type, rows, hidden),
                     Tensors.empty(device, type, rows, hidden),
                     Tensors.empty(device, type, rows, queries + 2 * keys),
@@ -70,11 +72,12 @@ public record DecodeBuffers(
     }
 
     private List<Tensor> all() {
-        return List.of(step, state, normed, qkv, mixed, gated, low, logits, done);
+        return List.of(state, normed, qkv, mixed, gated, low, logits, done);
     }
 
     @Override
     public void close() {
+        input.close();
         all().forEach(Tensor::close);
     }
 }

@@ -68,11 +68,6 @@ public sealed interface DecodeKernels permits CpuDecodeKernels, CudaDecodeKernel
     /** The residual stream, normalised. */
     void norm(DecodeBuffers buffers, NormSpec norm);
 
-    /**
-     * Attention of the new position, whose keys and values go to the cache.
-     *
-     * @param keys shape (R, kv heads, capacity, head size)
-     * @param values as keys
-     */
-    void attend(DecodeBuffers buffers, DecodeWorkspace workspace, Tensor keys, Tensor values, AttentionSpec attention);
+    /** Attention of each row's new position, whose keys and values join those of the row's sequence. */
+    void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, AttentionSpec attention);
 }

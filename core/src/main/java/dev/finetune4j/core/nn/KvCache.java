@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.KeyValueMemory;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
@@ -17,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * held. A cache belongs to one sequence of calls and serves one thread at a time; a second one is refused. Closing it waits
  * for a pass in progress.
  */
-public final class KvCache implements AutoCloseable {
+public final class KvCache implements KeyValueMemory, AutoCloseable {
     private static final long FIRST_CAPACITY = 64;
 
     private final Lifetime lifetime = Lifetime.confined(
@@ -107,13 +108,24 @@ public final class KvCache implements AutoCloseable {
     }
 
     /** For how many positions there is room in every layer; 0 before the first. */
+    @Override
     public long capacity() {
         return layers.stream().mapToLong(Layer::capacity).min().orElse(0);
     }
 
-    /** How often a buffer has been replaced so far: as long as it stays the same, so do {@link Layer#keys} and {@link Layer#values}. */
+    @Override
     public long moves() {
         return moves;
+    }
+
+    @Override
+    public Tensor keys(int layer) {
+        return Objects.requireNonNull(layer(layer).keys(), "no room was made");
+    }
+
+    @Override
+    public Tensor values(int layer) {
+        return Objects.requireNonNull(layer(layer).values(), "no room was made");
     }
 
     /** Counts the positions that every layer has taken up; called by the model after its last layer. */

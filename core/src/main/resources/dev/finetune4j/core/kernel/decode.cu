@@ -1,7 +1,11 @@
-// One token of a decoder, what is not a product with a weight. T is float or bfloat16; sums are in float. The position and
-// the tokens lie in memory (step: position, then one token for each row), so that a captured graph is right for every position.
+// One token of each row of a decoder, what is not a product with a weight. T is float or bfloat16; sums are in float. What
+// changes from step to step lies in memory, so that a captured graph is right for every step: step, shape (rows, 4), has the
+// position of a row, the positions that its keys and values have room for, its token and the token chosen last; memory, shape
+// (layers, rows, 2), where its keys and values lie. A row at position -1 is idle: it writes neither.
 
 #include "numbers.cuh"
+
+constexpr int COLUMNS = 4, TOKEN = 2, CHOSEN = 3;  // behind position and capacity
 
 __device__ __forceinline__ float sumOfWarp(float x) {
 #pragma unroll
@@ -14,7 +18,7 @@ template <class T>
 __device__ __forceinline__ void embed(const i64* step, const T* table, T* state, int width) {
     nextMayStart();
     waitForPrevious();
-    const T* from = table + static_cast<u64>(step[1 + blockIdx.x]) * width;
+    const T* from = table + static_cast<u64>(step[blockIdx.x * COLUMNS + TOKEN]) * width;
     T* to = state + static_cast<u64>(blockIdx.x) * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = from[i];
 }
@@ -315,14 +319,15 @@ __device__ __forceinline__ void gather(Mixture& mixture, float* room, int subset
     }
 }
 
-// qkv: shape (rows, (heads + 2 · kvHeads) · size); keys, values: shape (rows, kvHeads, capacity, size); cosines, sines: shape
-// (capacity, size); partial: shape (rows, heads, splits, size); weights: shape (rows, heads, splits, 2), the largest score and
+// qkv: shape (rows, (heads + 2 · kvHeads) · size); memory: shape (rows, 2), the addresses of keys
+// and values of each row, shape (kvHeads, capacity of the row, size); cosines, sines: shape
+// (positions, size); partial: shape (rows, heads, splits, size); weights: shape (rows, heads, splits, 2), the largest score and
 // the sum; done: shape (rows, kvHeads), zeros before and after; y: shape (rows, heads · size). The host knows the shared memory.
 template <class T>
 __device__ __forceinline__ void attend(
-        const i64* step, const T* qkv, T* keys, T* values, const T* cosines, const T* sines, float* partial, float* weights,
-        u32* done, T* y, int heads, int kvHeads, int size, int capacity, int splits, float scale) {
-    extern __shared__ __align__(16) u8 memory[];
+        const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines, float* partial, float* weights,
+        u32* done, T* y, int heads, int kvHeads, int size, int splits, float scale) {
+    extern __shared__ __align__(16) u8 room[];
     __shared__ bool last;
     nextMayStart();
     const int group = heads / kvHeads, half = size / 2;
@@ -332,15 +337,21 @@ __device__ __forceinline__ void attend(
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int subsets = group > 4 ? 1 : group > 2 ? 2 : group > 1 ? 4 : 8;
     const int head = warp / subsets, subset = warp % subsets;
-    const i64 position = *step;
+    const longlong2 place = *reinterpret_cast<const longlong2*>(step + row * COLUMNS);
+    const longlong2 caches = *reinterpret_cast<const longlong2*>(memory + row * 2);
+    const i64 position = place.x;
+    const int capacity = static_cast<int>(place.y);
+    if (position < 0) return;
     const Share share(position, capacity, splits, split);
     if (share.begin >= share.end) return;
     const bool hasNewest = share.end == share.length && position < capacity;
-    const u64 base = (static_cast<u64>(row) * kvHeads + kvHead) * capacity * size;
+    const u64 base = static_cast<u64>(kvHead) * capacity * size;
+    T* keys = reinterpret_cast<T*>(caches.x) + base;
+    T* values = reinterpret_cast<T*>(caches.y) + base;
     const int bytes = size * static_cast<int>(sizeof(T));
     Tiles<T> tiles{
-            reinterpret_cast<const u8*>(keys + base), reinterpret_cast<const u8*>(values + base), memory, bytes, bytes + 32,
-            share.begin, hasNewest ? share.end - 1 : share.end};
+            reinterpret_cast<const u8*>(keys), reinterpret_cast<const u8*>(values), room, bytes, bytes + 32, share.begin,
+            hasNewest ? share.end - 1 : share.end};
     constexpr int KEYS = Tiles<T>::KEYS;
     tiles.copy(0);
     tiles.copy(1);
@@ -354,20 +365,20 @@ __device__ __forceinline__ void attend(
         }
     }
     waitForPrevious();
-    float* q = reinterpret_cast<float*>(memory + (4 * KEYS + 2) * tiles.stride) + warp * size;
+    float* q = reinterpret_cast<float*>(room + (4 * KEYS + 2) * tiles.stride) + warp * size;
     const T* of = qkv + static_cast<u64>(row) * (heads + 2 * kvHeads) * size;
     if (head < group) {
         rotate(of + (kvHead * group + head) * size, cosine, sine, half, [&](int c, T v) { q[c] = wide(v) * scale; });
     }
     if (hasNewest) {
-        const u64 place = base + static_cast<u64>(share.length - 1) * size;
+        const u64 newest = static_cast<u64>(share.length - 1) * size;
         if (warp == ATTENTION_WARPS - 1) {
             T* to = reinterpret_cast<T*>(tiles.newest(0));
-            rotate(of + (heads + kvHead) * size, cosine, sine, half, [&](int c, T v) { to[c] = v, keys[place + c] = v; });
+            rotate(of + (heads + kvHead) * size, cosine, sine, half, [&](int c, T v) { to[c] = v, keys[newest + c] = v; });
         } else if (warp == ATTENTION_WARPS - 2) {
             const T* from = of + (heads + kvHeads + kvHead) * size;
             T* to = reinterpret_cast<T*>(tiles.newest(1));
-            for (int c = lane; c < size; c += 32) to[c] = values[place + c] = from[c];
+            for (int c = lane; c < size; c += 32) to[c] = values[newest + c] = from[c];
         }
     }
     Mixture mixture;
@@ -383,7 +394,7 @@ __device__ __forceinline__ void attend(
             tiles.copy(tile + 2);
         }
     }
-    if (subsets > 1) gather(mixture, reinterpret_cast<float*>(memory), subset, subsets, size);
+    if (subsets > 1) gather(mixture, reinterpret_cast<float*>(room), subset, subsets, size);
     const u64 first = static_cast<u64>(row) * heads + kvHead * group;
     const bool writes = head < group && subset == 0;
     if (share.active == 1) {
@@ -391,13 +402,13 @@ __device__ __forceinline__ void attend(
         return;
     }
     if (writes) {
-        const u64 place = (first + head) * splits + split;
+        const u64 part = (first + head) * splits + split;
 #pragma unroll
         for (int turn = 0; turn < TURNS; turn++) {
             const int channel = turn * 128 + lane * 4;
-            if (channel < size) *reinterpret_cast<float4*>(partial + place * size + channel) = mixture.sums[turn];
+            if (channel < size) *reinterpret_cast<float4*>(partial + part * size + channel) = mixture.sums[turn];
         }
-        if (lane == 0) *reinterpret_cast<float2*>(weights + place * 2) = make_float2(mixture.largest, mixture.total);
+        if (lane == 0) *reinterpret_cast<float2*>(weights + part * 2) = make_float2(mixture.largest, mixture.total);
     }
     __syncthreads();
     if (threadIdx.x == 0) {
@@ -407,14 +418,14 @@ __device__ __forceinline__ void attend(
     }
     __syncthreads();
     if (last && writes) {
-        const u64 place = (first + head) * splits;
-        together(partial + place * size, weights + place * 2, size, share.active).write<T>(y + (first + head) * size, size);
+        const u64 parts = (first + head) * splits;
+        together(partial + parts * size, weights + parts * 2, size, share.active).write<T>(y + (first + head) * size, size);
     }
 }
 
 // The likeliest token of each row, the first of equals, becomes the next one; -1 when a logit is NaN or the largest is infinite. chosen:
-// shape (capacity, rows), the tokens by the position that they were chosen after. One block of 1024 threads for a row; the
-// block that is done last moves on by a position. done: 0 before and after.
+// shape (capacity, rows), the tokens by the position that they were chosen after. One block of 1024 threads for a row, which
+// moves the row on by a position.
 struct Best {
     float value;
     int place;
@@ -440,7 +451,7 @@ struct Best {
 
 template <class T>
 __device__ __forceinline__ void choose(
-        const T* logits, i64* step, i64* chosen, u32* done, int vocabulary, int rows, int capacity) {
+        const T* logits, i64* step, i64* chosen, int vocabulary, int rows, int capacity) {
     nextMayStart();
     waitForPrevious();
     __shared__ Best bests[32];
@@ -463,14 +474,14 @@ __device__ __forceinline__ void choose(
     best = bests[threadIdx.x];
     best.ofWarp();
     if (threadIdx.x == 0) {
-        const i64 position = *step;
+        i64* mine = step + blockIdx.x * COLUMNS;
+        const i64 position = *mine;
+        if (position < 0) return;
         const bool broken = best.broken || best.value == -__int_as_float(0x7f800000);
         if (position < capacity) chosen[position * rows + blockIdx.x] = broken ? -1 : best.place;
-        step[1 + blockIdx.x] = broken ? 0 : best.place;
-        if (countUp(done) == rows - 1) {
-            *done = 0;
-            *step = position + 1;
-        }
+        *mine = position + 1;
+        mine[TOKEN] = broken ? 0 : best.place;
+        mine[CHOSEN] = broken ? -1 : best.place;
     }
 }
 
@@ -482,16 +493,14 @@ __device__ __forceinline__ void choose(
         norm<T>(x, weight, y, width, epsilon);                                                                         \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attend_##SUFFIX(                                   \
-            const i64* step, const T* qkv, T* keys, T* values, const T* cosines, const T* sines, float* partial,       \
-            float* weights, u32* done, T* y, int heads, int kvHeads, int size, int capacity, int splits,               \
-            float scale) {                                                                                             \
+            const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines, float* partial,        \
+            float* weights, u32* done, T* y, int heads, int kvHeads, int size, int splits, float scale) {              \
         attend<T>(                                                                                                     \
-                step, qkv, keys, values, cosines, sines, partial, weights, done, y, heads, kvHeads, size, capacity,    \
-                splits, scale);                                                                                        \
+                step, memory, qkv, cosines, sines, partial, weights, done, y, heads, kvHeads, size, splits, scale);    \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(1024) choose_##SUFFIX(                                                \
-            const T* logits, i64* step, i64* chosen, u32* done, int vocabulary, int rows, int capacity) {              \
-        choose<T>(logits, step, chosen, done, vocabulary, rows, capacity);                                             \
+            const T* logits, i64* step, i64* chosen, int vocabulary, int rows, int capacity) {                         \
+        choose<T>(logits, step, chosen, vocabulary, rows, capacity);                                                   \
     }
 
 DECODE(f32, float)

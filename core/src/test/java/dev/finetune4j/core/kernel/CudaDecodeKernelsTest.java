@@ -8,6 +8,8 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import java.util.ArrayList;
+import java.util.List;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -67,46 +69,87 @@ class CudaDecodeKernelsTest {
     void attentionIsThatOfPlainOperations(ScalarType type, int rows, int heads, int kvHeads, int size, int splits) {
         AttentionSpec shape = new AttentionSpec(heads, kvHeads, size, 1 / Math.sqrt(size), 0, 0);
         double tolerance = type == ScalarType.Float ? 1e-5 : 1e-2;
-        for (long position : POSITIONS) {
+        for (int first = 0; first < POSITIONS.length; first++) {
             try (TensorScope scope = new TensorScope();
                     NoGradGuard off = new NoGradGuard()) {
-                Tensor keys = normal(type, rows, kvHeads, CAPACITY, size);
-                Tensor values = normal(type, rows, kvHeads, CAPACITY, size);
+                Tensor keys = normal(type, rows + 1L, kvHeads, CAPACITY, size);
+                Tensor values = normal(type, rows + 1L, kvHeads, CAPACITY, size);
+                List<DecodeRow> places = places(rows, first, new Memory(keys, values));
                 Tensor half = normal(type, CAPACITY, size / 2);
                 Tensor cos = torch.cat(new TensorVector(half.cos(), half.cos()), 1);
                 Tensor sin = torch.cat(new TensorVector(half.sin(), half.sin()), 1);
                 Tensor qkv = normal(type, rows, (heads + 2L * kvHeads) * size);
                 Tensor done = Tensors.zeros(GPU, ScalarType.Int, (long) rows * kvHeads);
                 DecodeBuffers buffers = buffers(type, rows, (long) heads * size, qkv, done);
-                buffers.step().narrow(0, 0, 1).fill_(new Scalar(position));
+                buffers.input().write(places);
                 DecodeWorkspace room = new DecodeWorkspace(
                         cos, sin, splits, zeros(rows, heads, splits, size), zeros(rows, heads, splits, 2), done);
-                Tensor all = wide(qkv).view(rows, heads + 2L * kvHeads, size);
-                Tensor c = wide(cos.narrow(0, position, 1));
-                Tensor s = wide(sin.narrow(0, position, 1));
-                Tensor q = wide(turned(all.narrow(1, 0, heads), c, s).to(type));
-                Tensor k = turned(all.narrow(1, heads, kvHeads), c, s).to(type);
-                Tensor v = all.narrow(1, heads + (long) kvHeads, kvHeads).to(type);
-                Tensor pastKeys = keys.narrow(2, 0, position).clone();
-                Tensor pastValues = values.narrow(2, 0, position).clone();
+                Tensor oldKeys = keys.clone();
+                Tensor oldValues = values.clone();
 
-                new CudaDecodeKernels(GPU, type).attend(buffers, room, keys, values, shape);
+                new CudaDecodeKernels(GPU, type).attend(buffers, room, 0, shape);
 
-                Tensor allKeys = wide(torch.cat(new TensorVector(pastKeys, k.unsqueeze(2)), 2));
-                Tensor allValues = wide(torch.cat(new TensorVector(pastValues, v.unsqueeze(2)), 2));
-                Tensor grouped = q.view(rows, kvHeads, heads / kvHeads, size);
-                Tensor weights = torch.softmax(
-                        torch.matmul(grouped, allKeys.transpose(2, 3)).mul(new Scalar(shape.scale())),
-                        3,
-                        new ScalarTypeOptional());
-                Tensor expected = torch.matmul(weights, allValues).reshape(rows, (long) heads * size);
-                String what = "position " + position;
-                assertClose(what, expected, buffers.mixed(), tolerance);
-                assertClose(what + ", keys", allKeys, keys.narrow(2, 0, position + 1), tolerance);
-                assertClose(what + ", values", allValues, values.narrow(2, 0, position + 1), 0);
+                for (int row = 0; row < rows; row++) {
+                    DecodeRow place = places.get(row);
+                    if (place.memory() == null) {
+                        continue;
+                    }
+                    String what = "row " + row + ", position " + place.position();
+                    Tensor all = wide(qkv).select(0, row).view(heads + 2L * kvHeads, 1, size);
+                    Tensor c = wide(cos.narrow(0, place.position(), 1));
+                    Tensor s = wide(sin.narrow(0, place.position(), 1));
+                    Tensor q = wide(turned(all.narrow(0, 0, heads), c, s).to(type));
+                    Tensor slotKeys = oldKeys.select(0, place.sequence()); // (kv heads, capacity, size)
+                    Tensor slotValues = oldValues.select(0, place.sequence());
+                    slotKeys.narrow(1, place.position(), 1)
+                            .copy_(turned(all.narrow(0, heads, kvHeads), c, s).to(type));
+                    slotValues.narrow(1, place.position(), 1).copy_(all.narrow(0, heads + (long) kvHeads, kvHeads));
+                    long length = place.position() + 1;
+                    Tensor grouped = q.view(kvHeads, heads / kvHeads, size);
+                    Tensor scores = torch.matmul(
+                            grouped, wide(slotKeys.narrow(1, 0, length)).transpose(1, 2));
+                    Tensor weights = torch.softmax(scores.mul(new Scalar(shape.scale())), 2, new ScalarTypeOptional());
+                    Tensor expected = torch.matmul(weights, wide(slotValues.narrow(1, 0, length)));
+                    assertClose(what, expected.reshape(-1), buffers.mixed().select(0, row), tolerance);
+                }
+                assertClose("keys", wide(oldKeys), keys, tolerance);
+                assertClose("values", wide(oldValues), values, 0);
                 assertEquals(0, done.abs().max().item_int(), "blocks left over");
             }
         }
+    }
+
+    private record Memory(Tensor keys, Tensor values) implements KeyValueMemory {
+        @Override
+        public long capacity() {
+            return keys.size(2);
+        }
+
+        @Override
+        public long moves() {
+            return 0;
+        }
+
+        @Override
+        public Tensor keys(int layer) {
+            return keys;
+        }
+
+        @Override
+        public Tensor values(int layer) {
+            return values;
+        }
+    }
+
+    /** Rows at different positions, in another order than their sequences; of three rows the second is idle. */
+    private static List<DecodeRow> places(int rows, int first, KeyValueMemory memory) {
+        List<DecodeRow> places = new ArrayList<>();
+        for (int row = 0; row < rows; row++) {
+            boolean idle = rows > 2 && row == 1;
+            long position = POSITIONS[(first + row) % POSITIONS.length];
+            places.add(idle ? DecodeRow.idle() : new DecodeRow(position, 0, memory, rows - row));
+        }
+        return places;
     }
 
     private static void assertClose(String what, Tensor expected, Tensor actual, double tolerance) {
@@ -119,7 +162,7 @@ class CudaDecodeKernelsTest {
         Tensor none = zeros(1);
         return new DecodeBuffers(
                 rows,
-                Tensors.zeros(GPU, ScalarType.Long, 1L + rows),
+                new DecodeInput(GPU, rows, 1),
                 none,
                 none,
                 logitsOrHeads,
@@ -147,20 +190,27 @@ class CudaDecodeKernelsTest {
                 logits.select(0, 3).narrow(0, vocabulary / 4, 1).fill_(new Scalar(Double.NaN));
                 logits.select(0, 4).narrow(0, vocabulary / 4, 1).fill_(new Scalar(Double.POSITIVE_INFINITY));
                 logits.select(0, 5).fill_(new Scalar(Double.NEGATIVE_INFINITY));
-                Tensor done = Tensors.zeros(GPU, ScalarType.Int, 1);
-                DecodeBuffers buffers = buffers(type, rows, 8, logits, done);
-                buffers.step().narrow(0, 0, 1).fill_(new Scalar(2));
+                DecodeBuffers buffers = buffers(type, rows, 8, logits, logits);
+                Tensor cache = zeros(rows, 1, 5, 8);
+                KeyValueMemory memory = new Memory(cache, cache);
+                List<DecodeRow> step = new ArrayList<>();
+                for (int i = 0; i < rows; i++) {
+                    step.add(i == 2 ? DecodeRow.idle() : new DecodeRow(i % 2 + 1, 7, memory, i));
+                }
+                buffers.input().write(step);
                 Tensor chosen = Tensors.zeros(GPU, ScalarType.Long, 5, rows);
                 DecodeWorkspace room = new DecodeWorkspace(logits, logits, 1, logits, logits, chosen);
 
                 new CudaDecodeKernels(GPU, type).argmax(buffers, room);
 
+                assertArrayEquals(new long[] {places[0], 0, 0, 0, -1, 0}, Tensors.toLongs(chosen.narrow(0, 1, 1)));
+                assertArrayEquals(new long[] {0, places[1], 0, -1, 0, -1}, Tensors.toLongs(chosen.narrow(0, 2, 1)));
                 assertArrayEquals(
-                        new long[] {places[0], places[1], places[2], -1, -1, -1},
-                        Tensors.toLongs(chosen.narrow(0, 2, 1)));
-                assertArrayEquals(
-                        new long[] {3, places[0], places[1], places[2], 0, 0, 0}, Tensors.toLongs(buffers.step()));
-                assertEquals(0, done.item_int(), "blocks left over");
+                        new long[] {
+                            2, 5, places[0], places[0], 3, 5, places[1], places[1], -1, 0, 0, -1, //
+                            3, 5, 0, -1, 2, 5, 0, -1, 3, 5, 0, -1
+                        },
+                        Tensors.toLongs(buffers.input().step()));
             }
         }
     }

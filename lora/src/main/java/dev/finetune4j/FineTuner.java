@@ -6,7 +6,9 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.message.SetOnce;
+import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
@@ -101,6 +103,16 @@ public final class FineTuner {
     }
 
     /**
+     * What the model will see of the data: lengths, what is left out or shortened, what the texts hold, and the first rows with
+     * their learned tokens marked. Nothing is loaded but the tokenizer. The training's own report has the same.
+     *
+     * @throws dev.finetune4j.core.FineTune4jException when config.json, the settings or the data do not go together
+     */
+    public DataReport dataReport() {
+        return TrainingPlan.open(tuning).report(dataset);
+    }
+
+    /**
      * Collects what is chosen for a fine-tuning. Each choice is made once: a second call is an {@link IllegalStateException},
      * so that none silently takes the place of another. Values are checked together at the end. Not thread-safe.
      */
@@ -124,6 +136,7 @@ public final class FineTuner {
         private int maxSequenceLength;
         private int packing;
         private Truncation truncation = Truncation.FAIL;
+        private TrainOn trainOn = TrainOn.ANSWERS;
 
         private Builder() {}
 
@@ -263,6 +276,12 @@ public final class FineTuner {
         /** What happens to longer examples; by default they are an error. */
         public Builder truncation(Truncation policy) {
             truncation = once.set("truncation", Arguments.given(policy, "truncation(policy)"));
+            return this;
+        }
+
+        /** Which tokens of a conversation are learned; by default every answer with its end. */
+        public Builder trainOn(TrainOn tokens) {
+            trainOn = once.set("trainOn", Arguments.given(tokens, "trainOn(tokens)"));
             return this;
         }
 
@@ -407,7 +426,7 @@ public final class FineTuner {
             return new FineTuning(
                     model,
                     chosen,
-                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, packing),
+                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing),
                     new FineTuning.Compute(
                             device, precision, threads, activationCheckpointing, new MemoryCheck(ignoresMemoryPlan)),
                     settings,

@@ -3,6 +3,7 @@ package dev.finetune4j;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
@@ -39,9 +40,15 @@ record FineTuning(
      * @param chatTemplate name of the chat template; null for the one of the model's folder
      * @param maxSequenceLength longest example in tokens; 0 for the usual limit
      * @param truncation what happens to longer examples
+     * @param trainOn which tokens are learned
      * @param packing tokens of the rows that examples are packed into; 0 to batch the examples themselves
      */
-    record Encoding(@Nullable String chatTemplate, int maxSequenceLength, Truncation truncation, int packing) {}
+    record Encoding(
+            @Nullable String chatTemplate,
+            int maxSequenceLength,
+            Truncation truncation,
+            TrainOn trainOn,
+            int packing) {}
 
     /**
      * Where and how a training is computed.

@@ -9,9 +9,11 @@ import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.Encoding;
 import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
@@ -56,6 +58,15 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         }
     }
 
+    /** What becomes of a data set when it is encoded. */
+    DataReport report(Dataset dataset) {
+        try (Tokenizer tokenizer = Tokenizer.load(folder.path())) {
+            ChatEncoder encoder =
+                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
+            return encode(dataset, encoder).report();
+        }
+    }
+
     /** The plan of the largest batch of a training. */
     MemoryPlan of(EncodedDataset data, BatchLoader loader, TrainingSettings settings) {
         int steps = loader.stepsPerEpoch();
@@ -66,7 +77,9 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** The examples as tokens. */
     EncodedDataset encode(Dataset dataset, ChatEncoder encoder) {
-        return new SftEncoder(encoder, longestExample(), tuning.encoding().truncation()).encode(dataset);
+        FineTuning.Encoding chosen = tuning.encoding();
+        return new SftEncoder(encoder, new Encoding(longestExample(), chosen.truncation(), chosen.trainOn()))
+                .encode(dataset);
     }
 
     /** The batches of a training. */

@@ -54,6 +54,7 @@ class NullArgumentsTest {
                 builder("placeholder(value)", b -> b.placeholder("x", null)),
                 builder("chatTemplate(name)", b -> b.chatTemplate(null)),
                 builder("truncation(policy)", b -> b.truncation(null)),
+                builder("trainOn(tokens)", b -> b.trainOn(null)),
                 builder("device(chosen)", b -> b.device(null)),
                 builder("precision(chosen)", b -> b.precision(null)),
                 builder("activationCheckpointing(policy)", b -> b.activationCheckpointing(null)),

@@ -103,20 +103,26 @@ final class AssistantMask {
     /** The answer with the end that the whole text gives it: some templates end the last one alone, or by another token. */
     private String asWritten(String prompt, String answer) {
         if (whole.startsWith(prompt + answer)) {
-            return answer;
+            return ends.stream().anyMatch(answer::endsWith)
+                    ? answer
+                    : answer + endAt(prompt.length() + answer.length());
         }
         for (String end : ends) {
             String body = answer.endsWith(end) ? answer.substring(0, answer.length() - end.length()) : "";
             if (!body.isEmpty() && whole.startsWith(prompt + body)) {
                 int from = prompt.length() + body.length();
-                return body
-                        + ends.stream()
-                                .filter(other -> whole.startsWith(other, from))
-                                .findFirst()
-                                .orElse("");
+                return body + endAt(from);
             }
         }
         return answer;
+    }
+
+    /** The end of an answer that the whole text has at a place; none if there is none. */
+    private String endAt(int from) {
+        return ends.stream()
+                .filter(end -> whole.startsWith(end, from))
+                .findFirst()
+                .orElse("");
     }
 
     private String upToEnd(String answer) {

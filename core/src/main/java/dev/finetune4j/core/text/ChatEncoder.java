@@ -131,6 +131,11 @@ public final class ChatEncoder {
         return stopIds;
     }
 
+    /** Whether a text spells a special token; a message's text is read as plain text then, letter by letter. */
+    public boolean spellsControlToken(String text) {
+        return controls.in(text).find();
+    }
+
     /** The tokenizer, which the encoder borrows. */
     public Tokenizer tokenizer() {
         return tokenizer;

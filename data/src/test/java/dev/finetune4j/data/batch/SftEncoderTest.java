@@ -24,6 +24,7 @@ import dev.finetune4j.data.PreferenceExample;
 import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.TextExample;
+import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.testsupport.TestData;
 import java.util.ArrayList;
@@ -68,8 +69,28 @@ class SftEncoderTest {
         return encoded;
     }
 
+    private static Encoding encoding(int maxLength, Truncation truncation) {
+        return new Encoding(maxLength, truncation, TrainOn.ANSWERS);
+    }
+
     private static SftEncoder toyEncoder(int maxLength, Truncation truncation) {
-        return new SftEncoder(SftEncoderTest::toy, Set.of((int) 'b', (int) 'f'), maxLength, truncation);
+        return new SftEncoder(SftEncoderTest::toy, Set.of((int) 'b', (int) 'f'), encoding(maxLength, truncation));
+    }
+
+    private static void assertCounts(List<? extends Number> expected, DataReport report) {
+        List<Number> found = List.of(
+                report.rows(),
+                report.skipped(),
+                report.truncated(),
+                report.totalTokens(),
+                report.targetTokens(),
+                report.longest(),
+                report.mean(),
+                report.answers(),
+                report.answersWithStop());
+        assertEquals(
+                expected.stream().map(Number::doubleValue).toList(),
+                found.stream().map(Number::doubleValue).toList());
     }
 
     /** Turns of two messages, the letters in order, after a system message if asked for. */
@@ -111,7 +132,7 @@ class SftEncoderTest {
         labels[29] = 7;
         labels[30] = 2;
         assertArrayEquals(labels, only(example).labels());
-        assertEquals(new DataReport(1, 0, 0, 33, 3, 33, 33, 1, 1), encoded.report());
+        assertCounts(List.of(1, 0, 0, 33, 3, 33, 33, 1, 1), encoded.report());
     }
 
     @Test
@@ -181,7 +202,7 @@ class SftEncoderTest {
         assertEquals(
                 List.of("xy", "svw"),
                 encoded.examples().stream().map(SftEncoderTest::letters).toList());
-        assertEquals(new DataReport(3, 1, 0, 5, 2, 3, 2.5, 2, 0), encoded.report());
+        assertCounts(List.of(3, 1, 0, 5, 2, 3, 2.5, 2, 0), encoded.report());
     }
 
     @Test
@@ -204,7 +225,7 @@ class SftEncoderTest {
                 encoded.examples().stream().map(SftEncoderTest::letters).toList());
         assertArrayEquals(
                 new int[] {'d', NO, 'f', NO}, only(encoded.examples().get(0)).labels());
-        assertEquals(new DataReport(3, 0, 2, 10, 4, 4, 10 / 3.0, 4, 3), encoded.report());
+        assertCounts(List.of(3, 0, 2, 10, 4, 4, 10 / 3.0, 4, 3), encoded.report());
     }
 
     @Test
@@ -240,8 +261,7 @@ class SftEncoderTest {
                     return new EncodedChat(new int[trained.length], trained);
                 },
                 Set.of(),
-                2,
-                Truncation.DROP_OLDEST_TURNS);
+                encoding(2, Truncation.DROP_OLDEST_TURNS));
         encoder.encode(Dataset.of(List.of(SftExample.of(conversation))));
         assertEquals(new Conversation(conversation.messages().subList(2, 4), tools), written.get(written.size() - 1));
     }
@@ -256,8 +276,8 @@ class SftEncoderTest {
 
     @Test
     void aRowWithNothingToLearnIsAnError() {
-        SftEncoder encoder =
-                new SftEncoder(c -> new EncodedChat(new int[5], new boolean[5]), Set.of(), 10, Truncation.FAIL);
+        SftEncoder encoder = new SftEncoder(
+                c -> new EncodedChat(new int[5], new boolean[5]), Set.of(), encoding(10, Truncation.FAIL));
         fails(() -> encoder.encode(Fixtures.numbered(1)), "row 0: none of its 5 tokens is one to learn");
     }
 
@@ -276,8 +296,7 @@ class SftEncoderTest {
                     throw new IllegalArgumentException("no system message");
                 },
                 Set.of(),
-                10,
-                Truncation.FAIL);
+                encoding(10, Truncation.FAIL));
         DatasetException failure = fails(
                 () -> failing.encode(Fixtures.numbered(2)),
                 "row 1: the chat template cannot write it: no system message");
@@ -292,8 +311,7 @@ class SftEncoderTest {
                     throw new AssertionError("must not be asked");
                 },
                 Set.of(),
-                10,
-                truncation);
+                encoding(10, truncation));
         fails(() -> never.encode(Dataset.of(List.of(SftExample.of("q", "I am {{name}}.")))), "row 0", "{{name}}");
         fails(() -> never.encode(Dataset.of(List.of())), "there is no example");
     }
@@ -326,8 +344,7 @@ class SftEncoderTest {
         SftEncoder encoder = new SftEncoder(
                 c -> new EncodedChat(new int[] {1, 7, 2, 205}, new boolean[] {false, true, true, true}),
                 Set.of(2),
-                8,
-                Truncation.FAIL);
+                encoding(8, Truncation.FAIL));
         DataReport report = encoder.encode(Fixtures.numbered(3)).report();
         assertEquals(3, report.answers());
         assertEquals(3, report.answersWithStop());
@@ -344,7 +361,132 @@ class SftEncoderTest {
                 .encode(Dataset.of(List.of(turns(false, "abef"), turns(false, "xb"))))
                 .report()
                 .warnings();
-        assertEquals(List.of("1 of 2 rows have more tokens than the limit and lost their oldest turns"), truncated);
+        assertEquals(
+                List.of(
+                        "1 of 2 rows have more tokens than the limit and lost their oldest turns or the ends of their texts"),
+                truncated);
+    }
+
+    @Test
+    void onlyWhatIsAskedForIsLearned() {
+        Dataset dataset = Dataset.of(List.of(turns(true, "abcd")));
+        int[][] expected = {{NO, NO, 'b', NO, 'd'}, {NO, NO, NO, NO, 'd'}, {'s', 'a', 'b', 'c', 'd'}};
+        for (TrainOn trainOn : TrainOn.values()) {
+            SftEncoder encoder =
+                    new SftEncoder(SftEncoderTest::toy, Set.of(), new Encoding(8, Truncation.FAIL, trainOn));
+            int[] labels = only(encoder.encode(dataset).examples().get(0)).labels();
+            int[] shifted = Arrays.copyOfRange(expected[trainOn.ordinal()], 1, 6);
+            shifted[4] = NO;
+            assertArrayEquals(shifted, labels, trainOn.name());
+        }
+    }
+
+    @Test
+    void lossWeightsChooseAnswersAlsoAfterTurnsWereDropped() {
+        SftExample example = new SftExample(
+                turns(true, "abcdef").conversation(),
+                List.of(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+                new Provenance("x", 0));
+        Dataset dataset = Dataset.of(List.of(example));
+        assertArrayEquals(
+                new int[] {NO, 'b', NO, NO, NO, 'f', NO},
+                only(toyEncoder(7, Truncation.FAIL).encode(dataset).examples().get(0))
+                        .labels());
+        EncodedExample shorter = toyEncoder(5, Truncation.DROP_OLDEST_TURNS)
+                .encode(dataset)
+                .examples()
+                .get(0);
+        assertEquals("scdef", letters(shorter));
+        assertArrayEquals(new int[] {NO, NO, NO, 'f', NO}, only(shorter).labels());
+    }
+
+    @Test
+    void theSourceIsCutAndTheTemplateStays() {
+        Conversation conversation = Conversation.of(
+                ChatMessage.system("Be short."),
+                ChatMessage.user("one two three four five six seven eight nine ten ".repeat(5)),
+                ChatMessage.assistant("Hello!"));
+        SftExample example = SftExample.of(conversation);
+        EncodedDataset whole = new SftEncoder(chat, 512).encode(Dataset.of(List.of(example)));
+        EncodedDataset cut = new SftEncoder(chat, 48, Truncation.CUT_SOURCE).encode(Dataset.of(List.of(example)));
+        EncodedSequence sequence = only(cut.examples().get(0));
+        assertTrue(sequence.length() <= 48 && sequence.length() >= 45, "length " + sequence.length());
+        assertEquals(1, cut.report().truncated());
+        assertEquals(whole.report().targetTokens(), sequence.targetTokens());
+        String text = tokenizer.decode(sequence.inputIds());
+        assertTrue(text.startsWith("<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\none two three"), text);
+        assertTrue(text.endsWith("<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n"), text);
+        fails(
+                () -> new SftEncoder(chat, 20, Truncation.CUT_SOURCE).encode(Dataset.of(List.of(example))),
+                "even without its question");
+    }
+
+    /** By hand from the rule: source 5 and target 3 of 6 give 6 · 3 / 8 = 2 of the target and 4 of the source. */
+    @Test
+    void proportionalCutsAreThoseOfLlamaFactory() {
+        EncodedChat chatOf = new EncodedChat(
+                new int[] {1, 2, 3, 4, 5, 6, 7, 8},
+                new boolean[] {false, false, false, false, false, true, true, true});
+        assertArrayEquals(
+                new int[] {1, 2, 3, 4, 6, 7}, Shortening.proportional(chatOf, 6).ids());
+        // A short target stays whole, and so does a short source.
+        EncodedChat shortTarget = new EncodedChat(
+                new int[] {1, 2, 3, 4, 5, 6, 7, 8},
+                new boolean[] {false, false, false, false, false, false, false, true});
+        assertArrayEquals(
+                new int[] {1, 2, 3, 8}, Shortening.proportional(shortTarget, 4).ids());
+        EncodedChat shortSource = new EncodedChat(
+                new int[] {1, 2, 3, 4, 5, 6, 7, 8}, new boolean[] {false, true, true, true, true, true, true, true});
+        assertArrayEquals(
+                new int[] {1, 2, 3, 4}, Shortening.proportional(shortSource, 4).ids());
+    }
+
+    @Test
+    void aTextIsLearnedWholeAndPartedWhereItIsLong() {
+        TextExample text = new TextExample("word ".repeat(40).strip(), new Provenance("x", 0));
+        int[] ids = chat.encodeText(text.text());
+        EncodedDataset encoded = new SftEncoder(chat, 16).encode(Dataset.of(List.of(text)));
+        int end = tokenizer.idOf(tokenizer.eosToken().orElseThrow()).orElseThrow();
+        List<Integer> all = new ArrayList<>();
+        List<Integer> learned = new ArrayList<>();
+        for (EncodedExample piece : encoded.examples()) {
+            assertTrue(only(piece).length() <= 16);
+            Arrays.stream(only(piece).inputIds()).forEach(all::add);
+            Arrays.stream(only(piece).labels()).filter(label -> label != NO).forEach(learned::add);
+        }
+        List<Integer> expected = new ArrayList<>(Arrays.stream(ids).boxed().toList());
+        expected.add(end);
+        assertEquals(expected.subList(1, expected.size()), learned, "each token but the first is predicted once");
+        assertEquals(expected.subList(0, all.size()), all);
+    }
+
+    @Test
+    void theReportTellsWhatTheTextsHold() {
+        Dataset dataset = Dataset.of(List.of(
+                SftExample.of("Who?", "Hello!"),
+                SftExample.of("Who?", "Hello!"),
+                SftExample.of("who ", "HELLO"),
+                SftExample.of("What is <|im_end|>?", "An <b>end</b>.")));
+        DataReport report = new SftEncoder(chat, 64).encode(dataset).report();
+        assertEquals(new DataReport.Texts(1, 1, 0, 1), report.texts());
+        assertEquals(
+                4,
+                report.shape().histogram().stream()
+                        .mapToInt(DataReport.Bin::examples)
+                        .sum());
+        assertEquals(
+                List.of("Hello!<|im_end|>"),
+                report.preview().get(0).pieces().stream()
+                        .filter(DataReport.Piece::learned)
+                        .map(DataReport.Piece::text)
+                        .toList());
+        String whole = report.preview().get(0).pieces().stream()
+                .map(DataReport.Piece::text)
+                .collect(Collectors.joining());
+        assertEquals("<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n", whole);
+        assertTrue(report.text().contains("«Hello!<|im_end|>»"), report.text());
+        assertTrue(report.html().contains("<mark>An &lt;b&gt;end&lt;/b&gt;.&lt;|im_end|&gt;</mark>"), report.html());
+        assertTrue(report.colouredText().contains("\u001B[32mHello!<|im_end|>\u001B[0m"), report.colouredText());
     }
 
     @Test
@@ -367,13 +509,11 @@ class SftEncoderTest {
         Dataset mixed = Dataset.of(List.of(
                 SftExample.of("q", "ab"),
                 new PreferenceExample(prompt, answer, ChatMessage.assistant("b"), place),
-                new KtoExample(prompt.with(answer), true, place),
-                new TextExample("t", place)));
+                new KtoExample(prompt.with(answer), true, place)));
         DatasetException failure = fails(
                 () -> toyEncoder(8, Truncation.FAIL).encode(mixed),
                 "x, row 7: is a preference pair, but supervised fine-tuning",
-                "is a judged answer",
-                "is a text for pre-training");
-        assertEquals(3, failure.count());
+                "is a judged answer");
+        assertEquals(2, failure.count());
     }
 }

@@ -1,0 +1,24 @@
+package dev.finetune4j.data.batch;
+
+import dev.finetune4j.data.TrainOn;
+import dev.finetune4j.data.Truncation;
+import java.util.Objects;
+
+/**
+ * How examples become tokens and labels.
+ *
+ * @param maxLength tokens that a sequence may have, at least 2
+ * @param truncation what becomes of longer ones
+ * @param trainOn which tokens are learned
+ */
+public record Encoding(int maxLength, Truncation truncation, TrainOn trainOn) {
+    /** @throws IllegalArgumentException if {@code maxLength} is less than 2 */
+    public Encoding {
+        if (maxLength < 2) {
+            throw new IllegalArgumentException("maxLength is " + maxLength
+                    + ", but an example has a prompt and an answer; allow 2 tokens or more");
+        }
+        Objects.requireNonNull(truncation, "truncation");
+        Objects.requireNonNull(trainOn, "trainOn");
+    }
+}

@@ -43,10 +43,10 @@ void high_rank(
     });
 }
 
-/// Turns a head by the angle of its position; to may be from.
+/// Turns the first channels of a head by the angle of its position; to may be from.
 template <typename T>
-inline void turn_head(const T *from, const T *cosine, const T *sine, int64_t size, T *to) {
-    int64_t half = size / 2;
+inline void turn_head(const T *from, const T *cosine, const T *sine, int64_t size, int64_t rotary, T *to) {
+    int64_t half = rotary / 2;
     in_vectors(half, [&](int64_t at, int64_t n) {
         Floats first = some(from + at, n);
         Floats second = some(from + half + at, n);
@@ -55,18 +55,37 @@ inline void turn_head(const T *from, const T *cosine, const T *sine, int64_t siz
         put_some(to + at, first * c - second * s, n);
         put_some(to + half + at, second * c + first * s, n);
     });
+    if (to != from) {
+        std::copy(from + rotary, from + size, to + rotary);
+    }
 }
 
-/// Attention of one head: its query over all positions. Scores has room for as many numbers, sums for a head.
+/// The scores of a query with so many keys.
+template <typename T>
+inline void score_keys(
+    const T *query, const T *keys, int64_t count, int64_t size, float scale, float soft_cap, float *scores) {
+    for (int64_t at = 0; at < count; at++) {
+        scores[at] = dot(query, keys + at * size, size) * scale;
+    }
+    if (soft_cap > 0) {
+        // tanh(x) = 1 - 2 / (exp(2 x) + 1)
+        Floats one = spread(1.0f);
+        Floats twice = spread(2.0f / soft_cap);
+        in_vectors(count, [&](int64_t at, int64_t n) {
+            Floats rest = spread(2.0f) / (exponential(some(scores + at, n) * twice) + one);
+            put_some(scores + at, (one - rest) * spread(soft_cap), n);
+        });
+    }
+}
+
+/// Attention of one head: its query over so many positions. Scores has room for as many numbers, sums for a head.
 template <typename T>
 inline void attend_head(
-    const T *query, const T *keys, const T *values, int64_t positions, int64_t size, float scale, float *scores,
+    const T *query, const T *keys, const T *values, int64_t positions, const AttendShape &shape, float *scores,
     float *sums, T *mixed) {
-    float peak = -INFINITY;
-    for (int64_t at = 0; at < positions; at++) {
-        scores[at] = dot(query, keys + at * size, size) * scale;
-        peak = std::max(peak, scores[at]);
-    }
+    int64_t size = shape.size;
+    score_keys(query, keys, positions, size, shape.scale, shape.soft_cap, scores);
+    float peak = *std::max_element(scores, scores + positions);
     Floats all = spread(0);
     in_vectors(positions, [&](int64_t at, int64_t n) {
         Floats weight = exponential(some(scores + at, n) - spread(peak));
@@ -101,24 +120,24 @@ void attend(
     int threads) {
     int64_t size = shape.size;
     for (int64_t head = 0; head < shape.heads; head++) {
-        turn_head(qkv + head * size, cosine, sine, size, qkv + head * size);
+        turn_head(qkv + head * size, cosine, sine, size, shape.rotary, qkv + head * size);
     }
     for (int64_t head = 0; head < shape.kv_heads; head++) {
         int64_t place = (head * shape.capacity + shape.position) * size;
-        turn_head(qkv + (shape.heads + head) * size, cosine, sine, size, keys + place);
+        turn_head(qkv + (shape.heads + head) * size, cosine, sine, size, shape.rotary, keys + place);
         const T *value = qkv + (shape.heads + shape.kv_heads + head) * size;
         std::copy(value, value + size, values + place);
     }
-    int64_t positions = shape.position + 1;
+    int64_t positions = shape.position + 1 - shape.first;
     int64_t group = shape.heads / shape.kv_heads;
     int64_t grain = std::max<int64_t>(1, SOME_NUMBERS / (positions * size));
     parallel(threads, shape.heads, grain, [&](int64_t begin, int64_t end) {
         for (int64_t head = begin; head < end; head++) {
-            int64_t start = head / group * shape.capacity * size;
+            int64_t start = (head / group * shape.capacity + shape.first) * size;
             float *scores = room + head * (shape.capacity + size);
             attend_head(
-                qkv + head * size, keys + start, values + start, positions, size, shape.scale, scores,
-                scores + shape.capacity, mixed + head * size);
+                qkv + head * size, keys + start, values + start, positions, shape, scores, scores + shape.capacity,
+                mixed + head * size);
         }
     });
 }

@@ -79,14 +79,18 @@ struct DropoutMask {
 template <typename T>
 using Drop = void (*)(const T *x, T *y, int64_t count, const DropoutMask &mask, int threads);
 
-/// Heads of a token and the cache that it joins; position counts the tokens before it.
+/// Heads of a token and the cache that it joins; position counts the tokens before it, of which it sees those from first on.
+/// The first rotary channels of a head are turned; a soft cap of 0 bounds nothing.
 struct AttendShape {
     int64_t heads;
     int64_t kv_heads;
     int64_t size;
+    int64_t rotary;
     int64_t capacity;
+    int64_t first;
     int64_t position;
     float scale;
+    float soft_cap;
 };
 
 /// Sequences of queries, keys and values: a token's are behind one another, those of queries first, stride numbers from token

@@ -46,9 +46,11 @@ void check_few_rows(int level, int64_t rows, int64_t out, int64_t in, int64_t ra
         expected_other, other, static_cast<double>(in * rank), text("high rank", level, {rows, out, rank, add}));
 }
 
-/// Angles of zero, so that heads stay as they are; the test in Java turns them.
+/// Angles of zero, so that heads stay as they are; the test in Java turns them. A soft cap of 0 bounds nothing.
 template <typename T>
-void check_attention(int level, int64_t heads, int64_t kv_heads, int64_t size, int64_t position, int threads) {
+void check_attention(
+    int level, int64_t heads, int64_t kv_heads, int64_t size, int64_t position, int64_t first, double soft_cap,
+    int threads) {
     int64_t capacity = position + 1;
     Room<T> qkv = random_numbers<T>((heads + 2 * kv_heads) * size, 1);
     Room<T> keys = random_numbers<T>(kv_heads * capacity * size, 1);
@@ -61,17 +63,20 @@ void check_attention(int level, int64_t heads, int64_t kv_heads, int64_t size, i
         narrow(1.0f, cosine[i]);
     }
     cpu_attend(
-        level, threads, type_of<T>(), heads, kv_heads, size, capacity, position, 0.3f, qkv.place(), keys.place(),
-        values.place(), cosine.place(), sine.place(), room.place(), mixed.place());
+        level, threads, type_of<T>(), heads, kv_heads, size, size / 2 / 2 * 2, capacity, first, position, 0.3f,
+        static_cast<float>(soft_cap), qkv.place(), keys.place(), values.place(), cosine.place(), sine.place(),
+        room.place(), mixed.place());
     std::vector<double> expected;
     for (int64_t head = 0; head < heads; head++) {
         int64_t start = head / (heads / kv_heads) * capacity * size;
         std::vector<double> weights;
         double sum = 0;
         for (int64_t at = 0; at < capacity; at++) {
-            weights.push_back(std::exp(0.3 * sum_of(size, [&](int64_t k) {
+            double score = 0.3 * sum_of(size, [&](int64_t k) {
                 return static_cast<double>(widen(qkv[head * size + k])) * widen(keys[start + at * size + k]);
-            })));
+            });
+            score = soft_cap > 0 ? soft_cap * std::tanh(score / soft_cap) : score;
+            weights.push_back(at < first ? 0 : std::exp(score));
             sum += weights.back();
         }
         for (int64_t k = 0; k < size; k++) {
@@ -93,7 +98,8 @@ void check_tokens(int level) {
             check_few_rows<T>(level, rows, out, in, rank, threads, true);
         }
         for (const auto &[heads, kv_heads, size, position] : HEADS) {
-            check_attention<T>(level, heads, kv_heads, size, position, threads);
+            check_attention<T>(level, heads, kv_heads, size, position, 0, 0, threads);
+            check_attention<T>(level, heads, kv_heads, size, position, position / 3, 2, threads);
         }
     }
 }

@@ -48,9 +48,13 @@ class CudaGraphDecoderTest {
     Path folder;
 
     private CausalLM model(boolean qwen, boolean fourBit, Precision precision) {
+        return model(qwen ? RandomWeights.Family.QWEN2 : RandomWeights.Family.LLAMA, fourBit, precision);
+    }
+
+    private CausalLM model(RandomWeights.Family family, boolean fourBit, Precision precision) {
         Needs.gpu();
         LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-        return RandomWeights.model(folder.resolve("model"), qwen, factory, new Placement(GPU, precision));
+        return RandomWeights.model(folder.resolve("model"), family, factory, new Placement(GPU, precision));
     }
 
     private static int argmax(float[] logits) {
@@ -62,10 +66,13 @@ class CudaGraphDecoderTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"false, false, FP32, false, 1e-4", "true, true, FP32, false, 1e-4", "false, true, FP32, true, 1e-4"})
-    void hasTheLogitsOfTheOrdinaryPass(
-            boolean qwen, boolean fourBit, Precision precision, boolean adapted, double tolerance) {
-        try (CausalLM base = model(qwen, fourBit, precision);
+    @CsvSource({
+        "LLAMA, false, false", "QWEN2, true, false", "LLAMA, true, true", "QWEN3, true, true", "GEMMA, true, false",
+        "GEMMA2, false, true", "GEMMA3, true, true", "PHI3, true, true", "MISTRAL, true, false", "DYNAMIC, true, true"
+    })
+    void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
+        double tolerance = 1e-4;
+        try (CausalLM base = model(family, fourBit, Precision.FP32);
                 PeftAdapter adapter = adapter(base)) {
             CausalLM model = adapted ? adapter.attachTo(base) : base;
             assertEquals("", CudaGraphDecoder.unsupportedReason(model).orElse(""));
@@ -120,22 +127,34 @@ class CudaGraphDecoderTest {
      */
     @ParameterizedTest
     @CsvSource({
-        "true, false, false, 1",
-        "false, true, false, 1",
-        "true, true, true, 1",
-        "false, true, false, 5",
-        "false, true, false, 8",
-        "false, true, true, 1",
-        "true, true, true, 3",
-        "false, true, true, 8",
-        "true, false, true, 3",
-        "false, false, true, 8"
+        "QWEN2, false, false, 1",
+        "LLAMA, true, false, 1",
+        "QWEN2, true, true, 1",
+        "LLAMA, true, false, 5",
+        "LLAMA, true, false, 8",
+        "LLAMA, true, true, 1",
+        "QWEN2, true, true, 3",
+        "LLAMA, true, true, 8",
+        "QWEN2, false, true, 3",
+        "LLAMA, false, true, 8",
+        "QWEN3, true, true, 1",
+        "GEMMA, true, false, 2",
+        "GEMMA2, true, true, 1",
+        "GEMMA2, false, false, 3",
+        "GEMMA3, true, true, 1",
+        "GEMMA3, false, false, 4",
+        "PHI3, true, true, 1",
+        "PHI3, false, false, 8",
+        "MISTRAL, true, true, 1",
+        "DYNAMIC, true, false, 2"
     })
-    void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(boolean qwen, boolean fourBit, boolean adapted, int rows) {
+    void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(
+            RandomWeights.Family family, boolean fourBit, boolean adapted, int rows) {
         LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-        try (CausalLM base = model(qwen, fourBit, Precision.BF16);
+        try (CausalLM base = model(family, fourBit, Precision.BF16);
                 PeftAdapter adapter = adapter(base);
-                CausalLM exactBase = RandomWeights.model(folder.resolve("exact"), qwen, factory, Placement.cpuFp32());
+                CausalLM exactBase =
+                        RandomWeights.model(folder.resolve("exact"), family, factory, Placement.cpuFp32());
                 PeftAdapter exactAdapter = adapter(exactBase)) {
             CausalLM model = adapted ? adapter.attachTo(base) : base;
             CausalLM exact = adapted ? exactAdapter.attachTo(exactBase) : exactBase;
@@ -253,16 +272,6 @@ class CudaGraphDecoderTest {
             IllegalArgumentException refused =
                     assertThrows(IllegalArgumentException.class, () -> new CudaGraphDecoder(model, cache, 1));
             assertTrue(refused.getMessage().contains("use CausalLM.hidden"), refused.getMessage());
-        }
-    }
-
-    @Test
-    void virtualTokensTakeTheOrdinaryWay() {
-        try (CausalLM base = model(false, true, Precision.BF16);
-                PeftAdapter prompt = AdapterKinds.create(base, PromptTuningSettings.random(3), InitSources.seed(1))) {
-            assertEquals(
-                    "it has virtual tokens",
-                    CudaGraphDecoder.unsupportedReason(prompt.attachTo(base)).orElseThrow());
         }
     }
 

@@ -23,62 +23,162 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Weights of a small decoder, the same at each run. The inputs of its linears have three widths, one for each way in which the
- * 4-bit kernels for few rows go: multiples of 256, of 64 (the output of attention) and of 32 (the last of the MLP).
+ * Weights of small decoders, the same at each run. The inputs of their linears have widths for each way in which the 4-bit kernels
+ * for few rows go: multiples of 256, of 64, of 32 and of 8 only.
  */
 public final class RandomWeights implements WeightSource {
-    private static final int HIDDEN = 256;
-    private static final int INNER = 352;
     private static final int LAYERS = 3;
-    private static final int HEADS = 8;
-    private static final int KV_HEADS = 2;
     private static final int HEAD_SIZE = 24;
     private static final int VOCABULARY = 300;
 
-    private final Map<String, long[]> shapes = new LinkedHashMap<>();
+    /**
+     * Decoders that differ in what a step needs of them.
+     *
+     * <p>The windows are shorter than the texts of tests, and the frequencies of the rotary embedding change within them.
+     */
+    public enum Family {
+        LLAMA("llama", 256, 352, 8, 2, "\"hidden_act\": \"silu\""),
+        QWEN2("qwen2", 256, 352, 8, 2, "\"hidden_act\": \"silu\""),
+        QWEN3("qwen3", 256, 352, 8, 2, "\"attention_bias\": true"),
+        GEMMA("gemma", 264, 360, 4, 1, "\"hidden_act\": \"gelu_pytorch_tanh\""),
+        GEMMA2("gemma2", 256, 352, 8, 4, """
+                "sliding_window": 5, "attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0,
+                "query_pre_attn_scalar": 24"""),
+        GEMMA3("gemma3_text", 256, 352, 8, 2, """
+                "sliding_window": 5, "sliding_window_pattern": 2, "rope_local_base_freq": 100,
+                "query_pre_attn_scalar": 24"""),
+        PHI3("phi3", 256, 352, 8, 8, """
+                "partial_rotary_factor": 0.5, "original_max_position_embeddings": 16, "pad_token_id": 0,
+                "rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1.5, 2, 2],
+                                 "long_factor": [1, 1.5, 2, 3, 4, 8]}"""),
+        MISTRAL("mistral", 256, 352, 18, 2, "\"sliding_window\": 5"),
+        DYNAMIC("llama", 264, 352, 8, 8, """
+                "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}""");
 
-    private RandomWeights(boolean biases, boolean tied) {
-        shapes.put("model.embed_tokens.weight", new long[] {VOCABULARY, HIDDEN});
-        for (int i = 0; i < LAYERS; i++) {
-            String layer = "model.layers." + i + ".";
-            shapes.put(layer + "input_layernorm.weight", new long[] {HIDDEN});
-            shapes.put(layer + "post_attention_layernorm.weight", new long[] {HIDDEN});
-            input(layer + "self_attn.q_proj", HEADS * HEAD_SIZE, biases);
-            input(layer + "self_attn.k_proj", KV_HEADS * HEAD_SIZE, biases);
-            input(layer + "self_attn.v_proj", KV_HEADS * HEAD_SIZE, biases);
-            shapes.put(layer + "self_attn.o_proj.weight", new long[] {HIDDEN, HEADS * HEAD_SIZE});
-            shapes.put(layer + "mlp.gate_proj.weight", new long[] {INNER, HIDDEN});
-            shapes.put(layer + "mlp.up_proj.weight", new long[] {INNER, HIDDEN});
-            shapes.put(layer + "mlp.down_proj.weight", new long[] {HIDDEN, INNER});
+        private final String type;
+        private final int hidden;
+        private final int inner;
+        private final int heads;
+        private final int kvHeads;
+        private final String more;
+
+        Family(String type, int hidden, int inner, int heads, int kvHeads, String more) {
+            this.type = type;
+            this.hidden = hidden;
+            this.inner = inner;
+            this.heads = heads;
+            this.kvHeads = kvHeads;
+            this.more = more;
         }
-        shapes.put("model.norm.weight", new long[] {HIDDEN});
-        if (!tied) {
-            shapes.put("lm_head.weight", new long[] {VOCABULARY, HIDDEN});
+
+        private boolean qkvBias() {
+            return this == QWEN2 || this == QWEN3 || this == DYNAMIC;
+        }
+
+        private boolean outputBias() {
+            return this == QWEN3 || this == DYNAMIC;
+        }
+
+        private boolean mlpBias() {
+            return this == DYNAMIC;
+        }
+
+        private boolean headNorms() {
+            return this == QWEN3 || this == GEMMA3;
+        }
+
+        private boolean postNorms() {
+            return this == GEMMA2 || this == GEMMA3;
+        }
+
+        private boolean fused() {
+            return this == PHI3;
+        }
+
+        private boolean tied() {
+            return this == QWEN2 || type.startsWith("gemma");
+        }
+
+        /** Dynamic frequencies change behind the positions that the model was made for. */
+        private int positions() {
+            return this == DYNAMIC ? 16 : 2048;
+        }
+
+        private String config() {
+            return """
+                    {"model_type": "%s", "hidden_size": %d, "intermediate_size": %d, "num_hidden_layers": %d,
+                     "num_attention_heads": %d, "num_key_value_heads": %d, "head_dim": %d, "vocab_size": %d,
+                     "rms_norm_eps": 1e-5, "max_position_embeddings": %d, "tie_word_embeddings": %b, %s}
+                    """.formatted(
+                            type, hidden, inner, LAYERS, heads, kvHeads, HEAD_SIZE, VOCABULARY, positions(), tied(), more);
         }
     }
 
-    private void input(String name, long out, boolean bias) {
-        shapes.put(name + ".weight", new long[] {out, HIDDEN});
+    private final Map<String, long[]> shapes = new LinkedHashMap<>();
+
+    private RandomWeights(Family family) {
+        tensor("model.embed_tokens", VOCABULARY, family.hidden);
+        for (int i = 0; i < LAYERS; i++) {
+            layer("model.layers." + i + ".", family);
+        }
+        tensor("model.norm", family.hidden);
+        if (!family.tied()) {
+            tensor("lm_head", VOCABULARY, family.hidden);
+        }
+    }
+
+    private void layer(String layer, Family family) {
+        long queries = (long) family.heads * HEAD_SIZE;
+        long keys = (long) family.kvHeads * HEAD_SIZE;
+        tensor(layer + "input_layernorm", family.hidden);
+        tensor(layer + "post_attention_layernorm", family.hidden);
+        if (family.postNorms()) {
+            tensor(layer + "pre_feedforward_layernorm", family.hidden);
+            tensor(layer + "post_feedforward_layernorm", family.hidden);
+        }
+        if (family.headNorms()) {
+            tensor(layer + "self_attn.q_norm", HEAD_SIZE);
+            tensor(layer + "self_attn.k_norm", HEAD_SIZE);
+        }
+        if (family.fused()) {
+            tensor(layer + "self_attn.qkv_proj", queries + 2 * keys, family.hidden);
+            tensor(layer + "mlp.gate_up_proj", 2L * family.inner, family.hidden);
+        } else {
+            linear(layer + "self_attn.q_proj", queries, family.hidden, family.qkvBias());
+            linear(layer + "self_attn.k_proj", keys, family.hidden, family.qkvBias());
+            linear(layer + "self_attn.v_proj", keys, family.hidden, family.qkvBias());
+            linear(layer + "mlp.gate_proj", family.inner, family.hidden, family.mlpBias());
+            linear(layer + "mlp.up_proj", family.inner, family.hidden, family.mlpBias());
+        }
+        linear(layer + "self_attn.o_proj", family.hidden, queries, family.outputBias());
+        linear(layer + "mlp.down_proj", family.hidden, family.inner, family.mlpBias());
+    }
+
+    private void linear(String name, long out, long in, boolean bias) {
+        tensor(name, out, in);
         if (bias) {
             shapes.put(name + ".bias", new long[] {out});
         }
     }
 
+    private void tensor(String module, long... shape) {
+        shapes.put(module + ".weight", shape);
+    }
+
     /** A Qwen2 with biases and a tied head, or a Llama without. */
     public static CausalLM model(Path folder, boolean qwen, LinearFactory factory, Placement placement) {
+        return model(folder, qwen ? Family.QWEN2 : Family.LLAMA, factory, placement);
+    }
+
+    /** A model of a family; the folder gets its configuration. */
+    public static CausalLM model(Path folder, Family family, LinearFactory factory, Placement placement) {
         try {
             Files.createDirectories(folder);
-            Files.writeString(folder.resolve("config.json"), """
-                    {"model_type": "%s", "hidden_size": %d, "intermediate_size": %d, "num_hidden_layers": %d,
-                     "num_attention_heads": %d, "num_key_value_heads": %d, "head_dim": %d, "vocab_size": %d,
-                     "rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "tie_word_embeddings": %b,
-                     "hidden_act": "silu"}
-                    """.formatted(
-                    qwen ? "qwen2" : "llama", HIDDEN, INNER, LAYERS, HEADS, KV_HEADS, HEAD_SIZE, VOCABULARY, qwen));
+            Files.writeString(folder.resolve("config.json"), family.config());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        try (WeightSource weights = new RandomWeights(qwen, qwen)) {
+        try (WeightSource weights = new RandomWeights(family)) {
             return ModelLoader.load(PretrainedFolder.open(folder), weights, factory, placement);
         }
     }

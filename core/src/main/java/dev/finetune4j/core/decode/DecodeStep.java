@@ -1,19 +1,20 @@
 package dev.finetune4j.core.decode;
 
-import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.AttentionSpec;
+import dev.finetune4j.core.kernel.DecodeAttention;
 import dev.finetune4j.core.kernel.DecodeBuffers;
 import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.DecodeWorkspace;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.TensorScope;
+import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One token of each sequence through a decoder: the same calls in the same order on every processor, which brings its
@@ -21,22 +22,37 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 final class DecodeStep {
     /**
+     * The norms around one half of a block.
+     *
+     * @param before of what goes in
+     * @param after of what comes out, before it is added; null where the model has none
+     */
+    record Norms(NormSpec before, @Nullable NormSpec after) {}
+
+    /**
      * One layer, {@code x += attention(norm(x)); x += mlp(norm(x))}.
      *
      * @param inputs the projections to queries, keys and values
      * @param output the projection of attention's result
+     * @param gateAndUp two projections, or one to both
      */
     record Layer(
-            NormSpec attentionNorm,
+            Norms attentionNorms,
             FusedGemv inputs,
-            AttentionSpec attention,
+            DecodeAttention attention,
             FusedGemv output,
-            NormSpec mlpNorm,
+            Norms mlpNorms,
             FusedGemv gateAndUp,
+            Activation activation,
             FusedGemv down) {
         /** The most numbers of a row that the down projections of one GEMV take. */
         int rank() {
             return Math.max(Math.max(inputs.rank(), output.rank()), Math.max(gateAndUp.rank(), down.rank()));
+        }
+
+        /** Outputs of one projection to gate and up; 0 where there are two. */
+        int joint() {
+            return gateAndUp.linears() == 1 ? gateAndUp.out() : 0;
         }
     }
 
@@ -44,11 +60,20 @@ final class DecodeStep {
      * What a step consists of.
      *
      * @param embedding shape (V, D)
-     * @param rope of all layers
+     * @param embeddingScale factor on its rows
+     * @param rotaries of the kinds of layers, as their attention counts them
      * @param norm the one behind the last layer
      * @param head the projection to the vocabulary
+     * @param softCap bound on the logits; 0 for none
      */
-    record Parts(Tensor embedding, RopeSpec rope, List<Layer> layers, NormSpec norm, FusedGemv head) {}
+    record Parts(
+            Tensor embedding,
+            float embeddingScale,
+            List<RotaryEmbedding> rotaries,
+            List<Layer> layers,
+            NormSpec norm,
+            FusedGemv head,
+            double softCap) {}
 
     private final DecodeKernels kernels;
     private final Parts parts;
@@ -65,6 +90,7 @@ final class DecodeStep {
     /** The working memory for a number of sequences. */
     DecodeBuffers buffers(CausalLM model, int rows) {
         int rank = parts.layers().stream().mapToInt(Layer::rank).max().orElse(0);
+        int joint = parts.layers().stream().mapToInt(Layer::joint).max().orElse(0);
         return DecodeBuffers.make(
                 model.placement().device(),
                 kernels.type(),
@@ -73,51 +99,71 @@ final class DecodeStep {
                 parts.layers().size(),
                 model.config().hiddenSize(),
                 model.config().intermediateSize(),
+                joint,
                 model.config().vocabSize(),
                 Math.max(rank, parts.head().rank()));
     }
 
     /** The memory for that many positions. */
-    DecodeWorkspace workspace(ComputeDevice device, int rows, long capacity) {
-        ScalarType type = kernels.type();
-        try (TensorScope scope = new TensorScope();
-                RotaryEmbedding rotary = new RotaryEmbedding(parts.rope(), device)) {
-            RotaryEmbedding.Angles angles = rotary.angles(0, capacity, type);
-            return kernels.workspace(
-                            rows,
-                            attention(),
-                            angles.cos().clone(),
-                            angles.sin().clone())
-                    .releasedFrom(scope);
+    DecodeWorkspace workspace(int rows, long capacity) {
+        try (TensorScope scope = new TensorScope()) {
+            List<DecodeWorkspace.Angles> tables = new ArrayList<>();
+            for (RotaryEmbedding rotary : parts.rotaries()) {
+                RotaryEmbedding.Angles angles = rotary.stepAngles(capacity, kernels.type());
+                tables.add(new DecodeWorkspace.Angles(
+                        angles.cos().clone(), angles.sin().clone()));
+            }
+            return kernels.workspace(rows, attention(), tables).releasedFrom(scope);
         }
     }
 
     private AttentionSpec attention() {
-        return parts.layers().get(0).attention();
+        return parts.layers().get(0).attention().shape();
     }
 
     /** From the rows in the buffers to their logits; keys and values of their positions join those of their sequences. */
     void run(DecodeBuffers buffers, DecodeWorkspace workspace) {
-        kernels.embed(buffers, parts.embedding());
+        kernels.embed(buffers, parts.embedding(), parts.embeddingScale());
+        NormSpec after = null;
         for (int i = 0; i < parts.layers().size(); i++) {
+            Layer layer = parts.layers().get(i);
             try (TensorScope turn = new TensorScope()) {
-                run(i, buffers, workspace);
+                kernels.norm(buffers, after, layer.attentionNorms().before());
+                attend(i, buffers, workspace);
+                kernels.norm(
+                        buffers, layer.attentionNorms().after(), layer.mlpNorms().before());
+                feedForward(layer, buffers);
             }
+            after = layer.mlpNorms().after();
         }
-        kernels.norm(buffers, parts.norm());
+        kernels.norm(buffers, after, parts.norm());
         parts.head().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.logits(), false);
+        if (parts.softCap() > 0) {
+            kernels.softCap(buffers, parts.softCap());
+        }
     }
 
-    private void run(int index, DecodeBuffers buffers, DecodeWorkspace workspace) {
+    private void attend(int index, DecodeBuffers buffers, DecodeWorkspace workspace) {
         Layer layer = parts.layers().get(index);
-        int rows = buffers.rows();
-        Tensor low = buffers.low();
-        kernels.norm(buffers, layer.attentionNorm());
-        layer.inputs().run(buffers.normed(), rows, low, buffers.qkv(), false);
+        layer.inputs().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
         kernels.attend(buffers, workspace, index, layer.attention());
-        layer.output().run(buffers.mixed(), rows, low, buffers.state(), true);
-        kernels.norm(buffers, layer.mlpNorm());
-        layer.gateAndUp().runGated(buffers.normed(), rows, low, buffers.gated());
-        layer.down().run(buffers.gated(), rows, low, buffers.state(), true);
+        end(layer.output(), buffers.mixed(), layer.attentionNorms(), buffers);
+    }
+
+    private void feedForward(Layer layer, DecodeBuffers buffers) {
+        if (layer.joint() > 0) {
+            layer.gateAndUp().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.both(), false);
+            kernels.gate(buffers, layer.activation());
+        } else {
+            layer.gateAndUp()
+                    .runGated(buffers.normed(), buffers.rows(), layer.activation(), buffers.low(), buffers.gated());
+        }
+        end(layer.down(), buffers.gated(), layer.mlpNorms(), buffers);
+    }
+
+    /** The last projection of a half, added to the residual stream, or left to the norm behind it. */
+    private static void end(FusedGemv projection, Tensor x, Norms norms, DecodeBuffers buffers) {
+        boolean add = norms.after() == null;
+        projection.run(x, buffers.rows(), buffers.low(), add ? buffers.state() : buffers.normed(), add);
     }
 }

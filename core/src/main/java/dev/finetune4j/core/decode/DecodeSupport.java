@@ -1,21 +1,22 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AttentionSpec;
+import dev.finetune4j.core.kernel.DecodeAttention;
 import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Named;
-import dev.finetune4j.core.nn.ProjectionGroup;
 import dev.finetune4j.core.nn.RmsNorm;
-import dev.finetune4j.core.nn.RopeScaling;
-import dev.finetune4j.core.nn.RopeSpec;
+import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
@@ -78,60 +79,65 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
     /** Puts a step together, part by part, as each part describes itself. */
     private record Assembly(DecodeKernels kernels) {
         DecodeStep.Parts parts(CausalLM model) {
-            require(!model.hasVirtualTokens(), "it has virtual tokens");
-            require(model.config().finalLogitSoftcapping() == 0, "its logits are soft-capped");
-            Tensor embedding = embedding(model);
-            RopeSpec rope = rope(model.config());
+            DenseEmbedding embedding = embedding(model);
+            List<RotaryEmbedding> rotaries = new ArrayList<>();
             List<DecodeStep.Layer> layers = new ArrayList<>();
             for (int i = 0; i < model.blocks().size(); i++) {
+                RotaryEmbedding rotary = model.rotary(i);
+                if (!rotaries.contains(rotary)) {
+                    rotaries.add(rotary);
+                }
                 int window = model.config().layerTypes().get(i).window();
-                layers.add(layer(model.blocks().get(i), window));
+                layers.add(layer(model.blocks().get(i), window, rotaries.indexOf(rotary)));
             }
-            FusedGemv head = gemv(List.of(new Named<>("lm_head", model.head())));
-            return new DecodeStep.Parts(embedding, rope, List.copyOf(layers), norm(model.norm()), head);
+            return new DecodeStep.Parts(
+                    embedding.weight(),
+                    rounded(embedding.scale()),
+                    List.copyOf(rotaries),
+                    List.copyOf(layers),
+                    norm(model.norm()),
+                    gemv(List.of(new Named<>("lm_head", model.head()))),
+                    model.config().finalLogitSoftcapping());
         }
 
-        private Tensor embedding(CausalLM model) {
+        private DenseEmbedding embedding(CausalLM model) {
             if (model.embedding() instanceof DenseEmbedding embedding
-                    && embedding.scale() == 1
                     && Tensors.typeOf(embedding.weight()) == kernels.type()
                     && embedding.weight().is_contiguous()) {
-                return embedding.weight();
+                return embedding;
             }
-            throw new UnsupportedPartException("its embedding is scaled, adapted or of another type");
+            throw new UnsupportedPartException("its embedding is adapted or of another type");
         }
 
-        /** The one rotary embedding of all layers, by tables that hold for every length. */
-        private RopeSpec rope(ModelConfig config) {
-            RopeSpec rope = config.layerTypes().get(0).rope();
-            require(
-                    config.layerTypes().stream().allMatch(type -> type.rope().equals(rope)),
-                    "its layers differ in their rotary embedding");
-            boolean fixed = !(rope.scaling() instanceof RopeScaling.Dynamic)
-                    && !(rope.scaling() instanceof RopeScaling.LongRope);
-            require(
-                    fixed && rope.channels() == config.attention().headDim(),
-                    "its rotary angles change with the length or leave channels out");
-            return rope;
+        /** As the type of the activations holds it, which is what the published models multiply by. */
+        private float rounded(double scale) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor one = Tensors.ones(ComputeDevice.cpu(), kernels.type(), 1);
+                return Tensors.toFloats(one.mul_(Tensors.scalar(scale)))[0];
+            }
         }
 
-        private DecodeStep.Layer layer(DecoderBlock block, int window) {
-            require(
-                    block.attentionNorms().after() == null && block.mlpNorms().after() == null,
-                    "its blocks have norms behind their halves");
-            require(block.attention().norms() == null, "its attention has norms on heads");
-            FusedGemv gateAndUp = gemv(block.mlp().gateAndUp());
-            require(
-                    gateAndUp.supports(block.mlp().activation()),
-                    "its feed-forward part computes " + block.mlp().activation());
+        private DecodeStep.Layer layer(DecoderBlock block, int window, int angles) {
+            Attention attention = block.attention();
+            Attention.HeadNorms heads = attention.norms();
             return new DecodeStep.Layer(
-                    norm(block.attentionNorms().before()),
-                    gemv(block.attention().inputs()),
-                    supported(block.attention().spec(window)),
-                    gemv(List.of(block.attention().output())),
-                    norm(block.mlpNorms().before()),
-                    gateAndUp,
-                    gemv(block.mlp().down()));
+                    norms(block.attentionNorms()),
+                    gemv(attention.inputs().linears()),
+                    new DecodeAttention(
+                            supported(attention.spec(window)),
+                            heads == null ? null : norm(heads.query()),
+                            heads == null ? null : norm(heads.key()),
+                            angles),
+                    gemv(List.of(attention.output())),
+                    norms(block.mlpNorms()),
+                    gemv(block.mlp().gateAndUp().linears()),
+                    block.mlp().activation(),
+                    gemv(block.mlp().down().linears()));
+        }
+
+        private DecodeStep.Norms norms(DecoderBlock.Norms norms) {
+            Named<RmsNorm> after = norms.after();
+            return new DecodeStep.Norms(norm(norms.before()), after == null ? null : norm(after));
         }
 
         private AttentionSpec supported(AttentionSpec attention) {
@@ -143,11 +149,6 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             NormSpec spec = norm.module().spec();
             refuse(kernels.unsupportedReason(spec).map(reason -> reason + " (" + norm.name() + ")"));
             return spec;
-        }
-
-        private FusedGemv gemv(ProjectionGroup group) {
-            require(!group.isStacked(), "its projections are fused");
-            return gemv(group.linears());
         }
 
         private FusedGemv gemv(List<Named<Linear>> linears) {
@@ -162,14 +163,10 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             return products;
         }
 
-        private static void require(boolean supported, String reason) {
-            if (!supported) {
-                throw new UnsupportedPartException(reason);
-            }
-        }
-
         private static void refuse(Optional<String> reason) {
-            reason.ifPresent(text -> require(false, text));
+            if (reason.isPresent()) {
+                throw new UnsupportedPartException(reason.get());
+            }
         }
     }
 }

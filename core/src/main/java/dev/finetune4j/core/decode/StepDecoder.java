@@ -129,7 +129,7 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
             cache.reserve(positions, like);
             if (workspace == null || cache.moves() != cacheMoves) {
                 long places = cache.capacity();
-                DecodeWorkspace larger = step.workspace(device, buffers.rows(), places);
+                DecodeWorkspace larger = step.workspace(buffers.rows(), places);
                 if (workspace != null) {
                     moved(workspace, larger);
                 }

@@ -7,18 +7,37 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
+import java.util.Optional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Prefill and decode by the model's own forward pass on a cache: any model, any device. */
 final class ForwardSession implements InferenceSession {
+    private static final Logger LOG = LoggerFactory.getLogger(ForwardSession.class);
+
     private final CausalLM model;
     private final KvCache cache;
+    private final @Nullable String undecodedReason;
 
-    /** @param cache of the model; closed with this */
-    ForwardSession(CausalLM model, KvCache cache) {
+    /**
+     * @param cache of the model; closed with this
+     * @param undecodedReason why no decoder stands in front of it, as the end of a sentence; null when one does
+     */
+    ForwardSession(CausalLM model, KvCache cache, @Nullable String undecodedReason) {
         this.model = model;
         this.cache = cache;
+        this.undecodedReason = undecodedReason;
+        if (undecodedReason != null) {
+            LOG.debug("single tokens of the model take the ordinary pass: {}", undecodedReason);
+        }
+    }
+
+    @Override
+    public Optional<String> undecodedReason() {
+        return Optional.ofNullable(undecodedReason);
     }
 
     @Override

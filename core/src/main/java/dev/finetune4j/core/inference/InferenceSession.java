@@ -1,9 +1,11 @@
 package dev.finetune4j.core.inference;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
+import java.util.Optional;
 
 /**
  * What a model remembers of a text, and what it expects after it: the seam between generation, which chooses tokens, and the
@@ -45,13 +47,21 @@ public interface InferenceSession extends AutoCloseable {
         return Sampler.argmax(feed(ids));
     }
 
+    /**
+     * Why single tokens take the model's ordinary pass, which is several times as slow as a decoder, as the end of a sentence; empty
+     * when they do not.
+     */
+    default Optional<String> undecodedReason() {
+        return Optional.empty();
+    }
+
     /** Frees the memory. Closing twice is fine. */
     @Override
     void close();
 
     /**
-     * The quickest way that there is for the model; {@link CudaGraphDecoder#unsupportedReason} and {@link
-     * CpuDecoder#unsupportedReason} say when single tokens take the ordinary one.
+     * The quickest way that there is for the model. {@link #undecodedReason}, which is logged too (at level debug), says why
+     * single tokens take the ordinary one, if they do.
      *
      * @throws IllegalStateException if the model or its adapter is closed
      */
@@ -66,12 +76,14 @@ public interface InferenceSession extends AutoCloseable {
     }
 
     private static InferenceSession of(CausalLM model, KvCache cache) {
-        InferenceSession plain = new ForwardSession(model, cache);
-        if (CudaGraphDecoder.unsupportedReason(model).isEmpty()) {
-            return new DecoderSession(plain, () -> new CudaGraphDecoder(model, cache, 1));
+        boolean gpu = model.placement().device().kind() == ComputeDevice.Kind.CUDA;
+        Optional<String> reason =
+                gpu ? CudaGraphDecoder.unsupportedReason(model) : CpuDecoder.unsupportedReason(model);
+        ForwardSession plain = new ForwardSession(model, cache, reason.orElse(null));
+        if (reason.isPresent()) {
+            return plain;
         }
-        return CpuDecoder.unsupportedReason(model).isEmpty()
-                ? new DecoderSession(plain, () -> new CpuDecoder(model, cache))
-                : plain;
+        return new DecoderSession(
+                plain, () -> gpu ? new CudaGraphDecoder(model, cache, 1) : new CpuDecoder(model, cache));
     }
 }

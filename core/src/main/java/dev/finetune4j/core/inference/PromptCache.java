@@ -2,6 +2,7 @@ package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.model.CausalLM;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * A prompt cache: keys and values of a sequence of tokens together with its ids, so that of a prompt with the same beginning
@@ -62,6 +63,11 @@ final class PromptCache implements InferenceSession {
     public int feedArgmax(int[] more) {
         note(more);
         return session.feedArgmax(more);
+    }
+
+    @Override
+    public Optional<String> undecodedReason() {
+        return session.undecodedReason();
     }
 
     /** Behind the held ones; if the pass fails, they are not held and count for nothing. */

@@ -39,7 +39,7 @@ public final class TokenGenerator {
      * @param cache holds the first {@code cache.length()} of the prompt's ids, fewer than all; stays the caller's
      */
     public Generation generate(int[] prompt, KvCache cache, GenerationSettings settings, IntConsumer sink) {
-        return generate(prompt, new ForwardSession(model, cache), settings, sink);
+        return generate(prompt, new ForwardSession(model, cache, null), settings, sink);
     }
 
     /**

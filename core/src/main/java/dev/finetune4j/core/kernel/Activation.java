@@ -27,6 +27,15 @@ public enum Activation {
         }
     };
 
+    /** What stands for it in {@code activation.cuh}. */
+    public int kernelCode() {
+        return switch (this) {
+            case SILU -> 0;
+            case GELU -> 1;
+            case GELU_TANH -> 2;
+        };
+    }
+
     /** The function of each element. */
     public abstract Tensor apply(Tensor x);
 }

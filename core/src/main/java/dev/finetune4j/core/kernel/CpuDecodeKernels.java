@@ -4,9 +4,12 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.ElementKernels;
 import dev.finetune4j.core.kernel.cpu.TokenKernels;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** On the CPU, row by row. */
 public final class CpuDecodeKernels implements DecodeKernels {
@@ -26,53 +29,119 @@ public final class CpuDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public DecodeWorkspace workspace(int rows, AttentionSpec attention, Tensor cos, Tensor sin) {
-        long scores = TokenKernels.room(attention.heads(), attention.headDim(), cos.size(0));
+    public DecodeWorkspace workspace(int rows, AttentionSpec attention, List<DecodeWorkspace.Angles> angles) {
+        long capacity = angles.get(0).cos().size(0);
         return new DecodeWorkspace(
-                cos,
-                sin,
+                angles,
                 1,
-                Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, scores),
+                Tensors.empty(
+                        ComputeDevice.cpu(),
+                        ScalarType.Float,
+                        TokenKernels.room(attention.heads(), attention.headDim(), capacity)),
                 Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, 0),
                 Tensors.empty(ComputeDevice.cpu(), ScalarType.Long, 0));
     }
 
     @Override
-    public void embed(DecodeBuffers buffers, Tensor table) {
+    public void embed(DecodeBuffers buffers, Tensor table, float scale) {
         for (int row = 0; row < buffers.rows(); row++) {
             one(buffers.state(), row)
                     .copy_(table.narrow(0, buffers.input().row(row).token(), 1));
         }
+        if (scale != 1) {
+            buffers.state().mul_(Tensors.scalar(scale));
+        }
     }
 
     @Override
-    public void norm(DecodeBuffers buffers, NormSpec norm) {
-        elements.rmsForward(
-                buffers.state(), norm.weight(), buffers.normed(), null, (float) norm.epsilon(), norm.unitOffset());
+    public void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm) {
+        if (after != null) {
+            normalize(buffers.normed(), after, buffers.normed());
+            buffers.state().add_(buffers.normed());
+        }
+        normalize(buffers.state(), norm, buffers.normed());
+    }
+
+    /** @param y may be x */
+    private void normalize(Tensor x, NormSpec norm, Tensor y) {
+        float epsilon = (float) norm.epsilon();
+        if (Tensors.typeOf(norm.weight()) == type) {
+            elements.rmsForward(x, norm.weight(), y, null, epsilon, norm.unitOffset());
+            return;
+        }
+        // A weight that was trained in float32, beside activations in bfloat16.
+        try (TensorScope scope = new TensorScope()) {
+            if (norm.unitOffset()) {
+                Tensor wide = x.to(ScalarType.Float);
+                elements.rmsForward(wide, norm.weight(), wide, null, epsilon, true);
+                y.copy_(wide);
+            } else {
+                elements.rmsForward(x, Tensors.as(norm.weight(), type), y, null, epsilon, false);
+            }
+        }
     }
 
     @Override
-    public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, AttentionSpec attention) {
+    public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
+        AttentionSpec shape = attention.shape();
+        DecodeWorkspace.Angles angles = workspace.angles().get(attention.angles());
         for (int index = 0; index < buffers.rows(); index++) {
             DecodeRow row = buffers.input().row(index);
             KeyValueMemory memory = row.memory();
             if (memory != null) {
+                Tensor qkv = one(buffers.qkv(), index);
+                normalizeHeads(qkv, 0, shape.heads(), shape, attention.queryNorm());
+                normalizeHeads(qkv, shape.heads(), shape.kvHeads(), shape, attention.keyNorm());
                 tokens.attend(
-                        one(buffers.qkv(), index),
+                        qkv,
                         one(memory.keys(layer), row.sequence()),
                         one(memory.values(layer), row.sequence()),
                         row.position(),
-                        workspace.cos(),
-                        workspace.sin(),
-                        (float) attention.scale(),
+                        angles.cos(),
+                        angles.sin(),
+                        new TokenKernels.Scores((float) shape.scale(), (float) shape.softCap(), shape.window()),
                         workspace.partial(),
                         one(buffers.mixed(), index));
             }
         }
     }
 
+    private void normalizeHeads(Tensor qkv, long first, long count, AttentionSpec shape, @Nullable NormSpec norm) {
+        if (norm != null) {
+            Tensor heads = qkv.narrow(1, first * shape.headDim(), count * shape.headDim());
+            normalize(heads, norm, heads);
+        }
+    }
+
     /** The part of a row or of a sequence. */
     private static Tensor one(Tensor all, long index) {
         return all.size(0) == 1 ? all : all.narrow(0, index, 1);
+    }
+
+    @Override
+    public void gate(DecodeBuffers buffers, Activation activation) {
+        gate(elements, activation, buffers.both(), buffers.gated());
+    }
+
+    /**
+     * {@code act(gate) · up}.
+     *
+     * @param both shape (R, 2 · inner), gate first
+     * @param y shape (R, inner)
+     */
+    static void gate(ElementKernels elements, Activation activation, Tensor both, Tensor y) {
+        if (activation == Activation.SILU) {
+            elements.swigluForward(both, y);
+            return;
+        }
+        long inner = y.size(1);
+        try (TensorScope scope = new TensorScope()) {
+            y.copy_(activation.apply(both.narrow(1, 0, inner)).mul_(both.narrow(1, inner, inner)));
+        }
+    }
+
+    @Override
+    public void softCap(DecodeBuffers buffers, double cap) {
+        buffers.logits().mul_(Tensors.scalar(1 / cap)).tanh_().mul_(Tensors.scalar(cap));
     }
 }

@@ -93,11 +93,17 @@ public record CpuGemvKernel(ScalarType type) implements GemvKernel<CpuGemvKernel
 
     @Override
     public void launchGated(
-            Tensor x, int rows, GemvWeight<Product> gate, GemvWeight<Product> up, @Nullable Tensor low, Tensor y) {
+            Tensor x,
+            int rows,
+            Activation activation,
+            GemvWeight<Product> gate,
+            GemvWeight<Product> up,
+            @Nullable Tensor low,
+            Tensor y) {
         try (TensorScope scope = new TensorScope()) {
             Tensor both = Tensors.empty(ComputeDevice.cpu(), type, rows, 2L * gate.out());
             launch(x, rows, List.of(gate, up), low, both, false);
-            CpuKernels.get().orElseThrow().elements().swigluForward(both, y);
+            CpuDecodeKernels.gate(CpuKernels.get().orElseThrow().elements(), activation, both, y);
         }
     }
 }

@@ -4,12 +4,22 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** On a CUDA GPU ({@code decode.cu}). Launches may be captured. */
 public final class CudaDecodeKernels implements DecodeKernels {
     private static final int THREADS = 512;
+    /** Each has up to 32 numbers of a row in registers. */
+    private static final int NORM_THREADS = 512;
+
+    /** Query heads that one block of attention takes. */
+    private static final int HEADS_OF_BLOCK = 8;
+
     private static final int ATTENTION_THREADS = 256;
     private static final int CHOOSE_THREADS = 1024;
     /** Of the same channel of the keys of a tile. */
@@ -41,15 +51,19 @@ public final class CudaDecodeKernels implements DecodeKernels {
         return type;
     }
 
+    /** Into how many parts the query heads of a key head are divided. */
+    private static int parts(AttentionSpec shape) {
+        return (shape.heads() / shape.kvHeads() + HEADS_OF_BLOCK - 1) / HEADS_OF_BLOCK;
+    }
+
     @Override
-    public DecodeWorkspace workspace(int rows, AttentionSpec attention, Tensor cos, Tensor sin) {
-        long capacity = cos.size(0);
+    public DecodeWorkspace workspace(int rows, AttentionSpec attention, List<DecodeWorkspace.Angles> angles) {
+        long capacity = angles.get(0).cos().size(0);
         int heads = attention.heads();
-        long wanted = BLOCKS / ((long) rows * attention.kvHeads());
+        long wanted = BLOCKS / ((long) rows * attention.kvHeads() * parts(attention));
         int splits = (int) Math.max(1, Math.min(wanted, capacity / MIN_POSITIONS_OF_SPLIT));
         return new DecodeWorkspace(
-                cos,
-                sin,
+                angles,
                 splits,
                 Tensors.empty(device, ScalarType.Float, rows, heads, splits, attention.headDim()),
                 Tensors.empty(device, ScalarType.Float, rows, heads, splits, 2),
@@ -63,40 +77,76 @@ public final class CudaDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void embed(DecodeBuffers buffers, Tensor table) {
+    public void embed(DecodeBuffers buffers, Tensor table, float scale) {
         kernel("embed", 0)
-                .launch(buffers.rows(), THREADS, buffers.input().step(), table, buffers.state(), width(table));
+                .launch(buffers.rows(), THREADS, buffers.input().step(), table, buffers.state(), width(table), scale);
     }
 
     @Override
-    public void norm(DecodeBuffers buffers, NormSpec spec) {
-        Tensor weight = spec.weight();
-        int width = Math.toIntExact(weight.numel());
-        kernel("norm", 0).launch(buffers.rows(), THREADS, buffers.state(), weight, buffers.normed(), width, (float)
-                spec.epsilon());
+    public void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm) {
+        List<@Nullable Object> arguments =
+                new ArrayList<>(List.of(buffers.state(), buffers.normed(), width(buffers.state())));
+        addNorm(arguments, after);
+        addNorm(arguments, norm);
+        kernel("norm", 0).launch(buffers.rows(), NORM_THREADS, arguments.toArray());
+    }
+
+    /** The fields of the struct {@code Norm}. */
+    private static void addNorm(List<@Nullable Object> arguments, @Nullable NormSpec norm) {
+        if (norm == null) {
+            arguments.addAll(Arrays.asList(null, 0, 0, 0f));
+            return;
+        }
+        arguments.add(norm.weight());
+        arguments.add(Tensors.typeOf(norm.weight()) == ScalarType.Float ? 1 : 0);
+        arguments.add(norm.unitOffset() ? 1 : 0);
+        arguments.add((float) norm.epsilon());
     }
 
     @Override
-    public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, AttentionSpec shape) {
+    public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
+        AttentionSpec shape = attention.shape();
+        DecodeWorkspace.Angles angles = workspace.angles().get(attention.angles());
+        List<@Nullable Object> arguments = new ArrayList<>(List.of(
+                buffers.input().step(),
+                buffers.input().memory(layer),
+                buffers.qkv(),
+                angles.cos(),
+                angles.sin(),
+                workspace.partial(),
+                workspace.weights(),
+                buffers.done(),
+                buffers.mixed(),
+                shape.heads(),
+                shape.kvHeads(),
+                shape.headDim(),
+                width(angles.cos()),
+                shape.window(),
+                workspace.splits(),
+                parts(shape),
+                (float) shape.scale(),
+                (float) shape.softCap()));
+        addNorm(arguments, attention.queryNorm());
+        addNorm(arguments, attention.keyNorm());
+        long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
         int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);
-        kernel("attend", bytes)
-                .launch(
-                        (long) buffers.rows() * shape.kvHeads() * workspace.splits(),
-                        ATTENTION_THREADS,
-                        buffers.input().step(),
-                        buffers.input().memory(layer),
-                        buffers.qkv(),
-                        workspace.cos(),
-                        workspace.sin(),
-                        workspace.partial(),
-                        workspace.weights(),
-                        buffers.done(),
-                        buffers.mixed(),
-                        shape.heads(),
-                        shape.kvHeads(),
-                        shape.headDim(),
-                        workspace.splits(),
-                        (float) shape.scale());
+        kernel("attend", bytes).launch(blocks, ATTENTION_THREADS, arguments.toArray());
+    }
+
+    @Override
+    public void gate(DecodeBuffers buffers, Activation activation) {
+        Tensor y = buffers.gated();
+        elementwise("gate", y, buffers.both(), y, y.numel(), width(y), activation.kernelCode());
+    }
+
+    @Override
+    public void softCap(DecodeBuffers buffers, double cap) {
+        Tensor logits = buffers.logits();
+        elementwise("soft_cap", logits, logits, logits.numel(), (float) cap);
+    }
+
+    private void elementwise(String name, Tensor y, @Nullable Object... arguments) {
+        kernel(name, 0).launch((y.numel() + THREADS - 1) / THREADS, THREADS, arguments);
     }
 
     /** Makes the likeliest tokens the next ones and moves each row on by a position. */

@@ -13,13 +13,14 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param rows sequences, R
  * @param input what changes from step to step
  * @param state the residual stream, shape (R, D)
- * @param normed shape (R, D)
+ * @param normed what goes into a half of a block, and what comes out of one that has a norm behind it, shape (R, D)
  * @param qkv queries, keys and values, shape (R, (heads + 2 · kv heads) · head size)
  * @param mixed what attention gives, shape (R, heads · head size)
+ * @param both gate and up, where one projection makes them, shape (R, 2 · inner), else of no size
  * @param gated inner numbers of the feed-forward part, shape (R, inner)
  * @param low down projections of adapters, float32, shape (R, widest rank, at least 1)
  * @param logits shape (R, V)
- * @param done how many blocks that work together are through, int32, shape (R · kv heads); zeros between kernels
+ * @param done how many blocks that work together are through, int32, shape (R · heads); zeros between kernels
  */
 public record DecodeBuffers(
         int rows,
@@ -28,6 +29,7 @@ public record DecodeBuffers(
         Tensor normed,
         Tensor qkv,
         Tensor mixed,
+        Tensor both,
         Tensor gated,
         Tensor low,
         Tensor logits,
@@ -39,6 +41,7 @@ public record DecodeBuffers(
      * @param layers of the decoder
      * @param hidden width of the residual stream, D
      * @param inner width of the feed-forward part
+     * @param joint outputs of one projection to gate and up; 0 where each has its own
      * @param vocabulary rows of the vocabulary projection, V
      * @param rank the most numbers of a row that down projections take
      */
@@ -50,6 +53,7 @@ public record DecodeBuffers(
             int layers,
             long hidden,
             long inner,
+            long joint,
             long vocabulary,
             int rank) {
         long queries = (long) attention.heads() * attention.headDim();
@@ -62,17 +66,18 @@ public record DecodeBuffers(
                     Tensors.empty(device, type, rows, hidden),
                     Tensors.empty(device, type, rows, queries + 2 * keys),
                     Tensors.empty(device, type, rows, queries),
+                    Tensors.empty(device, type, rows, joint),
                     Tensors.empty(device, type, rows, inner),
                     Tensors.empty(device, ScalarType.Float, rows, Math.max(1, rank)),
                     Tensors.empty(device, type, rows, vocabulary),
-                    Tensors.zeros(device, ScalarType.Int, (long) rows * attention.kvHeads()));
+                    Tensors.zeros(device, ScalarType.Int, (long) rows * attention.heads()));
             buffers.all().forEach(scope::release);
             return buffers;
         }
     }
 
     private List<Tensor> all() {
-        return List.of(state, normed, qkv, mixed, gated, low, logits, done);
+        return List.of(state, normed, qkv, mixed, both, gated, low, logits, done);
     }
 
     @Override

@@ -1,73 +1,78 @@
 package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a decoder computes for one new token of each sequence besides its GEMVs, in one type of number. All calls work on the
- * {@link DecodeBuffers} of the decoder and allocate nothing. What an implementation does not have it says of itself, so that a
- * kind of attention or norm that becomes supported changes one place. Thread-safe.
+ * {@link DecodeBuffers} of the decoder. What an implementation does not have it says of itself, so that a kind of attention or
+ * norm that becomes supported changes one place. Thread-safe.
  */
 public sealed interface DecodeKernels permits CpuDecodeKernels, CudaDecodeKernels {
     /** Channels of a head and numbers of a row come in multiples of this. */
     int VECTOR_WIDTH = 8;
 
-    /** The most query heads that may share a key head. */
-    int MAX_HEADS_PER_KEY = 8;
-
     /** The most channels of a head. */
     int MAX_HEAD_SIZE = 256;
+
+    /** The widest row of a norm. */
+    int MAX_NORM_WIDTH = 1 << 14;
 
     /** The type of all numbers but positions and sums. */
     ScalarType type();
 
     /** What keeps {@link #attend} from a layer's attention, as the end of a sentence; empty when nothing does. */
     default Optional<String> unsupportedReason(AttentionSpec attention) {
-        if (attention.softCap() != 0) {
-            return Optional.of("its attention has soft-capped scores");
-        }
-        if (attention.window() != 0) {
-            return Optional.of("its attention sees a window only");
-        }
-        if (attention.headDim() % VECTOR_WIDTH != 0 || attention.headDim() > MAX_HEAD_SIZE) {
-            return Optional.of("its heads have " + attention.headDim() + " channels");
-        }
-        return attention.heads() / attention.kvHeads() > MAX_HEADS_PER_KEY
-                ? Optional.of("too many query heads share a key head")
+        return attention.headDim() % VECTOR_WIDTH != 0 || attention.headDim() > MAX_HEAD_SIZE
+                ? Optional.of("its heads have " + attention.headDim() + " channels")
                 : Optional.empty();
     }
 
-    /** What keeps {@link #norm} from a norm, as the end of a sentence; empty when nothing does. */
+    /** What keeps {@link #norm} and {@link #attend} from a norm, as the end of a sentence; empty when nothing does. */
     default Optional<String> unsupportedReason(NormSpec norm) {
-        if (norm.unitOffset() || norm.weight().numel() % VECTOR_WIDTH != 0) {
-            return Optional.of("its norms are of another form");
+        long width = norm.weight().numel();
+        if (width % VECTOR_WIDTH != 0 || width > MAX_NORM_WIDTH) {
+            return Optional.of("a norm has " + width + " numbers");
         }
-        return Tensors.typeOf(norm.weight()) == type()
+        ScalarType type = Tensors.typeOf(norm.weight());
+        return type == type() || type == ScalarType.Float
                 ? Optional.empty()
-                : Optional.of("a norm's weight is of another type than the activations");
+                : Optional.of("a norm's weight is of type " + type);
     }
 
     /**
      * The memory of steps up to a number of positions. Its tensors belong to the caller's scope until they are released from it.
      *
      * @param rows sequences
-     * @param cos cosines by position, shape (capacity, head size), which the workspace owns from now on
-     * @param sin as cos
+     * @param angles tables for that many positions, which the workspace owns from now on
      */
-    DecodeWorkspace workspace(int rows, AttentionSpec attention, Tensor cos, Tensor sin);
+    DecodeWorkspace workspace(int rows, AttentionSpec attention, List<DecodeWorkspace.Angles> angles);
 
     /**
      * The rows of the tokens become the residual stream.
      *
      * @param table shape (V, D)
+     * @param scale factor on the rows, a number of {@link #type}
      */
-    void embed(DecodeBuffers buffers, Tensor table);
+    void embed(DecodeBuffers buffers, Tensor table, float scale);
 
-    /** The residual stream, normalised. */
-    void norm(DecodeBuffers buffers, NormSpec norm);
+    /**
+     * The residual stream, normalised.
+     *
+     * @param after before that, {@link DecodeBuffers#normed} is normalised by it and added to the stream; null for nothing
+     */
+    void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm);
 
     /** Attention of each row's new position, whose keys and values join those of the row's sequence. */
-    void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, AttentionSpec attention);
+    void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention);
+
+    /** {@code act(gate) · up} of {@link DecodeBuffers#both}. */
+    void gate(DecodeBuffers buffers, Activation activation);
+
+    /** Logit soft-capping, {@code cap · tanh(logits / cap)}. */
+    void softCap(DecodeBuffers buffers, double cap);
 }

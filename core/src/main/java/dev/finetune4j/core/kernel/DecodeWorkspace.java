@@ -2,28 +2,42 @@ package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.List;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 
 /**
  * The memory of a step that depends on its capacity in positions. Owns its tensors.
  *
- * @param cos cosines by position, shape (capacity, head size)
- * @param sin sines by position, shape (capacity, head size)
+ * @param angles rotary angles, one table for each kind of layer
  * @param splits into how many parts attention divides the sequence
  * @param partial sums of each part, float32, shape (R, heads, splits, head size); on the CPU the scores
  * @param weights on a GPU largest score and sum of the weights of each part, float32, shape (R, heads, splits, 2)
  * @param chosen on a GPU likeliest token after each position, int64, shape (capacity, R)
  */
-public record DecodeWorkspace(Tensor cos, Tensor sin, int splits, Tensor partial, Tensor weights, Tensor chosen)
+public record DecodeWorkspace(List<Angles> angles, int splits, Tensor partial, Tensor weights, Tensor chosen)
         implements AutoCloseable {
+    /**
+     * Cosines and sines by position.
+     *
+     * @param cos shape (capacity, rotary channels)
+     * @param sin as cos
+     */
+    public record Angles(Tensor cos, Tensor sin) {}
+
+    public DecodeWorkspace {
+        angles = List.copyOf(angles);
+    }
+
     /** Takes the tensors out of the scope in which they were made. */
     public DecodeWorkspace releasedFrom(TensorScope scope) {
         all().forEach(scope::release);
         return this;
     }
 
-    private List<Tensor> all() {
-        return List.of(cos, sin, partial, weights, chosen);
+    private Stream<Tensor> all() {
+        return Stream.concat(
+                angles.stream().flatMap(table -> Stream.of(table.cos(), table.sin())),
+                Stream.of(partial, weights, chosen));
     }
 
     @Override

@@ -68,8 +68,14 @@ record DenseGemvKernel(ComputeDevice device, ScalarType type) implements GemvKer
 
     @Override
     public void launchGated(
-            Tensor x, int rows, GemvWeight<Tensor> gate, GemvWeight<Tensor> up, @Nullable Tensor low, Tensor y) {
-        GemvArguments arguments = arguments(x, rows, low, y, gate);
+            Tensor x,
+            int rows,
+            Activation activation,
+            GemvWeight<Tensor> gate,
+            GemvWeight<Tensor> up,
+            @Nullable Tensor low,
+            Tensor y) {
+        GemvArguments arguments = arguments(x, rows, low, y, gate).add(activation.kernelCode());
         arguments.add(gate.form()).addEnding(gate).add(up.form()).addEnding(up);
         kernel("gated_", rows)
                 .launch(blocks(gate.out(), tensorCores(rows) ? TILE_OUTPUTS / 2 : WARPS), THREADS, arguments.toArray());

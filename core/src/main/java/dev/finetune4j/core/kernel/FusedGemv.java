@@ -33,8 +33,8 @@ public final class FusedGemv {
             kernel.launch(x, rows, weights, low, y, add);
         }
 
-        void launchGated(Tensor x, int rows, Tensor low, Tensor y) {
-            kernel.launchGated(x, rows, weights.get(0), weights.get(1), low, y);
+        void launchGated(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
+            kernel.launchGated(x, rows, activation, weights.get(0), weights.get(1), low, y);
         }
 
         void launchLowRank(Tensor x, int rows, Tensor low) {
@@ -85,9 +85,9 @@ public final class FusedGemv {
         return rank;
     }
 
-    /** Whether {@link #runGated} has this function. */
-    public boolean supports(Activation activation) {
-        return group.kernel().supports(activation);
+    /** How many linears there are. */
+    public int linears() {
+        return group.weights().size();
     }
 
     /**
@@ -107,14 +107,14 @@ public final class FusedGemv {
     }
 
     /**
-     * {@code y = silu(first) · second} of two linears.
+     * {@code y = act(first) · second} of two linears.
      *
      * @param y shape (rows, out of each), contiguous
      */
-    public void runGated(Tensor x, int rows, Tensor low, Tensor y) {
+    public void runGated(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
         if (rank > 0) {
             group.launchLowRank(x, rows, low);
         }
-        group.launchGated(x, rows, low, y);
+        group.launchGated(x, rows, activation, low, y);
     }
 }

@@ -31,18 +31,20 @@ public interface GemvKernel<W> {
     void launch(Tensor x, int rows, List<GemvWeight<W>> weights, @Nullable Tensor low, Tensor y, boolean add);
 
     /**
-     * {@code y = silu(x Gᵀ) · (x Uᵀ)}, biases and low-rank additions included.
+     * {@code y = act(x Gᵀ) · (x Uᵀ)}, biases and low-rank additions included.
      *
      * @param x shape (rows, in), contiguous
      * @param low as for {@link #launch}, gate first
      * @param y shape (rows, out), contiguous
      */
-    void launchGated(Tensor x, int rows, GemvWeight<W> gate, GemvWeight<W> up, @Nullable Tensor low, Tensor y);
-
-    /** Whether {@link #launchGated} has this function. */
-    default boolean supports(Activation activation) {
-        return activation == Activation.SILU;
-    }
+    void launchGated(
+            Tensor x,
+            int rows,
+            Activation activation,
+            GemvWeight<W> gate,
+            GemvWeight<W> up,
+            @Nullable Tensor low,
+            Tensor y);
 
     /**
      * The down projections {@code scale · A x} of all additions.

@@ -16,6 +16,7 @@ import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeScaling;
+import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -24,6 +25,7 @@ import dev.finetune4j.core.tensor.Threads;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -189,6 +191,12 @@ public final class CausalLM implements AutoCloseable {
         ComputeDevice device = placement.device();
         return !DeviceKernels.of(device).isAsync()
                 || PackedSequences.isOneCall(device, Tensors.typeOf(placement.precision()), config.attention());
+    }
+
+    /** The rotary embedding of a layer, counted from 0; layers of one kind share it. */
+    public RotaryEmbedding rotary(int layer) {
+        return Objects.requireNonNull(
+                weights.rotaries().get(config().layerTypes().get(layer).rope()));
     }
 
     /** Whether rotary tables are made for each length of a sequence, so that passes cannot be captured. */

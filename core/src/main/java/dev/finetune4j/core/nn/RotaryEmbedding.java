@@ -7,6 +7,8 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongFunction;
+import java.util.function.LongUnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -70,6 +72,20 @@ public final class RotaryEmbedding implements AutoCloseable {
                 Tensors.as(table.sin().index_select(0, positions), type));
     }
 
+    /**
+     * The angles that single tokens get which come one after another, in the given type; the caller's scope owns them. A token's
+     * are those of the sequence that ends with it, which differ from those of the whole where frequencies change with the length.
+     *
+     * @param count number of positions, T, from 0
+     */
+    public synchronized Angles stepAngles(long count, ScalarType type) {
+        if (spec.tableKey(count) == spec.tableKey(1)) {
+            return angles(0, count, type);
+        }
+        Angles steps = make(Math.toIntExact(count), spec::frequencies, spec::tableKey);
+        return new Angles(rows(steps.cos(), 0, count, type), rows(steps.sin(), 0, count, type));
+    }
+
     private static Tensor rows(Tensor table, long start, long count, ScalarType type) {
         return Tensors.as(table.narrow(0, start, count), type);
     }
@@ -101,7 +117,8 @@ public final class RotaryEmbedding implements AutoCloseable {
         while (size < rows) {
             size *= 2;
         }
-        Angles made = make(Math.toIntExact(size), spec.frequencies(length));
+        float[] frequencies = spec.frequencies(length);
+        Angles made = released(any -> frequencies, Math.toIntExact(size));
         if (spec.scaling() instanceof RopeScaling.Dynamic) {
             tables.values().forEach(RotaryEmbedding::free);
             tables.clear();
@@ -112,14 +129,24 @@ public final class RotaryEmbedding implements AutoCloseable {
         return made;
     }
 
-    private Angles make(int rows, float[] frequencies) {
-        int half = frequencies.length;
+    /**
+     * A table that the current scope owns.
+     *
+     * @param frequencies of a sequence of some length, which a row has that ends it
+     * @param key equal for lengths with the same frequencies
+     */
+    private Angles make(int rows, LongFunction<float[]> frequencies, LongUnaryOperator key) {
+        int half = spec.channels() / 2;
         float factor = (float) spec.attentionFactor();
         float[] cosines = new float[rows * 2 * half];
         float[] sines = new float[rows * 2 * half];
+        float[] row = frequencies.apply(1);
         for (int position = 0; position < rows; position++) {
+            if (key.applyAsLong(position + 1) != key.applyAsLong(position)) {
+                row = frequencies.apply(position + 1);
+            }
             for (int i = 0; i < half; i++) {
-                float angle = position * frequencies[i];
+                float angle = position * row[i];
                 int at = position * 2 * half + i;
                 cosines[at] = (float) Math.cos(angle) * factor;
                 cosines[at + half] = cosines[at];
@@ -127,10 +154,15 @@ public final class RotaryEmbedding implements AutoCloseable {
                 sines[at + half] = sines[at];
             }
         }
+        return new Angles(
+                Tensors.ofFloats(device, cosines, rows, 2L * half), Tensors.ofFloats(device, sines, rows, 2L * half));
+    }
+
+    /** A table that belongs to this embedding. */
+    private Angles released(LongFunction<float[]> frequencies, int rows) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor cos = Tensors.ofFloats(device, cosines, rows, 2L * half);
-            Tensor sin = Tensors.ofFloats(device, sines, rows, 2L * half);
-            return new Angles(scope.release(cos), scope.release(sin));
+            Angles made = make(rows, frequencies, any -> 0);
+            return new Angles(scope.release(made.cos()), scope.release(made.sin()));
         }
     }
 

@@ -4,6 +4,7 @@
 // (layers, rows, 2), where its keys and values lie. A row at position -1 is idle: it writes neither.
 
 #include "numbers.cuh"
+#include "activation.cuh"
 
 constexpr int COLUMNS = 4, TOKEN = 2, CHOSEN = 3;  // behind position and capacity
 
@@ -15,49 +16,148 @@ __device__ __forceinline__ float sumOfWarp(float x) {
 
 // Rows of the embedding to the residual stream: one block for a row.
 template <class T>
-__device__ __forceinline__ void embed(const i64* step, const T* table, T* state, int width) {
+__device__ __forceinline__ void embed(const i64* step, const T* table, T* state, int width, float scale) {
     nextMayStart();
     waitForPrevious();
     const T* from = table + static_cast<u64>(step[blockIdx.x * COLUMNS + TOKEN]) * width;
     T* to = state + static_cast<u64>(blockIdx.x) * width;
-    for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = from[i];
+    for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = narrow<T>(wide(from[i]) * scale);
 }
 
-// One block for a row; the normalised value is rounded before it is scaled, as the published models do.
-template <class T>
-__device__ __forceinline__ void norm(const T* x, const T* weight, T* y, int width, float epsilon) {
-    nextMayStart();
-    waitForPrevious();
-    __shared__ float parts[32];
-    const T* row = x + static_cast<u64>(blockIdx.x) * width;
-    T* out = y + static_cast<u64>(blockIdx.x) * width;
-    float sum = 0.f;
-    for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
-        float v[8];
-        load(row + i, v);
-#pragma unroll
-        for (int k = 0; k < 8; k++) sum += v[k] * v[k];
+// A root mean square norm as the host hands it over; values: null for none. What counts from one is scaled in float, otherwise
+// the normalised value is rounded before it is scaled, as the published models do. Every field has eight bytes.
+struct Norm {
+    const void* values;                // float, or the type of the activations
+    alignas(8) int isFloat;
+    alignas(8) int fromOne;
+    alignas(8) float epsilon;
+
+    template <class T> __device__ __forceinline__ float weight(int i) const {
+        return isFloat ? reinterpret_cast<const float*>(values)[i] : wide(reinterpret_cast<const T*>(values)[i]);
     }
-    sum = sumOfWarp(sum);
-    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
+
+    template <class T> __device__ __forceinline__ float scaled(float x, float factor, float weight) const {
+        return fromOne ? wide(narrow<T>(x * factor * (1.f + weight))) : wide(narrow<T>(wide(narrow<T>(x * factor)) * weight));
+    }
+};
+
+struct Norms {
+    Norm after, before;
+};
+
+constexpr int NORM_THREADS = 512;
+constexpr int PIECES = 4;              // of eight numbers, that a thread has of a row
+
+__device__ __forceinline__ float sumOfNormBlock(float x) {
+    __shared__ float parts[NORM_THREADS / 32];
+    x = sumOfWarp(x);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
     __syncthreads();
     float all = 0.f;
-    for (int i = 0; i < blockDim.x / 32; i++) all += parts[i];
-    const float scale = rsqrtf(all / width + epsilon);
-    for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
-        float v[8], w[8];
-        load(row + i, v);
-        load(weight + i, w);
 #pragma unroll
-        for (int k = 0; k < 8; k++) v[k] = wide(narrow<T>(v[k] * scale)) * w[k];
-        store(out + i, v);
+    for (int i = 0; i < NORM_THREADS / 32; i++) all += parts[i];
+    return all;
+}
+
+// A thread's part of a row, which stays in registers.
+template <class T> struct Pieces {
+    float v[PIECES][8];
+
+    template <class Work> static __device__ __forceinline__ void each(int width, const Work& work) {
+#pragma unroll
+        for (int p = 0; p < PIECES; p++) {
+            const int at = (p * NORM_THREADS + threadIdx.x) * 8;
+            if (at < width) work(p, at);
+        }
     }
+
+    __device__ __forceinline__ void read(const T* row, int width) {
+        each(width, [&](int p, int at) { load(row + at, v[p]); });
+    }
+
+    __device__ __forceinline__ void normalize(const Norm& norm, int width) {
+        float sum = 0.f;
+        each(width, [&](int p, int) {
+#pragma unroll
+            for (int k = 0; k < 8; k++) sum += v[p][k] * v[p][k];
+        });
+        const float factor = rsqrtf(sumOfNormBlock(sum) / width + norm.epsilon);
+        each(width, [&](int p, int at) {
+            float w[8];
+            if (norm.isFloat) {
+                load(reinterpret_cast<const float*>(norm.values) + at, w);
+            } else {
+                load(reinterpret_cast<const T*>(norm.values) + at, w);
+            }
+#pragma unroll
+            for (int k = 0; k < 8; k++) v[p][k] = norm.scaled<T>(v[p][k], factor, w[k]);
+        });
+    }
+
+    __device__ __forceinline__ void write(T* row, int width) const {
+        each(width, [&](int p, int at) { store(row + at, v[p]); });
+    }
+};
+
+// The weights lie in no cache, as all others of the model were read since: they are fetched while the kernel before still runs.
+template <class T> __device__ __forceinline__ void fetch(const Norm& norm, int width) {
+    if (!norm.values) return;
+    const int bytes = norm.isFloat ? 4 : static_cast<int>(sizeof(T));
+    for (int at = threadIdx.x * 128; at < width * bytes; at += NORM_THREADS * 128) {
+        asm volatile("prefetch.global.L1 [%0];" ::"l"(reinterpret_cast<const u8*>(norm.values) + at));
+    }
+}
+
+// One block for a row: y = norm of x. With a norm after a half of a block, y holds the half, which is normalised by it and
+// added to x first. width: a multiple of 8, at most 512 · 8 · PIECES.
+template <class T>
+__device__ __forceinline__ void norm(T* x, T* y, int width, const Norm& after, const Norm& before) {
+    nextMayStart();
+    fetch<T>(after, width);
+    fetch<T>(before, width);
+    waitForPrevious();
+    T* row = x + static_cast<u64>(blockIdx.x) * width;
+    T* out = y + static_cast<u64>(blockIdx.x) * width;
+    Pieces<T> state;
+    state.read(row, width);
+    if (after.values) {
+        Pieces<T> half;
+        half.read(out, width);
+        half.normalize(after, width);
+        Pieces<T>::each(width, [&](int p, int) {
+#pragma unroll
+            for (int k = 0; k < 8; k++) state.v[p][k] = wide(narrow<T>(state.v[p][k] + half.v[p][k]));
+        });
+        state.write(row, width);
+    }
+    state.normalize(before, width);
+    state.write(out, width);
+}
+
+// Element by element, a thread for each: y = act(gate) · up of both, shape (rows, 2 · width), gate first.
+template <class T>
+__device__ __forceinline__ void gate(const T* both, T* y, u64 count, int width, int activation) {
+    nextMayStart();
+    waitForPrevious();
+    const u64 i = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    const T* from = both + i + i / width * width;
+    y[i] = narrow<T>(activated(activation, wide(from[0])) * wide(from[width]));
+}
+
+template <class T>
+__device__ __forceinline__ void softCap(T* logits, u64 count, float cap) {
+    nextMayStart();
+    waitForPrevious();
+    const u64 i = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < count) logits[i] = narrow<T>(cap * tanhf(wide(logits[i]) / cap));
 }
 
 // Attention of one new position to all that the cache holds, the softmax in one sweep (Milakov and Gimelshein 2018), the
 // sequence in splits (Flash-Decoding, Dao et al. 2023). A block takes a split of a kv head of a row: a warp for each query head
-// that shares the keys, or several where there are fewer than eight, which then divide the keys of a tile. At most 8 query
-// heads for a kv head, at most 256 channels.
+// that shares the keys, or several where there are fewer than eight, which then divide the keys of a tile. More than eight query
+// heads of a kv head are divided among several blocks, which read the same keys. At most 256 channels.
 //
 // The block of the last split turns the new position's key and puts it and its value into the cache; the block that is the last
 // of its kv head to be done puts the splits together.
@@ -67,15 +167,16 @@ constexpr int ATTENTION_THREADS = ATTENTION_WARPS * 32;
 constexpr int TURNS = MAX_SIZE / 128;  // a lane has four channels in each
 constexpr float NONE = -1e30f;
 
-// A block's share of the sequence.
+// A block's share of the sequence, of which a window shows only the last positions; 0: all of it is seen.
 struct Share {
     int length, begin, end, active;  // active: splits that have a share at all
 
-    __device__ __forceinline__ Share(i64 position, int capacity, int splits, int split) {
+    __device__ __forceinline__ Share(i64 position, int capacity, int window, int splits, int split) {
         length = static_cast<int>(min(position + 1, static_cast<i64>(capacity)));
-        const int each = ((length + splits - 1) / splits + 15) / 16 * 16;
-        active = (length + each - 1) / each;
-        begin = min(length, split * each);
+        const int first = window > 0 ? max(0, length - window) : 0, seen = length - first;
+        const int each = ((seen + splits - 1) / splits + 15) / 16 * 16;
+        active = (seen + each - 1) / each;
+        begin = min(length, first + split * each);
         end = min(length, begin + each);
     }
 };
@@ -233,25 +334,37 @@ template <class T> struct Tiles {
     }
 };
 
-// A head, turned by the angles of the position and rounded, as the models round it: one warp. to(channel, value)
+// A head, normalised if there is a norm, its first channels turned by the angles of the position, each time rounded as the
+// models round it: one warp. half: of the turned channels. to(channel, value)
 template <class T, class To>
-__device__ __forceinline__ void rotate(const T* head, const float* cosines, const float* sines, int half, const To& to) {
+__device__ __forceinline__ void rotate(
+        const T* head, const Norm& norm, const float* cosines, const float* sines, int half, int size, const To& to) {
+    float factor = 1.f;
+    if (norm.values) {
+        float sum = 0.f;
+        for (int c = threadIdx.x % 32; c < size; c += 32) sum += wide(head[c]) * wide(head[c]);
+        factor = rsqrtf(sumOfWarp(sum) / size + norm.epsilon);
+    }
+    const auto value = [&](int c) {
+        return norm.values ? norm.scaled<T>(wide(head[c]), factor, norm.weight<T>(c)) : wide(head[c]);
+    };
 #pragma unroll
     for (int i = 0; i < MAX_SIZE / 64; i++) {
         const int pair = i * 32 + threadIdx.x % 32;
         if (pair < half) {
-            const float a = wide(head[pair]), b = wide(head[pair + half]);
+            const float a = value(pair), b = value(pair + half);
             to(pair, narrow<T>(a * cosines[i] - b * sines[i]));
             to(pair + half, narrow<T>(b * cosines[i] + a * sines[i]));
         }
     }
+    for (int c = 2 * half + threadIdx.x % 32; c < size; c += 32) to(c, narrow<T>(value(c)));
 }
 
 // The keys of a tile, or a subset's part of them, for one query head: one warp.
 template <class T>
 __device__ __forceinline__ void sweep(
         Mixture& mixture, const Tiles<T>& tiles, int tile, int subset, int subsets, int end, int newest, const float* q,
-        int size) {
+        int size, float cap) {
     constexpr int KEYS = Tiles<T>::KEYS;
     const int lane = threadIdx.x % 32;
     const int keys = KEYS / subsets, lanesOfKey = 32 / keys;
@@ -274,6 +387,7 @@ __device__ __forceinline__ void sweep(
         }
     }
     for (int d = lanesOfKey / 2; d > 0; d /= 2) score += __shfl_xor_sync(~0u, score, d);
+    if (cap > 0.f) score = cap * (1.f - 2.f / (__expf(score * (2.f / cap)) + 1.f));
     if (first + mine >= end) score = NONE;
     mixture.rise(fmaxf(mixture.largest, largestOfWarp(score)));
     const float weight = score == NONE ? 0.f : __expf(score - mixture.largest);
@@ -319,30 +433,48 @@ __device__ __forceinline__ void gather(Mixture& mixture, float* room, int subset
     }
 }
 
+// What the host says of a layer's attention. Every field has eight bytes, as the host lays out arguments.
+struct Shape {
+    alignas(8) int heads;
+    alignas(8) int kvHeads;
+    alignas(8) int size;
+    alignas(8) int rotary;             // channels that are turned
+    alignas(8) int window;             // positions that are seen; 0: all
+    alignas(8) int splits;
+    alignas(8) int parts;              // of the query heads of a kv head, each of at most eight
+    alignas(8) float scale;
+    alignas(8) float cap;              // on the scores; 0: none
+    Norm query;
+    Norm key;
+};
+
 // qkv: shape (rows, (heads + 2 · kvHeads) · size); memory: shape (rows, 2), the addresses of keys
-// and values of each row, shape (kvHeads, capacity of the row, size); cosines, sines: shape
-// (positions, size); partial: shape (rows, heads, splits, size); weights: shape (rows, heads, splits, 2), the largest score and
-// the sum; done: shape (rows, kvHeads), zeros before and after; y: shape (rows, heads · size). The host knows the shared memory.
+// and values of each row, shape (kvHeads, capacity of the row, size); cosines, sines: shape (positions, rotary);
+// partial: shape (rows, heads, splits, size); weights: shape (rows, heads, splits, 2), the largest score and
+// the sum; done: shape (rows, kvHeads, parts), zeros before and after; y: shape (rows, heads · size). The host knows the shared
+// memory.
 template <class T>
 __device__ __forceinline__ void attend(
         const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines, float* partial, float* weights,
-        u32* done, T* y, int heads, int kvHeads, int size, int splits, float scale) {
+        u32* done, T* y, const Shape& shape) {
     extern __shared__ __align__(16) u8 room[];
     __shared__ bool last;
     nextMayStart();
-    const int group = heads / kvHeads, half = size / 2;
-    const int split = blockIdx.x % splits;
-    const int kvHead = blockIdx.x / splits % kvHeads;
-    const int row = blockIdx.x / splits / kvHeads;
+    const int heads = shape.heads, kvHeads = shape.kvHeads, size = shape.size, half = shape.rotary / 2;
+    const int splits = shape.splits, split = blockIdx.x % splits;
+    const int work = blockIdx.x / splits, part = work % shape.parts;
+    const int kvHead = work / shape.parts % kvHeads, row = work / shape.parts / kvHeads;
+    const int all = heads / kvHeads, most = (all + shape.parts - 1) / shape.parts;
+    const int group = min(most, all - part * most), firstHead = kvHead * all + part * most;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int subsets = group > 4 ? 1 : group > 2 ? 2 : group > 1 ? 4 : 8;
+    const int subsets = most > 4 ? 1 : most > 2 ? 2 : most > 1 ? 4 : 8;
     const int head = warp / subsets, subset = warp % subsets;
     const longlong2 place = *reinterpret_cast<const longlong2*>(step + row * COLUMNS);
     const longlong2 caches = *reinterpret_cast<const longlong2*>(memory + row * 2);
     const i64 position = place.x;
     const int capacity = static_cast<int>(place.y);
     if (position < 0) return;
-    const Share share(position, capacity, splits, split);
+    const Share share(position, capacity, shape.window, splits, split);
     if (share.begin >= share.end) return;
     const bool hasNewest = share.end == share.length && position < capacity;
     const u64 base = static_cast<u64>(kvHead) * capacity * size;
@@ -360,21 +492,25 @@ __device__ __forceinline__ void attend(
     for (int i = 0; i < MAX_SIZE / 64; i++) {
         const int pair = i * 32 + lane;
         if (pair < half) {
-            cosine[i] = wide(cosines[(share.length - 1) * size + pair]);
-            sine[i] = wide(sines[(share.length - 1) * size + pair]);
+            cosine[i] = wide(cosines[(share.length - 1) * shape.rotary + pair]);
+            sine[i] = wide(sines[(share.length - 1) * shape.rotary + pair]);
         }
     }
     waitForPrevious();
     float* q = reinterpret_cast<float*>(room + (4 * KEYS + 2) * tiles.stride) + warp * size;
     const T* of = qkv + static_cast<u64>(row) * (heads + 2 * kvHeads) * size;
     if (head < group) {
-        rotate(of + (kvHead * group + head) * size, cosine, sine, half, [&](int c, T v) { q[c] = wide(v) * scale; });
+        rotate(
+                of + (firstHead + head) * size, shape.query, cosine, sine, half, size,
+                [&](int c, T v) { q[c] = wide(v) * shape.scale; });
     }
     if (hasNewest) {
         const u64 newest = static_cast<u64>(share.length - 1) * size;
         if (warp == ATTENTION_WARPS - 1) {
             T* to = reinterpret_cast<T*>(tiles.newest(0));
-            rotate(of + (heads + kvHead) * size, cosine, sine, half, [&](int c, T v) { to[c] = v, keys[newest + c] = v; });
+            rotate(
+                    of + (heads + kvHead) * size, shape.key, cosine, sine, half, size,
+                    [&](int c, T v) { to[c] = v, keys[newest + c] = v; });
         } else if (warp == ATTENTION_WARPS - 2) {
             const T* from = of + (heads + kvHeads + kvHead) * size;
             T* to = reinterpret_cast<T*>(tiles.newest(1));
@@ -387,7 +523,7 @@ __device__ __forceinline__ void attend(
         asm volatile("cp.async.wait_group 1;" ::: "memory");
         __syncthreads();
         if (head < group) {
-            sweep<T>(mixture, tiles, tile, subset, subsets, share.end, hasNewest ? share.length - 1 : -1, q, size);
+            sweep<T>(mixture, tiles, tile, subset, subsets, share.end, hasNewest ? share.length - 1 : -1, q, size, shape.cap);
         }
         if (tile + 1 < count) {
             __syncthreads();
@@ -395,7 +531,7 @@ __device__ __forceinline__ void attend(
         }
     }
     if (subsets > 1) gather(mixture, reinterpret_cast<float*>(room), subset, subsets, size);
-    const u64 first = static_cast<u64>(row) * heads + kvHead * group;
+    const u64 first = static_cast<u64>(row) * heads + firstHead;
     const bool writes = head < group && subset == 0;
     if (share.active == 1) {
         if (writes) mixture.write<T>(y + (first + head) * size, size);
@@ -412,7 +548,7 @@ __device__ __forceinline__ void attend(
     }
     __syncthreads();
     if (threadIdx.x == 0) {
-        u32* counter = done + row * kvHeads + kvHead;
+        u32* counter = done + work;
         last = countUp(counter) == share.active - 1;
         if (last) *counter = 0;
     }
@@ -486,17 +622,21 @@ __device__ __forceinline__ void choose(
 }
 
 #define DECODE(SUFFIX, T)                                                                                              \
-    extern "C" __global__ void embed_##SUFFIX(const i64* step, const T* table, T* state, int width) {                  \
-        embed<T>(step, table, state, width);                                                                           \
+    extern "C" __global__ void embed_##SUFFIX(const i64* step, const T* table, T* state, int width, float scale) {     \
+        embed<T>(step, table, state, width, scale);                                                                    \
     }                                                                                                                  \
-    extern "C" __global__ void norm_##SUFFIX(const T* x, const T* weight, T* y, int width, float epsilon) {            \
-        norm<T>(x, weight, y, width, epsilon);                                                                         \
+    extern "C" __global__ void __launch_bounds__(NORM_THREADS) norm_##SUFFIX(                                          \
+            T* x, T* y, int width, const __grid_constant__ Norms norms) {                                              \
+        norm<T>(x, y, width, norms.after, norms.before);                                                               \
     }                                                                                                                  \
+    extern "C" __global__ void gate_##SUFFIX(const T* both, T* y, u64 count, int width, int activation) {              \
+        gate<T>(both, y, count, width, activation);                                                                    \
+    }                                                                                                                  \
+    extern "C" __global__ void soft_cap_##SUFFIX(T* logits, u64 count, float cap) { softCap<T>(logits, count, cap); }  \
     extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attend_##SUFFIX(                                   \
             const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines, float* partial,        \
-            float* weights, u32* done, T* y, int heads, int kvHeads, int size, int splits, float scale) {              \
-        attend<T>(                                                                                                     \
-                step, memory, qkv, cosines, sines, partial, weights, done, y, heads, kvHeads, size, splits, scale);    \
+            float* weights, u32* done, T* y, const __grid_constant__ Shape shape) {                                    \
+        attend<T>(step, memory, qkv, cosines, sines, partial, weights, done, y, shape);                                \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(1024) choose_##SUFFIX(                                                \
             const T* logits, i64* step, i64* chosen, int vocabulary, int rows, int capacity) {                         \

@@ -2,6 +2,7 @@
 // in float.
 
 #include "numbers.cuh"
+#include "activation.cuh"
 
 __device__ __forceinline__ float sumOfWarp(float x) {
 #pragma unroll
@@ -79,7 +80,7 @@ __device__ __forceinline__ void rowsPlain(
 }
 
 template <class T, int ROWS>
-__device__ __forceinline__ void rowsGated(const T* x, T* y, int width, Part<T> gate, Part<T> up) {
+__device__ __forceinline__ void rowsGated(const T* x, T* y, int width, int activation, Part<T> gate, Part<T> up) {
     nextMayStart();
     waitForPrevious();
     const int lane = threadIdx.x % 32;
@@ -93,7 +94,7 @@ __device__ __forceinline__ void rowsGated(const T* x, T* y, int width, Part<T> g
         if (lane == m) {
             const float g = gate.ending(gates[m], m, row);
             const float u = up.ending(ups[m], m, row);
-            y[static_cast<u64>(m) * gate.out + row] = narrow<T>(g / (1.f + __expf(-g)) * u);
+            y[static_cast<u64>(m) * gate.out + row] = narrow<T>(activated(activation, g) * u);
         }
     }
 }
@@ -107,8 +108,8 @@ __device__ __forceinline__ void rowsGated(const T* x, T* y, int width, Part<T> g
         rowsPlain<T, ROWS>(x, y, width, stride, add, PART_OF(T, 0), PART_OF(T, 1), PART_OF(T, 2));                     \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(256) gated_##SUFFIX##_##ROWS(                                         \
-            const T* x, T* y, int width, PART(T, 0), PART(T, 1)) {                                                     \
-        rowsGated<T, ROWS>(x, y, width, PART_OF(T, 0), PART_OF(T, 1));                                                 \
+            const T* x, T* y, int width, int activation, PART(T, 0), PART(T, 1)) {                                     \
+        rowsGated<T, ROWS>(x, y, width, activation, PART_OF(T, 0), PART_OF(T, 1));                                     \
     }
 
 ROWS_KERNELS(f32, float, 1)
@@ -136,10 +137,11 @@ __device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a
 
 // Three to eight rows of bfloat16 by tensor cores: for fewer a warp for each output is as quick or quicker. A block has a tile of 16 outputs, or gated of eight and those of the second
 // matrix; its warps divide the width. A lane takes eight weights in a row and the same eight of x: what the tensor core holds
-// for neighbours in the width need not be neighbours. width: a multiple of 8.
+// for neighbours in the width need not be neighbours. width: a multiple of 8. ending: whether the products are added to what y
+// holds, or gated the function of the gate.
 template <bool GATED>
 __device__ __forceinline__ void rowsByTile(
-        const bf16* x, bf16* y, int width, int rows, int stride, int add, Part<bf16> first, Part<bf16> second,
+        const bf16* x, bf16* y, int width, int rows, int stride, int ending, Part<bf16> first, Part<bf16> second,
         Part<bf16> third) {
     constexpr int OUTPUTS = GATED ? 8 : 16;
     __shared__ float sums[WARPS][16][MAX_ROWS];
@@ -198,8 +200,8 @@ __device__ __forceinline__ void rowsByTile(
     }
     bf16* to = y + static_cast<u64>(m) * stride + column + row;
     value = part.ending(value, m, row);
-    if (GATED) value = value / (1.f + __expf(-value)) * second.ending(other, m, row);
-    if (add) value += wide(*to);
+    if (GATED) value = activated(ending, value) * second.ending(other, m, row);
+    if (!GATED && ending) value += wide(*to);
     *to = narrow<bf16>(value);
 }
 
@@ -209,8 +211,8 @@ extern "C" __global__ void __launch_bounds__(256) rows_tile(
 }
 
 extern "C" __global__ void __launch_bounds__(256) gated_tile(
-        const bf16* x, bf16* y, int width, int rows, PART(bf16, 0), PART(bf16, 1)) {
-    rowsByTile<true>(x, y, width, rows, out0, 0, PART_OF(bf16, 0), PART_OF(bf16, 1), Part<bf16>{});
+        const bf16* x, bf16* y, int width, int rows, int activation, PART(bf16, 0), PART(bf16, 1)) {
+    rowsByTile<true>(x, y, width, rows, out0, activation, PART_OF(bf16, 0), PART_OF(bf16, 1), Part<bf16>{});
 }
 
 constexpr int LOW_THREADS = 512;

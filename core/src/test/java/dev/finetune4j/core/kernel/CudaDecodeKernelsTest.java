@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
@@ -18,6 +19,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -46,48 +48,80 @@ class CudaDecodeKernelsTest {
         return Tensors.zeros(GPU, ScalarType.Float, shape);
     }
 
-    /** As the models turn heads: shape (rows, heads, size). */
+    /** As the models turn the first channels of heads: shape (heads, 1, size). */
     private static Tensor turned(Tensor heads, Tensor cos, Tensor sin) {
-        long half = heads.size(2) / 2;
-        Tensor swapped = torch.cat(new TensorVector(heads.narrow(2, half, half).neg(), heads.narrow(2, 0, half)), 2);
-        return heads.mul(cos).add(swapped.mul(sin));
+        long turned = cos.size(1);
+        long half = turned / 2;
+        Tensor first = heads.narrow(2, 0, half);
+        Tensor second = heads.narrow(2, half, half);
+        Tensor swapped = torch.cat(new TensorVector(second.neg(), first), 2);
+        Tensor result = heads.narrow(2, 0, turned).mul(cos).add(swapped.mul(sin));
+        return torch.cat(new TensorVector(result, heads.narrow(2, turned, heads.size(2) - turned)), 2);
     }
 
+    /**
+     * @param turned channels of a head that are turned
+     * @param window positions that are seen; 0 for all
+     * @param norm NONE, PLAIN (norms on heads), OFFSET (their weights count from one) or FLOAT (their weights are float32)
+     */
     @ParameterizedTest
     @CsvSource({
-        "Float, 1, 8, 1, 64, 5",
-        "Float, 3, 2, 2, 256, 13",
-        "Float, 1, 3, 1, 8, 62",
-        "BFloat16, 1, 32, 4, 128, 62",
-        "BFloat16, 8, 14, 2, 64, 16",
-        "BFloat16, 2, 6, 2, 80, 33",
-        "BFloat16, 1, 4, 2, 256, 62",
-        "BFloat16, 1, 4, 4, 128, 62",
-        "BFloat16, 5, 7, 1, 96, 1",
-        "BFloat16, 1, 8, 1, 128, 264"
+        "Float, 1, 8, 1, 64, 5, 64, 0, 0, NONE",
+        "Float, 3, 2, 2, 256, 13, 256, 0, 0, NONE",
+        "Float, 1, 3, 1, 8, 62, 8, 0, 0, NONE",
+        "BFloat16, 1, 32, 4, 128, 62, 128, 0, 0, NONE",
+        "BFloat16, 8, 14, 2, 64, 16, 64, 0, 0, NONE",
+        "BFloat16, 2, 6, 2, 80, 33, 80, 0, 0, NONE",
+        "BFloat16, 1, 4, 2, 256, 62, 256, 0, 0, NONE",
+        "BFloat16, 1, 4, 4, 128, 62, 128, 0, 0, NONE",
+        "BFloat16, 5, 7, 1, 96, 1, 96, 0, 0, NONE",
+        "BFloat16, 1, 8, 1, 128, 264, 128, 0, 0, NONE",
+        "Float, 3, 6, 2, 64, 9, 32, 100, 0, PLAIN",
+        "Float, 1, 9, 1, 24, 12, 12, 1, 2, OFFSET",
+        "Float, 4, 34, 2, 72, 7, 24, 33, 1.5, OFFSET",
+        "BFloat16, 1, 32, 8, 128, 33, 128, 0, 0, PLAIN",
+        "BFloat16, 1, 8, 4, 256, 33, 256, 64, 0, OFFSET",
+        "BFloat16, 3, 8, 4, 256, 20, 256, 300, 20, NONE",
+        "BFloat16, 1, 32, 32, 96, 8, 72, 2000, 0, FLOAT",
+        "BFloat16, 2, 40, 2, 128, 16, 64, 0, 0, FLOAT"
     })
-    void attentionIsThatOfPlainOperations(ScalarType type, int rows, int heads, int kvHeads, int size, int splits) {
-        AttentionSpec shape = new AttentionSpec(heads, kvHeads, size, 1 / Math.sqrt(size), 0, 0);
-        double tolerance = type == ScalarType.Float ? 1e-5 : 1e-2;
+    void attentionIsThatOfPlainOperations(
+            ScalarType type,
+            int rows,
+            int heads,
+            int kvHeads,
+            int size,
+            int splits,
+            int turned,
+            int window,
+            double cap,
+            HeadNorm norm) {
+        AttentionSpec shape = new AttentionSpec(heads, kvHeads, size, 1 / Math.sqrt(size), cap, window);
+        double tolerance = type == ScalarType.Float ? 2e-5 : 1e-2;
         for (int first = 0; first < POSITIONS.length; first++) {
             try (TensorScope scope = new TensorScope();
                     NoGradGuard off = new NoGradGuard()) {
                 Tensor keys = normal(type, rows + 1L, kvHeads, CAPACITY, size);
                 Tensor values = normal(type, rows + 1L, kvHeads, CAPACITY, size);
                 List<DecodeRow> places = places(rows, first, new Memory(keys, values));
-                Tensor half = normal(type, CAPACITY, size / 2);
+                Tensor half = normal(type, CAPACITY, turned / 2);
                 Tensor cos = torch.cat(new TensorVector(half.cos(), half.cos()), 1);
                 Tensor sin = torch.cat(new TensorVector(half.sin(), half.sin()), 1);
+                DecodeAttention attention = new DecodeAttention(shape, norm.spec(type, size), norm.spec(type, size), 1);
                 Tensor qkv = normal(type, rows, (heads + 2L * kvHeads) * size);
-                Tensor done = Tensors.zeros(GPU, ScalarType.Int, (long) rows * kvHeads);
+                Tensor done = Tensors.zeros(GPU, ScalarType.Int, (long) rows * heads);
                 DecodeBuffers buffers = buffers(type, rows, (long) heads * size, qkv, done);
                 buffers.input().write(places);
                 DecodeWorkspace room = new DecodeWorkspace(
-                        cos, sin, splits, zeros(rows, heads, splits, size), zeros(rows, heads, splits, 2), done);
+                        List.of(new DecodeWorkspace.Angles(sin, cos), new DecodeWorkspace.Angles(cos, sin)),
+                        splits,
+                        zeros(rows, heads, splits, size),
+                        zeros(rows, heads, splits, 2),
+                        done);
                 Tensor oldKeys = keys.clone();
                 Tensor oldValues = values.clone();
 
-                new CudaDecodeKernels(GPU, type).attend(buffers, room, 0, shape);
+                new CudaDecodeKernels(GPU, type).attend(buffers, room, 0, attention);
 
                 for (int row = 0; row < rows; row++) {
                     DecodeRow place = places.get(row);
@@ -95,26 +129,112 @@ class CudaDecodeKernelsTest {
                         continue;
                     }
                     String what = "row " + row + ", position " + place.position();
-                    Tensor all = wide(qkv).select(0, row).view(heads + 2L * kvHeads, 1, size);
+                    Tensor all = qkv.select(0, row).view(heads + 2L * kvHeads, 1, size);
                     Tensor c = wide(cos.narrow(0, place.position(), 1));
                     Tensor s = wide(sin.narrow(0, place.position(), 1));
-                    Tensor q = wide(turned(all.narrow(0, 0, heads), c, s).to(type));
+                    Tensor q = wide(turned(norm(all.narrow(0, 0, heads), attention.queryNorm()), c, s)
+                            .to(type));
                     Tensor slotKeys = oldKeys.select(0, place.sequence()); // (kv heads, capacity, size)
                     Tensor slotValues = oldValues.select(0, place.sequence());
                     slotKeys.narrow(1, place.position(), 1)
-                            .copy_(turned(all.narrow(0, heads, kvHeads), c, s).to(type));
+                            .copy_(turned(norm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s)
+                                    .to(type));
                     slotValues.narrow(1, place.position(), 1).copy_(all.narrow(0, heads + (long) kvHeads, kvHeads));
                     long length = place.position() + 1;
+                    long seen = window == 0 ? length : Math.min(window, length);
                     Tensor grouped = q.view(kvHeads, heads / kvHeads, size);
                     Tensor scores = torch.matmul(
-                            grouped, wide(slotKeys.narrow(1, 0, length)).transpose(1, 2));
-                    Tensor weights = torch.softmax(scores.mul(new Scalar(shape.scale())), 2, new ScalarTypeOptional());
-                    Tensor expected = torch.matmul(weights, wide(slotValues.narrow(1, 0, length)));
+                                    grouped,
+                                    wide(slotKeys.narrow(1, length - seen, seen))
+                                            .transpose(1, 2))
+                            .mul(new Scalar(shape.scale()));
+                    if (cap > 0) {
+                        scores = scores.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+                    }
+                    Tensor weights = torch.softmax(scores, 2, new ScalarTypeOptional());
+                    Tensor expected = torch.matmul(weights, wide(slotValues.narrow(1, length - seen, seen)));
                     assertClose(what, expected.reshape(-1), buffers.mixed().select(0, row), tolerance);
                 }
                 assertClose("keys", wide(oldKeys), keys, tolerance);
                 assertClose("values", wide(oldValues), values, 0);
                 assertEquals(0, done.abs().max().item_int(), "blocks left over");
+            }
+        }
+    }
+
+    /** Norms on the heads of queries and keys. */
+    enum HeadNorm {
+        NONE,
+        PLAIN,
+        OFFSET,
+        FLOAT;
+
+        @Nullable
+        NormSpec spec(ScalarType type, int size) {
+            return this == NONE ? null : new NormSpec(normal(this == FLOAT ? ScalarType.Float : type, size), 1e-6, this == OFFSET);
+        }
+    }
+
+    /** As the layers normalise, in float32. */
+    private static Tensor norm(Tensor x, @Nullable NormSpec norm) {
+        if (norm == null) {
+            return wide(x);
+        }
+        RmsNorm layer = new RmsNorm(norm.weight(), norm.epsilon(), norm.unitOffset());
+        return wide(layer.forward(x.contiguous()));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "Float, 1, 8, false, false",
+        "Float, 3, 4096, true, false",
+        "BFloat16, 2, 2560, true, true",
+        "BFloat16, 1, 4096, false, false",
+        "BFloat16, 5, 2304, true, true",
+        "BFloat16, 1, 16384, true, false",
+        "BFloat16, 8, 5128, false, true"
+    })
+    void normsTakeUpTheHalfBeforeThem(ScalarType type, int rows, int width, boolean after, boolean offset) {
+        for (ScalarType weights : List.of(type, ScalarType.Float)) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                Tensor state = normal(type, rows, width);
+                Tensor half = normal(type, rows, width);
+                NormSpec norm = new NormSpec(normal(weights, width), 1e-6, offset);
+                NormSpec last = after ? new NormSpec(normal(weights, width), 1e-5, offset) : null;
+                Tensor sum = after ? state.add(norm(half, last).to(type)) : state.clone();
+                DecodeBuffers buffers = new DecodeBuffers(
+                        rows, new DecodeInput(GPU, rows, 1), state, half, half, half, half, half, half, half, half);
+
+                new CudaDecodeKernels(GPU, type).norm(buffers, last, norm);
+
+                double tolerance = type == ScalarType.Float ? 1e-5 : 1e-2;
+                assertClose("stream", wide(sum), state, tolerance);
+                assertClose("norm", norm(state, norm), half, tolerance);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {8, 360, 11008})
+    void gatesAndCapsAreThoseOfLibtorch(long width) {
+        for (ScalarType type : new ScalarType[] {ScalarType.Float, ScalarType.BFloat16}) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                double tolerance = type == ScalarType.Float ? 1e-5 : 1e-2;
+                Tensor both = normal(type, 3, 2 * width);
+                Tensor y = normal(type, 3, width);
+                Tensor logits = normal(type, 3, width).mul(new Scalar(40));
+                Tensor capped = wide(logits).div(new Scalar(30)).tanh().mul(new Scalar(30));
+                DecodeBuffers buffers = new DecodeBuffers(
+                        3, new DecodeInput(GPU, 3, 1), both, both, both, both, both, y, both, logits, both);
+                for (Activation activation : Activation.values()) {
+                    new CudaDecodeKernels(GPU, type).gate(buffers, activation);
+                    Tensor gate = activation.apply(wide(both.narrow(1, 0, width)));
+                    assertClose(activation.name(), gate.mul(wide(both.narrow(1, width, width))), y, tolerance);
+                }
+                new CudaDecodeKernels(GPU, type).softCap(buffers, 30);
+                assertClose("soft cap", capped, logits, tolerance);
             }
         }
     }
@@ -169,6 +289,7 @@ class CudaDecodeKernelsTest {
                 Tensors.zeros(GPU, type, rows, mixed),
                 none,
                 none,
+                none,
                 logitsOrHeads,
                 done);
     }
@@ -199,7 +320,7 @@ class CudaDecodeKernelsTest {
                 }
                 buffers.input().write(step);
                 Tensor chosen = Tensors.zeros(GPU, ScalarType.Long, 5, rows);
-                DecodeWorkspace room = new DecodeWorkspace(logits, logits, 1, logits, logits, chosen);
+                DecodeWorkspace room = new DecodeWorkspace(List.of(), 1, logits, logits, chosen);
 
                 new CudaDecodeKernels(GPU, type).argmax(buffers, room);
 

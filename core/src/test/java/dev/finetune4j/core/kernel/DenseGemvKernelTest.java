@@ -120,8 +120,11 @@ class DenseGemvKernelTest {
         long others = gate.sum().size(0);
         // One row more, which nothing may write.
         Tensor y = Tensors.ones(GPU, Tensors.typeOf(x), rows + 1L, others);
-        gate.weight().kernel().launchGated(x, rows, gate.weight(), up.weight(), low(x, rows, List.of(gate, up)), y);
-        assertClose(what, torch.silu(gate.expected(x)).mul(up.expected(x)), y.narrow(0, 0, rows));
+        for (Activation activation : Activation.values()) {
+            Tensor low = low(x, rows, List.of(gate, up));
+            gate.weight().kernel().launchGated(x, rows, activation, gate.weight(), up.weight(), low, y);
+            assertClose(what + activation, activation.apply(gate.expected(x)).mul(up.expected(x)), y.narrow(0, 0, rows));
+        }
         assertClose(what, wide(Tensors.ones(GPU, Tensors.typeOf(x), 1, others)), y.narrow(0, rows, 1));
     }
 

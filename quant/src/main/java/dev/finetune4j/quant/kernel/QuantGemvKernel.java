@@ -1,5 +1,6 @@
 package dev.finetune4j.quant.kernel;
 
+import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.CudaLowRank;
 import dev.finetune4j.core.kernel.GemvArguments;
 import dev.finetune4j.core.kernel.GemvKernel;
@@ -35,8 +36,8 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     private static final int OWN_ARGUMENTS = 5;
-    /** Weights that a lane reads at a time; they must lie in one block. */
-    private static final int LANE_WIDTH = 32;
+    /** The fewest weights that a lane reads at a time; they must lie in one block. */
+    private static final int LANE_WIDTH = 8;
 
     private static final int MIN_TENSOR_BLOCK = 64;
     private static final int TENSOR_OUTPUTS = 16;
@@ -97,19 +98,27 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 : weights.stream()
                         .mapToLong(weight -> blocks(weight.out(), TENSOR_OUTPUTS))
                         .sum();
-        launch("rows_", blocks, outputs, add, arguments(x, rows, low, y), rows, weights);
+        launch("rows_", blocks, outputs, add ? 1 : 0, arguments(x, rows, low, y), rows, weights);
     }
 
     @Override
     public void launchGated(
             Tensor x,
             int rows,
+            Activation activation,
             GemvWeight<QuantizedTensor> gate,
             GemvWeight<QuantizedTensor> up,
             @Nullable Tensor low,
             Tensor y) {
         long blocks = blocks(gate.out(), way == Way.SCALAR ? WARPS : TENSOR_OUTPUTS / 2);
-        launch("gated_", blocks, gate.out(), false, arguments(x, rows, low, y), rows, List.of(gate, up));
+        launch(
+                "gated_",
+                blocks,
+                gate.out(),
+                activation.kernelCode(),
+                arguments(x, rows, low, y),
+                rows,
+                List.of(gate, up));
     }
 
     @Override
@@ -125,11 +134,12 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         return new GemvArguments(rows, low).add(x, y);
     }
 
+    /** @param ending whether products are added to what y holds, or the function of the gate */
     private void launch(
             String prefix,
             long blocks,
             int stride,
-            boolean add,
+            int ending,
             GemvArguments arguments,
             int rows,
             List<GemvWeight<QuantizedTensor>> weights) {
@@ -138,7 +148,7 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 weights.get(0).in(),
                 rows,
                 stride,
-                add ? 1 : 0,
+                ending,
                 shift,
                 Math.toIntExact(blocks),
                 kernels.table(settings.type()));

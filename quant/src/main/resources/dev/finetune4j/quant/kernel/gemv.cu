@@ -8,6 +8,7 @@
 // rounded to bfloat16 (relative 2^-9, as a dense bfloat16 weight is), the scale of a block is applied to float sums.
 
 #include "numbers.cuh"
+#include "activation.cuh"
 #include "gemvparts.cuh"
 
 // Weights are read once: they shall not push out what is read again.
@@ -66,11 +67,11 @@ __device__ __forceinline__ u32 pairOf(const u32* pairs, u32 word, int byte, u32 
 // and zeros else, 4 to 7 the same rows for the last two lanes' part. Then every sum belongs to one block, and to the scale
 // that its lane holds.
 //
-// gated: the upper eight rows are of one matrix and the lower eight of another; y = silu(upper) · lower. Otherwise the parts
-// lie side by side in y.
+// gated: the upper eight rows are of one matrix and the lower eight of another; y = act(upper) · lower. Otherwise the parts
+// lie side by side in y. ending: the function, or whether the products are added to what y holds.
 template <int TILES, bool GATED, int AHEAD>
 __device__ __forceinline__ void rowsOnTensorCores(
-        const bf16* x, bf16* y, int width, int rows, int stride, int add, int shift, int tiles, const float* table,
+        const bf16* x, bf16* y, int width, int rows, int stride, int ending, int shift, int tiles, const float* table,
         const Part* parts) {
     constexpr int OUTPUTS = GATED ? 8 : 16;
     __shared__ alignas(16) u32 pairs[256 * 32];
@@ -119,7 +120,7 @@ __device__ __forceinline__ void rowsOnTensorCores(
         if (writes) {
             if (upper.bias) value = wide(reinterpret_cast<const bf16*>(upper.bias)[at.start + mine]);
             if (GATED && lower.bias) valueLower = wide(reinterpret_cast<const bf16*>(lower.bias)[at.start + mine]);
-            if (add) value += wide(*to);
+            if (!GATED && ending) value += wide(*to);
         }
         float total[TILES][4] = {};
         for (int batch = 0; batch < batches; batch++) {
@@ -206,39 +207,39 @@ __device__ __forceinline__ void rowsOnTensorCores(
                 value += sums[turn][w][mine][m];
                 if (GATED) valueLower += sums[turn][w][mine + 8][m];
             }
-            *to = narrow<bf16>(GATED ? silu(value) * valueLower : value);
+            *to = narrow<bf16>(GATED ? activated(ending, value) * valueLower : value);
         }
     }
 }
 
 // One warp for an output, exact in float: for float32, and for widths and blocks that the other kernel does not take. width: a
-// multiple of 32, so that the 32 weights of a lane lie in one block.
+// multiple of 8, so that the eight weights of a lane lie in one block.
 template <class T>
 __device__ __forceinline__ void dot(
         const Part& part, int row, const T* x, int width, int rows, int shift, const float* values, int lane, float* sums) {
 #pragma unroll
     for (int m = 0; m < 8; m++) sums[m] = 0.f;
-    for (int k = lane * 32; k < width; k += 1024) {
+#pragma unroll 2
+    for (int k = lane * 8; k < width; k += 256) {
         const u64 at = static_cast<u64>(row) * width + k;
-        const Vec4 weights = stream(part.packed + at / 2);
+        const u32 weights = *reinterpret_cast<const u32*>(part.packed + at / 2);
         float scale = part.outer(at >> shift);
         if (part.codes) scale = __fadd_rn(__fmul_rn(part.map[part.codes[at >> shift]], scale), part.offset);
-        float some[8] = {};
+        float w[8];
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const u32 word = i == 0 ? weights.x : i == 1 ? weights.y : i == 2 ? weights.z : weights.w;
-#pragma unroll
-            for (int byte = 0; byte < 4; byte++) {
-                const float even = values[word >> (8 * byte + 4) & 15], odd = values[word >> 8 * byte & 15];
-                const T* from = x + k + i * 8 + byte * 2;
-#pragma unroll
-                for (int m = 0; m < 8; m++) {
-                    if (m < rows) some[m] += even * wide(from[static_cast<u64>(m) * width]) + odd * wide(from[static_cast<u64>(m) * width + 1]);
-                }
-            }
+        for (int byte = 0; byte < 4; byte++) {
+            w[2 * byte] = values[weights >> (8 * byte + 4) & 15];
+            w[2 * byte + 1] = values[weights >> 8 * byte & 15];
         }
 #pragma unroll
-        for (int m = 0; m < 8; m++) sums[m] += some[m] * scale;
+        for (int m = 0; m < 8; m++) {
+            if (m >= rows) continue;
+            float v[8], some = 0.f;
+            load(x + static_cast<u64>(m) * width + k, v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) some += w[i] * v[i];
+            sums[m] += some * scale;
+        }
     }
 #pragma unroll
     for (int m = 0; m < 8; m++) {
@@ -248,7 +249,7 @@ __device__ __forceinline__ void dot(
 
 template <class T, bool GATED>
 __device__ __forceinline__ void rowsPlain(
-        const T* x, T* y, int width, int rows, int stride, int add, int shift, const float* table, const Part* parts) {
+        const T* x, T* y, int width, int rows, int stride, int ending, int shift, const float* table, const Part* parts) {
     __shared__ float values[16];
     nextMayStart();
     waitForPrevious();
@@ -275,16 +276,16 @@ __device__ __forceinline__ void rowsPlain(
     for (int m = 0; m < 8; m++) {
         if (m < rows && lane == m) {
             float value = sums[m] + part.ending<T>(m, row);
-            if (GATED) value = silu(value) * (gated[m] + parts[1].ending<T>(m, row));
+            if (GATED) value = activated(ending, value) * (gated[m] + parts[1].ending<T>(m, row));
             T* to = y + static_cast<u64>(m) * stride + column;
-            *to = narrow<T>(add ? wide(*to) + value : value);
+            *to = narrow<T>(!GATED && ending ? wide(*to) + value : value);
         }
     }
 }
 
 #define KERNEL(NAME, T, BLOCKS, FUNCTION)                                                                              \
     extern "C" __global__ void __launch_bounds__(256, BLOCKS) NAME(                                                    \
-            const T* x, T* y, int width, int rows, int stride, int add, int shift, int tiles, const float* table,      \
+            const T* x, T* y, int width, int rows, int stride, int ending, int shift, int tiles, const float* table,   \
             const __grid_constant__ Parts parts) {                                                                     \
         FUNCTION;                                                                                                      \
     }
@@ -295,12 +296,12 @@ __device__ __forceinline__ void rowsPlain(
     KERNEL(                                                                                                            \
             NAME##_##BLOCKS, bf16, BLOCKS,                                                                             \
             (rowsOnTensorCores<TILES, GATED, AHEAD>(                                                                   \
-                    x, y, width, rows, stride, add, shift, tiles, table, parts.of)))
+                    x, y, width, rows, stride, ending, shift, tiles, table, parts.of)))
 #define TENSOR(NAME, TILES, GATED)                                                                                     \
     TENSOR_OF(NAME, 2, TILES, GATED, 4)                                                                                \
     TENSOR_OF(NAME, 3, TILES, GATED, 2)
 #define PLAIN(NAME, T, GATED)                                                                                          \
-    KERNEL(NAME, T, 2, (rowsPlain<T, GATED>(x, y, width, rows, stride, add, shift, table, parts.of)))
+    KERNEL(NAME, T, 2, (rowsPlain<T, GATED>(x, y, width, rows, stride, ending, shift, table, parts.of)))
 
 TENSOR(rows_tensor_4, 1, false)
 TENSOR(rows_tensor_8, 2, false)

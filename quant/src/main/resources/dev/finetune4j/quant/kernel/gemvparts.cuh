@@ -3,8 +3,6 @@
 
 struct alignas(16) Vec4 { u32 x, y, z, w; };
 
-__device__ __forceinline__ float silu(float x) { return x / (1.f + __expf(-x)); }
-
 // A matrix of weights, and what is done to its products: bias and low-rank addition. Every field has eight bytes, as the host
 // lays out arguments.
 struct Part {

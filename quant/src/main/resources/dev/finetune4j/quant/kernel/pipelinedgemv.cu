@@ -4,6 +4,7 @@
 // and the four lanes of a group share a block of 64 weights with one scale. All eight columns of the product are rows of x.
 
 #include "numbers.cuh"
+#include "activation.cuh"
 #include "gemvparts.cuh"
 
 constexpr int DEPTH = 2;                   // steps of a warp that are on their way while it multiplies another
@@ -203,8 +204,7 @@ template <bool GATED> struct Outputs {
     static constexpr int EACH = GATED ? 8 : 16;  // of a row of y
     const Part* parts;
     bf16* y;
-    int first, count, rows, stride;
-    bool add;
+    int first, count, rows, stride, ending;
 
     struct Spot {
         const Part *upper, *lower;
@@ -229,7 +229,7 @@ template <bool GATED> struct Outputs {
         if (!spot.to) return value;
         if (spot.upper->bias) value.x = wide(reinterpret_cast<const bf16*>(spot.upper->bias)[spot.row]);
         if (GATED && spot.lower->bias) value.y = wide(reinterpret_cast<const bf16*>(spot.lower->bias)[spot.row]);
-        if (add) value.x += wide(*spot.to);
+        if (!GATED && ending) value.x += wide(*spot.to);
         return value;
     }
 
@@ -240,7 +240,7 @@ template <bool GATED> struct Outputs {
             value.x += sums[spot.tile][w][spot.mine][spot.m];
             if (GATED) value.y += sums[spot.tile][w][spot.mine + 8][spot.m];
         }
-        *spot.to = narrow<bf16>(GATED ? silu(value.x) * value.y : value.x);
+        *spot.to = narrow<bf16>(GATED ? activated(ending, value.x) * value.y : value.x);
     }
 };
 
@@ -249,11 +249,11 @@ template <bool GATED> struct Outputs {
 // their sums are added up at once. The first steps are copied while the kernel before this one still runs,
 // since weights do not depend on it.
 //
-// gated: the upper eight rows are of one matrix and the lower eight of another; y = silu(upper) · lower. Otherwise the parts
-// lie side by side in y.
+// gated: the upper eight rows are of one matrix and the lower eight of another; y = act(upper) · lower. Otherwise the parts
+// lie side by side in y. ending: the function, or whether the products are added to what y holds.
 template <bool GATED, int HELD>
 __device__ __forceinline__ void rowsThroughRing(
-        const bf16* x, bf16* y, int width, int rows, int stride, int add, int tiles, const float* table, const Part* parts) {
+        const bf16* x, bf16* y, int width, int rows, int stride, int ending, int tiles, const float* table, const Part* parts) {
     extern __shared__ __align__(256) u8 memory[];
     Room& room = *reinterpret_cast<Room*>(memory);
     nextMayStart();
@@ -295,7 +295,7 @@ __device__ __forceinline__ void rowsThroughRing(
     int slot = 0;
     for (int first = blockIdx.x; left > 0;) {
         const int count = held<HELD>(left);
-        const Outputs<GATED> outputs{parts, y, first, count, rows, stride, add != 0};
+        const Outputs<GATED> outputs{parts, y, first, count, rows, stride, ending};
         const float2 before = outputs.before(outputs.at(threadIdx.x));
         float totals[HELD][4] = {};
         const Vec4* values = reinterpret_cast<const Vec4*>(own);
@@ -376,9 +376,9 @@ __device__ __forceinline__ void rowsThroughRing(
 
 #define RING(NAME, GATED, HELD)                                                                                        \
     extern "C" __global__ void __launch_bounds__(256, 2) NAME(                                                         \
-            const bf16* x, bf16* y, int width, int rows, int stride, int add, int shift, int tiles, const float* table, \
-            const __grid_constant__ Parts parts) {                                                                     \
-        rowsThroughRing<GATED, HELD>(x, y, width, rows, stride, add, tiles, table, parts.of);                          \
+            const bf16* x, bf16* y, int width, int rows, int stride, int ending, int shift, int tiles,                 \
+            const float* table, const __grid_constant__ Parts parts) {                                                 \
+        rowsThroughRing<GATED, HELD>(x, y, width, rows, stride, ending, tiles, table, parts.of);                       \
     }
 
 RING(rows_ring_1, false, 1)

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaGraph;
@@ -93,6 +94,9 @@ class QuantGemvKernelTest {
         "NF4, 64, true, 11008, 4096, BFloat16",
         "NF4, 64, true, 513, 11008, BFloat16",
         "NF4, 64, true, 1, 192, BFloat16",
+        "NF4, 64, true, 33, 360, BFloat16",
+        "FP4, 32, false, 41, 1000, BFloat16",
+        "NF4, 64, true, 19, 8, Float",
         "NF4, 64, true, 37, 352, Float",
         "FP4, 64, false, 100, 4864, Float",
         "NF4, 4096, true, 9, 32, Float"
@@ -114,7 +118,7 @@ class QuantGemvKernelTest {
     }
 
     @Test
-    void aWidthThatIsNoMultipleOf32TakesTheDenseWay() {
+    void aWidthThatIsNoMultipleOf8TakesTheDenseWay() {
         needGpu();
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
@@ -130,6 +134,8 @@ class QuantGemvKernelTest {
         "BFloat16, 1, 256, 100, 24, 4",
         "BFloat16, 5, 352, 100, 24, 4",
         "Float, 3, 256, 100, 24, 4",
+        "Float, 4, 264, 100, 24, 4",
+        "BFloat16, 3, 1032, 100, 24, 4",
         "BFloat16, 8, 1024, 100, 24, 4",
         "BFloat16, 3, 2304, 100, 24, 4",
         "BFloat16, 2, 512, 9001, 2201, 40",
@@ -167,8 +173,10 @@ class QuantGemvKernelTest {
         Tensor low = Tensors.empty(GPU, ScalarType.Float, rows, pair.rank());
         // One row more, which nothing may write.
         Tensor y = Tensors.ones(GPU, type, rows + 1L, gate.outFeatures());
-        pair.runGated(x, rows, low, y);
-        assertClose(torch.silu(expected(gate, x)).mul(expected(up, x)), y.narrow(0, 0, rows));
+        for (Activation activation : Activation.values()) {
+            pair.runGated(x, rows, activation, low, y);
+            assertClose(activation.apply(expected(gate, x)).mul(expected(up, x)), y.narrow(0, 0, rows));
+        }
         assertClose(wide(Tensors.ones(GPU, type, 1, gate.outFeatures())), y.narrow(0, rows, 1));
     }
 
@@ -195,7 +203,7 @@ class QuantGemvKernelTest {
             Runnable chain = () -> {
                 for (int i = 0; i < 3; i++) {
                     one.run(places[0], rows, low, places[1], false);
-                    gated.runGated(places[1], rows, low, places[0]);
+                    gated.runGated(places[1], rows, Activation.GELU_TANH, low, places[0]);
                 }
             };
             chain.run();

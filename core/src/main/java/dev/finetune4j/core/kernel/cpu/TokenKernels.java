@@ -114,6 +114,15 @@ public final class TokenKernels {
                 add);
     }
 
+    /**
+     * How a query's scores are made of its dot products with the keys.
+     *
+     * @param scale factor on them
+     * @param softCap bound that a hyperbolic tangent puts on the scaled ones; 0 for none
+     * @param window how many positions a token sees, itself included; 0 for all
+     */
+    public record Scores(float scale, float softCap, int window) {}
+
     /** How many float32 numbers of working memory {@link #attend} needs. */
     public static long room(long heads, long size, long capacity) {
         return heads * (capacity + size);
@@ -126,7 +135,7 @@ public final class TokenKernels {
      * @param keys shape (1, kv heads, capacity, size), of the type of qkv
      * @param values as keys
      * @param position how many tokens of the cache stand before this one
-     * @param cosines shape (positions, size), of the type of qkv
+     * @param cosines shape (positions, rotary channels), of the type of qkv
      * @param sines as cosines
      * @param room float32, {@link #room} numbers
      * @param mixed gets the heads, heads · size numbers of the type of qkv
@@ -138,7 +147,7 @@ public final class TokenKernels {
             long position,
             Tensor cosines,
             Tensor sines,
-            float scale,
+            Scores scores,
             Tensor room,
             Tensor mixed) {
         ScalarType type = Tensors.typeOf(qkv);
@@ -151,10 +160,12 @@ public final class TokenKernels {
                 && position < capacity
                 && kvHeads > 0
                 && heads % kvHeads == 0
-                && size % 2 == 0
-                && cosines.size(1) == size;
+                && cosines.size(1) % 2 == 0
+                && cosines.size(1) <= size;
         require(fits, "heads and their cache", qkv, cosines);
-        long angles = Math.multiplyExact(position, size);
+        long rotary = cosines.size(1);
+        long angles = Math.multiplyExact(position, rotary);
+        long first = scores.window() == 0 ? 0 : Math.max(0, position + 1 - scores.window());
         int bytes = type == ScalarType.Float ? Float.BYTES : Short.BYTES;
         CpuNative.cpu_attend(
                 level.number,
@@ -163,14 +174,17 @@ public final class TokenKernels {
                 heads,
                 kvHeads,
                 size,
+                rotary,
                 capacity,
+                first,
                 position,
-                scale,
+                scores.scale(),
+                scores.softCap(),
                 FourBitWeight.address("heads", qkv, type, (heads + 2 * kvHeads) * size),
                 FourBitWeight.address("keys", keys, type, kvHeads * capacity * size),
                 FourBitWeight.address("values", values, type, kvHeads * capacity * size),
-                FourBitWeight.address("cosines", cosines, type, angles + size) + bytes * angles,
-                FourBitWeight.address("sines", sines, type, angles + size) + bytes * angles,
+                FourBitWeight.address("cosines", cosines, type, angles + rotary) + bytes * angles,
+                FourBitWeight.address("sines", sines, type, angles + rotary) + bytes * angles,
                 FourBitWeight.address("working memory", room, ScalarType.Float, room(heads, size, capacity)),
                 FourBitWeight.address("mixed heads", mixed, type, heads * size));
     }

@@ -206,6 +206,51 @@ class CudaGraphDecoderTest {
         }
     }
 
+    /** The GPU begins with the step after the token that it has chosen; whoever goes on otherwise must not notice. */
+    @Test
+    void stepsAheadCountOnlyIfTheirTokenIsFed() {
+        try (CausalLM model = model(RandomWeights.Family.QWEN3, true, Precision.FP32);
+                KvCache expectedCache = model.newCache();
+                KvCache cache = model.newCache();
+                CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, 1)) {
+            SplittableRandom random = new SplittableRandom(8);
+            long next = 5;
+            for (int i = 0; i < 400; i++) {
+                String what = "step " + i;
+                float[] expected = ordinary(model, expectedCache, 1, next);
+                long chosen = decoder.argmaxAfter(next).orElseThrow();
+                assertEquals(argmax(expected), chosen, what);
+                assertEquals(expectedCache.length(), cache.length(), what);
+                next = chosen;
+                switch (random.nextInt(12)) {
+                    case 0 -> next = random.nextInt(300);
+                    case 1 -> {
+                        long length = random.nextLong(cache.length());
+                        cache.truncate(length);
+                        expectedCache.truncate(length);
+                    }
+                    case 2 -> {
+                        ordinary(model, expectedCache, 1, 7, 8, 9);
+                        ordinary(model, cache, 1, 7, 8, 9);
+                    }
+                    case 3 -> {
+                        assertClose(
+                                what,
+                                ordinary(model, expectedCache, 1, next),
+                                Tensors.toFloats(decoder.feed(next)),
+                                1e-4);
+                        decoder.feedArgmax();
+                        ordinary(model, expectedCache, 1, decoder.argmax(2)[0]);
+                        next = decoder.argmax(1)[0][0];
+                    }
+                    default -> {
+                        // As a generation goes on.
+                    }
+                }
+            }
+        }
+    }
+
     @Test
     void generationHasTheTextOfTheOrdinaryPass() {
         try (CausalLM model = model(false, true, Precision.FP32);

@@ -1,17 +1,21 @@
 package dev.finetune4j.core.decode;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.kernel.CudaDecodeKernels;
 import dev.finetune4j.core.kernel.DecodeWorkspace;
 import dev.finetune4j.core.kernel.GemvKernel;
+import dev.finetune4j.core.kernel.cuda.CudaEvent;
 import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -21,16 +25,24 @@ import org.jspecify.annotations.Nullable;
  * memory, or the ordinary path has moved it, the step is captured anew.
  *
  * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts; all sequences stand at the same position.
- * Supported are decoders of the plain form (Llama, Mistral without a window, Qwen2, Yi) in bfloat16 or float32, dense or 4-bit,
- * with LoRA adapters or without; {@link #unsupportedReason} says what is in the way of others.
+ * Supported are the models of all families in bfloat16 or float32, dense or 4-bit, with LoRA adapters, virtual tokens or neither;
+ * {@link #unsupportedReason} says what is in the way of others.
  *
  * <p>It may be used by one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
 public final class CudaGraphDecoder extends StepDecoder {
     private final CudaDecodeKernels kernels;
+    /** The ends of the last two steps, by position. */
+    private final List<CudaEvent> ends;
+
     private @Nullable CudaGraph graph;
     private boolean loaded;
-    private long fedPosition = -1;
+    /** The position of the last step that was asked of the GPU; -1 for none. */
+    private long stepped = -1;
+    /** What the GPU chose after the last step that counts. */
+    private long choice = -1;
+    /** What the cache's changes were when the GPU was asked for a step that does not count yet; -1 for none. */
+    private long changesAhead = -1;
 
     /**
      * @param model borrowed
@@ -41,6 +53,8 @@ public final class CudaGraphDecoder extends StepDecoder {
     public CudaGraphDecoder(CausalLM model, KvCache cache, int rows) {
         super(model, cache, step(model, rows), rows);
         this.kernels = (CudaDecodeKernels) step.kernels();
+        ComputeDevice device = model.placement().device();
+        this.ends = List.of(new CudaEvent(device), new CudaEvent(device));
     }
 
     private static DecodeStep step(CausalLM model, int rows) {
@@ -68,17 +82,29 @@ public final class CudaGraphDecoder extends StepDecoder {
 
     @Override
     void moved(DecodeWorkspace old, DecodeWorkspace larger) {
+        awaitSteps();
         // What was chosen can still be asked for.
         larger.chosen().narrow(0, 0, old.chosen().size(0)).copy_(old.chosen());
-        free();
+        closeGraph();
     }
 
-    @Override
-    void free() {
+    /** They write to memory of the host, which nobody else may get before. */
+    private void awaitSteps() {
+        ends.forEach(CudaEvent::await);
+    }
+
+    private void closeGraph() {
         if (graph != null) {
             graph.close();
             graph = null;
         }
+    }
+
+    @Override
+    void free() {
+        awaitSteps();
+        closeGraph();
+        ends.forEach(CudaEvent::close);
     }
 
     /**
@@ -89,14 +115,65 @@ public final class CudaGraphDecoder extends StepDecoder {
      */
     public Tensor feedArgmax() {
         try (Lifetime.Use use = use()) {
-            if (fedPosition < 0 || fedPosition + 1 != cache.positions()) {
-                throw new IllegalStateException("the cache was changed since the last step; feed a token first");
+            if (takesStepAhead()) {
+                return logits();
             }
+            requireSteps(1);
             if (makeRoom()) {
                 // Keys and values have moved; the tokens are those that the device has chosen.
                 buffers.input().write(rows(argmax(1)[0]));
             }
             return advance();
+        }
+    }
+
+    /**
+     * {@inheritDoc} The step after the chosen token is asked of the GPU before this one has come to its end, so that the GPU does
+     * not wait for what the host does in between: a caller that goes on otherwise has lost a step.
+     */
+    @Override
+    public OptionalInt argmaxAfter(long token) {
+        if (buffers.rows() != 1) {
+            throw new IllegalArgumentException("the token of one sequence was given for " + buffers.rows());
+        }
+        requireToken(token);
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            if (token != choice || !takesStepAhead()) {
+                feed(token);
+            }
+            long position = stepped;
+            if (hasRoom()) {
+                execute();
+                changesAhead = cache.changes();
+            }
+            end(position).await();
+            choice = Tensors.toLongs(workspace().chosen().narrow(0, position, 1))[0];
+            if (choice >= 0) {
+                return OptionalInt.of(Math.toIntExact(choice));
+            }
+            // The logits were written over by a step that means nothing.
+            cache.truncate(cache.length() - 1);
+            feed(token);
+            return OptionalInt.empty();
+        }
+    }
+
+    /** Whether the device has begun with the next step by itself, and nothing was changed since; it counts from now on. */
+    private boolean takesStepAhead() {
+        boolean ahead = stepped == cache.positions() && changesAhead == cache.changes();
+        changesAhead = -1;
+        if (ahead) {
+            cache.advance(1);
+        }
+        return ahead;
+    }
+
+    private void requireSteps(int steps) {
+        if (steps < 1 || stepped + 1 < steps || stepped + 1 != cache.positions()) {
+            throw new IllegalStateException("the cache does not end with " + steps
+                    + " steps; it was changed since, or there were fewer: feed a token first");
         }
     }
 
@@ -112,7 +189,12 @@ public final class CudaGraphDecoder extends StepDecoder {
             }
             graph.launch();
         }
-        fedPosition = cache.positions();
+        stepped = cache.positions();
+        end(stepped).record();
+    }
+
+    private CudaEvent end(long position) {
+        return ends.get((int) (position % 2));
     }
 
     private void launch() {
@@ -132,10 +214,9 @@ public final class CudaGraphDecoder extends StepDecoder {
     public long[][] argmax(int steps) {
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope()) {
-            if (!isReserved() || steps < 1 || fedPosition + 1 < steps || fedPosition + 1 != cache.positions()) {
-                throw new IllegalStateException("there were no " + steps + " steps up to the end of the cache");
-            }
-            long[] flat = Tensors.toLongs(workspace().chosen().narrow(0, fedPosition + 1 - steps, steps));
+            requireSteps(steps);
+            awaitSteps();
+            long[] flat = Tensors.toLongs(workspace().chosen().narrow(0, stepped + 1 - steps, steps));
             long[][] tokens = new long[steps][buffers.rows()];
             for (int i = 0; i < flat.length; i++) {
                 if (flat[i] < 0) {
@@ -145,18 +226,6 @@ public final class CudaGraphDecoder extends StepDecoder {
                 tokens[i / buffers.rows()][i % buffers.rows()] = flat[i];
             }
             return tokens;
-        }
-    }
-
-    @Override
-    public OptionalInt deviceArgmax() {
-        try (Lifetime.Use use = use();
-                TensorScope scope = new TensorScope()) {
-            if (!isReserved() || fedPosition < 0 || fedPosition + 1 != cache.positions()) {
-                return OptionalInt.empty();
-            }
-            long token = Tensors.toLongs(workspace().chosen().narrow(0, fedPosition, 1))[0];
-            return token < 0 ? OptionalInt.empty() : OptionalInt.of(Math.toIntExact(token));
         }
     }
 }

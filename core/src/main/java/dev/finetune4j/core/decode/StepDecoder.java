@@ -55,10 +55,7 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
                     tokens.length + " tokens were given for " + buffers.rows() + " sequences");
         }
         for (long token : tokens) {
-            if (token < 0 || token >= model.config().vocabSize()) {
-                throw new IllegalArgumentException("there is no token " + token + "; the vocabulary has "
-                        + model.config().vocabSize() + " tokens");
-            }
+            requireToken(token);
         }
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope();
@@ -66,6 +63,13 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
             makeRoom();
             buffers.input().write(rows(tokens));
             return advance();
+        }
+    }
+
+    final void requireToken(long token) {
+        if (token < 0 || token >= model.config().vocabSize()) {
+            throw new IllegalArgumentException("there is no token " + token + "; the vocabulary has "
+                    + model.config().vocabSize() + " tokens");
         }
     }
 
@@ -78,13 +82,17 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
         return rows;
     }
 
+    /** Whether the memory at hand has room for the next position. */
+    final boolean hasRoom() {
+        return workspace != null && cache.moves() == cacheMoves && capacity > cache.positions();
+    }
+
     /** Makes room for the next position; says whether anything has moved. */
     final boolean makeRoom() {
-        long position = cache.positions();
-        if (workspace != null && cache.moves() == cacheMoves && capacity > position) {
+        if (hasRoom()) {
             return false;
         }
-        reserve(Math.max(FIRST_CAPACITY, position + 1));
+        reserve(Math.max(FIRST_CAPACITY, cache.positions() + 1));
         return true;
     }
 
@@ -92,6 +100,11 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
     final Tensor advance() {
         execute();
         cache.advance(1);
+        return buffers.logits();
+    }
+
+    @Override
+    public final Tensor logits() {
         return buffers.logits();
     }
 

@@ -20,12 +20,21 @@ public interface TokenDecoder extends AutoCloseable {
     Tensor feed(long... tokens);
 
     /**
-     * The argmax of the first sequence's logits after the last step, the first of equals, if the device has computed it with
-     * them. Empty too if a logit is NaN or the largest is infinite.
+     * Feeds a token of the only sequence and chooses the likeliest after it where its logits are computed. A device may then begin
+     * with the step of that one before anybody feeds it.
+     *
+     * @return the argmax, the first of equals; empty where the host has to look at the {@link #logits}: the device chooses none, or a
+     *     logit is NaN or the largest is infinite
+     * @throws IllegalArgumentException if there is no such token, or there are more sequences
+     * @throws IllegalStateException as {@link #feed}
      */
-    default OptionalInt deviceArgmax() {
+    default OptionalInt argmaxAfter(long token) {
+        feed(token);
         return OptionalInt.empty();
     }
+
+    /** The logits of the last step, as {@link #feed} returns them; after {@link #argmaxAfter} only where that returned nothing. */
+    Tensor logits();
 
     /** Frees the working memory. Closing twice is fine. */
     @Override

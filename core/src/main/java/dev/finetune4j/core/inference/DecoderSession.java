@@ -4,7 +4,6 @@ import dev.finetune4j.core.decode.TokenDecoder;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Supplier;
-import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** Decodes single tokens by a decoder and prefills longer pieces by the model's own forward pass, on the same cache. */
@@ -48,8 +47,8 @@ final class DecoderSession implements InferenceSession {
             if (ids.length > 1) {
                 return plain.feedArgmax(ids);
             }
-            Tensor logits = decoder().feed(ids[0]);
-            return decoder().deviceArgmax().orElseGet(() -> Sampler.argmax(Tensors.toFloats(logits)));
+            TokenDecoder single = decoder();
+            return single.argmaxAfter(ids[0]).orElseGet(() -> Sampler.argmax(Tensors.toFloats(single.logits())));
         }
     }
 

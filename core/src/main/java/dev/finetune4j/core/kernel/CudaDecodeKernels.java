@@ -67,7 +67,8 @@ public final class CudaDecodeKernels implements DecodeKernels {
                 splits,
                 Tensors.empty(device, ScalarType.Float, rows, heads, splits, attention.headDim()),
                 Tensors.empty(device, ScalarType.Float, rows, heads, splits, 2),
-                Tensors.zeros(device, ScalarType.Long, capacity, rows));
+                // The GPU writes to the host's memory itself, so that nobody has to ask for a copy.
+                Tensors.zeros(ComputeDevice.cpu(), ScalarType.Long, capacity, rows).pin_memory());
     }
 
     /** Two tiles of keys and of values, the new key and value, and a turned query for each warp. */

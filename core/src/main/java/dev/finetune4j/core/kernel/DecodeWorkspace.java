@@ -12,7 +12,8 @@ import org.bytedeco.pytorch.Tensor;
  * @param splits into how many parts attention divides the sequence
  * @param partial sums of each part, float32, shape (R, heads, splits, head size); on the CPU the scores
  * @param weights on a GPU largest score and sum of the weights of each part, float32, shape (R, heads, splits, 2)
- * @param chosen on a GPU likeliest token after each position, int64, shape (capacity, R)
+ * @param chosen with a GPU likeliest token after each position, -1 for none, in pinned memory of the host, int64, shape
+ *     (capacity, R)
  */
 public record DecodeWorkspace(List<Angles> angles, int splits, Tensor partial, Tensor weights, Tensor chosen)
         implements AutoCloseable {

@@ -28,6 +28,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
     private long virtual;
     private long length;
     private long moves;
+    private long changes;
 
     /** A cache for a decoder with the given number of layers. */
     public KvCache(int layers) {
@@ -62,6 +63,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
         try (Lifetime.Use use = lifetime.use()) {
             virtual += length;
             length = 0;
+            changes++;
         }
     }
 
@@ -77,6 +79,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
                 throw new IllegalArgumentException("cannot cut a cache of " + length + " positions to " + newLength);
             }
             length = newLength;
+            changes++;
         }
     }
 
@@ -128,10 +131,16 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
         return Objects.requireNonNull(layer(layer).values(), "no room was made");
     }
 
+    /** How often positions were taken up or forgotten: as long as it stays the same, so does what is held. */
+    public long changes() {
+        return changes;
+    }
+
     /** Counts the positions that every layer has taken up; called by the model after its last layer. */
     public void advance(long positions) {
         try (Lifetime.Use use = lifetime.use()) {
             length += positions;
+            changes++;
         }
     }
 

@@ -26,25 +26,48 @@ inline void breathe() {
 #endif
 }
 
-/// The parts of one call. It lives on the caller's stack: who helps is counted under the lock of the helpers.
+/// The parts of one call, in as many runs of neighbours as threads may take part: whoever comes begins with a run of its own and
+/// then takes what is left of the others, so that threads read memory in a row and seldom wait for each other. It lives on the
+/// caller's stack: who helps is counted under the lock of the helpers.
 struct Call {
+    static constexpr int MOST_RUNS = 16;
+
+    struct alignas(64) Run {
+        std::atomic<int64_t> next{0};
+        int64_t end = 0;
+
+        bool is_left() const { return next.load(std::memory_order_relaxed) < end; }
+    };
+
     void (*run)(const void *work, int64_t part);
     const void *work;
-    int64_t parts;
     int most_helpers;
-    int helpers = 0;
-    std::atomic<int64_t> next{0};
-    std::atomic<bool> failed{false};
+    int runs;
+    int joined = 0;  // helpers so far
     std::exception_ptr failure = nullptr;  // of the part that failed first
+    alignas(64) std::atomic<int> helpers{0};
+    std::atomic<bool> failed{false};
+    Run part_runs[MOST_RUNS];
 
     Call(void (*run)(const void *, int64_t), const void *work, int64_t parts, int most_helpers)
-        : run(run), work(work), parts(parts), most_helpers(most_helpers) {}
+        : run(run), work(work), most_helpers(most_helpers), runs(std::min(most_helpers + 1, MOST_RUNS)) {
+        for (int i = 0; i < runs; i++) {
+            part_runs[i].next.store(parts * i / runs, std::memory_order_relaxed);
+            part_runs[i].end = parts * (i + 1) / runs;
+        }
+    }
 
-    /// Takes parts until there are none; after a failure nobody begins another.
-    void take_part() {
+    /// Takes parts until there are none, those of the given run first; after a failure nobody begins another.
+    void take_parts(int first) {
+        for (int i = 0; i < runs; i++) {
+            take_parts(part_runs[(first + i) % runs]);
+        }
+    }
+
+    void take_parts(Run &from) {
         while (!failed.load(std::memory_order_relaxed)) {
-            int64_t part = next.fetch_add(1, std::memory_order_relaxed);
-            if (part >= parts) {
+            int64_t part = from.next.fetch_add(1, std::memory_order_relaxed);
+            if (part >= from.end) {
                 return;
             }
             try {
@@ -58,8 +81,10 @@ struct Call {
     }
 
     bool wants_help() const {
-        return helpers < most_helpers && next.load(std::memory_order_relaxed) < parts &&
-               !failed.load(std::memory_order_relaxed);
+        if (helpers.load(std::memory_order_relaxed) >= most_helpers || failed.load(std::memory_order_relaxed)) {
+            return false;
+        }
+        return std::any_of(part_runs, part_runs + runs, [](const Run &one) { return one.is_left(); });
     }
 };
 
@@ -73,25 +98,27 @@ public:
 
     void run(Call &call) {
         {
-            std::lock_guard<std::mutex> guard(lock);
+            std::unique_lock<std::mutex> guard = acquire();
             start(call.most_helpers);
             calls.push_back(&call);
-            changes.fetch_add(1, std::memory_order_release);
             int wanted = std::min(sleeping, call.most_helpers);
             for (int i = 0; i < wanted; i++) {
                 wake.notify_one();
             }
         }
-        call.take_part();
-        std::unique_lock<std::mutex> guard(lock);
-        calls.erase(std::find(calls.begin(), calls.end(), &call));
-        for (int i = 0; call.helpers > 0 && i < SHORT_WAIT; i++) {
-            guard.unlock();
-            breathe();
-            guard.lock();
+        changes.fetch_add(1, std::memory_order_release);
+        call.take_parts(0);
+        {
+            std::unique_lock<std::mutex> guard = acquire();
+            calls.erase(std::find(calls.begin(), calls.end(), &call));
         }
-        finished.wait(guard, [&] { return call.helpers == 0; });
-        guard.unlock();
+        for (int i = 0; call.helpers.load(std::memory_order_acquire) > 0 && i < SHORT_WAIT; i++) {
+            breathe();
+        }
+        if (call.helpers.load(std::memory_order_acquire) > 0) {
+            std::unique_lock<std::mutex> guard = acquire();
+            finished.wait(guard, [&] { return call.helpers.load(std::memory_order_acquire) == 0; });
+        }
         if (call.failure) {
             std::rethrow_exception(call.failure);
         }
@@ -111,6 +138,23 @@ private:
     int sleeping = 0;
 
     Helpers() = default;
+
+    std::unique_lock<std::mutex> acquire() {
+        std::unique_lock<std::mutex> guard(lock, std::defer_lock);
+        take(guard);
+        return guard;
+    }
+
+    /// Whoever holds it does so for some instructions, unless the system has taken the processor away.
+    static void take(std::unique_lock<std::mutex> &guard) {
+        for (int i = 0; i < 100; i++) {
+            if (guard.try_lock()) {
+                return;
+            }
+            breathe();
+        }
+        guard.lock();
+    }
 
     /// As many as are wanted, if the system gives so many; fewer only take longer.
     void start(int wanted) {
@@ -136,15 +180,16 @@ private:
     }
 
     void help() {
-        std::unique_lock<std::mutex> guard(lock);
+        std::unique_lock<std::mutex> guard = acquire();
         for (;;) {
             uint64_t seen = changes.load(std::memory_order_relaxed);
             if (Call *call = neediest()) {
-                call->helpers++;
+                call->helpers.fetch_add(1, std::memory_order_relaxed);
+                int first = ++call->joined;
                 guard.unlock();
-                call->take_part();
-                guard.lock();
-                if (--call->helpers == 0) {
+                call->take_parts(first);
+                take(guard);
+                if (call->helpers.fetch_sub(1, std::memory_order_release) == 1) {
                     finished.notify_all();
                 }
                 continue;
@@ -155,8 +200,8 @@ private:
                 breathe();
                 changed = changes.load(std::memory_order_acquire) != seen;
             }
-            guard.lock();
-            if (changes.load(std::memory_order_relaxed) == seen) {
+            take(guard);
+            if (!changed && neediest() == nullptr) {
                 sleeping++;
                 wake.wait(guard);
                 sleeping--;

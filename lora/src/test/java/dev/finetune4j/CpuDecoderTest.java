@@ -57,7 +57,8 @@ class CpuDecoderTest {
 
     private CausalLM model(String name, RandomWeights.Family family, boolean fourBit, Precision precision) {
         LinearFactory factory = fourBit ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-        return RandomWeights.model(folder.resolve(name), family, factory, new Placement(ComputeDevice.cpu(), precision));
+        return RandomWeights.model(
+                folder.resolve(name), family, factory, new Placement(ComputeDevice.cpu(), precision));
     }
 
     private CausalLM model(String name, boolean qwen, boolean fourBit, Precision precision) {
@@ -97,8 +98,14 @@ class CpuDecoderTest {
     /** Two ways in bfloat16 round at different places, so both are held against float32 with the same weights. */
     @ParameterizedTest
     @CsvSource({
-        "QWEN2, false, false", "LLAMA, true, false", "QWEN2, true, true", "QWEN3, false, true", "GEMMA, false, false",
-        "GEMMA2, true, false", "GEMMA3, true, true", "PHI3, false, false"
+        "QWEN2, false, false",
+        "LLAMA, true, false",
+        "QWEN2, true, true",
+        "QWEN3, false, true",
+        "GEMMA, false, false",
+        "GEMMA2, true, false",
+        "GEMMA3, true, true",
+        "PHI3, false, false"
     })
     void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         try (CausalLM base = model("bf16", family, fourBit, Precision.BF16);
@@ -211,8 +218,7 @@ class CpuDecoderTest {
 
     @Test
     void virtualTokensStandInTheCache() {
-        for (AdapterSettings settings :
-                List.of(PromptTuningSettings.random(3), new PrefixSettings(4, 0, false))) {
+        for (AdapterSettings settings : List.of(PromptTuningSettings.random(3), new PrefixSettings(4, 0, false))) {
             try (CausalLM base = model("model", RandomWeights.Family.MISTRAL, true, Precision.FP32);
                     PeftAdapter prompt = AdapterKinds.create(base, settings, InitSources.seed(1))) {
                 CausalLM model = prompt.attachTo(base);

@@ -110,7 +110,7 @@ public final class RandomWeights implements WeightSource {
                      "num_attention_heads": %d, "num_key_value_heads": %d, "head_dim": %d, "vocab_size": %d,
                      "rms_norm_eps": 1e-5, "max_position_embeddings": %d, "tie_word_embeddings": %b, %s}
                     """.formatted(
-                            type, hidden, inner, LAYERS, heads, kvHeads, HEAD_SIZE, VOCABULARY, positions(), tied(), more);
+                    type, hidden, inner, LAYERS, heads, kvHeads, HEAD_SIZE, VOCABULARY, positions(), tied(), more);
         }
     }
 

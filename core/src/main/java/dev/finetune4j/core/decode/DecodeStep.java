@@ -128,16 +128,15 @@ final class DecodeStep {
         for (int i = 0; i < parts.layers().size(); i++) {
             Layer layer = parts.layers().get(i);
             try (TensorScope turn = new TensorScope()) {
-                kernels.norm(buffers, after, layer.attentionNorms().before());
+                begin(after, layer.attentionNorms().before(), layer.inputs(), buffers);
                 attend(i, buffers, workspace);
-                kernels.norm(
-                        buffers, layer.attentionNorms().after(), layer.mlpNorms().before());
+                begin(layer.attentionNorms().after(), layer.mlpNorms().before(), layer.gateAndUp(), buffers);
                 feedForward(layer, buffers);
             }
             after = layer.mlpNorms().after();
         }
-        kernels.norm(buffers, after, parts.norm());
-        parts.head().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.logits(), false);
+        begin(after, parts.norm(), parts.head(), buffers);
+        parts.head().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.logits(), false);
         if (parts.softCap() > 0) {
             kernels.softCap(buffers, parts.softCap());
         }
@@ -145,20 +144,31 @@ final class DecodeStep {
 
     private void attend(int index, DecodeBuffers buffers, DecodeWorkspace workspace) {
         Layer layer = parts.layers().get(index);
-        layer.inputs().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
+        layer.inputs().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
         kernels.attend(buffers, workspace, index, layer.attention());
         end(layer.output(), buffers.mixed(), layer.attentionNorms(), buffers);
     }
 
     private void feedForward(Layer layer, DecodeBuffers buffers) {
         if (layer.joint() > 0) {
-            layer.gateAndUp().run(buffers.normed(), buffers.rows(), buffers.low(), buffers.both(), false);
+            layer.gateAndUp().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.both(), false);
             kernels.gate(buffers, layer.activation());
         } else {
             layer.gateAndUp()
-                    .runGated(buffers.normed(), buffers.rows(), layer.activation(), buffers.low(), buffers.gated());
+                    .runGatedBehind(
+                            buffers.normed(), buffers.rows(), layer.activation(), buffers.low(), buffers.gated());
         }
         end(layer.down(), buffers.gated(), layer.mlpNorms(), buffers);
+    }
+
+    /** The norm of the residual stream, and the down projections of the first products that take it. */
+    private void begin(@Nullable NormSpec after, NormSpec norm, FusedGemv next, DecodeBuffers buffers) {
+        Tensor low = buffers.low();
+        if (after == null && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
+            return;
+        }
+        kernels.norm(buffers, after, norm);
+        next.lowRank(buffers.normed(), buffers.rows(), low);
     }
 
     /** The last projection of a half, added to the residual stream, or left to the norm behind it. */

@@ -77,8 +77,7 @@ public interface InferenceSession extends AutoCloseable {
 
     private static InferenceSession of(CausalLM model, KvCache cache) {
         boolean gpu = model.placement().device().kind() == ComputeDevice.Kind.CUDA;
-        Optional<String> reason =
-                gpu ? CudaGraphDecoder.unsupportedReason(model) : CpuDecoder.unsupportedReason(model);
+        Optional<String> reason = gpu ? CudaGraphDecoder.unsupportedReason(model) : CpuDecoder.unsupportedReason(model);
         ForwardSession plain = new ForwardSession(model, cache, reason.orElse(null));
         if (reason.isPresent()) {
             return plain;

@@ -5,7 +5,6 @@ import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -68,7 +67,8 @@ public final class CudaDecodeKernels implements DecodeKernels {
                 Tensors.empty(device, ScalarType.Float, rows, heads, splits, attention.headDim()),
                 Tensors.empty(device, ScalarType.Float, rows, heads, splits, 2),
                 // The GPU writes to the host's memory itself, so that nobody has to ask for a copy.
-                Tensors.zeros(ComputeDevice.cpu(), ScalarType.Long, capacity, rows).pin_memory());
+                Tensors.zeros(ComputeDevice.cpu(), ScalarType.Long, capacity, rows)
+                        .pin_memory());
     }
 
     /** Two tiles of keys and of values, the new key and value, and a turned query for each warp. */
@@ -87,21 +87,9 @@ public final class CudaDecodeKernels implements DecodeKernels {
     public void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm) {
         List<@Nullable Object> arguments =
                 new ArrayList<>(List.of(buffers.state(), buffers.normed(), width(buffers.state())));
-        addNorm(arguments, after);
-        addNorm(arguments, norm);
+        CudaNorm.add(arguments, after);
+        CudaNorm.add(arguments, norm);
         kernel("norm", 0).launch(buffers.rows(), NORM_THREADS, arguments.toArray());
-    }
-
-    /** The fields of the struct {@code Norm}. */
-    private static void addNorm(List<@Nullable Object> arguments, @Nullable NormSpec norm) {
-        if (norm == null) {
-            arguments.addAll(Arrays.asList(null, 0, 0, 0f));
-            return;
-        }
-        arguments.add(norm.weight());
-        arguments.add(Tensors.typeOf(norm.weight()) == ScalarType.Float ? 1 : 0);
-        arguments.add(norm.unitOffset() ? 1 : 0);
-        arguments.add((float) norm.epsilon());
     }
 
     @Override
@@ -127,8 +115,8 @@ public final class CudaDecodeKernels implements DecodeKernels {
                 parts(shape),
                 (float) shape.scale(),
                 (float) shape.softCap()));
-        addNorm(arguments, attention.queryNorm());
-        addNorm(arguments, attention.keyNorm());
+        CudaNorm.add(arguments, attention.queryNorm());
+        CudaNorm.add(arguments, attention.keyNorm());
         long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
         int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);
         kernel("attend", bytes).launch(blocks, ATTENTION_THREADS, arguments.toArray());

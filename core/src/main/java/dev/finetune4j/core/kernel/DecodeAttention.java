@@ -11,4 +11,7 @@ import org.jspecify.annotations.Nullable;
  * @param angles which of the {@link DecodeWorkspace#angles} rotate the heads
  */
 public record DecodeAttention(
-        AttentionSpec shape, @Nullable NormSpec queryNorm, @Nullable NormSpec keyNorm, int angles) {}
+        AttentionSpec shape,
+        @Nullable NormSpec queryNorm,
+        @Nullable NormSpec keyNorm,
+        int angles) {}

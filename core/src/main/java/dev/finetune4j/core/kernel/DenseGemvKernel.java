@@ -91,6 +91,12 @@ record DenseGemvKernel(ComputeDevice device, ScalarType type) implements GemvKer
         CudaLowRank.launch(x, rows, weights, low);
     }
 
+    @Override
+    public boolean launchLowRankOfNorm(
+            Tensor x, int rows, NormSpec norm, Tensor y, List<GemvWeight<Tensor>> weights, Tensor low) {
+        return CudaLowRank.launchOfNorm(x, rows, norm, y, weights, low);
+    }
+
     private static int blocks(int outputs, int ofBlock) {
         return (outputs + ofBlock - 1) / ofBlock;
     }

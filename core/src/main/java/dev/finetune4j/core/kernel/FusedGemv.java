@@ -41,6 +41,10 @@ public final class FusedGemv {
             kernel.launchLowRank(x, rows, weights, low);
         }
 
+        boolean launchLowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
+            return kernel.launchLowRankOfNorm(x, rows, norm, y, weights, low);
+        }
+
         int out() {
             return weights.stream().mapToInt(GemvWeight::out).sum();
         }
@@ -100,10 +104,8 @@ public final class FusedGemv {
      * @param add whether the products are added to what y holds
      */
     public void run(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
-        if (rank > 0) {
-            group.launchLowRank(x, rows, low);
-        }
-        group.launch(x, rows, low, y, add);
+        lowRank(x, rows, low);
+        runBehind(x, rows, low, y, add);
     }
 
     /**
@@ -112,9 +114,34 @@ public final class FusedGemv {
      * @param y shape (rows, out of each), contiguous
      */
     public void runGated(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
+        lowRank(x, rows, low);
+        runGatedBehind(x, rows, activation, low, y);
+    }
+
+    /** The down projections of all additions, with which {@link #run} and {@link #runGated} begin. */
+    public void lowRank(Tensor x, int rows, Tensor low) {
         if (rank > 0) {
             group.launchLowRank(x, rows, low);
         }
+    }
+
+    /**
+     * The norm of x and the down projections of it, where there are any and one launch makes both.
+     *
+     * @param y gets the norm, shape (rows, in)
+     * @return whether it was done
+     */
+    public boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
+        return rank > 0 && group.launchLowRankOfNorm(x, rows, norm, y, low);
+    }
+
+    /** {@link #run} behind {@link #lowRank}. */
+    public void runBehind(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
+        group.launch(x, rows, low, y, add);
+    }
+
+    /** {@link #runGated} behind {@link #lowRank}. */
+    public void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
         group.launchGated(x, rows, activation, low, y);
     }
 }

@@ -54,4 +54,18 @@ public interface GemvKernel<W> {
      * @param low float32: for each weight with an addition shape (rows, rank), one behind the other
      */
     void launchLowRank(Tensor x, int rows, List<GemvWeight<W>> weights, Tensor low);
+
+    /**
+     * The norm of x, and the down projections of all additions of it, in one launch.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param y gets the norm, shape (rows, in)
+     * @param weights one of them at least with an addition
+     * @param low as for {@link #launchLowRank}
+     * @return false where the kernel has no such launch; then nothing was done
+     */
+    default boolean launchLowRankOfNorm(
+            Tensor x, int rows, NormSpec norm, Tensor y, List<GemvWeight<W>> weights, Tensor low) {
+        return false;
+    }
 }

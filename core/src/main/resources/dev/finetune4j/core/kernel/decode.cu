@@ -5,6 +5,7 @@
 
 #include "numbers.cuh"
 #include "activation.cuh"
+#include "norm.cuh"
 
 constexpr int COLUMNS = 4, TOKEN = 2, CHOSEN = 3;  // behind position and capacity
 
@@ -23,23 +24,6 @@ __device__ __forceinline__ void embed(const i64* step, const T* table, T* state,
     T* to = state + static_cast<u64>(blockIdx.x) * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = narrow<T>(wide(from[i]) * scale);
 }
-
-// A root mean square norm as the host hands it over; values: null for none. What counts from one is scaled in float, otherwise
-// the normalised value is rounded before it is scaled, as the published models do. Every field has eight bytes.
-struct Norm {
-    const void* values;                // float, or the type of the activations
-    alignas(8) int isFloat;
-    alignas(8) int fromOne;
-    alignas(8) float epsilon;
-
-    template <class T> __device__ __forceinline__ float weight(int i) const {
-        return isFloat ? reinterpret_cast<const float*>(values)[i] : wide(reinterpret_cast<const T*>(values)[i]);
-    }
-
-    template <class T> __device__ __forceinline__ float scaled(float x, float factor, float weight) const {
-        return fromOne ? wide(narrow<T>(x * factor * (1.f + weight))) : wide(narrow<T>(wide(narrow<T>(x * factor)) * weight));
-    }
-};
 
 struct Norms {
     Norm after, before;
@@ -85,11 +69,7 @@ template <class T> struct Pieces {
         const float factor = rsqrtf(sumOfNormBlock(sum) / width + norm.epsilon);
         each(width, [&](int p, int at) {
             float w[8];
-            if (norm.isFloat) {
-                load(reinterpret_cast<const float*>(norm.values) + at, w);
-            } else {
-                load(reinterpret_cast<const T*>(norm.values) + at, w);
-            }
+            norm.weights<T>(at, w);
 #pragma unroll
             for (int k = 0; k < 8; k++) v[p][k] = norm.scaled<T>(v[p][k], factor, w[k]);
         });

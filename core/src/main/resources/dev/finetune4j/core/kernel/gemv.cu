@@ -3,6 +3,7 @@
 
 #include "numbers.cuh"
 #include "activation.cuh"
+#include "norm.cuh"
 
 __device__ __forceinline__ float sumOfWarp(float x) {
 #pragma unroll
@@ -219,27 +220,52 @@ constexpr int LOW_THREADS = 512;
 constexpr int LOW_ROWS = 2;            // of x for a block
 constexpr int LOW_AT_ONCE = 3;         // pieces of a lane that are asked for before the first is used
 
-// scale · A x of up to three factors A, one block for a row of A and LOW_ROWS rows of x; the blocks of the same rows of x lie
-// side by side. width: a multiple of 8.
-template <class T>
-__device__ __forceinline__ void lowRank(
-        const T* x, float* low, int rows, int width, const float* a0, float scale0, int rank0, const float* a1,
-        float scale1, int rank1, const float* a2, float scale2, int rank2) {
+// The rows of A of up to three factors, one behind another in low.
+struct Factors {
+    const float *a0, *a1, *a2;
+    float scale0, scale1, scale2;
+    int rank0, rank1, rank2;
+};
+
+// The sums over the block, for each of its rows of x.
+__device__ __forceinline__ void sumsOfBlock(float (&sums)[LOW_ROWS]) {
     __shared__ float parts[LOW_THREADS / 32][LOW_ROWS];
-    const int ranks = rank0 + rank1 + rank2, first = blockIdx.x / ranks * LOW_ROWS;
+    __syncthreads();
+#pragma unroll
+    for (int m = 0; m < LOW_ROWS; m++) {
+        const float sum = sumOfWarp(sums[m]);
+        if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32][m] = sum;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int m = 0; m < LOW_ROWS; m++) {
+        sums[m] = 0.f;
+#pragma unroll
+        for (int warp = 0; warp < LOW_THREADS / 32; warp++) sums[m] += parts[warp][m];
+    }
+}
+
+// scale · A x of up to three factors A, one block for a row of A and LOW_ROWS rows of x; the blocks of the same rows of x lie
+// side by side. width: a multiple of 8. NORMED: of the norm of x, which the first of the blocks writes to y; then a thread has all
+// of its part of a row at once, so that width is at most 8 · LOW_THREADS · LOW_AT_ONCE.
+template <class T, bool NORMED>
+__device__ __forceinline__ void lowRank(
+        const T* x, float* low, int rows, int width, const Factors& factors, T* y, const Norm* norm) {
+    const int ranks = factors.rank0 + factors.rank1 + factors.rank2, first = blockIdx.x / ranks * LOW_ROWS;
     int r = blockIdx.x % ranks;
-    int rank = rank0;
-    const float* a = a0;
-    float scale = scale0;
+    const bool writes = NORMED && r == 0;
+    int rank = factors.rank0;
+    const float* a = factors.a0;
+    float scale = factors.scale0;
     float* to = low;
-    if (r >= rank0) {
-        r -= rank0;
-        to += rows * rank0;
-        a = a1, scale = scale1, rank = rank1;
-        if (r >= rank1) {
-            r -= rank1;
-            to += rows * rank1;
-            a = a2, scale = scale2, rank = rank2;
+    if (r >= factors.rank0) {
+        r -= factors.rank0;
+        to += rows * factors.rank0;
+        a = factors.a1, scale = factors.scale1, rank = factors.rank1;
+        if (r >= factors.rank1) {
+            r -= factors.rank1;
+            to += rows * factors.rank1;
+            a = factors.a2, scale = factors.scale2, rank = factors.rank2;
         }
     }
     const float* factor = a + static_cast<u64>(r) * width;
@@ -256,7 +282,7 @@ __device__ __forceinline__ void lowRank(
     readWeights(threadIdx.x * 8);
     waitForPrevious();
     float sums[LOW_ROWS] = {};
-    for (int start = threadIdx.x * 8; start < width;) {
+    for (int start = threadIdx.x * 8; NORMED || start < width;) {
         Eight<T> values[LOW_AT_ONCE][LOW_ROWS];
 #pragma unroll
         for (int i = 0; i < LOW_AT_ONCE; i++) {
@@ -268,6 +294,36 @@ __device__ __forceinline__ void lowRank(
                 values[i][m] = k < width ? *reinterpret_cast<const Eight<T>*>(row + k) : Eight<T>{};
             }
         }
+        if (NORMED) {
+            float scales[LOW_ROWS] = {};
+#pragma unroll
+            for (int i = 0; i < LOW_AT_ONCE; i++) {
+#pragma unroll
+                for (int m = 0; m < LOW_ROWS; m++) {
+#pragma unroll
+                    for (int n = 0; n < 8; n++) scales[m] += wide(values[i][m].v[n]) * wide(values[i][m].v[n]);
+                }
+            }
+            sumsOfBlock(scales);
+#pragma unroll
+            for (int i = 0; i < LOW_AT_ONCE; i++) {
+                const int k = start + i * LOW_THREADS * 8;
+                if (k >= width) continue;
+                float w[8];
+                norm->weights<T>(k, w);
+#pragma unroll
+                for (int m = 0; m < LOW_ROWS; m++) {
+                    const float inverse = rsqrtf(scales[m] / width + norm->epsilon);
+#pragma unroll
+                    for (int n = 0; n < 8; n++) {
+                        values[i][m].v[n] = narrow<T>(norm->scaled<T>(wide(values[i][m].v[n]), inverse, w[n]));
+                    }
+                    if (writes && first + m < rows) {
+                        *reinterpret_cast<Eight<T>*>(y + static_cast<u64>(first + m) * width + k) = values[i][m];
+                    }
+                }
+            }
+        }
 #pragma unroll
         for (int i = 0; i < LOW_AT_ONCE; i++) {
 #pragma unroll
@@ -276,29 +332,29 @@ __device__ __forceinline__ void lowRank(
                 for (int n = 0; n < 8; n++) sums[m] += weights[i].v[n] * wide(values[i][m].v[n]);
             }
         }
+        if (NORMED) break;
         start += LOW_AT_ONCE * LOW_THREADS * 8;
         if (start < width) readWeights(start);
     }
-#pragma unroll
-    for (int m = 0; m < LOW_ROWS; m++) {
-        const float sum = sumOfWarp(sums[m]);
-        if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32][m] = sum;
-    }
-    __syncthreads();
+    sumsOfBlock(sums);
     const int m = threadIdx.x;
-    if (m < LOW_ROWS && first + m < rows) {
-        float sum = 0.f;
-#pragma unroll
-        for (int warp = 0; warp < LOW_THREADS / 32; warp++) sum += parts[warp][m];
-        to[(first + m) * rank + r] = sum * scale;
-    }
+    if (m < LOW_ROWS && first + m < rows) to[(first + m) * rank + r] = (m == 0 ? sums[0] : sums[LOW_ROWS - 1]) * scale;
 }
 
+#define FACTORS                                                                                                        \
+    const float *a0, float scale0, int rank0, const float *a1, float scale1, int rank1, const float *a2, float scale2, \
+            int rank2
 #define LOW_RANK(SUFFIX, T)                                                                                            \
     extern "C" __global__ void __launch_bounds__(LOW_THREADS) low_rank_##SUFFIX(                                      \
-            const T* x, float* low, int rows, int width, const float* a0, float scale0, int rank0, const float* a1,    \
-            float scale1, int rank1, const float* a2, float scale2, int rank2) {                                       \
-        lowRank<T>(x, low, rows, width, a0, scale0, rank0, a1, scale1, rank1, a2, scale2, rank2);                      \
+            const T* x, float* low, int rows, int width, FACTORS) {                                                    \
+        lowRank<T, false>(                                                                                             \
+                x, low, rows, width, Factors{a0, a1, a2, scale0, scale1, scale2, rank0, rank1, rank2}, nullptr,        \
+                nullptr);                                                                                              \
+    }                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(LOW_THREADS) norm_low_rank_##SUFFIX(                                 \
+            const T* x, float* low, int rows, int width, FACTORS, T* y, const __grid_constant__ Norm norm) {           \
+        lowRank<T, true>(                                                                                              \
+                x, low, rows, width, Factors{a0, a1, a2, scale0, scale1, scale2, rank0, rank1, rank2}, y, &norm);      \
     }
 
 LOW_RANK(f32, float)

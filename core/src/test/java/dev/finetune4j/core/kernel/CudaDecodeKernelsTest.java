@@ -171,7 +171,9 @@ class CudaDecodeKernelsTest {
 
         @Nullable
         NormSpec spec(ScalarType type, int size) {
-            return this == NONE ? null : new NormSpec(normal(this == FLOAT ? ScalarType.Float : type, size), 1e-6, this == OFFSET);
+            return this == NONE
+                    ? null
+                    : new NormSpec(normal(this == FLOAT ? ScalarType.Float : type, size), 1e-6, this == OFFSET);
         }
     }
 

@@ -3,6 +3,7 @@ package dev.finetune4j.core.kernel;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
@@ -116,6 +117,37 @@ class DenseGemvKernelTest {
         }
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "BFloat16, 4096, 1, 16, false", "BFloat16, 2560, 3, 8, true", "BFloat16, 12288, 8, 16, false",
+        "BFloat16, 264, 2, 3, true", "Float, 2304, 5, 16, true", "Float, 8, 1, 1, false"
+    })
+    void normsAndTheirLowRankProductsAreOneLaunch(ScalarType type, int in, int rows, int rank, boolean unitOffset) {
+        for (ScalarType weights : List.of(type, ScalarType.Float)) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                Case q = Case.of(1, type, 24, in, true, rank);
+                Case k = Case.of(11, type, 8, in, false, 0);
+                Case v = Case.of(21, type, 8, in, true, rank + 5);
+                Tensor x = normal(rows, 1, type, rows, in);
+                Tensor factor = normal(31, 1, weights, in);
+                Tensor expected = new RmsNorm(factor, 1e-6, unitOffset).forward(x);
+                // One row more, which nothing may write.
+                Tensor y = Tensors.ones(GPU, type, rows + 1L, in);
+                Tensor low = Tensors.zeros(GPU, ScalarType.Float, rows * (2L * rank + 5) + 1);
+                NormSpec norm = new NormSpec(factor, 1e-6, unitOffset);
+                List<GemvWeight<Tensor>> all = List.of(q.weight(), k.weight(), v.weight());
+                assertTrue(q.weight().kernel().launchLowRankOfNorm(x, rows, norm, y, all, low));
+                assertClose("norm", wide(expected), y.narrow(0, 0, rows));
+                assertClose("behind", wide(Tensors.ones(GPU, type, 1, in)), y.narrow(0, rows, 1));
+                Tensor products = low(expected, rows, List.of(q, k, v));
+                double error = wide(low).sub(wide(products)).abs().max().item_double()
+                        / wide(products).abs().max().item_double();
+                assertTrue(error <= (type == ScalarType.Float ? 1e-5 : 1e-2), "relative error " + error);
+            }
+        }
+    }
+
     private static void assertGated(String what, Tensor x, int rows, Case gate, Case up) {
         long others = gate.sum().size(0);
         // One row more, which nothing may write.
@@ -123,7 +155,8 @@ class DenseGemvKernelTest {
         for (Activation activation : Activation.values()) {
             Tensor low = low(x, rows, List.of(gate, up));
             gate.weight().kernel().launchGated(x, rows, activation, gate.weight(), up.weight(), low, y);
-            assertClose(what + activation, activation.apply(gate.expected(x)).mul(up.expected(x)), y.narrow(0, 0, rows));
+            assertClose(
+                    what + activation, activation.apply(gate.expected(x)).mul(up.expected(x)), y.narrow(0, 0, rows));
         }
         assertClose(what, wide(Tensors.ones(GPU, Tensors.typeOf(x), 1, others)), y.narrow(0, rows, 1));
     }

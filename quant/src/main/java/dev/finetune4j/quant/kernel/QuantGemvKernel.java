@@ -5,6 +5,7 @@ import dev.finetune4j.core.kernel.CudaLowRank;
 import dev.finetune4j.core.kernel.GemvArguments;
 import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
+import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
@@ -124,6 +125,12 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     @Override
     public void launchLowRank(Tensor x, int rows, List<GemvWeight<QuantizedTensor>> weights, Tensor low) {
         CudaLowRank.launch(x, rows, weights, low);
+    }
+
+    @Override
+    public boolean launchLowRankOfNorm(
+            Tensor x, int rows, NormSpec norm, Tensor y, List<GemvWeight<QuantizedTensor>> weights, Tensor low) {
+        return CudaLowRank.launchOfNorm(x, rows, norm, y, weights, low);
     }
 
     private static long blocks(long outputs, long ofBlock) {

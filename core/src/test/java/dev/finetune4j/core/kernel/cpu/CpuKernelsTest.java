@@ -232,7 +232,8 @@ class CpuKernelsTest {
         Tensor mixed = random(ScalarType.Float, 1, 8);
         assertThrows(
                 IllegalArgumentException.class,
-                () -> tokens.attend(qkv, cache, cache, 4, angles, angles, new TokenKernels.Scores(1, 0, 0), room, mixed),
+                () -> tokens.attend(
+                        qkv, cache, cache, 4, angles, angles, new TokenKernels.Scores(1, 0, 0), room, mixed),
                 "there is no room for a fifth position");
     }
 
@@ -251,7 +252,8 @@ class CpuKernelsTest {
         turn(kernels.elements(), given, turned, cosines.narrow(0, position, 1), sines.narrow(0, position, 1));
         Tensor room = Tensors.empty(CPU, ScalarType.Float, TokenKernels.room(heads, size, capacity));
         Tensor mixed = Tensors.empty(CPU, type, 1, heads * size);
-        kernels.tokens().attend(qkv, keys, values, position, cosines, sines, new TokenKernels.Scores(0.3f, 0, 0), room, mixed);
+        kernels.tokens()
+                .attend(qkv, keys, values, position, cosines, sines, new TokenKernels.Scores(0.3f, 0, 0), room, mixed);
         assertTrue(
                 keys.select(0, 0).select(1, position).equal(turned.narrow(0, heads, kvHeads)),
                 "the key is in the cache");

@@ -1,0 +1,24 @@
+package dev.finetune4j.core.kernel;
+
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** A norm as kernels take it: the fields of the struct in {@code norm.cuh}. */
+final class CudaNorm {
+    private CudaNorm() {}
+
+    /** Adds a norm to the arguments of a launch; null for none. */
+    static void add(List<@Nullable Object> arguments, @Nullable NormSpec norm) {
+        if (norm == null) {
+            arguments.addAll(Arrays.asList(null, 0, 0, 0f));
+            return;
+        }
+        arguments.add(norm.weight());
+        arguments.add(Tensors.typeOf(norm.weight()) == ScalarType.Float ? 1 : 0);
+        arguments.add(norm.unitOffset() ? 1 : 0);
+        arguments.add((float) norm.epsilon());
+    }
+}

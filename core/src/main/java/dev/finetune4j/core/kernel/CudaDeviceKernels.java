@@ -14,11 +14,13 @@ import org.jspecify.annotations.Nullable;
 final class CudaDeviceKernels implements DeviceKernels {
     private final ComputeDevice device;
     private final MatmulKernels matmul = new CudaMatmul();
+    private final LowRankMatmul lowRank;
     private final LossKernels loss;
     private final OptimizerKernels optimizer;
 
     CudaDeviceKernels(ComputeDevice device) {
         this.device = device;
+        this.lowRank = new CudaLowRankMatmul(device, new ComposedLowRankMatmul(matmul));
         this.loss = new FusedLoss(new CudaCrossEntropy(device));
         this.optimizer = new CudaOptimizer(device);
     }
@@ -56,6 +58,11 @@ final class CudaDeviceKernels implements DeviceKernels {
     @Override
     public MatmulKernels matmul() {
         return matmul;
+    }
+
+    @Override
+    public LowRankMatmul lowRank() {
+        return lowRank;
     }
 
     @Override

@@ -140,6 +140,11 @@ public interface DeviceKernels {
         return TorchMatmul.INSTANCE;
     }
 
+    /** Products of LoRA's factors. */
+    default LowRankMatmul lowRank() {
+        return new ComposedLowRankMatmul(matmul());
+    }
+
     /**
      * A dense weight as a decoder multiplies single vectors by it; null where libtorch's matmul is all there is.
      *

@@ -18,7 +18,12 @@ public interface DropoutKernel {
      * @param threshold 16 bits below it, unsigned, drop their element
      * @param scale factor on the others
      */
-    record Mask(int part, int module, int pass, @Nullable Tensor passOnDevice, long seed, int threshold, float scale) {}
+    record Mask(int part, int module, int pass, @Nullable Tensor passOnDevice, long seed, int threshold, float scale) {
+        /** The same of another module. */
+        Mask ofModule(int other) {
+            return new Mask(part, other, pass, passOnDevice, seed, threshold, scale);
+        }
+    }
 
     /**
      * x times the mask.

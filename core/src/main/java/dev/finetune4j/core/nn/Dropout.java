@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.DropoutKernel;
+import dev.finetune4j.core.kernel.DropoutMask;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
@@ -142,6 +143,17 @@ public final class Dropout {
     }
 
     /**
+     * The mask of a module in the pass in progress; null when nothing is dropped.
+     *
+     * @param share of the elements that are dropped, p, from 0 to below 1
+     * @param module number of the place in the model; each has masks of its own
+     */
+    public static @Nullable DropoutMask mask(double share, int module) {
+        Draw draw = current();
+        return draw == null || share == 0 ? null : Mask.of(draw, share, module);
+    }
+
+    /**
      * Drops elements as the pass in progress has it; without one that drops, the tensor itself.
      *
      * @param share of the elements that are dropped, p, from 0 to below 1
@@ -149,11 +161,10 @@ public final class Dropout {
      * @return of the shape and type of x
      */
     public static Tensor apply(Tensor x, double share, int module) {
-        Draw draw = current();
-        if (draw == null || share == 0) {
+        DropoutMask mask = mask(share, module);
+        if (mask == null) {
             return x;
         }
-        Mask mask = Mask.of(draw, share, module);
         // The mask of the backward pass is made again instead of kept.
         return CustomFunction.apply(x, mask::applyTo, mask::applyTo);
     }
@@ -161,17 +172,19 @@ public final class Dropout {
     /**
      * The mask of one module in one pass.
      *
+     * @param drawn what it is made from
+     * @param module number of the place in the model
      * @param threshold 16 bits below it, unsigned, drop their element
      * @param scale factor on the others
      */
-    record Mask(Draw draw, int module, int threshold, float scale) {
+    record Mask(Draw drawn, int module, int threshold, float scale) implements DropoutMask {
         static Mask of(Draw draw, double share, int module) {
             int threshold = (int) Math.min(Math.round(share * VALUES), VALUES - 1);
             return new Mask(draw, module, threshold, (float) VALUES / (VALUES - threshold));
         }
 
-        /** x times the mask, a new tensor. */
-        Tensor applyTo(Tensor x) {
+        @Override
+        public Tensor applyTo(Tensor x) {
             ScalarType type = Tensors.typeOf(x);
             Tensor given = x.contiguous();
             DropoutKernel kernel = DeviceKernels.of(x).dropout(type).orElse(null);
@@ -179,18 +192,19 @@ public final class Dropout {
                 return hostMask(given);
             }
             Tensor y = Tensors.emptyLike(given);
-            kernel.apply(given, y, forKernel());
+            kernel.apply(given, y, draw());
             return y;
         }
 
-        DropoutKernel.Mask forKernel() {
+        @Override
+        public DropoutKernel.Mask draw() {
             return new DropoutKernel.Mask(
-                    draw.part(), module, draw.pass(), draw.counter(), draw.seed(), threshold, scale);
+                    drawn.part(), module, drawn.pass(), drawn.counter(), drawn.seed(), threshold, scale);
         }
 
         /** The upper words of the counter: part, module, pass. */
         int[] counter() {
-            return new int[] {draw.part(), module, draw.pass()};
+            return new int[] {drawn.part(), module, drawn.pass()};
         }
 
         /** Where there is no kernel. */
@@ -210,7 +224,7 @@ public final class Dropout {
                 if (inBlock == 0) {
                     words[0] = i / (2 * Philox.WORDS);
                     System.arraycopy(upper, 0, words, 1, Philox.WORDS - 1);
-                    Philox.block(words, (int) draw.seed(), (int) (draw.seed() >>> Integer.SIZE));
+                    Philox.block(words, (int) drawn.seed(), (int) (drawn.seed() >>> Integer.SIZE));
                 }
                 int word = words[inBlock / 2];
                 int bits = inBlock % 2 == 0 ? word & 0xffff : word >>> 16;

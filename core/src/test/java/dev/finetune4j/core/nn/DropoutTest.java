@@ -163,7 +163,7 @@ class DropoutTest {
                     Dropout.Mask mask = mask(random.nextLong(), random.nextInt(), random.nextInt(), 9, 0.3);
                     Tensor x = Tensors.normal(CPU, random, 1, count).to(type);
                     Tensor y = Tensors.emptyLike(x);
-                    elements.dropout(x, y, mask.counter(), mask.draw().seed(), mask.threshold(), mask.scale());
+                    elements.dropout(x, y, mask.counter(), mask.drawn().seed(), mask.threshold(), mask.scale());
                     assertTrue(mask.hostMask(x).equal(y), level + " " + type + " " + count);
                     assertTrue(mask.applyTo(x).equal(y), level + " " + type + " " + count);
                 }

@@ -28,8 +28,8 @@ import org.bytedeco.pytorch.global.torch_cuda;
  * <p>Thread-safe.
  */
 public final class CudaModule {
-    /** A source and where it runs. */
-    private record Key(Class<?> owner, String resource, int device) {}
+    /** A source, what stands before it, and where it runs. */
+    private record Key(Class<?> owner, String resource, String prologue, int device) {}
 
     private record KernelKey(String name, int sharedBytes) {}
 
@@ -58,9 +58,19 @@ public final class CudaModule {
      * @throws DeviceException when the source cannot be compiled or loaded; the message holds the compiler's
      */
     public static CudaModule of(Class<?> owner, String resource, ComputeDevice device) {
+        return of(owner, resource, "", device);
+    }
+
+    /**
+     * The same with definitions before it, so that only those instances of templates are compiled which somebody needs.
+     *
+     * @param prologue lines of the preprocessor
+     */
+    public static CudaModule of(Class<?> owner, String resource, String prologue, ComputeDevice device) {
         TorchRuntime.require(device);
         return LOADED.computeIfAbsent(
-                new Key(owner, resource, device.index()), key -> load(source(owner, resource), resource, device));
+                new Key(owner, resource, prologue, device.index()),
+                key -> load(prologue + source(owner, resource), resource, device));
     }
 
     /** The text of a source with what it includes in the place where it asks for it: its neighbours, or what all kernels share. */

@@ -2,6 +2,9 @@ package dev.finetune4j.lora.adapter.lora;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.DropoutMask;
+import dev.finetune4j.core.kernel.LowRankMatmul;
+import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.FrozenMatmul;
 import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.Gradients;
@@ -14,7 +17,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.bytedeco.pytorch.GradMode;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -27,8 +29,11 @@ import org.jspecify.annotations.Nullable;
  * {@code dx = dlow A}, {@code dx += dy W}.
  *
  * <p>The low-rank product is written first and the product with W added to it, so the output passes memory once; all A share
- * one matmul, and so do the W where {@link FrozenMatmul#concat} can. The gradients of A and B go straight to where they are
- * gathered, in float32.
+ * one matmul ({@link LowRankMatmul}), and so do the W where {@link FrozenMatmul#concat} can. The gradients of A and B go straight
+ * to where they are gathered, in float32. With dropout each linear has a mask of x of its own before its A.
+ *
+ * <p>DoRA multiplies each output by its row's factor behind that; with dropout, where it needs the product of W with what is left
+ * of x as well, {@link LoraLinear} computes it.
  */
 final class FusedLoraLinears implements FusedLinears {
     /**
@@ -37,21 +42,16 @@ final class FusedLoraLinears implements FusedLinears {
      * @param base without the addition
      * @param layer the addition; null for none
      * @param column where its outputs begin
-     * @param rank where its ranks begin
      */
-    private record Member(Linear base, @Nullable LoraLayer layer, long column, long rank) {
-        long ranks() {
-            return layer == null ? 0 : layer.a().size(0);
+    private record Member(Linear base, @Nullable LoraLayer layer, long column) {
+        /** Whether the rows of its weight have lengths of their own. */
+        boolean isStretched() {
+            return layer != null && layer.magnitude() != null;
         }
 
-        /** Its columns of y or dy, (n, out). */
+        /** Its columns of y, (n, out). */
         Tensor outputsOf(Tensor y) {
             return y.narrow(1, column, base.outFeatures());
-        }
-
-        /** Its columns of the low-rank product or its gradient, (n, r). */
-        Tensor ranksOf(Tensor low) {
-            return low.narrow(1, rank, ranks());
         }
     }
 
@@ -61,14 +61,12 @@ final class FusedLoraLinears implements FusedLinears {
     /** @param linears those with an addition and bare ones, in order */
     FusedLoraLinears(List<Linear> linears) {
         long column = 0;
-        long rank = 0;
         for (Linear linear : linears) {
             Member member = linear instanceof LoraLinear adapted
-                    ? new Member(adapted.base(), adapted.layer(), column, rank)
-                    : new Member(linear, null, column, rank);
+                    ? new Member(adapted.base(), adapted.layer(), column)
+                    : new Member(linear, null, column);
             members.add(member);
             column += member.base().outFeatures();
-            rank += member.ranks();
         }
         outputs = column;
     }
@@ -78,15 +76,14 @@ final class FusedLoraLinears implements FusedLinears {
     public boolean supports(Tensor x) {
         boolean recorded = GradMode.is_enabled();
         return (DeviceKernels.of(x).matmul().prefersStacked() || recorded)
-                && members.stream().allMatch(member -> member.base().frozen() != null && isPlain(member.layer()));
+                && members.stream().allMatch(member -> member.base().frozen() != null && fits(member.layer()));
     }
 
-    private static boolean isPlain(@Nullable LoraLayer layer) {
+    private static boolean fits(@Nullable LoraLayer layer) {
         return layer == null
-                || (layer.magnitude() == null
-                        && layer.subtracted() == null
+                || (layer.subtracted() == null
                         && layer.bias() == null
-                        && !layer.isDropping());
+                        && (layer.magnitude() == null || !layer.isDropping()));
     }
 
     /** The frozen weights, behind one another. */
@@ -100,9 +97,42 @@ final class FusedLoraLinears implements FusedLinears {
 
     @Override
     public Tensor forward(HiddenStates x) {
+        return isStretched() ? stretched(unstretched(x)) : unstretched(x);
+    }
+
+    private boolean isStretched() {
+        return members.stream().anyMatch(Member::isStretched);
+    }
+
+    /** Each output by its row's factor, and the biases behind that. */
+    private Tensor stretched(Tensor y) {
+        ScalarType type = Tensors.typeOf(y);
+        List<Tensor> factors = new ArrayList<>();
+        List<Tensor> biases = new ArrayList<>();
+        for (Member member : members) {
+            Tensor ones = Tensors.ones(Tensors.deviceOf(y), type, member.base().outFeatures());
+            Tensor bias = member.base().bias();
+            factors.add(member.isStretched() ? Tensors.as(stretch(member, type), type) : ones);
+            biases.add(bias == null ? torch.zeros_like(ones) : Tensors.as(bias, type));
+        }
+        Tensor z = y.mul(joined(factors));
+        return members.stream().allMatch(member -> member.base().bias() == null) ? z : z.add(joined(biases));
+    }
+
+    private static Tensor stretch(Member member, ScalarType type) {
+        LoraLayer layer = Objects.requireNonNull(member.layer());
+        return new LoraLinear(member.base(), layer).stretch(Objects.requireNonNull(layer.magnitude()), type);
+    }
+
+    private static Tensor joined(List<Tensor> vectors) {
+        return vectors.size() == 1 ? vectors.get(0) : torch.cat(new TensorVector(vectors.toArray(Tensor[]::new)), 0);
+    }
+
+    private Tensor unstretched(HiddenStates x) {
         boolean wanted = x.tensor().requires_grad();
         RecomputedInput recomputation = x.recomputation();
         FrozenMatmul weights = weights();
+        List<@Nullable DropoutMask> masks = masks();
         // The factors have gradients even where the input needs none, as in the first layer.
         Tensor input = GradMode.is_enabled() && !wanted && isTrained()
                 ? x.tensor().detach().set_requires_grad(true)
@@ -110,27 +140,32 @@ final class FusedLoraLinears implements FusedLinears {
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
-                    Tensor low = low(given, saved, recomputation);
+                    Tensor low = low(given, masks, saved, recomputation);
                     Tensor output = output(given);
                     Tensor y = output.view(-1, outputs);
-                    members.forEach(member -> start(member, y, low));
+                    DeviceKernels.of(y).lowRank().up(low, factors(Tensors.typeOf(y), masks, false), y);
+                    members.forEach(member -> fillRest(member, y));
                     weights.addForward(y, given.reshape(-1, given.size(-1)));
                     return output;
                 },
-                (gradient, saved) -> backward(gradient, saved, recomputation, wanted ? weights : null));
+                (gradient, saved) -> backward(gradient, masks, saved, recomputation, wanted ? weights : null));
     }
 
     @Override
     public Tensor forwardForGradient(HiddenStates x) {
+        if (isStretched()) {
+            return forward(x); // the gradient of a magnitude reads the output
+        }
         RecomputedInput recomputation = x.recomputation();
         FrozenMatmul weights = weights();
+        List<@Nullable DropoutMask> masks = masks();
         return CustomFunction.apply(
                 x.tensor(),
                 (given, saved) -> {
-                    low(given, saved, recomputation);
+                    low(given, masks, saved, recomputation);
                     return output(given);
                 },
-                (gradient, saved) -> backward(gradient, saved, recomputation, weights));
+                (gradient, saved) -> backward(gradient, masks, saved, recomputation, weights));
     }
 
     private boolean isTrained() {
@@ -140,13 +175,54 @@ final class FusedLoraLinears implements FusedLinears {
                                 || member.layer().b().requires_grad()));
     }
 
+    /** What the pass in progress drops of each member's input; null for nothing. */
+    private List<@Nullable DropoutMask> masks() {
+        List<@Nullable DropoutMask> masks = new ArrayList<>();
+        for (Member member : members) {
+            LoraLayer layer = member.layer();
+            masks.add(layer == null ? null : Dropout.mask(layer.dropout(), layer.module()));
+        }
+        return masks;
+    }
+
+    /**
+     * The factors of those members that have any, in the type of a product.
+     *
+     * @param gradients whether they are wanted
+     */
+    private List<LowRankMatmul.Factors> factors(ScalarType type, List<@Nullable DropoutMask> masks, boolean gradients) {
+        List<LowRankMatmul.Factors> factors = new ArrayList<>();
+        for (int i = 0; i < members.size(); i++) {
+            LoraLayer layer = members.get(i).layer();
+            if (layer != null) {
+                factors.add(new LowRankMatmul.Factors(
+                        layer.a(type),
+                        layer.b(type),
+                        gradients ? gradient(layer.a()) : null,
+                        gradients ? gradient(layer.b()) : null,
+                        members.get(i).column(),
+                        layer.scale(),
+                        masks.get(i)));
+            }
+        }
+        return factors;
+    }
+
+    private static @Nullable Tensor gradient(Tensor parameter) {
+        return parameter.requires_grad() ? Gradients.of(parameter) : null;
+    }
+
     /** The low-rank product s · x Aᵀ, (n, ranks); it is kept, and x unless it is recomputed. */
-    private Tensor low(Tensor x, CustomFunction.Saved saved, @Nullable RecomputedInput recomputation) {
+    private Tensor low(
+            Tensor x,
+            List<@Nullable DropoutMask> masks,
+            CustomFunction.Saved saved,
+            @Nullable RecomputedInput recomputation) {
+        ScalarType type = Tensors.typeOf(x);
         Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
-        Tensor a = allA(Tensors.typeOf(x));
-        Tensor low = Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), flat.size(0), a.size(0));
-        DeviceKernels.of(x).matmul().gemmNT(flat, a, low);
-        scale(low);
+        List<LowRankMatmul.Factors> factors = factors(type, masks, false);
+        Tensor low = Tensors.empty(Tensors.deviceOf(x), type, flat.size(0), LowRankMatmul.ranks(factors));
+        DeviceKernels.of(x).lowRank().down(flat, factors, low);
         saved.keep(low);
         if (recomputation == null) {
             saved.keep(x);
@@ -161,127 +237,62 @@ final class FusedLoraLinears implements FusedLinears {
         return Tensors.empty(Tensors.deviceOf(x), Tensors.typeOf(x), shape);
     }
 
-    /** What the product with the weight is added to: the addition and the bias. */
-    private static void start(Member member, Tensor output, Tensor low) {
-        ScalarType type = Tensors.typeOf(output);
+    /** What else the product with the weight is added to; biases come behind the stretching, if there is any. */
+    private void fillRest(Member member, Tensor output) {
+        Tensor bias = isStretched() ? null : member.base().bias();
+        if (member.layer() != null && bias == null) {
+            return;
+        }
         Tensor y = member.outputsOf(output);
-        Tensor bias = member.base().bias();
-        if (member.layer() != null) {
-            DeviceKernels.of(y)
-                    .matmul()
-                    .gemmNT(member.ranksOf(low), member.layer().b(type), y);
-            if (bias != null) {
-                y.add_(Tensors.as(bias, type));
-            }
-        } else if (bias != null) {
-            y.copy_(Tensors.as(bias, type).expand(y.shape()));
-        } else {
+        if (bias == null) {
             y.zero_();
+        } else if (member.layer() == null) {
+            y.copy_(Tensors.as(bias, Tensors.typeOf(output)).expand(y.shape()));
+        } else {
+            y.add_(Tensors.as(bias, Tensors.typeOf(output)));
         }
     }
 
     /** @param weights what dx goes through; null where nobody wants it */
     private Tensor backward(
             Tensor gradient,
+            List<@Nullable DropoutMask> masks,
             CustomFunction.Saved saved,
             @Nullable RecomputedInput recomputation,
             @Nullable FrozenMatmul weights) {
-        ScalarType type = Tensors.typeOf(gradient);
         Tensor low = saved.get(0);
         Tensor dy = gradient.reshape(-1, outputs); // (n, outputs)
         Tensor dlow = Tensors.emptyLike(low); // (n, ranks)
-        for (Member member : members) {
-            if (member.layer() != null) {
-                Tensor own = member.outputsOf(dy);
-                Tensor b = member.layer().b();
-                DeviceKernels.of(dy).matmul().gemmNN(own, member.layer().b(type), member.ranksOf(dlow));
-                accumulateGrad(b, own, member.ranksOf(low));
-            }
-        }
-        scale(dlow);
+        LowRankMatmul matmul = DeviceKernels.of(dy).lowRank();
+        List<LowRankMatmul.Factors> factors = factors(Tensors.typeOf(gradient), masks, true);
+        matmul.backwardUp(dy, low, factors, dlow);
         if (recomputation == null) {
-            accumulateGradA(dlow, saved.get(1));
+            addGradA(dlow, saved.get(1), masks);
         } else {
-            accumulateRecomputedGradA(dlow, recomputation);
+            addRecomputedGradA(dlow, recomputation, masks);
         }
         if (weights == null) {
             return new Tensor();
         }
-        Tensor dx = DeviceKernels.of(dlow).matmul().lowRank(dlow, allA(type)); // (n, in)
+        Tensor dx = matmul.inputGradient(dlow, factors); // (n, in)
         weights.addBackward(dx, dy);
         long[] shape = gradient.shape();
         shape[shape.length - 1] = dx.size(1);
         return dx.view(shape);
     }
 
-    private void accumulateRecomputedGradA(Tensor dlow, RecomputedInput recomputation) {
+    private void addRecomputedGradA(Tensor dlow, RecomputedInput recomputation, List<@Nullable DropoutMask> masks) {
         try (TensorScope scope = new TensorScope()) {
             Tensor kept = scope.release(dlow.detach());
             recomputation.then(x -> {
-                accumulateGradA(kept, x);
+                addGradA(kept, x, masks);
                 kept.close();
             });
         }
     }
 
-    /** The A of all members behind one another, (ranks, in). */
-    private Tensor allA(ScalarType type) {
-        List<Tensor> factors = members.stream()
-                .map(Member::layer)
-                .filter(Objects::nonNull)
-                .map(layer -> layer.a(type))
-                .toList();
-        return factors.size() == 1 ? factors.get(0) : torch.cat(new TensorVector(factors.toArray(Tensor[]::new)), 0);
-    }
-
-    /** Each member's columns of the low-rank product by its factor. */
-    private void scale(Tensor low) {
-        double[] scales = members.stream()
-                .map(Member::layer)
-                .filter(Objects::nonNull)
-                .mapToDouble(LoraLayer::scale)
-                .distinct()
-                .toArray();
-        if (scales.length == 1) {
-            low.mul_(new Scalar(scales[0]));
-            return;
-        }
-        for (Member member : members) {
-            if (member.layer() != null) {
-                member.ranksOf(low).mul_(new Scalar(member.layer().scale()));
-            }
-        }
-    }
-
-    /** Adds {@code dlowᵀ x}; where stacked products are quicker x is read once for all members. */
-    private void accumulateGradA(Tensor dlow, Tensor x) {
+    private void addGradA(Tensor dlow, Tensor x, List<@Nullable DropoutMask> masks) {
         Tensor flat = x.reshape(-1, x.size(-1)); // (n, in)
-        if (members.size() == 1) {
-            accumulateGrad(Objects.requireNonNull(members.get(0).layer()).a(), dlow, flat);
-        } else if (DeviceKernels.of(x).matmul().prefersStacked()) {
-            accumulateGradsOfA(dlow, flat);
-        } else {
-            for (Member member : members) {
-                if (member.layer() != null) {
-                    accumulateGrad(member.layer().a(), member.ranksOf(dlow), flat);
-                }
-            }
-        }
-    }
-
-    private void accumulateGradsOfA(Tensor dlow, Tensor x) {
-        Tensor gradient = torch.mm(dlow.t(), x); // (ranks, in)
-        for (Member member : members) {
-            if (member.layer() != null && member.layer().a().requires_grad()) {
-                Gradients.of(member.layer().a()).add_(gradient.narrow(0, member.rank(), member.ranks()));
-            }
-        }
-    }
-
-    /** Adds {@code leftᵀ right} to a parameter's gradient. */
-    private static void accumulateGrad(Tensor parameter, Tensor left, Tensor right) {
-        if (parameter.requires_grad()) {
-            DeviceKernels.of(left).matmul().addTN(Gradients.of(parameter), left, right);
-        }
+        DeviceKernels.of(x).lowRank().addGradA(dlow, flat, factors(Tensors.typeOf(x), masks, true));
     }
 }

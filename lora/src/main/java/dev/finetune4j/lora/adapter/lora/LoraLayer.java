@@ -27,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  * @param scale factor on the products
  * @param dropout share of the input that training hides from A
  * @param module number of the linear within the model, for the masks of dropout
+ * @param norms of the adapted weight's rows, which the magnitude replaces; owned
  * @param storedAtDoubleRank whether a file holds an ordinary adapter of rank 2r: the subtracted factors, or zeros, follow the
  *     trained ones
  */
@@ -39,6 +40,7 @@ record LoraLayer(
         double scale,
         double dropout,
         int module,
+        RowNorms norms,
         boolean storedAtDoubleRank)
         implements AdapterLayer {
     static final String A = "lora_A.weight";
@@ -128,6 +130,12 @@ record LoraLayer(
             owned.add(subtracted.b());
         }
         return owned;
+    }
+
+    @Override
+    public void close() {
+        owned().forEach(Tensor::close);
+        norms.close();
     }
 
     @Override

@@ -10,7 +10,6 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.layer.AdaptedLinear;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -25,8 +24,8 @@ import org.jspecify.annotations.Nullable;
  * (<a href="https://arxiv.org/abs/2402.09353">DoRA, Liu et al. 2024</a>): {@code m · (W + s · B A) / ‖W + s · B A‖}.
  * With an initialization that is subtracted (PiSSA, OLoRA), W stands for {@code W - s · B₀ A₀}.
  *
- * <p>Trainings without dropout and DoRA go by {@link FusedLoraLinears}, which has the same formula for several linears of one input
- * and a backward pass of its own.
+ * <p>Most trainings go by {@link FusedLoraLinears}, which has the same formula for several linears of one input and a backward pass
+ * of its own.
  *
  * <p>A and B are kept in float32 and used in the precision of {@code x}. Dropout applies only in passes that record gradients.
  * It owns neither the base nor the factors.
@@ -102,7 +101,7 @@ final class LoraLinear extends AdaptedLinear {
     private Tensor dora(Tensor y, Tensor x, Tensor magnitude) {
         Tensor unbiased = withoutBias(layer.isDropping() ? residualBase(x) : y); // (…, out)
         Tensor added = lowRank(x, layer.a(), layer.b()); // (…, out)
-        Tensor f = Tensors.as(stretch(magnitude), Tensors.typeOf(x)); // (out)
+        Tensor f = Tensors.as(stretch(magnitude, Tensors.typeOf(x)), Tensors.typeOf(x)); // (out)
         return y.add(f.sub(new Scalar(1)).mul(unbiased)).add(f.mul(added.mul(scale())));
     }
 
@@ -137,14 +136,15 @@ final class LoraLinear extends AdaptedLinear {
         return bias == null ? y : y.sub(Tensors.as(bias, Tensors.typeOf(y)));
     }
 
-    /** What each row of the adapted weight is multiplied by; its length counts as a constant in the backward pass. */
-    private Tensor stretch(Tensor trained) {
+    /**
+     * What each row of the adapted weight is multiplied by, m / ‖W + s · B A‖, float32, shape (out); the length counts as a
+     * constant in the backward pass.
+     *
+     * @param type in which W is multiplied
+     */
+    Tensor stretch(Tensor magnitude, ScalarType type) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor length;
-            try (NoGradGuard off = new NoGradGuard()) {
-                length = sum().pow(new Scalar(2)).sum(1).sqrt();
-            }
-            return scope.keep(trained.div(length));
+            return scope.keep(magnitude.div(layer.norms().of(base, layer, this::sum, type)));
         }
     }
 
@@ -161,7 +161,9 @@ final class LoraLinear extends AdaptedLinear {
     public Tensor denseWeight() {
         return layer.magnitude() == null
                 ? sum()
-                : sum().mul(stretch(layer.magnitude()).detach().view(-1, 1));
+                : sum().mul(stretch(layer.magnitude(), ScalarType.Float)
+                        .detach()
+                        .view(-1, 1));
     }
 
     @Override

@@ -118,10 +118,9 @@ final class LoraSpecs {
 
         @Override
         public AdapterShape.Footprint footprint() {
-            boolean fused = !settings.useDora()
+            boolean fused = !(settings.useDora() && settings.dropout() > 0)
                     && !settings.initWeights().usesResidualBase()
-                    && !settings.loraBias()
-                    && settings.dropout() == 0;
+                    && !settings.loraBias();
             return new LoraFootprint(settings.rankOf(path), settings.dropout(), fused, settings.useDora());
         }
 
@@ -165,6 +164,7 @@ final class LoraSpecs {
                     settings.scaleOf(path),
                     settings.dropout(),
                     module,
+                    new RowNorms(),
                     settings.initWeights().usesResidualBase());
         }
     }
@@ -174,25 +174,26 @@ final class LoraSpecs {
      *
      * @param rank r
      * @param dropout share of the inputs that is hidden
-     * @param isFused whether they are added and nothing else, so that their backward pass is written by hand
+     * @param isFused whether their backward pass is written by hand
      * @param decomposed whether the rows of the weight have trained lengths
      */
     private record LoraFootprint(int rank, double dropout, boolean isFused, boolean decomposed)
             implements AdapterShape.Footprint {
         @Override
         public boolean savesInput() {
-            return dropout == 0;
+            return isFused || dropout == 0;
         }
 
-        /** What A puts out, and what dropout leaves; its mask is made again. */
+        /** What A puts out, and what dropout leaves where libtorch records it; its mask is made again. */
         @Override
         public long savedBytes(long in, long out, int number) {
-            return (rank + (dropout > 0 ? in : 0) + (decomposed ? 2 * out : 0)) * number;
+            return (rank + (savesInput() ? 0 : in) + (decomposed ? (isFused ? 1 : 2) * out : 0)) * number;
         }
 
         @Override
         public long temporaryBytes(long out, int number) {
-            return isFused ? 0 : (decomposed ? 4L : 2L) * out * number;
+            long outputs = isFused ? (decomposed ? 1 : 0) : decomposed ? 4 : 2;
+            return outputs * out * number;
         }
 
         /** The sum of weight and product, and its square. */

@@ -5,6 +5,7 @@ import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,7 +19,8 @@ import org.jspecify.annotations.Nullable;
  * operations whatever their number.
  *
  * <p>The parameters of a group lie side by side, the groups in the order in which they first occur: each is one slice of
- * the buffers.
+ * the buffers. Within a group LoRA's factors A come first, so that those of linears with one input lie behind one another and are
+ * one matrix to {@code LowRankMatmul}.
  *
  * <p>The tensors keep their identity and their shapes: each becomes a view of its slice. They stay views when this object
  * is closed, which frees the gradients and stops the recording.
@@ -57,6 +59,9 @@ final class FlatParameters implements AutoCloseable {
             return buffer.narrow(0, offset, master().numel()).view(shape());
         }
     }
+
+    /** End of the names that come first in their group. */
+    private static final String FIRST = ".lora_A.weight";
 
     private final List<Slot> slots = new ArrayList<>();
     private final List<Slice> slices = new ArrayList<>();
@@ -134,6 +139,7 @@ final class FlatParameters implements AutoCloseable {
         long offset = 0;
         for (Map.Entry<ParameterGroup, List<String>> entry : byGroup.entrySet()) {
             long start = offset;
+            entry.getValue().sort(Comparator.comparing(name -> !name.endsWith(FIRST)));
             for (String name : entry.getValue()) {
                 Slot slot = new Slot(name, Objects.requireNonNull(trainable.get(name)), offset);
                 slots.add(slot);

@@ -1,0 +1,406 @@
+package dev.finetune4j.core.kernel;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.cuda.CudaKernel;
+import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * On a CUDA GPU in bfloat16 by kernels that pass once over x, dy or dx and make dropout's masks as they go ({@code lowrank.cuh});
+ * ranks that are no multiple of 8, widths that are none of 32, and what else the kernels do not have are left to general products.
+ */
+final class CudaLowRankMatmul implements LowRankMatmul {
+    private static final int THREADS = 256;
+    private static final int TILE_RANKS = 8;
+    private static final int MAX_TILES = 12;
+    private static final int MAX_MEMBERS = 3;
+    private static final int SEGMENT = 32;
+    private static final int WARPS = 8;
+    private static final int ALIGNED_NUMBERS = 8;
+    private static final int ALIGNED_BYTES = 16;
+    /** Segments of the width that a split has at least, two for each warp. */
+    private static final int MIN_SEGMENTS = 2 * WARPS;
+
+    private final ComputeDevice device;
+    private final LowRankMatmul others;
+    private final Map<Form, Kernels> kernels = new ConcurrentHashMap<>();
+
+    CudaLowRankMatmul(ComputeDevice device, LowRankMatmul others) {
+        this.device = device;
+        this.others = others;
+    }
+
+    /**
+     * What the kernels are compiled for.
+     *
+     * @param members that share an input
+     * @param tiles of eight ranks that each has
+     * @param drop whether there is dropout before them
+     */
+    private record Form(int members, int tiles, boolean drop) {
+        int allTiles() {
+            return members * tiles;
+        }
+
+        String prologue() {
+            return "#define LOWRANK_MEMBERS " + members + "\n#define LOWRANK_TILES " + tiles + "\n#define LOWRANK_DROP "
+                    + drop + "\n";
+        }
+
+        /** Tiles of 16 rows that a block of {@code down_a} takes, as {@code ROW_TILES} in the source. */
+        int rowTiles() {
+            return allTiles() <= 2 ? 4 : 2;
+        }
+
+        /** Segments of columns that a warp of {@code gradient} takes, as {@code SEGS} in the source. */
+        int segments() {
+            return allTiles() <= 4 ? 2 : 1;
+        }
+    }
+
+    /** The kernels of factors A, and of factors B where there is one member without dropout. */
+    private record Kernels(CudaModule a, @Nullable CudaModule b) {}
+
+    private CudaKernel kernel(Form form, String name) {
+        Kernels known = kernels.computeIfAbsent(
+                form,
+                key -> new Kernels(
+                        CudaModule.of(CudaLowRankMatmul.class, "lowranka.cu", key.prologue(), device),
+                        key.members() > 1 || key.drop()
+                                ? null
+                                : CudaModule.of(CudaLowRankMatmul.class, "lowrankb.cu", key.prologue(), device)));
+        CudaModule module = name.endsWith("_b") && known.b() != null ? known.b() : known.a();
+        return module.kernel(name);
+    }
+
+    private int multiprocessors() {
+        return CudaModule.of(CudaLowRankMatmul.class, "dropout.cu", device).multiprocessors();
+    }
+
+    /** Which kernels serve the factors A of these members; empty when none do. */
+    private static Optional<Form> formOfA(List<Factors> members, Tensor wide) {
+        Factors first = members.get(0);
+        boolean equal = members.stream().allMatch(member -> member.rank() == first.rank());
+        boolean masked = members.stream().anyMatch(member -> member.mask() != null);
+        boolean oneScale = members.stream().allMatch(member -> member.scale() == first.scale());
+        boolean tiled = members.stream().allMatch(member -> member.rank() % TILE_RANKS == 0);
+        int tiles = Math.toIntExact(LowRankMatmul.ranks(members) / TILE_RANKS);
+        if (!tiled || tiles > MAX_TILES || !supports(wide) || wide.size(1) % SEGMENT != 0) {
+            return Optional.empty();
+        }
+        if (!masked && oneScale) {
+            return Optional.of(new Form(1, tiles, false));
+        }
+        boolean fits = equal && members.size() <= MAX_MEMBERS && (!masked || drawAlike(members));
+        return fits ? Optional.of(new Form(members.size(), tiles / members.size(), masked)) : Optional.empty();
+    }
+
+    /** Whether masks differ by their module only. */
+    private static boolean drawAlike(List<Factors> members) {
+        DropoutMask first = members.get(0).mask();
+        if (first == null) {
+            return false;
+        }
+        DropoutKernel.Mask draw = first.draw();
+        return members.stream()
+                .allMatch(member -> member.mask() != null
+                        && member.mask().draw().ofModule(draw.module()).equals(draw));
+    }
+
+    /** Which kernels serve the factor B of a member; empty when none do. */
+    private static Optional<Form> formOfB(Factors member, Tensor own) {
+        long tiles = member.rank() / TILE_RANKS;
+        boolean fits = member.rank() % TILE_RANKS == 0
+                && tiles <= MAX_TILES
+                && supports(own)
+                && own.size(1) % SEGMENT == 0
+                && isAligned(member.b());
+        return fits ? Optional.of(new Form(1, (int) tiles, false)) : Optional.empty();
+    }
+
+    private static boolean supports(Tensor x) {
+        return x.dim() == 2
+                && Tensors.typeOf(x) == ScalarType.BFloat16
+                && x.size(0) > 0
+                && x.stride(1) == 1
+                && x.stride(0) % ALIGNED_NUMBERS == 0
+                && isAligned(x);
+    }
+
+    private static boolean isAligned(Tensor x) {
+        try (Pointer data = x.data_ptr()) {
+            return data.address() % ALIGNED_BYTES == 0;
+        }
+    }
+
+    private static Tensor stackedA(List<Factors> members) {
+        Tensor all = AdjacentTensors.rows(members.stream().map(Factors::a).toList());
+        return isAligned(all) && all.is_contiguous() ? all : all.clone();
+    }
+
+    private static long ceilDiv(long a, long b) {
+        return (a + b - 1) / b;
+    }
+
+    /** Into how many parts work is cut so that each multiprocessor has the blocks that it holds at a time. */
+    private int parts(CudaKernel kernel, long blocks, long most) {
+        long wanted = (long) multiprocessors() * kernel.residentBlocks(THREADS) / blocks;
+        return (int) Math.max(1, Math.min(wanted, most));
+    }
+
+    private static float scale(List<Factors> members, int i) {
+        Factors member = members.get(Math.min(i, members.size() - 1));
+        return (float) (member.scale() * maskScale(member));
+    }
+
+    private static double maskScale(Factors member) {
+        return member.mask() == null ? 1 : member.mask().draw().scale();
+    }
+
+    /** The arguments that say what is dropped. */
+    private static void addDraws(List<@Nullable Object> arguments, List<Factors> members) {
+        DropoutMask mask = members.get(0).mask();
+        DropoutKernel.Mask draw = mask == null ? new DropoutKernel.Mask(0, 0, 0, null, 0, 0, 1) : mask.draw();
+        arguments.add(draw.part());
+        arguments.add(draw.pass());
+        arguments.add(draw.passOnDevice());
+        arguments.add((int) draw.seed());
+        arguments.add((int) (draw.seed() >>> Integer.SIZE));
+        arguments.add(draw.threshold());
+        for (int i = 0; i < MAX_MEMBERS; i++) {
+            DropoutMask own = members.get(Math.min(i, members.size() - 1)).mask();
+            arguments.add(own == null ? 0 : own.draw().module());
+        }
+    }
+
+    private static List<@Nullable Object> arguments(@Nullable Object... values) {
+        List<@Nullable Object> arguments = new ArrayList<>();
+        for (Object value : values) {
+            arguments.add(value);
+        }
+        return arguments;
+    }
+
+    @Override
+    public void down(Tensor x, List<Factors> members, Tensor low) {
+        Optional<Form> form = formOfA(members, x);
+        if (form.isEmpty()) {
+            others.down(x, members, low);
+            return;
+        }
+        try (TensorScope scope = new TensorScope()) {
+            CudaKernel kernel = kernel(form.get(), "down_a");
+            int rows = Math.toIntExact(x.size(0));
+            int width = Math.toIntExact(x.size(1));
+            long rowBlocks = ceilDiv(rows, form.get().rowTiles() * 16L);
+            int splits = parts(kernel, rowBlocks, width / SEGMENT / MIN_SEGMENTS);
+            int ranks = form.get().allTiles() * TILE_RANKS;
+            Tensor partial = splits == 1 ? null : Tensors.empty(device, ScalarType.Float, (long) splits * rows, ranks);
+            List<@Nullable Object> arguments = arguments(
+                    x,
+                    x.stride(0),
+                    stackedA(members),
+                    low,
+                    partial,
+                    rows,
+                    width,
+                    splits,
+                    scale(members, 0),
+                    scale(members, 1),
+                    scale(members, 2));
+            addDraws(arguments, members);
+            kernel.launch(rowBlocks * splits, THREADS, arguments.toArray());
+            if (partial != null) {
+                narrow(form.get(), partial, low, splits, members);
+            }
+        }
+    }
+
+    /** Adds up parts of a low-rank product, (parts, n, ranks), and scales the sum. */
+    private void narrow(Form form, Tensor partial, Tensor low, int parts, List<Factors> members) {
+        int rows = Math.toIntExact(low.size(0));
+        int ranks = form.allTiles() * TILE_RANKS;
+        kernel(form, "narrow_partial")
+                .launch(
+                        ceilDiv((long) rows * ranks / 2, THREADS),
+                        THREADS,
+                        partial,
+                        low,
+                        (int) low.stride(0),
+                        rows,
+                        ranks,
+                        parts,
+                        form.tiles() * TILE_RANKS,
+                        scale(members, 0),
+                        scale(members, 1),
+                        scale(members, 2));
+    }
+
+    @Override
+    public void up(Tensor low, List<Factors> members, Tensor y) {
+        try (TensorScope scope = new TensorScope()) {
+            long rank = 0;
+            for (Factors member : members) {
+                Tensor ownLow = low.narrow(1, rank, member.rank());
+                Tensor own = member.outputsOf(y);
+                Optional<Form> form = formOfB(member, own);
+                if (form.isPresent()) {
+                    up(form.get(), ownLow, member, own);
+                } else {
+                    others.up(ownLow, List.of(member), y);
+                }
+                rank += member.rank();
+            }
+        }
+    }
+
+    private void up(Form form, Tensor low, Factors member, Tensor y) {
+        CudaKernel kernel = kernel(form, "up_b");
+        int rows = Math.toIntExact(y.size(0));
+        long columnBlocks = ceilDiv(y.size(1), (long) WARPS * SEGMENT);
+        int panels = parts(kernel, columnBlocks, ceilDiv(rows, 64));
+        kernel.launch(
+                columnBlocks * panels,
+                THREADS,
+                low,
+                (int) low.stride(0),
+                member.b(),
+                y,
+                y.stride(0),
+                rows,
+                (int) y.size(1),
+                panels);
+    }
+
+    @Override
+    public void backwardUp(Tensor dy, Tensor low, List<Factors> members, Tensor dlow) {
+        try (TensorScope scope = new TensorScope()) {
+            long rank = 0;
+            for (Factors member : members) {
+                Tensor ownLow = low.narrow(1, rank, member.rank());
+                Tensor ownGradient = dlow.narrow(1, rank, member.rank());
+                Tensor own = member.outputsOf(dy);
+                Optional<Form> form = member.gradB() == null ? Optional.empty() : formOfB(member, own);
+                if (form.isPresent()) {
+                    backwardUp(form.get(), own, ownLow, member, ownGradient);
+                } else {
+                    others.backwardUp(dy, ownLow, List.of(member), ownGradient);
+                }
+                rank += member.rank();
+            }
+        }
+    }
+
+    /** In one pass over dy. */
+    private void backwardUp(Form form, Tensor dy, Tensor low, Factors member, Tensor dlow) {
+        CudaKernel kernel = kernel(form, "gradient_b");
+        int rows = Math.toIntExact(dy.size(0));
+        int width = Math.toIntExact(dy.size(1));
+        int ranks = form.allTiles() * TILE_RANKS;
+        int columnBlocks = Math.toIntExact(ceilDiv(width, (long) WARPS * form.segments() * SEGMENT));
+        int panels = parts(kernel, columnBlocks, ceilDiv(rows, 64));
+        Tensor partial = Tensors.empty(device, ScalarType.Float, (long) panels * width, ranks);
+        Tensor narrow = Tensors.empty(device, ScalarType.Float, (long) columnBlocks * rows, ranks);
+        kernel.launch(
+                (long) columnBlocks * panels,
+                THREADS,
+                dy,
+                dy.stride(0),
+                low,
+                (int) low.stride(0),
+                member.b(),
+                partial,
+                narrow,
+                rows,
+                width,
+                panels);
+        add(form, partial, Objects.requireNonNull(member.gradB()), panels, 1);
+        Factors unmasked = new Factors(member.a(), member.b(), null, null, 0, member.scale(), null);
+        narrow(form, narrow, dlow, columnBlocks, List.of(unmasked));
+    }
+
+    /** Adds the sum of all panels to a gradient. */
+    private void add(Form form, Tensor partial, Tensor gradient, int panels, double scale) {
+        long count = gradient.numel();
+        kernel(form, "add_partial")
+                .launch(ceilDiv(count, 4L * THREADS), THREADS, partial, gradient, count, panels, (float) scale);
+    }
+
+    @Override
+    public void addGradA(Tensor dlow, Tensor x, List<Factors> members) {
+        Optional<Form> form = formOfA(members, x);
+        if (form.isEmpty() || members.stream().allMatch(member -> member.gradA() == null)) {
+            others.addGradA(dlow, x, members);
+            return;
+        }
+        try (TensorScope scope = new TensorScope()) {
+            CudaKernel kernel = kernel(form.get(), "gradient_a");
+            int rows = Math.toIntExact(x.size(0));
+            int width = Math.toIntExact(x.size(1));
+            long columnBlocks = ceilDiv(width, 2L * form.get().segments() * SEGMENT);
+            int panels = parts(kernel, columnBlocks, ceilDiv(rows, 128));
+            int ranks = form.get().allTiles() * TILE_RANKS;
+            Tensor partial = Tensors.empty(device, ScalarType.Float, (long) panels * ranks, width);
+            List<@Nullable Object> arguments = arguments(x, x.stride(0), dlow, partial, rows, width, panels);
+            addDraws(arguments, members);
+            kernel.launch(columnBlocks * panels, THREADS, arguments.toArray());
+            addAll(form.get(), partial, panels, members);
+        }
+    }
+
+    private void addAll(Form form, Tensor partial, int panels, List<Factors> members) {
+        double scale = maskScale(members.get(0));
+        List<Tensor> gradients = new ArrayList<>();
+        for (Factors member : members) {
+            if (member.gradA() != null) {
+                gradients.add(member.gradA());
+            }
+        }
+        Optional<Tensor> all = gradients.size() == members.size() ? AdjacentTensors.view(gradients) : Optional.empty();
+        if (all.isPresent()) {
+            add(form, partial, all.get(), panels, scale);
+            return;
+        }
+        Tensor sum = Tensors.zeros(device, ScalarType.Float, LowRankMatmul.ranks(members), partial.size(1));
+        add(form, partial, sum, panels, scale);
+        long rank = 0;
+        for (Factors member : members) {
+            if (member.gradA() != null) {
+                member.gradA().add_(sum.narrow(0, rank, member.rank()));
+            }
+            rank += member.rank();
+        }
+    }
+
+    @Override
+    public Tensor inputGradient(Tensor dlow, List<Factors> members) {
+        long in = members.get(0).a().size(1);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor dx = Tensors.empty(device, Tensors.typeOf(dlow), dlow.size(0), in);
+            Optional<Form> form = formOfA(members, dx);
+            if (form.isEmpty()) {
+                return scope.keep(others.inputGradient(dlow, members));
+            }
+            CudaKernel kernel = kernel(form.get(), "up_a");
+            int rows = Math.toIntExact(dlow.size(0));
+            long columnBlocks = ceilDiv(in, (long) WARPS * SEGMENT);
+            int panels = parts(kernel, columnBlocks, ceilDiv(rows, 64));
+            List<@Nullable Object> arguments = arguments(
+                    dlow, stackedA(members), dx, in, rows, (int) in, panels, (float) maskScale(members.get(0)));
+            addDraws(arguments, members);
+            kernel.launch(columnBlocks * panels, THREADS, arguments.toArray());
+            return scope.keep(dx);
+        }
+    }
+}

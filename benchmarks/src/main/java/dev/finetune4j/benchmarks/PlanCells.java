@@ -20,6 +20,8 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.lora.plan.estimate.PlannedBatch;
 import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.quant.QuantSettings;
@@ -31,13 +33,13 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Compares memory plans with what a GPU really takes. One line of JSON for each cell: planned and measured bytes of the loaded
- * model with its adapter, and of the peak of two training steps. On the CPU, which counts no peak, it prints the plans alone.
+ * model with its adapter, and of the peak of some training steps, of which the last is timed. On the CPU, which counts no peak, it
+ * prints the plans alone.
  *
- * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3 --grid 1x2048,4x2048 --every 0,4,1 --device cuda}.
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3 --grid 1x2048,4x2048 --every 0,4,1 --steps 2 --device cuda}. With
+ * {@code --grid 1x131072 --every 1 --steps 1} it shows what a long context takes.
  */
 public final class PlanCells {
-    private static final int STEPS = 2;
-
     private PlanCells() {}
 
     public static void main(String[] args) throws IOException {
@@ -66,8 +68,12 @@ public final class PlanCells {
                 long loaded = CudaMemory.of(device).allocated();
                 cells(args, (rows, tokens, policy) -> {
                     MemoryPlan plan = planner.plan(PlannedBatch.padded(rows, tokens), policy, memory);
-                    train(shape, base.withActivations(policy), adapter, rows, tokens);
-                    print(method, plan, loaded, CudaMemory.of(device).peak());
+                    int steps = Integer.parseInt(TrainCells.option(args, "--steps", "2"));
+                    Clock clock = new Clock();
+                    BatchLoader loader = new BatchLoader(
+                            TrainCells.examples(shape, rows * steps, tokens), rows, 1, 1, new Collator(0, 1), false);
+                    train(base.withActivations(policy), adapter, loader, clock);
+                    print(method, plan, loaded, CudaMemory.of(device).peak(), clock.seconds);
                 });
             }
         }
@@ -100,24 +106,38 @@ public final class PlanCells {
         };
     }
 
-    private static void train(RandomModel shape, CausalLM base, PeftAdapter adapter, int rows, int tokens) {
-        BatchLoader loader = new BatchLoader(
-                TrainCells.examples(shape, rows * STEPS, tokens), rows, 1, 1, new Collator(0, 1), false);
+    private static final class Clock implements TrainingListener {
+        private long last;
+        private double seconds;
+
+        @Override
+        public void onStart(int totalSteps, long trainableParameters) {
+            last = System.nanoTime();
+        }
+
+        @Override
+        public void onStep(StepReport report) {
+            seconds = (System.nanoTime() - last) / 1e9;
+            last = System.nanoTime();
+        }
+    }
+
+    private static void train(CausalLM base, PeftAdapter adapter, BatchLoader loader, Clock clock) {
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
         CudaMemory.resetPeak(base.placement().device());
-        new Trainer(adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(), () -> false).run();
+        new Trainer(adapter.attachTo(base), adapter.trainable(), loader, settings, List.of(clock), () -> false).run();
         CudaMemory.synchronize();
     }
 
-    private static void print(String method, MemoryPlan plan, long loaded, long peak) {
+    private static void print(String method, MemoryPlan plan, long loaded, long peak, double seconds) {
         System.out.printf(
                 Locale.ROOT,
                 "{\"part\": \"plan\", \"method\": \"%s\", \"batch\": %d, \"seq\": %d, \"every\": %d,"
                         + " \"planned_loaded\": %d, \"loaded\": %d, \"planned_peak\": %d, \"peak\": %d,"
-                        + " \"ratio\": %.3f}%n",
+                        + " \"ratio\": %.3f, \"s_step\": %.2f, \"tokens_per_s\": %.0f}%n",
                 method,
                 plan.rows(),
                 plan.tokens(),
@@ -126,6 +146,8 @@ public final class PlanCells {
                 loaded,
                 plan.peak(),
                 peak,
-                (double) plan.peak() / peak);
+                (double) plan.peak() / peak,
+                seconds,
+                (double) plan.rows() * plan.tokens() / seconds);
     }
 }

@@ -153,8 +153,10 @@ public final class CausalLM implements AutoCloseable {
         for (int i = 0; i < blocks.size(); i++) {
             Attention.Context context = contexts.of(i);
             DecoderBlock block = blocks.get(i);
-            // The last block's turn comes at once in the backward pass.
-            if (again && activations.recomputes(i) && i + 1 < blocks.size()) {
+            boolean recomputed = again && activations.recomputes(i);
+            if (recomputed && i + 1 == blocks.size()) {
+                state = block.forwardOfLast(state, context);
+            } else if (recomputed) {
                 state = Recompute.apply(
                         state,
                         input -> block.forward(input, context, null),

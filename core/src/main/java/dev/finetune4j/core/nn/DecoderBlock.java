@@ -2,6 +2,7 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.function.Consumer;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -61,9 +62,50 @@ public final class DecoderBlock implements AutoCloseable {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
             s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, past)));
-            s.add(mlpNorms.post(mlp.forward(s.normed(mlpNorms.pre()))));
+            if (!GradMode.is_enabled() && TokenSlices.areSeveral(x)) {
+                return scope.keep(TokenSlices.forward(s.value(), this::withMlp));
+            }
+            s.add(mlpBranch(s));
             return scope.keep(s.value());
         }
+    }
+
+    /**
+     * Runs the block where its activations are not to be kept but it comes first in the backward pass, so that it is not run once
+     * more as a whole: of a long context the second half is recomputed.
+     */
+    public Tensor forwardOfLast(Tensor x, Attention.Context context) {
+        if (!TokenSlices.areSeveral(x)) {
+            return forward(x, context, null);
+        }
+        try (TensorScope scope = new TensorScope()) {
+            ResidualStream s = new ResidualStream(x);
+            s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, null)));
+            return scope.keep(TokenSlices.recomputed(s.value(), this::withMlp, this::withMlpForGradient));
+        }
+    }
+
+    private Tensor mlpBranch(ResidualStream s) {
+        return mlpNorms.post(mlp.forward(s.normed(mlpNorms.pre())));
+    }
+
+    private Tensor mlpBranchForGradient(ResidualStream s) {
+        // A norm behind the last matmul reads its values.
+        return mlpNorms.after() == null ? mlp.forwardForGradient(s.normed(mlpNorms.pre())) : mlpBranch(s);
+    }
+
+    /** The second half for some tokens. */
+    private Tensor withMlp(Tensor x) {
+        ResidualStream s = new ResidualStream(x);
+        s.add(mlpBranch(s));
+        return s.value();
+    }
+
+    /** The same where only the backward pass matters. */
+    private Tensor withMlpForGradient(Tensor x) {
+        ResidualStream s = new ResidualStream(x);
+        s.add(mlpBranchForGradient(s));
+        return s.gradientPath();
     }
 
     /**
@@ -72,13 +114,13 @@ public final class DecoderBlock implements AutoCloseable {
      * @return of the shape and with the gradients of {@link #forward}, but perhaps not its values
      */
     public Tensor forwardForGradient(Tensor x, Attention.Context context) {
-        if (mlpNorms.after() != null) {
-            return forward(x, context, null); // the norm behind the last matmul reads its values
-        }
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
             s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, null)));
-            s.add(mlp.forwardForGradient(s.normed(mlpNorms.pre())));
+            if (TokenSlices.areSeveral(x)) {
+                return scope.keep(TokenSlices.forGradient(s.value(), this::withMlpForGradient));
+            }
+            s.add(mlpBranchForGradient(s));
             return scope.keep(s.gradientPath());
         }
     }

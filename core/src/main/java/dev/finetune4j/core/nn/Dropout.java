@@ -31,7 +31,8 @@ public final class Dropout {
      *
      * @param seed of the training
      * @param pass number of the pass within it: of the forward pass of one micro-batch
-     * @param part 0 for the decoder; the projections of a pass to the vocabulary are counted from 1
+     * @param part 0 for the decoder; the projections of a pass to the vocabulary are counted from 1, further slices of the
+     *     tokens of a decoder's part downwards from -1
      * @param counter int32, shape (1), on the model's device: holds the pass, so that a captured graph reads that of each replay;
      *     null where kernels get it as an argument. Stays its owner's
      */
@@ -50,6 +51,11 @@ public final class Dropout {
         /** What a part of this pass draws. */
         Draw of(int part) {
             return new Draw(seed, pass, part, counter);
+        }
+
+        /** What a slice of the tokens draws, counted from 0. */
+        Draw ofSlice(int index) {
+            return of(part - index);
         }
     }
 

@@ -3,6 +3,7 @@ package dev.finetune4j.lora.plan;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.message.ByteCount;
+import dev.finetune4j.core.nn.TokenSlices;
 import java.util.List;
 import java.util.Locale;
 
@@ -94,7 +95,7 @@ public record MemoryPlan(
     /** A table for people, several lines. */
     public String describe() {
         StringBuilder text = new StringBuilder(String.format(
-                Locale.ROOT, "%s on %s, %s%n", describe(rows, tokens, positions), device, describe(activations)));
+                Locale.ROOT, "%s on %s, %s%n", describe(rows, tokens, positions), device, describe(activations) + slices()));
         for (Item item : items()) {
             text.append(String.format(Locale.ROOT, "%-22s%12s%n", item.name(), ByteCount.text(item.bytes())));
         }
@@ -107,6 +108,13 @@ public record MemoryPlan(
         return positions == (long) rows * tokens
                 ? rows + " x " + tokens + " tokens"
                 : rows + " of up to " + tokens + " tokens, " + positions + " together";
+    }
+
+    /** What is said of blocks that compute the MLP of a long context again. */
+    private String slices() {
+        return activations.every() > 0 && positions > TokenSlices.TOKENS
+                ? ", its MLP " + TokenSlices.TOKENS + " tokens at a time"
+                : "";
     }
 
     private static String describe(ActivationCheckpointing policy) {

@@ -64,23 +64,37 @@ final class BlockBytes {
      * @param masked whether every layer has a mask, as with trained keys before the first token
      */
     long kept(int index, long positions, boolean masked) {
+        return keptByAttention(index, positions, masked) + keptByMlp(index);
+    }
+
+    /** The part of {@link #kept} that the first half of the block keeps. */
+    long keptByAttention(int index, long positions, boolean masked) {
         BlockModules block = blocks.get(index);
-        long bytes = 0;
-        for (String norm : block.norms()) {
-            bytes += norm(hidden, isFused(norm), footprint(norm) != null);
-        }
-        bytes += inputs(block.attentionInputs());
+        List<String> norms = block.norms();
+        long bytes = norms(norms.subList(0, norms.size() / 2)) + inputs(block.attentionInputs());
         if (!block.headNorms().isEmpty()) {
             boolean allFused = block.headNorms().stream().allMatch(this::isFused);
             boolean trained = block.headNorms().stream().anyMatch(norm -> footprint(norm) != null);
             bytes += norm(queries + keys, allFused, trained);
         }
         bytes += attention(index, positions, masked, savesInput(footprint(block.output())));
-        bytes += own(block.output());
-        return bytes + inputs(block.mlpInputs()) + gated(block.down());
+        return bytes + own(block.output());
     }
 
-    /** What is kept of a block that computes again: its input. */
+    /** The part of {@link #kept} that the second half of the block keeps. */
+    long keptByMlp(int index) {
+        BlockModules block = blocks.get(index);
+        List<String> norms = block.norms();
+        return norms(norms.subList(norms.size() / 2, norms.size())) + inputs(block.mlpInputs()) + gated(block.down());
+    }
+
+    private long norms(List<String> paths) {
+        return paths.stream()
+                .mapToLong(path -> norm(hidden, isFused(path), footprint(path) != null))
+                .sum();
+    }
+
+    /** What is kept of a block that computes again, its input; or of the stream, its sum. */
     long checkpoint() {
         return hidden * e;
     }
@@ -175,18 +189,42 @@ final class BlockBytes {
 
     /** What a block needs per token while it runs, in the larger of its two directions. */
     long working(int index, long positions, boolean masked) {
-        return Math.max(forward(index, positions), backward(index, positions, masked));
+        long backward = 2 * hidden * e
+                + normsBackward(index)
+                + Math.max(mlpBackward(), attentionBackward(index, positions, masked));
+        return Math.max(attentionForward(index, positions) + mlpForward(index), backward);
     }
 
-    /** What a block makes on its way forward and lets go at its end, when its scope closes. */
-    private long forward(int index, long positions) {
+    /** As {@link #working} where the second half runs in slices of the tokens, but for what {@link #slice} needs. */
+    long workingOfAttention(int index, long positions, boolean masked) {
+        long backward = 2 * hidden * e + normsBackward(index) + attentionBackward(index, positions, masked);
+        // Before the slices there is their input, and behind them their result; backward, the gradients of both.
+        return Math.max(Math.max(attentionForward(index, positions), 3 * hidden * e), backward);
+    }
+
+    /** What a slice of the tokens needs for each of its own in the second half of a block, in the larger direction. */
+    long slice(int index) {
+        return Math.max(mlpForward(index), keptByMlp(index) + normsBackward(index) + mlpBackward());
+    }
+
+    /** What the first half makes on its way forward and lets go at its end, when its scope closes. */
+    private long attentionForward(int index, long positions) {
         BlockModules block = blocks.get(index);
         long unfused = block.norms().stream().filter(norm -> !isFused(norm)).count();
         long wide = 2 * unfused * hidden * WIDE;
-        long mlp = (gpu ? 3 : 1) * inner * e;
         long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
-        long adapted = block.linears().stream().mapToLong(this::temporary).sum();
-        return wide + (queries + keys + 2 * hidden) * e + mlp + scores + adapted;
+        long adapted = block.attentionInputs().linears().stream()
+                        .mapToLong(this::temporary)
+                        .sum()
+                + temporary(block.output());
+        return wide + (queries + keys + 2 * hidden) * e + scores + adapted;
+    }
+
+    private long mlpForward(int index) {
+        BlockModules block = blocks.get(index);
+        long adapted =
+                block.mlpInputs().linears().stream().mapToLong(this::temporary).sum() + temporary(block.down());
+        return (gpu ? 3 : 1) * inner * e + adapted;
     }
 
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
@@ -195,14 +233,18 @@ final class BlockBytes {
         return footprint == null ? 0 : footprint.temporaryBytes(linear.out(), e);
     }
 
-    /** The gradients and temporaries per token while a block runs backward. */
-    private long backward(int index, long positions, boolean masked) {
-        long norm = blocks.get(index).norms().stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
-        long mlp = (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
+    private long normsBackward(int index) {
+        return blocks.get(index).norms().stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
+    }
+
+    private long mlpBackward() {
+        return (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
+    }
+
+    private long attentionBackward(int index, long positions, boolean masked) {
         long heads = config.attention().heads();
         boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
-        long attention = (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
-        return 2 * hidden * e + norm + Math.max(mlp, attention);
+        return (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
     }
 
     /** Weights that are trained in float32 and used in fewer bits are kept in both. */

@@ -7,12 +7,15 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
+import dev.finetune4j.core.nn.TokenSlices;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.quant.QuantSettings;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -146,34 +149,52 @@ public final class MemoryPlanner {
      *
      * @param positions of a sequence, virtual ones included
      * @param tokens of all sequences together
-     * @param kept bytes of each block that does not compute again
-     * @param working the most bytes that the backward pass of a block takes besides
+     * @param blocks in order
      */
-    private record Batch(long positions, long tokens, long[] kept, long working) {}
+    private record Batch(long positions, long tokens, List<Block> blocks) {}
+
+    /**
+     * The bytes of a block.
+     *
+     * @param kept where it does not compute again
+     * @param working the most that its passes take besides
+     * @param again kept while it does compute again, but for a slice
+     * @param workingAgain the most that it takes besides then
+     */
+    private record Block(long kept, long working, long again, long workingAgain) {}
 
     private Batch batch(PlannedBatch size) {
         // A prefix is among the keys only; other virtual tokens go through the model as the rest.
         long positions = (long) size.tokens() + virtual;
         long all = size.positions() + (prefix ? 0 : (long) size.rows() * virtual);
-        long[] kept = new long[config.layers()];
-        long working = 0;
-        for (int i = 0; i < kept.length; i++) {
-            kept[i] =
-                    all * blocks.kept(i, positions, prefix) + blocks.mask(i, positions, prefix) + blocks.castWeights(i);
-            working = Math.max(working, all * blocks.working(i, positions, prefix));
+        List<Block> sizes = new ArrayList<>();
+        for (int i = 0; i < config.layers(); i++) {
+            sizes.add(block(i, positions, all));
         }
-        return new Batch(positions, all, kept, working);
+        return new Batch(positions, all, sizes);
+    }
+
+    private Block block(int index, long positions, long all) {
+        long masked = blocks.mask(index, positions, prefix) + blocks.castWeights(index);
+        long kept = all * blocks.kept(index, positions, prefix) + masked;
+        long working = all * blocks.working(index, positions, prefix);
+        if (all <= TokenSlices.TOKENS) {
+            return new Block(kept, working, kept, working);
+        }
+        long attention = blocks.keptByAttention(index, positions, prefix) + blocks.checkpoint();
+        return new Block(
+                kept,
+                working,
+                all * attention + masked,
+                Math.max(
+                        all * blocks.workingOfAttention(index, positions, prefix),
+                        all * 2 * blocks.checkpoint() + TokenSlices.TOKENS * blocks.slice(index)));
     }
 
     private MemoryPlan.Bytes bytes(Batch batch, ActivationCheckpointing policy) {
         long kept = batch.tokens() * pass.lastNorm(trainsLastNorm);
-        long again = 0;
         for (int i = 0; i < config.layers(); i++) {
-            long whole = batch.kept()[i];
-            // The last block never computes again: its turn comes at once.
-            boolean computesAgain = policy.recomputes(i) && i + 1 < config.layers();
-            kept += computesAgain ? batch.tokens() * blocks.checkpoint() : whole;
-            again = Math.max(again, computesAgain ? whole : 0);
+            kept += kept(batch, i, policy);
         }
         return new MemoryPlan.Bytes(
                 fixed.weights(),
@@ -183,8 +204,33 @@ public final class MemoryPlanner {
                 pass.tables(batch.positions()),
                 kept,
                 pass.loss(batch.tokens()),
-                again + batch.working() + fixed.largestDense(),
+                working(batch, policy) + fixed.largestDense(),
                 fixed.optimizerStep(placement));
+    }
+
+    /** What a block leaves for its backward pass. The last one never computes again as a whole: its turn comes at once. */
+    private long kept(Batch batch, int index, ActivationCheckpointing policy) {
+        Block block = batch.blocks().get(index);
+        if (!policy.recomputes(index)) {
+            return block.kept();
+        }
+        boolean last = index + 1 == config.layers();
+        return last ? block.again() : batch.tokens() * blocks.checkpoint();
+    }
+
+    /** The most that a block takes while it runs, less what the ones behind it have given back by then. */
+    private long working(Batch batch, ActivationCheckpointing policy) {
+        long most = 0;
+        long givenBack = 0;
+        for (int i = config.layers() - 1; i >= 0; i--) {
+            Block block = batch.blocks().get(i);
+            boolean recomputed = policy.recomputes(i);
+            long again = recomputed && i + 1 < config.layers() ? block.again() : 0;
+            long working = recomputed ? block.workingAgain() : block.working();
+            most = Math.max(most, again + working - givenBack);
+            givenBack += kept(batch, i, policy);
+        }
+        return most;
     }
 
     private String advice(

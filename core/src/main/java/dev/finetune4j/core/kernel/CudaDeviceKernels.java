@@ -3,8 +3,10 @@ package dev.finetune4j.core.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
+import dev.finetune4j.core.kernel.cuda.CudaPreload;
 import dev.finetune4j.core.kernel.cuda.CudaReadback;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -60,6 +62,7 @@ final class CudaDeviceKernels implements DeviceKernels {
         return matmul;
     }
 
+    /** Kernels are compiled, and libraries woken up, while the model is read. */
     @Override
     public LowRankMatmul lowRank() {
         return lowRank;
@@ -67,7 +70,9 @@ final class CudaDeviceKernels implements DeviceKernels {
 
     @Override
     public void prepare(Precision precision) {
-        // The threads of the CPU have no part in it.
+        CudaPreload.modules(CudaDeviceKernels.class, device, "elementwise.cu", "crossentropy.cu", "adamw.cu", "dropout.cu");
+        CudaPreload.modules(CudaDeviceKernels.class, device, "gemv.cu", "decode.cu");
+        CudaWakeUp.begin(device, Tensors.typeOf(precision));
     }
 
     @Override

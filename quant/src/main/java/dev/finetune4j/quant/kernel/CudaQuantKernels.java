@@ -5,6 +5,7 @@ import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.kernel.cuda.CudaPreload;
 import dev.finetune4j.core.nn.DenseMatmul;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -54,6 +55,8 @@ final class CudaQuantKernels implements QuantKernels {
 
     private CudaQuantKernels(ComputeDevice device) {
         this.device = device;
+        // Those for few rows are needed once the model is there.
+        CudaPreload.modules(CudaQuantKernels.class, device, "pipelinedgemv.cu", "gemv.cu");
         CudaModule module = CudaModule.of(CudaQuantKernels.class, SOURCE, device);
         absmax = module.kernel("absmax");
         pack = module.kernel("pack");

@@ -10,6 +10,8 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.bytedeco.cuda.cudart.CUfunc_st;
@@ -29,14 +31,15 @@ import org.bytedeco.pytorch.global.torch_cuda;
  */
 public final class CudaModule {
     /** A source, what stands before it, and where it runs. */
-    private record Key(Class<?> owner, String resource, String prologue, int device) {}
+    private record Key(String folder, String resource, String prologue, int device) {}
 
     private record KernelKey(String name, int sharedBytes) {}
 
     private static final int GIVEN_SHARED_BYTES = 48 << 10;
 
     private static final Pattern INCLUDE = Pattern.compile("(?m)^#include \"([a-z]+\\.cuh)\"$");
-    private static final Map<Key, CudaModule> LOADED = new ConcurrentHashMap<>();
+    /** Those that are loaded, or being loaded by one thread while others that need them wait. */
+    private static final Map<Key, FutureTask<CudaModule>> LOADED = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
     private final CUmod_st module;
@@ -68,9 +71,40 @@ public final class CudaModule {
      */
     public static CudaModule of(Class<?> owner, String resource, String prologue, ComputeDevice device) {
         TorchRuntime.require(device);
-        return LOADED.computeIfAbsent(
-                new Key(owner, resource, prologue, device.index()),
-                key -> load(prologue + source(owner, resource), resource, device));
+        Key key = new Key(owner.getPackageName(), resource, prologue, device.index());
+        FutureTask<CudaModule> task = LOADED.get(key);
+        if (task == null) {
+            FutureTask<CudaModule> own = new FutureTask<>(() -> load(prologue + source(owner, resource), resource, device));
+            FutureTask<CudaModule> other = LOADED.putIfAbsent(key, own);
+            task = other == null ? own : other;
+            // Does nothing where another thread runs it.
+            task.run();
+        }
+        return result(key, task);
+    }
+
+    private static CudaModule result(Key key, FutureTask<CudaModule> task) {
+        boolean interrupted = false;
+        try {
+            while (true) {
+                try {
+                    return task.get();
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+        } catch (ExecutionException e) {
+            // The next one tries again.
+            LOADED.remove(key, task);
+            if (e.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            throw new IllegalStateException("loading " + key.resource() + " failed", e.getCause());
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
     }
 
     /** The text of a source with what it includes in the place where it asks for it: its neighbours, or what all kernels share. */

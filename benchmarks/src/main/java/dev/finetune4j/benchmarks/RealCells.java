@@ -38,6 +38,7 @@ import java.util.stream.Stream;
  *   <li>{@code answers}: load, then three answers of at most 200 tokens with the time to the first piece; again in a second process,
  *       which finds the caches of the first.
  *   <li>{@code together}: trainings beside chats, compared with both alone ({@link TogetherCell}).
+ *   <li>{@code soak}, if it is asked for: memory that {@code --steps} steps of batches of 8 leave behind ({@link SoakCell}).
  * </ul>
  */
 public final class RealCells {
@@ -142,6 +143,7 @@ public final class RealCells {
                 rows(model, Integer.parseInt(shape[0]), Double.parseDouble(shape[1]));
             }
             case "first-steps" -> firstSteps(model);
+            case "soak" -> soak(model);
             case "answers", "answers-again" -> answers(cell, model);
             case "together" ->
                 print(
@@ -151,7 +153,7 @@ public final class RealCells {
                                 .run(number("--seconds", 300)));
             default ->
                 throw new IllegalArgumentException(
-                        "--cells takes rows, first-steps, answers and together, not " + cell);
+                        "--cells takes rows, first-steps, answers, together and soak, not " + cell);
         }
     }
 
@@ -195,6 +197,7 @@ public final class RealCells {
         line.put("s_in_all", rounded(training.secondsInAll()));
         line.put("plan_gib", rounded(training.plannedGibibytes()));
         line.put("peak_gib", rounded(training.peakGibibytes()));
+        line.put("reserved_gib", rounded(training.reservedGibibytes()));
         print("rows", model, line);
     }
 
@@ -225,6 +228,18 @@ public final class RealCells {
         line.put("second_loss", rounded(RealTraining.loss(second.steps())));
         line.put("peak_gib", rounded(second.peakGibibytes()));
         print("first-steps", model, line);
+    }
+
+    private void soak(Path model) throws JsonProcessingException {
+        int steps = number("--steps", 2000);
+        SoakCell memory = new SoakCell(device);
+        RealTraining training = RealTraining.run(
+                new RealTraining.Task(model, device, data(), template(), ROWS_LENGTH, 0, t -> t.maxSteps(steps)
+                        .batchSize(8)),
+                memory);
+        Map<String, Object> line = memory.growth();
+        line.put("tokens_per_s", Math.round(RealTraining.tokensPerSecond(training.steps())));
+        print("soak", model, line);
     }
 
     private void answers(String cell, Path model) throws JsonProcessingException {

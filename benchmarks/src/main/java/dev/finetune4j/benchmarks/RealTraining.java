@@ -24,9 +24,10 @@ import java.util.function.Consumer;
  * @param secondsInAll from that call to its return
  * @param plannedGibibytes peak of the memory plan
  * @param peakGibibytes the most that tensors took on the GPU; not a number on a CPU
+ * @param reservedGibibytes the most that was taken from the driver, for tensors, captured graphs and what is kept for new ones
  */
 record RealTraining(
-        List<Step> steps, double secondsBefore, double secondsInAll, double plannedGibibytes, double peakGibibytes) {
+        List<Step> steps, double secondsBefore, double secondsInAll, double plannedGibibytes, double peakGibibytes, double reservedGibibytes) {
     private static final double GIBIBYTE = 1 << 30;
 
     /**
@@ -74,19 +75,30 @@ record RealTraining(
 
     /** Trains, and frees what was trained. */
     static RealTraining run(Task task) {
+        return run(task, new TrainingListener() {});
+    }
+
+    /** The same with somebody who watches. */
+    static RealTraining run(Task task, TrainingListener watcher) {
         boolean gpu = task.device().kind() == ComputeDevice.Kind.CUDA;
         if (gpu) {
             CudaMemory.emptyCache();
             CudaMemory.resetPeak(task.device());
         }
         Clock clock = new Clock();
-        FineTuner tuner = task.builder().listener(clock).build();
+        FineTuner tuner = task.builder().listener(clock).listener(watcher).build();
         double planned = tuner.plan().peak() / GIBIBYTE;
         long start = System.nanoTime();
         try (FineTunedModel tuned = tuner.train()) {
             double seconds = (System.nanoTime() - start) / 1e9;
-            double peak = gpu ? CudaMemory.of(task.device()).peak() / GIBIBYTE : Double.NaN;
-            return new RealTraining(List.copyOf(clock.steps), (clock.began - start) / 1e9, seconds, planned, peak);
+            CudaMemory memory = gpu ? CudaMemory.of(task.device()) : null;
+            return new RealTraining(
+                    List.copyOf(clock.steps),
+                    (clock.began - start) / 1e9,
+                    seconds,
+                    planned,
+                    memory == null ? Double.NaN : memory.peak() / GIBIBYTE,
+                    memory == null ? Double.NaN : memory.peakReserved() / GIBIBYTE);
         }
     }
 

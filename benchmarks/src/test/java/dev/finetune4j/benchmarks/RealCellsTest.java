@@ -92,6 +92,14 @@ class RealCellsTest {
     }
 
     @Test
+    void aSoakSaysWhatGrew() throws IOException {
+        JsonNode line = cell("soak", "--steps", "8").get(0);
+        assertEquals(3, line.get("from_step").asInt());
+        assertEquals(8, line.get("to_step").asInt());
+        assertTrue(line.get("resident_mib").asInt() > 0);
+    }
+
+    @Test
     void answersAndTrainingsBesideChatsAreCounted() throws IOException {
         List<JsonNode> answers = cell("answers");
         assertTrue(answers.get(0).has("s_load"));

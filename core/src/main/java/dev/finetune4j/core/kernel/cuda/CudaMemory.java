@@ -13,9 +13,10 @@ import org.bytedeco.pytorch.global.torch_cuda;
  *
  * @param allocated in tensors now
  * @param peak the most in tensors since the last {@link #resetPeak}
- * @param reserved from the driver now, tensors and what is kept for new ones
+ * @param reserved from the driver now, tensors and what is kept for new ones and for captured graphs
+ * @param peakReserved the most of that since the last {@link #resetPeak}
  */
-public record CudaMemory(long allocated, long peak, long reserved) {
+public record CudaMemory(long allocated, long peak, long reserved, long peakReserved) {
     /**
      * The figures of a GPU.
      *
@@ -29,7 +30,8 @@ public record CudaMemory(long allocated, long peak, long reserved) {
             return new CudaMemory(
                     stats.allocated_bytes().current(),
                     stats.allocated_bytes().peak(),
-                    stats.reserved_bytes().current());
+                    stats.reserved_bytes().current(),
+                    stats.reserved_bytes().peak());
         }
     }
 

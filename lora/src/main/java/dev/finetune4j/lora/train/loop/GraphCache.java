@@ -22,6 +22,7 @@ import org.slf4j.LoggerFactory;
 final class GraphCache implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(GraphCache.class);
     private static final int MAX_GRAPHS = 32;
+    private static final long NANOS_OF_A_MILLISECOND = 1_000_000;
 
     private final CudaStream stream;
     private final CudaGraph.Memory memory = new CudaGraph.Memory();
@@ -73,10 +74,12 @@ final class GraphCache implements AutoCloseable {
         }
         // What plain passes have left behind is needed for the graph's own memory.
         CudaMemory.emptyCache();
+        long start = System.nanoTime();
         DeviceBatch own = example.copy();
         try {
             CapturedPass made = new CapturedPass(own, CudaGraph.capture(stream, memory, () -> pass.accept(own)));
             captured.put(shape, made);
+            LOG.debug("captured {} in {} ms", shape, (System.nanoTime() - start) / NANOS_OF_A_MILLISECOND);
             return made;
         } catch (RuntimeException e) {
             own.close();

@@ -234,8 +234,14 @@ public final class RealCells {
         int steps = number("--steps", 2000);
         SoakCell memory = new SoakCell(device);
         RealTraining training = RealTraining.run(
-                new RealTraining.Task(model, device, data(), template(), ROWS_LENGTH, 0, t -> t.maxSteps(steps)
-                        .batchSize(8)),
+                new RealTraining.Task(
+                        model,
+                        device,
+                        data(),
+                        template(),
+                        ROWS_LENGTH,
+                        0,
+                        t -> t.maxSteps(steps).batchSize(8)),
                 memory);
         Map<String, Object> line = memory.growth();
         line.put("tokens_per_s", Math.round(RealTraining.tokensPerSecond(training.steps())));

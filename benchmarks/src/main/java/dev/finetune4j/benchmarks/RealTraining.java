@@ -27,7 +27,12 @@ import java.util.function.Consumer;
  * @param reservedGibibytes the most that was taken from the driver, for tensors, captured graphs and what is kept for new ones
  */
 record RealTraining(
-        List<Step> steps, double secondsBefore, double secondsInAll, double plannedGibibytes, double peakGibibytes, double reservedGibibytes) {
+        List<Step> steps,
+        double secondsBefore,
+        double secondsInAll,
+        double plannedGibibytes,
+        double peakGibibytes,
+        double reservedGibibytes) {
     private static final double GIBIBYTE = 1 << 30;
 
     /**

@@ -70,7 +70,8 @@ final class CudaDeviceKernels implements DeviceKernels {
 
     @Override
     public void prepare(Precision precision) {
-        CudaPreload.modules(CudaDeviceKernels.class, device, "elementwise.cu", "crossentropy.cu", "adamw.cu", "dropout.cu");
+        CudaPreload.modules(
+                CudaDeviceKernels.class, device, "elementwise.cu", "crossentropy.cu", "adamw.cu", "dropout.cu");
         CudaPreload.modules(CudaDeviceKernels.class, device, "gemv.cu", "decode.cu");
         CudaWakeUp.begin(device, Tensors.typeOf(precision));
     }

@@ -46,8 +46,7 @@ final class CudaWakeUp {
         try (CUDAGuard current = new CUDAGuard((byte) device.index());
                 TensorScope scope = TensorScope.forStep()) {
             Tensor q = Tensors.zeros(device, type, 1, HEADS, TOKENS, HEAD_SIZE).set_requires_grad(true);
-            torch.scaled_dot_product_attention(
-                            q, q, q, new TensorOptional(), 0.0, true, new DoubleOptional(1.0), false)
+            torch.scaled_dot_product_attention(q, q, q, new TensorOptional(), 0.0, true, new DoubleOptional(1.0), false)
                     .sum()
                     .backward();
         }

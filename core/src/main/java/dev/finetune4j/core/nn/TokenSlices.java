@@ -61,8 +61,7 @@ public final class TokenSlices {
         return recomputedFrom(x, Tensor::detach, forGradient);
     }
 
-    private static Tensor recomputedFrom(
-            Tensor x, UnaryOperator<Tensor> forward, UnaryOperator<Tensor> forGradient) {
+    private static Tensor recomputedFrom(Tensor x, UnaryOperator<Tensor> forward, UnaryOperator<Tensor> forGradient) {
         Dropout.Draw draw = Dropout.current();
         boolean wanted = x.requires_grad();
         // What the function depends on besides x gets its gradients also where x needs none.
@@ -77,11 +76,7 @@ public final class TokenSlices {
     }
 
     private static Tensor backward(
-            Tensor x,
-            Tensor gradient,
-            boolean wanted,
-            Dropout.@Nullable Draw draw,
-            UnaryOperator<Tensor> function) {
+            Tensor x, Tensor gradient, boolean wanted, Dropout.@Nullable Draw draw, UnaryOperator<Tensor> function) {
         Tensor all = wanted ? Tensors.emptyLike(x) : new Tensor();
         forEach(x, slice -> {
             try (TensorScope step = TensorScope.forStep();

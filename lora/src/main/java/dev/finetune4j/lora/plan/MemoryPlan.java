@@ -95,7 +95,11 @@ public record MemoryPlan(
     /** A table for people, several lines. */
     public String describe() {
         StringBuilder text = new StringBuilder(String.format(
-                Locale.ROOT, "%s on %s, %s%n", describe(rows, tokens, positions), device, describe(activations) + slices()));
+                Locale.ROOT,
+                "%s on %s, %s%n",
+                describe(rows, tokens, positions),
+                device,
+                describe(activations) + slices()));
         for (Item item : items()) {
             text.append(String.format(Locale.ROOT, "%-22s%12s%n", item.name(), ByteCount.text(item.bytes())));
         }

@@ -74,7 +74,8 @@ public final class CudaModule {
         Key key = new Key(owner.getPackageName(), resource, prologue, device.index());
         FutureTask<CudaModule> task = LOADED.get(key);
         if (task == null) {
-            FutureTask<CudaModule> own = new FutureTask<>(() -> load(prologue + source(owner, resource), resource, device));
+            FutureTask<CudaModule> own =
+                    new FutureTask<>(() -> load(prologue + source(owner, resource), resource, device));
             FutureTask<CudaModule> other = LOADED.putIfAbsent(key, own);
             task = other == null ? own : other;
             // Does nothing where another thread runs it.

@@ -18,18 +18,47 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 
-/** Examples to train on, in order, held in memory. Immutable and thread-safe. */
+/**
+ * Examples to train on, in order. Files of up to 50 MB are held in memory; the rows of larger ones are read when they are
+ * needed, and the files must not change meanwhile. Immutable and thread-safe.
+ */
 public final class Dataset {
+    /** Files that are larger together are not held in memory. */
+    static final long IN_MEMORY_BYTES = 50L << 20;
+
+    /** Of rows that are not held in memory, so many are looked at beforehand. */
+    private static final int SAMPLE = 1000;
+
     /** As they were read: placeholders are looked for here, never in the values that replaced some. */
     private final List<Example> originals;
 
     private final List<Example> examples;
     private final Map<String, String> values;
+    private final boolean lazy;
 
-    private Dataset(List<Example> originals, List<Example> examples, Map<String, String> values) {
+    private Dataset(List<Example> originals, List<Example> examples, Map<String, String> values, boolean lazy) {
         this.originals = originals;
         this.examples = examples;
         this.values = values;
+        this.lazy = lazy;
+    }
+
+    private Dataset(List<Example> examples, boolean lazy) {
+        this(examples, examples, Map.of(), lazy);
+    }
+
+    /** Whether rows are read when they are needed; then what is wrong with one of them may be found during the training. */
+    public boolean isLazy() {
+        return lazy;
+    }
+
+    /** The examples that are looked at beforehand: all that are in memory, else the first ones. */
+    public List<Example> sample() {
+        return lazy ? examples.subList(0, Math.min(SAMPLE, size())) : examples;
+    }
+
+    private List<Example> sampledOriginals() {
+        return lazy ? originals.subList(0, Math.min(SAMPLE, size())) : originals;
     }
 
     /**
@@ -48,7 +77,8 @@ public final class Dataset {
      * <p>What the file begins with says which it is, whatever its name; but a table is recognised by a name that ends with {@code .csv} or
      * {@code .tsv}, and a text by {@code .txt} or {@code .md}. Text is UTF-8, with or without a byte order mark; blank lines and
      * empty rows of a table do not count. A plain text is one row; one of more than a million characters is cut
-     * into several behind empty lines. Parquet needs {@code blue.strategic.parquet:parquet-floor} on the class path.
+     * into several behind empty lines. Files of more than 50 MB together are not held in memory, and of their rows the first
+     * thousand are looked at beforehand. Parquet needs {@code blue.strategic.parquet:parquet-floor} on the class path.
      *
      * @throws DatasetException if a file is missing, cannot be read, is no strict JSON or CSV (line and column are named),
      *     holds no row, or has rows of another format or that cannot be trained on: a field that is missing, blank or no
@@ -57,9 +87,18 @@ public final class Dataset {
     public static Dataset read(Path path, DatasetFormat format) {
         Arguments.given(path, "read(path)");
         Arguments.given(format, "read(format)");
+        return read(path, format, IN_MEMORY_BYTES);
+    }
+
+    /** @param inMemory bytes that may be held in memory */
+    static Dataset read(Path path, DatasetFormat format, long inMemory) {
+        List<Path> files = SourceFiles.of(path);
+        if (SourceFiles.bytes(files) > inMemory) {
+            return new Dataset(LazyExamples.of(files, format), true);
+        }
         DatasetProblems problems = new DatasetProblems();
         List<Example> examples = new ArrayList<>();
-        for (Path file : SourceFiles.of(path)) {
+        for (Path file : files) {
             examples.addAll(ExampleReader.readAll(file, format, problems));
         }
         problems.throwIfAny();
@@ -127,7 +166,7 @@ public final class Dataset {
             }
         }
         List<Example> copy = List.copyOf(numbered);
-        return new Dataset(copy, copy, Map.of());
+        return new Dataset(copy, false);
     }
 
     /**
@@ -163,6 +202,10 @@ public final class Dataset {
             }
         });
         requireOccurring(newValues.keySet());
+        Map<String, String> bindings = Collections.unmodifiableMap(all);
+        if (lazy) {
+            return new Dataset(originals, ListViews.mapped(originals, row -> bound(row, bindings)), bindings, true);
+        }
         DatasetProblems problems = new DatasetProblems();
         List<Example> bound = new ArrayList<>(originals.size());
         for (Example original : originals) {
@@ -176,12 +219,17 @@ public final class Dataset {
             }
         }
         problems.throwIfAny();
-        return new Dataset(originals, List.copyOf(bound), Collections.unmodifiableMap(all));
+        return new Dataset(originals, List.copyOf(bound), bindings, false);
+    }
+
+    private static Example bound(Example original, Map<String, String> values) {
+        Placeholders.requireAllBound(List.of(original), values.keySet());
+        return Placeholders.bind(original, values);
     }
 
     private void requireOccurring(Set<String> given) {
         Set<String> names = new LinkedHashSet<>();
-        Placeholders.visit(originals, (name, place) -> names.add(name));
+        Placeholders.visit(sampledOriginals(), (name, place) -> names.add(name));
         DatasetProblems problems = new DatasetProblems();
         for (String name : given) {
             if (!names.contains(name)) {
@@ -234,15 +282,13 @@ public final class Dataset {
         if (count >= size()) {
             return this;
         }
-        return new Dataset(originals.subList(0, count), examples.subList(0, count), values);
+        return new Dataset(originals.subList(0, count), examples.subList(0, count), values, lazy);
     }
 
     private Dataset select(int[] indices) {
         Arrays.sort(indices);
         return new Dataset(
-                Arrays.stream(indices).mapToObj(originals::get).toList(),
-                Arrays.stream(indices).mapToObj(examples::get).toList(),
-                values);
+                ListViews.chosen(originals, indices), ListViews.chosen(examples, indices), values, lazy);
     }
 
     /** Number of examples. */
@@ -270,7 +316,7 @@ public final class Dataset {
 
     /** What about the data a user should know before training on it, one sentence each; empty if nothing. */
     public List<String> warnings() {
-        List<KtoExample> judged = examples.stream()
+        List<KtoExample> judged = sample().stream()
                 .filter(KtoExample.class::isInstance)
                 .map(KtoExample.class::cast)
                 .toList();
@@ -283,7 +329,7 @@ public final class Dataset {
     }
 
     private String sources() {
-        List<String> sources = originals.stream()
+        List<String> sources = sampledOriginals().stream()
                 .map(example -> example.where().source())
                 .distinct()
                 .limit(4)

@@ -61,6 +61,16 @@ public final class JsonReader {
         return text.skipBlanks() >= 0;
     }
 
+    /** Whether anything but white space and one of these characters is left. */
+    public boolean hasMoreThan(String allowed) throws IOException {
+        int c = text.skipBlanks();
+        if (c >= 0 && allowed.indexOf(c) >= 0) {
+            text.read();
+            c = text.skipBlanks();
+        }
+        return c >= 0;
+    }
+
     /** Goes into the array that comes next, whose items {@link #nextItem} gives one by one. */
     public void enterArray() throws IOException {
         if (text.skipBlanks() != '[') {

@@ -99,7 +99,7 @@ public final class ExampleReader {
     private RowConsumer into(List<Example> examples, String source) {
         return (row, index, line) -> {
             Provenance where = new Provenance(source, index);
-            if (index == 0) {
+            if (layout == null) {
                 if (!recognise(row, where, line)) {
                     return false;
                 }

@@ -12,6 +12,7 @@ import dev.finetune4j.data.DatasetProblems;
 import dev.finetune4j.data.Provenance;
 import java.io.IOException;
 import java.io.Reader;
+import java.io.StringReader;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -43,7 +44,18 @@ final class CsvRows {
     }
 
     void read(Reader reader, RowConsumer consumer) throws IOException {
-        int line = 1;
+        read(reader, 1, consumer);
+    }
+
+    /** One row of a table whose header is known. */
+    void readOne(String headerText, String rowText, long row, int firstLine, RowConsumer consumer) throws IOException {
+        read(new StringReader(headerText), 1, (unused, index, line) -> true);
+        rows = row;
+        read(new StringReader(rowText), firstLine, consumer);
+    }
+
+    private void read(Reader reader, int firstLine, RowConsumer consumer) throws IOException {
+        int line = firstLine;
         boolean closed = false;
         try (CsvReader<CsvRecord> csv = builder(separator).ofCsvRecord(new Ended(reader, "\n" + END));
                 CloseableIterator<CsvRecord> records = csv.iterator()) {
@@ -53,7 +65,7 @@ final class CsvRows {
                     closed = true;
                     break;
                 }
-                line = (int) record.getStartingLineNumber();
+                line = firstLine - 1 + (int) record.getStartingLineNumber();
                 String last = record.getField(record.getFieldCount() - 1);
                 if (last.endsWith(END)) {
                     problems.add(ofRow("a text in double quotes is not closed before the end of the file; close it, and"

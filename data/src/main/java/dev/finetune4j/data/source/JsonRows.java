@@ -23,8 +23,14 @@ final class JsonRows {
     private boolean stopped;
 
     JsonRows(String source, DatasetProblems problems) {
+        this(source, problems, 0);
+    }
+
+    /** @param firstRow the number of the first row */
+    JsonRows(String source, DatasetProblems problems, long firstRow) {
         this.source = source;
         this.problems = problems;
+        this.rows = firstRow;
     }
 
     void readArray(Reader reader, RowConsumer consumer) throws IOException {
@@ -40,6 +46,22 @@ final class JsonRows {
                 problems.add(ofFile("another value follows the array of rows, expected the end of the file;"
                                 + " put all rows into one array, or one object in each line without an array")
                         .atLine(json.line(), json.column()));
+            }
+        } catch (JsonSyntaxException e) {
+            problems.add(syntax(e, null), e);
+        }
+    }
+
+    /** One item of an array, with what stands between it and the next. */
+    void readItem(Reader item, int line, RowConsumer consumer) throws IOException {
+        JsonReader json = new JsonReader(item, line);
+        try {
+            JsonNode row = json.next();
+            if (row == null || json.hasMoreThan(",]")) {
+                problems.add(inLine("something stands between this row and the next, expected ','")
+                        .atLine(json.line(), json.column()));
+            } else {
+                consumer.accept(row, rows, null);
             }
         } catch (JsonSyntaxException e) {
             problems.add(syntax(e, null), e);

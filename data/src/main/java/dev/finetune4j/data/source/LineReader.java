@@ -16,7 +16,13 @@ final class LineReader {
     private int number;
 
     LineReader(Reader reader) {
+        this(reader, 1);
+    }
+
+    /** @param line the number of the first line */
+    LineReader(Reader reader, int line) {
         this.reader = reader;
+        this.number = line - 1;
     }
 
     /** The next line without its line feed, or null after the last. */

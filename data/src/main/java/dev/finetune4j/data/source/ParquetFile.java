@@ -14,6 +14,12 @@ interface ParquetFile {
     void read(RowConsumer consumer) throws IOException;
 
     /**
+     * The rows by their number. One after the other they are read from the file; once they are asked for in another order,
+     * all of them are written into a temporary file of JSON lines first.
+     */
+    RowsByNumber byNumber() throws IOException;
+
+    /**
      * A file of this kind.
      *
      * @throws DatasetException if the program does not have the library

@@ -12,6 +12,7 @@ import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import org.apache.parquet.ParquetReadOptions;
 import org.apache.parquet.column.page.PageReadStore;
@@ -55,15 +56,26 @@ final class ParquetRows implements ParquetFile {
                     }
                 }
             }
-        } catch (RuntimeException e) {
-            if (e instanceof DatasetException) {
-                throw e;
-            }
+        } catch (DatasetException | FileSystemException e) {
+            throw e;
+        } catch (IOException | RuntimeException e) {
             // The library reports damage by any of them.
             throw new DatasetException(
                     DatasetProblem.ofFile(
                             file.toString(),
                             "is a Parquet file that is cut off or damaged after row " + index + "; fetch it again"),
+                    e);
+        }
+    }
+
+    @Override
+    public RowsByNumber byNumber() throws IOException {
+        try (ParquetFileReader reader = open(file)) {
+            return new ParquetByNumber(file, Math.toIntExact(reader.getRecordCount()));
+        } catch (RuntimeException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile(
+                            file.toString(), "is a Parquet file that is cut off or damaged; fetch it again"),
                     e);
         }
     }

@@ -58,13 +58,16 @@ public final class SourceFile {
         }
     }
 
-    private static void requireRegular(Path file) {
+    static void requireRegular(Path file) {
         String name = file.toString();
         if (!Files.exists(file)) {
             throw new DatasetException(DatasetProblem.ofFile(
                     name,
                     "there is no such file; check the path, which is relative to "
                             + Path.of("").toAbsolutePath() + " unless it begins at the root"));
+        }
+        if (Files.isDirectory(file)) {
+            throw new DatasetException(DatasetProblem.ofFile(name, "is a folder, expected a file of rows"));
         }
         if (!Files.isRegularFile(file)) {
             throw new DatasetException(DatasetProblem.ofFile(
@@ -86,14 +89,19 @@ public final class SourceFile {
             return;
         }
         String name = file.toString();
+        if (start.kind() == FileKind.TEXT) {
+            try (InputStream in = open(file)) {
+                TextRows.read(in, consumer);
+            }
+            return;
+        }
         try (InputStream in = open(file);
                 Reader reader = Utf8.reader(in)) {
             switch (start.kind()) {
                 case JSON_ARRAY -> new JsonRows(name, problems).readArray(reader, consumer);
                 case JSON_LINES -> new JsonRows(name, problems).readLines(new LineReader(reader), consumer);
                 case CSV -> new CsvRows(name, start.separator(), problems).read(reader, consumer);
-                case TEXT -> TextRows.read(reader, consumer);
-                case PARQUET -> throw new AssertionError("read above");
+                case TEXT, PARQUET -> throw new AssertionError("read above");
             }
         }
     }

@@ -17,6 +17,8 @@ public final class SourceFiles {
     private static final Logger LOG = LoggerFactory.getLogger(SourceFiles.class);
     private static final Set<String> ROWS = Set.of("json", "jsonl", "ndjson", "csv", "tsv", "tab", "parquet");
     private static final Set<String> TEXTS = Set.of("txt", "text", "md");
+    /** What texts shrink to a tenth at most. */
+    private static final int UNPACKED = 10;
     private static final String DESCRIPTION = "dataset_info.json";
 
     private SourceFiles() {}
@@ -63,6 +65,22 @@ public final class SourceFiles {
             LOG.info("of the folder {} the files {} are not read", path, rest);
         }
         return chosen;
+    }
+
+    /** How large the files are together; packed ones count ten times. */
+    public static long bytes(List<Path> files) {
+        long bytes = 0;
+        for (Path file : files) {
+            try {
+                bytes += Files.isRegularFile(file)
+                        ? Files.size(file) * (FileStart.isGzip(file) ? UNPACKED : 1)
+                        : 0;
+            } catch (IOException e) {
+                // The reader says what is wrong with it.
+                LOG.debug("{} has no size", file, e);
+            }
+        }
+        return bytes;
     }
 
     private static List<Path> with(Set<String> extensions, List<Path> files) {

@@ -8,6 +8,7 @@ import java.io.InputStreamReader;
 import java.io.Reader;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.CoderResult;
 import java.nio.charset.CodingErrorAction;
@@ -29,6 +30,16 @@ final class Utf8 {
             reader.reset();
         }
         return reader;
+    }
+
+    /**
+     * The text of bytes.
+     *
+     * @param first whether they begin a file, which may begin with a byte order mark
+     */
+    static String decode(byte[] bytes, boolean first) throws CharacterCodingException {
+        String text = decoder().decode(ByteBuffer.wrap(bytes)).toString();
+        return first && !text.isEmpty() && text.charAt(0) == BYTE_ORDER_MARK ? text.substring(1) : text;
     }
 
     /** Finds the first byte that is not UTF-8. Lines are counted in this second reading, so the first is spared it. */

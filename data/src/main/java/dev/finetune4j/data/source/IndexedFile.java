@@ -1,0 +1,182 @@
+package dev.finetune4j.data.source;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.DatasetProblems;
+import dev.finetune4j.data.Provenance;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.StringReader;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.ZipException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A file whose rows are read when they are asked for, by their number. Where each begins is found once, in one scan; a
+ * packed file is unpacked into a temporary one before.
+ *
+ * <p>Thread-safe. The file must not change; it stays open as long as the process lives.
+ */
+public final class IndexedFile implements RowsByNumber {
+    private final Path file;
+    private final FileKind kind;
+    private final char separator;
+    private final FileChannel channel;
+    private final Offsets offsets;
+    /** The text of a table's header, which is the first of the offsets. */
+    private final @Nullable String header;
+
+    private IndexedFile(Path file, Path bytes, FileStart start) throws IOException {
+        this.file = file;
+        this.kind = start.kind();
+        this.separator = start.separator();
+        try (InputStream in = Files.newInputStream(bytes)) {
+            this.offsets = kind == FileKind.TEXT ? TextRows.scan(in) : RowScanner.scan(in, kind, separator);
+        } catch (IllegalArgumentException e) {
+            throw new DatasetException(DatasetProblem.ofFile(file.toString(), String.valueOf(e.getMessage())), e);
+        }
+        this.channel = FileChannel.open(bytes, StandardOpenOption.READ);
+        this.header = kind == FileKind.CSV && offsets.size() > 1 ? Utf8.decode(bytes(0), true) : null;
+    }
+
+    /**
+     * Opens a file.
+     *
+     * @throws DatasetException if it cannot be read or holds no row
+     */
+    public static RowsByNumber open(Path file) {
+        SourceFile.requireRegular(file);
+        String name = file.toString();
+        try {
+            FileStart start = FileStart.of(file);
+            String refusal = start.refusal();
+            if (refusal != null) {
+                throw new DatasetException(DatasetProblem.ofFile(name, refusal));
+            }
+            RowsByNumber rows = start.kind() == FileKind.PARQUET
+                    ? ParquetFile.open(file).byNumber()
+                    : new IndexedFile(file, unpacked(file), start);
+            if (rows.size() == 0) {
+                throw new DatasetException(
+                        DatasetProblem.ofFile(name, "holds no rows; training needs at least one"));
+            }
+            return rows;
+        } catch (ZipException | EOFException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile(
+                            name, "is gzip data that is cut off or damaged; fetch it again or pack it anew"),
+                    e);
+        } catch (IOException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile(name, "cannot be read: " + e + "; check that the file is readable"), e);
+        }
+    }
+
+    private static Path unpacked(Path file) throws IOException {
+        if (!FileStart.isGzip(file)) {
+            return file;
+        }
+        Path temporary = temporary();
+        try (InputStream in = new GZIPInputStream(Files.newInputStream(file), 1 << 16)) {
+            Files.copy(in, temporary, StandardCopyOption.REPLACE_EXISTING);
+        }
+        return temporary;
+    }
+
+    /** A file that goes with the process. */
+    static Path temporary() throws IOException {
+        Path temporary = Files.createTempFile("finetune4j-rows", ".tmp");
+        temporary.toFile().deleteOnExit();
+        return temporary;
+    }
+
+    @Override
+    public int size() {
+        return offsets.size() - (kind == FileKind.CSV ? 2 : 1);
+    }
+
+    /** The bytes of what stands at a place of the offsets. */
+    private byte[] bytes(int place) throws IOException {
+        long start = offsets.get(place);
+        ByteBuffer bytes = ByteBuffer.allocate(Math.toIntExact(offsets.get(place + 1) - start));
+        while (bytes.hasRemaining() && channel.read(bytes, start + bytes.position()) >= 0) {
+            continue;
+        }
+        if (bytes.hasRemaining()) {
+            throw new IOException("it has become shorter since it was opened");
+        }
+        return bytes.array();
+    }
+
+    @Override
+    public JsonNode row(int index) {
+        int place = kind == FileKind.CSV ? index + 1 : index;
+        String name = file.toString();
+        Provenance where = new Provenance(name, index);
+        try {
+            String text = Utf8.decode(bytes(place), place == 0);
+            JsonNode row = parsed(text, index, 1, new DatasetProblems());
+            if (row != null) {
+                return row;
+            }
+            // Something is wrong: now it is worth to count the lines before.
+            DatasetProblems problems = new DatasetProblems();
+            parsed(text, index, line(place), problems);
+            problems.throwIfAny();
+            throw new DatasetException(DatasetProblem.ofRow(where, null, "is empty"));
+        } catch (CharacterCodingException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofRow(
+                            where, null, "holds bytes that are not UTF-8; save the file as UTF-8 (it may be Latin-1 or GBK)"),
+                    e);
+        } catch (IOException e) {
+            throw new DatasetException(DatasetProblem.ofRow(where, null, "cannot be read: " + e.getMessage()), e);
+        }
+    }
+
+    private @Nullable JsonNode parsed(String text, int index, int line, DatasetProblems problems) throws IOException {
+        JsonNode[] found = {null};
+        RowConsumer keep = (row, number, at) -> {
+            found[0] = row;
+            return false;
+        };
+        String name = file.toString();
+        switch (kind) {
+            case JSON_LINES ->
+                new JsonRows(name, problems, index).readLines(new LineReader(new StringReader(text), line), keep);
+            case JSON_ARRAY -> new JsonRows(name, problems, index).readItem(new StringReader(text), line, keep);
+            case CSV -> new CsvRows(name, separator, problems).readOne(String.valueOf(header), text, index, line, keep);
+            case TEXT, PARQUET -> found[0] = JsonNodeFactory.instance.objectNode().put("text", text);
+        }
+        return found[0];
+    }
+
+    /** The line, counted from 1, in which a row begins. */
+    private int line(int place) throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocate(1 << 16);
+        long end = offsets.get(place);
+        int line = 1;
+        for (long at = 0; at < end; ) {
+            bytes.clear().limit((int) Math.min(bytes.capacity(), end - at));
+            int count = channel.read(bytes, at);
+            if (count < 0) {
+                break;
+            }
+            for (int i = 0; i < count; i++) {
+                line += bytes.get(i) == '\n' ? 1 : 0;
+            }
+            at += count;
+        }
+        return line;
+    }
+}

@@ -1,0 +1,18 @@
+package dev.finetune4j.data.source;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.data.DatasetException;
+
+/** Rows that are read when they are asked for. Thread-safe. */
+public interface RowsByNumber {
+    /** How many there are. */
+    int size();
+
+    /**
+     * A row.
+     *
+     * @param index counted from 0
+     * @throws DatasetException if it cannot be read, naming the place
+     */
+    JsonNode row(int index);
+}

@@ -1,12 +1,13 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
-import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.data.batch.RowPacker;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.List;
@@ -33,20 +34,29 @@ record Batching(int rowTokens, boolean packable, boolean captured) {
     }
 
     /** @param settings batch size, accumulation and seed */
-    BatchLoader loader(List<EncodedExample> examples, TrainingSettings settings) {
+    BatchLoader loader(EncodedDataset data, TrainingSettings settings) {
         int microBatch = settings.batchSize();
         int accumulation = settings.gradientAccumulation();
+        if (rowTokens > 0 && data.isLazy()) {
+            throw new SettingsException(
+                    List.of(
+                            "packing(…) must know the lengths of all rows, but the data set is larger"
+                                    + " than what is held in memory; leave it out, then the examples of each batch are packed"));
+        }
         if (rowTokens > 0) {
             Collator collator = collator(new Collator.Multiple(rowTokens), Collator.Layout.PACKED);
             return BatchLoader.ofRows(
-                    RowPacker.pack(examples, rowTokens), microBatch, accumulation, settings.seed(), collator);
+                    RowPacker.pack(data.examples(), rowTokens), microBatch, accumulation, settings.seed(), collator);
         }
         if (packable) {
             Collator collator = collator(new Collator.FewSizes(), Collator.Layout.PACKED);
-            return new BatchLoader(examples, microBatch, accumulation, settings.seed(), collator, true);
+            return new BatchLoader(data, microBatch, accumulation, settings.seed(), collator, true);
         }
         Collator collator = collator(new Collator.FewSizes(LEAST_PADDED), Collator.Layout.PADDED);
-        return BatchLoader.groupedByLength(examples, microBatch, accumulation, settings.seed(), collator);
+        if (data.isLazy()) {
+            return new BatchLoader(data, microBatch, accumulation, settings.seed(), collator, true);
+        }
+        return BatchLoader.groupedByLength(data.examples(), microBatch, accumulation, settings.seed(), collator);
     }
 
     private Collator collator(Collator.Rounding rounding, Collator.Layout layout) {

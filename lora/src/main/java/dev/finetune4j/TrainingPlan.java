@@ -71,8 +71,8 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     MemoryPlan of(EncodedDataset data, BatchLoader loader, TrainingSettings settings) {
         int steps = loader.stepsPerEpoch();
         int epochs = (settings.totalSteps(steps) - 1) / steps + 1;
-        int rows = Math.min(settings.batchSize(), data.examples().size());
-        return plan(new PlannedBatch(rows, data.report().longest(), loader.largestBatch(epochs)));
+        int rows = Math.min(settings.batchSize(), data.size());
+        return plan(new PlannedBatch(rows, data.longest(), loader.largestBatch(epochs)));
     }
 
     /** The examples as tokens. */
@@ -84,7 +84,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** The batches of a training. */
     BatchLoader loader(EncodedDataset data) {
-        return Batching.of(tuning, folder.config(), placement()).loader(data.examples(), tuning.training());
+        return Batching.of(tuning, folder.config(), placement()).loader(data, tuning.training());
     }
 
     /** The settings of a training, what was left open filled in. */

@@ -9,6 +9,8 @@ import java.util.Locale;
  * with each of its parts.
  *
  * @param rows all rows of the data set, those that were skipped included
+ * @param examined rows that were looked at: all, but the first ones of a data set that is not held in memory. All other
+ *     numbers count these
  * @param skipped rows left out because they were too long
  * @param truncated rows that lost something because they were too long
  * @param totalTokens tokens of all examples
@@ -24,6 +26,7 @@ import java.util.Locale;
  */
 public record DataReport(
         int rows,
+        int examined,
         int skipped,
         int truncated,
         long totalTokens,
@@ -107,10 +110,10 @@ public record DataReport(
     public List<String> warnings() {
         List<String> warnings = new ArrayList<>();
         if (skipped > 0) {
-            warnings.add(skipped + " of " + rows + " rows have more tokens than the limit and are left out");
+            warnings.add(skipped + " of " + examined + " rows have more tokens than the limit and are left out");
         }
         if (truncated > 0) {
-            warnings.add(truncated + " of " + rows
+            warnings.add(truncated + " of " + examined
                     + " rows have more tokens than the limit and lost their oldest turns or the ends of their texts");
         }
         if (answers > 0 && answersWithStop == 0) {
@@ -124,8 +127,8 @@ public record DataReport(
                     + " generation stops, because the chat template does not write it after every answer; rows of one"
                     + " question and answer teach the end each time");
         }
-        if (texts.withUnknown > MANY * rows) {
-            warnings.add(texts.withUnknown + " of " + rows
+        if (texts.withUnknown > MANY * examined) {
+            warnings.add(texts.withUnknown + " of " + examined
                     + " rows have characters that the tokenizer cannot write, which the model sees as one and the same"
                     + " unknown token; take a base whose tokenizer knows the language");
         }
@@ -152,8 +155,9 @@ public record DataReport(
     public String toString() {
         return String.format(
                 Locale.ROOT,
-                "%,d rows (%d left out, %d shortened), %,d tokens of which %,d are learned, longest %,d, median %,d",
+                "%,d rows%s (%d left out, %d shortened), %,d tokens of which %,d are learned, longest %,d, median %,d",
                 rows,
+                examined < rows ? ", of the first " + examined : "",
                 skipped,
                 truncated,
                 totalTokens,

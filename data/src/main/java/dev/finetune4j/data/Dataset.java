@@ -287,8 +287,7 @@ public final class Dataset {
 
     private Dataset select(int[] indices) {
         Arrays.sort(indices);
-        return new Dataset(
-                ListViews.chosen(originals, indices), ListViews.chosen(examples, indices), values, lazy);
+        return new Dataset(ListViews.chosen(originals, indices), ListViews.chosen(examples, indices), values, lazy);
     }
 
     /** Number of examples. */
@@ -311,7 +310,7 @@ public final class Dataset {
             throw new DatasetException(
                     DatasetProblem.ofFile(Provenance.IN_MEMORY, "there is no example; at least one is needed"));
         }
-        Placeholders.requireAllBound(originals, values.keySet());
+        Placeholders.requireAllBound(sampledOriginals(), values.keySet());
     }
 
     /** What about the data a user should know before training on it, one sentence each; empty if nothing. */

@@ -35,8 +35,8 @@ final class LazyExamples extends AbstractList<Example> implements RandomAccess {
             parts.add(new Part(file.toString(), (int) size, rows, reader));
             size += rows.size();
             if (size > Integer.MAX_VALUE) {
-                throw new DatasetException(
-                        DatasetProblem.ofFile(file.toString(), "takes the data set beyond 2^31 rows, the limit; split it"));
+                throw new DatasetException(DatasetProblem.ofFile(
+                        file.toString(), "takes the data set beyond 2^31 rows, the limit; split it"));
             }
         }
         problems.throwIfAny();

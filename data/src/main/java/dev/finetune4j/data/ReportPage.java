@@ -38,6 +38,11 @@ final class ReportPage {
         for (String warning : report.warnings()) {
             out.append("<p class=\"warning\">").append(escaped(warning)).append("</p>\n");
         }
+        if (report.examined() < report.rows()) {
+            out.append("<p class=\"note\">Counted over the first ")
+                    .append(number(report.examined()))
+                    .append(" rows; the rest is looked at while training.</p>\n");
+        }
         figures();
         lengths();
         out.append("<h2>The first rows, as the model sees them</h2>\n<p class=\"note\">")

@@ -32,9 +32,40 @@ class DatasetFuzzTest {
             "is empty|begins with|holds no rows|is gzip data|is a zip|is zstd|is UTF-16|is a database|is a Parquet file");
 
     private static final List<String> PIECES = List.of(
-            "\"", "\\", "{", "}", "[", "]", ",", ":", "\n", "\r\n", "\t", "null", "true", "1e9", "-", "\\u12", "\\ud83d",
-            "NaN", "\u0000", "\uFEFF", "{\"from\":", "\"value\"", "\"role\":\"tool\"", "\"content\":[]", ";", "[[]]", "é", "🙂",
-            "\"messages\":7", "\"type\":\"image\"", "loss_weight", "   ", "// ", "'");
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\n",
+            "\r\n",
+            "\t",
+            "null",
+            "true",
+            "1e9",
+            "-",
+            "\\u12",
+            "\\ud83d",
+            "NaN",
+            "\u0000",
+            "\uFEFF",
+            "{\"from\":",
+            "\"value\"",
+            "\"role\":\"tool\"",
+            "\"content\":[]",
+            ";",
+            "[[]]",
+            "é",
+            "🙂",
+            "\"messages\":7",
+            "\"type\":\"image\"",
+            "loss_weight",
+            "   ",
+            "// ",
+            "'");
 
     @TempDir
     private Path folder;
@@ -154,9 +185,7 @@ class DatasetFuzzTest {
                 default -> PIECES.get(random.nextInt(PIECES.size())).getBytes(StandardCharsets.UTF_8);
             };
             boolean inserts = random.nextInt(3) == 0;
-            bytes = random.nextInt(40) == 0
-                    ? Arrays.copyOf(bytes, at)
-                    : spliced(bytes, at, inserts ? at : end, piece);
+            bytes = random.nextInt(40) == 0 ? Arrays.copyOf(bytes, at) : spliced(bytes, at, inserts ? at : end, piece);
         }
         return bytes;
     }

@@ -30,8 +30,21 @@ import org.junit.jupiter.api.io.TempDir;
 class SixFormatsTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final int ROWS = 300;
-    private static final List<String> WORDS =
-            List.of("who", "北京", "a,b", "\"quoted\"", "line\nbreak", "tab\t", "🙂", "{{", "'", ";", "é\u0301", "\\n", "<b>", "7");
+    private static final List<String> WORDS = List.of(
+            "who",
+            "北京",
+            "a,b",
+            "\"quoted\"",
+            "line\nbreak",
+            "tab\t",
+            "🙂",
+            "{{",
+            "'",
+            ";",
+            "é\u0301",
+            "\\n",
+            "<b>",
+            "7");
 
     @TempDir
     private Path folder;
@@ -71,11 +84,18 @@ class SixFormatsTest {
         List<ObjectNode> prompts = new ArrayList<>();
         StringBuilder table = new StringBuilder("id,instruction,output\r\n");
         for (String[] row : rows) {
-            alpaca.add(JSON.createObjectNode().put("instruction", row[0]).put("input", "").put("output", row[1]));
+            alpaca.add(JSON.createObjectNode()
+                    .put("instruction", row[0])
+                    .put("input", "")
+                    .put("output", row[1]));
             shared.add(JSON.createObjectNode().set("conversations", messages("from", "value", "human", "gpt", row)));
             open.add(JSON.createObjectNode().set("messages", messages("role", "content", "user", "assistant", row)));
             prompts.add(JSON.createObjectNode().put("prompt", row[0]).put("completion", row[1]));
-            table.append("7,").append(cell(row[0])).append(',').append(cell(row[1])).append("\r\n");
+            table.append("7,")
+                    .append(cell(row[0]))
+                    .append(',')
+                    .append(cell(row[1]))
+                    .append("\r\n");
         }
         files.put("alpaca", Files.writeString(folder.resolve("a.json"), array(alpaca)));
         files.put("sharegpt", lines("s.jsonl", shared));
@@ -96,8 +116,8 @@ class SixFormatsTest {
     }
 
     private static List<Batch> batches(SftEncoder encoder, Path file) {
-        BatchLoader loader = new BatchLoader(
-                encoder.encode(Dataset.read(file)).examples(), 4, 2, 11, new Collator(0, 8), true);
+        BatchLoader loader =
+                new BatchLoader(encoder.encode(Dataset.read(file)).examples(), 4, 2, 11, new Collator(0, 8), true);
         List<Batch> batches = new ArrayList<>();
         for (int i = 0; i < loader.stepsPerEpoch(); i++) {
             batches.addAll(loader.next().microBatches());

@@ -1,6 +1,9 @@
 package dev.finetune4j.data.batch;
 
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -17,14 +20,18 @@ import java.util.List;
  * <p>Not thread-safe.
  */
 public final class BatchLoader {
+    /** So many more units than the next step takes are made ready. */
+    private static final int AHEAD = 64;
+
     /** What is dealt out, one after another: examples by themselves, or rows of several. */
-    private final List<List<EncodedExample>> units;
+    private final Units units;
 
     private final int microBatch;
     private final int optimizerBatch;
     private final long seed;
     private final Collator collator;
     private final Order unitOrder;
+    private final int longest;
     private int[] order;
     private Position position = new Position(0, 0);
 
@@ -67,24 +74,45 @@ public final class BatchLoader {
             long seed,
             Collator collator,
             boolean shuffle) {
-        this(alone(examples), microBatch, accumulation, seed, collator, shuffle ? Order.SHUFFLED : Order.AS_GIVEN);
+        this(
+                Units.of(alone(examples)),
+                microBatch,
+                accumulation,
+                seed,
+                collator,
+                shuffle ? Order.SHUFFLED : Order.AS_GIVEN,
+                0);
     }
 
+    /**
+     * A loader of a data set, whose rows it encodes beforehand where they are not in memory.
+     *
+     * @param data as the examples of the other constructor, like the rest
+     */
+    public BatchLoader(
+            EncodedDataset data, int microBatch, int accumulation, long seed, Collator collator, boolean shuffle) {
+        this(
+                data.units(),
+                microBatch,
+                accumulation,
+                seed,
+                collator,
+                shuffle ? Order.SHUFFLED : Order.AS_GIVEN,
+                data.longest());
+    }
+
+    /** @param longest tokens that an example of units that are not in memory may have */
     private BatchLoader(
-            List<List<EncodedExample>> units,
-            int microBatch,
-            int accumulation,
-            long seed,
-            Collator collator,
-            Order unitOrder) {
-        if (units.isEmpty()) {
+            Units units, int microBatch, int accumulation, long seed, Collator collator, Order unitOrder, int longest) {
+        if (units.size() == 0) {
             throw new IllegalArgumentException("a loader needs at least one example, but got none");
         }
         if (microBatch < 1 || accumulation < 1 || (long) microBatch * accumulation > Integer.MAX_VALUE) {
             throw new IllegalArgumentException("microBatch is " + microBatch + " and accumulation is " + accumulation
                     + ", but both must be at least 1 and their product below 2^31");
         }
-        this.units = List.copyOf(units);
+        this.units = units;
+        this.longest = longest;
         this.microBatch = microBatch;
         this.optimizerBatch = microBatch * accumulation;
         this.seed = seed;
@@ -101,7 +129,8 @@ public final class BatchLoader {
      */
     public static BatchLoader groupedByLength(
             List<EncodedExample> examples, int microBatch, int accumulation, long seed, Collator collator) {
-        return new BatchLoader(alone(examples), microBatch, accumulation, seed, collator, Order.GROUPED_BY_LENGTH);
+        return new BatchLoader(
+                Units.of(alone(examples)), microBatch, accumulation, seed, collator, Order.GROUPED_BY_LENGTH, 0);
     }
 
     /**
@@ -112,26 +141,63 @@ public final class BatchLoader {
      */
     public static BatchLoader ofRows(
             List<List<EncodedExample>> rows, int microBatch, int accumulation, long seed, Collator collator) {
-        return new BatchLoader(rows, microBatch, accumulation, seed, collator, Order.SHUFFLED);
+        return new BatchLoader(Units.of(rows), microBatch, accumulation, seed, collator, Order.SHUFFLED, 0);
     }
 
     private static List<List<EncodedExample>> alone(List<EncodedExample> examples) {
         return examples.stream().map(List::of).toList();
     }
 
-    /** The batch of the next optimizer step. After an epoch's last comes the next one's first. */
+    /**
+     * The batch of the next optimizer step. After an epoch's last comes the next one's first.
+     *
+     * @throws dev.finetune4j.data.DatasetException if a row that was not in memory cannot be trained on, or all rows of an epoch are
+     *     left out
+     */
     public OptimizerBatch next() {
-        int end = (int) Math.min((long) position.next + optimizerBatch, units.size());
+        List<List<EncodedExample>> dealt = deal();
+        for (int turns = stepsPerEpoch(); dealt.isEmpty(); turns--) {
+            if (turns == 0) {
+                throw new DatasetException(DatasetProblem.ofFile(
+                        "the data set", "all rows of an epoch have more tokens than the limit and are left out"));
+            }
+            dealt = deal();
+        }
         List<Batch> batches = new ArrayList<>();
-        for (long start = position.next; start < end; start += microBatch) {
-            batches.add(collator.collate(examples(order, (int) start, (int) Math.min(start + microBatch, end))));
+        for (int start = 0; start < dealt.size(); start += microBatch) {
+            batches.add(collator.collate(together(dealt.subList(start, Math.min(start + microBatch, dealt.size())))));
+        }
+        return new OptimizerBatch(batches, position);
+    }
+
+    /** The units of the next optimizer step that are not left out, each example by itself where they do not belong together. */
+    private List<List<EncodedExample>> deal() {
+        int start = position.next;
+        int end = (int) Math.min((long) start + optimizerBatch, units.size());
+        units.expect(order, start, end);
+        // What comes after it is made ready while this step is computed.
+        units.expect(order, end, (int) Math.min((long) end + optimizerBatch + AHEAD, units.size()));
+        List<List<EncodedExample>> dealt = new ArrayList<>(end - start);
+        for (int i = start; i < end; i++) {
+            List<EncodedExample> unit = units.get(order[i]);
+            if (units.isSplittable()) {
+                dealt.addAll(alone(unit));
+            } else {
+                dealt.add(unit);
+            }
         }
         if (end < units.size()) {
             position = new Position(position.epoch, end);
         } else {
             seek(new Position(position.epoch + 1, 0));
         }
-        return new OptimizerBatch(batches, position);
+        return dealt;
+    }
+
+    private static List<EncodedExample> together(List<List<EncodedExample>> dealt) {
+        List<EncodedExample> together = new ArrayList<>(dealt.size());
+        dealt.forEach(together::addAll);
+        return together;
     }
 
     private List<EncodedExample> examples(int[] epochOrder, int from, int to) {
@@ -148,6 +214,10 @@ public final class BatchLoader {
      * @param epochs at least 1
      */
     public long largestBatch(int epochs) {
+        if (units.isSplittable()) {
+            EncodedExample most = new EncodedExample(new int[longest], new int[longest]);
+            return collator.positions(Collections.nCopies(microBatch, most));
+        }
         long largest = 0;
         for (int epoch = 0; epoch < epochs; epoch++) {
             int[] epochOrder = order(epoch);
@@ -162,9 +232,13 @@ public final class BatchLoader {
         return largest;
     }
 
-    /** How many examples an epoch has. */
+    /** How many examples an epoch has; of rows that are not in memory, how many rows. */
     public int size() {
-        return units.stream().mapToInt(List::size).sum();
+        int size = units.isSplittable() ? units.size() : 0;
+        for (int i = 0; i < units.size() && !units.isSplittable(); i++) {
+            size += units.get(i).size();
+        }
+        return size;
     }
 
     /** How many optimizer steps an epoch has. */
@@ -190,6 +264,7 @@ public final class BatchLoader {
         if (target.epoch() != position.epoch) {
             order = order(target.epoch());
         }
+        units.forget();
         position = target;
     }
 
@@ -202,6 +277,10 @@ public final class BatchLoader {
     }
 
     private int[] lengths() {
-        return units.stream().mapToInt(unit -> unit.get(0).longest()).toArray();
+        int[] lengths = new int[units.size()];
+        for (int i = 0; i < lengths.length; i++) {
+            lengths[i] = units.get(i).get(0).longest();
+        }
+        return lengths;
     }
 }

@@ -22,6 +22,7 @@ final class ReportBuilder {
 
     private final Vocabulary vocabulary;
     private final int limit;
+    private final int all;
     private final List<EncodedExample> kept = new ArrayList<>();
     private final List<DataReport.PreviewRow> preview = new ArrayList<>();
     private final Set<Long> seen = new HashSet<>();
@@ -54,7 +55,9 @@ final class ReportBuilder {
         boolean isUnknown(int id);
     }
 
-    ReportBuilder(Vocabulary vocabulary, int limit) {
+    /** @param all rows of the data set, of which the first ones may be all that is added */
+    ReportBuilder(Vocabulary vocabulary, int limit, int all) {
+        this.all = all;
         this.vocabulary = vocabulary;
         this.limit = limit;
     }
@@ -149,6 +152,7 @@ final class ReportBuilder {
     DataReport build() {
         double mean = (double) totalTokens / Math.max(1, kept.size());
         return new DataReport(
+                all,
                 rows,
                 skipped,
                 truncated,

@@ -71,7 +71,8 @@ public final class SftEncoder {
     }
 
     /**
-     * Encodes all examples.
+     * Encodes all examples; those of a data set that is not held in memory when a loader needs them, and the first ones at once,
+     * for the report.
      *
      * @throws DatasetException if there is no example, a placeholder has no value, an example is too long for the
      *     policy or has nothing to learn, the chat template cannot write it, or all were skipped. All bad rows are
@@ -81,9 +82,9 @@ public final class SftEncoder {
         dataset.requireReady();
         dataset.warnings().forEach(LOG::warn);
         DatasetProblems problems = new DatasetProblems();
-        ReportBuilder report = new ReportBuilder(vocabulary, maxLength);
+        ReportBuilder report = new ReportBuilder(vocabulary, maxLength, dataset.size());
         Example[] firstSkipped = {null};
-        OrderedMap.of(dataset.examples(), encoder::encode, (example, row) -> {
+        OrderedMap.of(dataset.sample(), encoder::encode, (example, row) -> {
             DatasetProblem problem = row.problem();
             if (problem != null) {
                 add(problems, problem, row.cause());
@@ -100,7 +101,9 @@ public final class SftEncoder {
         }
         DataReport built = report.build();
         built.warnings().forEach(LOG::warn);
-        return new EncodedDataset(report.kept(), built);
+        return dataset.isLazy()
+                ? EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder), built, maxLength)
+                : EncodedDataset.of(report.kept(), built);
     }
 
     private static void add(DatasetProblems problems, DatasetProblem problem, @Nullable Throwable cause) {

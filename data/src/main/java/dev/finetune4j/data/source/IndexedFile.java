@@ -67,8 +67,7 @@ public final class IndexedFile implements RowsByNumber {
                     ? ParquetFile.open(file).byNumber()
                     : new IndexedFile(file, unpacked(file), start);
             if (rows.size() == 0) {
-                throw new DatasetException(
-                        DatasetProblem.ofFile(name, "holds no rows; training needs at least one"));
+                throw new DatasetException(DatasetProblem.ofFile(name, "holds no rows; training needs at least one"));
             }
             return rows;
         } catch (ZipException | EOFException e) {
@@ -109,8 +108,9 @@ public final class IndexedFile implements RowsByNumber {
     private byte[] bytes(int place) throws IOException {
         long start = offsets.get(place);
         ByteBuffer bytes = ByteBuffer.allocate(Math.toIntExact(offsets.get(place + 1) - start));
-        while (bytes.hasRemaining() && channel.read(bytes, start + bytes.position()) >= 0) {
-            continue;
+        int count = 0;
+        while (bytes.hasRemaining() && count >= 0) {
+            count = channel.read(bytes, start + bytes.position());
         }
         if (bytes.hasRemaining()) {
             throw new IOException("it has become shorter since it was opened");
@@ -137,7 +137,9 @@ public final class IndexedFile implements RowsByNumber {
         } catch (CharacterCodingException e) {
             throw new DatasetException(
                     DatasetProblem.ofRow(
-                            where, null, "holds bytes that are not UTF-8; save the file as UTF-8 (it may be Latin-1 or GBK)"),
+                            where,
+                            null,
+                            "holds bytes that are not UTF-8; save the file as UTF-8 (it may be Latin-1 or GBK)"),
                     e);
         } catch (IOException e) {
             throw new DatasetException(DatasetProblem.ofRow(where, null, "cannot be read: " + e.getMessage()), e);
@@ -156,7 +158,8 @@ public final class IndexedFile implements RowsByNumber {
                 new JsonRows(name, problems, index).readLines(new LineReader(new StringReader(text), line), keep);
             case JSON_ARRAY -> new JsonRows(name, problems, index).readItem(new StringReader(text), line, keep);
             case CSV -> new CsvRows(name, separator, problems).readOne(String.valueOf(header), text, index, line, keep);
-            case TEXT, PARQUET -> found[0] = JsonNodeFactory.instance.objectNode().put("text", text);
+            case TEXT, PARQUET ->
+                found[0] = JsonNodeFactory.instance.objectNode().put("text", text);
         }
         return found[0];
     }

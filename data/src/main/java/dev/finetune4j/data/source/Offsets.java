@@ -18,7 +18,8 @@ final class Offsets {
         int place = size % BLOCK;
         if (place == 0) {
             if (size == Integer.MAX_VALUE / BLOCK * BLOCK) {
-                throw new IllegalArgumentException("has more than " + size + " rows, the limit of a data set; split it");
+                throw new IllegalArgumentException(
+                        "has more than " + size + " rows, the limit of a data set; split it");
             }
             if (blocks.size() == bases.length) {
                 bases = Arrays.copyOf(bases, 2 * bases.length);

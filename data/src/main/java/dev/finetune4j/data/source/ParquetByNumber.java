@@ -51,7 +51,8 @@ final class ParquetByNumber implements RowsByNumber {
             return spool().row(index);
         } catch (IOException e) {
             throw new DatasetException(
-                    DatasetProblem.ofFile(file.toString(), "is a Parquet file that is cut off or damaged; fetch it again"),
+                    DatasetProblem.ofFile(
+                            file.toString(), "is a Parquet file that is cut off or damaged; fetch it again"),
                     e);
         }
     }

@@ -19,6 +19,7 @@ public final class SourceFiles {
     private static final Set<String> TEXTS = Set.of("txt", "text", "md");
     /** What texts shrink to a tenth at most. */
     private static final int UNPACKED = 10;
+
     private static final String DESCRIPTION = "dataset_info.json";
 
     private SourceFiles() {}
@@ -72,9 +73,7 @@ public final class SourceFiles {
         long bytes = 0;
         for (Path file : files) {
             try {
-                bytes += Files.isRegularFile(file)
-                        ? Files.size(file) * (FileStart.isGzip(file) ? UNPACKED : 1)
-                        : 0;
+                bytes += Files.isRegularFile(file) ? Files.size(file) * (FileStart.isGzip(file) ? UNPACKED : 1) : 0;
             } catch (IOException e) {
                 // The reader says what is wrong with it.
                 LOG.debug("{} has no size", file, e);

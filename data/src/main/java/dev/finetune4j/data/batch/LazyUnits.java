@@ -1,0 +1,99 @@
+package dev.finetune4j.data.batch;
+
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.Example;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Rows that are read and encoded when they are needed. Those that are expected are encoded beforehand on all cores, while the
+ * training computes; what is wrong with one is thrown when its turn comes.
+ *
+ * <p>Used by one thread.
+ */
+final class LazyUnits implements Units {
+    private static final int IDLE_SECONDS = 2;
+
+    private final List<Example> examples;
+    private final ExampleEncoder encoder;
+    private final Map<Integer, CompletableFuture<EncodedRow>> expected = new HashMap<>();
+    private final Executor workers = workers();
+
+    LazyUnits(List<Example> examples, ExampleEncoder encoder) {
+        this.examples = examples;
+        this.encoder = encoder;
+    }
+
+    /** Threads that end when nobody needs them, so that there is nothing to close. */
+    private static Executor workers() {
+        int threads = Runtime.getRuntime().availableProcessors();
+        ThreadPoolExecutor pool = new ThreadPoolExecutor(
+                threads, threads, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
+                    Thread thread = new Thread(task, "finetune4j-encoding");
+                    thread.setDaemon(true);
+                    return thread;
+                });
+        pool.allowCoreThreadTimeOut(true);
+        return pool;
+    }
+
+    @Override
+    public int size() {
+        return examples.size();
+    }
+
+    @Override
+    public boolean isSplittable() {
+        return true;
+    }
+
+    @Override
+    public void expect(int[] order, int from, int to) {
+        for (int i = from; i < to; i++) {
+            expected.computeIfAbsent(order[i], this::start);
+        }
+    }
+
+    /** Rows are read one after the other, as some files can give them best so. */
+    private CompletableFuture<EncodedRow> start(int unit) {
+        Example example;
+        try {
+            example = examples.get(unit);
+        } catch (RuntimeException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+        return CompletableFuture.supplyAsync(() -> encoder.encode(example), workers);
+    }
+
+    @Override
+    public void forget() {
+        expected.clear();
+    }
+
+    @Override
+    public List<EncodedExample> get(int unit) {
+        CompletableFuture<EncodedRow> coming = expected.remove(unit);
+        EncodedRow row;
+        try {
+            row = (coming == null ? start(unit) : coming).join();
+        } catch (CompletionException e) {
+            if (e.getCause() instanceof RuntimeException failure) {
+                throw failure;
+            }
+            throw e;
+        }
+        DatasetProblem problem = row.problem();
+        if (problem != null) {
+            throw row.cause() == null ? new DatasetException(problem) : new DatasetException(problem, row.cause());
+        }
+        return row.examples();
+    }
+}

@@ -1,0 +1,38 @@
+package dev.finetune4j.data.batch;
+
+import java.util.List;
+
+/** What a loader deals out, by number: examples by themselves, rows of several, or what a row of a file gives. */
+interface Units {
+    int size();
+
+    /** The examples of a unit; none if it is left out. */
+    List<EncodedExample> get(int unit);
+
+    /** Whether a unit may give any number of examples, which then do not belong together. */
+    default boolean isSplittable() {
+        return false;
+    }
+
+    /** Says which units will be asked for next, those of an order from one place to another, so that they can be made ready. */
+    default void expect(int[] order, int from, int to) {}
+
+    /** Forgets what was expected. */
+    default void forget() {}
+
+    /** Units that are in memory. */
+    static Units of(List<List<EncodedExample>> units) {
+        List<List<EncodedExample>> copy = List.copyOf(units);
+        return new Units() {
+            @Override
+            public int size() {
+                return copy.size();
+            }
+
+            @Override
+            public List<EncodedExample> get(int unit) {
+                return copy.get(unit);
+            }
+        };
+    }
+}

@@ -1,0 +1,185 @@
+package dev.finetune4j.data;
+
+import static dev.finetune4j.data.Fixtures.fails;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.SftEncoder;
+import dev.finetune4j.testsupport.TestData;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.zip.GZIPOutputStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Rows that are read when they are needed are those that are held in memory, errors and batches included. */
+class LazyDatasetTest {
+    private static final int ROWS = 2500;
+
+    @TempDir
+    private Path folder;
+
+    private static Dataset lazy(Path path) {
+        return Dataset.read(path, DatasetFormat.auto(), 0);
+    }
+
+    private static String question(int i) {
+        return "q" + i + (i % 7 == 0 ? " \\\"x\\\", 北京 🙂 }{][" : "") + "\\n" + "y".repeat(i % 50);
+    }
+
+    private static String row(int i) {
+        return "{\"instruction\": \"" + question(i) + "\", \"output\": \"a" + i + "\"}";
+    }
+
+    private Map<String, Path> files() throws IOException {
+        Map<String, Path> files = new TreeMap<>();
+        StringBuilder lines = new StringBuilder("\uFEFF\n");
+        StringBuilder array = new StringBuilder(" \n[");
+        StringBuilder table = new StringBuilder("id;instruction;output\r\n\r\n");
+        StringBuilder text = new StringBuilder();
+        List<String> questions = new ArrayList<>();
+        List<String> answers = new ArrayList<>();
+        for (int i = 0; i < ROWS; i++) {
+            lines.append(row(i)).append(i % 5 == 0 ? "\r\n \t\n" : "\n");
+            array.append(i == 0 ? "" : " ,\n").append(row(i));
+            String question = question(i).replace("\\\"", "\"").replace("\\n", "\n");
+            table.append(i)
+                    .append(";\"")
+                    .append(question.replace("\"", "\"\""))
+                    .append("\";a")
+                    .append(i);
+            table.append(i % 5 == 0 ? "\r\n;;\n" : "\n");
+            text.append("Line ").append(i).append(" 北京 of text.\n").append(i % 9 == 0 ? "\n" : "");
+            questions.add(question);
+            answers.add("a" + i);
+        }
+        files.put("lines", Files.writeString(folder.resolve("rows.jsonl"), lines));
+        files.put("array", Files.writeString(folder.resolve("rows.json"), array.append("\n]\n")));
+        files.put("table", Files.writeString(folder.resolve("rows.csv"), table));
+        files.put(
+                "text",
+                Files.writeString(folder.resolve("book.txt"), text.toString().repeat(20)));
+        files.put("parquet", ParquetWriting.write(folder.resolve("rows.parquet"), questions, answers));
+        Path packed = folder.resolve("packed.jsonl.gz");
+        try (OutputStream out = new GZIPOutputStream(Files.newOutputStream(packed))) {
+            out.write(lines.toString().getBytes(StandardCharsets.UTF_8));
+        }
+        files.put("packed", packed);
+        return files;
+    }
+
+    @Test
+    void theRowsAreTheSameInAnyOrder() throws IOException {
+        files().forEach((kind, file) -> {
+            Dataset eager = Dataset.read(file);
+            Dataset lazy = lazy(file);
+            assertTrue(lazy.isLazy() && !eager.isLazy());
+            assertEquals(eager.size(), lazy.size(), kind);
+            assertEquals(eager.examples(), lazy.examples(), kind);
+            for (int i = 0; i < eager.size(); i++) {
+                int index = (int) ((i * 7919L) % eager.size());
+                assertEquals(eager.examples().get(index), lazy.examples().get(index), kind);
+            }
+            Dataset.Split split = eager.split(0.2, 3);
+            Dataset.Split lazySplit = lazy.split(0.2, 3);
+            assertEquals(split.heldOut().examples(), lazySplit.heldOut().examples(), kind);
+            assertEquals(
+                    split.train().limit(5).examples(),
+                    lazySplit.train().limit(5).examples(),
+                    kind);
+        });
+    }
+
+    @Test
+    void aFolderIsReadFileByFile() throws IOException {
+        Files.createDirectories(folder.resolve("parts"));
+        Files.writeString(folder.resolve("parts/1.jsonl"), row(1) + "\n" + row(2));
+        Files.writeString(folder.resolve("parts/2.json"), "[" + row(3) + "]");
+        Dataset lazy = lazy(folder.resolve("parts"));
+        assertEquals(Dataset.read(folder.resolve("parts")).examples(), lazy.examples());
+        assertTrue(lazy.examples().get(2).where().source().endsWith("2.json"));
+    }
+
+    @Test
+    void batchesAreTheSameAndGoOnFromAnyPosition() throws IOException {
+        Path file = files().get("lines");
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+            SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 256);
+            EncodedDataset eager = encoder.encode(Dataset.read(file));
+            EncodedDataset lazy = encoder.encode(lazy(file));
+            assertFalse(eager.isLazy());
+            assertEquals(ROWS, lazy.report().rows());
+            assertEquals(1000, lazy.report().examined());
+            BatchLoader expected = new BatchLoader(eager.examples(), 3, 4, 5, new Collator(0, 1), true);
+            BatchLoader found = new BatchLoader(lazy, 3, 4, 5, new Collator(0, 1), true);
+            assertEquals(expected.stepsPerEpoch(), found.stepsPerEpoch());
+            for (int i = 0; i < expected.stepsPerEpoch() + 3; i++) {
+                assertSame(expected.next().microBatches(), found.next().microBatches());
+                assertEquals(expected.position(), found.position());
+                if (i % 40 == 7) {
+                    BatchLoader resumed = new BatchLoader(lazy, 3, 4, 5, new Collator(0, 1), true);
+                    resumed.seek(found.position());
+                    found = resumed;
+                }
+            }
+        }
+    }
+
+    private static void assertSame(List<Batch> expected, List<Batch> found) {
+        assertEquals(expected.size(), found.size());
+        for (int i = 0; i < expected.size(); i++) {
+            assertArrayEquals(expected.get(i).inputIds(), found.get(i).inputIds());
+            assertArrayEquals(expected.get(i).labels(), found.get(i).labels());
+        }
+    }
+
+    @Test
+    void whatIsWrongIsSaidWithItsPlaceWhenTheRowIsRead() throws IOException {
+        Path lines = Files.writeString(
+                folder.resolve("x.jsonl"), row(1) + "\n\n" + row(2) + "\n{oops}\n{\"instruction\": \"q\"}\n");
+        Dataset dataset = lazy(lines);
+        assertEquals(4, dataset.size());
+        assertEquals(2, dataset.examples().get(1).texts().size());
+        fails(() -> dataset.examples().get(2), "x.jsonl, row 2, line 4, column 2: is not valid JSON");
+        fails(() -> dataset.examples().get(3), "x.jsonl, row 3", "\"output\" is missing");
+        Path table = Files.writeString(folder.resolve("x.csv"), "instruction,output\nq,\"a\nb\"\nq,a,b\n");
+        fails(() -> lazy(table).examples().get(1), "x.csv, row 1, line 4: has 3 cells");
+        Path array = Files.writeString(folder.resolve("x.json"), "[" + row(1) + ",\n{\"a\": 1 2}]");
+        fails(() -> lazy(array).examples().get(1), "x.json", "line 2, column 9");
+        byte[] bytes = (row(1) + "\n" + row(2)).getBytes(StandardCharsets.UTF_8);
+        bytes[bytes.length - 4] = (byte) 0xE9;
+        Path latin = Files.write(folder.resolve("l.jsonl"), bytes);
+        fails(() -> lazy(latin).examples().get(1), "l.jsonl, row 1: holds bytes that are not UTF-8");
+        fails(() -> lazy(Files.writeString(folder.resolve("e.jsonl"), "\n")), "is empty");
+    }
+
+    @Test
+    void placeholdersAreLookedForInEachRow() throws IOException {
+        Path file = Files.writeString(
+                folder.resolve("p.jsonl"),
+                "{\"instruction\": \"q\", \"output\": \"{{name}}\"}\n".repeat(1200)
+                        + "{\"instruction\": \"q\", \"output\": \"{{other}}\"}\n");
+        Dataset dataset = lazy(file);
+        fails(dataset::requireReady, "row 0", "{{name}}");
+        Dataset bound = dataset.bind(Map.of("name", "Aria"));
+        bound.requireReady();
+        assertEquals("Aria", bound.examples().get(1199).texts().get(1));
+        fails(() -> bound.examples().get(1200), "row 1200", "{{other}}");
+    }
+}

@@ -131,6 +131,7 @@ public final class FineTuner {
         private @Nullable ComputeDevice device;
         private @Nullable Precision precision;
         private @Nullable ActivationCheckpointing activationCheckpointing;
+        private boolean keepsDequantized;
         private boolean ignoresMemoryPlan;
         private int threads;
         private int maxSequenceLength;
@@ -350,6 +351,16 @@ public final class FineTuner {
         }
 
         /**
+         * Keeps the weights of a 4-bit base dense beside their codes while it is trained on a GPU, as many as the
+         * {@link #plan()} finds room for: two bytes for each weight, so that nothing is dequantized in the passes. The numbers
+         * are the same. Short batches gain most. Without effect on the CPU and on a base that is not in 4 bits.
+         */
+        public Builder keepDequantized() {
+            keepsDequantized = true;
+            return this;
+        }
+
+        /**
          * Trains even when the {@link #plan()} does not fit, with a warning in the log. By default such a training is refused:
          * on the CPU when the plan does not fit, because there the operating system ends the whole process when memory runs
          * out; on a GPU, where that is an error like others, when what does not depend on the batch is already too much.
@@ -428,7 +439,12 @@ public final class FineTuner {
                     chosen,
                     new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing),
                     new FineTuning.Compute(
-                            device, precision, threads, activationCheckpointing, new MemoryCheck(ignoresMemoryPlan)),
+                            device,
+                            precision,
+                            threads,
+                            activationCheckpointing,
+                            keepsDequantized,
+                            new MemoryCheck(ignoresMemoryPlan)),
                     settings,
                     new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
                     listeners);

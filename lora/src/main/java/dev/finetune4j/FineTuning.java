@@ -57,6 +57,7 @@ record FineTuning(
      * @param precision null for the device's usual one
      * @param threads of an operation on the CPU; 0 for as many as hold for the process
      * @param activationCheckpointing null to let the memory plan decide
+     * @param keepsDequantized whether 4-bit weights are kept dense beside their codes, as many as fit
      * @param memory refuses what does not fit
      */
     record Compute(
@@ -64,6 +65,7 @@ record FineTuning(
             @Nullable Precision precision,
             int threads,
             @Nullable ActivationCheckpointing activationCheckpointing,
+            boolean keepsDequantized,
             MemoryCheck memory) {
         ComputeDevice chosenDevice() {
             return device == null ? ComputeDevice.best() : device;

@@ -102,7 +102,9 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         TuningMethod method = tuning.method();
         MemoryPlanner planner = MemoryPlanner.of(folder, method.quantization(), method.adapter(), placement());
         ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
-        return activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);
+        MemoryPlan plan =
+                activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);
+        return tuning.compute().keepsDequantized() ? planner.withDequantized(plan) : plan;
     }
 
     /** How many tokens an example may have. */

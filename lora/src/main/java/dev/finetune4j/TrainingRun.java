@@ -22,6 +22,7 @@ import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Expectations;
 import dev.finetune4j.lora.train.loop.Trainer;
+import dev.finetune4j.quant.kernel.DequantizedCopies;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -109,7 +110,10 @@ final class TrainingRun {
     private FineTunedModel train(LanguageModel base, Batches batches, TrainingSettings settings, MemoryPlan plan) {
         TuningMethod method = tuning.method();
         Adapter adapter = method.adapter() == null ? null : create(base, method.adapter(), settings.seed());
-        try {
+        try (DequantizedCopies copies = DequantizedCopies.of(
+                base.model().linears().values(),
+                base.model().placement(),
+                plan.bytes().dequantized())) {
             CausalLM model = adapter == null ? base.model() : adapter.view();
             TrainingReport report = new Trainer(
                             model.withActivations(plan.activations()),

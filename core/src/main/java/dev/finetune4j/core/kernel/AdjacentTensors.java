@@ -10,16 +10,16 @@ import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 
 /** Matrices of one width as one matrix: a view where they lie behind one another in memory, as an optimizer may keep them. */
-final class AdjacentTensors {
+public final class AdjacentTensors {
     private AdjacentTensors() {}
 
     /** The rows of all behind one another, in the caller's scope; a copy where they lie apart. */
-    static Tensor rows(List<Tensor> matrices) {
+    public static Tensor rows(List<Tensor> matrices) {
         return view(matrices).orElseGet(() -> torch.cat(new TensorVector(matrices.toArray(Tensor[]::new)), 0));
     }
 
     /** The same as a view, in the caller's scope; empty where they lie apart. */
-    static Optional<Tensor> view(List<Tensor> matrices) {
+    public static Optional<Tensor> view(List<Tensor> matrices) {
         Tensor first = matrices.get(0);
         if (matrices.size() == 1) {
             return Optional.of(first);

@@ -4,6 +4,7 @@ import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.nn.TokenSlices;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
@@ -39,6 +40,7 @@ public record MemoryPlan(
      * loss over a chunk of the vocabulary projection, a block at work, and the step of the optimizer.
      *
      * @param weights the base's weights, as they are kept
+     * @param dequantized copies of 4-bit weights that are kept dense while it trains; 0 unless they were asked for
      * @param adapter the adapter's numbers, those that are not trained included; 0 for full fine-tuning
      * @param gradients of all that is trained, float32
      * @param optimizer AdamW's two moments, float32
@@ -51,6 +53,7 @@ public record MemoryPlan(
      */
     public record Bytes(
             long weights,
+            long dequantized,
             long adapter,
             long gradients,
             long optimizer,
@@ -61,7 +64,7 @@ public record MemoryPlan(
             long step) {
         /** What is there during the whole training. */
         public long resident() {
-            return weights + adapter + gradients + optimizer + tables;
+            return weights + dequantized + adapter + gradients + optimizer + tables;
         }
 
         /** The most that is there at one moment. */
@@ -80,8 +83,12 @@ public record MemoryPlan(
 
     /** All lines, in the order in which they come into being. */
     public List<Item> items() {
-        return List.of(
-                new Item("weights", bytes.weights()),
+        List<Item> items = new ArrayList<>();
+        items.add(new Item("weights", bytes.weights()));
+        if (bytes.dequantized() > 0) {
+            items.add(new Item("dequantized weights", bytes.dequantized()));
+        }
+        items.addAll(List.of(
                 new Item("adapter", bytes.adapter()),
                 new Item("gradients", bytes.gradients()),
                 new Item("optimizer", bytes.optimizer()),
@@ -89,7 +96,8 @@ public record MemoryPlan(
                 new Item("activations", bytes.activations()),
                 new Item("loss chunk", bytes.loss()),
                 new Item("one block at work", bytes.block()),
-                new Item("optimizer step", bytes.step()));
+                new Item("optimizer step", bytes.step())));
+        return List.copyOf(items);
     }
 
     /** A table for people, several lines. */

@@ -65,6 +65,32 @@ class MemoryPlanTest {
 
     private PretrainedFolder six;
 
+    /** Dense copies of 4-bit weights take what is left on a GPU, up to all of them, and never what the training needs. */
+    @Test
+    void denseCopiesTakeTheRoomThatIsLeft() {
+        Placement gpu = new Placement(ComputeDevice.cuda(0), Precision.BF16);
+        MemoryPlanner planner = MemoryPlanner.of(six, QuantSettings.nf4(), LoraSettings.defaults(), gpu);
+        MemoryPlan plan = planner.choose(PlannedBatch.padded(4, 2048), LARGE);
+        MemoryPlan roomy = planner.withDequantized(plan);
+        // 32 blocks of 173 million weights.
+        assertEquals(10.31, roomy.bytes().dequantized() / GIB, 0.1);
+        assertEquals(plan.peak() + roomy.bytes().dequantized(), roomy.peak());
+        assertTrue(roomy.describe().contains("dequantized weights"), roomy.describe());
+        MemoryPlan tight = planner.withDequantized(
+                planner.choose(PlannedBatch.padded(4, 2048), new DeviceMemory(36L << 30, 80L << 30)));
+        assertTrue(tight.bytes().dequantized() > 0 && tight.peak() < 0.94 * (36L << 30), tight.describe());
+        MemoryPlan full = planner.withDequantized(
+                planner.choose(PlannedBatch.padded(4, 2048), new DeviceMemory(9L << 30, 80L << 30)));
+        assertEquals(0, full.bytes().dequantized());
+        MemoryPlanner onCpu = MemoryPlanner.of(
+                six, QuantSettings.nf4(), LoraSettings.defaults(), new Placement(ComputeDevice.cpu(), Precision.BF16));
+        assertEquals(
+                0,
+                onCpu.withDequantized(onCpu.choose(PlannedBatch.padded(4, 2048), LARGE))
+                        .bytes()
+                        .dequantized());
+    }
+
     @BeforeEach
     void theShapeOfYi6b() throws IOException {
         six = shape("silu");

@@ -1,6 +1,7 @@
 package dev.finetune4j.quant.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.AdjacentTensors;
 import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
@@ -187,7 +188,7 @@ final class CudaQuantKernels implements QuantKernels {
             if (direct != null) {
                 return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
-            Tensor dense = weight.dequantize(type);
+            Tensor dense = weight.dense(type);
             return scope.keep(new DenseMatmul(dense).forward(x, bias == null ? null : Tensors.as(bias, type)));
         }
     }
@@ -220,7 +221,7 @@ final class CudaQuantKernels implements QuantKernels {
     @Override
     public Tensor backward(Tensor gradient, QuantizedTensor weight) {
         try (TensorScope scope = new TensorScope()) {
-            return scope.keep(new DenseMatmul(weight.dequantize(Tensors.typeOf(gradient))).backward(gradient));
+            return scope.keep(new DenseMatmul(weight.dense(Tensors.typeOf(gradient))).backward(gradient));
         }
     }
 
@@ -240,6 +241,10 @@ final class CudaQuantKernels implements QuantKernels {
 
     /** The dense weights in one matrix, so that one matmul serves all. */
     private DenseMatmul concatenated(List<QuantizedTensor> weights, ScalarType type) {
+        if (weights.stream().allMatch(weight -> weight.isDense(type))) {
+            return new DenseMatmul(AdjacentTensors.rows(
+                    weights.stream().map(weight -> weight.dense(type)).toList()));
+        }
         if (weights.size() == 1) {
             return new DenseMatmul(weights.get(0).dequantize(type));
         }

@@ -45,6 +45,7 @@ public final class QuantizedTensor implements AutoCloseable {
     private final Tensor packed;
     private final BlockScales scales;
     private volatile @Nullable FourBitWeight cpuCodes;
+    private volatile @Nullable Tensor dense;
     private volatile boolean closed;
 
     /** Owns the tensors, which belong to no scope. */
@@ -166,6 +167,27 @@ public final class QuantizedTensor implements AutoCloseable {
         byte[] json = state.toJson();
         tensors.put(QuantState.nameFor(weightName, settings().type()), Tensors.ofBytes(device, json, json.length));
         return tensors;
+    }
+
+    /**
+     * Lends a dense copy, which GPU kernels multiply by instead of making one each time; null takes it back.
+     *
+     * @param copy of the weight's shape and numbers, contiguous; stays its owner's
+     */
+    void lend(@Nullable Tensor copy) {
+        dense = copy;
+    }
+
+    /** The weight in a type: the copy that was lent, or one that the caller's scope owns. */
+    Tensor dense(ScalarType type) {
+        @Nullable Tensor copy = dense;
+        return copy != null && Tensors.typeOf(copy) == type.intern() ? copy : dequantize(type);
+    }
+
+    /** Whether a dense copy in a type was lent. */
+    boolean isDense(ScalarType type) {
+        @Nullable Tensor copy = dense;
+        return copy != null && Tensors.typeOf(copy) == type.intern();
     }
 
     /** How it was quantized. */

@@ -31,6 +31,8 @@ public final class MemoryPlanner {
      * matrix products take work space, and the JVM has its own.
      */
     private static final double RESERVE = 0.06;
+    /** Room for the plan where copies of weights take what is left: captured graphs of several shapes hold memory of their own. */
+    private static final double BESIDE_COPIES = 1.25;
 
     private final ModelConfig config;
     private final Placement placement;
@@ -136,6 +138,39 @@ public final class MemoryPlanner {
                 advice(size, policy, bytes, memory));
     }
 
+    /**
+     * The same plan with dense copies of as many 4-bit weights as fit beside it on a GPU; elsewhere, and where nothing is in
+     * 4 bits, the plan itself.
+     */
+    public MemoryPlan withDequantized(MemoryPlan plan) {
+        MemoryPlan.Bytes bytes = plan.bytes();
+        long room = (long) (plan.memory().free() * (1 - RESERVE) - plan.peak() * BESIDE_COPIES);
+        long wanted = fixed.packed() * placement.precision().bytes();
+        long copies = StaticBytes.isGpu(placement) ? Math.max(0, Math.min(room, wanted)) : 0;
+        MemoryPlan.Bytes withCopies = new MemoryPlan.Bytes(
+                bytes.weights(),
+                copies,
+                bytes.adapter(),
+                bytes.gradients(),
+                bytes.optimizer(),
+                bytes.tables(),
+                bytes.activations(),
+                bytes.loss(),
+                bytes.block(),
+                bytes.step());
+        return new MemoryPlan(
+                plan.device(),
+                plan.rows(),
+                plan.tokens(),
+                plan.positions(),
+                plan.activations(),
+                withCopies,
+                plan.memory(),
+                withCopies.peak(),
+                plan.fits(),
+                plan.advice());
+    }
+
     private boolean fits(PlannedBatch size, ActivationCheckpointing policy, DeviceMemory memory) {
         return fits(bytes(batch(size), policy), memory);
     }
@@ -198,6 +233,7 @@ public final class MemoryPlanner {
         }
         return new MemoryPlan.Bytes(
                 fixed.weights(),
+                0,
                 fixed.adapter(),
                 fixed.gradients(),
                 fixed.optimizer(placement),

@@ -17,11 +17,12 @@ import org.jspecify.annotations.Nullable;
  * The bytes that do not depend on the batch.
  *
  * @param weights of the base
+ * @param packed numbers of the base that are kept in 4 bits
  * @param adapter of the adapter
  * @param trained numbers that are trained
  * @param largestDense the largest copy that a single linear makes of its weight, or of a gradient of it, in a pass
  */
-record StaticBytes(long weights, long adapter, long trained, long largestDense) {
+record StaticBytes(long weights, long packed, long adapter, long trained, long largestDense) {
     private static final String WEIGHT = ".weight";
 
     static StaticBytes of(
@@ -32,15 +33,19 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
             Placement placement) {
         Map<String, Linear> linears = meta.linears();
         long weights = 0;
+        long packedNumbers = 0;
         long numbers = 0;
         for (var entry : meta.parameters().entrySet()) {
             String name = entry.getKey();
             String path = name.endsWith(WEIGHT) ? name.substring(0, name.length() - WEIGHT.length()) : "";
             long count = entry.getValue().numel();
             numbers += count;
-            weights += quantization != null && linears.containsKey(path) && !ModuleNames.isOutputHead(path)
-                    ? quantization.storedBytes(count)
-                    : count * placement.weights().bytes();
+            if (quantization != null && linears.containsKey(path) && !ModuleNames.isOutputHead(path)) {
+                weights += quantization.storedBytes(count);
+                packedNumbers += count;
+            } else {
+                weights += count * placement.weights().bytes();
+            }
         }
         long adapter = Float.BYTES * (shape.trainedValues() + shape.frozenValues());
         Map<String, Footprint> footprints = shape.footprints();
@@ -53,7 +58,7 @@ record StaticBytes(long weights, long adapter, long trained, long largestDense) 
                     largest,
                     count * copies(packed, footprint, placement.precision().bytes()));
         }
-        return new StaticBytes(weights, adapter, full ? numbers : shape.trainedValues(), largest);
+        return new StaticBytes(weights, packedNumbers, adapter, full ? numbers : shape.trainedValues(), largest);
     }
 
     /** Bytes for each number of a weight that one linear makes for the time of its product. */

@@ -10,12 +10,15 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -248,11 +251,12 @@ public final class Dataset {
     public record Split(Dataset train, Dataset heldOut) {}
 
     /**
-     * Sets examples aside, chosen by chance. The choice depends on the size, the fraction and the seed alone, and stays
-     * the same in later versions.
+     * Sets examples aside, chosen by chance. Examples that say the same stay on one side, unless the data set is not held in memory.
+     * Where none do, the choice depends on the size, the fraction and the seed alone, and stays the same in later
+     * versions.
      *
      * @param fraction share of the examples to hold out, above 0 and below 1; rounded, but neither part is empty
-     * @throws IllegalArgumentException if the fraction is out of range or there are fewer than two examples
+     * @throws IllegalArgumentException if the fraction is out of range, there are fewer than two examples, or all say the same
      */
     public Split split(double fraction, long seed) {
         if (!(fraction > 0 && fraction < 1)) {
@@ -262,11 +266,124 @@ public final class Dataset {
         if (size() < 2) {
             throw new IllegalArgumentException("a split needs at least 2 examples, but there are " + size());
         }
-        int held = (int) Math.min(size() - 1L, Math.max(1, Math.round(fraction * size())));
+        int wanted = (int) Math.min(size() - 1L, Math.max(1, Math.round(fraction * size())));
+        int[] first = firstAlike();
+        BitSet held = new BitSet(size());
+        int count = 0;
+        int[] alike = new int[size()];
+        for (int same : first) {
+            alike[same]++;
+        }
+        for (int index : Permutation.of(size(), seed, 0)) {
+            if (count >= wanted) {
+                break;
+            }
+            // The first of those that are alike stands for all, and all but one group may go.
+            if (first[index] == index && count + alike[index] < size()) {
+                held.set(index);
+                count += alike[index];
+            }
+        }
+        if (count == 0) {
+            throw new IllegalArgumentException(
+                    "all " + size() + " examples say the same, so none can be held out; add others");
+        }
+        return new Split(
+                select(IntStream.range(0, size())
+                        .filter(i -> !held.get(first[i]))
+                        .toArray()),
+                select(IntStream.range(0, size())
+                        .filter(i -> held.get(first[i]))
+                        .toArray()));
+    }
+
+    /** For each example the first one that says the same. */
+    private int[] firstAlike() {
+        if (lazy) {
+            return Permutation.identity(size());
+        }
+        Map<List<String>, Integer> seen = new HashMap<>();
+        int[] first = new int[size()];
+        for (int i = 0; i < first.length; i++) {
+            Integer earlier = seen.putIfAbsent(examples.get(i).texts(), i);
+            first[i] = earlier == null ? i : earlier;
+        }
+        return first;
+    }
+
+    /**
+     * Data sets one after the other. A placeholder that has a value in one of them has it in all.
+     *
+     * @param datasets at least one
+     * @throws IllegalArgumentException if there is none, a placeholder has two values, or there are more than 2^31 examples
+     */
+    public static Dataset concat(Dataset... datasets) {
+        Arguments.given(datasets, "concat(datasets)");
+        if (datasets.length == 0) {
+            throw new IllegalArgumentException("concat needs at least one data set, but got none");
+        }
+        List<List<Example>> originals = new ArrayList<>();
+        Map<String, String> all = new LinkedHashMap<>();
+        boolean anyLazy = false;
+        for (Dataset dataset : datasets) {
+            originals.add(Arguments.given(dataset, "concat(dataset)").originals);
+            anyLazy |= dataset.lazy;
+            dataset.values.forEach((name, value) -> {
+                if (!value.equals(all.getOrDefault(name, value))) {
+                    throw new IllegalArgumentException("the placeholder {{" + name
+                            + "}} has another value in another data set; give values after putting them together");
+                }
+                all.put(name, value);
+            });
+        }
+        List<Example> together = ListViews.concat(originals);
+        return new Dataset(anyLazy ? together : List.copyOf(together), anyLazy).bind(all);
+    }
+
+    /**
+     * A mix of data sets in which each has its share: all examples of each occur, those of a source that is too small
+     * several times, as evenly as may be. Training shuffles them; here they stand one after the other.
+     *
+     * @param shares of the sources, above 0; what counts is how they relate to each other
+     * @param seed decides which examples occur once more than others
+     * @throws IllegalArgumentException if there is no source, or a share is not above 0
+     */
+    public static Dataset mix(Map<Dataset, Double> shares, long seed) {
+        Arguments.given(shares, "mix(shares)");
+        double scale = 0;
+        for (Map.Entry<Dataset, Double> source : shares.entrySet()) {
+            double share = source.getValue();
+            if (!(share > 0) || Double.isInfinite(share)) {
+                throw new IllegalArgumentException("a share is " + share + ", but it must be above 0, such as 0.3");
+            }
+            scale = Math.max(scale, source.getKey().size() / share);
+        }
+        List<Dataset> parts = new ArrayList<>();
+        for (Map.Entry<Dataset, Double> source : shares.entrySet()) {
+            parts.add(source.getKey()
+                    .repeated(source.getValue() * scale / source.getKey().size(), seed));
+        }
+        return concat(parts.toArray(new Dataset[0]));
+    }
+
+    /**
+     * The examples so many times: all of them as often as the number is whole, and as many of them as are left once more, chosen by chance.
+     *
+     * @param times such as 2 for each twice or 0.5 for half of them, above 0; at least one example remains
+     * @throws IllegalArgumentException if the number is not above 0, or there would be more than 2^31 examples
+     */
+    public Dataset repeated(double times, long seed) {
+        double wanted = times * size();
+        if (!(times > 0) || wanted > Integer.MAX_VALUE - 8) {
+            throw new IllegalArgumentException("times is " + times + " for " + size()
+                    + " examples, but it must be above 0, and give fewer than 2^31 examples");
+        }
         int[] order = Permutation.of(size(), seed, 0);
-        int[] first = Arrays.copyOfRange(order, 0, held);
-        int[] rest = Arrays.copyOfRange(order, held, order.length);
-        return new Split(select(rest), select(first));
+        int[] indices = new int[(int) Math.max(1, Math.round(wanted))];
+        for (int i = 0; i < indices.length; i++) {
+            indices[i] = order[i % size()];
+        }
+        return select(indices);
     }
 
     /**

@@ -17,10 +17,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -246,5 +248,55 @@ class DatasetTest {
         assertTrue(failure.getMessage().contains("must end with an assistant message"), failure.getMessage());
         assertThrows(IllegalArgumentException.class, () -> new Provenance("x", -1));
         assertFalse(new Provenance("x", 0).isInMemory());
+    }
+
+    @Test
+    void whatSaysTheSameStaysOnOneSideOfASplit() {
+        List<Example> examples = new ArrayList<>();
+        for (int i = 0; i < 60; i++) {
+            examples.add(SftExample.of("q" + i % 20, "a"));
+        }
+        for (int seed = 0; seed < 20; seed++) {
+            Dataset.Split split = Dataset.of(examples).split(0.2, seed);
+            assertEquals(60, split.train().size() + split.heldOut().size());
+            assertEquals(12, split.heldOut().size(), "whole groups of three");
+            Set<List<String>> held =
+                    split.heldOut().examples().stream().map(Example::texts).collect(Collectors.toSet());
+            assertTrue(split.train().examples().stream().noneMatch(example -> held.contains(example.texts())));
+        }
+        Dataset alike = Dataset.of(List.of(SftExample.of("q", "a"), SftExample.of("q", "a")));
+        assertThrows(IllegalArgumentException.class, () -> alike.split(0.5, 1));
+    }
+
+    @Test
+    void aMixGivesEachSourceItsShare() {
+        Dataset many = numbered(90);
+        Dataset few = Dataset.of(List.of(SftExample.of("x", "1"), SftExample.of("y", "2")));
+        Map<Dataset, Double> shares = new LinkedHashMap<>();
+        shares.put(many, 0.9);
+        shares.put(few, 0.1);
+        Dataset mix = Dataset.mix(shares, 5);
+        assertEquals(100, mix.size());
+        assertEquals(90, mix.limit(90).examples().stream().distinct().count(), "none of the larger source is left out");
+        assertEquals(
+                5,
+                mix.examples().stream()
+                        .filter(e -> e.texts().get(0).equals("x"))
+                        .count());
+        assertEquals(45, many.repeated(0.5, 1).examples().stream().distinct().count());
+        assertEquals(many.repeated(0.5, 1).examples(), many.repeated(0.5, 1).examples());
+        assertThrows(IllegalArgumentException.class, () -> many.repeated(0, 1));
+        assertThrows(IllegalArgumentException.class, () -> Dataset.mix(Map.of(many, -1.0), 1));
+    }
+
+    @Test
+    void dataSetsStandOneAfterTheOther() {
+        Dataset named = answers("I am {{name}}.").bind(Map.of("name", "Aria"));
+        Dataset both = Dataset.concat(answers("{{name}} it is."), named);
+        assertEquals(List.of("Aria it is.", "I am Aria."), List.of(answer(both, 0), answer(both, 1)));
+        both.requireReady();
+        Dataset other = answers("I am {{name}}.").bind(Map.of("name", "Max"));
+        assertThrows(IllegalArgumentException.class, () -> Dataset.concat(named, other));
+        assertThrows(IllegalArgumentException.class, () -> Dataset.concat());
     }
 }

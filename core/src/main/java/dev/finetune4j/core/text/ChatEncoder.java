@@ -16,7 +16,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Neighbouring segments that agree on being trained are encoded as one run. A run is encoded together with the one
  * before it, and what comes after that one's ids is its own: so the ids are those of the whole text wherever tokens end
  * where runs do, and the ids of a prompt are always a prefix of the ids of the prompt with its answer. Where a token
- * would reach across the border, the run is encoded alone.
+ * would reach across the border, the run is encoded alone. Tokenizers part a text at special tokens before anything else, so of
+ * the run before only what stands from its last one on is encoded again.
  *
  * <p>What looks like a special token in a message is encoded as plain text, so no message can end its turn or pose as
  * another speaker. Special here is what a file of the tokenizer flags or names, what the template writes as a token of
@@ -182,8 +183,9 @@ public final class ChatEncoder {
 
     private int[] continueAfter(@Nullable Run previous, Run run) {
         if (previous != null) {
-            int[] head = encode(previous.text, run.plain);
-            int[] both = encode(previous.text + run.text, run.plain);
+            String end = run.plain ? previous.text : controls.fromLast(previous.text);
+            int[] head = encode(end, run.plain);
+            int[] both = encode(end + run.text, run.plain);
             if (Arrays.mismatch(head, both) == head.length) {
                 return Arrays.copyOfRange(both, head.length, both.length);
             }

@@ -74,6 +74,19 @@ final class ControlTokens {
         return pattern.matcher(text);
     }
 
+    /** A text from the last of them on that it spells; the whole of it if it spells none, or they cannot be told by their spelling. */
+    String fromLast(String text) {
+        if (fuzzy) {
+            return text;
+        }
+        int last = 0;
+        Matcher matcher = in(text);
+        while (matcher.find()) {
+            last = matcher.start();
+        }
+        return text.substring(last);
+    }
+
     /** Whether the tokenizer may find one of them in the text; false is certain. */
     boolean mayStandIn(String text) {
         return pattern.matcher(text).find()

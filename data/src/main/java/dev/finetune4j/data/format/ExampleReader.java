@@ -96,7 +96,12 @@ public final class ExampleReader {
         return examples;
     }
 
-    private RowConsumer into(List<Example> examples, String source) {
+    /**
+     * Puts the examples of rows into a list.
+     *
+     * @param source what errors call the place that the rows come from
+     */
+    public RowConsumer into(List<Example> examples, String source) {
         return (row, index, line) -> {
             Provenance where = new Provenance(source, index);
             if (layout == null) {

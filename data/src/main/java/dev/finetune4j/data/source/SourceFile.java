@@ -106,6 +106,27 @@ public final class SourceFile {
         }
     }
 
+    /**
+     * Gives all rows of JSON that is no file to a consumer.
+     *
+     * @param name what errors call it
+     * @param problems takes what is wrong with it
+     * @throws IOException from the stream
+     */
+    public static void readJson(InputStream in, String name, DatasetProblems problems, RowConsumer consumer)
+            throws IOException {
+        Reader reader = Utf8.reader(in);
+        reader.mark(1);
+        int first = reader.read();
+        reader.reset();
+        JsonRows rows = new JsonRows(name, problems);
+        if (first == '[') {
+            rows.readArray(reader, consumer);
+        } else {
+            rows.readLines(new LineReader(reader), consumer);
+        }
+    }
+
     /** The bytes of a file, unpacked if it is packed. */
     static InputStream open(Path file) throws IOException {
         InputStream in = Files.newInputStream(file);

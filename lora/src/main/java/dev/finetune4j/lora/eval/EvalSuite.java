@@ -7,6 +7,7 @@ import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.data.Datasets;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -18,9 +19,23 @@ import java.util.List;
  * @param maxNewTokens the most tokens of one answer
  */
 public record EvalSuite(String name, List<EvalCase> cases, int maxNewTokens) {
+    private static final int SHORT_ANSWER = 64;
+
     public EvalSuite {
         Arguments.given(name, "EvalSuite(name)");
         cases = List.copyOf(Arguments.given(cases, "EvalSuite(cases)"));
+    }
+
+    /**
+     * The questions of {@link Datasets#generalKnowledge()}, to ask before and after a fine-tuning. An answer is right if it has the
+     * name or number that is asked for.
+     */
+    public static EvalSuite generalKnowledge() {
+        List<EvalCase> cases = new ArrayList<>();
+        for (Datasets.Question question : Datasets.generalQuestions()) {
+            cases.add(new EvalCase(question.text(), question::isAnsweredBy));
+        }
+        return new EvalSuite("general knowledge", cases, SHORT_ANSWER);
     }
 
     /**

@@ -2,9 +2,9 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
-import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
@@ -53,7 +53,7 @@ public final class Adapter implements ChatModel, AutoCloseable {
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
         Arguments.given(settings, "chat(settings)");
-        return new ChatPipeline(view, base.encoder()).chat(settings, system);
+        return base.pipeline(view).chat(settings, system);
     }
 
     @Override
@@ -61,7 +61,15 @@ public final class Adapter implements ChatModel, AutoCloseable {
         Arguments.given(conversation, "reply(conversation)");
         Arguments.given(settings, "reply(settings)");
         Arguments.given(sink, "reply(sink)");
-        return new ChatPipeline(view, base.encoder()).reply(conversation, settings, sink);
+        return base.pipeline(view).reply(conversation, settings, sink);
+    }
+
+    @Override
+    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        Arguments.given(conversation, "submit(conversation)");
+        Arguments.given(settings, "submit(settings)");
+        Arguments.given(sink, "submit(sink)");
+        return base.pipeline(view).submit(conversation, settings, sink);
     }
 
     /**

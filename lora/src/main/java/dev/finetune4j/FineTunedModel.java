@@ -2,6 +2,7 @@ package dev.finetune4j;
 
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.message.Arguments;
@@ -41,6 +42,13 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     @Override
     public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
         return adapter == null ? base.reply(conversation, settings, sink) : adapter.reply(conversation, settings, sink);
+    }
+
+    @Override
+    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        return adapter == null
+                ? base.submit(conversation, settings, sink)
+                : adapter.submit(conversation, settings, sink);
     }
 
     /**

@@ -5,10 +5,13 @@ import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.BatchSettings;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.inference.Batcher;
 import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.message.Arguments;
@@ -41,7 +44,8 @@ import org.jspecify.annotations.Nullable;
  * }
  * }</pre>
  *
- * <p>Chats of the model and of its adapters may run in several threads at once, one thread per session. Closing waits for the
+ * <p>Chats of the model and of its adapters may run in several threads at once, one thread per session; replies that run side by
+ * side are computed together, a token of each at a time ({@link Loader#batching}). Closing waits for the
  * token that each of them is at, for a save and for the loading of an adapter; replies that are not finished then, and later
  * calls, end with {@link IllegalStateException}. So a service can load another model first, hand it to its threads, and close
  * this one while they still answer.
@@ -52,14 +56,21 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     private final ChatEncoder encoder;
     private final CausalLM model;
     private final AdapterRecord record;
+    private final Batcher batcher;
 
     private LanguageModel(
-            PretrainedFolder folder, Tokenizer tokenizer, ChatEncoder encoder, CausalLM model, AdapterRecord record) {
+            PretrainedFolder folder,
+            Tokenizer tokenizer,
+            ChatEncoder encoder,
+            CausalLM model,
+            AdapterRecord record,
+            BatchSettings batching) {
         this.folder = folder;
         this.tokenizer = tokenizer;
         this.encoder = encoder;
         this.model = model;
         this.record = record;
+        this.batcher = new Batcher(model, batching);
     }
 
     /**
@@ -92,7 +103,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
         Arguments.given(settings, "chat(settings)");
-        return new ChatPipeline(model, encoder).chat(settings, system);
+        return pipeline(model).chat(settings, system);
     }
 
     @Override
@@ -100,7 +111,20 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         Arguments.given(conversation, "reply(conversation)");
         Arguments.given(settings, "reply(settings)");
         Arguments.given(sink, "reply(sink)");
-        return new ChatPipeline(model, encoder).reply(conversation, settings, sink);
+        return pipeline(model).reply(conversation, settings, sink);
+    }
+
+    @Override
+    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        Arguments.given(conversation, "submit(conversation)");
+        Arguments.given(settings, "submit(settings)");
+        Arguments.given(sink, "submit(sink)");
+        return pipeline(model).submit(conversation, settings, sink);
+    }
+
+    /** What answers by the base or by an adapter's view of it; all share one batch. */
+    ChatPipeline pipeline(CausalLM view) {
+        return new ChatPipeline(view, encoder, batcher);
     }
 
     CausalLM model() {
@@ -141,6 +165,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     /** Frees the weights and the tokenizer, once no call needs them any more. Closing twice is fine. */
     @Override
     public void close() {
+        batcher.close();
         model.close();
         tokenizer.close();
     }
@@ -153,6 +178,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         private @Nullable Precision precision;
         private @Nullable QuantSettings quantization;
         private @Nullable String chatTemplate;
+        private BatchSettings batching = BatchSettings.defaults();
         private boolean trainable;
         private boolean ignoresMemoryPlan;
         private int threads;
@@ -199,6 +225,12 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return this;
         }
 
+        /** How many texts the model and its adapters generate at once; by default {@link BatchSettings#defaults}. */
+        public Loader batching(BatchSettings settings) {
+            batching = once.set("batching", Arguments.given(settings, "batching(settings)"));
+            return this;
+        }
+
         /**
          * Loads even when the weights take more memory than is free, with a warning in the log. By default that is refused
          * before any is read: on the CPU the operating system would end the whole process.
@@ -240,7 +272,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         LanguageModel load(PretrainedFolder opened, Tokenizer tokenizer, ChatEncoder encoder) {
             AdapterRecord record = AdapterRecord.of(opened.files(), encoder);
             CausalLM model = ModelLoader.load(opened, factory(opened), placement());
-            return new LanguageModel(opened, tokenizer, encoder, model, record);
+            return new LanguageModel(opened, tokenizer, encoder, model, record, batching);
         }
 
         /** Weights that are 4-bit codes stay so; training all weights needs dense ones and says so. */

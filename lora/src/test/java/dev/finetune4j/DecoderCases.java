@@ -24,13 +24,18 @@ final class DecoderCases {
 
     /** An adapter whose B is not zero, so that it changes the output. */
     static PeftAdapter adapter(CausalLM base) {
-        PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
+        return adapter(base, 0, 0.02);
+    }
+
+    /** One of many such adapters. */
+    static PeftAdapter adapter(CausalLM base, long seed, double deviation) {
+        PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(seed));
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             adapter.parameters().forEach((name, tensor) -> {
                 if (name.contains("lora_B")) {
-                    SplittableRandom random = new SplittableRandom(name.hashCode());
-                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape()));
+                    SplittableRandom random = new SplittableRandom(name.hashCode() + seed);
+                    tensor.copy_(Tensors.normal(ComputeDevice.cpu(), random, deviation, tensor.shape()));
                 }
             });
         }

@@ -23,6 +23,11 @@ public final class Fixtures {
 
     private Fixtures() {}
 
+    /** Where the models of the tests are. */
+    public static ComputeDevice device() {
+        return DEVICE;
+    }
+
     /** A file or folder of the reference numbers in the test resources. */
     public static Path reference(String path) {
         return TestData.resource("reference/" + path);

@@ -29,24 +29,29 @@ class ReadmeTest {
     @Test
     void theExamplesCompileAndRun() throws Exception {
         List<String> blocks = javaBlocks();
-        assertEquals(4, blocks.size(), "the README has examples of training, loading, another method and planning");
+        assertEquals(
+                5, blocks.size(), "the README has examples of training, loading, many texts, another method, planning");
         assertTrue(blocks.get(0).lines().count() <= 12, "the first example has at most 12 lines");
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
                 import dev.finetune4j.core.generate.*;
+                import dev.finetune4j.core.text.*;
                 import dev.finetune4j.core.*;
                 import dev.finetune4j.*;
                 import dev.finetune4j.lora.adapter.*;
                 import dev.finetune4j.lora.plan.*;
                 import dev.finetune4j.quant.*;
                 import java.nio.file.*;
+                import java.util.*;
+                import java.util.stream.*;
                 public class Snippet {
                     public static void main(String[] args) throws Exception {
                 %s
                     }
                 }
-                """.formatted(
-                        String.join("\n", blocks.subList(0, 3)) + "System.out.println();\n" + blocks.get(3)));
+                """.formatted(String.join("\n", blocks.subList(0, 2))
+                + "System.out.println();\n"
+                + String.join("\n", blocks.subList(2, 5))));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,
@@ -62,12 +67,15 @@ class ReadmeTest {
                 Bundled.baseModel().toString(),
                 Bundled.identityDataset().toString(),
                 folder.resolve("adapter").toString());
-        assertEquals(15, lines.size(), lines.toString());
+        assertEquals(18, lines.size(), lines.toString());
         assertEquals("我是张三，由某某公司开发。", lines.get(0), "the first example, word for word, prints the new identity");
         assertTrue(lines.get(1).contains("通用助手"), "the base alone says who it was: " + lines.get(1));
         assertEquals("我叫张三。", lines.get(2), "and so does the saved adapter");
-        assertTrue(lines.get(3).startsWith("4 x 512 tokens on "), lines.get(3));
-        assertEquals("it fits", lines.get(14));
+        assertEquals("我叫张三。", lines.get(3), "many texts at once are those of each alone");
+        assertTrue(lines.get(4).contains("张三"), lines.get(4));
+        assertTrue(lines.get(5).contains("通用助手"), "beside them the base answers: " + lines.get(5));
+        assertTrue(lines.get(6).startsWith("4 x 512 tokens on "), lines.get(6));
+        assertEquals("it fits", lines.get(17));
         assertTrue(Files.exists(folder.resolve("adapter/adapter_model.safetensors")));
         assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
     }

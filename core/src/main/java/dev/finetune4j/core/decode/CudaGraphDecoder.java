@@ -88,6 +88,11 @@ public final class CudaGraphDecoder extends StepDecoder {
         closeGraph();
     }
 
+    @Override
+    public void settle() {
+        awaitSteps();
+    }
+
     /** They write to memory of the host, which nobody else may get before. */
     private void awaitSteps() {
         ends.forEach(CudaEvent::await);

@@ -6,13 +6,14 @@ import dev.finetune4j.core.kernel.DecodeAttention;
 import dev.finetune4j.core.kernel.DecodeBuffers;
 import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.DecodeWorkspace;
-import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.NormSpec;
+import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -38,16 +39,34 @@ final class DecodeStep {
      */
     record Layer(
             Norms attentionNorms,
-            FusedGemv inputs,
+            RowProducts inputs,
             DecodeAttention attention,
-            FusedGemv output,
+            RowProducts output,
             Norms mlpNorms,
-            FusedGemv gateAndUp,
+            RowProducts gateAndUp,
             Activation activation,
-            FusedGemv down) {
-        /** The most numbers of a row that the down projections of one GEMV take. */
+            RowProducts down) {
+        /** The most numbers of a row that the down projections of one group of products take. */
         int rank() {
             return Math.max(Math.max(inputs.rank(), output.rank()), Math.max(gateAndUp.rank(), down.rank()));
+        }
+
+        /** All products of the layer, in order. */
+        List<RowProducts> products() {
+            return List.of(inputs, output, gateAndUp, down);
+        }
+
+        /** The same layer with other products. */
+        Layer with(UnaryOperator<RowProducts> change) {
+            return new Layer(
+                    attentionNorms,
+                    change.apply(inputs),
+                    attention,
+                    change.apply(output),
+                    mlpNorms,
+                    change.apply(gateAndUp),
+                    activation,
+                    change.apply(down));
         }
 
         /** Outputs of one projection to gate and up; 0 where there are two. */
@@ -57,7 +76,7 @@ final class DecodeStep {
     }
 
     /**
-     * What a step consists of.
+     * What a step consists of. Equal parts but for the products are those of one base with different adapters.
      *
      * @param embedding shape (V, D)
      * @param embeddingScale factor on its rows
@@ -72,8 +91,28 @@ final class DecodeStep {
             List<RotaryEmbedding> rotaries,
             List<Layer> layers,
             NormSpec norm,
-            FusedGemv head,
-            double softCap) {}
+            RowProducts head,
+            double softCap) {
+        /** All products of the step, in order. */
+        List<RowProducts> products() {
+            List<RowProducts> all = new ArrayList<>();
+            layers.forEach(layer -> all.addAll(layer.products()));
+            all.add(head);
+            return all;
+        }
+
+        /** The same parts with other products. */
+        Parts with(UnaryOperator<RowProducts> change) {
+            return new Parts(
+                    embedding,
+                    embeddingScale,
+                    rotaries,
+                    layers.stream().map(layer -> layer.with(change)).toList(),
+                    norm,
+                    change.apply(head),
+                    softCap);
+        }
+    }
 
     private final DecodeKernels kernels;
     private final Parts parts;
@@ -85,6 +124,10 @@ final class DecodeStep {
 
     DecodeKernels kernels() {
         return kernels;
+    }
+
+    Parts parts() {
+        return parts;
     }
 
     /** The working memory for a number of sequences. */
@@ -162,7 +205,7 @@ final class DecodeStep {
     }
 
     /** The norm of the residual stream, and the down projections of the first products that take it. */
-    private void begin(@Nullable NormSpec after, NormSpec norm, FusedGemv next, DecodeBuffers buffers) {
+    private void begin(@Nullable NormSpec after, NormSpec norm, RowProducts next, DecodeBuffers buffers) {
         Tensor low = buffers.low();
         if (after == null && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
             return;
@@ -172,7 +215,7 @@ final class DecodeStep {
     }
 
     /** The last projection of a half, added to the residual stream, or left to the norm behind it. */
-    private static void end(FusedGemv projection, Tensor x, Norms norms, DecodeBuffers buffers) {
+    private static void end(RowProducts projection, Tensor x, Norms norms, DecodeBuffers buffers) {
         boolean add = norms.after() == null;
         projection.run(x, buffers.rows(), buffers.low(), add ? buffers.state() : buffers.normed(), add);
     }

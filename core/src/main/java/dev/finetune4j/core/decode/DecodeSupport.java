@@ -7,6 +7,7 @@ import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.NormSpec;
+import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
@@ -45,6 +46,16 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
      * @param elsewhere the reason when the model's device has another one, or none
      */
     static DecodeSupport of(CausalLM model, Class<? extends DecodeKernels> wanted, String elsewhere) {
+        return of(model, wanted, elsewhere, DecodeSupport::gemv);
+    }
+
+    /**
+     * As {@link #of(CausalLM, Class, String)}.
+     *
+     * @param products how linears of one input are computed
+     */
+    static DecodeSupport of(
+            CausalLM model, Class<? extends DecodeKernels> wanted, String elsewhere, ProductsFactory products) {
         ScalarType type = Tensors.typeOf(model.placement().precision());
         if (!DeviceKernels.supports(type)) {
             return none("it computes in " + type);
@@ -52,16 +63,31 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
         return DeviceKernels.of(model.placement().device())
                 .decode(type)
                 .filter(wanted::isInstance)
-                .map(kernels -> of(model, kernels))
+                .map(kernels -> of(model, kernels, products))
                 .orElseGet(() -> none(elsewhere));
     }
 
-    private static DecodeSupport of(CausalLM model, DecodeKernels kernels) {
+    private static DecodeSupport of(CausalLM model, DecodeKernels kernels, ProductsFactory products) {
         try (Lifetime.Use use = model.use()) {
-            return new DecodeSupport(new DecodeStep(kernels, new Assembly(kernels).parts(model)), "");
+            return new DecodeSupport(new DecodeStep(kernels, new Assembly(kernels, products).parts(model)), "");
         } catch (UnsupportedPartException e) {
             return none(e.reason);
         }
+    }
+
+    /** How linears of one input are computed. */
+    @FunctionalInterface
+    interface ProductsFactory {
+        /** Null when they have no common kernel. */
+        @Nullable
+        RowProducts of(List<Named<Linear>> linears, ScalarType type);
+    }
+
+    /** By the kernels for few rows. */
+    static @Nullable RowProducts gemv(List<Named<Linear>> linears, ScalarType type) {
+        return FusedGemv.of(linears.stream()
+                .map(linear -> linear.module().gemvWeight(type))
+                .collect(Collectors.toCollection(ArrayList::new)));
     }
 
     /** Says which part has no decode kernel. */
@@ -77,7 +103,7 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
     }
 
     /** Puts a step together, part by part, as each part describes itself. */
-    private record Assembly(DecodeKernels kernels) {
+    private record Assembly(DecodeKernels kernels, ProductsFactory factory) {
         DecodeStep.Parts parts(CausalLM model) {
             DenseEmbedding embedding = embedding(model);
             List<RotaryEmbedding> rotaries = new ArrayList<>();
@@ -96,7 +122,7 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
                     List.copyOf(rotaries),
                     List.copyOf(layers),
                     norm(model.norm()),
-                    gemv(List.of(new Named<>("lm_head", model.head()))),
+                    products(List.of(new Named<>("lm_head", model.head()))),
                     model.config().finalLogitSoftcapping());
         }
 
@@ -122,17 +148,17 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             Attention.HeadNorms heads = attention.norms();
             return new DecodeStep.Layer(
                     norms(block.attentionNorms()),
-                    gemv(attention.inputs().linears()),
+                    products(attention.inputs().linears()),
                     new DecodeAttention(
                             supported(attention.spec(window)),
                             heads == null ? null : norm(heads.query()),
                             heads == null ? null : norm(heads.key()),
                             angles),
-                    gemv(List.of(attention.output())),
+                    products(List.of(attention.output())),
                     norms(block.mlpNorms()),
-                    gemv(block.mlp().gateAndUp().linears()),
+                    products(block.mlp().gateAndUp().linears()),
                     block.mlp().activation(),
-                    gemv(block.mlp().down().linears()));
+                    products(block.mlp().down().linears()));
         }
 
         private DecodeStep.Norms norms(DecoderBlock.Norms norms) {
@@ -151,11 +177,8 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             return spec;
         }
 
-        private FusedGemv gemv(List<Named<Linear>> linears) {
-            ScalarType type = kernels.type();
-            FusedGemv products = FusedGemv.of(linears.stream()
-                    .map(linear -> linear.module().gemvWeight(type))
-                    .collect(Collectors.toCollection(ArrayList::new)));
+        private RowProducts products(List<Named<Linear>> linears) {
+            RowProducts products = factory.of(linears, kernels.type());
             if (products == null) {
                 String names = linears.stream().map(Named::name).collect(Collectors.joining(", "));
                 throw new UnsupportedPartException(names + " have no common GEMV kernel");

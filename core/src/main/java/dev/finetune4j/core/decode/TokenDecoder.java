@@ -36,6 +36,11 @@ public interface TokenDecoder extends AutoCloseable {
     /** The logits of the last step, as {@link #feed} returns them; after {@link #argmaxAfter} only where that returned nothing. */
     Tensor logits();
 
+    /** Waits for what the device was asked; nothing is written to the cache by a step that nobody has asked for after this. */
+    default void settle() {
+        // Work is done when a call returns.
+    }
+
     /** Frees the working memory. Closing twice is fine. */
     @Override
     void close();

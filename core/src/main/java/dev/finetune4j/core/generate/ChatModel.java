@@ -3,6 +3,7 @@ package dev.finetune4j.core.generate;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
+import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -46,7 +47,35 @@ public interface ChatModel {
      * @param sink gets printable pieces while the answer is generated; joined they are the answer
      * @throws IllegalArgumentException if the chat template cannot write the conversation
      * @throws IllegalStateException if the model is closed, or gets closed meanwhile
+     * @throws java.util.concurrent.RejectedExecutionException when other replies are in progress and too many wait, see {@link BatchSettings#maxWaiting}
      * @throws dev.finetune4j.core.FineTune4jException when the conversation is longer than the model's context
      */
     Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink);
+
+    /**
+     * Begins to answer a conversation and returns at once. The models of this library compute a token of every reply in progress
+     * together, those of the adapters of one base too; others may answer before this returns.
+     *
+     * @param conversation what was said so far; its last message is the one to answer
+     * @param sink gets printable pieces in order while the answer is generated, in a thread of the library; joined they are the
+     *     answer. What it throws ends the reply
+     * @throws IllegalArgumentException if the chat template cannot write the conversation
+     * @throws IllegalStateException if the model is closed
+     * @throws java.util.concurrent.RejectedExecutionException when too many replies wait for their turn, see {@link BatchSettings#maxWaiting}
+     * @throws dev.finetune4j.core.FineTune4jException when the conversation is longer than the model's context, or the memory
+     *     for the batch
+     */
+    default Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        return Answered.of(() -> reply(conversation, settings, sink));
+    }
+
+    /**
+     * Answers conversations, many at a time.
+     *
+     * @return an answer for each, in order
+     * @throws RuntimeException as {@link Completion#join} of the first that fails; the others are cancelled
+     */
+    default List<Reply> generate(List<Conversation> conversations, GenerationSettings settings) {
+        return Answered.all(this, conversations, settings);
+    }
 }

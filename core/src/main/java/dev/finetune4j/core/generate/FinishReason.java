@@ -9,5 +9,7 @@ public enum FinishReason {
     /** The sequence reached the longest one that the model was made for. */
     CONTEXT_LENGTH,
     /** The thread was interrupted; its interrupt flag stays set. */
-    INTERRUPTED
+    INTERRUPTED,
+    /** {@link Completion#cancel} was called. */
+    CANCELLED
 }

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.model.CausalLM;
@@ -19,15 +20,19 @@ import org.jspecify.annotations.Nullable;
 public final class ChatPipeline {
     private final CausalLM model;
     private final ChatEncoder encoder;
+    private final Batcher batcher;
     private final TokenGenerator generator;
 
     /**
      * @param model answers; borrowed
      * @param encoder turns conversations into tokens; borrowed
+     * @param batcher of the model, or of the base that the model is a view of; takes replies that come while others are in
+     *     progress
      */
-    public ChatPipeline(CausalLM model, ChatEncoder encoder) {
+    public ChatPipeline(CausalLM model, ChatEncoder encoder, Batcher batcher) {
         this.model = model;
         this.encoder = encoder;
+        this.batcher = batcher;
         this.generator = new TokenGenerator(model, encoder.stopIds());
     }
 
@@ -59,6 +64,17 @@ public final class ChatPipeline {
      */
     Reply reply(Conversation conversation, PromptCache cache, GenerationSettings settings, Consumer<String> sink) {
         int[] prompt = encoder.encode(conversation, true).ids();
+        boolean alone = batcher.enterAlone();
+        try {
+            return alone
+                    ? alone(prompt, cache, settings, sink)
+                    : begin(prompt, cache, settings, sink, stream -> {}).takeAll();
+        } finally {
+            batcher.leave();
+        }
+    }
+
+    private Reply alone(int[] prompt, PromptCache cache, GenerationSettings settings, Consumer<String> sink) {
         int reused = cache.reuse(prompt);
         IncrementalDetokenizer detokenizer = encoder.tokenizer().detokenizer(true);
         StringBuilder text = new StringBuilder();
@@ -66,6 +82,44 @@ public final class ChatPipeline {
                 generator.generate(prompt, cache, settings, id -> emit(detokenizer.accept(id), text, sink));
         emit(detokenizer.finish(), text, sink);
         return new Reply(text.toString(), prompt.length, reused, generation.ids().length, generation.reason());
+    }
+
+    /**
+     * Begins to answer a conversation beside others; see {@link dev.finetune4j.core.generate.ChatModel#submit}.
+     *
+     * @param sink gets pieces of text, in a thread of the library
+     */
+    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+        int[] prompt = encoder.encode(conversation, true).ids();
+        PromptCache cache = PromptCache.of(model);
+        batcher.enterAlone();
+        Runnable end = () -> {
+            cache.close();
+            batcher.leave();
+        };
+        try {
+            return begin(prompt, cache, settings, sink, stream -> Delivery.of(stream, end));
+        } catch (RuntimeException | Error e) {
+            end.run();
+            throw e;
+        }
+    }
+
+    /** Hands a prompt to the batcher. */
+    private ReplyStream begin(
+            int[] prompt,
+            PromptCache cache,
+            GenerationSettings settings,
+            Consumer<String> sink,
+            Consumer<ReplyStream> prepare) {
+        TokenGenerator.requireFits(model, prompt);
+        int reused = cache.reuse(prompt);
+        ReplyStream stream = new ReplyStream(encoder.tokenizer().detokenizer(true), sink, prompt.length, reused);
+        BatchedText text = new BatchedText(model, prompt, cache, settings, encoder.stopIds(), stream);
+        stream.from(text);
+        prepare.accept(stream);
+        batcher.submit(text);
+        return stream;
     }
 
     private static void emit(String piece, StringBuilder text, Consumer<String> sink) {

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.decode.TokenDecoder;
+import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Supplier;
@@ -22,6 +23,14 @@ final class DecoderSession implements InferenceSession {
     DecoderSession(InferenceSession plain, Supplier<TokenDecoder> decoders) {
         this.plain = plain;
         this.decoders = decoders;
+    }
+
+    @Override
+    public KvCache memory() {
+        if (decoder != null) {
+            decoder.settle();
+        }
+        return plain.memory();
     }
 
     @Override

@@ -41,6 +41,11 @@ final class ForwardSession implements InferenceSession {
     }
 
     @Override
+    public KvCache memory() {
+        return cache;
+    }
+
+    @Override
     public long length() {
         return cache.length();
     }

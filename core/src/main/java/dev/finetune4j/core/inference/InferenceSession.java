@@ -15,6 +15,9 @@ import java.util.Optional;
  * more. Closing it waits for a {@link #feed} in progress.
  */
 public interface InferenceSession extends AutoCloseable {
+    /** The keys and values, for who feeds tokens in another way; they stay this session's, which does nothing with them by itself. */
+    KvCache memory();
+
     /** How many tokens are remembered. */
     long length();
 

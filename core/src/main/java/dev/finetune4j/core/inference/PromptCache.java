@@ -1,6 +1,7 @@
 package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
 import java.util.Arrays;
 import java.util.Optional;
 
@@ -44,6 +45,11 @@ final class PromptCache implements InferenceSession {
     }
 
     @Override
+    public KvCache memory() {
+        return session.memory();
+    }
+
+    @Override
     public long length() {
         return session.length();
     }
@@ -71,7 +77,7 @@ final class PromptCache implements InferenceSession {
     }
 
     /** Behind the held ones; if the pass fails, they are not held and count for nothing. */
-    private void note(int[] more) {
+    void note(int... more) {
         int held = Math.toIntExact(session.length());
         if (held + more.length > ids.length) {
             ids = Arrays.copyOf(ids, 2 * (held + more.length));

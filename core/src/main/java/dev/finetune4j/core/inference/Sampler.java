@@ -155,8 +155,19 @@ public final class Sampler {
 
     static void keepTopP(float[] logits, double p) {
         double[] probabilities = softmax(logits);
-        long[] order = ascending(logits);
+        // All tokens below this together do not reach 1 - p; only the others have to be sorted.
+        double least = (1 - p) / logits.length;
         double cumulative = 0;
+        int count = 0;
+        for (int id = 0; id < logits.length; id++) {
+            if (probabilities[id] < least) {
+                cumulative += probabilities[id];
+                logits[id] = Float.NEGATIVE_INFINITY;
+            } else {
+                count++;
+            }
+        }
+        long[] order = ascending(logits, probabilities, least, count);
         for (int i = 0; i < order.length - 1; i++) { // the likeliest token always stays
             int id = (int) order[i];
             cumulative += probabilities[id];
@@ -167,13 +178,19 @@ public final class Sampler {
         }
     }
 
-    /** The tokens from the least to the most likely, equal ones by id; the id is in the lower half of each number. */
-    private static long[] ascending(float[] logits) {
-        long[] order = new long[logits.length];
+    /**
+     * The tokens of at least some probability from the least to the most likely, equal ones by id; the id is in the lower half of
+     * each number.
+     */
+    private static long[] ascending(float[] logits, double[] probabilities, double least, int count) {
+        long[] order = new long[count];
+        int next = 0;
         for (int i = 0; i < logits.length; i++) {
-            int bits = Float.floatToIntBits(logits[i] + 0f); // + 0 makes one zero of both
-            int sortable = bits ^ (bits >> 31 & Integer.MAX_VALUE);
-            order[i] = (long) sortable << 32 | i;
+            if (probabilities[i] >= least) {
+                int bits = Float.floatToIntBits(logits[i] + 0f); // + 0 makes one zero of both
+                int sortable = bits ^ (bits >> 31 & Integer.MAX_VALUE);
+                order[next++] = (long) sortable << 32 | i;
+            }
         }
         Arrays.sort(order);
         return order;

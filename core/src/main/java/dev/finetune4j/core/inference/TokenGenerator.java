@@ -60,10 +60,7 @@ public final class TokenGenerator {
             throw new IllegalArgumentException("the prompt needs at least one token that is not yet remembered; it has "
                     + prompt.length + " and the inference session holds " + text.length());
         }
-        if (prompt.length >= context) {
-            throw new FineTune4jException("the conversation has " + prompt.length
-                    + " tokens, but the model was made for " + context + "; start a new one or shorten the message");
-        }
+        requireFits(model, prompt);
         Sampler sampler = new Sampler(settings);
         int[] ids = Arrays.copyOf(prompt, (int) Math.min(context, prompt.length + (long) settings.maxNewTokens()));
         int length = prompt.length;
@@ -82,6 +79,19 @@ public final class TokenGenerator {
         }
         boolean limited = length - prompt.length == settings.maxNewTokens();
         return result(ids, prompt.length, length, limited ? FinishReason.LENGTH : FinishReason.CONTEXT_LENGTH);
+    }
+
+    /**
+     * Checks that there is room behind a prompt.
+     *
+     * @throws FineTune4jException when it is longer than the model's context
+     */
+    static void requireFits(CausalLM model, int[] prompt) {
+        int context = model.contextLength();
+        if (prompt.length >= context) {
+            throw new FineTune4jException("the conversation has " + prompt.length
+                    + " tokens, but the model was made for " + context + "; start a new one or shorten the message");
+        }
     }
 
     private static Generation result(int[] ids, int from, int to, FinishReason reason) {

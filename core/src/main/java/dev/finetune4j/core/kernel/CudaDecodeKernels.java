@@ -29,6 +29,9 @@ public final class CudaDecodeKernels implements DecodeKernels {
     /** About two blocks for each multiprocessor of a large GPU; attention takes that many splits. */
     private static final int BLOCKS = 264;
 
+    /** As many more for steps of many rows, whose blocks have more than their own start to wait for. */
+    private static final int BLOCKS_OF_MANY_ROWS = 4 * BLOCKS;
+
     private static final int MIN_POSITIONS_OF_SPLIT = 16;
 
     private final ComputeDevice device;
@@ -59,7 +62,8 @@ public final class CudaDecodeKernels implements DecodeKernels {
     public DecodeWorkspace workspace(int rows, AttentionSpec attention, List<DecodeWorkspace.Angles> angles) {
         long capacity = angles.get(0).cos().size(0);
         int heads = attention.heads();
-        long wanted = BLOCKS / ((long) rows * attention.kvHeads() * parts(attention));
+        int blocks = rows > GemvKernel.MAX_ROWS ? BLOCKS_OF_MANY_ROWS : BLOCKS;
+        long wanted = blocks / ((long) rows * attention.kvHeads() * parts(attention));
         int splits = (int) Math.max(1, Math.min(wanted, capacity / MIN_POSITIONS_OF_SPLIT));
         return new DecodeWorkspace(
                 angles,

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  * down projections of all additions are made first, and the kernel of the weights adds the up projections to its sums. Allocates
  * nothing there.
  */
-public final class FusedGemv {
+public final class FusedGemv implements RowProducts {
     /** Weights whose forms are those of one kernel. */
     private record Group<W>(GemvKernel<W> kernel, List<GemvWeight<W>> weights) {
         static <W> @Nullable Group<W> of(GemvWeight<W> first, List<GemvWeight<?>> all) {
@@ -79,30 +79,27 @@ public final class FusedGemv {
         return group == null ? null : new FusedGemv(group);
     }
 
-    /** Numbers of a row of the products. */
+    @Override
     public int out() {
         return group.out();
     }
 
-    /** Numbers of a row of the down projections; 0 without additions. */
+    @Override
     public int rank() {
         return rank;
     }
 
-    /** How many linears there are. */
+    @Override
     public int linears() {
         return group.weights().size();
     }
 
     /**
-     * {@code y = x Wᵀ + b} of all linears, side by side.
+     * {@inheritDoc}
      *
-     * @param x shape (rows, in), contiguous
      * @param rows at most {@link GemvKernel#MAX_ROWS}
-     * @param low working memory, float32, at least rows · {@link #rank()} numbers
-     * @param y shape (rows, {@link #out()}), contiguous
-     * @param add whether the products are added to what y holds
      */
+    @Override
     public void run(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
         lowRank(x, rows, low);
         runBehind(x, rows, low, y, add);
@@ -118,29 +115,24 @@ public final class FusedGemv {
         runGatedBehind(x, rows, activation, low, y);
     }
 
-    /** The down projections of all additions, with which {@link #run} and {@link #runGated} begin. */
+    @Override
     public void lowRank(Tensor x, int rows, Tensor low) {
         if (rank > 0) {
             group.launchLowRank(x, rows, low);
         }
     }
 
-    /**
-     * The norm of x and the down projections of it, where there are any and one launch makes both.
-     *
-     * @param y gets the norm, shape (rows, in)
-     * @return whether it was done
-     */
+    @Override
     public boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
         return rank > 0 && group.launchLowRankOfNorm(x, rows, norm, y, low);
     }
 
-    /** {@link #run} behind {@link #lowRank}. */
+    @Override
     public void runBehind(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
         group.launch(x, rows, low, y, add);
     }
 
-    /** {@link #runGated} behind {@link #lowRank}. */
+    @Override
     public void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
         group.launchGated(x, rows, activation, low, y);
     }

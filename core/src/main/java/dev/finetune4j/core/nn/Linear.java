@@ -63,6 +63,19 @@ public interface Linear extends AutoCloseable {
         return Optional.empty();
     }
 
+    /**
+     * Another linear and what is added to its products.
+     *
+     * @param base the other one
+     * @param added of factors that are not trained meanwhile
+     */
+    record LowRankAddition(Linear base, GemvWeight.LowRank added) {}
+
+    /** This linear as another one with a low-rank addition, so that several of these can share the other; null if it is not. */
+    default @Nullable LowRankAddition addition() {
+        return null;
+    }
+
     /** Whether the forward pass drops something in passes that record gradients; see {@link Dropout}. */
     default boolean hasDropout() {
         return false;

@@ -3,6 +3,7 @@ package dev.finetune4j.core.inference;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.finetune4j.core.nn.KvCache;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -12,6 +13,11 @@ class PromptCacheTest {
     /** Holds what it is fed, and fails at the id 13. */
     private static final class Recorder implements InferenceSession {
         final List<Integer> held = new ArrayList<>();
+
+        @Override
+        public KvCache memory() {
+            throw new UnsupportedOperationException("there is none");
+        }
 
         @Override
         public long length() {

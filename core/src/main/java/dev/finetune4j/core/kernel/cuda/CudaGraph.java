@@ -135,6 +135,16 @@ public final class CudaGraph implements AutoCloseable {
         }
     }
 
+    /**
+     * As {@link #capture(CudaStream, Memory, Runnable)} and {@link #captureOverlapping(ComputeDevice, Runnable)}: kernels of the
+     * library may begin early, all others wait for those in front of them.
+     *
+     * @throws DeviceException when something in the body cannot be captured
+     */
+    public static CudaGraph captureOverlapping(CudaStream stream, Memory memory, Runnable body) {
+        return capture(stream, memory, () -> CudaKernel.overlapping(body));
+    }
+
     private static CUgraphExec_st capture(CudaStream stream, Runnable body) {
         try (CaptureLock alone = CaptureLock.acquire();
                 TensorScope scope = new TensorScope()) {

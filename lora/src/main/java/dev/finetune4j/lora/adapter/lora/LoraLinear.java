@@ -117,14 +117,22 @@ final class LoraLinear extends AdaptedLinear {
 
     @Override
     public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
-        GemvWeight<?> weight = isPlain() ? base.gemvWeight(type) : null;
+        LowRankAddition addition = addition();
+        if (addition == null) {
+            return null;
+        }
+        GemvWeight<?> weight = base.gemvWeight(type);
+        return weight == null || weight.addition() != null ? null : weight.with(addition.added());
+    }
+
+    @Override
+    public @Nullable LowRankAddition addition() {
         boolean readable = layer.a().is_contiguous()
                 && layer.b().is_contiguous()
                 && layer.a().storage_offset() % ALIGNED_NUMBERS == 0;
-        if (weight == null || weight.addition() != null || !readable) {
-            return null;
-        }
-        return weight.with(new GemvWeight.LowRank(layer.a(), layer.b(), (float) layer.scale()));
+        return isPlain() && readable
+                ? new LowRankAddition(base, new GemvWeight.LowRank(layer.a(), layer.b(), (float) layer.scale()))
+                : null;
     }
 
     private boolean isPlain() {

@@ -1,0 +1,159 @@
+package dev.finetune4j.core.inference;
+
+import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.FinishReason;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.kernel.DecodeRow;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.KvCache;
+import java.util.Arrays;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A text that a {@link Batcher} continues beside others: its tokens, what the model remembers of them, and its own sampler. Belongs to
+ * the batcher's thread between submission and end; only {@link #cancel} is for others.
+ */
+final class BatchedText {
+    /** Is told what becomes of a text, by the batcher's thread, which waits for it. The end is told once. */
+    interface Listener {
+        /** Another token was chosen. */
+        void token(int id);
+
+        /** There are no more tokens. */
+        void ended(FinishReason reason);
+
+        /** Something went wrong. */
+        void failed(RuntimeException cause);
+    }
+
+    private final CausalLM model;
+    private final PromptCache cache;
+    private final KvCache memory;
+    private final Sampler sampler;
+    private final Set<Integer> stopIds;
+    private final Listener listener;
+    private final int maxNewTokens;
+    private final int promptLength;
+    private final int[] ids;
+    private int length;
+    private volatile @Nullable FinishReason cancelled;
+
+    /**
+     * @param model the base or an adapter's view of it
+     * @param prompt ids of the whole text so far
+     * @param cache remembers some of their beginning, fewer than all; stays the caller's, who leaves it alone until the end
+     * @throws FineTune4jException when the prompt is longer than the model's context
+     */
+    BatchedText(
+            CausalLM model,
+            int[] prompt,
+            PromptCache cache,
+            GenerationSettings settings,
+            Set<Integer> stopIds,
+            Listener listener) {
+        TokenGenerator.requireFits(model, prompt);
+        this.model = model;
+        this.cache = cache;
+        this.memory = cache.memory();
+        this.sampler = new Sampler(settings);
+        this.stopIds = stopIds;
+        this.listener = listener;
+        this.maxNewTokens = settings.maxNewTokens();
+        this.promptLength = prompt.length;
+        this.ids = Arrays.copyOf(
+                prompt, (int) Math.min(model.contextLength(), prompt.length + (long) settings.maxNewTokens()));
+        this.length = prompt.length;
+    }
+
+    CausalLM model() {
+        return model;
+    }
+
+    KvCache memory() {
+        return memory;
+    }
+
+    Listener listener() {
+        return listener;
+    }
+
+    /** Positions that the text has at its end, those of virtual tokens included. */
+    long positions() {
+        return memory.virtual() + ids.length;
+    }
+
+    /** Ends it before its next token. */
+    void cancel(FinishReason reason) {
+        cancelled = reason;
+    }
+
+    @Nullable
+    FinishReason cancelled() {
+        return cancelled;
+    }
+
+    /** How many tokens the model has not seen yet; 1 when the text waits for its next token only. */
+    int pending() {
+        return length - fed();
+    }
+
+    private int fed() {
+        return Math.toIntExact(cache.length());
+    }
+
+    /**
+     * Feeds more of the prompt by the model's ordinary pass; after its last token the next one is chosen.
+     *
+     * @param most how many tokens
+     * @return the chosen token; -1 when there is more to feed
+     */
+    int prefill(int most) {
+        int count = Math.min(most, pending());
+        boolean last = count == pending();
+        int[] more = Arrays.copyOfRange(ids, fed(), fed() + count);
+        if (last && sampler.takesArgmax()) {
+            return cache.feedArgmax(more);
+        }
+        float[] logits = cache.feed(more);
+        return last ? choose(logits) : -1;
+    }
+
+    /** The row of a step that feeds the last token. */
+    DecodeRow row() {
+        return new DecodeRow(memory.positions(), ids[length - 1], memory, 0);
+    }
+
+    /** Notes that a step has fed the last token. */
+    void stepped() {
+        cache.note(ids[length - 1]);
+        memory.advance(1);
+    }
+
+    boolean takesArgmax() {
+        return sampler.takesArgmax();
+    }
+
+    /** Chooses from the logits after the last token. */
+    int choose(float[] logits) {
+        return sampler.takesArgmax() ? Sampler.argmax(logits) : sampler.next(logits, ids, length);
+    }
+
+    /**
+     * Takes up a chosen token.
+     *
+     * @return why the text has ended with it; null when it goes on
+     */
+    @Nullable
+    FinishReason accept(int id) {
+        if (stopIds.contains(id)) {
+            return FinishReason.STOP;
+        }
+        ids[length++] = id;
+        listener.token(id);
+        if (length < ids.length) {
+            return null;
+        }
+        return length - promptLength == maxNewTokens ? FinishReason.LENGTH : FinishReason.CONTEXT_LENGTH;
+    }
+}

@@ -18,6 +18,21 @@ enum KernelRole {
     CHOICE(KernelKind.VOCABULARY, starts("choose_"), contains("argmax")),
     /** GEMV of a weight that is read as it is stored; LoRA's wide factor is in it. */
     GEMV(KernelKind.BASE, starts("rows_", "gated_"), contains()),
+    /** Of many rows with LoRA's factors, and the sums over the parts of such products. */
+    LOW_RANK(
+            KernelKind.LORA,
+            starts(
+                    "down_a",
+                    "up_a",
+                    "up_b",
+                    "gradient_a",
+                    "gradient_b",
+                    "add_splits",
+                    "add_panels",
+                    "add_parts_b",
+                    "narrow_partial",
+                    "add_partial"),
+            contains()),
     LOW_RANK_GEMV(KernelKind.LORA, starts("low_rank_"), contains()),
     STEP(
             KernelKind.OPTIMIZER,
@@ -25,7 +40,7 @@ enum KernelRole {
             contains("multi_tensor_apply", "normops", "normone", "normtwo", "normzero")),
     VOCABULARY(
             KernelKind.VOCABULARY,
-            starts("embed_"),
+            starts("embed_", "soft_cap_"),
             contains("logsoftmax", "nll_loss", "embedding", "indexselect", "gather_kernel", "indexfunc")),
     ATTENTION(
             KernelKind.ATTENTION,
@@ -36,7 +51,7 @@ enum KernelRole {
     PRODUCT(null, starts(), contains("nvjet", "gemm", "gemv", "xmma", "cutlass", "cublas")),
     ELEMENTWISE(
             KernelKind.ELEMENTWISE,
-            starts("rms_", "swiglu", "geglu", "rope_", "norm_", "dropout_"),
+            starts("rms_", "swiglu", "geglu", "gate_", "rope_", "norm_", "dropout_"),
             contains("elementwise", "layer_norm", "rmsnorm")),
     /** Small sums. */
     SMALL(KernelKind.OTHER, starts(), contains("reduce_kernel")),

@@ -5,9 +5,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.StringJoiner;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,11 +28,17 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread-safe. It borrows the tokenizer.
  */
 public final class ChatEncoder {
+    /** Longer texts are those of messages, which seldom come again. */
+    private static final int SHORT = 48;
+
+    private static final int MAX_KNOWN = 256;
+
     private final Tokenizer tokenizer;
     private final ChatTemplate template;
     private final ControlTokens controls;
     private final Set<Integer> stopIds;
     private final int rows;
+    private final Map<String, int[]> markup = new ConcurrentHashMap<>();
 
     /**
      * Checks that the template fits the tokenizer.
@@ -194,7 +202,21 @@ public final class ChatEncoder {
     }
 
     private int[] encode(String text, boolean plain) {
-        return plain ? controls.encodePlain(text) : tokenizer.encode(text);
+        if (plain) {
+            return controls.encodePlain(text);
+        }
+        if (text.length() > SHORT) {
+            return tokenizer.encode(text);
+        }
+        // What a template writes between messages comes again with each of them. Nobody changes these arrays.
+        int[] known = markup.get(text);
+        if (known == null) {
+            known = tokenizer.encode(text);
+            if (markup.size() < MAX_KNOWN) {
+                markup.put(text, known);
+            }
+        }
+        return known;
     }
 
     private void requireRowsForEnds() {

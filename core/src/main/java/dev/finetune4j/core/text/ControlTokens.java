@@ -30,6 +30,8 @@ final class ControlTokens {
     private final BitSet ids = new BitSet();
     private final Pattern pattern;
     private final boolean fuzzy;
+    /** The first characters of all of them, which few texts have. */
+    private final List<String> firsts;
 
     private ControlTokens(Tokenizer tokenizer, Set<String> texts) {
         this.tokenizer = tokenizer;
@@ -41,7 +43,16 @@ final class ControlTokens {
                         .sorted(Comparator.comparingInt(String::length).reversed())
                         .map(Pattern::quote)
                         .collect(Collectors.joining("|")));
+        this.firsts = texts.stream()
+                .filter(text -> !text.isEmpty())
+                .map(text -> text.substring(0, text.offsetByCodePoints(0, 1)))
+                .distinct()
+                .toList();
         this.fuzzy = texts.stream().anyMatch(tokenizer::isNormalized);
+    }
+
+    private boolean mayBeSpelledIn(String text) {
+        return firsts.stream().anyMatch(text::contains);
     }
 
     /** Those with the given texts. */
@@ -89,13 +100,19 @@ final class ControlTokens {
 
     /** Whether the tokenizer may find one of them in the text; false is certain. */
     boolean mayStandIn(String text) {
-        return pattern.matcher(text).find()
+        return (mayBeSpelledIn(text) && pattern.matcher(text).find())
                 || (fuzzy && Arrays.stream(tokenizer.encode(text)).anyMatch(this::contains));
     }
 
     /** The pieces of a text that would be read as one of them, in order. */
     List<String> spelledIn(String text) {
+        if (!fuzzy && !mayBeSpelledIn(text)) {
+            return List.of();
+        }
         List<String> found = in(text).results().map(MatchResult::group).toList();
+        if (!fuzzy) {
+            return found;
+        }
         // Some tokenizers find a special token in text that does not spell it; then all of the text is kept apart.
         String bare = Whitespace.strip(text);
         return found.isEmpty() && !bare.isEmpty() && mayStandIn(text) ? List.of(bare) : found;

@@ -3,6 +3,7 @@ package dev.finetune4j.data.batch;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.Example;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,6 +13,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Rows that are read and encoded when they are needed. Those that are expected are encoded beforehand on all cores, while the
@@ -21,6 +23,8 @@ import java.util.concurrent.TimeUnit;
  */
 final class LazyUnits implements Units {
     private static final int IDLE_SECONDS = 2;
+    /** Rows of one task. */
+    private static final int TOGETHER = 8;
 
     private final List<Example> examples;
     private final ExampleEncoder encoder;
@@ -57,20 +61,58 @@ final class LazyUnits implements Units {
 
     @Override
     public void expect(int[] order, int from, int to) {
+        List<Job> jobs = new ArrayList<>(TOGETHER);
         for (int i = from; i < to; i++) {
-            expected.computeIfAbsent(order[i], this::start);
+            if (expected.containsKey(order[i])) {
+                continue;
+            }
+            jobs.add(read(order[i]));
+            if (jobs.size() == TOGETHER) {
+                start(jobs);
+                jobs = new ArrayList<>(TOGETHER);
+            }
+        }
+        start(jobs);
+    }
+
+    /** A row to encode, or one that could not be read. */
+    private record Job(@Nullable Example example, CompletableFuture<EncodedRow> result) {}
+
+    /** Rows are read one after the other, as some files can give them best so. */
+    private Job read(int unit) {
+        CompletableFuture<EncodedRow> result = new CompletableFuture<>();
+        expected.put(unit, result);
+        try {
+            return new Job(examples.get(unit), result);
+        } catch (RuntimeException e) {
+            result.completeExceptionally(e);
+            return new Job(null, result);
         }
     }
 
-    /** Rows are read one after the other, as some files can give them best so. */
-    private CompletableFuture<EncodedRow> start(int unit) {
-        Example example;
-        try {
-            example = examples.get(unit);
-        } catch (RuntimeException e) {
-            return CompletableFuture.failedFuture(e);
+    /** All are handed over together, since whoever waits for the first one mostly needs the others too. */
+    private void start(List<Job> jobs) {
+        if (jobs.isEmpty()) {
+            return;
         }
-        return CompletableFuture.supplyAsync(() -> encoder.encode(example), workers);
+        workers.execute(() -> {
+            List<Runnable> results = new ArrayList<>(jobs.size());
+            for (Job job : jobs) {
+                if (job.example != null) {
+                    results.add(encoded(job.example, job.result));
+                }
+            }
+            results.forEach(Runnable::run);
+        });
+    }
+
+    private Runnable encoded(Example example, CompletableFuture<EncodedRow> result) {
+        try {
+            EncodedRow row = encoder.encode(example);
+            return () -> result.complete(row);
+        } catch (RuntimeException | Error e) {
+            return () -> result.completeExceptionally(e);
+        }
     }
 
     @Override
@@ -83,7 +125,7 @@ final class LazyUnits implements Units {
         CompletableFuture<EncodedRow> coming = expected.remove(unit);
         EncodedRow row;
         try {
-            row = (coming == null ? start(unit) : coming).join();
+            row = coming == null ? encoder.encode(examples.get(unit)) : coming.join();
         } catch (CompletionException e) {
             if (e.getCause() instanceof RuntimeException failure) {
                 throw failure;

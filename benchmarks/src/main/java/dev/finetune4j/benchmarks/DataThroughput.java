@@ -1,0 +1,172 @@
+package dev.finetune4j.benchmarks;
+
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.Example;
+import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.SftEncoder;
+import java.io.BufferedWriter;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryPoolMXBean;
+import java.lang.management.MemoryType;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Random;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * How quickly a large file becomes packed batches, beside what the tokenizer does with the same texts and nothing else.
+ *
+ * <p>{@code make FILE MEGABYTES} writes a file of generated rows, as JSON lines or CSV by its name; {@code measure FILE
+ * TOKENIZER} prints the time of the scan, of the first batch in order and shuffled, and the rates. Run it with {@code
+ * -Xmx256m}.
+ */
+public final class DataThroughput {
+    private static final int ROWS = 16_000;
+    private static final int MICRO_BATCH = 8;
+    private static final long SEED = 1;
+    private static final String[] WORDS =
+            ("the model learns from examples that are good and short while rows of a table hold questions answers"
+                            + " 小模型 可以 从 几百个 好的 例子 中 学会 一项 新任务 回答 问题")
+                    .split(" ");
+
+    private DataThroughput() {}
+
+    public static void main(String[] args) throws IOException, InterruptedException, ExecutionException {
+        if (args[0].equals("make")) {
+            make(Path.of(args[1]), Long.parseLong(args[2]) << 20);
+        } else {
+            measure(Path.of(args[1]), Path.of(args[2]));
+        }
+    }
+
+    private static void make(Path file, long bytes) throws IOException {
+        boolean table = file.toString().endsWith(".csv");
+        Random random = new Random(SEED);
+        long written = 0;
+        try (BufferedWriter out = Files.newBufferedWriter(file)) {
+            out.write(table ? "instruction,input,output\n" : "");
+            for (int i = 0; written < bytes; i++) {
+                String question = "Row " + i + ", \\\"quoted\\\": " + words(random, 10);
+                String answer = words(random, 40 + random.nextInt(160));
+                String row = table
+                        ? "\"" + question.replace("\\\"", "\"\"") + "\",,\"" + answer + "\"\n"
+                        : "{\"instruction\": \"" + question + "\", \"input\": \"\", \"output\": \"" + answer + "\"}\n";
+                out.write(row);
+                written += row.getBytes(StandardCharsets.UTF_8).length;
+            }
+        }
+    }
+
+    private static String words(Random random, int count) {
+        StringBuilder text = new StringBuilder();
+        for (int i = 0; i < count; i++) {
+            text.append(i == 0 ? "" : " ").append(WORDS[random.nextInt(WORDS.length)]);
+        }
+        return text.toString();
+    }
+
+    private static void measure(Path file, Path tokenizerFolder)
+            throws IOException, InterruptedException, ExecutionException {
+        double megabytes = Files.size(file) / 1e6;
+        try (Tokenizer tokenizer = Tokenizer.load(tokenizerFolder)) {
+            SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 2048);
+            long start = System.nanoTime();
+            Dataset dataset = Dataset.read(file);
+            double scan = seconds(start);
+            EncodedDataset data = encoder.encode(dataset);
+            Collator collator = new Collator(0, new Collator.FewSizes(), Collator.Layout.PACKED);
+            new BatchLoader(data, MICRO_BATCH, 1, SEED, collator, false).next();
+            print("%s: %.0f MB, %,d rows, %s", file.getFileName(), megabytes, dataset.size(), data.report());
+            print("scan %.2f s, %.0f MB/s; first batch in order after %.2f s", scan, megabytes / scan, seconds(start));
+            start = System.nanoTime();
+            BatchLoader loader = new BatchLoader(data, MICRO_BATCH, 1, SEED, collator, true);
+            loader.next();
+            print("first batch shuffled %.2f s after the scan", seconds(start));
+            double bare = Math.max(bare(tokenizer, dataset), bare(tokenizer, dataset));
+            double perRow = megabytes(texts(dataset)) / (ROWS / 4);
+            double batches = perRow * Math.max(rowsPerSecond(loader), rowsPerSecond(loader));
+            print(
+                    "tokenizer alone on %d threads %.2f MB/s; batches %.2f MB/s, %.0f %%",
+                    Runtime.getRuntime().availableProcessors(), bare, batches, 100 * batches / bare);
+            print("one thread %.2f MB/s", bare(tokenizer, dataset, 1));
+        }
+        long used = ManagementFactory.getMemoryPoolMXBeans().stream()
+                .filter(pool -> pool.getType() == MemoryType.HEAP)
+                .map(MemoryPoolMXBean::getPeakUsage)
+                .mapToLong(usage -> usage.getUsed())
+                .sum();
+        print("heap: at most %d MB of %d MB", used >> 20, Runtime.getRuntime().maxMemory() >> 20);
+    }
+
+    private static double bare(Tokenizer tokenizer, Dataset dataset) throws InterruptedException, ExecutionException {
+        return bare(tokenizer, dataset, Runtime.getRuntime().availableProcessors());
+    }
+
+    /** Text in MB/s, of rows that are in memory already. */
+    private static double bare(Tokenizer tokenizer, Dataset dataset, int threads)
+            throws InterruptedException, ExecutionException {
+        List<String> texts = texts(dataset);
+        ExecutorService workers = Executors.newFixedThreadPool(threads);
+        long start = System.nanoTime();
+        List<Future<?>> tasks = new ArrayList<>();
+        for (int i = 0; i < texts.size(); i += 64) {
+            List<String> some = texts.subList(i, Math.min(texts.size(), i + 64));
+            tasks.add(workers.submit(() -> some.forEach(tokenizer::encode)));
+        }
+        for (Future<?> task : tasks) {
+            task.get();
+        }
+        double seconds = seconds(start);
+        workers.shutdown();
+        return megabytes(texts) / seconds;
+    }
+
+    private static List<String> texts(Dataset dataset) {
+        List<String> texts = new ArrayList<>();
+        for (Example example : dataset.examples().subList(0, ROWS / 4)) {
+            texts.addAll(example.texts());
+        }
+        return texts;
+    }
+
+    /** Rows that are read, encoded and packed. */
+    private static double rowsPerSecond(BatchLoader loader) {
+        long start = System.nanoTime();
+        long rows = 0;
+        for (int i = 0; i < ROWS / MICRO_BATCH; i++) {
+            for (Batch batch : loader.next().microBatches()) {
+                rows += batch.examples();
+            }
+        }
+        return rows / seconds(start);
+    }
+
+    private static double megabytes(List<String> texts) {
+        return texts.stream()
+                        .mapToLong(text -> text.getBytes(StandardCharsets.UTF_8).length)
+                        .sum()
+                / 1e6;
+    }
+
+    private static double seconds(long start) {
+        return (System.nanoTime() - start) / 1e9;
+    }
+
+    private static void print(String format, Object... values) {
+        System.out.println(String.format(Locale.ROOT, format, values));
+    }
+}

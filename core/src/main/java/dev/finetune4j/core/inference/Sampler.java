@@ -147,10 +147,34 @@ public final class Sampler {
         if (k >= logits.length) {
             return;
         }
-        float[] sorted = logits.clone();
-        Arrays.sort(sorted);
-        float threshold = sorted[sorted.length - k];
-        forbidBelow(logits, threshold);
+        forbidBelow(logits, highest(logits, k));
+    }
+
+    /** The k-th highest of more than k logits. */
+    private static float highest(float[] logits, int k) {
+        float[] heap = Arrays.copyOf(logits, k); // the k highest so far, the least of them first
+        Arrays.sort(heap);
+        for (int i = k; i < logits.length; i++) {
+            if (logits[i] > heap[0]) {
+                replaceLeast(heap, logits[i]);
+            }
+        }
+        return heap[0];
+    }
+
+    private static void replaceLeast(float[] heap, float value) {
+        int place = 0;
+        for (int child = 1; child < heap.length; child = 2 * place + 1) {
+            if (child + 1 < heap.length && heap[child + 1] < heap[child]) {
+                child++;
+            }
+            if (heap[child] >= value) {
+                break;
+            }
+            heap[place] = heap[child];
+            place = child;
+        }
+        heap[place] = value;
     }
 
     static void keepTopP(float[] logits, double p) {

@@ -16,6 +16,7 @@ import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.SplittableRandom;
 import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
@@ -35,6 +36,25 @@ class SamplerTest {
                     golden,
                     "repetition_1.3",
                     (logits, history) -> Sampler.penalizeRepetition(logits, history, history.length, 1.3));
+        }
+    }
+
+    @Test
+    void topKKeepsWhatASortWould() {
+        SplittableRandom random = new SplittableRandom(3);
+        for (int k : new int[] {1, 2, 7, 50, 299}) {
+            float[] logits = new float[300];
+            for (int i = 0; i < logits.length; i++) {
+                logits[i] = random.nextInt(-60, 60) / 4f; // with equal ones
+            }
+            float[] sorted = logits.clone();
+            Arrays.sort(sorted);
+            float[] expected = logits.clone();
+            for (int i = 0; i < expected.length; i++) {
+                expected[i] = logits[i] < sorted[sorted.length - k] ? Float.NEGATIVE_INFINITY : logits[i];
+            }
+            Sampler.keepTopK(logits, k);
+            assertArrayEquals(expected, logits, "top " + k);
         }
     }
 

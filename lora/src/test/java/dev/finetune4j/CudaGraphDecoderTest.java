@@ -54,6 +54,10 @@ class CudaGraphDecoderTest {
         return RandomWeights.model(folder.resolve("model"), family, factory, new Placement(GPU, precision));
     }
 
+    private static long[] wide(int... ids) {
+        return Arrays.stream(ids).asLongStream().toArray();
+    }
+
     private static int argmax(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
@@ -92,6 +96,26 @@ class CudaGraphDecoderTest {
                         ordinary(model, expectedCache, 1, 5, 6, 7),
                         ordinary(model, cache, 1, 5, 6, 7),
                         tolerance);
+                for (int length : new int[] {2, 8, 9, 30, 1, 64}) {
+                    if (decoder.maxPiece() == 0) {
+                        // Its frequencies go with the length of the text.
+                        assertTrue(family == RandomWeights.Family.PHI3 || family == RandomWeights.Family.DYNAMIC);
+                        assertThrows(IllegalArgumentException.class, () -> decoder.feedPiece(1, 2));
+                        break;
+                    }
+                    int[] piece =
+                            new SplittableRandom(length).ints(length, 0, 300).toArray();
+                    assertClose(
+                            "piece of " + length,
+                            ordinary(model, expectedCache, 1, wide(piece)),
+                            Tensors.toFloats(decoder.feedPiece(piece)),
+                            tolerance);
+                    assertClose(
+                            "behind a piece of " + length,
+                            ordinary(model, expectedCache, 1, 3),
+                            Tensors.toFloats(decoder.feed(3)),
+                            tolerance);
+                }
             }
         }
     }
@@ -166,6 +190,12 @@ class CudaGraphDecoderTest {
                 ordinary(model, cache, rows, ids);
                 double ofOrdinary = 0;
                 double ofRecorded = 0;
+                if (decoder.maxPiece() > 0) {
+                    int[] piece = random.ints(21, 0, 300).toArray();
+                    float[] expected = ordinary(exact, exactCache, 1, wide(piece));
+                    ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, 1, wide(piece)));
+                    ofRecorded += squaredDistance(expected, Tensors.toFloats(decoder.feedPiece(piece)));
+                }
                 for (int i = 0; i < 32; i++) {
                     long[] next = random.longs(rows, 0, 300).toArray();
                     float[] expected = ordinary(exact, exactCache, rows, next);
@@ -246,6 +276,47 @@ class CudaGraphDecoderTest {
                 }
             }
         }
+    }
+
+    @Test
+    void whatAnEndedTextHasCapturedServesTheNext() {
+        CudaGraphDecoder last = null;
+        try (CausalLM model = model(RandomWeights.Family.GEMMA3, true, Precision.FP32)) {
+            for (int turn = 0; turn < 4; turn++) {
+                try (KvCache expectedCache = model.newCache();
+                        KvCache cache = model.newCache();
+                        KvCache otherCache = model.newCache()) {
+                    CudaGraphDecoder decoder = CudaGraphDecoder.open(model, cache);
+                    assertTrue(last == null || last == decoder, "turn " + turn);
+                    // Beside it, a text has a decoder of its own.
+                    CudaGraphDecoder other = CudaGraphDecoder.open(model, otherCache);
+                    int[] prompt = new SplittableRandom(turn)
+                            .ints(7 + 90L * turn, 0, 300)
+                            .toArray();
+                    float[] expected = ordinary(model, expectedCache, 1, wide(prompt));
+                    for (int from = 0; from < prompt.length; from += 40) {
+                        int[] piece = Arrays.copyOfRange(prompt, from, Math.min(prompt.length, from + 40));
+                        other.feedPiece(piece);
+                        float[] actual = Tensors.toFloats(decoder.feedPiece(piece));
+                        if (from + 40 >= prompt.length) {
+                            assertClose("turn " + turn, expected, actual, 1e-4);
+                        }
+                    }
+                    int next = argmax(expected);
+                    for (int i = 0; i < 20; i++) {
+                        int chosen = decoder.argmaxAfter(next).orElseThrow();
+                        assertEquals(chosen, other.argmaxAfter(next).orElseThrow(), "turn " + turn);
+                        next = argmax(ordinary(model, expectedCache, 1, next));
+                        assertEquals(next, chosen, "turn " + turn);
+                    }
+                    other.close();
+                    decoder.release();
+                    last = decoder;
+                }
+            }
+        }
+        CudaGraphDecoder closed = last;
+        assertThrows(IllegalStateException.class, () -> closed.feed(1), "it is closed with its model");
     }
 
     @Test

@@ -6,7 +6,6 @@ import dev.finetune4j.core.kernel.CudaDecodeKernels;
 import dev.finetune4j.core.kernel.DecodeWorkspace;
 import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.cuda.CudaEvent;
-import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.Lifetime;
@@ -21,8 +20,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Decodes one token of up to eight sequences at a time on a CUDA GPU. A step is a CUDA graph, captured once and replayed
- * by one call of the host: position, tokens, keys and values lie in memory that stays where it is. When the cache outgrows its
- * memory, or the ordinary path has moved it, the step is captured anew.
+ * by one call of the host: position, tokens and the addresses of keys and values lie in memory that stays where it is. When the
+ * cache outgrows what was captured, the step is captured anew.
  *
  * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts; all sequences stand at the same position.
  * Supported are the models of all families in bfloat16 or float32, dense or 4-bit, with LoRA adapters, virtual tokens or neither;
@@ -30,13 +29,13 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>It may be used by one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.
  */
-public final class CudaGraphDecoder extends StepDecoder {
+public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Dependent {
     private final CudaDecodeKernels kernels;
     /** The ends of the last two steps, by position. */
     private final List<CudaEvent> ends;
 
-    private @Nullable CudaGraph graph;
-    private boolean loaded;
+    private final ReplayedStep replay;
+    private @Nullable PieceSteps pieces;
     /** The position of the last step that was asked of the GPU; -1 for none. */
     private long stepped = -1;
     /** What the GPU chose after the last step that counts. */
@@ -54,7 +53,36 @@ public final class CudaGraphDecoder extends StepDecoder {
         super(model, cache, step(model, rows), rows);
         this.kernels = (CudaDecodeKernels) step.kernels();
         ComputeDevice device = model.placement().device();
+        this.replay = new ReplayedStep(device, this::launch);
         this.ends = List.of(new CudaEvent(device), new CudaEvent(device));
+    }
+
+    /** A decoder for one text of a supported model, new or one whose text has ended; {@link #release} it. */
+    public static CudaGraphDecoder open(CausalLM model, KvCache cache) {
+        CudaGraphDecoder idle = IdleDecoders.take(model);
+        if (idle == null) {
+            return new CudaGraphDecoder(model, cache, 1);
+        }
+        idle.bind(cache);
+        return idle;
+    }
+
+    @Override
+    void bind(KvCache other) {
+        super.bind(other);
+        stepped = -1;
+        choice = -1;
+        changesAhead = -1;
+    }
+
+    @Override
+    public void release() {
+        if (buffers.rows() != 1 || isClosed()) {
+            close();
+            return;
+        }
+        awaitSteps();
+        IdleDecoders.give(this);
     }
 
     private static DecodeStep step(CausalLM model, int rows) {
@@ -85,7 +113,7 @@ public final class CudaGraphDecoder extends StepDecoder {
         awaitSteps();
         // What was chosen can still be asked for.
         larger.chosen().narrow(0, 0, old.chosen().size(0)).copy_(old.chosen());
-        closeGraph();
+        replay.forget();
     }
 
     @Override
@@ -98,17 +126,13 @@ public final class CudaGraphDecoder extends StepDecoder {
         ends.forEach(CudaEvent::await);
     }
 
-    private void closeGraph() {
-        if (graph != null) {
-            graph.close();
-            graph = null;
-        }
-    }
-
     @Override
     void free() {
         awaitSteps();
-        closeGraph();
+        replay.close();
+        if (pieces != null) {
+            pieces.close();
+        }
         ends.forEach(CudaEvent::close);
     }
 
@@ -126,7 +150,7 @@ public final class CudaGraphDecoder extends StepDecoder {
             requireSteps(1);
             if (makeRoom()) {
                 // Keys and values have moved; the tokens are those that the device has chosen.
-                buffers.input().write(rows(argmax(1)[0]));
+                write(argmax(1)[0]);
             }
             return advance();
         }
@@ -184,16 +208,7 @@ public final class CudaGraphDecoder extends StepDecoder {
 
     @Override
     void execute() {
-        if (!loaded) {
-            // Kernels are loaded at their first launch, which cannot be captured.
-            launch();
-            loaded = true;
-        } else {
-            if (graph == null) {
-                graph = CudaGraph.captureOverlapping(model.placement().device(), this::launch);
-            }
-            graph.launch();
-        }
+        replay.run();
         stepped = cache.positions();
         end(stepped).record();
     }
@@ -203,9 +218,34 @@ public final class CudaGraphDecoder extends StepDecoder {
     }
 
     private void launch() {
-        try (TensorScope scope = new TensorScope()) {
-            run();
-            kernels.argmax(buffers, workspace());
+        run();
+        kernels.argmax(buffers, workspace());
+    }
+
+    @Override
+    public int maxPiece() {
+        // Where frequencies go with the length of a text, the ordinary pass rotates a piece by those of its end.
+        boolean fixed = step.hasFixedAngles(cache.positions() + PieceSteps.MAX_TOKENS);
+        return buffers.rows() == 1 && fixed ? PieceSteps.MAX_TOKENS : 0;
+    }
+
+    @Override
+    public Tensor feedPiece(int... ids) {
+        if (ids.length == 0 || ids.length > maxPiece()) {
+            throw new IllegalArgumentException(
+                    "pieces of 1 to " + maxPiece() + " tokens are decoded here, not of " + ids.length);
+        }
+        for (int id : ids) {
+            requireToken(id);
+        }
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            reserve(Math.max(FIRST_CAPACITY, cache.positions() + ids.length));
+            if (pieces == null) {
+                pieces = new PieceSteps(model, step);
+            }
+            return scope.keep(pieces.feed(ids, cache));
         }
     }
 

@@ -130,6 +130,11 @@ final class DecodeStep {
         return parts;
     }
 
+    /** Whether tokens taken up together, of a sequence of that length, are rotated as they are one by one. */
+    boolean hasFixedAngles(long length) {
+        return parts.rotaries().stream().allMatch(rotary -> rotary.isFixedUpTo(length));
+    }
+
     /** The working memory for a number of sequences. */
     DecodeBuffers buffers(CausalLM model, int rows) {
         int rank = parts.layers().stream().mapToInt(Layer::rank).max().orElse(0);
@@ -166,13 +171,22 @@ final class DecodeStep {
 
     /** From the rows in the buffers to their logits; keys and values of their positions join those of their sequences. */
     void run(DecodeBuffers buffers, DecodeWorkspace workspace) {
+        run(buffers, workspace, false);
+    }
+
+    /**
+     * The same.
+     *
+     * @param inOrder whether the rows are tokens of one sequence that follow each other
+     */
+    void run(DecodeBuffers buffers, DecodeWorkspace workspace, boolean inOrder) {
         kernels.embed(buffers, parts.embedding(), parts.embeddingScale());
         NormSpec after = null;
         for (int i = 0; i < parts.layers().size(); i++) {
             Layer layer = parts.layers().get(i);
             try (TensorScope turn = new TensorScope()) {
                 begin(after, layer.attentionNorms().before(), layer.inputs(), buffers);
-                attend(i, buffers, workspace);
+                attend(i, buffers, workspace, inOrder);
                 begin(layer.attentionNorms().after(), layer.mlpNorms().before(), layer.gateAndUp(), buffers);
                 feedForward(layer, buffers);
             }
@@ -185,10 +199,14 @@ final class DecodeStep {
         }
     }
 
-    private void attend(int index, DecodeBuffers buffers, DecodeWorkspace workspace) {
+    private void attend(int index, DecodeBuffers buffers, DecodeWorkspace workspace, boolean inOrder) {
         Layer layer = parts.layers().get(index);
         layer.inputs().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
-        kernels.attend(buffers, workspace, index, layer.attention());
+        if (inOrder) {
+            kernels.attendInOrder(buffers, workspace, index, layer.attention());
+        } else {
+            kernels.attend(buffers, workspace, index, layer.attention());
+        }
         end(layer.output(), buffers.mixed(), layer.attentionNorms(), buffers);
     }
 

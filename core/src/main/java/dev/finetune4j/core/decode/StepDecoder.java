@@ -19,28 +19,45 @@ import org.jspecify.annotations.Nullable;
 
 /** What decoders of all processors do around a {@link DecodeStep}: the checks, the memory that grows with the cache, the end. */
 abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, CudaGraphDecoder {
-    private static final long FIRST_CAPACITY = 256;
+    static final long FIRST_CAPACITY = 256;
 
     private final Lifetime lifetime = Lifetime.confined(
             "the decoder is closed; make a new one",
             "the decoder belongs to one thread at a time; make one for each sequence");
-    private final List<Lifetime> used;
     final CausalLM model;
-    final KvCache cache;
+    KvCache cache;
+    private List<Lifetime> used;
     final DecodeStep step;
     final DecodeBuffers buffers;
     private @Nullable DecodeWorkspace workspace;
-    private long cacheMoves;
+    /** The positions that the workspace has room for. */
     private long capacity;
+    /** What the cache's moves were when the addresses of its buffers were written last. */
+    private long writtenMoves = -1;
 
     StepDecoder(CausalLM model, KvCache cache, DecodeStep step, int rows) {
-        List<Lifetime> all = new ArrayList<>(List.of(lifetime, cache.lifetime()));
-        all.addAll(model.lifetimes());
-        this.used = List.copyOf(all);
         this.model = model;
         this.cache = cache;
+        this.used = used(cache);
         this.step = step;
         this.buffers = step.buffers(model, rows);
+    }
+
+    private List<Lifetime> used(KvCache other) {
+        List<Lifetime> all = new ArrayList<>(List.of(lifetime, other.lifetime()));
+        all.addAll(model.lifetimes());
+        return List.copyOf(all);
+    }
+
+    /** Turns to another text of the model. */
+    void bind(KvCache other) {
+        cache = other;
+        used = used(other);
+        writtenMoves = -1;
+    }
+
+    final boolean isClosed() {
+        return lifetime.isClosed();
     }
 
     /** A use of this, the cache and the model. */
@@ -61,7 +78,7 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             makeRoom();
-            buffers.input().write(rows(tokens));
+            write(tokens);
             return advance();
         }
     }
@@ -73,21 +90,25 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
         }
     }
 
-    /** The next tokens of all sequences. */
-    final List<DecodeRow> rows(long... tokens) {
+    /** Writes the next tokens of all sequences down for the next step. */
+    final void write(long... tokens) {
         List<DecodeRow> rows = new ArrayList<>();
         for (int row = 0; row < tokens.length; row++) {
             rows.add(new DecodeRow(cache.positions(), tokens[row], cache, row));
         }
-        return rows;
+        buffers.input().write(rows);
+        writtenMoves = cache.moves();
     }
 
-    /** Whether the memory at hand has room for the next position. */
+    /** Whether the next step can follow the last one by itself. */
     final boolean hasRoom() {
-        return workspace != null && cache.moves() == cacheMoves && capacity > cache.positions();
+        return workspace != null
+                && capacity > cache.positions()
+                && cache.capacity() > cache.positions()
+                && cache.moves() == writtenMoves;
     }
 
-    /** Makes room for the next position; says whether anything has moved. */
+    /** Makes room for the next position; says whether the rows have to be written for it. */
     final boolean makeRoom() {
         if (hasRoom()) {
             return false;
@@ -140,8 +161,8 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
             Tensor like =
                     Tensors.empty(device, step.kernels().type(), buffers.rows(), shape.kvHeads(), 0, shape.headDim());
             cache.reserve(positions, like);
-            if (workspace == null || cache.moves() != cacheMoves) {
-                long places = cache.capacity();
+            long places = cache.capacity();
+            if (workspace == null || capacity < places) {
                 DecodeWorkspace larger = step.workspace(buffers.rows(), places);
                 if (workspace != null) {
                     moved(workspace, larger);
@@ -149,7 +170,6 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
                 forget();
                 workspace = larger;
                 capacity = places;
-                cacheMoves = cache.moves();
             }
         }
     }

@@ -41,6 +41,28 @@ public interface TokenDecoder extends AutoCloseable {
         // Work is done when a call returns.
     }
 
+    /** The most tokens that {@link #feedPiece} takes now; 0 where the ordinary pass is the way for more than one. */
+    default int maxPiece() {
+        return 0;
+    }
+
+    /**
+     * Feeds tokens of the only sequence that follow each other.
+     *
+     * @param ids at least one, at most {@link #maxPiece}
+     * @return as {@link #feed} after the last of them
+     * @throws IllegalArgumentException if there is no such token, there are too many, or there are more sequences
+     * @throws IllegalStateException as {@link #feed}
+     */
+    default Tensor feedPiece(int... ids) {
+        throw new IllegalArgumentException("pieces are not decoded here; use CausalLM.hidden");
+    }
+
+    /** Ends the text, as {@link #close} does, but what does not depend on it may serve another text of the model. */
+    default void release() {
+        close();
+    }
+
     /** Frees the working memory. Closing twice is fine. */
     @Override
     void close();

@@ -3,11 +3,12 @@ package dev.finetune4j.core.inference;
 import dev.finetune4j.core.decode.TokenDecoder;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/** Decodes single tokens by a decoder and prefills longer pieces by the model's own forward pass, on the same cache. */
+/** Feeds single tokens and short pieces by a decoder and longer pieces by the model's own forward pass, on the same cache. */
 final class DecoderSession implements InferenceSession {
     private final Lifetime lifetime = Lifetime.confined(
             "the inference session is closed",
@@ -18,7 +19,7 @@ final class DecoderSession implements InferenceSession {
 
     /**
      * @param plain takes longer pieces, and closes the cache
-     * @param decoders makes the decoder on the same cache when the first token comes
+     * @param decoders makes the decoder on the same cache when the first tokens come
      */
     DecoderSession(InferenceSession plain, Supplier<TokenDecoder> decoders) {
         this.plain = plain;
@@ -46,7 +47,7 @@ final class DecoderSession implements InferenceSession {
     @Override
     public float[] feed(int[] ids) {
         try (Lifetime.Use use = lifetime.use()) {
-            return ids.length > 1 ? plain.feed(ids) : Tensors.toFloats(decoder().feed(ids[0]));
+            return fed(ids);
         }
     }
 
@@ -54,10 +55,22 @@ final class DecoderSession implements InferenceSession {
     public int feedArgmax(int[] ids) {
         try (Lifetime.Use use = lifetime.use()) {
             if (ids.length > 1) {
-                return plain.feedArgmax(ids);
+                return Sampler.argmax(fed(ids));
             }
             TokenDecoder single = decoder();
             return single.argmaxAfter(ids[0]).orElseGet(() -> Sampler.argmax(Tensors.toFloats(single.logits())));
+        }
+    }
+
+    private float[] fed(int[] ids) {
+        if (ids.length == 1) {
+            return Tensors.toFloats(decoder().feed(ids[0]));
+        }
+        if (ids.length > decoder().maxPiece()) {
+            return plain.feed(ids);
+        }
+        try (TensorScope scope = new TensorScope()) {
+            return Tensors.toFloats(decoder().feedPiece(ids));
         }
     }
 
@@ -72,7 +85,7 @@ final class DecoderSession implements InferenceSession {
     public void close() {
         lifetime.close(() -> {
             if (decoder != null) {
-                decoder.close();
+                decoder.release();
             }
             plain.close();
         });

@@ -86,6 +86,6 @@ public interface InferenceSession extends AutoCloseable {
             return plain;
         }
         return new DecoderSession(
-                plain, () -> gpu ? new CudaGraphDecoder(model, cache, 1) : new CpuDecoder(model, cache));
+                plain, () -> gpu ? CudaGraphDecoder.open(model, cache) : new CpuDecoder(model, cache));
     }
 }

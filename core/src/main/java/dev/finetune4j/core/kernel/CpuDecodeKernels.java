@@ -106,6 +106,11 @@ public final class CpuDecodeKernels implements DecodeKernels {
         }
     }
 
+    @Override
+    public void attendInOrder(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
+        attend(buffers, workspace, layer, attention);
+    }
+
     private void normalizeHeads(Tensor qkv, long first, long count, AttentionSpec shape, @Nullable NormSpec norm) {
         if (norm != null) {
             Tensor heads = qkv.narrow(1, first * shape.headDim(), count * shape.headDim());

@@ -20,6 +20,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
     private static final int HEADS_OF_BLOCK = 8;
 
     private static final int ATTENTION_THREADS = 256;
+    private static final int APPEND_THREADS = 64;
     private static final int CHOOSE_THREADS = 1024;
     /** Of the same channel of the keys of a tile. */
     private static final int TILE_BYTES = 32;
@@ -98,32 +99,54 @@ public final class CudaDecodeKernels implements DecodeKernels {
 
     @Override
     public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
+        attend(buffers, workspace, layer, attention, false);
+    }
+
+    @Override
+    public void attendInOrder(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
+        List<@Nullable Object> arguments = inputs(buffers, workspace, layer, attention);
+        addShape(arguments, workspace, attention, true);
+        long blocks = (long) buffers.rows() * attention.shape().kvHeads();
+        kernel("append", 0).launch(blocks, APPEND_THREADS, arguments.toArray());
+        attend(buffers, workspace, layer, attention, true);
+    }
+
+    /** @param appended whether the new keys and values are in the cache already */
+    private void attend(
+            DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention, boolean appended) {
         AttentionSpec shape = attention.shape();
+        List<@Nullable Object> arguments = inputs(buffers, workspace, layer, attention);
+        arguments.addAll(List.of(workspace.partial(), workspace.weights(), buffers.done(), buffers.mixed()));
+        addShape(arguments, workspace, attention, appended);
+        long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
+        int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);
+        kernel("attend", bytes).launch(blocks, ATTENTION_THREADS, arguments.toArray());
+    }
+
+    private static List<@Nullable Object> inputs(
+            DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
         DecodeWorkspace.Angles angles = workspace.angles().get(attention.angles());
-        List<@Nullable Object> arguments = new ArrayList<>(List.of(
-                buffers.input().step(),
-                buffers.input().memory(layer),
-                buffers.qkv(),
-                angles.cos(),
-                angles.sin(),
-                workspace.partial(),
-                workspace.weights(),
-                buffers.done(),
-                buffers.mixed(),
+        return new ArrayList<>(List.of(
+                buffers.input().step(), buffers.input().memory(layer), buffers.qkv(), angles.cos(), angles.sin()));
+    }
+
+    /** The fields of the struct {@code Shape}. */
+    private static void addShape(
+            List<@Nullable Object> arguments, DecodeWorkspace workspace, DecodeAttention attention, boolean appended) {
+        AttentionSpec shape = attention.shape();
+        arguments.addAll(List.of(
                 shape.heads(),
                 shape.kvHeads(),
                 shape.headDim(),
-                width(angles.cos()),
+                width(workspace.angles().get(attention.angles()).cos()),
                 shape.window(),
                 workspace.splits(),
                 parts(shape),
                 (float) shape.scale(),
-                (float) shape.softCap()));
+                (float) shape.softCap(),
+                appended ? 1 : 0));
         CudaNorm.add(arguments, attention.queryNorm());
         CudaNorm.add(arguments, attention.keyNorm());
-        long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
-        int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);
-        kernel("attend", bytes).launch(blocks, ATTENTION_THREADS, arguments.toArray());
     }
 
     @Override

@@ -70,6 +70,9 @@ public sealed interface DecodeKernels permits CpuDecodeKernels, CudaDecodeKernel
     /** Attention of each row's new position, whose keys and values join those of the row's sequence. */
     void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention);
 
+    /** The same where rows are tokens of one sequence that follow each other, so that each sees those before it. */
+    void attendInOrder(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention);
+
     /** {@code act(gate) · up} of {@link DecodeBuffers#both}. */
     void gate(DecodeBuffers buffers, Activation activation);
 

@@ -131,7 +131,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
         return Objects.requireNonNull(layer(layer).values(), "no room was made");
     }
 
-    /** How often positions were taken up or forgotten: as long as it stays the same, so does what is held. */
+    /** How often positions were taken up or forgotten, or a buffer replaced: as long as it stays the same, so does what is held. */
     public long changes() {
         return changes;
     }
@@ -233,6 +233,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
             keys = larger.keys();
             values = larger.values();
             moves++;
+            changes++;
         }
 
         private void close() {

@@ -79,11 +79,16 @@ public final class RotaryEmbedding implements AutoCloseable {
      * @param count number of positions, T, from 0
      */
     public synchronized Angles stepAngles(long count, ScalarType type) {
-        if (spec.tableKey(count) == spec.tableKey(1)) {
+        if (isFixedUpTo(count)) {
             return angles(0, count, type);
         }
         Angles steps = make(Math.toIntExact(count), spec::frequencies, spec::tableKey);
         return new Angles(rows(steps.cos(), 0, count, type), rows(steps.sin(), 0, count, type));
+    }
+
+    /** Whether all positions of a sequence of that length have the angles that they have in each shorter one. */
+    public boolean isFixedUpTo(long length) {
+        return spec.tableKey(length) == spec.tableKey(1);
     }
 
     private static Tensor rows(Tensor table, long start, long count, ScalarType type) {

@@ -1,6 +1,9 @@
 package dev.finetune4j.core.tensor;
 
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.locks.Lock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
@@ -21,11 +24,21 @@ public final class Lifetime {
         void close();
     }
 
+    /** What borrows the memory between calls, and is closed before the memory is freed. */
+    @FunctionalInterface
+    public interface Dependent {
+        /** Ends it. */
+        void close();
+    }
+
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private final Lock using;
     private final Use use;
     private final String closedMessage;
     private final @Nullable String busyMessage;
+    /** What is closed with it. */
+    private final Set<Dependent> attached = Collections.newSetFromMap(new IdentityHashMap<>());
+
     private volatile boolean closed;
     private boolean freed;
 
@@ -129,11 +142,40 @@ public final class Lifetime {
         try {
             if (!freed) {
                 freed = true;
+                closeAttached();
                 free.run();
             }
         } finally {
             lock.writeLock().unlock();
         }
+    }
+
+    /**
+     * Closes something too before it frees, when no use is in progress.
+     *
+     * @param dependent borrows the memory; its closing must not need a use
+     * @return false when closing has begun; then the caller still has it
+     */
+    public boolean attach(Dependent dependent) {
+        synchronized (attached) {
+            return !closed && attached.add(dependent);
+        }
+    }
+
+    /** Leaves something to its owner again. */
+    public void detach(Dependent dependent) {
+        synchronized (attached) {
+            attached.remove(dependent);
+        }
+    }
+
+    private void closeAttached() {
+        List<Dependent> all;
+        synchronized (attached) {
+            all = List.copyOf(attached);
+            attached.clear();
+        }
+        all.forEach(Dependent::close);
     }
 
     private int holds() {

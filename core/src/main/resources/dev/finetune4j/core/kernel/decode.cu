@@ -424,6 +424,7 @@ struct Shape {
     alignas(8) int parts;              // of the query heads of a kv head, each of at most eight
     alignas(8) float scale;
     alignas(8) float cap;              // on the scores; 0: none
+    alignas(8) int appended;           // whether the new keys and values are in the cache already
     Norm query;
     Norm key;
 };
@@ -456,7 +457,7 @@ __device__ __forceinline__ void attend(
     if (position < 0) return;
     const Share share(position, capacity, shape.window, splits, split);
     if (share.begin >= share.end) return;
-    const bool hasNewest = share.end == share.length && position < capacity;
+    const bool hasNewest = !shape.appended && share.end == share.length && position < capacity;
     const u64 base = static_cast<u64>(kvHead) * capacity * size;
     T* keys = reinterpret_cast<T*>(caches.x) + base;
     T* values = reinterpret_cast<T*>(caches.y) + base;
@@ -465,6 +466,7 @@ __device__ __forceinline__ void attend(
             reinterpret_cast<const u8*>(keys), reinterpret_cast<const u8*>(values), room, bytes, bytes + 32, share.begin,
             hasNewest ? share.end - 1 : share.end};
     constexpr int KEYS = Tiles<T>::KEYS;
+    if (shape.appended) waitForPrevious();
     tiles.copy(0);
     tiles.copy(1);
     float cosine[MAX_SIZE / 64], sine[MAX_SIZE / 64];
@@ -537,6 +539,37 @@ __device__ __forceinline__ void attend(
         const u64 parts = (first + head) * splits;
         together(partial + parts * size, weights + parts * 2, size, share.active).write<T>(y + (first + head) * size, size);
     }
+}
+
+// The new keys and values of rows that see each other's: one block of two warps for a kv head of a row. Arguments are those of
+// attend.
+template <class T>
+__device__ __forceinline__ void append(
+        const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines, const Shape& shape) {
+    nextMayStart();
+    waitForPrevious();
+    const int kvHead = blockIdx.x % shape.kvHeads, row = blockIdx.x / shape.kvHeads, lane = threadIdx.x % 32;
+    const int size = shape.size, half = shape.rotary / 2;
+    const i64 position = step[row * COLUMNS], capacity = step[row * COLUMNS + 1];
+    if (position < 0 || position >= capacity) return;
+    const u64 place = (static_cast<u64>(kvHead) * capacity + position) * size;
+    const T* heads = qkv + (static_cast<u64>(row) * (shape.heads + 2 * shape.kvHeads) + shape.heads + kvHead) * size;
+    if (threadIdx.x >= 32) {
+        T* to = reinterpret_cast<T*>(memory[row * 2 + 1]) + place;
+        for (int c = lane; c < size; c += 32) to[c] = heads[static_cast<u64>(shape.kvHeads) * size + c];
+        return;
+    }
+    float cosine[MAX_SIZE / 64], sine[MAX_SIZE / 64];
+#pragma unroll
+    for (int i = 0; i < MAX_SIZE / 64; i++) {
+        const int pair = i * 32 + lane;
+        if (pair < half) {
+            cosine[i] = wide(cosines[position * shape.rotary + pair]);
+            sine[i] = wide(sines[position * shape.rotary + pair]);
+        }
+    }
+    T* to = reinterpret_cast<T*>(memory[row * 2]) + place;
+    rotate(heads, shape.key, cosine, sine, half, size, [&](int c, T v) { to[c] = v; });
 }
 
 // The likeliest token of each row, the first of equals, becomes the next one; -1 when a logit is NaN or the largest is infinite. chosen:
@@ -617,6 +650,11 @@ __device__ __forceinline__ void choose(
             const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines, float* partial,        \
             float* weights, u32* done, T* y, const __grid_constant__ Shape shape) {                                    \
         attend<T>(step, memory, qkv, cosines, sines, partial, weights, done, y, shape);                                \
+    }                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(64) append_##SUFFIX(                                                  \
+            const i64* step, const i64* memory, const T* qkv, const T* cosines, const T* sines,                        \
+            const __grid_constant__ Shape shape) {                                                                     \
+        append<T>(step, memory, qkv, cosines, sines, shape);                                                           \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(1024) choose_##SUFFIX(                                                \
             const T* logits, i64* step, i64* chosen, int vocabulary, int rows, int capacity) {                         \

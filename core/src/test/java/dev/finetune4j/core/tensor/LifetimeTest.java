@@ -34,6 +34,22 @@ class LifetimeTest {
     }
 
     @Test
+    void whatIsAttachedIsClosedBeforeTheMemoryIsFreed() {
+        Lifetime lifetime = Lifetime.shared("gone");
+        List<String> order = new ArrayList<>();
+        Lifetime.Dependent stays = () -> order.add("stays");
+        Lifetime.Dependent leaves = () -> order.add("leaves");
+        assertTrue(lifetime.attach(stays));
+        assertTrue(lifetime.attach(leaves));
+        lifetime.detach(leaves);
+        lifetime.close(() -> order.add("freed"));
+        assertEquals(List.of("stays", "freed"), order);
+        assertFalse(lifetime.attach(leaves));
+        lifetime.close(() -> order.add("freed again"));
+        assertEquals(List.of("stays", "freed"), order);
+    }
+
+    @Test
     void closingWaitsForTheUsesInProgressAndRefusesNewOnes() throws Exception {
         Lifetime lifetime = Lifetime.shared("gone");
         Lifetime.Use use = lifetime.use();

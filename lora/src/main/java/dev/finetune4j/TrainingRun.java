@@ -74,6 +74,9 @@ final class TrainingRun {
             TrainingSettings settings = planner.settings(batches);
             plan = planner.of(data, batches, settings);
             tuning.compute().memory().training(plan, device);
+            if (tuning.method().adapter() != null) {
+                AdapterKinds.prepare(tuning.method().adapter(), device);
+            }
             base = loader().load(folder, tokenizer, encoder);
             return train(base, new Batches(data, batches), settings, plan);
         } catch (RuntimeException | Error e) {

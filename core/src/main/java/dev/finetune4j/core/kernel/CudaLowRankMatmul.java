@@ -3,6 +3,7 @@ package dev.finetune4j.core.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.kernel.cuda.CudaPreload;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
@@ -73,15 +74,31 @@ final class CudaLowRankMatmul implements LowRankMatmul {
     private record Kernels(CudaModule a, @Nullable CudaModule b) {}
 
     private CudaKernel kernel(Form form, String name) {
-        Kernels known = kernels.computeIfAbsent(
+        Kernels known = kernels(form);
+        CudaModule module = name.endsWith("_b") && known.b() != null ? known.b() : known.a();
+        return module.kernel(name);
+    }
+
+    private Kernels kernels(Form form) {
+        return kernels.computeIfAbsent(
                 form,
                 key -> new Kernels(
                         CudaModule.of(CudaLowRankMatmul.class, "lowranka.cu", key.prologue(), device),
                         key.members() > 1 || key.drop()
                                 ? null
                                 : CudaModule.of(CudaLowRankMatmul.class, "lowrankb.cu", key.prologue(), device)));
-        CudaModule module = name.endsWith("_b") && known.b() != null ? known.b() : known.a();
-        return module.kernel(name);
+    }
+
+    /** For as many members as share an input in a decoder: one, gate and up, or queries, keys and values. */
+    @Override
+    public void prepare(int rank, boolean dropout) {
+        for (int members = 1; members <= MAX_MEMBERS; members++) {
+            int tiles = members * rank / TILE_RANKS;
+            if (rank % TILE_RANKS == 0 && tiles <= MAX_TILES) {
+                Form form = dropout ? new Form(members, rank / TILE_RANKS, true) : new Form(1, tiles, false);
+                CudaPreload.once(device + form.prologue(), List.of(() -> kernels(form)));
+            }
+        }
     }
 
     private int multiprocessors() {

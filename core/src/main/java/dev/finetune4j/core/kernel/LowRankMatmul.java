@@ -49,6 +49,14 @@ public interface LowRankMatmul {
     }
 
     /**
+     * Compiles what members of a rank will need, in the background; does nothing where nothing is compiled.
+     *
+     * @param rank of each member
+     * @param dropout whether they have masks
+     */
+    default void prepare(int rank, boolean dropout) {}
+
+    /**
      * {@code low = s · (x ⊙ M) Aᵀ}.
      *
      * @param x shape (n, in)

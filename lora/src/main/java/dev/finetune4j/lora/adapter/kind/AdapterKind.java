@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.adapter.kind;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
@@ -67,6 +68,9 @@ public abstract class AdapterKind<S extends AdapterSettings> {
     public List<String> trainingProblems(S chosen, boolean quantized) {
         return List.of();
     }
+
+    /** Begins to compile what a training on a device will need; its base may still be read meanwhile. */
+    public void prepare(S chosen, ComputeDevice device) {}
 
     /** How large an adapter on the base will be; of the base only shapes are looked at. */
     public abstract AdapterShape shape(S chosen, CausalLM base);

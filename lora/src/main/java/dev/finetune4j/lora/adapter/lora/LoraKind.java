@@ -1,6 +1,8 @@
 package dev.finetune4j.lora.adapter.lora;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.model.CausalLM;
@@ -48,6 +50,11 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
             problems.add("LoftQ starts from what quantizing the base loses; use qlora(…) or quantize(…) with it");
         }
         return problems;
+    }
+
+    @Override
+    public void prepare(LoraSettings chosen, ComputeDevice device) {
+        DeviceKernels.of(device).lowRank().prepare(chosen.rank(), chosen.dropout() > 0);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter.peft;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
@@ -65,6 +66,11 @@ public final class AdapterKinds {
      */
     public static void check(AdapterSettings settings, ModuleNames modules) {
         require(of(settings).problems(settings, modules));
+    }
+
+    /** Begins to compile what a training on a device will need; its base may still be read meanwhile. */
+    public static void prepare(AdapterSettings settings, ComputeDevice device) {
+        of(settings).prepare(settings, device);
     }
 
     private static void require(List<String> problems) {

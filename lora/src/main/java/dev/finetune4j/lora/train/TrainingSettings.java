@@ -8,6 +8,11 @@ import java.util.List;
 /**
  * How a training runs. Immutable; made by {@link #builder()} or the facade.
  *
+ * <p>An optimizer step takes the next {@code batchSize · gradientAccumulation} examples, and an epoch each example once, in the
+ * smaller last step what is left. How a device lays out the examples of a step, behind one another or padded, changes neither;
+ * the loss of a step is the mean over all of its target tokens. Where rows are packed beforehand, {@code
+ * FineTuner.Builder.packing}, such a row counts as an example.
+ *
  * @param epochs passes over the data; not looked at when {@code maxSteps} decides
  * @param maxSteps optimizer steps, or 0 to let {@code epochs} decide
  * @param batchSize examples of one micro-batch, which go through the model together

@@ -44,14 +44,14 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
     }
 
     /**
-     * To one of few sizes, so that what is made for a size comes again: eight between a power of two and the next. Rows of
-     * one power are filled up by 4 % in the mean.
+     * To one of few sizes, so that what is made for a size comes again: thirty-two between a power of two and the next. Rows of
+     * one power are filled up by 1 % in the mean.
      *
      * @param least how close two sizes may be
      */
     public record FewSizes(int least) implements Rounding {
         private static final int USUAL_LEAST = 64;
-        private static final int SIZES_OF_A_POWER = 8;
+        private static final int SIZES_OF_A_POWER = 32;
 
         /** Sizes of packed rows. */
         public FewSizes() {

@@ -71,14 +71,14 @@ class CollatorTest {
     @Test
     void fewSizesAreRoundedUpToAndNeverBeyondRowsSideBySide() {
         Collator.Rounding sizes = new Collator.FewSizes();
-        assertEquals(3328, sizes.length(3133, 8 * 1429));
+        assertEquals(3136, sizes.length(3133, 8 * 1429));
         assertEquals(3072, sizes.length(3072, 8 * 1429));
         assertEquals(64, sizes.length(5, 6));
-        // Three rows of 700: the next size would be 2,304.
+        // Three rows of 700: the next size would be 2,112.
         assertEquals(2100, sizes.length(2100, 2100));
         assertEquals(16384, sizes.length(16384, 16384));
         assertEquals(
-                16, // between 2,048 and 8,192
+                64, // between 2,048 and 8,192
                 LongStream.rangeClosed(2049, 8192)
                         .map(needed -> sizes.length(needed, Long.MAX_VALUE))
                         .distinct()
@@ -90,7 +90,7 @@ class CollatorTest {
         Batch batch = new Collator(0, new Collator.FewSizes(16), Collator.Layout.PADDED).collate(List.of(SHORT, LONG));
         assertEquals(16, batch.length());
         assertEquals(2, batch.rows());
-        assertEquals(416, new Collator.FewSizes(16).length(400, Long.MAX_VALUE));
+        assertEquals(400, new Collator.FewSizes(16).length(400, Long.MAX_VALUE));
         assertThrows(IllegalArgumentException.class, () -> new Collator.FewSizes(0));
     }
 

@@ -149,7 +149,6 @@ public final class CudaGraph implements AutoCloseable {
         try (CaptureLock alone = CaptureLock.acquire();
                 TensorScope scope = new TensorScope()) {
             CUstream_st handle = stream.handle();
-            stream.synchronize();
             CUgraph_st graph = new CUgraph_st();
             try {
                 CudaModule.check(

@@ -85,6 +85,20 @@ public final class CudaStream implements AutoCloseable {
         stream.synchronize();
     }
 
+    /** Whether everything that was put into the queue is done, now or within some nanoseconds. */
+    public boolean becomesIdle(long nanos) {
+        long end = System.nanoTime() + nanos;
+        do {
+            int state = cudart.cudaStreamQuery(handle);
+            if (state != cudart.cudaErrorNotReady) {
+                CudaModule.check(state, "asking a stream of the GPU");
+                return true;
+            }
+            Thread.onSpinWait();
+        } while (System.nanoTime() < end);
+        return false;
+    }
+
     /** The driver's handle; it stays this stream's. */
     CUstream_st handle() {
         return handle;

@@ -1,10 +1,10 @@
 package dev.finetune4j.lora.adapter.lora;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.io.WeightSource;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.lora.adapter.LoraSettings;

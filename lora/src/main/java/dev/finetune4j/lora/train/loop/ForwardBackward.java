@@ -24,12 +24,7 @@ import org.jspecify.annotations.Nullable;
  * Confined to one thread.
  */
 final class ForwardBackward implements AutoCloseable {
-    /**
-     * Targets are filled up to a multiple of this part of a batch's positions on a GPU, so that batches come in few shapes, but not
-     * of less than {@link #LEAST_TARGETS}.
-     */
-    private static final int TARGETS_PARTS = 4;
-
+    /** Targets are filled up to no fewer than these on a GPU. */
     private static final int LEAST_TARGETS = 64;
 
     private final CausalLM model;
@@ -99,12 +94,20 @@ final class ForwardBackward implements AutoCloseable {
         return new Dropout.Draw(draw.seed(), draw.pass(), counter);
     }
 
+    /**
+     * To what the targets of a batch are filled up: on a GPU to all of its positions, or half of them, a quarter and so on, so that
+     * batches come in few shapes. Most rows have more answers than questions, and a target costs little.
+     */
     private int targetsMultiple(Batch batch) {
         if (stream == null) {
             return 1;
         }
-        int part = (batch.rows() * batch.length() - 1) / TARGETS_PARTS / LEAST_TARGETS + 1;
-        return part * LEAST_TARGETS;
+        int targets = batch.targetTokens();
+        int filled = batch.rows() * batch.length();
+        while (filled / 2 >= Math.max(targets, LEAST_TARGETS)) {
+            filled /= 2;
+        }
+        return filled;
     }
 
     private void pass(DeviceBatch batch) {

@@ -23,6 +23,8 @@ final class GraphCache implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(GraphCache.class);
     private static final int MAX_GRAPHS = 32;
     private static final long NANOS_OF_A_MILLISECOND = 1_000_000;
+    private static final long HOST_BOUND_NANOS = 2 * NANOS_OF_A_MILLISECOND;
+    private static final int COLD_PASSES = 3;
 
     private final CudaStream stream;
     private final CudaGraph.Memory memory = new CudaGraph.Memory();
@@ -31,6 +33,12 @@ final class GraphCache implements AutoCloseable {
     private final Map<DeviceBatch.Shape, CapturedPass> captured = new LinkedHashMap<>(16, 0.75f, true);
 
     private boolean capturing = true;
+    /** Whether libtorch keeps memory of plain passes. */
+    private boolean leftBehind;
+
+    private int plainPasses;
+    /** Whether the GPU had nothing left to do soon after the last plain pass was enqueued. */
+    private boolean hostBound;
 
     private record CapturedPass(DeviceBatch batch, CudaGraph graph) implements AutoCloseable {
         @Override
@@ -55,15 +63,22 @@ final class GraphCache implements AutoCloseable {
         @Nullable CapturedPass known = captured.get(shape);
         if (known != null) {
             policy.replayed();
-        } else if (capturing && policy.worthwhile(shape)) {
+        } else if (capturing && policy.worthwhile(shape, hostBound)) {
             known = capture(shape, batch, pass);
         }
         if (known == null) {
-            pass.accept(batch);
+            plain(batch, pass);
         } else {
             known.batch().copyFrom(batch);
             known.graph().launch();
         }
+    }
+
+    private void plain(DeviceBatch batch, Consumer<DeviceBatch> pass) {
+        pass.accept(batch);
+        leftBehind = true;
+        // In the first passes libraries load what they need.
+        hostBound = ++plainPasses > COLD_PASSES && stream.becomesIdle(HOST_BOUND_NANOS);
     }
 
     private @Nullable CapturedPass capture(DeviceBatch.Shape shape, DeviceBatch example, Consumer<DeviceBatch> pass) {
@@ -72,9 +87,12 @@ final class GraphCache implements AutoCloseable {
             oldest.next().close();
             oldest.remove();
         }
-        // What plain passes have left behind is needed for the graph's own memory.
-        CudaMemory.emptyCache();
         long start = System.nanoTime();
+        if (leftBehind) {
+            // What plain passes have left behind is needed for the graphs' own memory. It waits for the GPU.
+            CudaMemory.emptyCache();
+            leftBehind = false;
+        }
         DeviceBatch own = example.copy();
         try {
             CapturedPass made = new CapturedPass(own, CudaGraph.capture(stream, memory, () -> pass.accept(own)));

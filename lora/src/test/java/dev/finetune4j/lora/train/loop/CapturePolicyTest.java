@@ -19,7 +19,7 @@ class CapturePolicyTest {
     private record Counts(int captured, int replayed) {}
 
     /** As many captures as the passes hold, the one that was not used for longest dropped first. */
-    private static Counts run(IntFunction<Object> shapes) {
+    private static Counts run(boolean hostBound, IntFunction<Object> shapes) {
         CapturePolicy<Object> choice = new CapturePolicy<>();
         Map<Object, Boolean> held = new LinkedHashMap<>(16, 0.75f, true);
         int captured = 0;
@@ -29,7 +29,7 @@ class CapturePolicyTest {
             if (held.get(shape) != null) {
                 choice.replayed();
                 replayed++;
-            } else if (choice.worthwhile(shape)) {
+            } else if (choice.worthwhile(shape, hostBound)) {
                 captured++;
                 held.put(shape, true);
                 if (held.size() > HELD) {
@@ -41,26 +41,39 @@ class CapturePolicyTest {
     }
 
     @Test
-    void theSecondOfAShapeIsCaptured() {
+    void theSecondOfAShapeIsCapturedWhereTheGpuWaitsForTheHost() {
         CapturePolicy<String> choice = new CapturePolicy<>();
-        assertFalse(choice.worthwhile("4 x 512"));
-        assertFalse(choice.worthwhile("4 x 640"));
-        assertTrue(choice.worthwhile("4 x 512"));
+        assertFalse(choice.worthwhile("4 x 512", true));
+        assertFalse(choice.worthwhile("4 x 640", true));
+        assertTrue(choice.worthwhile("4 x 512", true));
+    }
+
+    @Test
+    void whereTheHostIsFastOnlyFewShapesAreCaptured() {
+        CapturePolicy<String> one = new CapturePolicy<>();
+        assertFalse(one.worthwhile("4 x 512", false));
+        assertTrue(one.worthwhile("4 x 512", false));
+        CapturePolicy<Integer> thirty = new CapturePolicy<>();
+        for (int i = 0; i < 1000; i++) {
+            assertFalse(thirty.worthwhile(i % 30, false), "pass " + i);
+        }
     }
 
     @Test
     void fewShapesAreAllReplayed() {
-        assertEquals(new Counts(4, PASSES - 8), run(i -> i % 4));
+        assertEquals(new Counts(4, PASSES - 8), run(true, i -> i % 4));
+        // Sixteen passes have shown that there are four.
+        assertEquals(new Counts(4, PASSES - 19), run(false, i -> i % 4));
     }
 
     @Test
     void aShapeThatComesBackAfterLongIsAsNew() {
         CapturePolicy<Integer> choice = new CapturePolicy<>();
         for (int i = 0; i < 100; i++) {
-            assertFalse(choice.worthwhile(i));
+            assertFalse(choice.worthwhile(i, true));
         }
-        assertFalse(choice.worthwhile(0));
-        assertTrue(choice.worthwhile(0));
+        assertFalse(choice.worthwhile(0, true));
+        assertTrue(choice.worthwhile(0, true));
     }
 
     /** Lengths as real rows have them: hardly a shape comes twice while its capture is still held. */
@@ -68,7 +81,7 @@ class CapturePolicyTest {
     @ValueSource(ints = {1, 8})
     void manyLengthsAreHardlyEverCaptured(int rows) {
         Random random = new Random(1);
-        Counts counts = run(i -> {
+        Counts counts = run(true, i -> {
             int longest = 0;
             int targets = 0;
             for (int row = 0; row < rows; row++) {

@@ -201,6 +201,12 @@ class GpuTrainingTest {
             for (int i = 0; i < STEPS; i++) {
                 assertEquals(padded.get(i), packed.get(i), 2e-2 * padded.get(i), "step " + i);
             }
+            double mean = padded.stream().mapToDouble(loss -> loss).average().orElseThrow();
+            assertEquals(
+                    mean,
+                    packed.stream().mapToDouble(loss -> loss).average().orElseThrow(),
+                    5e-3 * mean,
+                    "the epoch's loss");
         }
     }
 

@@ -1,4 +1,4 @@
-// Dropout whose mask is made from counters by Philox4x32-10 (Salmon et al. 2011), as Philox.java does. Included once for each
+// Dropout whose mask is made from counters by Philox4x32-7 (Salmon et al. 2011), as Philox.java does. Included once for each
 // level, inside its namespace; the compiler makes vectors of the loops over blocks.
 
 constexpr int64_t PHILOX_BLOCKS = 16;  // of four words, eight elements each, made side by side
@@ -18,7 +18,7 @@ void dropout(const T *x, T *y, int64_t count, const DropoutMask &mask, int threa
             }
             uint32_t k0 = mask.key[0];
             uint32_t k1 = mask.key[1];
-            for (int round = 0; round < 10; round++) {
+            for (int round = 0; round < 7; round++) {
                 for (int64_t i = 0; i < PHILOX_BLOCKS; i++) {
                     uint64_t first = uint64_t{0xD2511F53u} * c0[i];
                     uint64_t second = uint64_t{0xCD9E8D57u} * c2[i];

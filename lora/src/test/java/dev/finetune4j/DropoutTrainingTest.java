@@ -132,6 +132,7 @@ class DropoutTrainingTest {
         assertNotEquals(alone.get(0).losses(), alone.get(1).losses());
     }
 
+    /** But for rounding: passes that record gradients may add up in another order. */
     @ParameterizedTest
     @MethodSource("methods")
     void blocksThatAreComputedAgainHaveTheMasksOfTheFirstTime(Method method) {
@@ -147,7 +148,7 @@ class DropoutTrainingTest {
             assertEquals(
                     kept.losses().get(i),
                     again.losses().get(i),
-                    1e-3 * kept.losses().get(i),
+                    2e-6 * kept.losses().get(i),
                     "step " + (i + 1));
         }
     }

@@ -21,17 +21,7 @@ enum KernelRole {
     /** Of many rows with LoRA's factors, and the sums over the parts of such products. */
     LOW_RANK(
             KernelKind.LORA,
-            starts(
-                    "down_a",
-                    "up_a",
-                    "up_b",
-                    "gradient_a",
-                    "gradient_b",
-                    "add_splits",
-                    "add_panels",
-                    "add_parts_b",
-                    "narrow_partial",
-                    "add_partial"),
+            starts("down_a", "up_a", "up_b", "gradient_a", "gradient_b", "narrow_partial", "add_partial"),
             contains()),
     LOW_RANK_GEMV(KernelKind.LORA, starts("low_rank_"), contains()),
     STEP(

@@ -32,7 +32,8 @@ import java.util.SplittableRandom;
  * Times whole training steps through the {@link Trainer}: forward, backward, clip, optimizer, report. One line of JSON for
  * each cell, with the keys that the comparison with Python uses.
  *
- * <p>Arguments: {@code --preset 6b --methods qlora,lora --grid 1x2048,4x2048 --ckpt none,full --steps 8 --warmup 3 --device cuda}.
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora --grid 1x2048,4x2048 --ckpt none,full --steps 8 --warmup 3 --device cuda},
+ * and {@code --adapters lora,dropout,dora} for LoRA, with a dropout of 0.05, and DoRA.
  */
 public final class TrainCells {
     private TrainCells() {}
@@ -54,29 +55,37 @@ public final class TrainCells {
                     throw new IllegalArgumentException("--methods takes lora, qlora and qlora-resident, not " + method);
             };
             long start = System.nanoTime();
-            try (CausalLM base = shape.load(factory, new Placement(device, Precision.BF16));
-                    PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
+            try (CausalLM base = shape.load(factory, new Placement(device, Precision.BF16))) {
                 System.err.printf(
                         Locale.ROOT, "%s %s loaded in %.1f s%n", preset, method, (System.nanoTime() - start) / 1e9);
-                for (String checkpointing : option(args, "--ckpt", "none").split(",", -1)) {
-                    CausalLM model = adapter.attachTo(base)
-                            .withActivations(
-                                    checkpointing.equals("full")
-                                            ? ActivationCheckpointing.all()
-                                            : ActivationCheckpointing.none());
-                    for (String cell : option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
-                        String[] parts = cell.split("x", -1);
-                        run(
-                                shape,
-                                new Cell(method, checkpointing, Integer.parseInt(parts[0]), Integer.parseInt(parts[1])),
-                                model,
-                                adapter,
-                                warmup,
-                                steps);
+                for (String kind : option(args, "--adapters", "lora").split(",", -1)) {
+                    try (PeftAdapter adapter = AdapterKinds.create(base, settings(kind), InitSources.seed(1))) {
+                        for (String checkpointing :
+                                option(args, "--ckpt", "none").split(",", -1)) {
+                            CausalLM model = adapter.attachTo(base).withActivations(policy(checkpointing));
+                            for (String size :
+                                    option(args, "--grid", "1x2048,4x2048").split(",", -1)) {
+                                Cell cell = Cell.of(method, kind, checkpointing, size);
+                                run(shape, cell, model, adapter, warmup, steps);
+                            }
+                        }
                     }
                 }
             }
         }
+    }
+
+    private static LoraSettings settings(String kind) {
+        return switch (kind) {
+            case "lora" -> LoraSettings.defaults();
+            case "dropout" -> LoraSettings.builder().dropout(0.05).build();
+            case "dora" -> LoraSettings.builder().useDora(true).build();
+            default -> throw new IllegalArgumentException("--adapters takes lora, dropout and dora, not " + kind);
+        };
+    }
+
+    private static ActivationCheckpointing policy(String checkpointing) {
+        return checkpointing.equals("full") ? ActivationCheckpointing.all() : ActivationCheckpointing.none();
     }
 
     static String option(String[] args, String name, String usual) {
@@ -88,7 +97,12 @@ public final class TrainCells {
         return usual;
     }
 
-    private record Cell(String method, String checkpointing, int batch, int sequence) {}
+    private record Cell(String method, String adapter, String checkpointing, int batch, int sequence) {
+        static Cell of(String method, String adapter, String checkpointing, String size) {
+            String[] parts = size.split("x", -1);
+            return new Cell(method, adapter, checkpointing, Integer.parseInt(parts[0]), Integer.parseInt(parts[1]));
+        }
+    }
 
     private static void run(RandomModel shape, Cell cell, CausalLM model, PeftAdapter adapter, int warmup, int steps) {
         ComputeDevice device = model.placement().device();
@@ -133,11 +147,12 @@ public final class TrainCells {
         double tokens = (double) cell.batch() * cell.sequence() / millis * 1e3;
         System.out.printf(
                 Locale.ROOT,
-                "{\"part\": \"train\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"%s\", \"batch\": %d,"
+                "{\"part\": \"train\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"%s\", \"adapter\": \"%s\", \"batch\": %d,"
                         + " \"seq\": %d, \"ckpt\": \"%s\", \"ms_step\": %.2f, \"tokens_per_s\": %.0f,"
                         + " \"peak_alloc_gib\": %.2f, \"model_tflops\": %.1f, \"loss_first\": %.4f, \"loss_last\": %.4f}%n",
                 shape.label,
                 cell.method(),
+                cell.adapter(),
                 cell.batch(),
                 cell.sequence(),
                 cell.checkpointing(),

@@ -67,7 +67,7 @@ class BreakdownTest {
         "low_rank_bf16, LOW_RANK_GEMV",
         "down_a, LOW_RANK",
         "gradient_b, LOW_RANK",
-        "add_parts_b, LOW_RANK",
+        "narrow_partial, LOW_RANK",
         "adamw_f32, STEP",
         "attend_bf16, ATTENTION",
         "attend_f32, ATTENTION",

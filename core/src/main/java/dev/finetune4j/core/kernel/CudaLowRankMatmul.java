@@ -19,7 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * On a CUDA GPU in bfloat16 by kernels that pass once over x, dy or dx and make dropout's masks as they go ({@code lowrank.cuh});
- * ranks that are no multiple of 8, widths that are none of 32, and what else the kernels do not have are left to general products.
+ * ranks that are no multiple of 8, widths that are none of 32, what else the kernels do not have, and many rows without dropout are
+ * left to general products.
  */
 final class CudaLowRankMatmul implements LowRankMatmul {
     private static final int THREADS = 256;
@@ -30,6 +31,11 @@ final class CudaLowRankMatmul implements LowRankMatmul {
     private static final int WARPS = 8;
     private static final int ALIGNED_NUMBERS = 8;
     private static final int ALIGNED_BYTES = 16;
+    /**
+     * With more rows a training without dropout is quicker by general products; see the measurements in
+     * {@code benchmarks/GPU-NOTES.md}.
+     */
+    private static final long MAX_PLAIN_ROWS = 4096;
     /** Segments of the width that a split has at least, two for each warp. */
     private static final int MIN_SEGMENTS = 2 * WARPS;
 
@@ -113,7 +119,8 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         boolean oneScale = members.stream().allMatch(member -> member.scale() == first.scale());
         boolean tiled = members.stream().allMatch(member -> member.rank() % TILE_RANKS == 0);
         int tiles = Math.toIntExact(LowRankMatmul.ranks(members) / TILE_RANKS);
-        if (!tiled || tiles > MAX_TILES || !supports(wide) || wide.size(1) % SEGMENT != 0) {
+        boolean quicker = masked || wide.size(0) <= MAX_PLAIN_ROWS;
+        if (!quicker || !tiled || tiles > MAX_TILES || !supports(wide) || wide.size(1) % SEGMENT != 0) {
             return Optional.empty();
         }
         if (!masked && oneScale) {
@@ -140,6 +147,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         long tiles = member.rank() / TILE_RANKS;
         boolean fits = member.rank() % TILE_RANKS == 0
                 && tiles <= MAX_TILES
+                && own.size(0) <= MAX_PLAIN_ROWS
                 && supports(own)
                 && own.size(1) % SEGMENT == 0
                 && isAligned(member.b());

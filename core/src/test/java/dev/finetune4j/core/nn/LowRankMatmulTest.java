@@ -69,6 +69,9 @@ class LowRankMatmulTest {
                 new Case(33, 64, new int[] {96, 32}, new int[] {16, 8}, 0, true),
                 new Case(33, 64, new int[] {96, 32}, new int[] {16, 8}, 0.3, true),
                 new Case(33, 64, new int[] {40, 33}, new int[] {4, 3}, 0, false),
+                new Case(33, 64, new int[] {40, 33}, new int[] {8, 8}, 0.2, true),
+                new Case(70, 64, new int[] {96, 32, 32, 32}, new int[] {8, 8, 8, 8}, 0, true),
+                new Case(70, 64, new int[] {96, 32, 32, 32}, new int[] {8, 8, 8, 8}, 0.3, true),
                 new Case(33, 37, new int[] {40, 33}, new int[] {4, 3}, 0.3, false),
                 new Case(2100, 128, new int[] {1056}, new int[] {24}, 0.1, true));
     }

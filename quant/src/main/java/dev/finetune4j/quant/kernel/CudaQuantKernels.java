@@ -12,6 +12,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
@@ -37,12 +38,16 @@ final class CudaQuantKernels implements QuantKernels {
     private static final int WEIGHTS_PER_THREAD = 32;
     private static final int WEIGHTS_PER_STORE = 8;
     private static final int ALIGNED_NUMBERS = 8;
+    /** Weights that one launch makes dense. */
+    private static final int MAX_TOGETHER = 3;
+
     private static final Map<ComputeDevice, CudaQuantKernels> OF_DEVICE = new ConcurrentHashMap<>();
 
     private final ComputeDevice device;
     private final CudaKernel absmax;
     private final CudaKernel pack;
     private final CudaKernel nest;
+    private final CudaKernel dequantizeAll;
     private final Map<ScalarType, CudaKernel> dequantize = new EnumMap<>(ScalarType.class);
     private final Map<QuantType, Tensor> tables = new EnumMap<>(QuantType.class);
     private final Map<QuantType, Tensor> limits = new EnumMap<>(QuantType.class);
@@ -62,6 +67,7 @@ final class CudaQuantKernels implements QuantKernels {
         absmax = module.kernel("absmax");
         pack = module.kernel("pack");
         nest = module.kernel("nest");
+        dequantizeAll = module.kernel("dequantize_all_bf16");
         dequantize.put(ScalarType.Float, module.kernel("dequantize_f32"));
         dequantize.put(ScalarType.BFloat16, module.kernel("dequantize_bf16"));
         dequantize.put(ScalarType.Half, module.kernel("dequantize_f16"));
@@ -161,21 +167,55 @@ final class CudaQuantKernels implements QuantKernels {
                     + Tensors.typeOf(out) + "; convert afterwards");
         }
         long n = out.numel();
+        List<@Nullable Object> arguments = new ArrayList<>();
+        arguments.add(weight.packed());
+        arguments.add(out);
+        arguments.add(n);
+        arguments.add(Integer.numberOfTrailingZeros(weight.settings().blockSize()));
+        arguments.add(table(weight.settings().type()));
+        addScales(arguments, weight);
+        kernel.launch(Math.max(1, blocks(n)), THREADS, arguments.toArray());
+    }
+
+    private static long blocks(long weights) {
+        return (weights + (long) THREADS * WEIGHTS_PER_THREAD - 1) / ((long) THREADS * WEIGHTS_PER_THREAD);
+    }
+
+    private static void addScales(List<@Nullable Object> arguments, QuantizedTensor weight) {
         BlockScales scales = weight.scales();
         BlockScales.@Nullable Nested nested = scales instanceof BlockScales.Nested found ? found : null;
-        Tensor floats = nested == null ? ((BlockScales.Plain) scales).absmax() : nested.absmax();
-        kernel.launch(
-                Math.max(1, (n + (long) THREADS * WEIGHTS_PER_THREAD - 1) / ((long) THREADS * WEIGHTS_PER_THREAD)),
-                THREADS,
-                weight.packed(),
-                out,
-                n,
-                Integer.numberOfTrailingZeros(weight.settings().blockSize()),
-                table(weight.settings().type()),
-                floats,
-                nested == null ? null : nested.codes(),
-                nested == null ? null : nested.map(),
-                nested == null ? 0f : nested.offset());
+        arguments.add(nested == null ? ((BlockScales.Plain) scales).absmax() : nested.absmax());
+        arguments.add(nested == null ? null : nested.codes());
+        arguments.add(nested == null ? null : nested.map());
+        arguments.add(nested == null ? 0f : nested.offset());
+    }
+
+    /**
+     * Dequantizes weights behind one another in one launch.
+     *
+     * @param weights at most {@value #MAX_TOGETHER}, quantized alike, each with a multiple of eight numbers
+     * @param out bfloat16, contiguous
+     */
+    private void dequantizeTogether(List<QuantizedTensor> weights, Tensor out) {
+        List<@Nullable Object> arguments = new ArrayList<>();
+        QuantizedTensor first = weights.get(0);
+        arguments.add(out);
+        arguments.add(Integer.numberOfTrailingZeros(first.settings().blockSize()));
+        arguments.add(table(first.settings().type()));
+        long blocks = 0;
+        for (int i = 0; i < MAX_TOGETHER; i++) {
+            blocks += i < weights.size() ? blocks(weights.get(i).elements()) : 0;
+            if (i + 1 < MAX_TOGETHER) {
+                arguments.add(Math.toIntExact(blocks));
+            }
+        }
+        for (int i = 0; i < MAX_TOGETHER; i++) {
+            QuantizedTensor weight = weights.get(Math.min(i, weights.size() - 1));
+            arguments.add(weight.packed());
+            arguments.add(weight.elements());
+            addScales(arguments, weight);
+        }
+        dequantizeAll.launch(blocks, THREADS, arguments.toArray());
     }
 
     @Override
@@ -258,6 +298,13 @@ final class CudaQuantKernels implements QuantKernels {
         }
         long rows = weights.stream().mapToLong(weight -> weight.shape()[0]).sum();
         Tensor all = Tensors.empty(device, type, rows, width);
+        QuantSettings settings = weights.get(0).settings();
+        if (type.intern() == ScalarType.BFloat16
+                && weights.size() <= MAX_TOGETHER
+                && weights.stream().allMatch(weight -> weight.settings().equals(settings))) {
+            dequantizeTogether(weights, all);
+            return new DenseMatmul(all);
+        }
         long start = 0;
         for (QuantizedTensor weight : weights) {
             long count = weight.shape()[0];

@@ -81,9 +81,10 @@ struct ToF16 {
 // A thread takes 4 packed bytes, 8 weights, at a time: reads and writes of a warp are contiguous, and eight weights share
 // one scale because blocks are at least 32 long. Several turns are in flight at once. The table lies in 16 banks of shared
 // memory, so that threads never wait for one another.
+// block: which of the weight's blocks of threads this is.
 template <class Out>
 __device__ __forceinline__ void dequantize(
-        const u8* packed, void* out, u64 n, int shift, const float* table, const float* absmax, const u8* codes,
+        u32 block, const u8* packed, void* out, u64 n, int shift, const float* table, const float* absmax, const u8* codes,
         const float* map, float offset) {
     constexpr int TURNS = 4;
     __shared__ float values[16];
@@ -92,7 +93,7 @@ __device__ __forceinline__ void dequantize(
     }
     __syncthreads();
     const u64 words = n / 8;
-    const u64 first = static_cast<u64>(blockIdx.x) * blockDim.x * TURNS + threadIdx.x;
+    const u64 first = static_cast<u64>(block) * blockDim.x * TURNS + threadIdx.x;
     u32 bytes[TURNS];
     float outers[TURNS];
     u8 inners[TURNS];
@@ -122,7 +123,7 @@ __device__ __forceinline__ void dequantize(
             Out::eight(out, word, v);
         }
     }
-    if (blockIdx.x == 0 && threadIdx.x < n - words * 8) {
+    if (block == 0 && threadIdx.x < n - words * 8) {
         const u64 i = words * 8 + threadIdx.x;
         const u32 byte = packed[i / 2];
         const float scale = scaleOf(i >> shift, absmax, codes, map, offset);
@@ -134,12 +135,29 @@ __device__ __forceinline__ void dequantize(
     extern "C" __global__ void __launch_bounds__(256) NAME(                                                            \
             const u8* packed, void* out, u64 n, int shift, const float* table, const float* absmax, const u8* codes,  \
             const float* map, float offset) {                                                                          \
-        dequantize<OUT>(packed, out, n, shift, table, absmax, codes, map, offset);                                     \
+        dequantize<OUT>(blockIdx.x, packed, out, n, shift, table, absmax, codes, map, offset);                         \
     }
 
 DEQUANTIZE(dequantize_f32, ToFloat)
 DEQUANTIZE(dequantize_bf16, ToBf16)
 DEQUANTIZE(dequantize_f16, ToF16)
+
+// Up to three weights behind one another in one launch, each with a multiple of eight numbers. blocks: those of the first, and of
+// the first two.
+#define PACKED(I)                                                                                                      \
+    const u8 *packed##I, u64 n##I, const float *absmax##I, const u8 *codes##I, const float *map##I, float offset##I
+extern "C" __global__ void __launch_bounds__(256) dequantize_all_bf16(
+        u16* out, int shift, const float* table, u32 blocks1, u32 blocks2, PACKED(0), PACKED(1), PACKED(2)) {
+    if (blockIdx.x < blocks1) {
+        dequantize<ToBf16>(blockIdx.x, packed0, out, n0, shift, table, absmax0, codes0, map0, offset0);
+    } else if (blockIdx.x < blocks2) {
+        dequantize<ToBf16>(
+                blockIdx.x - blocks1, packed1, out + n0, n1, shift, table, absmax1, codes1, map1, offset1);
+    } else {
+        dequantize<ToBf16>(
+                blockIdx.x - blocks2, packed2, out + n0 + n1, n2, shift, table, absmax2, codes2, map2, offset2);
+    }
+}
 
 // Weights in the type of the checkpoint: 0 float32, 1 bfloat16, 2 float16.
 __device__ __forceinline__ float weightAt(const void* weights, u64 i, int type) {

@@ -12,8 +12,12 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TensorData;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -75,6 +79,40 @@ class CudaQuantKernelsTest {
                         "dense " + out);
             }
         }
+    }
+
+    /** Weights of one input are made dense together: by the unit vectors a product shows them, number by number. */
+    @ParameterizedTest
+    @CsvSource({
+        "NF4, 64, true, 4096, 512, 512",
+        "NF4, 64, true, 33, 7, 0",
+        "FP4, 128, false, 5, 1, 3",
+        "NF4, 64, true, 40, 0, 0"
+    })
+    void weightsOfOneInputAreThoseOfEachAlone(
+            QuantType type, int block, boolean nested, int first, int second, int third) {
+        ComputeDevice gpu = ComputeDevice.cuda(0);
+        QuantSettings settings = new QuantSettings(type, block, nested);
+        int in = 160;
+        List<QuantizedTensor> weights = new ArrayList<>();
+        for (int rows : new int[] {first, second, third}) {
+            if (rows > 0) {
+                Tensor dense = Tensors.normal(gpu, new SplittableRandom(rows), 0.05, rows, in);
+                weights.add(QuantizedTensor.quantize(dense, settings));
+            }
+        }
+        for (ScalarType format : new ScalarType[] {ScalarType.BFloat16, ScalarType.Float}) {
+            Tensor y = Tensors.zeros(gpu, format, in, first + second + third);
+            Tensor units = torch.diag(Tensors.ones(gpu, ScalarType.Float, in)).to(format);
+            CudaQuantKernels.of(gpu).addForward(y, units, weights);
+            Tensor expected = torch.cat(
+                    new TensorVector(weights.stream()
+                            .map(weight -> weight.dequantize(format))
+                            .toArray(Tensor[]::new)),
+                    0);
+            assertTrue(expected.t().equal(y), format.toString());
+        }
+        weights.forEach(QuantizedTensor::close);
     }
 
     @Test

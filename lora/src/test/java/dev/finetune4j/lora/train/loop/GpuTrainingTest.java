@@ -166,6 +166,20 @@ class GpuTrainingTest {
         assertLossesOfTheCpu(settings, name, quantized, precision, every, tolerance);
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "llama, false, FP32, 0, 0, 1e-4",
+        "llama, true, FP32, 0, 1, 1e-4",
+        "llama_tied_bias, true, FP32, 0.3, 1, 1e-4",
+        "llama, true, BF16, 0, 1, 2e-2"
+    })
+    void lossesOfDoraAreThoseOfTheCpu(
+            String name, boolean quantized, Precision precision, double dropout, int every, double tolerance) {
+        LoraSettings settings =
+                LoraSettings.builder().useDora(true).dropout(dropout).build();
+        assertLossesOfTheCpu(settings, name, quantized, precision, every, tolerance);
+    }
+
     private static void assertLossesOfTheCpu(
             LoraSettings settings, String name, boolean quantized, Precision precision, int every, double tolerance) {
         List<Double> expected;
@@ -295,6 +309,32 @@ class GpuTrainingTest {
                 assertEquals(sums[0], sums[i], 1e-6 * sums[0]);
             }
             assertTrue(torch.linalg_vector_norm(parameters.gradients()).item_double() > 0);
+        }
+    }
+
+    /** Blocks that are recomputed have the masks of their forward pass. */
+    @ParameterizedTest
+    @CsvSource({"FP32, 1e-5", "BF16, 2e-2"})
+    void recomputedBlocksHaveTheSameGradients(Precision precision, double tolerance) {
+        LoraSettings settings = LoraSettings.builder().dropout(0.3).build();
+        try (CausalLM base = model("llama", true, new Placement(GPU, precision));
+                PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1));
+                FlatParameters parameters =
+                        new FlatParameters(adapter.trainable(), ParameterGroups.ONE, Tensors.typeOf(precision))) {
+            parameters.values().add_(new Scalar(0.02));
+            parameters.refreshComputeCopies();
+            Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
+            List<float[]> gradients = new ArrayList<>();
+            for (int every : new int[] {0, 1}) {
+                try (ForwardBackward passes = new ForwardBackward(
+                        adapter.attachTo(base).withActivations(new ActivationCheckpointing(every)),
+                        new SftObjective())) {
+                    parameters.gradients().zero_();
+                    passes.run(batch, 0.5, new Dropout.Draw(1, 3));
+                    gradients.add(Tensors.toFloats(parameters.gradients()));
+                }
+            }
+            close(gradients.get(0), gradients.get(1), tolerance);
         }
     }
 

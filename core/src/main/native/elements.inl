@@ -187,10 +187,34 @@ void rope(
     });
 }
 
-/// Logits become their gradients, (softmax - onehot) · scale, and losses gets the loss of each row; labels below 0 make none.
+/// cap tanh(x / cap), and its derivative; x and 1 where there is no cap.
+struct SoftCap {
+    float cap;
+
+    Floats bent(Floats x) const {
+        return spread(1) - spread(2) / (spread(1) + exponential(x * spread(2 / cap)));
+    }
+    Floats operator()(Floats x) const { return cap == 0 ? x : bent(x) * spread(cap); }
+    float operator()(float x) const { return cap == 0 ? x : cap * std::tanh(x / cap); }
+    Floats slope(Floats x) const {
+        if (cap == 0) {
+            return spread(1);
+        }
+        Floats t = bent(x);
+        return spread(1) - t * t;
+    }
+    float slope(float x) const {
+        float t = cap == 0 ? 0 : std::tanh(x / cap);
+        return 1 - t * t;
+    }
+};
+
+/// Numbers become the gradients by them, (softmax - onehot) · scale of their logits, which a cap may bound, and losses gets the loss
+/// of each row; labels below 0 make none.
 template <typename T>
 void cross_entropy(
-    T *logits, const int64_t *labels, float *losses, float scale, int64_t rows, int64_t width, int threads) {
+    T *logits, const int64_t *labels, float *losses, float scale, float cap, int64_t rows, int64_t width, int threads) {
+    SoftCap logit = {cap};
     parallel(threads, rows, 1, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; row++) {
             T *from = logits + row * width;
@@ -209,19 +233,22 @@ void cross_entropy(
             for (int64_t at = vectors; at < width; at++) {
                 peak = std::max(peak, widen(from[at]));
             }
+            peak = logit(peak);
             Floats sum = spread(0);
             for (int64_t at = 0; at < vectors; at += LANES) {
-                sum = sum + exponential(load(from + at) - spread(peak));
+                sum = sum + exponential(logit(load(from + at)) - spread(peak));
             }
             float all = total(sum);
             for (int64_t at = vectors; at < width; at++) {
-                all += std::exp(widen(from[at]) - peak);
+                all += std::exp(logit(widen(from[at])) - peak);
             }
             float log_sum = peak + std::log(all);
-            losses[row] = log_sum - widen(from[label]);
-            float of_label = (std::exp(widen(from[label]) - log_sum) - 1.0f) * scale;
+            float number = widen(from[label]);
+            losses[row] = log_sum - logit(number);
+            float of_label = (std::exp(logit(number) - log_sum) - 1.0f) * scale * logit.slope(number);
             in_vectors(width, [&](int64_t at, int64_t n) {
-                put_some(from + at, exponential(some(from + at, n) - spread(log_sum)) * spread(scale), n);
+                Floats x = some(from + at, n);
+                put_some(from + at, exponential(logit(x) - spread(log_sum)) * spread(scale) * logit.slope(x), n);
             });
             narrow(of_label, from[label]);
         }

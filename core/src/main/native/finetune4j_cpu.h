@@ -159,11 +159,11 @@ inline void cpu_rope(
 }
 
 inline void cpu_cross_entropy(
-    int level, int threads, int type, address logits, address labels, address losses, float scale, long long rows,
-    long long width) {
+    int level, int threads, int type, address logits, address labels, address losses, float scale, float cap,
+    long long rows, long long width) {
     with_elements(level, type, [&](auto &kernels, auto number) {
         using T = decltype(number);
-        kernels.cross_entropy(at<T>(logits), at<int64_t>(labels), at<float>(losses), scale, rows, width, threads);
+        kernels.cross_entropy(at<T>(logits), at<int64_t>(labels), at<float>(losses), scale, cap, rows, width, threads);
     });
 }
 
@@ -276,10 +276,11 @@ inline void with_sequences(int level, int type, const Work &work) {
     }
 }
 
-/// shape: the six whole numbers of SequenceShape in order.
+/// shape: the seven whole numbers of SequenceShape in order.
 inline void cpu_attend_sequences(
-    int level, int threads, int type, const long long *shape, float scale, address qkv, address y, address logs) {
-    SequenceShape sequences = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], scale};
+    int level, int threads, int type, const long long *shape, float scale, float cap, address qkv, address y,
+    address logs) {
+    SequenceShape sequences = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], scale, cap};
     with_sequences(level, type, [&](auto &kernels, auto number) {
         using T = decltype(number);
         kernels.attend(sequences, at<T>(qkv), at<T>(y), at<float>(logs), threads);
@@ -287,9 +288,9 @@ inline void cpu_attend_sequences(
 }
 
 inline void cpu_attend_sequences_back(
-    int level, int threads, int type, const long long *shape, float scale, address qkv, address y, address dy,
-    address logs, address gradients, address room) {
-    SequenceShape sequences = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], scale};
+    int level, int threads, int type, const long long *shape, float scale, float cap, address qkv, address y,
+    address dy, address logs, address gradients, address room) {
+    SequenceShape sequences = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], scale, cap};
     with_sequences(level, type, [&](auto &kernels, auto number) {
         using T = decltype(number);
         kernels.attend_back(

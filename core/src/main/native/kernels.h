@@ -64,7 +64,8 @@ struct Elements {
     void (*rope)(
         const T *x, T *y, const T *cosines, const T *sines, const RopeShape &shape, float direction, int threads);
     void (*cross_entropy)(
-        T *logits, const int64_t *labels, float *losses, float scale, int64_t rows, int64_t width, int threads);
+        T *logits, const int64_t *labels, float *losses, float scale, float cap, int64_t rows, int64_t width,
+        int threads);
 };
 
 /// What a dropout mask is made from: the upper words of the counter, the key, the word below which an element is dropped, and
@@ -102,7 +103,9 @@ struct SequenceShape {
     int64_t kv_heads;
     int64_t size;
     int64_t stride;
+    int64_t window;  // keys that a query sees, itself included; 0 for all
     float scale;
+    float cap;  // bound of the scores; 0 for none
 };
 
 /// Attention of whole sequences; see attention.inl.

@@ -1,12 +1,16 @@
 package dev.finetune4j.benchmarks;
 
+import dev.finetune4j.core.kernel.AttentionSpec;
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.SequenceAttention;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.io.IOException;
+import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
-import org.bytedeco.pytorch.DoubleOptional;
-import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
-import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -23,8 +27,8 @@ import org.openjdk.jmh.annotations.Warmup;
 import org.openjdk.jmh.infra.Blackhole;
 
 /**
- * Causal attention between projections and output, as the blocks of a model call it: libtorch's scaled dot product attention
- * with fewer key and value heads than query heads.
+ * Causal attention between projections and output by the implementation that the layers of a model take on the device
+ * ({@link DeviceKernels#attention}), with the window and the soft-cap of the model's first layer.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -33,6 +37,9 @@ import org.openjdk.jmh.infra.Blackhole;
 @Measurement(iterations = 3, time = 1)
 @Fork(1)
 public class AttentionBenchmark {
+    /** Sequences of a packed row. */
+    static final int PACKED = 4;
+
     @Param("cpu")
     private String device;
 
@@ -40,56 +47,67 @@ public class AttentionBenchmark {
     private String type;
 
     /** The model whose heads these are. */
-    @Param({"6b", "0.5b"})
+    @Param({"6b", "0.5b", "gemma2-2b"})
     private String preset;
 
     @Param({"256", "2048"})
     private int tokens;
 
-    private Workbench bench;
-    private Tensor query;
-    private Tensor key;
-    private Tensor value;
-    private Tensor gradient;
-    private double scale;
-    private boolean grouped;
+    /** Whether the tokens are four sequences of a packed row instead of one. */
+    @Param("false")
+    private boolean packed;
 
-    /** Makes queries, keys, values and the gradient of the output. */
+    private Workbench bench;
+    private SequenceAttention attention;
+    private Tensor qkv;
+    private Tensor gradient;
+    private SequenceAttention.@Nullable Bounds bounds;
+
+    /** Makes queries, keys and values behind one another, and the gradient of the output. */
     @Setup(Level.Trial)
-    public void setUp() {
+    public void setUp() throws IOException {
         bench = Workbench.of(device, type);
-        RandomModel shape = RandomModel.of(preset);
-        int size = shape.hidden / shape.heads;
-        scale = 1 / Math.sqrt(size);
-        grouped = shape.heads != shape.kvHeads;
+        AttentionSpec spec = RandomModel.of(preset)
+                .with(folder -> folder.config()
+                        .attention()
+                        .spec(folder.config().layerTypes().get(0).window()));
+        DeviceKernels kernels = DeviceKernels.of(bench.placement().device());
+        attention = kernels.attention(spec, Tensors.typeOf(bench.placement().precision()))
+                .orElseThrow(() -> new IllegalStateException(
+                        "attention of " + preset + " has no implementation of its own on " + device + " in " + type));
+        long width = (spec.heads() + 2L * spec.kvHeads()) * spec.headDim();
         try (TensorScope scope = new TensorScope()) {
-            query = scope.release(bench.normal(1, 1, shape.heads, tokens, size));
-            key = scope.release(bench.normal(1, 1, shape.kvHeads, tokens, size));
-            value = scope.release(bench.normal(1, 1, shape.kvHeads, tokens, size));
-            gradient = scope.release(bench.normal(1, 1, shape.heads, tokens, size));
+            qkv = scope.release(bench.normal(1, 1, tokens, width));
+            gradient = scope.release(bench.normal(1, 1, tokens, (long) spec.heads() * spec.headDim()));
+            bounds = packed ? bounds(scope) : null;
         }
+    }
+
+    private SequenceAttention.Bounds bounds(TensorScope scope) {
+        long[] starts = new long[PACKED + 1];
+        Arrays.setAll(starts, i -> (long) tokens * i / PACKED);
+        long[] lengths = new long[PACKED];
+        Arrays.setAll(lengths, i -> starts[i + 1] - starts[i]);
+        Tensor there = Tensors.ofLongs(bench.placement().device(), starts, starts.length)
+                .to(ScalarType.Int);
+        return new SequenceAttention.Bounds(scope.release(there), lengths);
     }
 
     /** Frees them. */
     @TearDown(Level.Trial)
     public void tearDown() {
-        query.close();
-        key.close();
-        value.close();
+        qkv.close();
         gradient.close();
-    }
-
-    private Tensor attend(Tensor q, Tensor k, Tensor v) {
-        return torch.scaled_dot_product_attention(
-                q, k, v, new TensorOptional(), 0.0, true, new DoubleOptional(scale), grouped);
+        if (bounds != null) {
+            bounds.starts().close();
+        }
     }
 
     /** The forward pass alone. */
     @Benchmark
     public void forward(Blackhole sink) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            sink.consume(attend(query, key, value));
+        try (TensorScope scope = new TensorScope()) {
+            sink.consume(attention.forward(qkv, bounds, false));
             bench.finish();
         }
     }
@@ -97,12 +115,11 @@ public class AttentionBenchmark {
     /** Forward, and backward to queries, keys and values. */
     @Benchmark
     public void forwardAndBackward(Blackhole sink) {
-        try (TensorScope scope = TensorScope.forStep()) {
-            Tensor q = query.detach().set_requires_grad(true);
-            Tensor k = key.detach().set_requires_grad(true);
-            Tensor v = value.detach().set_requires_grad(true);
-            Workbench.backward(attend(q, k, v), gradient);
-            sink.consume(q.grad());
+        try (TensorScope scope = new TensorScope()) {
+            // The gradients may take its memory.
+            Tensor own = qkv.clone();
+            SequenceAttention.Mixed mixed = attention.forward(own, bounds, true);
+            sink.consume(attention.backward(own, bounds, mixed, gradient));
             bench.finish();
         }
     }

@@ -41,7 +41,7 @@ enum KernelRole {
     PRODUCT(null, starts(), contains("nvjet", "gemm", "gemv", "xmma", "cutlass", "cublas")),
     ELEMENTWISE(
             KernelKind.ELEMENTWISE,
-            starts("rms_", "swiglu", "geglu", "gate_", "rope_", "norm_", "dropout_"),
+            starts("rms_", "swiglu", "geglu", "gate_", "rope_", "norm_", "dropout_", "heads_"),
             contains("elementwise", "layer_norm", "rmsnorm")),
     /** Small sums. */
     SMALL(KernelKind.OTHER, starts(), contains("reduce_kernel")),

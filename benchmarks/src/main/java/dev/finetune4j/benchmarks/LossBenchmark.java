@@ -79,7 +79,7 @@ public class LossBenchmark {
     @Benchmark
     public void forwardAndBackward(Blackhole sink) {
         try (TensorScope scope = TensorScope.forStep()) {
-            sink.consume(NextTokenLoss.lossAndBackward(hidden, head::forward, targets, scale));
+            sink.consume(NextTokenLoss.lossAndBackward(hidden, head::forward, 0, targets, scale));
             bench.finish();
         }
     }

@@ -12,6 +12,7 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -20,10 +21,14 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
 import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Llama-type models of published shapes with random weights, made on the device where they are to run. */
+/**
+ * Models of published shapes with random weights, made on the device where they are to run: Llama-type ones of several sizes, and
+ * one of each other family.
+ */
 enum RandomModel {
     /** The shape of Yi-1.5-6B. */
     SIX_B("6b", 4096, 11008, 32, 32, 4, 64000),
@@ -35,7 +40,24 @@ enum RandomModel {
     LAYER("layer", 4096, 11008, 1, 32, 4, 512),
     TINY("tiny", 128, 352, 2, 4, 2, 512),
     /** As many operations as the 6B shape but hardly any arithmetic: what the host alone costs. */
-    HOST("host", 128, 352, 32, 4, 2, 512);
+    HOST("host", 128, 352, 32, 4, 2, 512),
+    /** Biases on queries, keys and values. */
+    QWEN2_5_7B("qwen2.5-7b", 3584, 18944, 28, 28, 4, 152064, 128, """
+            "model_type": "qwen2", "tie_word_embeddings": false"""),
+    /** Norms on the heads of queries and keys; a tied head. */
+    QWEN3_4B("qwen3-4b", 2560, 9728, 36, 32, 8, 151936, 128, """
+            "model_type": "qwen3", "tie_word_embeddings": true"""),
+    /** The same, norms behind each half of a block, and a window in five of six layers. */
+    GEMMA3_4B("gemma3-4b", 2560, 10240, 34, 8, 4, 262208, 256, """
+            "model_type": "gemma3_text", "sliding_window": 1024, "query_pre_attn_scalar": 256"""),
+    /** Soft-capped scores and logits, norms behind each half of a block. */
+    GEMMA2_2B("gemma2-2b", 2304, 9216, 26, 8, 4, 256000, 256, """
+            "model_type": "gemma2", "sliding_window": 4096, "query_pre_attn_scalar": 256"""),
+    /** Fused projections, heads of 96 channels, a window one below the usual length. */
+    PHI3_MINI("phi3-mini", 3072, 8192, 32, 32, 32, 32064, 96, """
+            "model_type": "phi3", "sliding_window": 2047, "pad_token_id": 0, "tie_word_embeddings": false"""),
+    MISTRAL_7B("mistral-7b", 4096, 14336, 32, 32, 8, 32768, 128, """
+            "model_type": "mistral", "sliding_window": null, "tie_word_embeddings": false""");
 
     final String label;
     final int hidden;
@@ -44,8 +66,25 @@ enum RandomModel {
     final int heads;
     final int kvHeads;
     final int vocabulary;
+    final int headSize;
+    private final String family;
 
     RandomModel(String label, int hidden, int inner, int layers, int heads, int kvHeads, int vocabulary) {
+        this(label, hidden, inner, layers, heads, kvHeads, vocabulary, hidden / heads, """
+                "model_type": "llama", "tie_word_embeddings": false, "hidden_act": "silu\"""");
+    }
+
+    /** @param family keys of config.json that only such models have */
+    RandomModel(
+            String label,
+            int hidden,
+            int inner,
+            int layers,
+            int heads,
+            int kvHeads,
+            int vocabulary,
+            int headSize,
+            String family) {
         this.label = label;
         this.hidden = hidden;
         this.inner = inner;
@@ -53,6 +92,8 @@ enum RandomModel {
         this.heads = heads;
         this.kvHeads = kvHeads;
         this.vocabulary = vocabulary;
+        this.headSize = headSize;
+        this.family = family;
     }
 
     static RandomModel of(String label) {
@@ -64,28 +105,55 @@ enum RandomModel {
         throw new IllegalArgumentException("there is no preset " + label);
     }
 
-    private int headSize() {
-        return hidden / heads;
-    }
-
     /** Floating-point operations per token of a forward and a backward pass that reaches the inputs only. */
     double modelFlops(int sequence) {
-        double linear = linearWeights();
-        double attention = layers * 4.0 * heads * headSize() * sequence / 2;
-        return 4 * (linear + (double) vocabulary * hidden) + 3.5 * attention;
+        double attention = 4.0 * heads * headSize * seenInAllLayers(sequence);
+        return 4 * (linearWeights() + (double) vocabulary * hidden) + 3.5 * attention;
+    }
+
+    private double seenInAllLayers(int sequence) {
+        try {
+            return with(folder -> folder.config().layerTypes().stream()
+                    .mapToDouble(layer -> seen(layer.window(), sequence))
+                    .sum());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** How many positions a token sees on average. */
+    private static double seen(int window, int sequence) {
+        double most = window == 0 ? sequence : Math.min(window, sequence);
+        return most - most * most / (2 * sequence);
     }
 
     /** Weights of all linears but the head. */
     double linearWeights() {
-        return layers * (2.0 * hidden * hidden + 2.0 * hidden * kvHeads * headSize() + 3.0 * hidden * inner);
+        double rows = heads * headSize;
+        return layers * (2.0 * hidden * rows + 2.0 * hidden * kvHeads * headSize + 3.0 * hidden * inner);
     }
 
     CausalLM load(LinearFactory factory, Placement placement) throws IOException {
         return with(directory -> {
-            try (WeightSource weights = new Weights(this, placement.device())) {
+            try (WeightSource weights = new Weights(shapes(directory), placement.device(), norm())) {
                 return ModelLoader.load(directory, weights, factory, placement);
             }
         });
+    }
+
+    /** Shapes of the tensors by name. */
+    private static Map<String, long[]> shapes(PretrainedFolder folder) {
+        try (TensorScope scope = new TensorScope();
+                CausalLM model = ModelLoader.meta(folder)) {
+            Map<String, long[]> shapes = new LinkedHashMap<>();
+            model.parameters().forEach((name, tensor) -> shapes.put(name, tensor.shape()));
+            return shapes;
+        }
+    }
+
+    /** The weights of norms that only divide: those of Gemma count from one. */
+    private double norm() {
+        return family.contains("gemma") ? 0 : 1;
     }
 
     /** Lends a folder that holds the config.json of this shape. */
@@ -93,10 +161,10 @@ enum RandomModel {
         Path folder = Files.createTempDirectory("random-model");
         Path config = folder.resolve("config.json");
         Files.writeString(config, """
-                {"model_type": "llama", "hidden_size": %d, "intermediate_size": %d, "num_hidden_layers": %d,
-                 "num_attention_heads": %d, "num_key_value_heads": %d, "vocab_size": %d, "rms_norm_eps": 1e-5,
-                 "max_position_embeddings": 8192, "tie_word_embeddings": false, "hidden_act": "silu"}
-                """.formatted(hidden, inner, layers, heads, kvHeads, vocabulary));
+                {"hidden_size": %d, "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": %d,
+                 "num_key_value_heads": %d, "head_dim": %d, "vocab_size": %d, "rms_norm_eps": 1e-5,
+                 "max_position_embeddings": 8192, %s}
+                """.formatted(hidden, inner, layers, heads, kvHeads, headSize, vocabulary, family));
         try {
             return use.apply(PretrainedFolder.open(folder));
         } finally {
@@ -106,7 +174,7 @@ enum RandomModel {
     }
 
     /**
-     * Weights that come into being when they are read: normal with deviation 0.02, norms at one. A CPU draws them slowly, so
+     * Weights that come into being when they are read: normal with deviation 0.02, biases at zero. A CPU draws them slowly, so
      * that there some are drawn once and repeated.
      */
     private static final class Weights implements WeightSource {
@@ -114,32 +182,20 @@ enum RandomModel {
         /** A prime, so that no two rows of a weight are alike. */
         private static final long DRAWN = 1_000_003;
 
+        private final Map<String, long[]> shapes;
         private final ComputeDevice device;
+        private final double norm;
         private final Tensor drawn;
-        private final Map<String, long[]> shapes = new LinkedHashMap<>();
 
-        Weights(RandomModel model, ComputeDevice device) {
+        /** @param norm what the weights of norms are filled with */
+        Weights(Map<String, long[]> shapes, ComputeDevice device, double norm) {
+            this.shapes = shapes;
             this.device = device;
+            this.norm = norm;
             try (TensorScope scope = new TensorScope()) {
                 drawn = scope.release(Tensors.ones(ComputeDevice.cpu(), ScalarType.BFloat16, DRAWN)
                         .normal_(0, DEVIATION, new GeneratorOptional()));
             }
-            long keys = (long) model.kvHeads * model.headSize();
-            shapes.put("model.embed_tokens.weight", new long[] {model.vocabulary, model.hidden});
-            for (int i = 0; i < model.layers; i++) {
-                String layer = "model.layers." + i + ".";
-                shapes.put(layer + "input_layernorm.weight", new long[] {model.hidden});
-                shapes.put(layer + "self_attn.q_proj.weight", new long[] {model.hidden, model.hidden});
-                shapes.put(layer + "self_attn.k_proj.weight", new long[] {keys, model.hidden});
-                shapes.put(layer + "self_attn.v_proj.weight", new long[] {keys, model.hidden});
-                shapes.put(layer + "self_attn.o_proj.weight", new long[] {model.hidden, model.hidden});
-                shapes.put(layer + "post_attention_layernorm.weight", new long[] {model.hidden});
-                shapes.put(layer + "mlp.gate_proj.weight", new long[] {model.inner, model.hidden});
-                shapes.put(layer + "mlp.up_proj.weight", new long[] {model.inner, model.hidden});
-                shapes.put(layer + "mlp.down_proj.weight", new long[] {model.hidden, model.inner});
-            }
-            shapes.put("model.norm.weight", new long[] {model.hidden});
-            shapes.put("lm_head.weight", new long[] {model.vocabulary, model.hidden});
         }
 
         @Override
@@ -161,7 +217,8 @@ enum RandomModel {
         public Tensor read(String name) {
             long[] shape = Objects.requireNonNull(shapes.get(name), name);
             if (shape.length == 1) {
-                return Tensors.ones(device, ScalarType.BFloat16, shape);
+                double value = name.endsWith(".bias") ? 0 : norm;
+                return Tensors.ones(device, ScalarType.BFloat16, shape).mul_(new Scalar(value));
             }
             if (device.kind() == ComputeDevice.Kind.CUDA) {
                 return Tensors.ones(device, ScalarType.BFloat16, shape).normal_(0, DEVIATION, new GeneratorOptional());

@@ -92,7 +92,8 @@ record Work(double amount, Unit unit, double flops, double readBytes, double cop
         RandomModel model = RandomModel.of(m.parameter("preset"));
         double tokens = m.number("tokens");
         double both = m.method().equals("forwardAndBackward") ? ATTENTION_BOTH : 1;
-        double flops = both * 4 * model.hidden * tokens * tokens / 2;
+        int sequences = m.is("packed", "true") ? AttentionBenchmark.PACKED : 1;
+        double flops = both * 4 * model.heads * model.headSize * tokens * tokens / 2 / sequences;
         return new Work(flops, Unit.GFLOP, flops, 0, 0);
     }
 

@@ -57,6 +57,11 @@ public final class CustomFunction {
             return tensors.get(i);
         }
 
+        /** How many were kept. */
+        public int size() {
+            return tensors.size();
+        }
+
         private void close() {
             tensors.forEach(Tensor::close);
         }

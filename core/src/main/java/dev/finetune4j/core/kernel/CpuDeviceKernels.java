@@ -20,8 +20,8 @@ final class CpuDeviceKernels implements DeviceKernels {
         this.kernels = kernels;
         this.elements = new CpuElementwise(kernels.elements());
         this.matmul = new CpuMatmul(kernels.products());
-        this.loss = new FusedLoss((logits, labels, losses, scale) ->
-                kernels.elements().crossEntropy(logits, labels, losses, scale.item_float()));
+        this.loss = new FusedLoss((logits, labels, losses, scale, cap) ->
+                kernels.elements().crossEntropy(logits, labels, losses, scale.item_float(), (float) cap));
         this.optimizer = new CpuOptimizer(kernels.elements());
     }
 
@@ -31,8 +31,10 @@ final class CpuDeviceKernels implements DeviceKernels {
     }
 
     @Override
-    public Optional<AttentionKernels> attention(ScalarType type) {
-        return DeviceKernels.supports(type) ? Optional.of(kernels.attention()) : Optional.empty();
+    public Optional<SequenceAttention> attention(AttentionSpec spec, ScalarType type) {
+        return DeviceKernels.supports(type) && spec.headDim() <= AttentionKernels.MAX_HEAD_SIZE
+                ? Optional.of(new CpuAttention(kernels.attention(), spec))
+                : Optional.empty();
     }
 
     @Override

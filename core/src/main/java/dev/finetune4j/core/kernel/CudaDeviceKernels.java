@@ -38,8 +38,19 @@ final class CudaDeviceKernels implements DeviceKernels {
     }
 
     @Override
-    public boolean attendsPacked(ScalarType type) {
-        return type.intern() == ScalarType.BFloat16;
+    public Optional<SequenceAttention> attention(AttentionSpec spec, ScalarType type) {
+        if (type.intern() != ScalarType.BFloat16) {
+            return Optional.empty();
+        }
+        if (TorchCudaAttention.supports(spec)) {
+            return Optional.of(new TorchCudaAttention(spec));
+        }
+        return CudaAttention.supports(device, spec) ? Optional.of(new CudaAttention(device, spec)) : Optional.empty();
+    }
+
+    @Override
+    public Optional<HeadKernels> heads(ScalarType type) {
+        return DeviceKernels.supports(type) ? Optional.of(CudaHeads.of(device, type.intern())) : Optional.empty();
     }
 
     @Override

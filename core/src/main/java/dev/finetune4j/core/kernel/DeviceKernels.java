@@ -2,7 +2,6 @@ package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.kernel.cpu.AttentionKernels;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.core.kernel.cpu.ElementKernels;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
@@ -69,11 +68,20 @@ public interface DeviceKernels {
     }
 
     /**
-     * Causal attention of whole sequences by a kernel of our own; empty where libtorch's is all there is, or quicker.
+     * Causal attention of whole sequences without all their scores in memory; empty where libtorch's products are all there is.
      *
      * @param type of queries, keys and values
      */
-    default Optional<AttentionKernels> attention(ScalarType type) {
+    default Optional<SequenceAttention> attention(AttentionSpec spec, ScalarType type) {
+        return Optional.empty();
+    }
+
+    /**
+     * The passes over the heads of queries and keys around attention by kernels of our own; empty where others do.
+     *
+     * @param type of the tensors
+     */
+    default Optional<HeadKernels> heads(ScalarType type) {
         return Optional.empty();
     }
 
@@ -81,11 +89,6 @@ public interface DeviceKernels {
     default ScalarType attentionType(ScalarType type) {
         // On a CPU it multiplies bfloat16 numbers one by one, but float32 ones in vectors.
         return type.intern() == ScalarType.BFloat16 ? ScalarType.Float : type;
-    }
-
-    /** Whether libtorch has attention over packed sequences of different lengths, in a type. */
-    default boolean attendsPacked(ScalarType type) {
-        return false;
     }
 
     /**

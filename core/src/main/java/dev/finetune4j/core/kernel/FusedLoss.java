@@ -19,21 +19,22 @@ record FusedLoss(CrossEntropy kernel) implements LossKernels {
          * Writes {@code (softmax - onehot) · scale} over the logits.
          *
          * @param logits shape (n, V), contiguous, float32 or bfloat16
+         * @param cap bound of the logits; 0 for none
          * @param losses float32, shape (n): gets the loss of each row, not scaled
          */
-        void run(Tensor logits, Tensor labels, Tensor losses, Tensor scale);
+        void run(Tensor logits, Tensor labels, Tensor losses, Tensor scale, double cap);
     }
 
     @Override
-    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale) {
+    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
         if (!DeviceKernels.supports(Tensors.typeOf(logits))
                 || !logits.is_contiguous()
                 || logits.storage_offset() != 0) {
-            return TorchLoss.INSTANCE.crossEntropyAndBackward(logits, labels, scale);
+            return TorchLoss.INSTANCE.crossEntropyAndBackward(logits, labels, scale, cap);
         }
         Tensor values = logits.detach();
         Tensor losses = Tensors.empty(Tensors.deviceOf(logits), ScalarType.Float, logits.size(0));
-        kernel.run(values, labels, losses, scale);
+        kernel.run(values, labels, losses, scale, cap);
         logits.backward(values, new BoolOptional(), false, new TensorArrayRefOptional());
         return losses.sum(new ScalarTypeOptional(ScalarType.Double));
     }

@@ -2,6 +2,7 @@ package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
@@ -17,8 +18,9 @@ final class TorchLoss implements LossKernels {
     private TorchLoss() {}
 
     @Override
-    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale) {
-        Tensor wide = Tensors.as(logits, ScalarType.Float);
+    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
+        Tensor given = Tensors.as(logits, ScalarType.Float);
+        Tensor wide = cap == 0 ? given : given.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
         Tensor loss = torch.cross_entropy_loss(wide, labels, new TensorOptional(), SUM, Labels.IGNORE, 0.0);
         loss.mul(scale).backward();
         return loss.detach().to(ScalarType.Double);

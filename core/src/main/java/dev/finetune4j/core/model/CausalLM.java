@@ -14,6 +14,7 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.PackedSequences;
+import dev.finetune4j.core.nn.ResidualStream;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RotaryEmbedding;
@@ -149,23 +150,23 @@ public final class CausalLM implements AutoCloseable {
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
         LayerInputs contexts = new LayerInputs(config(), placement(), weights.rotaries(), mask, sequences, again);
         Dropout.Draw draw = Dropout.current();
-        Tensor state = x;
+        ResidualStream stream = new ResidualStream(x);
         for (int i = 0; i < blocks.size(); i++) {
             Attention.Context context = contexts.of(i);
             DecoderBlock block = blocks.get(i);
             boolean recomputed = again && activations.recomputes(i);
             if (recomputed && i + 1 == blocks.size()) {
-                state = block.forwardOfLast(state, context);
+                stream = new ResidualStream(block.forwardOfLast(stream.value(), context));
             } else if (recomputed) {
-                state = Recompute.apply(
-                        state,
+                stream = new ResidualStream(Recompute.apply(
+                        stream.value(),
                         input -> block.forward(input, context, null),
-                        input -> Dropout.again(draw, () -> block.forwardForGradient(input, context)));
+                        input -> Dropout.again(draw, () -> block.forwardForGradient(input, context))));
             } else {
-                state = block.forward(state, context, past == null ? null : past.layer(i));
+                block.forward(stream, context, past == null ? null : past.layer(i));
             }
         }
-        return weights.norm().module().forward(state);
+        return weights.norm().module().forward(stream.value());
     }
 
     /**
@@ -229,11 +230,20 @@ public final class CausalLM implements AutoCloseable {
      * @throws IllegalStateException if the model or its adapter is closed
      */
     public Tensor logits(Tensor hidden) {
+        Tensor logits = uncappedLogits(hidden);
+        double cap = config().finalLogitSoftcapping();
+        return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+    }
+
+    /**
+     * The same without the bound of {@link ModelConfig#finalLogitSoftcapping}.
+     *
+     * @throws IllegalStateException if the model or its adapter is closed
+     */
+    public Tensor uncappedLogits(Tensor hidden) {
         try (Lifetime.Use use = use();
                 Dropout.Pass pass = Dropout.projection(head().hasDropout())) {
-            Tensor logits = head().forward(hidden);
-            double cap = config().finalLogitSoftcapping();
-            return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+            return head().forward(hidden);
         }
     }
 

@@ -67,18 +67,18 @@ final class LayerInputs {
         if (rotary == null) {
             throw new AssertionError("no rotary embedding for " + kind);
         }
+        boolean known = mask.past() == 0 && Attention.knowsWindows(placement.device(), type, config.attention());
         if (packed == null) {
             return new Attention.Context(
                     rotary.angles(mask.past(), mask.count(), type),
-                    mask.mask(placement.device(), kind.window()),
+                    known ? null : mask.mask(placement.device(), kind.window()),
                     null,
                     kind.window());
         }
         // What a window hides is the same in each sequence.
-        boolean one = PackedSequences.isOneCall(placement.device(), type, config.attention());
         return new Attention.Context(
                 rotary.angles(packed.positions(), packed.longest(), type),
-                one ? null : new AttentionMaskSpec(0, packed.longest()).mask(placement.device(), kind.window()),
+                known ? null : new AttentionMaskSpec(0, packed.longest()).mask(placement.device(), kind.window()),
                 packed,
                 kind.window());
     }

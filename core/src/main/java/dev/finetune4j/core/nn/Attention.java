@@ -1,9 +1,11 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AttentionSpec;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
@@ -17,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Causal self-attention with fewer key and value heads than query heads where the model has them
  * (<a href="https://arxiv.org/abs/2305.13245">grouped-query attention, Ainslie et al. 2023</a>), computed by
- * whichever serves of a kernel of our own, FlashAttention over packed rows, libtorch's scaled dot product attention, and plain
- * products where the scores are soft-capped.
+ * whatever the device has that never holds all scores of a sequence ({@link dev.finetune4j.core.kernel.SequenceAttention}), and
+ * elsewhere, as behind a cache, by libtorch's scaled dot product attention, or by plain products where the scores are soft-capped.
  */
 public final class Attention {
     /**
@@ -31,6 +33,15 @@ public final class Attention {
      * @param softCap bound that a hyperbolic tangent puts on the scaled dot products; 0 for none
      */
     public record Shape(int heads, int kvHeads, int headDim, double scale, double softCap) {
+        /**
+         * What a kernel must know of it.
+         *
+         * @param window how many positions a token sees, itself included; 0 for all
+         */
+        public AttentionSpec spec(int window) {
+            return new AttentionSpec(heads, kvHeads, headDim, scale, softCap, window);
+        }
+
         /** Queries, keys and values behind one another, (B, T, …), to (B, n, T, head size) each. */
         Tensor[] heads(Tensor joint) {
             long[] widths = {(long) heads * headDim, (long) kvHeads * headDim, (long) kvHeads * headDim};
@@ -84,7 +95,27 @@ public final class Attention {
      * @param query weight of shape (head size)
      * @param key weight of shape (head size)
      */
-    public record HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {}
+    public record HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {
+        /** Queries, keys and values, (B, n, T, head size) each, with the first two normalised. */
+        Tensor[] apply(Tensor[] qkv) {
+            return new Tensor[] {query.module().forward(qkv[0]), key.module().forward(qkv[1]), qkv[2]};
+        }
+
+        /** Whether both differ in nothing but their weights. */
+        boolean areAlike() {
+            return query.module().epsilon() == key.module().epsilon()
+                    && query.module().unitOffset() == key.module().unitOffset();
+        }
+    }
+
+    /**
+     * Whether windows over tokens before which there are no others need no mask, because attention knows of them.
+     *
+     * @param type of queries, keys and values
+     */
+    public static boolean knowsWindows(ComputeDevice device, ScalarType type, Shape shape) {
+        return FusedAttention.supports(DeviceKernels.of(device), type, shape);
+    }
 
     private final Shape shape;
     private final ProjectionGroup inputs;
@@ -123,8 +154,7 @@ public final class Attention {
      * @param window how many positions a token sees, itself included; 0 for all
      */
     public AttentionSpec spec(int window) {
-        return new AttentionSpec(
-                shape.heads(), shape.kvHeads(), shape.headDim(), shape.scale(), shape.softCap(), window);
+        return shape.spec(window);
     }
 
     /**
@@ -135,12 +165,13 @@ public final class Attention {
      * @return shape (B, T, D)
      */
     Tensor forward(HiddenStates x, Context context, @Nullable KvStore past) {
-        long tokens = x.tensor().size(1);
-        boolean kernel = tokens > 1 && FusedAttention.supports(x.tensor(), shape, context);
-        if (kernel && past == null && norms == null && inputs.isConcatenated(x.tensor())) {
-            Tensor qkv = LayerKernels.of(x.tensor())
-                    .rotatedQkv(inputs.concatenated(x), shape, context.angles()); // (B, T, …)
-            return output.module().forward(FusedAttention.attend(qkv, shape));
+        if (past == null) {
+            Optional<FusedAttention> fused = FusedAttention.of(x.tensor(), shape, context);
+            if (fused.isPresent()) {
+                Tensor joint = inputs.concatenated(x); // (B, T, …)
+                Tensor mixed = LayerKernels.of(joint).attend(joint, shape, norms, context.angles(), fused.get());
+                return output.module().forward(mixed);
+            }
         }
         Tensor[] qkv = rotated(x, context);
         if (past != null) {
@@ -153,13 +184,15 @@ public final class Attention {
 
     /** (B, heads, T, head size), (B, kv heads, past + T, head size) twice to (B, T, heads · head size). */
     private Tensor mixed(Tensor[] qkv, Context context) {
-        PackedSequences packed = context.packed();
-        if (packed != null && !PackedSequences.isOneCall(Tensors.deviceOf(qkv[0]), Tensors.typeOf(qkv[0]), shape)) {
-            return eachAlone(qkv, context, packed);
-        }
         long tokens = qkv[0].size(2);
-        if (tokens > 1 && qkv[1].size(2) == tokens && FusedAttention.supports(qkv[0], shape, context)) {
-            return FusedAttention.attend(Shape.concat(qkv), shape);
+        if (tokens > 1 && qkv[1].size(2) == tokens) {
+            Optional<FusedAttention> fused = FusedAttention.of(qkv[0], shape, context);
+            if (fused.isPresent()) {
+                return fused.get().mix(Shape.concat(qkv));
+            }
+        }
+        if (context.packed() != null) {
+            return eachAlone(qkv, context, context.packed());
         }
         Tensor mixed = shape.softCap() > 0
                 ? capped(qkv[0], qkv[1], qkv[2], context)
@@ -190,8 +223,7 @@ public final class Attention {
         }
         Tensor[] qkv = shape.heads(inputs.forward(x));
         if (norms != null) {
-            qkv[0] = norms.query().module().forward(qkv[0]);
-            qkv[1] = norms.key().module().forward(qkv[1]);
+            qkv = norms.apply(qkv);
         }
         qkv[0] = RotaryEmbedding.rotate(qkv[0], context.angles());
         qkv[1] = RotaryEmbedding.rotate(qkv[1], context.angles());
@@ -200,9 +232,6 @@ public final class Attention {
 
     /** Attention without a bound on its scores; on a GPU in bfloat16 by a fused kernel where there is no mask. */
     static Tensor plain(Shape shape, Tensor q, Tensor k, Tensor v, Context context) {
-        if (context.packed() != null) {
-            return context.packed().attend(q, k, v, shape.scale(), context.window());
-        }
         // With a past and one new token every position may be seen, so neither rule nor mask is needed.
         boolean causal = context.mask() == null && q.size(2) > 1;
         TensorOptional mask = context.mask() == null ? new TensorOptional() : new TensorOptional(context.mask());

@@ -8,7 +8,7 @@ import org.bytedeco.pytorch.Tensor;
  *
  * @param weights in order
  */
-record ConcatenatedMatmul(List<FrozenMatmul> weights) implements FrozenMatmul {
+public record ConcatenatedMatmul(List<FrozenMatmul> weights) implements FrozenMatmul {
     @Override
     public long outFeatures() {
         return weights.stream().mapToLong(FrozenMatmul::outFeatures).sum();

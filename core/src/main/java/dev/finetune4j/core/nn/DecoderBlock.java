@@ -61,12 +61,26 @@ public final class DecoderBlock implements AutoCloseable {
     public Tensor forward(Tensor x, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
-            s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, past)));
-            if (!GradMode.is_enabled() && TokenSlices.areSeveral(x)) {
-                return scope.keep(TokenSlices.forward(s.value(), this::withMlp));
-            }
-            s.add(mlpBranch(s));
+            forward(s, context, past);
             return scope.keep(s.value());
+        }
+    }
+
+    /**
+     * The same on a stream, whose last sum the next reader takes.
+     *
+     * @param s shape (B, T, D)
+     */
+    public void forward(ResidualStream s, Attention.Context context, @Nullable KvStore past) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor mixed = attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, past));
+            s.add(mixed);
+            if (!GradMode.is_enabled() && TokenSlices.areSeveral(mixed)) {
+                s.replace(TokenSlices.forward(s.value(), this::withMlp));
+            } else {
+                s.add(mlpBranch(s));
+            }
+            s.take(scope);
         }
     }
 

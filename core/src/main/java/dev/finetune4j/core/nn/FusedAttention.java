@@ -2,61 +2,150 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.DeviceKernels;
-import dev.finetune4j.core.kernel.cpu.AttentionKernels;
+import dev.finetune4j.core.kernel.HeadKernels;
+import dev.finetune4j.core.kernel.SequenceAttention;
+import dev.finetune4j.core.kernel.SequenceAttention.Bounds;
+import dev.finetune4j.core.kernel.SequenceAttention.Gradients;
+import dev.finetune4j.core.kernel.SequenceAttention.Mixed;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
-/** Causal attention by a kernel of our own where the device has one, which is a CPU today, and nothing but the causal rule hides a token. */
-final class FusedAttention {
-    private FusedAttention() {}
+/**
+ * Causal attention of whole sequences, with a backward pass of its own, where the device has an implementation that never holds
+ * all scores ({@link SequenceAttention}); windows, soft-caps and packed rows included.
+ *
+ * @param attention of a layer
+ * @param bounds the sequences of a packed row; null when each row is one sequence
+ */
+record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
+    /** That of a layer over tokens before which there are no others; empty where libtorch's operations compute. */
+    static Optional<FusedAttention> of(Tensor x, Attention.Shape shape, Attention.Context context) {
+        if (context.mask() != null) {
+            return Optional.empty();
+        }
+        PackedSequences packed = context.packed();
+        Bounds bounds = packed == null ? null : new Bounds(packed.starts(), packed.lengths());
+        return attention(DeviceKernels.of(x), Tensors.typeOf(x), shape, context.window())
+                .map(found -> new FusedAttention(found, bounds));
+    }
 
-    /** Whether it supports tokens in this type, before which there are no others. */
-    static boolean supports(Tensor x, Attention.Shape shape, Attention.Context context) {
-        return DeviceKernels.of(x).attention(Tensors.typeOf(x)).isPresent()
-                && context.mask() == null
-                && context.packed() == null
-                && shape.softCap() == 0
-                && shape.headDim() <= AttentionKernels.MAX_HEAD_SIZE
-                && (!GradMode.is_enabled() || TensorScope.ofStep() != null);
+    /** Whether layers need no mask for a window over tokens before which there are no others. */
+    static boolean supports(DeviceKernels device, ScalarType type, Attention.Shape shape) {
+        return attention(device, type, shape, 0).isPresent();
+    }
+
+    private static Optional<SequenceAttention> attention(
+            DeviceKernels device, ScalarType type, Attention.Shape shape, int window) {
+        // Its backward pass needs a step that owns it.
+        return !GradMode.is_enabled() || TensorScope.ofStep() != null
+                ? device.attention(shape.spec(window), type)
+                : Optional.empty();
     }
 
     /**
      * Mixes each token with those before it.
      *
-     * @param input shape (B, T, (heads + 2 · kv heads) · head size), read by nobody else; its gradient takes its place
+     * @param input queries, keys and values behind one another, shape (B, T, …), read by nobody else; its gradient may take its
+     *     place
      * @return shape (B, T, heads · head size)
      */
-    static Tensor attend(Tensor input, Attention.Shape shape) {
-        AttentionKernels kernels =
-                DeviceKernels.of(input).attention(Tensors.typeOf(input)).orElseThrow();
-        AttentionKernels.Heads heads =
-                new AttentionKernels.Heads(shape.heads(), shape.kvHeads(), shape.headDim(), (float) shape.scale());
+    Tensor mix(Tensor input) {
+        boolean recorded = isRecorded(input);
         return CustomFunction.apply(
                 input,
                 (given, saved) -> {
                     Tensor qkv = given.contiguous();
-                    long batch = qkv.size(0);
-                    long tokens = qkv.size(1);
-                    Tensor y = Tensors.empty(
-                            Tensors.deviceOf(qkv),
-                            Tensors.typeOf(qkv),
-                            batch,
-                            tokens,
-                            (long) shape.heads() * shape.headDim());
-                    Tensor logs = Tensors.empty(Tensors.deviceOf(qkv), ScalarType.Float, batch, shape.heads(), tokens);
-                    kernels.forward(heads, qkv, y, logs);
+                    Mixed mixed = attention.forward(qkv, bounds, recorded);
                     saved.keep(qkv);
-                    saved.keep(y);
-                    saved.keep(logs);
-                    return y;
+                    keep(mixed, saved);
+                    return mixed.y();
                 },
                 (gradient, saved) -> {
-                    Tensor qkv = saved.get(0);
-                    kernels.backward(heads, qkv, saved.get(1), gradient.contiguous(), saved.get(2), qkv);
+                    Mixed mixed = kept(saved, 1);
+                    Gradients all = attention.backward(saved.get(0), bounds, mixed, gradient.contiguous());
+                    return all.concatenated().detach();
+                });
+    }
+
+    /**
+     * The same of queries and keys that are still without their norms and angles.
+     *
+     * @param kernels do both
+     * @param norms frozen; null where there are none
+     */
+    Tensor mix(
+            Tensor input,
+            HeadKernels kernels,
+            HeadKernels.Form form,
+            Attention.@Nullable HeadNorms norms,
+            HeadKernels.Angles angles) {
+        boolean recorded = isRecorded(input);
+        return CustomFunction.apply(
+                input,
+                (given, saved) -> {
+                    Tensor x = given.contiguous();
+                    HeadKernels.@Nullable Norms used = norms == null ? null : norms(norms, inverse(x, form));
+                    Tensor qkv = used == null ? x.detach() : Tensors.emptyLike(x);
+                    kernels.forward(form, x, qkv, used, angles);
+                    Mixed mixed = attention.forward(qkv, bounds, recorded);
+                    saved.keep(angles.cos());
+                    saved.keep(angles.sin());
+                    saved.keep(qkv);
+                    if (used != null) {
+                        saved.keep(x);
+                        saved.keep(used.inverse());
+                    }
+                    keep(mixed, saved);
+                    return mixed.y();
+                },
+                (gradient, saved) -> {
+                    HeadKernels.@Nullable Norms used = norms == null ? null : norms(norms, saved.get(4));
+                    Tensor qkv = saved.get(2);
+                    Mixed mixed = kept(saved, used == null ? 3 : 5);
+                    Gradients all = attention.backward(qkv, bounds, mixed, gradient.contiguous());
+                    kernels.backward(
+                            form,
+                            all,
+                            used == null ? qkv : saved.get(3),
+                            qkv,
+                            used,
+                            new HeadKernels.Angles(saved.get(0), saved.get(1)));
                     return qkv.detach();
                 });
+    }
+
+    private static HeadKernels.Norms norms(Attention.HeadNorms norms, Tensor inverse) {
+        return new HeadKernels.Norms(
+                norms.query().module().weight(), norms.key().module().weight(), inverse);
+    }
+
+    private static Tensor inverse(Tensor x, HeadKernels.Form form) {
+        return Tensors.empty(
+                Tensors.deviceOf(x), ScalarType.Float, x.size(0) * x.size(1), (long) form.heads() + form.kvHeads());
+    }
+
+    private static boolean isRecorded(Tensor input) {
+        return GradMode.is_enabled() && input.requires_grad();
+    }
+
+    private static void keep(Mixed mixed, CustomFunction.Saved saved) {
+        saved.keep(mixed.y());
+        mixed.kept().forEach(saved::keep);
+    }
+
+    /** @param first index of the output among what was kept */
+    private static Mixed kept(CustomFunction.Saved saved, int first) {
+        List<Tensor> rest = new ArrayList<>();
+        for (int i = first + 1; i < saved.size(); i++) {
+            rest.add(saved.get(i));
+        }
+        return new Mixed(saved.get(first), rest);
     }
 }

@@ -2,11 +2,14 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.Elementwise;
+import dev.finetune4j.core.kernel.HeadKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
@@ -256,15 +259,49 @@ final class FusedKernels implements LayerKernels {
     @Override
     public Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
         return rotatesInPlace(joint, shape, angles)
-                ? shape.heads(rotatedQkv(joint, shape, angles))
+                ? shape.heads(ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles))
                 : TorchLayerKernels.INSTANCE.rotatedHeads(joint, shape, angles);
     }
 
     @Override
-    public Tensor rotatedQkv(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
-        return rotatesInPlace(joint, shape, angles)
-                ? ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles)
-                : TorchLayerKernels.INSTANCE.rotatedQkv(joint, shape, angles);
+    public Tensor attend(
+            Tensor joint,
+            Attention.Shape shape,
+            Attention.@Nullable HeadNorms norms,
+            RotaryEmbedding.Angles angles,
+            FusedAttention attention) {
+        Optional<HeadKernels> heads = DeviceKernels.of(joint)
+                .heads(Tensors.typeOf(joint))
+                .filter(found -> fits(found, joint, shape, norms, angles));
+        if (heads.isPresent()) {
+            RmsNorm norm = norms == null ? null : norms.query().module();
+            HeadKernels.Form form = new HeadKernels.Form(
+                    shape.heads(),
+                    shape.kvHeads(),
+                    shape.headDim(),
+                    norm == null ? 0 : (float) norm.epsilon(),
+                    norm != null && norm.unitOffset());
+            HeadKernels.Angles used = new HeadKernels.Angles(dense(angles.cos()), dense(angles.sin()));
+            return attention.mix(joint, heads.get(), form, norms, used);
+        }
+        return norms == null && rotatesInPlace(joint, shape, angles)
+                ? attention.mix(ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles))
+                : TorchLayerKernels.INSTANCE.attend(joint, shape, norms, angles, attention);
+    }
+
+    private static boolean fits(
+            HeadKernels heads,
+            Tensor joint,
+            Attention.Shape shape,
+            Attention.@Nullable HeadNorms norms,
+            RotaryEmbedding.Angles angles) {
+        return heads.supports(shape.headDim(), angles.cos().size(1))
+                && Tensors.typeOf(angles.cos()) == Tensors.typeOf(joint)
+                && joint.storage_offset() % VECTOR_WIDTH == 0
+                && (norms == null
+                        || (norms.areAlike()
+                                && supportsNorm(joint, norms.query().module().weight())
+                                && supportsNorm(joint, norms.key().module().weight())));
     }
 
     private static boolean rotatesInPlace(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {

@@ -51,6 +51,18 @@ interface LayerKernels {
      */
     Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles);
 
-    /** The same, still behind one another. */
-    Tensor rotatedQkv(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles);
+    /**
+     * Attention.
+     *
+     * @param joint queries, keys and values behind one another, without norms and angles, shape (B, T, …), which nobody else
+     *     reads
+     * @param norms of the heads; null where there are none
+     * @return shape (B, T, heads · head size)
+     */
+    Tensor attend(
+            Tensor joint,
+            Attention.Shape shape,
+            Attention.@Nullable HeadNorms norms,
+            RotaryEmbedding.Angles angles,
+            FusedAttention attention);
 }

@@ -35,23 +35,26 @@ public final class NextTokenLoss {
         try (TensorScope scope = new TensorScope();
                 Targets targets = Targets.of(device, labels, 1)) {
             Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
-            return lossAndBackward(hidden, head, targets, factor).item_double();
+            return lossAndBackward(hidden, head, 0, targets, factor).item_double();
         }
     }
 
     /**
      * The same without waiting for the device: everything that it needs is there already, and the loss stays there.
      *
+     * @param softCap bound that a hyperbolic tangent puts on what the head gives; 0 for none
      * @param scale factor on the loss, one float32
      * @return the loss summed over the labelled positions, not scaled, float64, shape (1)
      */
-    public static Tensor lossAndBackward(Tensor hidden, UnaryOperator<Tensor> head, Targets targets, Tensor scale) {
+    public static Tensor lossAndBackward(
+            Tensor hidden, UnaryOperator<Tensor> head, double softCap, Targets targets, Tensor scale) {
         return new ChunkedHead(head)
                 .backward(
                         hidden,
                         targets,
-                        (logits, chunk) ->
-                                DeviceKernels.of(logits).loss().crossEntropyAndBackward(logits, chunk.ids(), scale));
+                        (logits, chunk) -> DeviceKernels.of(logits)
+                                .loss()
+                                .crossEntropyAndBackward(logits, chunk.ids(), scale, softCap));
     }
 
     /** The loss summed over the labelled positions, without gradients. */

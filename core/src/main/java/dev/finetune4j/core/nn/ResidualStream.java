@@ -2,6 +2,8 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
@@ -17,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>For one pass of one thread.
  */
-final class ResidualStream {
+public final class ResidualStream {
     /** The gradient that goes along a skip connection, from the end of the branch to the norm that it begins with. */
     static final class SkipGradient {
         private @Nullable Tensor gradient;
@@ -49,20 +51,50 @@ final class ResidualStream {
     private Tensor x;
     private @Nullable Tensor branch;
     private @Nullable SkipGradient skip;
+    /** Handles that no scope owns, until the sum of both is read. */
+    private final List<Tensor> taken = new ArrayList<>();
 
     /** @param x what flows in, shape (…, D) */
-    ResidualStream(Tensor x) {
+    public ResidualStream(Tensor x) {
         this.x = x;
+    }
+
+    /** Takes what flows on out of a scope; it is freed when somebody has read it. */
+    void take(TensorScope scope) {
+        taken.add(scope.release(x));
+        if (branch != null) {
+            taken.add(scope.release(branch));
+        }
+    }
+
+    /** Frees what was summed up. */
+    private void freeTaken(TensorScope scope) {
+        taken.forEach(scope::adopt);
+        taken.clear();
+    }
+
+    /** Goes on with another tensor. */
+    void replace(Tensor other) {
+        x = other;
+        branch = null;
+        skip = null;
     }
 
     /** The norm of the stream, with which a branch begins. */
     HiddenStates normed(RmsNorm norm) {
         LayerKernels kernels = LayerKernels.of(x);
-        Branch begun = branch == null ? kernels.branch(x, norm) : kernels.branchOfSum(x, branch, skip, norm);
-        x = begun.total();
-        branch = null;
-        skip = begun.skip();
-        return begun.normed();
+        try (TensorScope scope = new TensorScope()) {
+            Branch begun = branch == null ? kernels.branch(x, norm) : kernels.branchOfSum(x, branch, skip, norm);
+            if (branch != null) {
+                scope.keep(begun.total());
+                freeTaken(scope);
+            }
+            scope.keep(begun.normed().tensor());
+            x = begun.total();
+            branch = null;
+            skip = begun.skip();
+            return begun.normed();
+        }
     }
 
     /** Adds what became of the norm, which ends the branch. */
@@ -71,8 +103,15 @@ final class ResidualStream {
     }
 
     /** The stream with all branches. */
-    Tensor value() {
-        return branch == null ? x : sum(x, branch, skip);
+    public Tensor value() {
+        try (TensorScope scope = new TensorScope()) {
+            if (branch == null) {
+                return taken.remove(x) ? scope.keep(scope.adopt(x)) : x;
+            }
+            Tensor sum = scope.keep(sum(x, branch, skip));
+            freeTaken(scope);
+            return sum;
+        }
     }
 
     /** A tensor of the shape and with the gradients of {@link #value}, but perhaps not its values, where only the backward pass matters. */

@@ -81,7 +81,15 @@ final class TorchLayerKernels implements LayerKernels {
     }
 
     @Override
-    public Tensor rotatedQkv(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
-        return Attention.Shape.concat(rotatedHeads(joint, shape, angles));
+    public Tensor attend(
+            Tensor joint,
+            Attention.Shape shape,
+            Attention.@Nullable HeadNorms norms,
+            RotaryEmbedding.Angles angles,
+            FusedAttention attention) {
+        Tensor[] heads = norms == null ? shape.heads(joint) : norms.apply(shape.heads(joint));
+        heads[0] = RotaryEmbedding.rotate(heads[0], angles);
+        heads[1] = RotaryEmbedding.rotate(heads[1], angles);
+        return attention.mix(Attention.Shape.concat(heads));
     }
 }

@@ -202,8 +202,16 @@ class FusedKernelsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"5, 64000, Float", "3, 1001, Float", "7, 32003, BFloat16", "2, 64000, BFloat16", "4, 3, Float"})
-    void crossEntropy(int rows, int width, ScalarType type) {
+    @CsvSource({
+        "5, 64000, 0, Float",
+        "3, 1001, 0, Float",
+        "7, 32003, 0, BFloat16",
+        "2, 64000, 0, BFloat16",
+        "4, 3, 0, Float",
+        "3, 64000, 4, Float",
+        "2, 1001, 2, BFloat16"
+    })
+    void crossEntropy(int rows, int width, double cap, ScalarType type) {
         try (TensorScope scope = new TensorScope()) {
             Tensor logits = Tensors.normal(ComputeDevice.cpu(), new SplittableRandom(3), 3, rows, width)
                     .to(type)
@@ -211,15 +219,20 @@ class FusedKernelsTest {
                     .set_requires_grad(true);
             long[] labels = new SplittableRandom(5).longs(rows, 0, width).toArray();
             labels[1] = Labels.IGNORE;
+            Tensor capped =
+                    cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
             Tensor expected = torch.cross_entropy_loss(
-                    logits, Tensors.ofLongs(ComputeDevice.cpu(), labels, rows), new TensorOptional(), 2, -100, 0.0);
+                    capped, Tensors.ofLongs(ComputeDevice.cpu(), labels, rows), new TensorOptional(), 2, -100, 0.0);
             expected.mul(new Scalar(0.25)).backward();
             Tensor values = Tensors.convert(logits.detach(), GPU, type).set_requires_grad(true);
             Tensor loss = DeviceKernels.of(GPU)
                     .loss()
                     .crossEntropyAndBackward(
-                            values, Tensors.ofLongs(GPU, labels, rows), Tensors.ofFloats(GPU, new float[] {0.25f}, 1));
-            double tolerance = type == ScalarType.Float ? 2e-6 : 8e-3;
+                            values,
+                            Tensors.ofLongs(GPU, labels, rows),
+                            Tensors.ofFloats(GPU, new float[] {0.25f}, 1),
+                            cap);
+            double tolerance = type == ScalarType.Float ? 3e-6 : 8e-3;
             assertEquals(expected.item_double(), loss.item_double(), 2e-6 * expected.item_double());
             float[] wanted = Tensors.toFloats(logits.grad());
             float[] actual = Tensors.toFloats(values.grad());
@@ -235,10 +248,10 @@ class FusedKernelsTest {
             Tensor scale = Tensors.ofFloats(GPU, new float[] {1}, 1);
             LossKernels kernels = DeviceKernels.of(GPU).loss();
             Tensor logits = Tensors.ones(GPU, ScalarType.Float, 2, 8).set_requires_grad(true);
-            Tensor none = kernels.crossEntropyAndBackward(logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), scale);
+            Tensor none = kernels.crossEntropyAndBackward(logits, Tensors.ofLongs(GPU, new long[] {8, 7}, 2), scale, 0);
             assertTrue(Double.isNaN(none.item_double()));
             Tensor others = Tensors.ones(GPU, ScalarType.Float, 2, 8).set_requires_grad(true);
-            Tensor both = kernels.crossEntropyAndBackward(others, Tensors.ofLongs(GPU, new long[] {6, 7}, 2), scale);
+            Tensor both = kernels.crossEntropyAndBackward(others, Tensors.ofLongs(GPU, new long[] {6, 7}, 2), scale, 0);
             assertEquals(2 * Math.log(8), both.item_double(), 1e-6);
         }
     }

@@ -24,7 +24,9 @@ public record SftObjective() implements Objective {
     public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
             Tensor hidden = model.hidden(batch.input()); // (B, T, D)
-            Tensor sum = NextTokenLoss.lossAndBackward(hidden, model::logits, batch.targets(), batch.scale());
+            double cap = model.config().finalLogitSoftcapping();
+            Tensor sum =
+                    NextTokenLoss.lossAndBackward(hidden, model::uncappedLogits, cap, batch.targets(), batch.scale());
             return scope.keep(sum.mul(batch.scale()));
         }
     }

@@ -86,10 +86,10 @@ class PackedBatchTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"false, 0", "false, 1", "true, 0"})
-    void aTrainingOnPackedRowsHasTheLossesOfPaddedOnes(boolean quantized, int every) {
+    @CsvSource({"llama, false, 0", "llama, false, 1", "llama, true, 0", "gemma2, false, 0", "gemma3, false, 1"})
+    void aTrainingOnPackedRowsHasTheLossesOfPaddedOnes(String family, boolean quantized, int every) {
         LinearFactory factory = quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-        try (CausalLM model = Fixtures.model(Fixtures.reference("models/llama"), factory)) {
+        try (CausalLM model = Fixtures.model(Fixtures.reference("models/" + family), factory)) {
             assertTrue(model.supportsPacking());
             List<Double> padded = losses(model, every, new Collator(0, 1));
             List<Double> packed =

@@ -14,7 +14,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 public final class AttentionKernels {
     /** The most channels of a head. */
-    public static final int MAX_HEAD_SIZE = 128;
+    public static final int MAX_HEAD_SIZE = 256;
 
     private final CpuLevel level;
 
@@ -29,14 +29,17 @@ public final class AttentionKernels {
      * @param kvHeads of keys and of values, a divisor of the heads
      * @param size channels of each, at most {@link #MAX_HEAD_SIZE}
      * @param scale factor on the dot products
+     * @param softCap bound that a hyperbolic tangent puts on the scaled dot products; 0 for none
+     * @param window how many positions a token sees, itself included; 0 for all
      */
-    public record Heads(int heads, int kvHeads, int size, float scale) {
+    public record Heads(int heads, int kvHeads, int size, float scale, float softCap, int window) {
         private long joint() {
             return (heads + 2L * kvHeads) * size;
         }
 
         private void requireSound() {
-            if (size < 1 || size > MAX_HEAD_SIZE || kvHeads < 1 || heads < 1 || heads % kvHeads != 0) {
+            boolean sound = size >= 1 && size <= MAX_HEAD_SIZE && kvHeads >= 1 && heads >= 1 && heads % kvHeads == 0;
+            if (!sound || softCap < 0 || window < 0) {
                 throw new IllegalArgumentException("no attention of " + this);
             }
         }
@@ -48,7 +51,7 @@ public final class AttentionKernels {
             throw new IllegalArgumentException("rows of " + qkv.size(-1) + " numbers in " + qkv.dim()
                     + " dimensions do not hold the queries, keys and values of " + of);
         }
-        return new long[] {qkv.size(0), qkv.size(1), of.heads, of.kvHeads, of.size, of.joint()};
+        return new long[] {qkv.size(0), qkv.size(1), of.heads, of.kvHeads, of.size, of.joint(), of.window};
     }
 
     /**
@@ -67,6 +70,7 @@ public final class AttentionKernels {
                 ElementKernels.number(type),
                 shape,
                 of.scale,
+                of.softCap,
                 FourBitWeight.address("queries, keys and values", qkv, type, shape[0] * shape[1] * shape[5]),
                 FourBitWeight.address("output", y, type, shape[0] * shape[1] * of.heads * of.size),
                 FourBitWeight.address("logarithms", logs, ScalarType.Float, shape[0] * of.heads * shape[1]));
@@ -92,6 +96,7 @@ public final class AttentionKernels {
                     ElementKernels.number(type),
                     shape,
                     of.scale,
+                    of.softCap,
                     FourBitWeight.address("queries, keys and values", qkv, type, shape[0] * shape[1] * shape[5]),
                     FourBitWeight.address("output", y, type, numbers),
                     FourBitWeight.address("gradient", gradient, type, numbers),

@@ -218,6 +218,7 @@ final class CpuNative {
             long labels,
             long losses,
             float scale,
+            float cap,
             long rows,
             long width);
 
@@ -292,6 +293,7 @@ final class CpuNative {
             int type,
             @Cast("const long long*") long[] shape,
             float scale,
+            float cap,
             long qkv,
             long y,
             long logs);
@@ -302,6 +304,7 @@ final class CpuNative {
             int type,
             @Cast("const long long*") long[] shape,
             float scale,
+            float cap,
             long qkv,
             long y,
             long gradient,

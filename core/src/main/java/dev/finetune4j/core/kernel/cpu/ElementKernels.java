@@ -224,8 +224,9 @@ public final class ElementKernels {
      * @param logits shape (n, V), written over
      * @param labels int64, shape (n); one below 0 or from V on makes no loss
      * @param losses float32, shape (n): gets the loss of each row, not scaled
+     * @param cap bound that a hyperbolic tangent puts on the logits first; 0 for none
      */
-    public void crossEntropy(Tensor logits, Tensor labels, Tensor losses, float scale) {
+    public void crossEntropy(Tensor logits, Tensor labels, Tensor losses, float scale, float cap) {
         ScalarType type = Tensors.typeOf(logits);
         long rows = logits.size(0);
         long width = logits.size(1);
@@ -237,6 +238,7 @@ public final class ElementKernels {
                 FourBitWeight.address("labels", labels, ScalarType.Long, rows),
                 FourBitWeight.address("losses", losses, ScalarType.Float, rows),
                 scale,
+                cap,
                 rows,
                 width);
     }

@@ -121,7 +121,7 @@ public final class CudaModule {
         try (CUDAGuard current = new CUDAGuard((byte) device.index());
                 Tensor wake = Tensors.zeros(device, ScalarType.Byte, 1);
                 cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
-            String architecture = "sm_" + properties.major() + properties.minor();
+            String architecture = architecture(properties.major(), properties.minor());
             CUmod_st module = new CUmod_st();
             // A file that was kept may be damaged; then it is made anew.
             boolean loaded = CubinCache.kept(source, architecture)
@@ -134,6 +134,11 @@ public final class CudaModule {
             }
             return new CudaModule(device, properties.multiProcessorCount(), module);
         }
+    }
+
+    /** That of a compute capability; 9.0 has instructions of its own, which no later one has. */
+    private static String architecture(int major, int minor) {
+        return "sm_" + major + minor + (major == 9 && minor == 0 ? "a" : "");
     }
 
     private static int load(CUmod_st module, byte[] cubin) {
@@ -180,6 +185,14 @@ public final class CudaModule {
             }
             return new CudaKernel(name, function, sharedBytes, device);
         });
+    }
+
+    /** How much shared memory a block can have on a GPU, in bytes. */
+    public static long maxSharedBytes(ComputeDevice device) {
+        TorchRuntime.require(device);
+        try (cudaDeviceProp properties = torch_cuda.getDeviceProperties((byte) device.index())) {
+            return properties.sharedMemPerBlockOptin();
+        }
     }
 
     /** How many multiprocessors the GPU has. */

@@ -30,15 +30,18 @@ class AttentionKernelsTest {
 
     private final SplittableRandom random = new SplittableRandom(11);
 
-    /** Sequences, tokens, heads of queries, heads of keys, channels: below, at and beyond the sizes of panels and blocks. */
+    /** Sequences, tokens, heads of queries, heads of keys, channels: below, at and beyond the sizes of panels and blocks; window, cap. */
     private static final List<long[]> SHAPES = List.of(
-            new long[] {1, 1, 1, 1, 1},
-            new long[] {2, 3, 2, 1, 5},
-            new long[] {1, 37, 6, 2, 16},
-            new long[] {2, 128, 2, 2, 64},
-            new long[] {1, 131, 14, 2, 64},
-            new long[] {1, 300, 3, 1, 40},
-            new long[] {1, 270, 1, 1, 128});
+            new long[] {1, 1, 1, 1, 1, 0, 0},
+            new long[] {2, 3, 2, 1, 5, 0, 0},
+            new long[] {1, 37, 6, 2, 16, 0, 2},
+            new long[] {2, 128, 2, 2, 64, 0, 0},
+            new long[] {1, 131, 14, 2, 64, 0, 0},
+            new long[] {1, 300, 3, 1, 40, 130, 0},
+            new long[] {1, 270, 1, 1, 128, 0, 0},
+            new long[] {2, 261, 2, 1, 256, 0, 3},
+            new long[] {1, 290, 4, 2, 129, 33, 1},
+            new long[] {1, 270, 2, 2, 24, 1, 0});
 
     private static Tensor exact(Tensor x) {
         return x.to(ScalarType.Double);
@@ -62,10 +65,12 @@ class AttentionKernelsTest {
     private static Tensor scores(Tensor leaf, long[] s, double scale) {
         Tensor q = heads(leaf, 0, s[2], s[4], 1);
         Tensor k = heads(leaf, s[2], s[3], s[4], s[2] / s[3]);
-        Tensor hidden = torch.ones(s[1], s[1]).to(ScalarType.Bool).triu(1);
-        return q.matmul(k.transpose(2, 3))
-                .mul(new Scalar(scale))
-                .masked_fill(hidden, new Scalar(Double.NEGATIVE_INFINITY));
+        Tensor all = torch.ones(s[1], s[1]).to(ScalarType.Bool);
+        Tensor hidden = s[5] == 0 ? all.triu(1) : all.triu(1).logical_or(all.tril(-s[5]));
+        Tensor scores = q.matmul(k.transpose(2, 3)).mul(new Scalar(scale));
+        Tensor bounded =
+                s[6] == 0 ? scores : scores.div(new Scalar(s[6])).tanh().mul(new Scalar(s[6]));
+        return bounded.masked_fill(hidden, new Scalar(Double.NEGATIVE_INFINITY));
     }
 
     @ParameterizedTest
@@ -83,9 +88,11 @@ class AttentionKernelsTest {
     }
 
     private void check(AttentionKernels kernels, ScalarType type, long[] s) {
-        String what = s[0] + " of " + s[1] + " tokens, " + s[2] + " and " + s[3] + " heads of " + s[4] + " in " + type;
+        String what = s[0] + " of " + s[1] + " tokens, " + s[2] + " and " + s[3] + " heads of " + s[4] + ", window "
+                + s[5] + ", cap " + s[6] + " in " + type;
         float scale = 0.7f;
-        AttentionKernels.Heads of = new AttentionKernels.Heads((int) s[2], (int) s[3], (int) s[4], scale);
+        AttentionKernels.Heads of =
+                new AttentionKernels.Heads((int) s[2], (int) s[3], (int) s[4], scale, s[6], (int) s[5]);
         Tensor qkv = Tensors.uniform(CPU, random, 1, s[0], s[1], (s[2] + 2 * s[3]) * s[4])
                 .to(type);
         Tensor gradient =
@@ -111,7 +118,7 @@ class AttentionKernelsTest {
     @EnumSource(CpuLevel.class)
     void numbersDoNotDependOnTheThreadsAndWhatIsNoNumberStaysNone(CpuLevel level) {
         AttentionKernels kernels = Needs.cpuKernels(level).attention();
-        AttentionKernels.Heads of = new AttentionKernels.Heads(4, 2, 24, 0.2f);
+        AttentionKernels.Heads of = new AttentionKernels.Heads(4, 2, 24, 0.2f, 0, 0);
         try (TensorScope scope = new TensorScope()) {
             Tensor qkv = Tensors.uniform(CPU, random, 1, 2, 150, 8 * 24);
             float[] alone = null;

@@ -47,7 +47,7 @@ class NativeFailuresTest {
         long tokens = memory() / BYTES_OF_TOKEN * 11 / 10;
         try (TensorScope scope = new TensorScope();
                 Threads.Share share = Threads.share(4)) {
-            AttentionKernels.Heads of = new AttentionKernels.Heads(1, 1, 1, 1);
+            AttentionKernels.Heads of = new AttentionKernels.Heads(1, 1, 1, 1, 0, 0);
             Tensor qkv = Tensors.empty(CPU, ScalarType.BFloat16, 2, tokens, 3);
             Tensor y = Tensors.empty(CPU, ScalarType.BFloat16, 2, tokens, 1);
             Tensor logs = Tensors.empty(CPU, ScalarType.Float, 2, 1, tokens);

@@ -24,12 +24,18 @@ final class BlockBytes {
     /** A number in float32. */
     private static final int WIDE = Float.BYTES;
 
+    /** The heads that attention of whole sequences takes; the first on a GPU. */
+    private static final int HEAD_MULTIPLE = 8;
+
+    private static final int MAX_HEAD_SIZE = 256;
+
     private final ModelConfig config;
     private final List<BlockModules> blocks;
     private final Map<String, Footprint> footprints;
     private final boolean everythingTrained;
     private final boolean fused;
     private final boolean gpu;
+    private final boolean blockwise;
     private final Precision precision;
     private final int e;
     private final long hidden;
@@ -47,6 +53,7 @@ final class BlockBytes {
         this.footprints = footprints;
         this.everythingTrained = everythingTrained;
         this.gpu = StaticBytes.isGpu(placement);
+        this.blockwise = isBlockwise(config, placement);
         this.fused = gpu && !everythingTrained;
         this.precision = placement.precision();
         this.e = precision.bytes();
@@ -147,9 +154,25 @@ final class BlockBytes {
         return footprint == null ? 0 : footprint.savedBytes(linear.in(), linear.out(), e);
     }
 
+    /**
+     * Whether attention of whole sequences never holds all scores and knows windows and soft-caps without a mask
+     * ({@code SequenceAttention}).
+     */
+    static boolean isBlockwise(ModelConfig config, Placement placement) {
+        int size = config.attention().headDim();
+        boolean kernels =
+                !StaticBytes.isGpu(placement) || (placement.precision().bytes() == 2 && size % HEAD_MULTIPLE == 0);
+        return kernels && size <= MAX_HEAD_SIZE;
+    }
+
     /** Turned queries and keys, values and output; where no fused kernel serves also the scores, H · T for each token. */
     private long attention(int index, long positions, boolean masked, boolean outputKept) {
         long heads = config.attention().heads();
+        if (blockwise && !masked) {
+            // On a GPU the kernel of the head norms writes the values too.
+            long values = gpu && !blocks.get(index).headNorms().isEmpty() ? keys * e : 0;
+            return (2 * queries + 2 * keys) * e + heads * WIDE + values;
+        }
         if (config.attention().softCap() > 0) {
             return (2 * queries + 2 * keys) * e + 2 * heads * positions * e + (outputKept ? queries * e : 0);
         }
@@ -184,7 +207,7 @@ final class BlockBytes {
 
     private boolean masked(int index, long positions, boolean everywhere) {
         int window = config.layerTypes().get(index).window();
-        return everywhere || (window > 0 && window < positions);
+        return everywhere || (!blockwise && window > 0 && window < positions);
     }
 
     /** What a block needs per token while it runs, in the larger of its two directions. */
@@ -192,14 +215,14 @@ final class BlockBytes {
         long backward = 2 * hidden * e
                 + normsBackward(index)
                 + Math.max(mlpBackward(), attentionBackward(index, positions, masked));
-        return Math.max(attentionForward(index, positions) + mlpForward(index), backward);
+        return Math.max(attentionForward(index, positions, masked) + mlpForward(index), backward);
     }
 
     /** As {@link #working} where the second half runs in slices of the tokens, but for what {@link #slice} needs. */
     long workingOfAttention(int index, long positions, boolean masked) {
         long backward = 2 * hidden * e + normsBackward(index) + attentionBackward(index, positions, masked);
         // Before the slices there is their input, and behind them their result; backward, the gradients of both.
-        return Math.max(Math.max(attentionForward(index, positions), 3 * hidden * e), backward);
+        return Math.max(Math.max(attentionForward(index, positions, masked), 3 * hidden * e), backward);
     }
 
     /** What a slice of the tokens needs for each of its own in the second half of a block, in the larger direction. */
@@ -208,11 +231,12 @@ final class BlockBytes {
     }
 
     /** What the first half makes on its way forward and lets go at its end, when its scope closes. */
-    private long attentionForward(int index, long positions) {
+    private long attentionForward(int index, long positions, boolean masked) {
         BlockModules block = blocks.get(index);
         long unfused = block.norms().stream().filter(norm -> !isFused(norm)).count();
         long wide = 2 * unfused * hidden * WIDE;
-        long scores = config.attention().softCap() > 0 ? 4L * config.attention().heads() * positions * e : 0;
+        boolean capped = config.attention().softCap() > 0 && (masked || !blockwise);
+        long scores = capped ? 4L * config.attention().heads() * positions * e : 0;
         long adapted = block.attentionInputs().linears().stream()
                         .mapToLong(this::temporary)
                         .sum()
@@ -243,7 +267,8 @@ final class BlockBytes {
 
     private long attentionBackward(int index, long positions, boolean masked) {
         long heads = config.attention().heads();
-        boolean scores = config.attention().softCap() > 0 || !fusedAttention(index, positions, masked);
+        boolean scores = (masked || !blockwise)
+                && (config.attention().softCap() > 0 || !fusedAttention(index, positions, masked));
         return (4 * queries + 4 * keys) * e + queries * WIDE + (scores ? 3 * heads * positions * e : 0);
     }
 

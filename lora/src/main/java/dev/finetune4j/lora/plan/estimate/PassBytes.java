@@ -31,9 +31,8 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         long rows = Math.min(ChunkedHead.ROWS_PER_CHUNK, batch);
         boolean gpu = StaticBytes.isGpu(placement);
         long logit = gpu ? number() : 4L * Float.BYTES + (placement.precision() == Precision.FP32 ? 0 : number());
-        long capped = config.finalLogitSoftcapping() == 0 ? 0 : 3L * number();
         long trained = full ? (long) config.vocabSize() * config.hiddenSize() * (number() + Float.BYTES) : 0;
-        return rows * config.vocabSize() * (logit + capped) + 3 * batch * config.hiddenSize() * number() + trained;
+        return rows * config.vocabSize() * logit + 3 * batch * config.hiddenSize() * number() + trained;
     }
 
     /**
@@ -63,6 +62,7 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
         long windows = config.layerTypes().stream()
                 .distinct()
                 .filter(kind -> kind.window() > 0 && kind.window() < positions)
+                .filter(kind -> !BlockBytes.isBlockwise(config, placement))
                 .count();
         return bytes + windows * positions * positions;
     }

@@ -197,13 +197,14 @@ class GpuTrainingTest {
 
     /** Graphs are launched for other packings of a length than they were captured for. */
     @ParameterizedTest
-    @CsvSource({"llama, false, 0", "llama, true, 1"})
+    @CsvSource({"llama, false, 0", "llama, true, 1", "gemma2, false, 0", "gemma3, false, 1"})
     void packedRowsHaveTheLossesOfPaddedOnes(String name, boolean quantized, int every) {
         ActivationCheckpointing policy = new ActivationCheckpointing(every);
-        // 20 to 70 tokens, so that four rows fill few sizes in many ways.
-        List<EncodedExample> examples = examples(200, 4 * STEPS, i -> 20 + i * 37 % 51);
         try (CausalLM base = model(name, quantized, new Placement(GPU, Precision.BF16))) {
             assertTrue(base.supportsPacking());
+            // 20 to 70 tokens, so that four rows fill few sizes in many ways.
+            int vocabulary = Math.min(200, base.config().vocabSize());
+            List<EncodedExample> examples = examples(vocabulary, 4 * STEPS, i -> 20 + i * 37 % 51);
             List<Double> padded = losses(
                     base,
                     LoraSettings.defaults(),
@@ -244,12 +245,21 @@ class GpuTrainingTest {
 
     /** Attention over sequences behind one another gives each what it has alone, its gradients too. */
     @ParameterizedTest
-    @CsvSource({"BF16, 3e-2", "FP32, 1e-5"})
-    void packedSequencesAreThoseAlone(Precision precision, double tolerance) {
+    @CsvSource({
+        "llama, BF16, 3e-2",
+        "llama, FP32, 1e-5",
+        // In bfloat16 all gradients of these small models are off by up to 14 and 6 percent of the largest.
+        "gemma2, BF16, 1.5e-1",
+        "gemma3, BF16, 6e-2",
+        "gemma2, FP32, 1e-5"
+    })
+    void packedSequencesAreThoseAlone(String family, Precision precision, double tolerance) {
         long[] lengths = {5, 1, 17, 9};
-        try (CausalLM model = model("llama", false, new Placement(GPU, precision));
+        try (CausalLM model = model(family, false, new Placement(GPU, precision));
                 TensorScope scope = TensorScope.forStep()) {
-            long[] ids = new SplittableRandom(3).longs(32, 0, 200).toArray();
+            long[] ids = new SplittableRandom(3)
+                    .longs(32, 0, Math.min(200, model.config().vocabSize()))
+                    .toArray();
             model.parameters().values().forEach(tensor -> tensor.set_requires_grad(true));
             float[] packed = Tensors.toFloats(model.hidden(ModelInput.packed(model.tokens(ids, 1, 32), lengths)));
             model.hidden(ModelInput.packed(model.tokens(ids, 1, 32), lengths))

@@ -25,7 +25,7 @@ final class OrderedMap {
     static <T, R> void of(List<T> items, Function<? super T, R> mapping, BiConsumer<? super T, ? super R> sink) {
         int threads = Runtime.getRuntime().availableProcessors();
         if (items.size() < FEW || threads == 1) {
-            items.forEach(item -> sink.accept(item, mapping.apply(item)));
+            List.copyOf(items).forEach(item -> sink.accept(item, mapping.apply(item)));
             return;
         }
         ExecutorService workers = Executors.newFixedThreadPool(threads, task -> {
@@ -36,7 +36,8 @@ final class OrderedMap {
         try {
             Deque<Task<T, R>> waiting = new ArrayDeque<>();
             for (int start = 0; start < items.size(); start += CHUNK) {
-                List<T> chunk = items.subList(start, Math.min(items.size(), start + CHUNK));
+                // Copied here and in order: a list may read its items from a file, which some can give best so.
+                List<T> chunk = List.copyOf(items.subList(start, Math.min(items.size(), start + CHUNK)));
                 waiting.add(new Task<>(chunk, workers.submit(() -> mapped(chunk, mapping))));
                 if (waiting.size() > AHEAD * threads) {
                     waiting.remove().giveTo(sink);

@@ -111,7 +111,7 @@ final class ExampleEncoder {
         return switch (encoding.truncation()) {
             case SKIP -> EncodedRow.skipped(length);
             case PROPORTIONAL -> proportional(example, encoded);
-            case FAIL, DROP_OLDEST_TURNS, CUT_SOURCE -> EncodedRow.bad(tooLong(example, length), null);
+            case FAIL, DROP_OLDEST_TURNS, CUT_SOURCE -> EncodedRow.bad(tooLong(example, length, encoding), null);
         };
     }
 
@@ -153,7 +153,7 @@ final class ExampleEncoder {
                         + " template and that the row has an answer");
     }
 
-    private DatasetProblem tooLong(Example example, int length) {
+    static DatasetProblem tooLong(Example example, int length, Encoding encoding) {
         String remedy = switch (encoding.truncation()) {
             case DROP_OLDEST_TURNS ->
                 " even with its last question and answer alone; raise maxSequenceLength, shorten the row, or choose"

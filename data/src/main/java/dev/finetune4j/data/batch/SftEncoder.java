@@ -130,7 +130,7 @@ public final class SftEncoder {
                 maxLength);
     }
 
-    private static ReportBuilder.Vocabulary vocabulary(ChatEncoder encoder) {
+    static ReportBuilder.Vocabulary vocabulary(ChatEncoder encoder) {
         Tokenizer tokenizer = encoder.tokenizer();
         OptionalInt unknown = tokenizer.unkToken().stream()
                 .flatMapToInt(token -> tokenizer.idOf(token).stream())

@@ -1,7 +1,7 @@
 /**
  * From examples to batches: encoder, collator and loader. Internal: the training loop calls it.
  *
- * <p>Reading order: {@code SftEncoder}, {@code EncodedSequence}, {@code EncodedExample}, {@code Collator}, {@code Batch}, {@code RowPacker}, {@code BatchLoader}.
+ * <p>Reading order: {@code SftEncoder}, {@code ExampleEncoder}, {@code ComparisonEncoder}, {@code EncodedSequence}, {@code EncodedExample}, {@code Collator}, {@code Batch}, {@code RowPacker}, {@code BatchLoader}.
  */
 @NullMarked
 package dev.finetune4j.data.batch;

@@ -1,0 +1,163 @@
+package dev.finetune4j.data.batch;
+
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.EncodedChat;
+import dev.finetune4j.data.DataReport;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
+import dev.finetune4j.data.DatasetProblems;
+import dev.finetune4j.data.Example;
+import dev.finetune4j.data.KtoExample;
+import dev.finetune4j.data.PreferenceExample;
+import dev.finetune4j.data.Truncation;
+import dev.finetune4j.data.batch.EncodedSequence.Kind;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Predicate;
+import java.util.stream.IntStream;
+
+/**
+ * Turns preference pairs and judged answers into ids and labels for objectives that compare sequences; the labels are those of
+ * the last answer with its end. A pair becomes its two answers to one prompt, which is shortened for both alike. A judged
+ * answer is joined by the answer to the next prompt of the data set, the last one by the first, as the sequence from which
+ * KTO estimates the divergence: so it does not depend on the batch, which may be a single example.
+ *
+ * <p>Thread-safe. It borrows the chat encoder.
+ */
+public final class ComparisonEncoder {
+    private final ChatEncoder chat;
+    private final Encoding encoding;
+
+    /**
+     * An encoder.
+     *
+     * @param encoding of which {@code trainOn} does not count
+     * @throws IllegalArgumentException if the truncation is {@link Truncation#PROPORTIONAL}, which would compare parts of answers
+     */
+    public ComparisonEncoder(ChatEncoder chat, Encoding encoding) {
+        if (encoding.truncation() == Truncation.PROPORTIONAL) {
+            throw new IllegalArgumentException(
+                    "Truncation.PROPORTIONAL cuts answers, but whole ones have to be compared;"
+                            + " choose another policy");
+        }
+        this.chat = chat;
+        this.encoding = encoding;
+    }
+
+    /**
+     * Encodes all examples, which are pairs, or judged answers to at least two prompts.
+     *
+     * @throws DatasetException if there is no example, a placeholder has no value, an example is too long or of another kind, the
+     *     chat template cannot write it, or all were skipped. All bad rows are reported together
+     */
+    public EncodedDataset encode(Dataset dataset) {
+        dataset.requireReady();
+        List<Example> examples = dataset.examples();
+        DatasetProblems problems = new DatasetProblems();
+        ReportBuilder report = new ReportBuilder(SftEncoder.vocabulary(chat), encoding.maxLength(), examples.size());
+        OrderedMap.of(
+                IntStream.range(0, examples.size()).boxed().toList(),
+                index -> row(examples.get(index), examples.get((index + 1) % examples.size())),
+                (index, row) -> {
+                    if (row.problem() == null) {
+                        report.add(examples.get(index), row);
+                    } else if (row.cause() == null) {
+                        problems.add(row.problem());
+                    } else {
+                        problems.add(row.problem(), row.cause());
+                    }
+                });
+        problems.throwIfAny();
+        if (report.kept().isEmpty()) {
+            throw new DatasetException(DatasetProblem.ofRow(
+                    examples.get(0).where(),
+                    null,
+                    "this row and all others have more tokens than the limit of " + encoding.maxLength()
+                            + ", so skipping them leaves nothing; raise maxSequenceLength"));
+        }
+        DataReport built = report.build();
+        return EncodedDataset.of(report.kept(), built);
+    }
+
+    private EncodedRow row(Example example, Example next) {
+        try {
+            if (example instanceof PreferenceExample pair) {
+                return compared(example, pair.prompt(), pair.chosen(), Kind.CHOSEN, pair.rejected(), Kind.REJECTED);
+            }
+            if (example instanceof KtoExample judged && next instanceof KtoExample other) {
+                return judged(judged, answer(other.conversation()));
+            }
+        } catch (IllegalArgumentException e) {
+            return EncodedRow.bad(
+                    DatasetProblem.ofRow(example.where(), null, "the chat template cannot write it: " + e.getMessage()),
+                    e);
+        }
+        return EncodedRow.bad(
+                DatasetProblem.ofRow(
+                        example.where(),
+                        null,
+                        "is " + example.kind() + ", but all rows must be preference pairs or all judged answers; put"
+                                + " rows of another kind into a data set of their own"),
+                null);
+    }
+
+    private EncodedRow judged(KtoExample example, ChatMessage mismatched) {
+        List<ChatMessage> messages = example.conversation().messages();
+        Conversation prompt = new Conversation(
+                messages.subList(0, messages.size() - 1), example.conversation().tools());
+        return compared(
+                example,
+                prompt,
+                answer(example.conversation()),
+                example.desirable() ? Kind.DESIRABLE : Kind.UNDESIRABLE,
+                mismatched,
+                Kind.MISMATCHED);
+    }
+
+    private static ChatMessage answer(Conversation conversation) {
+        return conversation.messages().get(conversation.messages().size() - 1);
+    }
+
+    private EncodedRow compared(
+            Example example, Conversation prompt, ChatMessage first, Kind kind, ChatMessage second, Kind secondKind) {
+        Predicate<Conversation> fits =
+                shorter -> Math.max(length(shorter.with(first)), length(shorter.with(second))) <= encoding.maxLength();
+        Conversation shown = prompt;
+        if (!fits.test(prompt)) {
+            shown = switch (encoding.truncation()) {
+                case DROP_OLDEST_TURNS -> Shortening.dropOldestTurns(prompt, fits);
+                case CUT_SOURCE -> Shortening.cutSource(prompt, fits);
+                case FAIL, SKIP, PROPORTIONAL -> null;
+            };
+        }
+        if (shown == null) {
+            int length = Math.max(length(prompt.with(first)), length(prompt.with(second)));
+            return encoding.truncation() == Truncation.SKIP
+                    ? EncodedRow.skipped(length)
+                    : EncodedRow.bad(ExampleEncoder.tooLong(example, length, encoding), null);
+        }
+        EncodedExample encoded = new EncodedExample(
+                List.of(sequence(shown.with(first), kind), sequence(shown.with(second), secondKind)));
+        return EncodedRow.of(List.of(encoded), !shown.equals(prompt));
+    }
+
+    private int length(Conversation conversation) {
+        return chat.encode(conversation, false).ids().length;
+    }
+
+    private EncodedSequence sequence(Conversation conversation, Kind kind) {
+        EncodedChat encoded = chat.encode(conversation, false);
+        List<AnswerSpans.Span> spans = AnswerSpans.of(encoded.trained());
+        if (spans.isEmpty()) {
+            throw new IllegalArgumentException("it writes no answer that can be learned");
+        }
+        AnswerSpans.Span last = spans.get(spans.size() - 1);
+        boolean[] trained = new boolean[encoded.ids().length];
+        Arrays.fill(trained, last.start(), last.end(), true);
+        EncodedSequence learned = EncodedSequence.withPromptIgnored(new EncodedChat(encoded.ids(), trained));
+        return new EncodedSequence(learned.inputIds(), learned.labels(), kind);
+    }
+}

@@ -33,7 +33,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Compares memory plans with what a GPU really takes. One line of JSON for each cell: planned and measured bytes of the loaded
- * model with its adapter, and of the peak of some training steps, of which the last is timed. On the CPU, which counts no peak, it
+ * model with its adapter, and of the peak of some training steps, with their mean time. On the CPU, which counts no peak, it
  * prints the plans alone.
  *
  * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3 --grid 1x2048,4x2048 --every 0,4,1 --steps 2 --device cuda}. With
@@ -107,18 +107,18 @@ public final class PlanCells {
     }
 
     private static final class Clock implements TrainingListener {
-        private long last;
+        private long start;
         private double seconds;
 
         @Override
         public void onStart(int totalSteps, long trainableParameters) {
-            last = System.nanoTime();
+            start = System.nanoTime();
         }
 
+        /** A step is enqueued before the one in front of it is reported, so that only their mean is a time. */
         @Override
         public void onStep(StepReport report) {
-            seconds = (System.nanoTime() - last) / 1e9;
-            last = System.nanoTime();
+            seconds = (System.nanoTime() - start) / 1e9 / report.step();
         }
     }
 

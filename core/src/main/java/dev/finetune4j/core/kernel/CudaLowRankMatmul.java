@@ -147,7 +147,6 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         long tiles = member.rank() / TILE_RANKS;
         boolean fits = member.rank() % TILE_RANKS == 0
                 && tiles <= MAX_TILES
-                && own.size(0) <= MAX_PLAIN_ROWS
                 && supports(own)
                 && own.size(1) % SEGMENT == 0
                 && isAligned(member.b());
@@ -274,6 +273,10 @@ final class CudaLowRankMatmul implements LowRankMatmul {
 
     @Override
     public void up(Tensor low, List<Factors> members, Tensor y) {
+        if (y.size(0) > MAX_PLAIN_ROWS) {
+            others.up(low, members, y);
+            return;
+        }
         try (TensorScope scope = new TensorScope()) {
             long rank = 0;
             for (Factors member : members) {
@@ -310,6 +313,10 @@ final class CudaLowRankMatmul implements LowRankMatmul {
 
     @Override
     public void backwardUp(Tensor dy, Tensor low, List<Factors> members, Tensor dlow) {
+        if (dy.size(0) > MAX_PLAIN_ROWS) {
+            others.backwardUp(dy, low, members, dlow);
+            return;
+        }
         try (TensorScope scope = new TensorScope()) {
             long rank = 0;
             for (Factors member : members) {

@@ -34,7 +34,7 @@ enum KernelRole {
             contains("logsoftmax", "nll_loss", "embedding", "indexselect", "gather_kernel", "indexfunc")),
     ATTENTION(
             KernelKind.ATTENTION,
-            starts("attend_"),
+            starts("attend_", "append_"),
             contains("flash", "fmha", "sdpa", "cudnn", "_softmaxforward", "_softmaxbackward")),
     /** Adds up the parts of the product in front of it. */
     PARTIAL_SUMS(null, starts(), contains("splitkreduce", "splitk_reduce", "reducesplitk")),

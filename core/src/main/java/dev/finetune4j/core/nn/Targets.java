@@ -88,6 +88,10 @@ public final class Targets implements AutoCloseable {
         return Arrays.stream(positions)
                 .map(position -> {
                     int after = Arrays.binarySearch(ends, (int) position + 1);
+                    // Empty sequences end where the one before them does.
+                    while (after > 0 && ends[after - 1] == ends[after]) {
+                        after--;
+                    }
                     return after < 0 ? -after - 1 : after;
                 })
                 .toArray();

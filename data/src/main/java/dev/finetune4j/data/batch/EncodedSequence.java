@@ -58,6 +58,15 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
         return inputIds.length;
     }
 
+    /** How many positions lie before the first that has something to predict. */
+    public int promptPositions() {
+        int first = 0;
+        while (first < labels.length && labels[first] == Labels.IGNORE) {
+            first++;
+        }
+        return first;
+    }
+
     /** How many positions have something to predict. */
     public int targetTokens() {
         int count = 0;

@@ -7,6 +7,7 @@ import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.EncodedSequence;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
@@ -47,6 +48,27 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
                 batch,
                 scale,
                 device -> Targets.ofSequences(device, batch.labels(), multiple, lengthsWithPadding(batch)));
+    }
+
+    /**
+     * The same for an objective that learns the prompts of the chosen answers as well: each sequence is parted into prompt and answer,
+     * so that there are 4N.
+     */
+    static DeviceBatch ofPromptsAndAnswers(CausalLM model, Batch batch, double scale, int multiple) {
+        long[] labels = batch.labels();
+        int[] together = lengthsWithPadding(batch);
+        int[] lengths = new int[2 * together.length];
+        for (int i = 0; i < together.length; i++) {
+            Batch.Sequence sequence = batch.sequences().get(i);
+            EncodedSequence tokens = sequence.tokens();
+            int prompt = tokens.promptPositions();
+            lengths[2 * i] = prompt;
+            lengths[2 * i + 1] = together[i] - prompt;
+            for (int p = 0; p < prompt && tokens.kind() == EncodedSequence.Kind.CHOSEN; p++) {
+                labels[sequence.start() + p] = tokens.inputIds()[p + 1];
+            }
+        }
+        return of(model, batch, scale, device -> Targets.ofSequences(device, labels, multiple, lengths));
     }
 
     /** How many of the B · T positions each sequence has, the padding behind it included. */

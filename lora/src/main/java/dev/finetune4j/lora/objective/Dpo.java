@@ -36,12 +36,7 @@ public record Dpo(double beta, double labelSmoothing) implements PairLoss {
     public Tensor losses(LogProbs chosen, LogProbs rejected) {
         try (TensorScope scope = new TensorScope()) {
             Tensor logits = Margins.againstReference(chosen, rejected).mul(new Scalar(beta)); // (N)
-            Tensor losses = Margins.minusLogSigmoid(logits);
-            if (labelSmoothing > 0) {
-                losses = losses.mul(new Scalar(1 - labelSmoothing))
-                        .add(Margins.minusLogSigmoid(logits.neg()).mul(new Scalar(labelSmoothing)));
-            }
-            return scope.keep(losses);
+            return scope.keep(Margins.smoothed(logits, labelSmoothing));
         }
     }
 

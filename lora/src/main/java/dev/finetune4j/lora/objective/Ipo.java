@@ -34,6 +34,6 @@ public record Ipo(double beta) implements PairLoss {
 
     @Override
     public Tensor rewards(LogProbs answers) {
-        return Margins.perToken(answers, Margins.logRatio(answers)).mul(new Scalar(beta));
+        return Margins.logRatio(answers).mul(new Scalar(beta));
     }
 }

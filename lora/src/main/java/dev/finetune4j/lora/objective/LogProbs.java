@@ -12,8 +12,26 @@ import org.jspecify.annotations.Nullable;
  *     gradients run through it
  * @param reference the same under the frozen reference model, (N), or null when no loss will ask for it
  * @param tokens number of tokens of each answer, at least 1
+ * @param prompts what comes before the answers, or null when no loss will ask for it
  */
-public record LogProbs(Tensor policy, @Nullable Tensor reference, int[] tokens) {
+public record LogProbs(
+        Tensor policy,
+        @Nullable Tensor reference,
+        int[] tokens,
+        @Nullable Prompts prompts) {
+    /**
+     * The prompts before the answers, for a loss that learns them as well.
+     *
+     * @param policy log-probability of each prompt under the policy, summed over all of its tokens but the first, (N) float32
+     * @param tokens number of those tokens in all prompts together
+     */
+    public record Prompts(Tensor policy, int tokens) {}
+
+    /** Without the prompts. */
+    public LogProbs(Tensor policy, @Nullable Tensor reference, int[] tokens) {
+        this(policy, reference, tokens, null);
+    }
+
     /** @throws IllegalArgumentException when the sizes differ or an answer has no token */
     public LogProbs {
         tokens = tokens.clone();
@@ -47,12 +65,13 @@ public record LogProbs(Tensor policy, @Nullable Tensor reference, int[] tokens) 
         return other instanceof LogProbs that
                 && policy.equals(that.policy)
                 && Objects.equals(reference, that.reference)
-                && Arrays.equals(tokens, that.tokens);
+                && Arrays.equals(tokens, that.tokens)
+                && Objects.equals(prompts, that.prompts);
     }
 
     @Override
     public int hashCode() {
-        return Objects.hash(policy, reference, Arrays.hashCode(tokens));
+        return Objects.hash(policy, reference, Arrays.hashCode(tokens), prompts);
     }
 
     @Override

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.tensor.Tensors;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
@@ -44,6 +45,15 @@ final class Margins {
             counts[i] = tokens[i];
         }
         return values.div(Tensors.ofFloats(Tensors.deviceOf(values), counts, counts.length));
+    }
+
+    /** {@code -(1 - ε) log σ(x) - ε log σ(-x)}, (N). */
+    static Tensor smoothed(Tensor logits, double epsilon) {
+        Tensor losses = minusLogSigmoid(logits);
+        return epsilon == 0
+                ? losses
+                : losses.mul(new Scalar(1 - epsilon))
+                        .add(minusLogSigmoid(logits.neg()).mul(new Scalar(epsilon)));
     }
 
     static Tensor minusLogSigmoid(Tensor logits) {

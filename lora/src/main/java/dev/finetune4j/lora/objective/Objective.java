@@ -9,14 +9,23 @@ import org.bytedeco.pytorch.Tensor;
  * What a training minimizes: forward pass, loss and gradient of a micro-batch, as a parameter of the training loop.
  *
  * <p>The loss of an optimizer step is the sum of the losses of its terms (target tokens, pairs, examples), divided by their
- * number in <em>all</em> micro-batches, so it does not change with the way a step is split. The loop counts the {@link #terms},
- * gives one over their number as scale, and adds up what {@link #forwardBackward} returns.
+ * number in <em>all</em> micro-batches, so it does not change with the way a step is split. The loop gives that as {@link
+ * #scale}, and adds up what {@link #forwardBackward} returns.
  *
  * <p>Stateless; of one objective several trainings may run at once.
  */
 public interface Objective {
     /** How many terms the loss of a batch is the sum of. */
     int terms(Batch batch);
+
+    /**
+     * The factor on gradient and loss of one micro-batch of a step: one over the number of terms of all of them.
+     *
+     * @param step its micro-batches, of which {@code batch} is one
+     */
+    default double scale(List<Batch> step, Batch batch) {
+        return 1.0 / step.stream().mapToInt(this::terms).sum();
+    }
 
     /**
      * What {@link #forwardBackward} reads of a batch, on the model's device; the caller closes it.

@@ -10,8 +10,9 @@ import org.bytedeco.pytorch.Tensor;
  * {@code p / (1 - p)}, where p is the geometric mean of its tokens' probabilities. It needs no reference model.
  *
  * @param weight λ, above 0; 0.1 is usual
+ * @param chosen which tokens fine-tuning counts, and how; the paper's are those of the answers
  */
-public record Orpo(double weight) implements PairLoss {
+public record Orpo(double weight, AnswerLoss chosen) implements PairLoss {
     /** The odds of an answer that the model is sure of are unbounded; nearer to sure than this they stop growing. */
     private static final double SUREST = -1e-7;
 
@@ -20,17 +21,27 @@ public record Orpo(double weight) implements PairLoss {
         new Ranges().above("the ORPO weight", weight, 0).check();
     }
 
+    /** With the mean over the better answers of the mean over the tokens of each. */
+    public Orpo(double weight) {
+        this(weight, AnswerLoss.EACH_ANSWER);
+    }
+
     @Override
     public boolean needsReference() {
         return false;
     }
 
-    /** The mean loss of the better answer's tokens plus the weighted {@link #oddsTerm}. */
     @Override
-    public Tensor losses(LogProbs chosen, LogProbs rejected) {
+    public boolean needsPrompts() {
+        return chosen.needsPrompts();
+    }
+
+    /** The loss of the better answers plus the weighted {@link #oddsTerm}. */
+    @Override
+    public Tensor losses(LogProbs better, LogProbs rejected) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor odds = oddsTerm(chosen, rejected).mul(new Scalar(weight));
-            return scope.keep(odds.sub(Margins.perToken(chosen, chosen.policy())));
+            Tensor odds = oddsTerm(better, rejected).mul(new Scalar(weight));
+            return scope.keep(odds.add(chosen.of(better)));
         }
     }
 
@@ -40,10 +51,10 @@ public record Orpo(double weight) implements PairLoss {
      * @return (N), float32, differentiable with respect to both policy log-probabilities
      * @throws IllegalArgumentException when the numbers of answers differ
      */
-    public Tensor oddsTerm(LogProbs chosen, LogProbs rejected) {
-        Margins.requirePairs(chosen, rejected);
+    public Tensor oddsTerm(LogProbs better, LogProbs rejected) {
+        Margins.requirePairs(better, rejected);
         try (TensorScope scope = new TensorScope()) {
-            Tensor ratio = logOdds(chosen).sub(logOdds(rejected)); // (N)
+            Tensor ratio = logOdds(better).sub(logOdds(rejected)); // (N)
             return scope.keep(Margins.minusLogSigmoid(ratio));
         }
     }

@@ -3,7 +3,7 @@ package dev.finetune4j.lora.objective;
 import org.bytedeco.pytorch.Tensor;
 
 /** An objective on pairs of answers to the same prompt, of which one is better. */
-public sealed interface PairLoss extends PreferenceLoss permits Dpo, Hinge, Ipo, SimPo, Orpo {
+public sealed interface PairLoss extends PreferenceLoss permits Dpo, RobustDpo, Hinge, Ipo, SimPo, Cpo, Orpo, WithSft {
     /**
      * The loss of each pair.
      *
@@ -14,8 +14,13 @@ public sealed interface PairLoss extends PreferenceLoss permits Dpo, Hinge, Ipo,
      */
     Tensor losses(LogProbs chosen, LogProbs rejected);
 
+    /** Whether {@link LogProbs#prompts} of the chosen answers are needed. */
+    default boolean needsPrompts() {
+        return false;
+    }
+
     /**
-     * The implicit reward of each answer, the difference of which the loss widens.
+     * The implicit reward of each answer, as TRL reports it.
      *
      * @param answers their log-probabilities
      * @return (N), float32, in the caller's scope

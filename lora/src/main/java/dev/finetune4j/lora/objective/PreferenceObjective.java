@@ -41,7 +41,9 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) i
     @Override
     public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
         SequencePairs.require(batch, Set.of(Kind.CHOSEN), Kind.REJECTED);
-        return DeviceBatch.ofSequences(model, batch, scale, multiple);
+        return loss.needsPrompts()
+                ? DeviceBatch.ofPromptsAndAnswers(model, batch, scale, multiple)
+                : DeviceBatch.ofSequences(model, batch, scale, multiple);
     }
 
     @Override

@@ -5,6 +5,7 @@ import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.EncodedSequence;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
 import java.util.Set;
@@ -44,7 +45,7 @@ record SequencePairs(LogProbs first, LogProbs second) {
     /**
      * Joins what policy and reference say of a batch.
      *
-     * @param policy (2N)
+     * @param policy (2N), or (4N) where prompts and answers are told apart
      * @param reference model that is asked without gradients; null for none
      */
     static SequencePairs of(Tensor policy, @Nullable CausalLM reference, DeviceBatch batch) {
@@ -63,14 +64,26 @@ record SequencePairs(LogProbs first, LogProbs second) {
     private static LogProbs side(Tensor policy, @Nullable Tensor frozen, DeviceBatch batch, int side) {
         List<Batch.Sequence> sequences = batch.host().sequences();
         int[] tokens = new int[sequences.size() / 2];
+        int promptTokens = 0;
         for (int i = 0; i < tokens.length; i++) {
-            tokens[i] = sequences.get(2 * i + side).tokens().targetTokens();
+            EncodedSequence sequence = sequences.get(2 * i + side).tokens();
+            tokens[i] = sequence.targetTokens();
+            promptTokens += sequence.promptPositions();
         }
-        return new LogProbs(side(policy, side), frozen == null ? null : side(frozen, side), tokens);
+        // Where sequences are parted, the answers follow their prompts.
+        int parts = (int) policy.numel() / sequences.size();
+        int answer = parts * side + parts - 1;
+        LogProbs.Prompts prompts =
+                parts == 1 ? null : new LogProbs.Prompts(column(policy, 2 * parts, parts * side), promptTokens);
+        return new LogProbs(
+                column(policy, 2 * parts, answer),
+                frozen == null ? null : column(frozen, 2 * parts, answer),
+                tokens,
+                prompts);
     }
 
-    /** (2N) to (N). */
-    private static Tensor side(Tensor values, int side) {
-        return values.view(-1, 2).select(1, side);
+    /** (columns · N) to (N). */
+    private static Tensor column(Tensor values, int columns, int column) {
+        return values.view(-1, columns).select(1, column);
     }
 }

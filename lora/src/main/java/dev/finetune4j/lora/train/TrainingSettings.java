@@ -21,6 +21,7 @@ import java.util.List;
  * @param schedule course of the learning rate
  * @param warmupRatio share of all steps over which the learning rate rises from zero
  * @param weightDecay AdamW's decoupled weight decay
+ * @param adam AdamW's moments
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
  * @param seed decides the order of the examples, the adapter's start and what dropout hides; nothing that others draw in the
  *     process changes that
@@ -34,8 +35,35 @@ public record TrainingSettings(
         LearningRateSchedule schedule,
         double warmupRatio,
         double weightDecay,
+        Adam adam,
         double maxGradNorm,
         long seed) {
+    /**
+     * How AdamW averages gradients and their squares.
+     *
+     * @param beta1 decay of the average of the gradients, at least 0 and below 1
+     * @param beta2 decay of the average of their squares, at least 0 and below 1
+     * @param epsilon added to the root of the latter, above 0
+     */
+    public record Adam(double beta1, double beta2, double epsilon) {
+        /** The usual ones, as in PyTorch: 0.9, 0.999 and 1e-8. */
+        public static final Adam USUAL = new Adam(0.9, 0.999, 1e-8);
+
+        /** @throws SettingsException naming every value that cannot work */
+        public Adam {
+            List<String> problems = new ArrayList<>();
+            require(problems, beta1 >= 0 && beta1 < 1, "Adam's beta1 must be at least 0 and below 1, but is " + beta1);
+            require(problems, beta2 >= 0 && beta2 < 1, "Adam's beta2 must be at least 0 and below 1, but is " + beta2);
+            require(
+                    problems,
+                    Double.isFinite(epsilon) && epsilon > 0,
+                    "Adam's epsilon must be above 0 and finite, but is " + epsilon + "; 1e-8 is usual");
+            if (!problems.isEmpty()) {
+                throw new SettingsException(problems);
+            }
+        }
+    }
+
     public TrainingSettings {
         List<String> problems = new ArrayList<>();
         require(
@@ -64,6 +92,7 @@ public record TrainingSettings(
                 problems,
                 Double.isFinite(maxGradNorm) && maxGradNorm >= 0,
                 "maxGradNorm must be 0 (no clipping) or more and finite, but is " + maxGradNorm + "; 1 is usual");
+        require(problems, adam != null, "adam must be given; TrainingSettings.Adam.USUAL is usual");
         require(problems, schedule != null, "schedule must be given; LearningRateSchedule.cosine() is usual");
         require(
                 problems,
@@ -101,6 +130,7 @@ public record TrainingSettings(
         builder.schedule = schedule;
         builder.warmupRatio = warmupRatio;
         builder.weightDecay = weightDecay;
+        builder.adam = adam;
         builder.maxGradNorm = maxGradNorm;
         builder.seed = seed;
         return builder;
@@ -140,6 +170,7 @@ public record TrainingSettings(
         private LearningRateSchedule schedule = LearningRateSchedule.cosine();
         private double warmupRatio = 0.03;
         private double weightDecay;
+        private Adam adam = Adam.USUAL;
         private double maxGradNorm = 1;
         private long seed = 42;
 
@@ -188,6 +219,12 @@ public record TrainingSettings(
             return this;
         }
 
+        /** How AdamW averages gradients and their squares; as in PyTorch by default. */
+        public Builder adam(Adam value) {
+            adam = once.set("adam", value);
+            return this;
+        }
+
         /** Largest gradient norm, 0 for no limit; 1 by default. */
         public Builder maxGradNorm(double value) {
             maxGradNorm = once.set("maxGradNorm", value);
@@ -225,6 +262,7 @@ public record TrainingSettings(
                     schedule,
                     warmupRatio,
                     weightDecay,
+                    adam,
                     maxGradNorm,
                     seed);
         }

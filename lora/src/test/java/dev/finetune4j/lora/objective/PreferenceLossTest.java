@@ -49,6 +49,16 @@ class PreferenceLossTest {
                 formula(new Ipo(0.7), (c, r, cr, rr, n, m) -> Math.pow(cr / n - rr / m - 1 / 1.4, 2)),
                 formula(new SimPo(2.5, 1.2), (c, r, cr, rr, n, m) -> softplus(1.2 - 2.5 * (c / n - r / m))),
                 formula(
+                        new RobustDpo(0.3, 0.2),
+                        (c, r, cr, rr, n, m) ->
+                                (0.8 * softplus(-0.3 * (cr - rr)) - 0.2 * softplus(0.3 * (cr - rr))) / 0.6),
+                formula(
+                        new Cpo(0.3, 0.2),
+                        (c, r, cr, rr, n, m) -> 0.8 * softplus(-0.3 * (c - r)) + 0.2 * softplus(0.3 * (c - r))),
+                formula(
+                        new WithSft(new Hinge(0.4), 0.7, AnswerLoss.EACH_ANSWER),
+                        (c, r, cr, rr, n, m) -> Math.max(0, 1 - 0.4 * (cr - rr)) - 0.7 * c / n),
+                formula(
                         new Orpo(0.6),
                         (c, r, cr, rr, n, m) -> -c / n + 0.6 * softplus(logOdds(r / m) - logOdds(c / n))));
     }
@@ -110,7 +120,15 @@ class PreferenceLossTest {
     }
 
     static Stream<PairLoss> pairLosses() {
-        return Stream.of(new Dpo(0.1, 0.1), new Hinge(0.1), new Ipo(0.1), new SimPo(2, 1), new Orpo(0.1));
+        return Stream.of(
+                new Dpo(0.1, 0.1),
+                new RobustDpo(0.1, 0.1),
+                new Hinge(0.1),
+                new Ipo(0.1),
+                new SimPo(2, 1),
+                new Cpo(0.1, 0),
+                new Orpo(0.1),
+                new WithSft(Dpo.of(0.1), 1, AnswerLoss.TOKENS));
     }
 
     @ParameterizedTest
@@ -152,6 +170,20 @@ class PreferenceLossTest {
     }
 
     @Test
+    void theLossOfChosenAnswersIsAveragedAsItSays() {
+        try (TensorScope scope = new TensorScope()) {
+            LogProbs.Prompts prompts = new LogProbs.Prompts(vector(-4, -1), 8);
+            LogProbs chosen = new LogProbs(vector(-3, -5), null, new int[] {1, 2}, prompts);
+            assertEquals((3 + 2.5) / 2, AnswerLoss.EACH_ANSWER.of(chosen).mean().item_double(), 1e-6);
+            assertEquals(8 / 3.0, AnswerLoss.TOKENS.of(chosen).mean().item_double(), 1e-6);
+            assertEquals(
+                    13 / 11.0, AnswerLoss.TOKENS_WITH_PROMPTS.of(chosen).mean().item_double(), 1e-6);
+            LogProbs without = new LogProbs(vector(-3), null, new int[] {1});
+            assertThrows(IllegalArgumentException.class, () -> AnswerLoss.TOKENS_WITH_PROMPTS.of(without));
+        }
+    }
+
+    @Test
     void ktoWeighsDesirableAndUndesirableAnswersApart() {
         try (TensorScope scope = new TensorScope()) {
             LogProbs answers = scores(new float[] {-3, -3}, new float[] {-5, -5}, 4, 4);
@@ -185,6 +217,9 @@ class PreferenceLossTest {
         assertThrows(SettingsException.class, () -> new Ipo(beta));
         assertThrows(SettingsException.class, () -> new SimPo(beta, 1));
         assertThrows(SettingsException.class, () -> new Orpo(beta));
+        assertThrows(SettingsException.class, () -> new RobustDpo(beta, 0.1));
+        assertThrows(SettingsException.class, () -> new Cpo(beta, 0.1));
+        assertThrows(SettingsException.class, () -> new WithSft(Dpo.of(1), beta, AnswerLoss.TOKENS));
         assertEquals(
                 3,
                 assertThrows(SettingsException.class, () -> new Kto(beta, beta, beta))
@@ -197,6 +232,8 @@ class PreferenceLossTest {
         assertThrows(SettingsException.class, () -> new Dpo(0.1, 0.5));
         assertThrows(SettingsException.class, () -> new Dpo(0.1, -0.1));
         assertThrows(SettingsException.class, () -> new SimPo(2, -1));
+        assertThrows(SettingsException.class, () -> new RobustDpo(0.1, 0.5));
+        assertThrows(SettingsException.class, () -> new Cpo(0.1, 0.5));
         try (TensorScope scope = new TensorScope()) {
             assertThrows(IllegalArgumentException.class, () -> new LogProbs(vector(-1), null, new int[] {0}));
             assertThrows(IllegalArgumentException.class, () -> new LogProbs(vector(-1), vector(-1, -2), new int[] {3}));

@@ -62,7 +62,14 @@ class PreferenceObjectiveTest {
     }
 
     static Stream<PairLoss> losses() {
-        return Stream.of(new Dpo(0.3, 0.1), new Hinge(0.4), new Ipo(0.7), new SimPo(2.5, 1.2), new Orpo(0.6));
+        return Stream.of(
+                new Dpo(0.3, 0.1),
+                new Hinge(0.4),
+                new Ipo(0.7),
+                new SimPo(2.5, 1.2),
+                new Orpo(0.6),
+                new RobustDpo(0.3, 0.2),
+                new WithSft(new Cpo(0.2, 0), 0.5, AnswerLoss.EACH_ANSWER));
     }
 
     /** Pairs of answers of unequal lengths behind prompts of four tokens. */

@@ -6,6 +6,7 @@ import dev.finetune4j.core.kernel.OptimizerKernels.AdamWStep;
 import dev.finetune4j.core.kernel.OptimizerKernels.GradientClip;
 import dev.finetune4j.core.kernel.Readback;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -15,24 +16,22 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * AdamW: Adam with decoupled weight decay (<a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter 2019</a>), in
- * the order of operations of PyTorch, with β = (0.9, 0.999) and ε = 1e-8. Each group of parameters has its own learning
+ * the order of operations of PyTorch. Each group of parameters has its own learning
  * rate and may go without weight decay; a step is one update per group, one pass over its values where there
  * are kernels for it; on a CUDA GPU nobody waits for it.
  */
 final class AdamW implements AutoCloseable {
-    private static final double BETA1 = 0.9;
-    private static final double BETA2 = 0.999;
-    private static final double EPSILON = 1e-8;
-
     private final FlatParameters parameters;
     private final double weightDecay;
+    private final TrainingSettings.Adam adam;
     private final Tensor expAvg;
     private final Tensor expAvgSq;
     private int steps;
 
-    AdamW(FlatParameters parameters, double weightDecay) {
+    AdamW(FlatParameters parameters, double weightDecay, TrainingSettings.Adam adam) {
         this.parameters = parameters;
         this.weightDecay = weightDecay;
+        this.adam = adam;
         try (TensorScope scope = new TensorScope()) {
             expAvg = torch.zeros_like(parameters.values());
             expAvgSq = torch.zeros_like(parameters.values());
@@ -98,9 +97,9 @@ final class AdamW implements AutoCloseable {
         return new AdamWStep(
                 learningRate * slice.group().learningRateFactor(),
                 slice.group().weightDecay() ? weightDecay : 0,
-                BETA1,
-                BETA2,
-                EPSILON,
+                adam.beta1(),
+                adam.beta2(),
+                adam.epsilon(),
                 steps);
     }
 

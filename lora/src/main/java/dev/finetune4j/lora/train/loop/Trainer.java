@@ -232,7 +232,6 @@ public final class Trainer {
 
         /** Whether all micro-batches were enqueued. */
         private boolean forwardBackward(Step step) {
-            int terms = step.microBatches().stream().mapToInt(objective::terms).sum();
             passes.clear();
             for (int i = 0; i < step.microBatches().size(); i++) {
                 Batch batch = step.microBatches().get(i);
@@ -240,7 +239,10 @@ public final class Trainer {
                     return false;
                 }
                 doing = "training step " + (step.index() + 1) + " with " + size(batch);
-                passes.run(batch, 1.0 / terms, step.random().draw(i));
+                passes.run(
+                        batch,
+                        objective.scale(step.microBatches(), batch),
+                        step.random().draw(i));
             }
             return true;
         }

@@ -101,7 +101,10 @@ final class TrainingState implements AutoCloseable {
         FlatParameters parameters = new FlatParameters(trainable, groups, computeType);
         try {
             return new TrainingState(
-                    parameters, new AdamW(parameters, settings.weightDecay()), position, settings.seed());
+                    parameters,
+                    new AdamW(parameters, settings.weightDecay(), settings.adam()),
+                    position,
+                    settings.seed());
         } catch (RuntimeException | Error e) {
             parameters.close();
             throw e;

@@ -10,6 +10,7 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
 import java.util.LinkedHashMap;
@@ -33,7 +34,7 @@ class LoraPlusTest {
                 SafetensorsFile golden = SafetensorsFile.open(TestData.resource("train/loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, name + "/start/");
             try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), groups);
-                    AdamW optimizer = new AdamW(parameters, weightDecay)) {
+                    AdamW optimizer = new AdamW(parameters, weightDecay, TrainingSettings.Adam.USUAL)) {
                 for (int step = 0; step < SCHEDULE.length; step++) {
                     setGradients(trainable, read(golden, name + "/grad" + step + "/"));
                     double norm = golden.read(name + "/norm" + step).item_double();

@@ -17,6 +17,7 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.quant.QuantSettings;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -42,6 +43,10 @@ class BatchTest {
     Path folder;
 
     private LanguageModel model(UnaryOperator<BatchSettings.Builder> batching) {
+        return loader(batching).load();
+    }
+
+    private LanguageModel.Loader loader(UnaryOperator<BatchSettings.Builder> batching) {
         Path model = folder.resolve("model");
         if (!model.toFile().exists()) {
             Fixtures.tinyChatModel(model);
@@ -49,8 +54,7 @@ class BatchTest {
         return LanguageModel.loader(model)
                 .device(Fixtures.device())
                 .precision(Precision.FP32)
-                .batching(batching.apply(BatchSettings.builder()).build())
-                .load();
+                .batching(batching.apply(BatchSettings.builder()).build());
     }
 
     private static void ignore(String piece) {}
@@ -112,6 +116,26 @@ class BatchTest {
             assertFalse(
                     alone(first, questions.get(0), GREEDY).equals(alone(model, questions.get(0), GREEDY)),
                     "the adapter changes nothing");
+        }
+    }
+
+    /** On a GPU the weights are unpacked for good with the ninth text. */
+    @Test
+    void aFourBitBaseAnswersAsEachAlone() {
+        try (LanguageModel model = loader(b -> b.prefillChunk(16))
+                        .quantize(QuantSettings.nf4())
+                        .load();
+                Adapter adapter = adapter(model, 1)) {
+            List<Conversation> questions = questions(24);
+            List<Completion> begun = new ArrayList<>();
+            for (int i = 0; i < questions.size(); i++) {
+                begun.add((i % 2 == 0 ? model : adapter).submit(questions.get(i), GREEDY, BatchTest::ignore));
+            }
+            List<Reply> replies = begun.stream().map(Completion::join).toList();
+            for (int i = 0; i < questions.size(); i++) {
+                assertEquals(
+                        alone(i % 2 == 0 ? model : adapter, questions.get(i), GREEDY), replies.get(i), "question " + i);
+            }
         }
     }
 

@@ -23,6 +23,7 @@ public final class BenchmarkMain {
             case "PlanCells" -> PlanCells.main(rest);
             case "StepBreakdown" -> StepBreakdown.main(rest);
             case "RealCells" -> RealCells.main(rest);
+            case "ServeCells" -> ServeCells.main(rest);
             case "FirstLoss" -> FirstLoss.main(rest);
             case "BenchmarkTable" -> BenchmarkTable.main(rest);
             default -> org.openjdk.jmh.Main.main(forJmh(Runtime.version().feature(), args));

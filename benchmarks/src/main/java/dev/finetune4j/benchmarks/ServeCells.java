@@ -113,9 +113,9 @@ public final class ServeCells {
         List<Reply> replies =
                 all.stream().map(stream -> stream.completion().join()).toList();
         double seconds = (System.nanoTime() - begin) / 1e9;
-        long from =
-                all.stream().mapToLong(stream -> stream.pieces().peek()).max().orElseThrow();
-        long to = all.stream().mapToLong(ServeCells::last).min().orElseThrow();
+        // From when the last has begun until the first ends; not at all where some have ended before.
+        long from = all.stream().mapToLong(ServeCells::first).max().orElseThrow();
+        long to = Math.max(from, all.stream().mapToLong(ServeCells::last).min().orElseThrow());
         double steady = 0;
         long generated = 0;
         for (int i = 0; i < streams; i++) {
@@ -135,7 +135,7 @@ public final class ServeCells {
         line.put("round", round);
         line.put("prompt", replies.get(0).promptTokens());
         line.put("new", generated / streams);
-        line.put("tokens_per_s", rounded(steady / ((to - from) / 1e9)));
+        line.put("tokens_per_s", to == from ? 0 : rounded(steady / ((to - from) / 1e9)));
         line.put("steady_s", rounded((to - from) / 1e9));
         line.put("whole_tokens_per_s", rounded(generated / seconds));
         line.put("whole_s", rounded(seconds));
@@ -147,6 +147,11 @@ public final class ServeCells {
     private double used() {
         DeviceMemory memory = DeviceMemory.of(device);
         return (memory.total() - memory.free()) / GIB;
+    }
+
+    private static long first(Stream stream) {
+        Long first = stream.pieces().peek();
+        return first == null ? 0 : first;
     }
 
     private static long last(Stream stream) {

@@ -112,15 +112,54 @@ class RealCellsTest {
         assertEquals(0, together.get("largest_loss_difference").asDouble());
     }
 
+    @Test
+    void streamsAreServedWithAdaptersAndWithout() throws IOException {
+        String[] args = {
+            "--model",
+            folder.toString(),
+            "--device",
+            "cpu",
+            "--template",
+            "chatml",
+            "--streams",
+            "3",
+            "--adapters",
+            "0,2",
+            "--context",
+            "60",
+            "--new",
+            "4",
+            "--rounds",
+            "1"
+        };
+        List<JsonNode> lines = lines(() -> ServeCells.main(args));
+        assertEquals(2, lines.size());
+        for (JsonNode line : lines) {
+            assertEquals(3, line.get("streams").asInt());
+            assertTrue(line.get("whole_tokens_per_s").asDouble() > 0);
+        }
+        assertEquals(2, lines.get(1).get("adapters").asInt());
+    }
+
     private static List<JsonNode> cell(String name, String... more) throws IOException {
         List<String> args = new ArrayList<>(List.of("--cell", name, "--model", folder.toString(), "--device", "cpu"));
         args.addAll(List.of("--data", folder.resolve("rows.json").toString(), "--template", "chatml"));
         args.addAll(List.of(more));
+        return lines(() -> RealCells.main(args.toArray(String[]::new)));
+    }
+
+    @FunctionalInterface
+    private interface Program {
+        void run() throws IOException;
+    }
+
+    /** The lines of JSON that a program prints. */
+    private static List<JsonNode> lines(Program program) throws IOException {
         PrintStream before = System.out;
         ByteArrayOutputStream written = new ByteArrayOutputStream();
         System.setOut(new PrintStream(written, true, StandardCharsets.UTF_8));
         try {
-            RealCells.main(args.toArray(String[]::new));
+            program.run();
         } finally {
             System.setOut(before);
         }

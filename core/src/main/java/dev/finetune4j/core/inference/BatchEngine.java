@@ -6,11 +6,8 @@ import dev.finetune4j.core.generate.BatchSettings;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.kernel.DecodeRow;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
-import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -18,8 +15,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
-import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -67,11 +62,10 @@ final class BatchEngine implements AutoCloseable {
         budget.requireFits(text.positions());
     }
 
-    /** @param settle waits for what the thread has asked the device to do */
-    void turn(Waiting waiting, Runnable settle) {
+    void turn(Waiting waiting) {
         endCancelled();
         decoder.forgetClosed();
-        admit(waiting, settle);
+        admit(waiting);
         prefillOne();
         List<List<BatchedText>> groups = groups();
         boolean ahead = groups.size() == 1 && groups.get(0).size() == running.size() && waiting.next(false) == null;
@@ -92,12 +86,12 @@ final class BatchEngine implements AutoCloseable {
         }
     }
 
-    private void admit(Waiting waiting, Runnable settle) {
+    private void admit(Waiting waiting) {
         BatchedText next = waiting.next(false);
         while (next != null && (next.cancelled() != null || running.size() < settings.maxRunning())) {
             if (next.cancelled() != null) {
                 next.listener().ended(next.cancelled());
-            } else if (!admit(next, settle)) {
+            } else if (!admit(next)) {
                 return;
             }
             waiting.next(true);
@@ -106,24 +100,12 @@ final class BatchEngine implements AutoCloseable {
     }
 
     /** Makes room for all that a text may become; false when it has to wait for the end of others. */
-    private boolean admit(BatchedText text, Runnable settle) {
+    private boolean admit(BatchedText text) {
         if (!budget.take(text.positions())) {
             return false;
         }
-        try (Lifetime.Use use = text.model().use();
-                TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            Attention.Shape shape = text.model().config().attention();
-            Tensor like = Tensors.empty(
-                    device,
-                    Tensors.typeOf(text.model().placement().precision()),
-                    1,
-                    shape.kvHeads(),
-                    0,
-                    shape.headDim());
-            text.memory().reserve(text.positions(), like);
-            // The memory that was left may be another stream's, which could use it again before it has been copied.
-            settle.run();
+        try {
+            text.reserve();
             running.add(text);
             return true;
         } catch (RuntimeException e) {
@@ -317,8 +299,15 @@ final class BatchEngine implements AutoCloseable {
         }
     }
 
+    /** Ends all texts, in whatever state the device is. */
     void failAll(RuntimeException cause) {
-        settle();
+        try {
+            decoder.settle();
+        } catch (RuntimeException e) {
+            cause.addSuppressed(e);
+        }
+        isAhead = false;
+        release();
         for (BatchedText text : List.copyOf(running)) {
             fail(text, cause);
         }

@@ -5,9 +5,16 @@ import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.kernel.DecodeRow;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.KvCache;
+import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import java.util.Set;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,6 +75,32 @@ final class BatchedText {
 
     CausalLM model() {
         return model;
+    }
+
+    /**
+     * Makes room for all that the text may become; called by the thread whose stream of a GPU what is there belongs to, so that
+     * nothing is freed while another stream still copies it.
+     */
+    void reserve() {
+        try (Lifetime.Use use = model.use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Attention.Shape shape = model.config().attention();
+            ScalarType type = Tensors.typeOf(model.placement().precision());
+            Tensor like = Tensors.empty(model.placement().device(), type, 1, shape.kvHeads(), 0, shape.headDim());
+            memory.reserve(positions(), like);
+        }
+    }
+
+    /** Before another thread goes on: what is remembered already is there when this returns, with room for the rest. */
+    void handOver() {
+        if (memory.positions() > 0) {
+            reserve();
+            try (TensorScope scope = new TensorScope()) {
+                // A number that is read has waited for what was asked before.
+                Tensors.toFloats(memory.keys(0).flatten().narrow(0, 0, 1));
+            }
+        }
     }
 
     KvCache memory() {

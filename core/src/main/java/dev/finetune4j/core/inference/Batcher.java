@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -20,12 +19,12 @@ import org.slf4j.LoggerFactory;
  * Continuous batching (<a href="https://www.usenix.org/conference/osdi22/presentation/yu">Orca, Yu et al. 2022</a>) for a base model
  * and its adapters: texts are continued together, a token of each at a time, and join and leave between two tokens.
  *
- * <p>A thread of its own does the work while there is any; it ends after some seconds without. Thread-safe. It borrows the
- * model: close this first.
+ * <p>A thread of its own does the work, from the first text on until this is closed: what libraries keep for a thread, such as
+ * cuBLAS its working memory, is then nobody else's as long as captured graphs use it. Thread-safe. It borrows the model: close
+ * this first.
  */
 public final class Batcher implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Batcher.class);
-    private static final long IDLE_SECONDS = 5;
 
     private final CausalLM base;
     private final BatchSettings settings;
@@ -56,8 +55,7 @@ public final class Batcher implements AutoCloseable {
         lock.lock();
         try {
             generating++;
-            return generating == 1
-                    || DeviceKernels.of(base.placement().device()).isAsync();
+            return generating == 1 || DeviceKernels.of(base.placement().device()).isAsync();
         } finally {
             lock.unlock();
         }
@@ -113,9 +111,8 @@ public final class Batcher implements AutoCloseable {
         @Nullable CudaStream stream = null;
         try {
             stream = DeviceKernels.of(base.placement().device()).captureStream().orElse(null);
-            Runnable settle = stream == null ? () -> {} : stream::synchronize;
             while (awaitWork()) {
-                engine.turn(this::nextWaiting, settle);
+                engine.turn(this::nextWaiting);
             }
         } catch (RuntimeException | Error e) {
             LOG.error("the batch has ended by a fault; its texts fail", e);
@@ -130,17 +127,12 @@ public final class Batcher implements AutoCloseable {
         }
     }
 
-    /** Waits for texts; false when the thread has to end, and then this knows no thread any more. */
+    /** Waits for texts; false after closing, and then this knows no thread any more. */
     private boolean awaitWork() {
         lock.lock();
         try {
-            long nanos = TimeUnit.SECONDS.toNanos(IDLE_SECONDS);
             while (!closed && waiting.isEmpty() && engine.isEmpty()) {
-                if (nanos <= 0) {
-                    worker = null;
-                    return false;
-                }
-                nanos = changed.awaitNanos(nanos);
+                changed.await();
             }
             if (!closed) {
                 return true;

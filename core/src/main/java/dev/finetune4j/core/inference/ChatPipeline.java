@@ -117,6 +117,7 @@ public final class ChatPipeline {
         ReplyStream stream = new ReplyStream(encoder.tokenizer().detokenizer(true), sink, prompt.length, reused);
         BatchedText text = new BatchedText(model, prompt, cache, settings, encoder.stopIds(), stream);
         stream.from(text);
+        text.handOver();
         prepare.accept(stream);
         batcher.submit(text);
         return stream;

@@ -145,10 +145,8 @@ final class BatchedText {
         int count = Math.min(most, pending());
         boolean last = count == pending();
         int[] more = Arrays.copyOfRange(ids, fed(), fed() + count);
-        if (last && sampler.takesArgmax()) {
-            return cache.feedArgmax(more);
-        }
-        float[] logits = cache.feed(more);
+        cache.note(more);
+        float[] logits = ForwardSession.feed(model, memory, more);
         return last ? choose(logits) : -1;
     }
 

@@ -55,7 +55,8 @@ public final class Batcher implements AutoCloseable {
         lock.lock();
         try {
             generating++;
-            return generating == 1 || DeviceKernels.of(base.placement().device()).isAsync();
+            return generating == 1
+                    || DeviceKernels.of(base.placement().device()).isAsync();
         } finally {
             lock.unlock();
         }

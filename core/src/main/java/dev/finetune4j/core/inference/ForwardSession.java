@@ -57,6 +57,15 @@ final class ForwardSession implements InferenceSession {
 
     @Override
     public float[] feed(int[] ids) {
+        return feed(model, cache, ids);
+    }
+
+    /**
+     * Takes up tokens behind those of a cache.
+     *
+     * @return the logits of the token after them, (V)
+     */
+    static float[] feed(CausalLM model, KvCache cache, int[] ids) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {

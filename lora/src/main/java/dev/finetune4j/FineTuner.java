@@ -18,7 +18,15 @@ import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.VeraSettings;
+import dev.finetune4j.lora.objective.AnswerLoss;
+import dev.finetune4j.lora.objective.Cpo;
+import dev.finetune4j.lora.objective.Kto;
+import dev.finetune4j.lora.objective.Orpo;
+import dev.finetune4j.lora.objective.PreferenceLoss;
+import dev.finetune4j.lora.objective.SimPo;
+import dev.finetune4j.lora.objective.WithSft;
 import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.DpoSettings;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
@@ -125,6 +133,7 @@ public final class FineTuner {
         private @Nullable Path model;
         private @Nullable Supplier<TuningMethod> method;
         private @Nullable Supplier<Dataset> dataset;
+        private Supplier<TuningObjective> objective = () -> TuningObjective.SUPERVISED;
         private @Nullable QuantSettings quantization;
         private @Nullable Double loraPlus;
         private @Nullable String chatTemplate;
@@ -237,6 +246,76 @@ public final class FineTuner {
             return this;
         }
 
+        /**
+         * Learns from preference pairs, towards the chosen and away from the rejected answers, by how much more than the model as it is
+         * now the trained one prefers them: direct preference optimization. The rows are pairs, and an adapter is trained.
+         */
+        public Builder dpo(Consumer<DpoSettings.Builder> options) {
+            DpoSettings.Builder chosen = DpoSettings.builder();
+            Arguments.given(options, "dpo(options)").accept(chosen);
+            return objective("dpo(…)", () -> TuningObjective.loss(chosen.build()));
+        }
+
+        /** DPO with its defaults. */
+        public Builder dpo() {
+            return dpo(options -> {});
+        }
+
+        /**
+         * Learns the chosen answers of preference pairs and how much likelier than the rejected ones they should be: ORPO, which needs
+         * neither a reference nor a supervised fine-tuning before.
+         *
+         * @param weight of the preference; 0.1 is usual
+         */
+        public Builder orpo(double weight) {
+            return objective("orpo(…)", () -> new Orpo(weight));
+        }
+
+        /**
+         * Learns from preference pairs by the likelihood per token, without a reference: SimPO.
+         *
+         * @param beta scale of the margin; 2 to 10
+         * @param gamma what the scaled margin should reach; about half of beta
+         */
+        public Builder simPo(double beta, double gamma) {
+            return objective("simPo(…)", () -> new SimPo(beta, gamma));
+        }
+
+        /**
+         * Learns from preference pairs by the likelihood of whole answers, without a reference, and the chosen answers beside it: CPO.
+         *
+         * @param beta scale of the margin; 0.1 is usual
+         */
+        public Builder cpo(double beta) {
+            return objective("cpo(…)", () -> new WithSft(new Cpo(beta, 0), 1, AnswerLoss.EACH_ANSWER));
+        }
+
+        /**
+         * Learns from answers that were judged by themselves, as good or bad: KTO. The rows are judged answers, and an adapter is
+         * trained.
+         *
+         * @param beta strength of the pull towards the model as it is now; 0.1 is usual
+         */
+        public Builder kto(double beta) {
+            return kto(beta, 1, 1);
+        }
+
+        /**
+         * KTO where good and bad answers do not weigh the same: weights times numbers of both should be about equal.
+         *
+         * @param desirableWeight weight of a good answer
+         * @param undesirableWeight weight of a bad answer
+         */
+        public Builder kto(double beta, double desirableWeight, double undesirableWeight) {
+            return objective("kto(…)", () -> new Kto(beta, desirableWeight, undesirableWeight));
+        }
+
+        private Builder objective(String call, Supplier<PreferenceLoss> loss) {
+            once.set("objective", call);
+            objective = () -> new TuningObjective(call, loss.get());
+            return this;
+        }
+
         /** The examples, from a file or a folder of files as {@link Dataset#read(Path)} reads them. A data set is required. */
         public Builder dataset(Path file) {
             once.set("dataset", Arguments.given(file, "dataset(file)"));
@@ -309,7 +388,7 @@ public final class FineTuner {
          * What is left open takes the usual values: of the learning rate those of the method (2e-4 for LoRA and 2e-5 for full
          * fine-tuning of a model of width 4096, more for a narrower and less for a wider one, by the square root of the width;
          * 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning, 1e-3 for P-tuning and 3e-2 for prompt
-         * tuning), of the length 3 epochs, and for small data sets as many as make 60 steps.
+         * tuning; a tenth of each for preferences), of the length 3 epochs, and for small data sets as many as make 60 steps.
          */
         public Builder training(Consumer<TrainingSettings.Builder> settings) {
             Arguments.given(settings, "training(settings)").accept(training);
@@ -431,13 +510,20 @@ public final class FineTuner {
                 found.add("maxSequenceLength is " + maxSequenceLength + " tokens, but an example must fit into a packed"
                         + " row of " + packing + "; lower it or raise packing(…)");
             }
-            if (model == null || chosen == null || settings == null || !found.isEmpty()) {
+            FineTuning.Encoding encoding =
+                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing);
+            TuningObjective minimized = collect(found, objective);
+            if (minimized != null) {
+                found.addAll(minimized.problems(chosen, encoding));
+            }
+            if (model == null || chosen == null || minimized == null || settings == null || !found.isEmpty()) {
                 throw new SettingsException(found);
             }
             return new FineTuning(
                     model,
                     chosen,
-                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing),
+                    minimized,
+                    encoding,
                     new FineTuning.Compute(
                             device,
                             precision,

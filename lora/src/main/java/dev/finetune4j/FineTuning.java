@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param model the base's folder
  * @param method what is trained
+ * @param objective what is minimized
  * @param encoding how examples become tokens
  * @param compute where and how it is computed
  * @param training the settings, with any value where nothing was said
@@ -25,6 +26,7 @@ import org.jspecify.annotations.Nullable;
 record FineTuning(
         Path model,
         TuningMethod method,
+        TuningObjective objective,
         Encoding encoding,
         Compute compute,
         TrainingSettings training,

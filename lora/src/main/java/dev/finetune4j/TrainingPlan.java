@@ -14,7 +14,6 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.data.batch.Encoding;
-import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.lora.plan.estimate.PlannedBatch;
@@ -40,7 +39,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     /** The plan of full batches of the longest examples that are allowed, or of full rows where they are packed. */
     MemoryPlan longest() {
         int packing = tuning.encoding().packing();
-        int rows = tuning.training().batchSize();
+        int rows = tuning.training().batchSize() * tuning.objective().sequences();
         return plan(
                 packing == 0
                         ? PlannedBatch.padded(rows, longestExample())
@@ -71,15 +70,16 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     MemoryPlan of(EncodedDataset data, BatchLoader loader, TrainingSettings settings) {
         int steps = loader.stepsPerEpoch();
         int epochs = (settings.totalSteps(steps) - 1) / steps + 1;
-        int rows = Math.min(settings.batchSize(), data.size());
+        int rows =
+                Math.min(settings.batchSize(), data.size()) * tuning.objective().sequences();
         return plan(new PlannedBatch(rows, data.longest(), loader.largestBatch(epochs)));
     }
 
     /** The examples as tokens. */
     EncodedDataset encode(Dataset dataset, ChatEncoder encoder) {
         FineTuning.Encoding chosen = tuning.encoding();
-        return new SftEncoder(encoder, new Encoding(longestExample(), chosen.truncation(), chosen.trainOn()))
-                .encode(dataset);
+        return tuning.objective()
+                .encode(dataset, encoder, new Encoding(longestExample(), chosen.truncation(), chosen.trainOn()));
     }
 
     /** The batches of a training. */
@@ -89,7 +89,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** The settings of a training, what was left open filled in. */
     TrainingSettings settings(BatchLoader loader) {
-        return tuning.usual().fill(tuning.training(), tuning.method(), folder.config(), loader.stepsPerEpoch());
+        return tuning.usual().fill(tuning, folder.config(), loader.stepsPerEpoch());
     }
 
     private Placement placement() {
@@ -118,7 +118,9 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         }
         int limit = tuning.encoding().maxSequenceLength();
         int packing = tuning.encoding().packing();
-        return Math.min(Math.min(room, limit > 0 ? limit : USUAL_LENGTH), packing > 0 ? packing : room);
+        return Math.min(
+                Math.min(room, limit > 0 ? limit : USUAL_LENGTH),
+                packing > 0 ? packing / tuning.objective().sequences() : room);
     }
 
     /** The same exception, with the plan's advice where memory ran out. */

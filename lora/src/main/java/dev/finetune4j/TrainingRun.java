@@ -128,6 +128,7 @@ final class TrainingRun {
                             settings,
                             listeners,
                             cancelled)
+                    .minimizing(tuning.objective().of(base.model(), method.adapter()))
                     .expecting(expected(base.model(), batches.data()))
                     .run();
             return new FineTunedModel(base, adapter, report);
@@ -145,13 +146,12 @@ final class TrainingRun {
     }
 
     private Expectations expected(CausalLM base, EncodedDataset data) {
-        TuningMethod method = tuning.method();
         ModelConfig config = base.config();
         return new Expectations(
                 yardstick(base),
                 data.report(),
-                UsualSettings.rate(method, config),
-                UsualSettings.highestRate(method, config));
+                UsualSettings.rate(tuning, config),
+                UsualSettings.highestRate(tuning, config));
     }
 
     /** The base, where the model does not answer as it does before anything is trained. */

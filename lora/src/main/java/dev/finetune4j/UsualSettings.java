@@ -19,32 +19,33 @@ record UsualSettings(boolean rate, boolean length) {
     /**
      * The settings that a training runs with.
      *
-     * @param given what the caller said, with any value where nothing was said
+     * @param tuning what the caller said, with any value where nothing was said
      * @param stepsPerEpoch optimizer steps of an epoch
      */
-    TrainingSettings fill(TrainingSettings given, TuningMethod method, ModelConfig config, int stepsPerEpoch) {
-        TrainingSettings.Builder filled = given.toBuilder();
+    TrainingSettings fill(FineTuning tuning, ModelConfig config, int stepsPerEpoch) {
+        TrainingSettings.Builder filled = tuning.training().toBuilder();
         if (length) {
             // Few passes over the data, but of a small data set as many as a model needs to learn anything.
             filled.epochs(Math.max(EPOCHS, Math.ceil((double) FEWEST_STEPS / stepsPerEpoch)));
         }
         if (rate) {
-            filled.learningRate(rate(method, config));
+            filled.learningRate(rate(tuning, config));
         }
         return filled.build();
     }
 
     /**
      * The usual peak learning rate. Narrow models stand and need a higher one for LoRA and for all weights, by the square root
-     * of the width; virtual tokens and the factors of (IA)³ do not depend on it.
+     * of the width; virtual tokens and the factors of (IA)³ do not depend on it. Preferences take a tenth.
      */
-    static double rate(TuningMethod method, ModelConfig config) {
-        double usual = method.usualRate();
+    static double rate(FineTuning tuning, ModelConfig config) {
+        TuningMethod method = tuning.method();
+        double usual = method.usualRate() * tuning.objective().shareOfRate();
         return method.dependsOnWidth() ? usual * Math.sqrt(WIDTH / config.hiddenSize()) : usual;
     }
 
     /** The peak learning rate above which no such training learns. */
-    static double highestRate(TuningMethod method, ModelConfig config) {
-        return INSANE * rate(method, config);
+    static double highestRate(FineTuning tuning, ModelConfig config) {
+        return INSANE * rate(tuning, config);
     }
 }

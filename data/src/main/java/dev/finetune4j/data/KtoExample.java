@@ -1,6 +1,7 @@
 package dev.finetune4j.data;
 
 import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import java.util.List;
 
@@ -16,6 +17,14 @@ public record KtoExample(Conversation conversation, boolean desirable, Provenanc
     public KtoExample {
         Arguments.given(where, "KtoExample(where)");
         SftExample.requireAnswer(Arguments.given(conversation, "KtoExample(conversation)"));
+    }
+
+    /** A question with an answer and what was thought of it. */
+    public static KtoExample of(String question, String answer, boolean desirable) {
+        return new KtoExample(
+                Conversation.of(ChatMessage.user(question), ChatMessage.assistant(answer)),
+                desirable,
+                Provenance.inMemory(0));
     }
 
     @Override

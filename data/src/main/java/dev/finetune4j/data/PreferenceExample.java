@@ -30,6 +30,15 @@ public record PreferenceExample(Conversation prompt, ChatMessage chosen, ChatMes
         }
     }
 
+    /** A question with a better and a worse answer. */
+    public static PreferenceExample of(String question, String chosen, String rejected) {
+        return new PreferenceExample(
+                Conversation.of(ChatMessage.user(question)),
+                ChatMessage.assistant(chosen),
+                ChatMessage.assistant(rejected),
+                Provenance.inMemory(0));
+    }
+
     @Override
     public PreferenceExample at(Provenance place) {
         return new PreferenceExample(prompt, chosen, rejected, place);

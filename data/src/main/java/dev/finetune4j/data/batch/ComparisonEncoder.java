@@ -30,14 +30,16 @@ import java.util.stream.IntStream;
 public final class ComparisonEncoder {
     private final ChatEncoder chat;
     private final Encoding encoding;
+    private final Class<? extends Example> wanted;
 
     /**
      * An encoder.
      *
      * @param encoding of which {@code trainOn} does not count
+     * @param wanted {@link PreferenceExample} or {@link KtoExample}, whichever is compared
      * @throws IllegalArgumentException if the truncation is {@link Truncation#PROPORTIONAL}, which would compare parts of answers
      */
-    public ComparisonEncoder(ChatEncoder chat, Encoding encoding) {
+    public ComparisonEncoder(ChatEncoder chat, Encoding encoding, Class<? extends Example> wanted) {
         if (encoding.truncation() == Truncation.PROPORTIONAL) {
             throw new IllegalArgumentException(
                     "Truncation.PROPORTIONAL cuts answers, but whole ones have to be compared;"
@@ -45,6 +47,7 @@ public final class ComparisonEncoder {
         }
         this.chat = chat;
         this.encoding = encoding;
+        this.wanted = wanted;
     }
 
     /**
@@ -83,6 +86,9 @@ public final class ComparisonEncoder {
     }
 
     private EncodedRow row(Example example, Example next) {
+        if (!wanted.isInstance(example)) {
+            return EncodedRow.bad(DatasetProblem.ofRow(example.where(), null, otherKind(example)), null);
+        }
         try {
             if (example instanceof PreferenceExample pair) {
                 return compared(example, pair.prompt(), pair.chosen(), Kind.CHOSEN, pair.rejected(), Kind.REJECTED);
@@ -95,13 +101,15 @@ public final class ComparisonEncoder {
                     DatasetProblem.ofRow(example.where(), null, "the chat template cannot write it: " + e.getMessage()),
                     e);
         }
-        return EncodedRow.bad(
-                DatasetProblem.ofRow(
-                        example.where(),
-                        null,
-                        "is " + example.kind() + ", but all rows must be preference pairs or all judged answers; put"
-                                + " rows of another kind into a data set of their own"),
-                null);
+        // The next row, with whose answer this one is to be joined, is of another kind and has its own line.
+        return EncodedRow.skipped(0);
+    }
+
+    private String otherKind(Example example) {
+        String needed = wanted == KtoExample.class
+                ? "KTO learns from answers that were judged by themselves (columns like prompt, completion and label)"
+                : "preferences are learned from pairs (columns like prompt, chosen and rejected)";
+        return "is " + example.kind() + ", but " + needed + "; put rows of another kind into a data set of their own";
     }
 
     private EncodedRow judged(KtoExample example, ChatMessage mismatched) {

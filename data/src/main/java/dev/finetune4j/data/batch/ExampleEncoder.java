@@ -71,7 +71,7 @@ final class ExampleEncoder {
                         example.where(),
                         null,
                         "is " + example.kind() + ", but supervised fine-tuning learns from conversations that end with"
-                                + " an answer; train on it with an objective for such examples"),
+                                + " an answer; train on it with dpo(…), orpo(…), simPo(…), cpo(…) or kto(…)"),
                 null);
     }
 

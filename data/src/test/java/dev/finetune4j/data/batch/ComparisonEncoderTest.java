@@ -47,7 +47,7 @@ class ComparisonEncoderTest {
     }
 
     private static EncodedDataset encode(int limit, Truncation truncation, Example... examples) {
-        return new ComparisonEncoder(chat, new Encoding(limit, truncation, TrainOn.ANSWERS))
+        return new ComparisonEncoder(chat, new Encoding(limit, truncation, TrainOn.ANSWERS), examples[0].getClass())
                 .encode(Dataset.of(List.of(examples)));
     }
 
@@ -136,6 +136,9 @@ class ComparisonEncoderTest {
     void otherRowsAreRefused() {
         fails(
                 () -> encode(64, Truncation.FAIL, pair("a", "b", 0), SftExample.of("q", "a")),
-                "row 1: is a conversation, but all rows must be preference pairs");
+                "row 1: is a conversation, but preferences are learned from pairs");
+        fails(
+                () -> encode(64, Truncation.FAIL, KtoExample.of("q", "a", true), pair("a", "b", 1)),
+                "row 1: is a preference pair, but KTO learns from answers");
     }
 }

@@ -9,6 +9,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -19,9 +20,20 @@ import org.bytedeco.pytorch.Tensor;
  *
  * @param loss of an answer
  * @param reference the frozen model with which the policy is compared, such as the base without the adapter
+ * @param start what is known of the first step
  */
-public record KtoObjective(Kto loss, CausalLM reference) implements Objective {
+public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) implements Objective {
     private static final List<String> METRICS = List.of("rewards/chosen", "rewards/rejected", "kl");
+
+    /** One of whose start nothing is known. */
+    public KtoObjective(Kto loss, CausalLM reference) {
+        this(loss, reference, StartCheck.NONE);
+    }
+
+    @Override
+    public void checkStart(Map<String, Double> metrics) {
+        start.check(metrics, reference);
+    }
 
     @Override
     public int terms(Batch batch) {

@@ -4,6 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
 import java.util.List;
+import java.util.Map;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -17,6 +18,11 @@ import org.bytedeco.pytorch.global.torch;
  * @param of what is minimized
  */
 public record MeanOfMicroBatches(Objective of) implements Objective {
+    @Override
+    public void checkStart(Map<String, Double> metrics) {
+        of.checkStart(metrics);
+    }
+
     @Override
     public int terms(Batch batch) {
         return of.terms(batch);

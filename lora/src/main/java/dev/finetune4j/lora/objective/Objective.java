@@ -3,6 +3,7 @@ package dev.finetune4j.lora.objective;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.data.batch.Batch;
 import java.util.List;
+import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -56,6 +57,13 @@ public interface Objective {
     default List<String> metrics() {
         return List.of();
     }
+
+    /**
+     * Looks at the metrics of the first step, which were taken before its update.
+     *
+     * @throws dev.finetune4j.lora.train.TrainingException when they show that something is wrong from the start
+     */
+    default void checkStart(Map<String, Double> metrics) {}
 
     /** Whether the targets are to be reproduced, so that the number of rows known by heart tells what was learned. */
     default boolean reproducesTargets() {

@@ -8,6 +8,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -20,8 +21,9 @@ import org.jspecify.annotations.Nullable;
  * @param loss of a pair
  * @param reference the frozen model with which the policy is compared, such as the base without the adapter; null where the loss
  *     needs none
+ * @param start what is known of the first step
  */
-public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) implements Objective {
+public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, StartCheck start) implements Objective {
     private static final List<String> METRICS =
             List.of("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins");
 
@@ -30,6 +32,18 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) i
         if (loss.needsReference() && reference == null) {
             throw new IllegalArgumentException(
                     loss + " compares with a reference model; give the model without what is trained");
+        }
+    }
+
+    /** One of whose start nothing is known. */
+    public PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) {
+        this(loss, reference, StartCheck.NONE);
+    }
+
+    @Override
+    public void checkStart(Map<String, Double> metrics) {
+        if (reference != null) {
+            start.check(metrics, reference);
         }
     }
 

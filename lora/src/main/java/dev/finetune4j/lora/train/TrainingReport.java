@@ -3,6 +3,8 @@ package dev.finetune4j.lora.train;
 import dev.finetune4j.data.DataReport;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,6 +47,21 @@ public record TrainingReport(
     public TrainingReport {
         steps = List.copyOf(steps);
         warnings = List.copyOf(warnings);
+    }
+
+    /**
+     * The running means of the metrics that the objective reports besides the loss, such as rewards and margins of preferences: over the
+     * last steps, those left out that had nothing to count.
+     *
+     * @param last over how many steps at most, at least 1
+     */
+    public Map<String, Double> meanMetrics(int last) {
+        if (last < 1) {
+            throw new IllegalArgumentException("a running mean is taken over 1 step or more, but not over " + last);
+        }
+        return steps.subList(Math.max(0, steps.size() - last), steps.size()).stream()
+                .flatMap(step -> step.metrics().entrySet().stream())
+                .collect(Collectors.groupingBy(Map.Entry::getKey, Collectors.averagingDouble(Map.Entry::getValue)));
     }
 
     /** The loss of the last step, or NaN when no step was finished. */

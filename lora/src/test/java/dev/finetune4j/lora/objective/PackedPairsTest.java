@@ -47,7 +47,8 @@ class PackedPairsTest {
                     .toList());
             ChatEncoder chat = new ChatEncoder(
                     tokenizer, ChatTemplate.ofCheckpoint(tokenizer).orElseThrow());
-            return new ComparisonEncoder(chat, new Encoding(64, Truncation.FAIL, TrainOn.ANSWERS))
+            return new ComparisonEncoder(
+                            chat, new Encoding(64, Truncation.FAIL, TrainOn.ANSWERS), PreferenceExample.class)
                     .encode(dataset)
                     .examples();
         }

@@ -25,6 +25,7 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingException;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
@@ -216,6 +217,32 @@ class PreferenceObjectiveTest {
                     last.metrics().get("rewards/margins"),
                     1e-5);
             assertTrue(report.warnings().stream().noneMatch(warning -> warning.contains("word for word")));
+        }
+    }
+
+    /** A policy pulled towards another model than the one it started from is noticed at once. */
+    @Test
+    void anotherReferenceThanTheStartEndsTheTraining() {
+        TrainingSettings settings = TrainingSettings.builder().maxSteps(2).build();
+        try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
+                PeftAdapter other = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
+            moveB(other, 1);
+            for (Objective objective : List.of(
+                    new PreferenceObjective(Dpo.of(0.5), other.attachTo(base), new StartCheck(true)),
+                    new KtoObjective(Kto.of(0.5), other.attachTo(base), new StartCheck(true)))) {
+                List<EncodedExample> examples = objective instanceof KtoObjective ? judged(4) : pairs(4);
+                Trainer trainer = new Trainer(
+                                adapter.attachTo(base),
+                                adapter.trainable(),
+                                new BatchLoader(examples, 4, 1, 1, new Collator(0, 1), false),
+                                settings,
+                                List.of(),
+                                () -> false)
+                        .minimizing(objective);
+                String message =
+                        assertThrows(TrainingException.class, trainer::run).getMessage();
+                assertTrue(message.contains("step 1: rewards/") && message.contains("reference"), message);
+            }
         }
     }
 

@@ -207,6 +207,9 @@ public final class Trainer {
 
                 state.advance(index, step.batch().end(), random);
                 StepReport report = reports.add(step, result, learningRate);
+                if (index == 1) {
+                    objective.checkStart(report.metrics());
+                }
                 tell(listener -> listener.onStep(report));
                 step = ahead != null || !more ? ahead : forwardBackward(index, random);
             }

@@ -30,7 +30,9 @@ class ReadmeTest {
     void theExamplesCompileAndRun() throws Exception {
         List<String> blocks = javaBlocks();
         assertEquals(
-                5, blocks.size(), "the README has examples of training, loading, many texts, another method, planning");
+                6,
+                blocks.size(),
+                "the README has examples of training, loading, many texts, another method, preferences, planning");
         assertTrue(blocks.get(0).lines().count() <= 12, "the first example has at most 12 lines");
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
@@ -38,6 +40,7 @@ class ReadmeTest {
                 import dev.finetune4j.core.text.*;
                 import dev.finetune4j.core.*;
                 import dev.finetune4j.*;
+                import dev.finetune4j.data.*;
                 import dev.finetune4j.lora.adapter.*;
                 import dev.finetune4j.lora.plan.*;
                 import dev.finetune4j.quant.*;
@@ -51,7 +54,7 @@ class ReadmeTest {
                 }
                 """.formatted(String.join("\n", blocks.subList(0, 2))
                 + "System.out.println();\n"
-                + String.join("\n", blocks.subList(2, 5))));
+                + String.join("\n", blocks.subList(2, 6))));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,
@@ -67,15 +70,16 @@ class ReadmeTest {
                 Bundled.baseModel().toString(),
                 Bundled.identityDataset().toString(),
                 folder.resolve("adapter").toString());
-        assertEquals(18, lines.size(), lines.toString());
+        assertEquals(19, lines.size(), lines.toString());
         assertEquals("我是张三，由某某公司开发。", lines.get(0), "the first example, word for word, prints the new identity");
         assertTrue(lines.get(1).contains("通用助手"), "the base alone says who it was: " + lines.get(1));
         assertEquals("我叫张三。", lines.get(2), "and so does the saved adapter");
         assertEquals("我叫张三。", lines.get(3), "many texts at once are those of each alone");
         assertTrue(lines.get(4).contains("张三"), lines.get(4));
         assertTrue(lines.get(5).contains("通用助手"), "beside them the base answers: " + lines.get(5));
-        assertTrue(lines.get(6).startsWith("4 x 512 tokens on "), lines.get(6));
-        assertEquals("it fits", lines.get(17));
+        assertTrue(lines.get(6).startsWith("1.0 ") && lines.get(6).contains("张三"), lines.get(6));
+        assertTrue(lines.get(7).startsWith("4 x 512 tokens on "), lines.get(7));
+        assertEquals("it fits", lines.get(18));
         assertTrue(Files.exists(folder.resolve("adapter/adapter_model.safetensors")));
         assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
     }

@@ -14,9 +14,10 @@ import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Role;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -209,20 +210,40 @@ class DatasetFilesTest {
                         entry.getKey(), () -> BrokenCase.check(broken.resolve(entry.getKey()), entry.getValue())));
     }
 
-    /** Many small odd files: each gives rows, or an error that names the file. */
+    /** Many small odd files, in a folder named by the property: each gives rows, or an error that names the file. */
     @TestFactory
-    Stream<DynamicTest> oddFilesGiveRowsOrAnErrorOfOurs() throws Exception {
-        Path odd = System.getProperty("finetune4j.datasets") == null
-                ? Needs.shared("fixtures/reports/data")
-                : folder().resolve("odd");
+    Stream<DynamicTest> oddFilesGiveRowsOrAnErrorOfOurs() throws IOException {
+        Path odd = folder().resolve("odd");
         if (!Files.isDirectory(odd)) {
             return Stream.of();
         }
-        List<Path> files = new ArrayList<>();
-        try (Stream<Path> all = Files.list(odd)) {
-            all.sorted().forEach(files::add);
-        }
-        return files.stream()
+        return files(odd).stream()
                 .map(file -> DynamicTest.dynamicTest(file.getFileName().toString(), () -> BrokenCase.checkOdd(file)));
+    }
+
+    /**
+     * Odd files whose rows are known: those that Python's json and the converters of LLaMA-Factory make of them, or the place of
+     * what is wrong, as Python tells it where it refuses the file too.
+     */
+    @TestFactory
+    Stream<DynamicTest> knownOddFilesGiveTheRowsOfPythonOrThePlace() throws IOException {
+        JsonNode expected;
+        try (InputStream rows = DatasetFilesTest.class.getResourceAsStream("/data/odd-files.json")) {
+            expected = JSON.readTree(rows);
+        }
+        List<Path> files = files(Needs.shared("fixtures/reports/data"));
+        assertEquals(
+                expected.properties().stream().map(Map.Entry::getKey).toList(),
+                files.stream().map(file -> file.getFileName().toString()).toList());
+        return files.stream().map(file -> {
+            String name = file.getFileName().toString();
+            return DynamicTest.dynamicTest(name, () -> OddFile.check(file, expected.path(name)));
+        });
+    }
+
+    private static List<Path> files(Path folder) throws IOException {
+        try (Stream<Path> all = Files.list(folder)) {
+            return all.sorted().toList();
+        }
     }
 }

@@ -86,12 +86,7 @@ final class JsonRows {
                 if (row != null && !json.hasMore()) {
                     stopped = !consumer.accept(row, rows++, lines.number());
                 } else {
-                    String problem = line.stripTrailing().endsWith(",") && row != null
-                            ? "a comma follows the object, expected the end of the line; delete it, or put the rows"
-                                    + " between [ and ]"
-                            : "more than one value stands in the line, expected one object in each line;"
-                                    + " break the line there";
-                    problems.add(inLine(problem).atLine(lines.number(), json.column()));
+                    problems.add(notOneObject(line, row != null, lines.number(), json.column()));
                     rows++;
                 }
             } catch (JsonSyntaxException e) {
@@ -99,6 +94,21 @@ final class JsonRows {
                 rows++;
             }
         }
+    }
+
+    /** @param column where the object has ended */
+    private DatasetProblem notOneObject(String line, boolean begun, int number, int column) {
+        String text = line.stripTrailing();
+        int carriageReturn = text.indexOf('\r');
+        if (carriageReturn >= 0) {
+            return inLine("the lines end with a carriage return alone, expected a line feed, with a carriage return"
+                            + " before it or not; save the file with the line ends of Unix or Windows")
+                    .atLine(number, carriageReturn + 1);
+        }
+        String problem = begun && text.endsWith(",")
+                ? "a comma follows the object, expected the end of the line; delete it, or put the rows between [ and ]"
+                : "more than one value stands in the line, expected one object in each line; break the line there";
+        return inLine(problem).atLine(number, column);
     }
 
     /** @param row the row if each line is read on its own */

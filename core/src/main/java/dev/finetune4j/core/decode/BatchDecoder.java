@@ -87,16 +87,19 @@ public final class BatchDecoder implements AutoCloseable {
      *
      * @param model the base or a view of it
      * @return empty when the model cannot be decoded this way
+     * @throws IllegalStateException if the model or its adapter is closed
      */
     public Optional<CausalLM> group(CausalLM model) {
         return groups.computeIfAbsent(model, this::newGroup);
     }
 
     private Optional<CausalLM> newGroup(CausalLM model) {
-        if (unsupportedReason(model).isPresent()) {
-            return Optional.empty();
+        try (Lifetime.Use use = Lifetime.useAll(model.lifetimes())) {
+            if (unsupportedReason(model).isPresent()) {
+                return Optional.empty();
+            }
+            return Optional.of(unsupportedReason(base).isEmpty() && bank().supports(model) ? base : model);
         }
-        return Optional.of(unsupportedReason(base).isEmpty() && bank().supports(model) ? base : model);
     }
 
     private AdapterBank bank() {

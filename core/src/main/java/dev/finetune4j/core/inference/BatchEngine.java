@@ -152,9 +152,11 @@ final class BatchEngine implements AutoCloseable {
         List<BatchedText> fed = new ArrayList<>();
         List<DecodeRow> rows = new ArrayList<>();
         List<Lifetime.Use> uses = new ArrayList<>();
+        List<Lifetime.Use> models = new ArrayList<>();
         for (BatchedText text : group) {
             attempt(text, () -> {
-                text.model().requireOpen();
+                // Held until the pass is over: an adapter closed meanwhile ends its own texts, not those beside them.
+                models.add(Lifetime.useAll(text.model().lifetimes()));
                 text.memory().lifetime().requireOpen();
                 uses.add(text.memory().lifetime().use());
                 rows.add(text.row());
@@ -162,14 +164,13 @@ final class BatchEngine implements AutoCloseable {
             });
         }
         if (rows.isEmpty()) {
+            models.forEach(Lifetime.Use::close);
             return;
         }
         isAhead = ahead && fed.stream().allMatch(BatchedText::takesArgmax);
         List<OptionalInt> chosen;
         try {
-            decoder.feed(rows, fed.stream().map(BatchedText::model).toList(), isAhead);
-            fed.forEach(BatchedText::stepped);
-            chosen = chosen(fed);
+            chosen = fedAndChosen(rows, fed, models);
         } catch (RuntimeException e) {
             held.addAll(uses);
             settle();
@@ -193,6 +194,16 @@ final class BatchEngine implements AutoCloseable {
         }
         if (!isAhead) {
             release();
+        }
+    }
+
+    private List<OptionalInt> fedAndChosen(List<DecodeRow> rows, List<BatchedText> fed, List<Lifetime.Use> models) {
+        try {
+            decoder.feed(rows, fed.stream().map(BatchedText::model).toList(), isAhead);
+            fed.forEach(BatchedText::stepped);
+            return chosen(fed);
+        } finally {
+            models.forEach(Lifetime.Use::close);
         }
     }
 

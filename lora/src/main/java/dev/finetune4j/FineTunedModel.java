@@ -5,6 +5,7 @@ import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
@@ -102,13 +103,16 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
         if (adapter != null) {
             adapter.export(folder, format);
         } else {
-            try (Lifetime.Use use = base.model().use()) {
-                ModelWriter writer = new HuggingFaceWriter(((ModelFormat.HuggingFace) format).precision());
-                writer.write(
-                        ModelContent.of(
-                                base.model(), base.files(), base.record().ofModel(), writer.precision()),
-                        folder);
-            }
+            write(base, folder, ((ModelFormat.HuggingFace) format).precision());
+        }
+    }
+
+    /** Writes a model all of whose weights were trained. */
+    static void write(LanguageModel model, Path folder, Precision precision) {
+        try (Lifetime.Use use = model.model().use()) {
+            ModelWriter writer = new HuggingFaceWriter(precision);
+            writer.write(
+                    ModelContent.of(model.model(), model.files(), model.record().ofModel(), writer.precision()), folder);
         }
     }
 

@@ -31,6 +31,7 @@ import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -136,6 +137,8 @@ public final class FineTuner {
         private Supplier<TuningObjective> objective = () -> TuningObjective.SUPERVISED;
         private @Nullable QuantSettings quantization;
         private @Nullable Double loraPlus;
+        private @Nullable Dataset heldOut;
+        private @Nullable Duration timeLimit;
         private @Nullable String chatTemplate;
         private @Nullable ComputeDevice device;
         private @Nullable Precision precision;
@@ -449,7 +452,29 @@ public final class FineTuner {
             return this;
         }
 
-        /** Adds somebody who watches. */
+        /**
+         * Examples that are not trained on, such as one part of {@link Dataset#split}. The loss on them is measured at the end of each epoch
+         * or each {@link TrainingSettings.Builder#evaluationSteps}, without gradients, in batches of the training's size, and
+         * reported to the listeners and in {@code TrainingReport.evaluations}.
+         */
+        public Builder evaluation(Dataset examples) {
+            heldOut = once.set("evaluation", Arguments.given(examples, "evaluation(examples)"));
+            return this;
+        }
+
+        /**
+         * Ends the training as {@link TrainingJob#stop()} does when so much time has passed since {@link #train()} or {@link #start()}, reading the
+         * model and pauses included; a paused one ends when it is resumed.
+         */
+        public Builder timeLimit(Duration limit) {
+            timeLimit = once.set("timeLimit", Arguments.given(limit, "timeLimit(limit)"));
+            if (limit.isNegative() || limit.isZero()) {
+                problems.add("timeLimit must be above 0, but is " + limit);
+            }
+            return this;
+        }
+
+        /** Adds somebody who watches, and may stop, evaluate or save. */
         public Builder listener(TrainingListener listener) {
             listeners.add(Arguments.given(listener, "listener(listener)"));
             return this;
@@ -465,7 +490,12 @@ public final class FineTuner {
             FineTuning tuning =
                     tuning(dataset == null ? List.of("no data set was chosen; call dataset(…)") : List.of());
             Dataset examples = Objects.requireNonNull(dataset).get();
-            return new FineTuner(tuning, placeholders.isEmpty() ? examples : examples.bind(placeholders));
+            return new FineTuner(tuning, bound(examples));
+        }
+
+        /** The examples with the values of their placeholders. */
+        private Dataset bound(Dataset examples) {
+            return placeholders.isEmpty() ? examples : examples.bind(placeholders);
         }
 
         /**
@@ -533,7 +563,7 @@ public final class FineTuner {
                             new MemoryCheck(ignoresMemoryPlan)),
                     settings,
                     new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
-                    listeners);
+                    new FineTuning.Course(listeners, heldOut == null ? null : bound(heldOut), timeLimit));
         }
 
         /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */

@@ -3,11 +3,13 @@ package dev.finetune4j;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -21,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * @param compute where and how it is computed
  * @param training the settings, with any value where nothing was said
  * @param usual fills in what was left open
- * @param listeners who watches
+ * @param course what accompanies the training
  */
 record FineTuning(
         Path model,
@@ -31,10 +33,7 @@ record FineTuning(
         Compute compute,
         TrainingSettings training,
         UsualSettings usual,
-        List<TrainingListener> listeners) {
-    FineTuning {
-        listeners = List.copyOf(listeners);
-    }
+        Course course) {
 
     /**
      * How examples become tokens.
@@ -71,6 +70,22 @@ record FineTuning(
             MemoryCheck memory) {
         ComputeDevice chosenDevice() {
             return device == null ? ComputeDevice.best() : device;
+        }
+    }
+
+    /**
+     * What accompanies a training.
+     *
+     * @param listeners who watches
+     * @param heldOut examples to evaluate; null for none
+     * @param timeLimit after which it ends; null for never
+     */
+    record Course(
+            List<TrainingListener> listeners,
+            @Nullable Dataset heldOut,
+            @Nullable Duration timeLimit) {
+        Course {
+            listeners = List.copyOf(listeners);
         }
     }
 }

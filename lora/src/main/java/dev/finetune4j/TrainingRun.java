@@ -18,11 +18,13 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
-import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Expectations;
+import dev.finetune4j.lora.train.loop.ListenerSet;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.quant.kernel.DequantizedCopies;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -34,7 +36,9 @@ final class TrainingRun {
     private final Dataset dataset;
     private final ComputeDevice device;
     private final BooleanSupplier cancelled;
-    private final List<TrainingListener> listeners;
+    private final List<TrainingListener> all;
+    private final ListenerSet listeners;
+    private final long began = System.nanoTime();
 
     /**
      * @param cancelled whether to stop before the next micro-batch
@@ -45,11 +49,21 @@ final class TrainingRun {
         this.dataset = dataset;
         this.device = tuning.compute().chosenDevice();
         this.cancelled = cancelled;
-        this.listeners = new ArrayList<>(tuning.listeners());
-        listeners.add(progress);
+        this.all = new ArrayList<>(tuning.course().listeners());
+        all.add(progress);
+        this.listeners = new ListenerSet(all);
     }
 
     FineTunedModel run() {
+        listeners.enter(TrainingListener.Phase.READING_DATA);
+        try {
+            return checkedRun();
+        } finally {
+            listeners.enter(TrainingListener.Phase.ENDED);
+        }
+    }
+
+    private FineTunedModel checkedRun() {
         TorchRuntime.require(device);
         try (Threads.Share share = Threads.share(tuning.compute().threads())) {
             PretrainedFolder folder = PretrainedFolder.open(tuning.model());
@@ -71,14 +85,17 @@ final class TrainingRun {
             TrainingPlan planner = new TrainingPlan(tuning, folder, device);
             EncodedDataset data = planner.encode(dataset, encoder);
             BatchLoader batches = planner.loader(data);
+            Dataset apart = tuning.course().heldOut();
+            BatchLoader heldOut = apart == null ? null : planner.loader(planner.encode(apart, encoder));
             TrainingSettings settings = planner.settings(batches);
             plan = planner.of(data, batches, settings);
             tuning.compute().memory().training(plan, device);
+            listeners.enter(TrainingListener.Phase.LOADING_MODEL);
             if (tuning.method().adapter() != null) {
                 AdapterKinds.prepare(tuning.method().adapter(), device);
             }
             base = loader().load(folder, tokenizer, encoder);
-            return train(base, new Batches(data, batches), settings, plan);
+            return train(base, new Batches(data, batches, heldOut), settings, plan);
         } catch (RuntimeException | Error e) {
             tokenizer.close();
             if (base != null) {
@@ -107,8 +124,10 @@ final class TrainingRun {
      *
      * @param data all examples
      * @param loader deals them out
+     * @param heldOut deals out those to evaluate; null for none
      */
-    private record Batches(EncodedDataset data, BatchLoader loader) {}
+    private record Batches(
+            EncodedDataset data, BatchLoader loader, @Nullable BatchLoader heldOut) {}
 
     private FineTunedModel train(LanguageModel base, Batches batches, TrainingSettings settings, MemoryPlan plan) {
         TuningMethod method = tuning.method();
@@ -118,7 +137,7 @@ final class TrainingRun {
                 base.model().placement(),
                 plan.bytes().dequantized())) {
             CausalLM model = adapter == null ? base.model() : adapter.view();
-            TrainingReport report = new Trainer(
+            Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),
                             adapter == null
                                     ? Parameter.named(model.parameters())
@@ -126,18 +145,39 @@ final class TrainingRun {
                             method.groups(settings.learningRate()),
                             batches.loader(),
                             settings,
-                            listeners,
-                            cancelled)
+                            all,
+                            this::isOver)
                     .minimizing(tuning.objective().of(base.model(), method.adapter()))
                     .expecting(expected(base.model(), batches.data()))
-                    .run();
-            return new FineTunedModel(base, adapter, report);
+                    .savingBy(folder -> save(base, adapter, folder));
+            if (batches.heldOut() != null) {
+                trainer.evaluating(batches.heldOut());
+            }
+            return new FineTunedModel(base, adapter, trainer.run());
         } catch (RuntimeException | Error e) {
             if (adapter != null) {
                 adapter.close();
             }
             throw e;
         }
+    }
+
+    private static void save(LanguageModel base, @Nullable Adapter adapter, Path folder) {
+        if (adapter != null) {
+            adapter.save(folder);
+        } else {
+            FineTunedModel.write(base, folder, base.model().placement().precision());
+        }
+    }
+
+    /** Whether to end before the next micro-batch; waits while the training is paused. */
+    private boolean isOver() {
+        return cancelled.getAsBoolean() || isLate();
+    }
+
+    private boolean isLate() {
+        Duration limit = tuning.course().timeLimit();
+        return limit != null && System.nanoTime() - began >= limit.toNanos();
     }
 
     private static Adapter create(LanguageModel base, AdapterSettings settings, long seed) {

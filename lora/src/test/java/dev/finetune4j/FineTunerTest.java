@@ -126,7 +126,7 @@ class FineTunerTest {
         List<Integer> training = new ArrayList<>();
         TrainingListener watch = new TrainingListener() {
             @Override
-            public void onStep(StepReport report) {
+            public void onStep(StepReport report, Control control) {
                 training.add(TorchRuntime.threads());
             }
         };
@@ -270,7 +270,7 @@ class FineTunerTest {
                 .qlora()
                 .listener(new TrainingListener() {
                     @Override
-                    public void onStep(StepReport report) {
+                    public void onStep(StepReport report, Control control) {
                         steps.add(report.step());
                         third.countDown();
                     }
@@ -299,7 +299,7 @@ class FineTunerTest {
                 .qlora()
                 .listener(new TrainingListener() {
                     @Override
-                    public void onStep(StepReport report) {
+                    public void onStep(StepReport report, Control control) {
                         if (report.step() == 2) {
                             Thread.currentThread().interrupt();
                         }
@@ -336,7 +336,7 @@ class FineTunerTest {
                 .lora(l -> {})
                 .listener(new TrainingListener() {
                     @Override
-                    public void onStep(StepReport report) {
+                    public void onStep(StepReport report, Control control) {
                         throw new IllegalStateException("listener");
                     }
 

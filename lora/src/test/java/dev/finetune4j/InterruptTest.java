@@ -70,7 +70,7 @@ class InterruptTest {
     private static TrainingListener interruptAt(int step) {
         return new TrainingListener() {
             @Override
-            public void onStep(StepReport report) {
+            public void onStep(StepReport report, Control control) {
                 if (report.step() == step) {
                     Thread.currentThread().interrupt();
                 }

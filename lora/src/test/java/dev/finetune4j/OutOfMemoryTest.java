@@ -180,7 +180,7 @@ class OutOfMemoryTest {
         AtomicBoolean on = new AtomicBoolean();
         TrainingListener atTheEnd = new TrainingListener() {
             @Override
-            public void onStep(StepReport report) {
+            public void onStep(StepReport report, Control control) {
                 on.set(report.step() == report.totalSteps());
             }
         };

@@ -44,7 +44,7 @@ class SoakTest {
         tuner(600)
                 .listener(new TrainingListener() {
                     @Override
-                    public void onStep(StepReport report) {
+                    public void onStep(StepReport report, Control control) {
                         if (report.step() >= 100 && report.step() % 10 == 0) {
                             sizes.add(settledBytes());
                         }

@@ -117,7 +117,7 @@ public final class PlanCells {
 
         /** A step is enqueued before the one in front of it is reported, so that only their mean is a time. */
         @Override
-        public void onStep(StepReport report) {
+        public void onStep(StepReport report, Control control) {
             seconds = (System.nanoTime() - start) / 1e9 / report.step();
         }
     }

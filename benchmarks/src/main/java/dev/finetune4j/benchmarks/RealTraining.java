@@ -119,7 +119,7 @@ record RealTraining(
         }
 
         @Override
-        public void onStep(StepReport report) {
+        public void onStep(StepReport report, Control control) {
             long now = System.nanoTime();
             int epoch = (int) Math.ceil(report.epoch() - 1e-9);
             steps.add(new Step(epoch, report.throughput().tokens(), (now - last) / 1e9, report.loss()));

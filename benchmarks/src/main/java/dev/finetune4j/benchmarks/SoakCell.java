@@ -41,7 +41,7 @@ final class SoakCell implements TrainingListener {
     }
 
     @Override
-    public void onStep(StepReport report) {
+    public void onStep(StepReport report, Control control) {
         if (report.step() % every == 0) {
             boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
             CudaMemory memory = gpu ? CudaMemory.of(device) : new CudaMemory(0, 0, 0, 0);

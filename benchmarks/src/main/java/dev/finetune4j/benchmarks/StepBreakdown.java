@@ -177,7 +177,7 @@ public final class StepBreakdown {
         }
 
         @Override
-        public void onStep(StepReport report) {
+        public void onStep(StepReport report, Control control) {
             // A trainer goes on when a listener fails.
             try {
                 after(report.step());

@@ -97,7 +97,7 @@ final class SteppedTraining implements AutoCloseable {
         }
 
         @Override
-        public void onStep(StepReport report) {
+        public void onStep(StepReport report, Control control) {
             loss = report.loss();
             next();
         }

@@ -123,7 +123,7 @@ public final class TrainCells {
         List<Double> losses = new ArrayList<>();
         TrainingListener clock = new TrainingListener() {
             @Override
-            public void onStep(StepReport report) {
+            public void onStep(StepReport report, Control control) {
                 // The report waits for the end of its step, not for the next one, which was asked for before.
                 ends.add(System.nanoTime());
                 losses.add(report.loss());

@@ -35,7 +35,7 @@ public final class ProgressLine implements TrainingListener {
     }
 
     @Override
-    public void onStep(StepReport report) {
+    public void onStep(StepReport report, Control control) {
         boolean last = report.step() == report.totalSteps();
         if (inPlace) {
             out.print("\r" + line(report) + (last ? System.lineSeparator() : ""));

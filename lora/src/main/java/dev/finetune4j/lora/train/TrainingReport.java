@@ -12,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param outcome whether it ran to its last step
  * @param steps one report per optimizer step, in order
+ * @param evaluations of the held-out examples, in order; empty when there are none
  * @param trainableParameters number of values that were trained
  * @param duration from the first step to the end of the last
  * @param firstRows the loss on the rows of the first step, before and afterwards
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
 public record TrainingReport(
         Outcome outcome,
         List<StepReport> steps,
+        List<Evaluation> evaluations,
         long trainableParameters,
         Duration duration,
         Losses firstRows,
@@ -44,8 +46,27 @@ public record TrainingReport(
      */
     public record Losses(double base, double tuned) {}
 
+    /**
+     * The loss on held-out examples in the course of a training, without dropout.
+     *
+     * @param step number of the step after which it was measured, from 1
+     * @param totalSteps all steps of the training
+     * @param epoch passes over the training data so far, with fraction
+     * @param loss mean over all terms of the objective; for supervised fine-tuning over the target tokens, in nats. NaN when memory did
+     *     not suffice to measure it
+     * @param terms how many it is the mean of
+     * @param duration how long it took
+     */
+    public record Evaluation(int step, int totalSteps, double epoch, double loss, long terms, Duration duration) {
+        /** Perplexity of the target tokens: e to the loss. */
+        public double perplexity() {
+            return Math.exp(loss);
+        }
+    }
+
     public TrainingReport {
         steps = List.copyOf(steps);
+        evaluations = List.copyOf(evaluations);
         warnings = List.copyOf(warnings);
     }
 

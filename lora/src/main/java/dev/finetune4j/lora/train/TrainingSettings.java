@@ -23,6 +23,8 @@ import java.util.List;
  * @param weightDecay AdamW's decoupled weight decay
  * @param adam AdamW's moments
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
+ * @param evaluationSteps optimizer steps between two evaluations of the held-out examples, where there are any; 0 for the end of
+ *     each epoch
  * @param seed decides the order of the examples, the adapter's start and what dropout hides; nothing that others draw in the
  *     process changes that
  */
@@ -37,6 +39,7 @@ public record TrainingSettings(
         double weightDecay,
         Adam adam,
         double maxGradNorm,
+        int evaluationSteps,
         long seed) {
     /**
      * How AdamW averages gradients and their squares.
@@ -93,6 +96,10 @@ public record TrainingSettings(
                 Double.isFinite(maxGradNorm) && maxGradNorm >= 0,
                 "maxGradNorm must be 0 (no clipping) or more and finite, but is " + maxGradNorm + "; 1 is usual");
         require(problems, adam != null, "adam must be given; TrainingSettings.Adam.USUAL is usual");
+        require(
+                problems,
+                evaluationSteps >= 0,
+                "evaluationSteps must be 0 (at the end of each epoch) or more, but is " + evaluationSteps);
         require(problems, schedule != null, "schedule must be given; LearningRateSchedule.cosine() is usual");
         require(
                 problems,
@@ -132,6 +139,7 @@ public record TrainingSettings(
         builder.weightDecay = weightDecay;
         builder.adam = adam;
         builder.maxGradNorm = maxGradNorm;
+        builder.evaluationSteps = evaluationSteps;
         builder.seed = seed;
         return builder;
     }
@@ -172,6 +180,7 @@ public record TrainingSettings(
         private double weightDecay;
         private Adam adam = Adam.USUAL;
         private double maxGradNorm = 1;
+        private int evaluationSteps;
         private long seed = 42;
 
         private Builder() {}
@@ -231,6 +240,12 @@ public record TrainingSettings(
             return this;
         }
 
+        /** Optimizer steps between two evaluations of the held-out examples; by default the steps of an epoch. */
+        public Builder evaluationSteps(int value) {
+            evaluationSteps = once.set("evaluationSteps", value);
+            return this;
+        }
+
         /** Decides the order of the examples, the adapter's start and what dropout hides; 42 by default. */
         public Builder seed(long value) {
             seed = once.set("seed", value);
@@ -264,6 +279,7 @@ public record TrainingSettings(
                     weightDecay,
                     adam,
                     maxGradNorm,
+                    evaluationSteps,
                     seed);
         }
     }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.awt.image.BufferedImage;
@@ -26,6 +27,23 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** What a training shows: the progress line, the loss curve and the arithmetic of its settings. */
 class ProgressTest {
+    private static final TrainingListener.Control NO_CONTROL = new TrainingListener.Control() {
+        @Override
+        public void stop() {
+            throw new AssertionError("only shows");
+        }
+
+        @Override
+        public TrainingReport.Evaluation evaluate() {
+            throw new AssertionError("only shows");
+        }
+
+        @Override
+        public void save(Path folder) {
+            throw new AssertionError("only shows");
+        }
+    };
+
     @TempDir
     private Path folder;
 
@@ -49,11 +67,12 @@ class ProgressTest {
         List<StepReport> steps = new ArrayList<>();
         for (int i = 1; i <= 100; i++) {
             steps.add(step(i, 100, 2.0 / i));
-            line.onStep(steps.get(i - 1));
+            line.onStep(steps.get(i - 1), NO_CONTROL);
         }
         line.onEnd(new TrainingReport(
                 TrainingReport.Outcome.COMPLETED,
                 steps,
+                List.of(),
                 5_000,
                 Duration.ofSeconds(100),
                 new TrainingReport.Losses(2, 0.02),

@@ -76,6 +76,11 @@ final class Evaluator {
         });
     }
 
+    /** The loss of a model summed over the terms of a batch. */
+    Measured sum(CausalLM of, Batch batch) {
+        return measured(() -> objective.loss(of, batch));
+    }
+
     /** How many of the rows the trained model answers word for word. */
     Measured exactMatches(List<Batch> batches) {
         return measured(() -> ExactMatch.count(model, batches));

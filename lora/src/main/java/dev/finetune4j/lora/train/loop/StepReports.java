@@ -8,14 +8,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Makes the report of each step of a training and keeps all of them; measures the time from its own beginning. */
+/** Makes the report of each step of a training and keeps all of them; measures the time from its own beginning, without pauses. */
 final class StepReports {
     private final List<String> metrics;
     private final int totalSteps;
     private final int stepsPerEpoch;
     private final List<StepReport> all = new ArrayList<>();
-    private final long start = System.nanoTime();
-    private long lastReport = Long.MIN_VALUE;
+    private long start = System.nanoTime();
+    private long lastReport = start;
 
     StepReports(List<String> metrics, int totalSteps, int stepsPerEpoch) {
         this.metrics = metrics;
@@ -28,9 +28,20 @@ final class StepReports {
         return List.copyOf(all);
     }
 
-    /** Time since the training began. */
+    /** Time since the training began, in which it did not stand still. */
     Duration elapsed() {
         return Duration.ofNanos(System.nanoTime() - start);
+    }
+
+    /** Leaves out a pause of the training. */
+    void leaveOut(long nanos) {
+        start += nanos;
+        lastReport += nanos;
+    }
+
+    /** The time since the last report belongs to listeners, evaluations and saving, and not to the throughput of the next step. */
+    void goOn() {
+        lastReport = System.nanoTime();
     }
 
     /** Reports a step that is done now. */
@@ -57,7 +68,7 @@ final class StepReports {
                         elapsed,
                         elapsed.multipliedBy(totalSteps - step.index() - 1L).dividedBy(done)));
         all.add(report);
-        lastReport = System.nanoTime();
+        lastReport = now;
         return report;
     }
 

@@ -15,6 +15,8 @@ import dev.finetune4j.lora.train.TrainingException;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
@@ -39,12 +41,15 @@ public final class Trainer {
     private final ParameterGroups groups;
     private final BatchLoader loader;
     private final TrainingSettings settings;
-    private final List<TrainingListener> listeners;
+    private final ListenerSet listeners;
     private final BooleanSupplier cancelled;
     private Objective objective = new SftObjective();
     private Expectations expected = Expectations.none();
     private TrainingState.@Nullable Snapshot resumed;
     private @Nullable TrainingState running;
+    private @Nullable BatchLoader heldOut;
+    private @Nullable Consumer<Path> saver;
+    private final List<TrainingReport.Evaluation> evaluations = new ArrayList<>();
     private String doing = "making room for gradients and optimizer";
 
     /** A trainer that treats all parameters alike. */
@@ -79,7 +84,7 @@ public final class Trainer {
         this.groups = groups;
         this.loader = loader;
         this.settings = settings;
-        this.listeners = List.copyOf(listeners);
+        this.listeners = new ListenerSet(listeners);
         this.cancelled = cancelled;
     }
 
@@ -92,6 +97,21 @@ public final class Trainer {
     /** Judges the outcome by what is known beforehand. Returns this trainer. */
     public Trainer expecting(Expectations known) {
         expected = known;
+        return this;
+    }
+
+    /**
+     * Evaluates held-out examples too, each {@link TrainingSettings#evaluationSteps} steps and whenever a listener asks. Returns this
+     * trainer.
+     */
+    public Trainer evaluating(BatchLoader examples) {
+        heldOut = examples;
+        return this;
+    }
+
+    /** Lets listeners save what is trained. Returns this trainer. */
+    public Trainer savingBy(Consumer<Path> writer) {
+        saver = writer;
         return this;
     }
 
@@ -136,7 +156,7 @@ public final class Trainer {
         long count = trainable.values().stream()
                 .mapToLong(parameter -> parameter.master().numel())
                 .sum();
-        tell(listener -> listener.onStart(totalSteps, count));
+        listeners.tell(listener -> listener.onStart(totalSteps, count));
         StepReports reports = new StepReports(objective.metrics(), totalSteps, loader.stepsPerEpoch());
         OutcomeCheck.Findings found;
         try (ForwardBackward passes = new ForwardBackward(model, objective);
@@ -148,7 +168,9 @@ public final class Trainer {
             }
             running = state;
             Loop loop = new Loop(passes, state, span, reports);
+            listeners.enter(TrainingListener.Phase.TRAINING);
             TrainingReport.Outcome outcome = loop.run();
+            listeners.enter(TrainingListener.Phase.CHECKING);
             doing = "checking the last of " + reports.all().size() + " steps";
             found = new OutcomeCheck(model, objective, expected, passes)
                     .findings(outcome, reports.all(), loop.seen, state.parameters());
@@ -179,19 +201,22 @@ public final class Trainer {
         private final LearningRateSchedule.Span span;
         private final StepReports reports;
         private final FirstBatches seen = new FirstBatches(loader);
+        private final @Nullable HeldOut evaluation;
+        private boolean stopped;
 
         Loop(ForwardBackward passes, TrainingState state, LearningRateSchedule.Span span, StepReports reports) {
             this.passes = passes;
             this.state = state;
             this.span = span;
             this.reports = reports;
+            this.evaluation = heldOut == null ? null : new HeldOut(model, objective, heldOut, passes);
         }
 
         TrainingReport.Outcome run() {
             int index = state.step();
             TrainingState.RandomState random = state.random();
             @Nullable Step step = index < span.totalSteps() ? forwardBackward(index, random) : null;
-            while (step != null && !cancelled.getAsBoolean()) {
+            while (step != null && !stops()) {
                 double learningRate =
                         settings.learningRate() * settings.schedule().factor(index, span);
                 // Leaves the gradients at zero for the next step; does nothing when they are not numbers.
@@ -210,10 +235,37 @@ public final class Trainer {
                 if (index == 1) {
                     objective.checkStart(report.metrics());
                 }
-                tell(listener -> listener.onStep(report));
+                settle(report);
                 step = ahead != null || !more ? ahead : forwardBackward(index, random);
             }
             return index < span.totalSteps() ? TrainingReport.Outcome.STOPPED : TrainingReport.Outcome.COMPLETED;
+        }
+
+        /** Whether to end here; comes back later when the training is paused. */
+        private boolean stops() {
+            long asked = System.nanoTime();
+            boolean stops = stopped || cancelled.getAsBoolean();
+            reports.leaveOut(System.nanoTime() - asked);
+            return stops;
+        }
+
+        /** Tells of a step that is done, and does what is asked for after it. */
+        private void settle(StepReport report) {
+            try (StepControl control = new StepControl(report, listeners, evaluation, saver)) {
+                listeners.tell(listener -> listener.onStep(report, control));
+                if (evaluation != null && isEvaluated(report)) {
+                    doing = "evaluating after step " + report.step();
+                    control.evaluate();
+                }
+                evaluations.addAll(control.evaluations());
+                stopped = control.stops();
+            }
+            reports.goOn();
+        }
+
+        private boolean isEvaluated(StepReport report) {
+            int every = settings.evaluationSteps() > 0 ? settings.evaluationSteps() : loader.stepsPerEpoch();
+            return report.step() % every == 0 || report.step() == report.totalSteps();
         }
 
         /** Enqueues forward and backward of a step's micro-batches; null when cancelled before all of them were. */
@@ -238,7 +290,7 @@ public final class Trainer {
             passes.clear();
             for (int i = 0; i < step.microBatches().size(); i++) {
                 Batch batch = step.microBatches().get(i);
-                if (cancelled.getAsBoolean()) {
+                if (stops()) {
                     return false;
                 }
                 doing = "training step " + (step.index() + 1) + " with " + size(batch);
@@ -273,23 +325,13 @@ public final class Trainer {
         TrainingReport report = new TrainingReport(
                 found.outcome(),
                 found.steps(),
+                evaluations,
                 count,
                 reports.elapsed(),
                 found.losses(),
                 expected.data(),
                 TrainingWarnings.with(expected.data(), warnings));
-        tell(listener -> listener.onEnd(report));
+        listeners.tell(listener -> listener.onEnd(report));
         return report;
-    }
-
-    private void tell(Consumer<TrainingListener> event) {
-        for (TrainingListener listener : listeners) {
-            try {
-                event.accept(listener);
-            } catch (RuntimeException | Error e) {
-                // Whatever it was ended with the listener's own call; what is trained must not be lost for it.
-                LOG.warn("a training listener failed; the training goes on", e);
-            }
-        }
     }
 }

@@ -400,7 +400,7 @@ class GpuTrainingTest {
             AtomicReference<TrainingState.Snapshot> taken = new AtomicReference<>();
             TrainingListener listener = new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     if (report.step() == 7) {
                         taken.set(running.get().snapshot());
                     }
@@ -442,7 +442,7 @@ class GpuTrainingTest {
                     TrainingSettings.builder().epochs(1).learningRate(1e-4).build();
             TrainingListener watch = new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     allocated.add(CudaMemory.of(GPU).allocated());
                 }
             };
@@ -471,7 +471,7 @@ class GpuTrainingTest {
                     TrainingSettings.builder().epochs(6).learningRate(1e-4).build();
             TrainingListener watch = new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     reserved.add(CudaMemory.of(GPU).reserved());
                 }
             };

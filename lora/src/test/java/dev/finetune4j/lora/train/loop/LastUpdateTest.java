@@ -87,7 +87,7 @@ class LastUpdateTest {
                                 .maxSteps(100))
                         .listener(new TrainingListener() {
                             @Override
-                            public void onStep(StepReport report) {
+                            public void onStep(StepReport report, Control control) {
                                 Thread.currentThread().interrupt();
                             }
                         })

@@ -106,7 +106,7 @@ class TrainingStateTest {
             AtomicReference<Trainer> trainer = new AtomicReference<>();
             trainer.set(trainer(adapter, List.of(new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     if (report.step() == step) {
                         taken.set(trainer.get().snapshot());
                     }
@@ -123,7 +123,7 @@ class TrainingStateTest {
             List<Integer> steps = new ArrayList<>();
             TrainingListener numbers = new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     steps.add(report.step());
                 }
             };
@@ -148,7 +148,7 @@ class TrainingStateTest {
             AtomicReference<Trainer> trainer = new AtomicReference<>();
             trainer.set(trainer(adapter, List.of(new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     if (report.step() == 4) {
                         taken.set(trainer.get().snapshot());
                     }
@@ -175,7 +175,7 @@ class TrainingStateTest {
             AtomicReference<Trainer> trainer = new AtomicReference<>();
             trainer.set(trainer(adapter, List.of(new TrainingListener() {
                 @Override
-                public void onStep(StepReport report) {
+                public void onStep(StepReport report, Control control) {
                     if (report.step() == 1) {
                         taken.set(trainer.get().snapshot());
                     }

@@ -186,7 +186,7 @@ class TrainingWarningsTest {
         TrainingReport report =
                 expect(healthy(t -> t.learningRate(2e-2)).lora(l -> l.rank(8)).listener(new TrainingListener() {
                     @Override
-                    public void onStep(StepReport step) {
+                    public void onStep(StepReport step, Control control) {
                         if (step.step() == 9) {
                             Thread.currentThread().interrupt();
                         }

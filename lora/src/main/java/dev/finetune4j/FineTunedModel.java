@@ -1,11 +1,11 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
@@ -112,7 +112,8 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
         try (Lifetime.Use use = model.model().use()) {
             ModelWriter writer = new HuggingFaceWriter(precision);
             writer.write(
-                    ModelContent.of(model.model(), model.files(), model.record().ofModel(), writer.precision()), folder);
+                    ModelContent.of(model.model(), model.files(), model.record().ofModel(), writer.precision()),
+                    folder);
         }
     }
 

@@ -127,7 +127,9 @@ final class TrainingRun {
      * @param heldOut deals out those to evaluate; null for none
      */
     private record Batches(
-            EncodedDataset data, BatchLoader loader, @Nullable BatchLoader heldOut) {}
+            EncodedDataset data,
+            BatchLoader loader,
+            @Nullable BatchLoader heldOut) {}
 
     private FineTunedModel train(LanguageModel base, Batches batches, TrainingSettings settings, MemoryPlan plan) {
         TuningMethod method = tuning.method();

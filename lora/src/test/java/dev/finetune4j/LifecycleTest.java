@@ -104,7 +104,8 @@ class LifecycleTest {
             assertArrayEquals(straight, saved(tuned, "paused"));
             assertEquals(TrainingReport.Outcome.COMPLETED, tuned.report().outcome());
             List<StepReport> steps = tuned.report().steps();
-            Duration around = steps.get(3).timing().elapsed().minus(steps.get(2).timing().elapsed());
+            Duration around =
+                    steps.get(3).timing().elapsed().minus(steps.get(2).timing().elapsed());
             assertTrue(around.toMillis() < 600, "the pause is no part of the time: " + around);
         }
         assertEquals(TrainingListener.Phase.ENDED, job.phase());
@@ -216,7 +217,8 @@ class LifecycleTest {
                 tuner(t -> t.epochs(3)).evaluation(Dataset.read(data)).train()) {
             assertArrayEquals(without, saved(tuned, "with"));
             List<TrainingReport.Evaluation> evaluations = tuned.report().evaluations();
-            assertEquals(List.of(1, 2, 3), evaluations.stream().map(e -> e.step()).toList());
+            assertEquals(
+                    List.of(1, 2, 3), evaluations.stream().map(e -> e.step()).toList());
             assertTrue(evaluations.get(2).loss() < evaluations.get(0).loss(), evaluations.toString());
         }
     }
@@ -224,7 +226,10 @@ class LifecycleTest {
     @Test
     void aControlIsOfNoUseAfterItsCall() {
         TrainingListener.Control[] kept = new TrainingListener.Control[1];
-        tuner(t -> t.maxSteps(1)).listener(onStep((report, control) -> kept[0] = control)).train().close();
+        tuner(t -> t.maxSteps(1))
+                .listener(onStep((report, control) -> kept[0] = control))
+                .train()
+                .close();
         assertThrows(IllegalStateException.class, () -> kept[0].stop());
     }
 
@@ -232,8 +237,9 @@ class LifecycleTest {
     void whoAsksForAnEvaluationWithoutExamplesIsToldSo() {
         String[] said = new String[1];
         tuner(t -> t.maxSteps(1))
-                .listener(onStep((report, control) ->
-                        said[0] = assertThrows(IllegalStateException.class, control::evaluate).getMessage()))
+                .listener(onStep(
+                        (report, control) -> said[0] = assertThrows(IllegalStateException.class, control::evaluate)
+                                .getMessage()))
                 .train()
                 .close();
         assertTrue(said[0].contains("evaluation(…)"), said[0]);
@@ -274,7 +280,8 @@ class LifecycleTest {
 
     @Test
     void anEndBringsFailuresToo() {
-        FineTuner tuner = tuner(t -> t.maxSteps(1)).chatTemplate("no-such-template").build();
+        FineTuner tuner =
+                tuner(t -> t.maxSteps(1)).chatTemplate("no-such-template").build();
         TrainingJob job = tuner.start();
         assertThrows(RuntimeException.class, job::await);
         assertEquals(TrainingListener.Phase.ENDED, job.phase());

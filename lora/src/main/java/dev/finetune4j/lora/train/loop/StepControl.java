@@ -25,8 +25,7 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
      * @param heldOut measures the held-out examples; null when there are none
      * @param saver writes what is trained; null when nobody said how
      */
-    StepControl(
-            StepReport report, ListenerSet listeners, @Nullable HeldOut heldOut, @Nullable Consumer<Path> saver) {
+    StepControl(StepReport report, ListenerSet listeners, @Nullable HeldOut heldOut, @Nullable Consumer<Path> saver) {
         this.report = report;
         this.listeners = listeners;
         this.heldOut = heldOut;
@@ -47,8 +46,7 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
                 throw new IllegalStateException(
                         "there are no held-out examples to evaluate; give them to the builder by evaluation(…)");
             }
-            TrainingReport.Evaluation found =
-                    during(TrainingListener.Phase.EVALUATING, () -> heldOut.evaluate(report));
+            TrainingReport.Evaluation found = during(TrainingListener.Phase.EVALUATING, () -> heldOut.evaluate(report));
             evaluation = found;
             listeners.tell(listener -> listener.onEvaluation(found, this));
         }
@@ -88,8 +86,9 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
 
     private void requireOpen() {
         if (closed || Thread.currentThread() != thread) {
-            throw new IllegalStateException("a training is steered on its own thread, within the call of the listener that was"
-                    + " handed the control; step " + report.step() + " is over, or this is another thread");
+            throw new IllegalStateException(
+                    "a training is steered on its own thread, within the call of the listener that was"
+                            + " handed the control; step " + report.step() + " is over, or this is another thread");
         }
     }
 

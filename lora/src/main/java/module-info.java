@@ -13,6 +13,7 @@ module dev.finetune4j {
     requires org.bytedeco.javacpp;
     requires org.bytedeco.pytorch;
     requires java.desktop;
+    requires jdk.jfr;
     requires xchart;
 
     exports dev.finetune4j;

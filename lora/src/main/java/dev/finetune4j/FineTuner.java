@@ -453,7 +453,7 @@ public final class FineTuner {
         }
 
         /**
-         * Examples that are not trained on, such as one part of {@link Dataset#split}. The loss on them is measured at the end of each epoch
+         * Examples that are not trained on, such as one part of {@link Dataset#split}, with their placeholders {@linkplain Dataset#bind bound}. The loss on them is measured at the end of each epoch
          * or each {@link TrainingSettings.Builder#evaluationSteps}, without gradients, in batches of the training's size, and
          * reported to the listeners and in {@code TrainingReport.evaluations}.
          */
@@ -490,12 +490,7 @@ public final class FineTuner {
             FineTuning tuning =
                     tuning(dataset == null ? List.of("no data set was chosen; call dataset(…)") : List.of());
             Dataset examples = Objects.requireNonNull(dataset).get();
-            return new FineTuner(tuning, bound(examples));
-        }
-
-        /** The examples with the values of their placeholders. */
-        private Dataset bound(Dataset examples) {
-            return placeholders.isEmpty() ? examples : examples.bind(placeholders);
+            return new FineTuner(tuning, placeholders.isEmpty() ? examples : examples.bind(placeholders));
         }
 
         /**
@@ -563,7 +558,7 @@ public final class FineTuner {
                             new MemoryCheck(ignoresMemoryPlan)),
                     settings,
                     new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
-                    new FineTuning.Course(listeners, heldOut == null ? null : bound(heldOut), timeLimit));
+                    new FineTuning.Course(listeners, heldOut, timeLimit));
         }
 
         /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */

@@ -30,9 +30,9 @@ class ReadmeTest {
     void theExamplesCompileAndRun() throws Exception {
         List<String> blocks = javaBlocks();
         assertEquals(
-                6,
+                7,
                 blocks.size(),
-                "the README has examples of training, loading, many texts, another method, preferences, planning");
+                "the README has examples of training, listeners, loading, many texts, another method, preferences, planning");
         assertTrue(blocks.get(0).lines().count() <= 12, "the first example has at most 12 lines");
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
@@ -43,8 +43,10 @@ class ReadmeTest {
                 import dev.finetune4j.data.*;
                 import dev.finetune4j.lora.adapter.*;
                 import dev.finetune4j.lora.plan.*;
+                import dev.finetune4j.lora.report.*;
                 import dev.finetune4j.quant.*;
                 import java.nio.file.*;
+                import java.time.Duration;
                 import java.util.*;
                 import java.util.stream.*;
                 public class Snippet {
@@ -52,9 +54,9 @@ class ReadmeTest {
                 %s
                     }
                 }
-                """.formatted(String.join("\n", blocks.subList(0, 2))
+                """.formatted(String.join("\n", blocks.subList(0, 3))
                 + "System.out.println();\n"
-                + String.join("\n", blocks.subList(2, 6))));
+                + String.join("\n", blocks.subList(3, 7))));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,
@@ -81,6 +83,8 @@ class ReadmeTest {
         assertTrue(lines.get(7).startsWith("4 x 512 tokens on "), lines.get(7));
         assertEquals("it fits", lines.get(18));
         assertTrue(Files.exists(folder.resolve("adapter/adapter_model.safetensors")));
+        assertTrue(Files.exists(folder.resolve("best/adapter_model.safetensors")));
+        assertTrue(Files.exists(folder.resolve("logs/trainer_log.jsonl")));
         assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
     }
 

@@ -3,6 +3,7 @@ package dev.finetune4j.lora.report;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.io.AtomicFile;
 import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingReport;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -32,6 +33,30 @@ public final class LossCurve {
         if (steps.isEmpty()) {
             throw new IllegalArgumentException("there is no step to draw");
         }
+        double[] x = steps.stream().mapToDouble(StepReport::step).toArray();
+        double[] loss = steps.stream().mapToDouble(StepReport::loss).toArray();
+        write(file, "training loss", x, loss);
+    }
+
+    /**
+     * The same of the losses on held-out examples.
+     *
+     * @throws IllegalArgumentException if there are none that are numbers
+     * @throws FineTune4jException when the file cannot be written
+     */
+    public static void writeEvaluationPng(Path file, List<TrainingReport.Evaluation> evaluations) {
+        List<TrainingReport.Evaluation> measured = evaluations.stream()
+                .filter(evaluation -> Double.isFinite(evaluation.loss()))
+                .toList();
+        if (measured.isEmpty()) {
+            throw new IllegalArgumentException("there is no evaluation to draw");
+        }
+        double[] x = measured.stream().mapToDouble(TrainingReport.Evaluation::step).toArray();
+        double[] loss = measured.stream().mapToDouble(TrainingReport.Evaluation::loss).toArray();
+        write(file, "evaluation loss", x, loss);
+    }
+
+    private static void write(Path file, String title, double[] steps, double... loss) {
         boolean interrupted = Thread.interrupted(); // which Java's graphics would take for themselves
         try {
             Path parent = file.toAbsolutePath().getParent();
@@ -39,7 +64,7 @@ public final class LossCurve {
                 Files.createDirectories(parent);
             }
             ByteArrayOutputStream picture = new ByteArrayOutputStream();
-            ImageIO.write(BitmapEncoder.getBufferedImage(chart(steps)), "png", picture);
+            ImageIO.write(BitmapEncoder.getBufferedImage(chart(title, steps, loss)), "png", picture);
             AtomicFile.write(file, picture.toByteArray());
         } catch (LinkageError | InternalError e) {
             throw new FineTune4jException(
@@ -56,13 +81,11 @@ public final class LossCurve {
         }
     }
 
-    private static XYChart chart(List<StepReport> steps) {
-        double[] x = steps.stream().mapToDouble(StepReport::step).toArray();
-        double[] loss = steps.stream().mapToDouble(StepReport::loss).toArray();
+    private static XYChart chart(String title, double[] steps, double... loss) {
         XYChart chart = new XYChartBuilder()
                 .width(900)
                 .height(540)
-                .title("training loss")
+                .title(title)
                 .xAxisTitle("step")
                 .yAxisTitle("loss (nats per token)")
                 .theme(Styler.ChartTheme.XChart)
@@ -70,8 +93,8 @@ public final class LossCurve {
         chart.getStyler().setYAxisMin(0.0);
         chart.getStyler().setLegendPosition(Styler.LegendPosition.InsideNE);
         chart.getStyler().setChartBackgroundColor(java.awt.Color.WHITE);
-        add(chart, "loss", x, loss, new java.awt.Color(160, 190, 225), 1.2f);
-        add(chart, "smoothed", x, smooth(loss), new java.awt.Color(25, 90, 165), 2.4f);
+        add(chart, "loss", steps, loss, new java.awt.Color(160, 190, 225), 1.2f);
+        add(chart, "smoothed", steps, smooth(loss), new java.awt.Color(25, 90, 165), 2.4f);
         return chart;
     }
 

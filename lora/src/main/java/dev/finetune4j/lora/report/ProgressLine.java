@@ -46,6 +46,19 @@ public final class ProgressLine implements TrainingListener {
     }
 
     @Override
+    public void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {
+        boolean within = inPlace && evaluation.step() < evaluation.totalSteps();
+        out.printf(
+                Locale.ROOT,
+                "%sstep %d/%d  evaluation loss %.4f  perplexity %.2f%n",
+                within ? System.lineSeparator() : "",
+                evaluation.step(),
+                evaluation.totalSteps(),
+                evaluation.loss(),
+                evaluation.perplexity());
+    }
+
+    @Override
     public void onEnd(TrainingReport report) {
         if (report.outcome() == TrainingReport.Outcome.STOPPED) {
             out.println((inPlace ? System.lineSeparator() : "") + "cancelled after "

@@ -51,8 +51,10 @@ public final class LossCurve {
         if (measured.isEmpty()) {
             throw new IllegalArgumentException("there is no evaluation to draw");
         }
-        double[] x = measured.stream().mapToDouble(TrainingReport.Evaluation::step).toArray();
-        double[] loss = measured.stream().mapToDouble(TrainingReport.Evaluation::loss).toArray();
+        double[] x =
+                measured.stream().mapToDouble(TrainingReport.Evaluation::step).toArray();
+        double[] loss =
+                measured.stream().mapToDouble(TrainingReport.Evaluation::loss).toArray();
         write(file, "evaluation loss", x, loss);
     }
 

@@ -104,7 +104,8 @@ final class TrainerLog implements TrainingListener {
             Files.createDirectories(file.toAbsolutePath().getParent());
             Files.write(file, text.getBytes(StandardCharsets.UTF_8), options);
         } catch (IOException e) {
-            throw new FineTune4jException(file + ": the log could not be written (" + e + "); check space and rights", e);
+            throw new FineTune4jException(
+                    file + ": the log could not be written (" + e + "); check space and rights", e);
         }
     }
 }

@@ -73,8 +73,9 @@ public final class TrainingListeners {
      */
     public static TrainingListener earlyStopping(int patience, double threshold) {
         if (patience < 1 || !(threshold >= 0)) {
-            throw new IllegalArgumentException("patience must be at least 1 evaluation and threshold 0 or more, but they are "
-                    + patience + " and " + threshold);
+            throw new IllegalArgumentException(
+                    "patience must be at least 1 evaluation and threshold 0 or more, but they are " + patience + " and "
+                            + threshold);
         }
         return new TrainingListener() {
             private double lowest = Double.POSITIVE_INFINITY;

@@ -90,7 +90,12 @@ class TrainingListenersTest {
 
     private static StepReport last() {
         return step(
-                300, new double[] {0.1, 1e-3, 2e-4}, 150, 1e6, Map.of(), Duration.ofHours(49).plusMillis(65_900));
+                300,
+                new double[] {0.1, 1e-3, 2e-4},
+                150,
+                1e6,
+                Map.of(),
+                Duration.ofHours(49).plusMillis(65_900));
     }
 
     private static TrainingReport.Evaluation evaluation(double loss) {
@@ -128,8 +133,7 @@ class TrainingListenersTest {
         log.onStep(last(), control);
         log.onEvaluation(evaluation(0.3), control);
         log.onEvaluation(evaluation(Double.NaN), control);
-        assertEquals(
-                """
+        assertEquals("""
                 {"current_steps":1,"total_steps":300,"loss":2.5,"accuracy":0.25,"lr":0.0,"epoch":0.5,"percentage":0.33,\
                 "elapsed_time":"0:00:02","remaining_time":"1:02:03","throughput":10.0,"total_tokens":20}
                 {"current_steps":300,"total_steps":300,"loss":0.1,"lr":2.0E-4,"epoch":150.0,"percentage":100.0,\
@@ -138,8 +142,7 @@ class TrainingListenersTest {
                 "elapsed_time":"2 days, 1:01:05","remaining_time":"1:02:03","throughput":0.0,"total_tokens":40}
                 {"current_steps":300,"total_steps":300,"epoch":150.0,"percentage":100.0,\
                 "elapsed_time":"2 days, 1:01:05","remaining_time":"1:02:03","throughput":0.0,"total_tokens":40}
-                """,
-                Files.readString(file));
+                """, Files.readString(file));
     }
 
     @Test
@@ -197,9 +200,11 @@ class TrainingListenersTest {
                 .readTree(Files.readAllLines(out.resolve("trainer_log.jsonl")).get(5));
         assertTrue(line.path("eval_loss").asDouble() > 0, line.toString());
         assertTrue(Files.exists(out.resolve("best/adapter_model.safetensors")));
-        assertEquals(540, ImageIO.read(out.resolve("training_loss.png").toFile()).getHeight());
         assertEquals(
-                540, ImageIO.read(out.resolve("training_eval_loss.png").toFile()).getHeight());
+                540, ImageIO.read(out.resolve("training_loss.png").toFile()).getHeight());
+        assertEquals(
+                540,
+                ImageIO.read(out.resolve("training_eval_loss.png").toFile()).getHeight());
         List<RecordedEvent> events = RecordingFile.readAllEvents(recorded).stream()
                 .filter(event -> event.getEventType().getName().startsWith("dev.finetune4j."))
                 .toList();

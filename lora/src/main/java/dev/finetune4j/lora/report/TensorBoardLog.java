@@ -94,17 +94,17 @@ final class TensorBoardLog implements TrainingListener {
         }
 
         void float64(int field, double value) {
-            raw(field << 3 | 1);
+            raw((field << 3) | 1);
             bytes.writeBytes(littleEndian(8).putDouble(value).array());
         }
 
         void float32(int field, float value) {
-            raw(field << 3 | 5);
+            raw((field << 3) | 5);
             bytes.writeBytes(littleEndian(4).putFloat(value).array());
         }
 
         void bytes(int field, byte[] value) {
-            raw(field << 3 | 2);
+            raw((field << 3) | 2);
             raw(value.length);
             bytes.writeBytes(value);
         }
@@ -116,7 +116,7 @@ final class TensorBoardLog implements TrainingListener {
         private void raw(long value) {
             long left = value;
             while ((left & ~0x7fL) != 0) {
-                bytes.write((int) (left & 0x7f | 0x80));
+                bytes.write((int) ((left & 0x7f) | 0x80));
                 left >>>= 7;
             }
             bytes.write((int) left);

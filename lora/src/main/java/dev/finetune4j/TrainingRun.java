@@ -144,7 +144,7 @@ final class TrainingRun {
                             adapter == null
                                     ? Parameter.named(model.parameters())
                                     : adapter.peft().trainable(),
-                            method.groups(settings.learningRate()),
+                            method.groups(settings),
                             batches.loader(),
                             settings,
                             all,

@@ -4,6 +4,7 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.kind.AdapterKind;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.LoraPlus;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
@@ -27,8 +28,13 @@ sealed interface TuningMethod {
     @Nullable
     QuantSettings quantization();
 
-    /** Which parameters learn at which rate, when the peak is the given one. */
-    ParameterGroups groups(double learningRate);
+    /** Which parameters learn at which rate, and which of them decay. */
+    ParameterGroups groups(TrainingSettings settings);
+
+    /** All parameters together where none decays. */
+    private static ParameterGroups decayed(TrainingSettings settings) {
+        return settings.weightDecay() == 0 ? ParameterGroups.ONE : ParameterGroups.DECAY;
+    }
 
     /**
      * The method with what was chosen apart from it.
@@ -66,8 +72,8 @@ sealed interface TuningMethod {
         }
 
         @Override
-        public ParameterGroups groups(double learningRate) {
-            return plus == null ? ParameterGroups.ONE : ParameterGroups.of(plus, learningRate);
+        public ParameterGroups groups(TrainingSettings settings) {
+            return plus == null ? decayed(settings) : ParameterGroups.of(plus, settings.learningRate());
         }
 
         @Override
@@ -110,8 +116,8 @@ sealed interface TuningMethod {
         }
 
         @Override
-        public ParameterGroups groups(double learningRate) {
-            return ParameterGroups.ONE;
+        public ParameterGroups groups(TrainingSettings settings) {
+            return decayed(settings);
         }
 
         @Override

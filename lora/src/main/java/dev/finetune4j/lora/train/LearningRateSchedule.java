@@ -2,6 +2,7 @@ package dev.finetune4j.lora.train;
 
 import dev.finetune4j.core.SettingsException;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
@@ -57,6 +58,23 @@ public sealed interface LearningRateSchedule
     /** False when the schedule starts at its peak, whatever warm-up is asked for. */
     default boolean warmsUp() {
         return true;
+    }
+
+    /** The schedule of a name, with the usual arguments; see {@link #named(String, Map)}. */
+    static LearningRateSchedule named(String name) {
+        return named(name, Map.of());
+    }
+
+    /**
+     * The schedule that transformers' {@code lr_scheduler_type} names, with its {@code lr_scheduler_kwargs}: {@code constant,
+     * constant_with_warmup, linear, cosine, cosine_with_restarts, cosine_with_min_lr, cosine_warmup_with_min_lr, polynomial,
+     * inverse_sqrt, warmup_stable_decay}.
+     *
+     * @param arguments such as {@code Map.of("min_lr_rate", 0.1)}; those left out have transformers' defaults
+     * @throws SettingsException naming an unknown schedule or all arguments that cannot work
+     */
+    static LearningRateSchedule named(String name, Map<String, ?> arguments) {
+        return ScheduleArguments.schedule(name, arguments);
     }
 
     /** The peak from the first step to the last, without a warm-up. */

@@ -66,6 +66,12 @@ public interface TrainingListener {
     /** Called after each optimizer step. */
     default void onStep(StepReport report, Control control) {}
 
+    /**
+     * Called for a step that trained nothing because its loss or gradients were no numbers, in the place of {@link #onStep}. Unless
+     * {@link TrainingSettings#maxSkippedSteps} allows to skip it, the training then ends with a {@link TrainingException}.
+     */
+    default void onNonFinite(TrainingReport.NonFinite step) {}
+
     /** Called after each evaluation of the held-out examples. */
     default void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {}
 

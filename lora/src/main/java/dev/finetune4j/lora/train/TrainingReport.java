@@ -12,6 +12,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param outcome whether it ran to its last step
  * @param steps one report per optimizer step, in order
+ * @param skipped steps whose loss or gradients were no numbers, in order; nothing was trained by them, and they are not among the {@code
+ *     steps}
  * @param evaluations of the held-out examples, in order; empty when there are none
  * @param trainableParameters number of values that were trained
  * @param duration from the first step to the end of the last
@@ -23,6 +25,7 @@ import org.jspecify.annotations.Nullable;
 public record TrainingReport(
         Outcome outcome,
         List<StepReport> steps,
+        List<NonFinite> skipped,
         List<Evaluation> evaluations,
         long trainableParameters,
         Duration duration,
@@ -64,8 +67,23 @@ public record TrainingReport(
         }
     }
 
+    /**
+     * A step whose loss or gradients were no numbers, so that it trained nothing.
+     *
+     * @param step its number, from 1
+     * @param loss as {@link StepReport#loss}
+     * @param gradNorm as {@link StepReport#gradNorm}
+     * @param sequences the token ids of the step's sequences, in order
+     */
+    public record NonFinite(int step, double loss, double gradNorm, List<List<Integer>> sequences) {
+        public NonFinite {
+            sequences = sequences.stream().map(List::copyOf).toList();
+        }
+    }
+
     public TrainingReport {
         steps = List.copyOf(steps);
+        skipped = List.copyOf(skipped);
         evaluations = List.copyOf(evaluations);
         warnings = List.copyOf(warnings);
     }

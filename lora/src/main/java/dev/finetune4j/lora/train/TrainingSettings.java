@@ -23,6 +23,8 @@ import java.util.List;
  * @param weightDecay AdamW's decoupled weight decay
  * @param adam AdamW's moments
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
+ * @param maxSkippedSteps steps of the whole training that may have no numbers as loss or gradients and are skipped; the next one ends
+ *     the training. 0 ends it at the first
  * @param evaluationSteps optimizer steps between two evaluations of the held-out examples, where there are any; 0 for the end of
  *     each epoch
  * @param seed decides the order of the examples, the adapter's start and what dropout hides; nothing that others draw in the
@@ -39,6 +41,7 @@ public record TrainingSettings(
         double weightDecay,
         Adam adam,
         double maxGradNorm,
+        int maxSkippedSteps,
         int evaluationSteps,
         long seed) {
     /**
@@ -96,6 +99,7 @@ public record TrainingSettings(
                 Double.isFinite(maxGradNorm) && maxGradNorm >= 0,
                 "maxGradNorm must be 0 (no clipping) or more and finite, but is " + maxGradNorm + "; 1 is usual");
         require(problems, adam != null, "adam must be given; TrainingSettings.Adam.USUAL is usual");
+        require(problems, maxSkippedSteps >= 0, "maxSkippedSteps must be 0 or more, but is " + maxSkippedSteps);
         require(
                 problems,
                 evaluationSteps >= 0,
@@ -139,6 +143,7 @@ public record TrainingSettings(
         builder.weightDecay = weightDecay;
         builder.adam = adam;
         builder.maxGradNorm = maxGradNorm;
+        builder.maxSkippedSteps = maxSkippedSteps;
         builder.evaluationSteps = evaluationSteps;
         builder.seed = seed;
         return builder;
@@ -180,6 +185,7 @@ public record TrainingSettings(
         private double weightDecay;
         private Adam adam = Adam.USUAL;
         private double maxGradNorm = 1;
+        private int maxSkippedSteps;
         private int evaluationSteps;
         private long seed = 42;
 
@@ -222,7 +228,7 @@ public record TrainingSettings(
             return this;
         }
 
-        /** AdamW's weight decay; 0 by default. */
+        /** AdamW's weight decay, of all that is trained but biases and the weights of norms; 0 by default. */
         public Builder weightDecay(double value) {
             weightDecay = once.set("weightDecay", value);
             return this;
@@ -237,6 +243,15 @@ public record TrainingSettings(
         /** Largest gradient norm, 0 for no limit; 1 by default. */
         public Builder maxGradNorm(double value) {
             maxGradNorm = once.set("maxGradNorm", value);
+            return this;
+        }
+
+        /**
+         * How many steps whose loss or gradients are no numbers are skipped, before the next one ends the training; 0 by default. A
+         * skipped step changes no value and no moment, and takes its place in the schedule and the order of the examples.
+         */
+        public Builder maxSkippedSteps(int value) {
+            maxSkippedSteps = once.set("maxSkippedSteps", value);
             return this;
         }
 
@@ -279,6 +294,7 @@ public record TrainingSettings(
                     weightDecay,
                     adam,
                     maxGradNorm,
+                    maxSkippedSteps,
                     evaluationSteps,
                     seed);
         }

@@ -73,6 +73,7 @@ class ProgressTest {
                 TrainingReport.Outcome.COMPLETED,
                 steps,
                 List.of(),
+                List.of(),
                 5_000,
                 Duration.ofSeconds(100),
                 new TrainingReport.Losses(2, 0.02),

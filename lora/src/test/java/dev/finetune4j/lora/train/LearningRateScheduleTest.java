@@ -10,6 +10,7 @@ import dev.finetune4j.lora.train.LearningRateSchedule.Span;
 import dev.finetune4j.testsupport.TestData;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
@@ -105,5 +106,24 @@ class LearningRateScheduleTest {
                 TrainingSettings.builder().maxSteps(10).learningRate(2e-4).schedule(schedule, warmupRatio);
         String message = assertThrows(SettingsException.class, settings::build).getMessage();
         assertTrue(message.contains(reason), message);
+    }
+
+    @Test
+    void whatANameDoesNotUnderstandIsSaid() {
+        assertEquals(LearningRateSchedule.cosine(), LearningRateSchedule.named("cosine"));
+        assertTrue(refusal("cosin", Map.of())
+                .contains("there is no learning rate schedule 'cosin'; known are [constant,"));
+        String several = refusal("polynomial", Map.of("power", "two", "end", 0));
+        assertTrue(several.contains("polynomial has power 'two', but it must be a number"), several);
+        assertTrue(several.contains("polynomial has no argument 'end'; it knows [lr_end, power]"), several);
+        assertTrue(refusal("cosine_with_min_lr", Map.of()).contains("needs either min_lr"));
+        assertTrue(refusal("warmup_stable_decay", Map.of()).contains("needs num_decay_steps"));
+        assertTrue(refusal("cosine_with_restarts", Map.of("num_cycles", 1.5)).contains("must be a whole number"));
+        assertTrue(refusal("cosine", Map.of("num_cycles", 0)).contains("must be above 0"));
+    }
+
+    private static String refusal(String name, Map<String, ?> arguments) {
+        return assertThrows(SettingsException.class, () -> LearningRateSchedule.named(name, arguments))
+                .getMessage();
     }
 }

@@ -39,18 +39,12 @@ final class OutcomeCheck {
             int rows,
             int known) {}
 
-    /**
-     * The result of a step if its numbers are numbers.
-     *
-     * @param step counted from 1
-     * @throws TrainingException if not
-     */
-    static AdamW.StepResult requireFinite(AdamW.StepResult result, int step) {
-        if (!result.isFinite()) {
-            throw new TrainingException("step " + step + ": the loss is " + result.loss() + " and the gradient norm "
-                    + result.norm() + ADVICE);
-        }
-        return result;
+    /** What ends a training at a step that is not, or no longer, skipped. */
+    static TrainingException failure(TrainingReport.NonFinite step, int skipped) {
+        return new TrainingException(
+                "step " + step.step() + ": the loss is " + step.loss() + " and the gradient norm " + step.gradNorm()
+                        + (skipped > 0 ? ", after " + skipped + " such steps that were skipped" : "") + ADVICE,
+                step);
     }
 
     private static void requireFinite(Evaluator.Measured measured, String what, int step) {

@@ -1,12 +1,23 @@
 package dev.finetune4j.lora.train.loop;
 
+import java.util.regex.Pattern;
 import org.bytedeco.pytorch.Tensor;
 
 /** Sorts the parameters of a training into groups. */
 @FunctionalInterface
 public interface ParameterGroups {
+    /** Names of biases and of the weights of norms. */
+    Pattern UNDECAYED = Pattern.compile("bias|layernorm|rmsnorm|(^|\\.|_)norm($|\\.)", Pattern.CASE_INSENSITIVE);
+
     /** All parameters in one group. */
     ParameterGroups ONE = (name, parameter) -> ParameterGroup.usual();
+
+    /**
+     * Weight decay for all but biases and the weights of norms, which it would pull towards zero for nothing; by the names that
+     * transformers' trainer leaves out.
+     */
+    ParameterGroups DECAY =
+            (name, parameter) -> new ParameterGroup(1, !UNDECAYED.matcher(name).find());
 
     /**
      * The groups of LoRA+ for adapter parameters by their names in PEFT.

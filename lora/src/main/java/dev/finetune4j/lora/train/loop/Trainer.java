@@ -17,6 +17,7 @@ import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
@@ -49,6 +50,7 @@ public final class Trainer {
     private @Nullable TrainingState running;
     private @Nullable BatchLoader heldOut;
     private @Nullable Consumer<Path> saver;
+    private final List<TrainingReport.NonFinite> skipped = new ArrayList<>();
     private final List<TrainingReport.Evaluation> evaluations = new ArrayList<>();
     private String doing = "making room for gradients and optimizer";
 
@@ -219,7 +221,7 @@ public final class Trainer {
             while (step != null && !stops()) {
                 double learningRate =
                         settings.learningRate() * settings.schedule().factor(index, span);
-                // Leaves the gradients at zero for the next step; does nothing when they are not numbers.
+                // Leaves the gradients at zero for the next step; does nothing when they are no numbers.
                 AdamW.AsyncResult update =
                         state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
 
@@ -228,15 +230,21 @@ public final class Trainer {
                 boolean more = index < span.totalSteps();
                 // On a GPU the next step is enqueued before the result of this one is waited for.
                 @Nullable Step ahead = more && passes.isAsync() ? forwardBackward(index, random) : null;
-                AdamW.StepResult result = OutcomeCheck.requireFinite(update.get(), index);
-
-                state.advance(index, step.batch().end(), random);
-                StepReport report = reports.add(step, result, learningRate);
-                if (index == 1) {
-                    objective.checkStart(report.metrics());
+                AdamW.StepResult result = update.get();
+                if (result.isFinite()) {
+                    state.advance(index, step.batch().end(), random);
+                    StepReport report = reports.add(step, result, learningRate);
+                    if (index == 1) {
+                        objective.checkStart(report.metrics());
+                    }
+                    settle(report);
+                } else {
+                    skip(step, result);
+                    state.skip(index, step.batch().end(), random);
+                    // Its gradients were added to what the skipped step has left.
+                    ahead = ahead != null && forwardBackward(ahead) ? ahead : null;
                 }
-                settle(report);
-                step = ahead != null || !more ? ahead : forwardBackward(index, random);
+                step = ahead != null || !more || passes.isAsync() ? ahead : forwardBackward(index, random);
             }
             return index < span.totalSteps() ? TrainingReport.Outcome.STOPPED : TrainingReport.Outcome.COMPLETED;
         }
@@ -247,6 +255,24 @@ public final class Trainer {
             boolean stops = stopped || cancelled.getAsBoolean();
             reports.leaveOut(System.nanoTime() - asked);
             return stops;
+        }
+
+        /** Tells of a step that trained nothing, and ends the training if too many have. */
+        private void skip(Step step, AdamW.StepResult result) {
+            TrainingReport.NonFinite found = new TrainingReport.NonFinite(
+                    step.index() + 1, result.loss(), result.norm(), sequences(step.microBatches()));
+            listeners.tell(listener -> listener.onNonFinite(found));
+            if (skipped.size() == settings.maxSkippedSteps()) {
+                throw OutcomeCheck.failure(found, skipped.size());
+            }
+            skipped.add(found);
+            LOG.warn(
+                    "step {} is skipped, {} of at most {}: the loss is {} and the gradient norm {}",
+                    found.step(),
+                    skipped.size(),
+                    settings.maxSkippedSteps(),
+                    found.loss(),
+                    found.gradNorm());
         }
 
         /** Tells of a step that is done, and does what is asked for after it. */
@@ -303,6 +329,14 @@ public final class Trainer {
         }
     }
 
+    private static List<List<Integer>> sequences(List<Batch> batches) {
+        return batches.stream()
+                .flatMap(batch -> batch.sequences().stream())
+                .map(sequence ->
+                        Arrays.stream(sequence.tokens().inputIds()).boxed().toList())
+                .toList();
+    }
+
     private static String size(Batch batch) {
         return batch.isPacked()
                 ? batch.sequences().size() + " sequences of " + batch.length() + " tokens together"
@@ -325,6 +359,7 @@ public final class Trainer {
         TrainingReport report = new TrainingReport(
                 found.outcome(),
                 found.steps(),
+                skipped,
                 evaluations,
                 count,
                 reports.elapsed(),

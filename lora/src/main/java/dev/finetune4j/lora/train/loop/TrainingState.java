@@ -24,6 +24,7 @@ final class TrainingState implements AutoCloseable {
     private final FlatParameters parameters;
     private final AdamW optimizer;
     private int step;
+    private int updates;
     private BatchLoader.Position position;
     private RandomState random;
 
@@ -64,12 +65,18 @@ final class TrainingState implements AutoCloseable {
     /**
      * A copy of the state in host memory.
      *
-     * @param step optimizer steps that were done
+     * @param step optimizer steps that were done or skipped
+     * @param updates those that were done
      * @param position where the data goes on after that step, wherever the loader has run ahead to
      * @param random what dropout draws next
      * @param parameters by name
      */
-    record Snapshot(int step, BatchLoader.Position position, RandomState random, Map<String, ParameterState> parameters)
+    record Snapshot(
+            int step,
+            int updates,
+            BatchLoader.Position position,
+            RandomState random,
+            Map<String, ParameterState> parameters)
             implements AutoCloseable {
         @Override
         public void close() {
@@ -121,7 +128,7 @@ final class TrainingState implements AutoCloseable {
         return optimizer;
     }
 
-    /** How many optimizer steps were done. */
+    /** How many optimizer steps were done or skipped. */
     int step() {
         return step;
     }
@@ -133,6 +140,20 @@ final class TrainingState implements AutoCloseable {
 
     /** Takes down that a step is done. */
     void advance(int done, BatchLoader.Position next, RandomState drawn) {
+        updates++;
+        pass(done, next, drawn);
+    }
+
+    /** Takes down that a step is skipped: the optimizer, which has changed nothing, forgets it. */
+    void skip(int done, BatchLoader.Position next, RandomState drawn) {
+        try (NoGradGuard off = new NoGradGuard()) {
+            parameters.gradients().zero_();
+        }
+        optimizer.goTo(updates);
+        pass(done, next, drawn);
+    }
+
+    private void pass(int done, BatchLoader.Position next, RandomState drawn) {
         step = done;
         position = next;
         random = drawn;
@@ -157,7 +178,7 @@ final class TrainingState implements AutoCloseable {
                 scope.release(state.expAvgSq());
             });
         }
-        return new Snapshot(step, position, random, states);
+        return new Snapshot(step, updates, position, random, states);
     }
 
     private void requireSameParameters(Snapshot snapshot) {
@@ -199,8 +220,9 @@ final class TrainingState implements AutoCloseable {
             }
             parameters.refreshComputeCopies();
         }
-        optimizer.goTo(snapshot.step());
+        optimizer.goTo(snapshot.updates());
         step = snapshot.step();
+        updates = snapshot.updates();
         position = snapshot.position();
         random = snapshot.random();
     }

@@ -10,6 +10,7 @@ import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -31,8 +32,8 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
     }
 
     @Override
-    public void checkStart(Map<String, Double> metrics) {
-        start.check(metrics, reference);
+    public Optional<String> startProblem(Map<String, Double> metrics) {
+        return start.problem(metrics, reference);
     }
 
     @Override

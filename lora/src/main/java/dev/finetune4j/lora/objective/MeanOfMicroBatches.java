@@ -5,6 +5,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -19,8 +20,8 @@ import org.bytedeco.pytorch.global.torch;
  */
 public record MeanOfMicroBatches(Objective of) implements Objective {
     @Override
-    public void checkStart(Map<String, Double> metrics) {
-        of.checkStart(metrics);
+    public Optional<String> startProblem(Map<String, Double> metrics) {
+        return of.startProblem(metrics);
     }
 
     @Override

@@ -4,6 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.data.batch.Batch;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -59,11 +60,12 @@ public interface Objective {
     }
 
     /**
-     * Looks at the metrics of the first step, which were taken before its update.
-     *
-     * @throws dev.finetune4j.lora.train.TrainingException when they show that something is wrong from the start
+     * What the metrics of the first step, which were taken before its update, show to be wrong from the start: a text that ends
+     * the training. Empty when nothing is.
      */
-    default void checkStart(Map<String, Double> metrics) {}
+    default Optional<String> startProblem(Map<String, Double> metrics) {
+        return Optional.empty();
+    }
 
     /** Whether the targets are to be reproduced, so that the number of rows known by heart tells what was learned. */
     default boolean reproducesTargets() {

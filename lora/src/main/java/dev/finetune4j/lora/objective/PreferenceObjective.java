@@ -9,6 +9,7 @@ import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -41,10 +42,8 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
     }
 
     @Override
-    public void checkStart(Map<String, Double> metrics) {
-        if (reference != null) {
-            start.check(metrics, reference);
-        }
+    public Optional<String> startProblem(Map<String, Double> metrics) {
+        return reference == null ? Optional.empty() : start.problem(metrics, reference);
     }
 
     @Override

@@ -235,7 +235,9 @@ public final class Trainer {
                     state.advance(index, step.batch().end(), random);
                     StepReport report = reports.add(step, result, learningRate);
                     if (index == 1) {
-                        objective.checkStart(report.metrics());
+                        objective.startProblem(report.metrics()).ifPresent(problem -> {
+                            throw new TrainingException(problem);
+                        });
                     }
                     settle(report);
                 } else {

@@ -29,9 +29,8 @@ public final class ScheduleNames {
                 .filter(candidate -> (name + "_").startsWith(candidate + "_"))
                 .max(Comparator.comparingInt(String::length))
                 .orElseThrow(() -> new AssertionError("no schedule for " + name));
-        Map<String, Object> named = args.isMissingNode()
-                ? Map.of()
-                : JSON.convertValue(args, new TypeReference<Map<String, Object>>() {});
+        Map<String, Object> named =
+                args.isMissingNode() ? Map.of() : JSON.convertValue(args, new TypeReference<Map<String, Object>>() {});
         return LearningRateSchedule.named(known, named);
     }
 }

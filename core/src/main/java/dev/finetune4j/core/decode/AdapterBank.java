@@ -207,19 +207,17 @@ final class AdapterBank implements AutoCloseable {
                 .mapToLong(linear -> linear.module().outFeatures())
                 .sum();
         try (TensorScope scope = new TensorScope()) {
-            return new Site(
-                    scope.release(Tensors.zeros(
-                            device,
-                            type,
-                            (long) count * width,
-                            group.get(0).module().inFeatures())),
-                    scope.release(Tensors.zeros(device, type, out, (long) count * width)),
-                    width);
+            Tensor a = Tensors.zeros(
+                    device, type, (long) count * width, group.get(0).module().inFeatures());
+            Tensor b = Tensors.zeros(device, type, out, (long) count * width);
+            return new Site(scope.release(a), scope.release(b), width);
         }
     }
 
     private void write(CausalLM view, int slot) {
         try (Lifetime.Use use = view.use()) {
+            // What fails half-way must not be taken for the one that was there before.
+            slots.set(slot, null);
             for (int index = 0; index < sites.size(); index++) {
                 Site site = sites.get(index);
                 if (site != null) {
@@ -367,6 +365,7 @@ final class AdapterBank implements AutoCloseable {
     }
 
     private void forget() {
+        Collections.fill(slots, null);
         for (int site = 0; site < sites.size(); site++) {
             Site old = sites.get(site);
             if (old != null) {

@@ -107,6 +107,7 @@ abstract sealed class DecodeBucket implements AutoCloseable {
             slots = List.of();
         }
         if (!wanted.equals(slots)) {
+            slots = List.of();
             adapters.write(masks, wanted);
             slots = wanted;
         }

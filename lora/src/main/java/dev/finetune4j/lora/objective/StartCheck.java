@@ -16,8 +16,8 @@ public record StartCheck(boolean startsAsReference) {
     static final StartCheck NONE = new StartCheck(false);
 
     private static final double EXACT = 1e-3;
-    /** Where the same sums are rounded in another order, to three digits; another model is several nats away. */
-    private static final double ROUNDED = 0.5;
+    /** Where the same sums are rounded in another order, to three digits. */
+    private static final double ROUNDED = 0.2;
 
     /**
      * What is wrong with the rewards of the first step.

@@ -4,13 +4,15 @@ import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.Supplier;
 
 /**
  * The assistant mask of a rendered conversation, for a template without {@code generation} tags: the spans that the assistant
  * wrote. An answer is what the text up to it has beyond the prompt for it. That holds only if both are prefixes of the whole
  * text, so each is checked.
  *
- * <p>Templates that drop the thoughts of earlier answers write them as the model never would. Such an answer is not
+ * <p>Where they are not, such as if the prompt opens a thought that the text lacks, {@link MarkedAnswer} finds the answer.
+ * Templates that drop the thoughts of earlier answers write them as the model never would. Such an answer is not
  * trained, and the last one is what the text teaches.
  */
 final class AssistantMask {
@@ -18,6 +20,7 @@ final class AssistantMask {
     private final List<String> ends;
     private final List<String> specialEnds;
     private final List<Span> found = new ArrayList<>();
+    private boolean added;
     private boolean leftOut;
 
     /**
@@ -40,34 +43,74 @@ final class AssistantMask {
      * @param isLast whether no answer follows
      * @param prompt the text of what stands before it, with the announcement of an answer
      * @param answered the text of what stands before it and itself
+     * @param marked the whole text with a mark in place of the answer; asked for if those are no prefixes of the whole
      * @throws IllegalArgumentException if the answer cannot be told from the rest
      */
-    void add(int message, boolean isLast, String prompt, String answered) {
-        if (!answered.startsWith(prompt)) {
+    void add(int message, boolean isLast, String prompt, String answered, Supplier<MarkedAnswer> marked) {
+        added = false;
+        boolean follows = answered.startsWith(prompt);
+        String answer = follows ? asWritten(prompt, upToEnd(answered.substring(prompt.length()))) : "";
+        if (follows && whole.startsWith(prompt + answer)) {
+            found(message, new Span(prompt.length(), prompt.length() + answer.length()));
+            return;
+        }
+        MarkedAnswer place = marked.get();
+        if (place.isFoundIn(whole)) {
+            Span span = place.withEnd(whole, prompt, ends)
+                    .orElseThrow(() -> inexact(
+                            message,
+                            "it writes no token after it at which generation would stop",
+                            "write the token that ends an answer in the template"));
+            found(message, span);
+            return;
+        }
+        if (!follows && !place.isShortenedIn(whole)) {
             throw inexact(
                     message,
                     "its text does not begin with the prompt that asks for it",
                     "mark the answers in the template with {% generation %}");
         }
-        String answer = asWritten(prompt, upToEnd(answered.substring(prompt.length())));
-        if (!whole.startsWith(prompt + answer)) {
-            if (isLast) {
-                throw inexact(
-                        message,
-                        "it is written differently once other messages follow",
-                        "end the conversation with the answer");
-            }
-            leftOut = true;
+        if (isLast) {
+            throw inexact(
+                    message,
+                    follows
+                            ? "it is written differently once other messages follow"
+                            : "only a part of it is written, such as without its thoughts",
+                    follows
+                            ? "end the conversation with the answer"
+                            : "mark the answers in the template with {% generation %}");
+        }
+        leftOut = true;
+    }
+
+    /**
+     * Checks the answer added last, unless it was left out.
+     *
+     * @param called the name of a function that it calls
+     * @throws IllegalArgumentException if the answer lacks the name
+     */
+    void requireWritten(int message, String called) {
+        if (!added) {
             return;
         }
-        int start = prompt.length();
-        if (!found.isEmpty() && start < found.get(found.size() - 1).end()) {
+        Span last = found.get(found.size() - 1);
+        if (!whole.substring(last.start(), last.end()).contains(called)) {
+            throw inexact(
+                    message,
+                    "it does not write its call of the function " + called,
+                    "take the rows with calls out");
+        }
+    }
+
+    private void found(int message, Span span) {
+        if (!found.isEmpty() && span.start() < found.get(found.size() - 1).end()) {
             throw inexact(
                     message,
                     "its text overlaps that of the answer before it",
                     "mark the answers in the template with {% generation %}");
         }
-        found.add(new Span(start, start + answer.length()));
+        found.add(span);
+        added = true;
     }
 
     /** In order. */

@@ -304,11 +304,14 @@ final class JinjaChatTemplate extends ChatTemplate {
             }
             for (int i = 0; i <= last; i++) {
                 if (messages.get(i).role() == Role.ASSISTANT) {
+                    int answer = i;
                     mask.add(
                             i,
                             i == last,
                             write(i, true).text(),
-                            write(i + 1, false).text());
+                            write(i + 1, false).text(),
+                            () -> marked(answer, !forTraining));
+                    requireCalls(i, mask);
                 }
             }
             if (forTraining && mask.leftOut() && warned.compareAndSet(false, true)) {
@@ -316,6 +319,35 @@ final class JinjaChatTemplate extends ChatTemplate {
                         + " follow, such as without their thoughts; those are not trained, only later ones");
             }
             return mask.found();
+        }
+
+        /** An answer whose calls are not written would teach the model to say nothing instead. */
+        private void requireCalls(int answer, AssistantMask mask) {
+            if (((Map<?, ?>) values.get(answer)).get("tool_calls") instanceof List<?> calls) {
+                for (Object call : calls) {
+                    Object function = call instanceof Map<?, ?> map ? map.get("function") : null;
+                    if (function instanceof Map<?, ?> map && map.get("name") instanceof String called) {
+                        mask.requireWritten(answer, called);
+                    }
+                }
+            }
+        }
+
+        /** The whole with a mark as one answer. Further fields, such as thoughts, may be written or not: no mark tells. */
+        private MarkedAnswer marked(int answer, boolean addGenerationPrompt) {
+            Map<?, ?> message = (Map<?, ?>) values.get(answer);
+            if (!messages.get(answer).fields().isEmpty() || !(message.get("content") instanceof String content)) {
+                return MarkedAnswer.NONE;
+            }
+            String mark = escapes.mark();
+            List<Object> others = new ArrayList<>(values);
+            others.set(answer, Map.of("role", "assistant", "content", mark));
+            try {
+                return MarkedAnswer.of(write(others, tools, addGenerationPrompt).text(), mark, content);
+            } catch (IllegalArgumentException e) {
+                // A template that refuses the mark does not let the answer be found by it.
+                return MarkedAnswer.NONE;
+            }
         }
     }
 }

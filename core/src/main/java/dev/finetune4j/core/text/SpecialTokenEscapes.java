@@ -71,6 +71,11 @@ final class SpecialTokenEscapes {
         return last;
     }
 
+    /** A text that no message or template has. */
+    String mark() {
+        return Character.toString(unused());
+    }
+
     /** A character that stands for a slot in what the template writes, as the value of a variable. */
     String slot(String name) {
         int character = unused();

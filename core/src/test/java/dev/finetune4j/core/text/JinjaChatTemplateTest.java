@@ -190,11 +190,15 @@ class JinjaChatTemplateTest {
     }
 
     @Test
-    void anAnswerThatDoesNotFollowItsPromptIsNotTrained() {
+    void anAnswerThatDoesNotFollowItsPromptIsFoundByItsPlace() {
         try (Tokenizer tokenizer = bytelevel()) {
             String thinking = CHATML.replace("'<|im_start|>assistant\n' }}", "'<|im_start|>assistant\n<think>' }}");
             ChatTemplate template = ChatTemplate.jinja(thinking, tokenizer);
-            refused(() -> template.render(TWO_TURNS, false), "message 2", "begin with the prompt");
+            assertEquals(
+                    List.of("2+2? \uD83D\uDE00<|im_end|>", "\u4f60\u597d<|im_end|>"),
+                    trained(template.render(TWO_TURNS, false)));
+            ChatTemplate endless = ChatTemplate.jinja(thinking.replace("<|im_end|>", ""), tokenizer);
+            refused(() -> endless.render(TWO_TURNS, false), "message 2", "no token after it");
             ChatTemplate hidden = ChatTemplate.jinja(
                     "{% macro say(c) %}{% generation %}{{ c }}{% endgeneration %}{% endmacro %}"
                             + "{% for m in messages %}[{{ say(m.content) if m.role == 'assistant' else m.content }}]"

@@ -106,6 +106,10 @@ class TemplateMasksTest {
             ChatEncoder encoder = new ChatEncoder(
                     tokenizer, ChatTemplate.ofCheckpoint(tokenizer).orElseThrow());
             found.set("turns", learned(encoder, TURNS));
+            if (found.path("turns").isTextual()) {
+                List<ChatMessage> messages = TURNS.messages();
+                found.set("without system", learned(encoder, new Conversation(messages.subList(1, messages.size()))));
+            }
             if (entry.path("supports_tools").asBoolean()) {
                 found.set("tools", learned(encoder, withTools()));
             }

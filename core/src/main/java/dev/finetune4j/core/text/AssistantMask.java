@@ -96,9 +96,7 @@ final class AssistantMask {
         Span last = found.get(found.size() - 1);
         if (!whole.substring(last.start(), last.end()).contains(called)) {
             throw inexact(
-                    message,
-                    "it does not write its call of the function " + called,
-                    "take the rows with calls out");
+                    message, "it does not write its call of the function " + called, "take the rows with calls out");
         }
     }
 

@@ -80,7 +80,8 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      * href="https://huggingface.co/docs/transformers/main/en/chat_templating">transformers</a> library renders it.
      *
      * <p>What is trained is what the template's {@code generation} tags write. Without such tags it is what a
-     * conversation has beyond the prompt for its answer. An earlier answer that the template writes differently once
+     * conversation has beyond the prompt for its answer, or, where it does not begin with that prompt, what stands in the
+     * answer's place, with the token that ends it. An earlier answer that the template writes differently once
      * others follow, such as without its thoughts, is not trained; if the last answer cannot be told from the rest,
      * rendering for training refuses.
      *

@@ -28,8 +28,7 @@ record MarkedAnswer(String before, String after, String content) {
 
     /** Whether the whole text has the answer in full. */
     boolean isFoundIn(String whole) {
-        return stands(whole)
-                && withoutWhite(written(whole)).equals(withoutWhite(content));
+        return stands(whole) && withoutWhite(written(whole)).equals(withoutWhite(content));
     }
 
     /** Whether the whole text has the last part of the answer alone, as if it were without its thoughts. */

@@ -343,6 +343,25 @@ class JinjaChatTemplateTest {
         }
     }
 
+    @Test
+    void anAnswerWhoseCallIsNotWrittenIsRefused() {
+        try (Tokenizer tokenizer = bytelevel()) {
+            Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+            fields.put(
+                    "tool_calls",
+                    List.of(Map.of("type", "function", "function", Map.of("name", "weather", "arguments", Map.of()))));
+            Conversation calling = Conversation.of(
+                    ChatMessage.user("Rain?"), new ChatMessage(Role.ASSISTANT, "", fields), ChatMessage.user("Well?"));
+            ChatTemplate silent = ChatTemplate.jinja(CHATML, tokenizer);
+            refused(() -> silent.render(calling, false), "message 1", "call of the function weather", "take the rows");
+            String writing = CHATML.replace(
+                    "m.content|trim", "(m.tool_calls[0].function.name if m.tool_calls else m.content|trim)");
+            assertEquals(
+                    List.of("weather<|im_end|>"),
+                    trained(ChatTemplate.jinja(writing, tokenizer).render(calling, false)));
+        }
+    }
+
     private static void refused(Runnable call, String... words) {
         String message = assertThrows(IllegalArgumentException.class, call::run).getMessage();
         for (String word : words) {

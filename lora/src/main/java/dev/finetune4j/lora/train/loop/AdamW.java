@@ -4,10 +4,10 @@ import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.OptimizerKernels.AdamWState;
 import dev.finetune4j.core.kernel.OptimizerKernels.AdamWStep;
 import dev.finetune4j.core.kernel.OptimizerKernels.GradientClip;
-import dev.finetune4j.core.kernel.Readback;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.lora.train.TrainingSettings;
-import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -20,7 +20,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * rate and may go without weight decay; a step is one update per group, one pass over its values where there
  * are kernels for it; on a CUDA GPU nobody waits for it.
  */
-final class AdamW implements AutoCloseable {
+final class AdamW implements Optimizer {
     private final FlatParameters parameters;
     private final double weightDecay;
     private final TrainingSettings.Adam adam;
@@ -40,34 +40,8 @@ final class AdamW implements AutoCloseable {
         }
     }
 
-    /**
-     * Loss and gradient norm of an optimizer step.
-     *
-     * @param sums the loss and behind it the sums of the metrics, as they were handed over
-     * @param norm of all gradients together, before they were clipped
-     */
-    @SuppressWarnings("ArrayRecordComponent") // read once, compared by nobody
-    record StepResult(double[] sums, double norm) {
-        double loss() {
-            return sums[0];
-        }
-
-        /** Whether loss and norm are numbers; if not, nothing was changed. */
-        boolean isFinite() {
-            return Double.isFinite(loss()) && Double.isFinite(norm);
-        }
-    }
-
-    /**
-     * Clips the gradients to a norm of {@code maxNorm} over all groups together, moves the values by one step and clears the
-     * gradients. When the loss or the norm is not finite, the values stay.
-     *
-     * @param sums the loss of the step and behind it the sums of its metrics, float64, in one dimension, on the device
-     * @param maxNorm 0 leaves the gradients as they are
-     * @param learningRate the learning rate of a group whose factor is 1
-     * @return the result; on a GPU it is there when the device has come so far
-     */
-    AsyncResult clipAndStep(Tensor sums, double maxNorm, double learningRate) {
+    @Override
+    public AsyncResult clipAndStep(Tensor sums, double maxNorm, double learningRate) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor norm = torch.linalg_vector_norm(parameters.gradients());
@@ -103,37 +77,19 @@ final class AdamW implements AutoCloseable {
                 steps);
     }
 
-    /** The result of a step whose kernels may still be queued. */
-    static final class AsyncResult {
-        private final Readback readback;
-
-        private AsyncResult(Readback readback) {
-            this.readback = readback;
+    @Override
+    public Map<String, Tensor> state() {
+        Map<String, Tensor> state = new LinkedHashMap<>();
+        for (FlatParameters.Slot slot : parameters.slots()) {
+            state.put("exp_avg." + slot.name(), slot.of(expAvg));
+            state.put("exp_avg_sq." + slot.name(), slot.of(expAvgSq));
         }
-
-        /** Waits for the step; to be called once. */
-        StepResult get() {
-            try (readback) {
-                double[] sumsAndNorm = readback.get();
-                int last = sumsAndNorm.length - 1;
-                return new StepResult(Arrays.copyOf(sumsAndNorm, last), sumsAndNorm[last]);
-            }
-        }
+        return state;
     }
 
-    /** The exponential average of the gradients, in the order of the parameters. */
-    Tensor expAvg() {
-        return expAvg;
-    }
-
-    /** The exponential average of their squares. */
-    Tensor expAvgSq() {
-        return expAvgSq;
-    }
-
-    /** Goes on as after so many steps, with the moments of then. */
-    void goTo(int done) {
-        steps = done;
+    @Override
+    public void goTo(int updates) {
+        steps = updates;
     }
 
     @Override

@@ -17,12 +17,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * All that changes from one optimizer step to the next: how many were done, where the data goes on, what dropout draws next, the
- * parameters, and the optimizer's moments. With the frozen weights, the data and the settings, the rest of a training follows
+ * parameters, and the optimizer's state. With the frozen weights, the data and the settings, the rest of a training follows
  * from it. Confined to the training's thread.
  */
 final class TrainingState implements AutoCloseable {
     private final FlatParameters parameters;
-    private final AdamW optimizer;
+    private final Optimizer optimizer;
     private int step;
     private int updates;
     private BatchLoader.Position position;
@@ -47,44 +47,31 @@ final class TrainingState implements AutoCloseable {
     }
 
     /**
-     * A parameter and its moments, in host memory, float32, each of the parameter's shape.
-     *
-     * @param value the master weights
-     * @param expAvg running mean of the gradient
-     * @param expAvgSq running mean of its square
-     */
-    record ParameterState(Tensor value, Tensor expAvg, Tensor expAvgSq) implements AutoCloseable {
-        @Override
-        public void close() {
-            value.close();
-            expAvg.close();
-            expAvgSq.close();
-        }
-    }
-
-    /**
      * A copy of the state in host memory.
      *
      * @param step optimizer steps that were done or skipped
      * @param updates those that were done
      * @param position where the data goes on after that step, wherever the loader has run ahead to
      * @param random what dropout draws next
-     * @param parameters by name
+     * @param values the master weights by the names of the parameters, float32
+     * @param optimizer {@link Optimizer#state}
      */
     record Snapshot(
             int step,
             int updates,
             BatchLoader.Position position,
             RandomState random,
-            Map<String, ParameterState> parameters)
+            Map<String, Tensor> values,
+            Map<String, Tensor> optimizer)
             implements AutoCloseable {
         @Override
         public void close() {
-            parameters.values().forEach(ParameterState::close);
+            values.values().forEach(Tensor::close);
+            optimizer.values().forEach(Tensor::close);
         }
     }
 
-    private TrainingState(FlatParameters parameters, AdamW optimizer, BatchLoader.Position position, long seed) {
+    private TrainingState(FlatParameters parameters, Optimizer optimizer, BatchLoader.Position position, long seed) {
         this.parameters = parameters;
         this.optimizer = optimizer;
         this.position = position;
@@ -123,8 +110,8 @@ final class TrainingState implements AutoCloseable {
         return parameters;
     }
 
-    /** The optimizer of these parameters, with its moments. */
-    AdamW optimizer() {
+    /** The optimizer of these parameters, with its state. */
+    Optimizer optimizer() {
         return optimizer;
     }
 
@@ -159,65 +146,66 @@ final class TrainingState implements AutoCloseable {
         random = drawn;
     }
 
-    /** Copies the state to host memory, where the caller closes it; waits for the device. */
-    Snapshot snapshot() {
-        Map<String, ParameterState> states = new LinkedHashMap<>();
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            for (FlatParameters.Slot slot : parameters.slots()) {
-                states.put(
-                        slot.name(),
-                        new ParameterState(
-                                hostCopy(slot.of(parameters.values())),
-                                hostCopy(slot.of(optimizer.expAvg())),
-                                hostCopy(slot.of(optimizer.expAvgSq()))));
-            }
-            states.values().forEach(state -> {
-                scope.release(state.value());
-                scope.release(state.expAvg());
-                scope.release(state.expAvgSq());
-            });
-        }
-        return new Snapshot(step, updates, position, random, states);
+    /** The master weights by name; the views belong to the caller's scope. */
+    Map<String, Tensor> values() {
+        Map<String, Tensor> values = new LinkedHashMap<>();
+        parameters.slots().forEach(slot -> values.put(slot.name(), slot.of(parameters.values())));
+        return values;
     }
 
-    private void requireSameParameters(Snapshot snapshot) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
-        parameters.slots().forEach(slot -> shapes.put(slot.name(), slot.shape()));
-        if (!shapes.keySet().equals(snapshot.parameters().keySet())) {
-            throw new IllegalArgumentException("the snapshot has the parameters "
-                    + snapshot.parameters().keySet() + ", but those trained are " + shapes.keySet());
+    /** Copies the state to host memory, where the caller closes it; waits for the device. */
+    Snapshot snapshot() {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Map<String, Tensor> values = hostCopies(values());
+            Map<String, Tensor> moments = hostCopies(optimizer.state());
+            values.values().forEach(scope::release);
+            moments.values().forEach(scope::release);
+            return new Snapshot(step, updates, position, random, values, moments);
         }
-        snapshot.parameters().forEach((name, state) -> {
-            if (!Arrays.equals(shapes.get(name), state.value().shape())) {
-                throw new IllegalArgumentException("parameter " + name + " has the shape "
-                        + Arrays.toString(state.value().shape()) + " in the snapshot, but "
-                        + Arrays.toString(shapes.get(name)) + " in this training");
+    }
+
+    private static Map<String, Tensor> hostCopies(Map<String, Tensor> tensors) {
+        Map<String, Tensor> copies = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> copies.put(
+                name,
+                Tensors.empty(ComputeDevice.cpu(), Tensors.typeOf(tensor), tensor.shape())
+                        .copy_(tensor)));
+        return copies;
+    }
+
+    private static void requireAlike(String what, Map<String, Tensor> found, Map<String, Tensor> here) {
+        if (!found.keySet().equals(here.keySet())) {
+            throw new IllegalArgumentException("the snapshot has the " + what + " " + found.keySet()
+                    + ", but those of this training are " + here.keySet());
+        }
+        found.forEach((name, tensor) -> {
+            Tensor own = Objects.requireNonNull(here.get(name));
+            if (!describe(tensor).equals(describe(own))) {
+                throw new IllegalArgumentException("of the " + what + " " + name + " has the shape and type "
+                        + describe(tensor) + " in the snapshot, but " + describe(own) + " in this training");
             }
         });
     }
 
-    private static Tensor hostCopy(Tensor tensor) {
-        return Tensors.empty(ComputeDevice.cpu(), Tensors.typeOf(tensor), tensor.shape())
-                .copy_(tensor);
+    private static String describe(Tensor tensor) {
+        return Arrays.toString(tensor.shape()) + " " + Tensors.typeOf(tensor);
     }
 
     /**
      * Goes to a state that a snapshot was taken of.
      *
-     * @throws IllegalArgumentException if it has other parameters than this training
+     * @throws IllegalArgumentException if it has other parameters than this training, or another optimizer
      */
     void restore(Snapshot snapshot) {
-        requireSameParameters(snapshot);
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            for (FlatParameters.Slot slot : parameters.slots()) {
-                ParameterState state =
-                        Objects.requireNonNull(snapshot.parameters().get(slot.name()));
-                slot.of(parameters.values()).copy_(state.value());
-                slot.of(optimizer.expAvg()).copy_(state.expAvg());
-                slot.of(optimizer.expAvgSq()).copy_(state.expAvgSq());
-            }
+            Map<String, Tensor> values = values();
+            Map<String, Tensor> moments = optimizer.state();
+            requireAlike("parameters", snapshot.values(), values);
+            requireAlike("tensors of the optimizer", snapshot.optimizer(), moments);
+            values.forEach((name, tensor) -> tensor.copy_(snapshot.values().get(name)));
+            moments.forEach((name, tensor) -> tensor.copy_(snapshot.optimizer().get(name)));
             parameters.refreshComputeCopies();
         }
         optimizer.goTo(snapshot.updates());

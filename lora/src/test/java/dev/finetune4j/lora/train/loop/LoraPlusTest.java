@@ -39,7 +39,7 @@ class LoraPlusTest {
                     setGradients(trainable, read(golden, name + "/grad" + step + "/"));
                     double norm = golden.read(name + "/norm" + step).item_double();
                     Tensor loss = Tensors.zeros(ComputeDevice.cpu(), ScalarType.Double, 1);
-                    AdamW.StepResult found = optimizer
+                    Optimizer.StepResult found = optimizer
                             .clipAndStep(loss, 1, learningRate * SCHEDULE[step])
                             .get();
                     assertEquals(norm, found.norm(), 1e-6 * norm, "norm over all groups at step " + step);

@@ -21,16 +21,18 @@ import org.jspecify.annotations.Nullable;
 /**
  * The result of a fine-tuning, in memory: chat with it, compare it with its base, save it.
  *
- * <p>It owns the base and the adapter; close it when done. Thread-safe, one thread per session. Closing waits for the token
+ * <p>It owns the adapter, and the base unless that was loaded before; close it when done. Thread-safe, one thread per session. Closing waits for the token
  * that each session is at and for a save in progress; what comes later ends with {@link IllegalStateException}.
  */
 public final class FineTunedModel implements ChatModel, AutoCloseable {
     private final LanguageModel base;
+    private final boolean ownsBase;
     private final @Nullable Adapter adapter;
     private final TrainingReport report;
 
-    FineTunedModel(LanguageModel base, @Nullable Adapter adapter, TrainingReport report) {
+    FineTunedModel(LanguageModel base, boolean ownsBase, @Nullable Adapter adapter, TrainingReport report) {
         this.base = base;
+        this.ownsBase = ownsBase;
         this.adapter = adapter;
         this.report = report;
     }
@@ -54,7 +56,7 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
 
     /**
      * The model without the adapter, as it was before; after full fine-tuning this is the tuned model itself. It is closed
-     * with this object.
+     * with this object, unless the training was given a loaded one.
      */
     public LanguageModel base() {
         return base;
@@ -117,12 +119,14 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
         }
     }
 
-    /** Frees adapter and base, once no call needs them any more. Closing twice is fine. */
+    /** Frees the adapter, and the base if it is its own, once no call needs them any more. Closing twice is fine. */
     @Override
     public void close() {
         if (adapter != null) {
             adapter.close();
         }
-        base.close();
+        if (ownsBase) {
+            base.close();
+        }
     }
 }

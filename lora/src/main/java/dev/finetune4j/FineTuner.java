@@ -40,6 +40,7 @@ import java.util.Objects;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -92,8 +93,12 @@ public final class FineTuner {
 
     /** Starts the training in a thread of its own; what goes wrong there arrives in the job's await and completion. */
     public TrainingJob start() {
-        return TrainingJob.start(
+        TrainingJob job = TrainingJob.start(
                 (cancelled, progress) -> newRun(cancelled, progress).run());
+        if (tuning.loaded() != null) {
+            tuning.loaded().endWithThis(job);
+        }
+        return job;
     }
 
     TrainingRun newRun(BooleanSupplier cancelled, TrainingListener progress) {
@@ -132,6 +137,7 @@ public final class FineTuner {
         private final Map<String, String> placeholders = new LinkedHashMap<>();
         private final TrainingSettings.Builder training = TrainingSettings.builder();
         private @Nullable Path model;
+        private @Nullable LanguageModel loaded;
         private @Nullable Supplier<TuningMethod> method;
         private @Nullable Supplier<Dataset> dataset;
         private Supplier<TuningObjective> objective = () -> TuningObjective.SUPERVISED;
@@ -156,6 +162,20 @@ public final class FineTuner {
         /** The folder of the base model, in Hugging Face's layout. Required. */
         public Builder model(Path folder) {
             model = once.set("model", Arguments.given(folder, "model(folder)"));
+            return this;
+        }
+
+        /**
+         * A base that is loaded already, in place of a folder: an adapter is trained on it while it answers, and its weights are in
+         * memory once. Answers of the base and of its other adapters stay what they are. Device, number format, 4-bit form and chat
+         * template are those that it was loaded with.
+         *
+         * <p>It stays its owner's and has to be open as long as the tuned model is used: closing it ends the training with {@link
+         * IllegalStateException}.
+         */
+        public Builder model(LanguageModel base) {
+            loaded = Arguments.given(base, "model(base)");
+            model = once.set("model", base.folder().path());
             return this;
         }
 
@@ -526,6 +546,10 @@ public final class FineTuner {
             }
             found.addAll(missing);
             TuningMethod chosen = method == null ? null : collect(found, method);
+            if (loaded != null) {
+                found.addAll(onLoaded(chosen));
+                chosen = chosen instanceof TuningMethod.WithAdapter adapter ? adapter.on(loaded.quantization()) : chosen;
+            }
             TrainingSettings settings = collect(found, training::build);
             if (packing > 0 && chosen != null && chosen.virtualTokens() > 0) {
                 found.add("virtual tokens stand before one example, so rows of several cannot be packed; leave"
@@ -546,12 +570,13 @@ public final class FineTuner {
             }
             return new FineTuning(
                     model,
+                    loaded,
                     chosen,
                     minimized,
                     encoding,
                     new FineTuning.Compute(
-                            device,
-                            precision,
+                            loaded == null ? device : loaded.model().placement().device(),
+                            loaded == null ? precision : loaded.model().placement().precision(),
                             threads,
                             activationCheckpointing,
                             keepsDequantized,
@@ -559,6 +584,40 @@ public final class FineTuner {
                     settings,
                     new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
                     new FineTuning.Course(listeners, heldOut, timeLimit));
+        }
+
+        /** What cannot be chosen for a base that is loaded already. */
+        private List<String> onLoaded(@Nullable TuningMethod chosen) {
+            Map<String, Boolean> made = new LinkedHashMap<>();
+            made.put("device(…)", device != null);
+            made.put("precision(…)", precision != null);
+            made.put("quantize(…)", quantization != null);
+            made.put("chatTemplate(…)", chatTemplate != null);
+            List<String> found = new ArrayList<>();
+            String calls = made.entrySet().stream()
+                    .filter(Map.Entry::getValue)
+                    .map(Map.Entry::getKey)
+                    .collect(Collectors.joining(", "));
+            if (!calls.isEmpty()) {
+                found.add("the model was loaded with its device, number format, 4-bit form and chat template; leave out "
+                        + calls + ", or choose it where the model is loaded");
+            }
+            if (keepsDequantized) {
+                found.add("keepDequantized() would change weights that others read meanwhile; leave it out, or train on a"
+                        + " folder, model(folder)");
+            }
+            if (chosen != null && chosen.adapter() == null) {
+                found.add("full fine-tuning would change the loaded model for all who use it; train an adapter, or all weights of"
+                        + " a folder, model(folder)");
+            }
+            boolean fourBit = loaded != null
+                    && (loaded.quantization() != null
+                            || loaded.folder().files().isFourBit());
+            if (quantization == null && chosen != null && chosen.quantization() != null && !fourBit) {
+                found.add("qlora(…) trains on a base in 4 bits, but the model was loaded with dense weights; load it with"
+                        + " quantize(QuantSettings.nf4()), or train with lora(…)");
+            }
+            return found;
         }
 
         /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */

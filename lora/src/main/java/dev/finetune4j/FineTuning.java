@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * All that was chosen for a fine-tuning but its data: what the builder fills, and plan and training read. Immutable.
  *
  * @param model the base's folder
+ * @param loaded the base, if others have loaded it and use it too; null to load one
  * @param method what is trained
  * @param objective what is minimized
  * @param encoding how examples become tokens
@@ -27,6 +28,7 @@ import org.jspecify.annotations.Nullable;
  */
 record FineTuning(
         Path model,
+        @Nullable LanguageModel loaded,
         TuningMethod method,
         TuningObjective objective,
         Encoding encoding,

@@ -30,6 +30,8 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -56,7 +58,12 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     private final ChatEncoder encoder;
     private final CausalLM model;
     private final AdapterRecord record;
+    private final @Nullable QuantSettings quantization;
     private final Batcher batcher;
+    /** Trainings of new adapters that are in progress. */
+    private final Set<TrainingJob> trainings = ConcurrentHashMap.newKeySet();
+
+    private volatile boolean closing;
 
     private LanguageModel(
             PretrainedFolder folder,
@@ -64,8 +71,10 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             ChatEncoder encoder,
             CausalLM model,
             AdapterRecord record,
+            @Nullable QuantSettings quantization,
             BatchSettings batching) {
         this.folder = folder;
+        this.quantization = quantization;
         this.tokenizer = tokenizer;
         this.encoder = encoder;
         this.model = model;
@@ -131,6 +140,26 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         return model;
     }
 
+    /** The 4-bit form of the weights; null where they are dense, or as a 4-bit checkpoint has them. */
+    @Nullable
+    QuantSettings quantization() {
+        return quantization;
+    }
+
+    /** Stops a training on this model when this is closed. */
+    void endWithThis(TrainingJob training) {
+        trainings.add(training);
+        training.completion().whenComplete((tuned, failure) -> trainings.remove(training));
+        if (closing) {
+            training.stop();
+        }
+    }
+
+    /** Whether this is closed or being closed. */
+    boolean isClosing() {
+        return closing;
+    }
+
     ChatEncoder encoder() {
         return encoder;
     }
@@ -162,9 +191,14 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         return new ChatFiles(folder, encoder);
     }
 
-    /** Frees the weights and the tokenizer, once no call needs them any more. Closing twice is fine. */
+    /**
+     * Frees the weights and the tokenizer, once no call needs them any more. Trainings on this model end before their next micro-batch.
+     * Closing twice is fine.
+     */
     @Override
     public void close() {
+        closing = true;
+        trainings.forEach(TrainingJob::stop);
         batcher.close();
         model.close();
         tokenizer.close();
@@ -272,7 +306,7 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         LanguageModel load(PretrainedFolder opened, Tokenizer tokenizer, ChatEncoder encoder) {
             AdapterRecord record = AdapterRecord.of(opened.files(), encoder);
             CausalLM model = ModelLoader.load(opened, factory(opened), placement());
-            return new LanguageModel(opened, tokenizer, encoder, model, record, batching);
+            return new LanguageModel(opened, tokenizer, encoder, model, record, quantization, batching);
         }
 
         /** Weights that are 4-bit codes stay so; training all weights needs dense ones and says so. */

@@ -51,18 +51,23 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         try (Tokenizer tokenizer = Tokenizer.load(folder.path())) {
             EncodedDataset data = encode(
                     dataset,
-                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate()));
+                    encoder(tokenizer));
             BatchLoader loader = loader(data);
             return of(data, loader, settings(loader));
         }
     }
 
+    /** @param tokenizer of the folder, for a base that is not loaded yet */
+    private ChatEncoder encoder(Tokenizer tokenizer) {
+        return tuning.loaded() == null
+                ? LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate())
+                : tuning.loaded().encoder();
+    }
+
     /** What becomes of a data set when it is encoded. */
     DataReport report(Dataset dataset) {
         try (Tokenizer tokenizer = Tokenizer.load(folder.path())) {
-            ChatEncoder encoder =
-                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
-            return encode(dataset, encoder).report();
+            return encode(dataset, encoder(tokenizer)).report();
         }
     }
 
@@ -98,13 +103,23 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     }
 
     private MemoryPlan plan(PlannedBatch batch) {
-        DeviceMemory memory = DeviceMemory.of(device);
+        DeviceMemory memory = memory();
         TuningMethod method = tuning.method();
         MemoryPlanner planner = MemoryPlanner.of(folder, method.quantization(), method.adapter(), placement());
         ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
         MemoryPlan plan =
                 activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);
         return tuning.compute().keepsDequantized() ? planner.withDequantized(plan) : plan;
+    }
+
+    /** What there is for the training; the weights of a base that is loaded already count as free, as the plan counts them. */
+    private DeviceMemory memory() {
+        DeviceMemory memory = DeviceMemory.of(device);
+        if (tuning.loaded() == null) {
+            return memory;
+        }
+        long weights = MemoryPlanner.weightBytes(folder, tuning.method().quantization(), placement());
+        return new DeviceMemory(Math.min(memory.total(), memory.free() + weights), memory.total());
     }
 
     /** How many tokens an example may have. */

@@ -5,6 +5,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.Parameter;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.Threads;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -18,6 +19,7 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Expectations;
 import dev.finetune4j.lora.train.loop.ListenerSet;
@@ -28,6 +30,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** One run of a fine-tuning: opens the model's folder, checks, encodes, plans, loads and trains, in this order. */
@@ -66,22 +69,40 @@ final class TrainingRun {
     private FineTunedModel checkedRun() {
         TorchRuntime.require(device);
         try (Threads.Share share = Threads.share(tuning.compute().threads())) {
-            PretrainedFolder folder = PretrainedFolder.open(tuning.model());
+            LanguageModel loaded = tuning.loaded();
+            PretrainedFolder folder = loaded == null ? PretrainedFolder.open(tuning.model()) : loaded.folder();
             AdapterSettings adapter = tuning.method().adapter();
             if (adapter != null) {
                 AdapterKinds.check(adapter, folder.moduleNames());
             }
-            return run(folder, Tokenizer.load(folder.path()));
+            return loaded == null ? run(folder, Tokenizer.load(folder.path())) : run(loaded);
+        }
+    }
+
+    /** Trains on a base that others use too: it is closed neither here nor with the tuned model. */
+    private FineTunedModel run(LanguageModel loaded) {
+        // Whoever closes it waits for the end of this use, which comes before the next micro-batch.
+        try (Lifetime.Use use = loaded.model().use()) {
+            return run(loaded.folder(), loaded.encoder(), () -> loaded);
         }
     }
 
     /** @param tokenizer the tuned model's, or closed when there is none */
     FineTunedModel run(PretrainedFolder folder, Tokenizer tokenizer) {
-        LanguageModel base = null;
-        MemoryPlan plan = null;
         try {
             ChatEncoder encoder =
                     LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
+            return run(folder, encoder, () -> loader().load(folder, tokenizer, encoder));
+        } catch (RuntimeException | Error e) {
+            tokenizer.close();
+            throw e;
+        }
+    }
+
+    private FineTunedModel run(PretrainedFolder folder, ChatEncoder encoder, Supplier<LanguageModel> source) {
+        LanguageModel base = null;
+        MemoryPlan plan = null;
+        try {
             TrainingPlan planner = new TrainingPlan(tuning, folder, device);
             EncodedDataset data = planner.encode(dataset, encoder);
             BatchLoader batches = planner.loader(data);
@@ -94,11 +115,10 @@ final class TrainingRun {
             if (tuning.method().adapter() != null) {
                 AdapterKinds.prepare(tuning.method().adapter(), device);
             }
-            base = loader().load(folder, tokenizer, encoder);
+            base = source.get();
             return train(base, new Batches(data, batches, heldOut), settings, plan);
         } catch (RuntimeException | Error e) {
-            tokenizer.close();
-            if (base != null) {
+            if (base != null && base != tuning.loaded()) {
                 base.close();
             }
             if (e instanceof RuntimeException failure) {
@@ -155,7 +175,11 @@ final class TrainingRun {
             if (batches.heldOut() != null) {
                 trainer.evaluating(batches.heldOut());
             }
-            return new FineTunedModel(base, adapter, trainer.run());
+            TrainingReport report = trainer.run();
+            if (isLoadedBaseClosing()) {
+                throw new IllegalStateException("the model was closed during the training; keep it open until the job has ended");
+            }
+            return new FineTunedModel(base, base != tuning.loaded(), adapter, report);
         } catch (RuntimeException | Error e) {
             if (adapter != null) {
                 adapter.close();
@@ -174,7 +198,11 @@ final class TrainingRun {
 
     /** Whether to end before the next micro-batch; waits while the training is paused. */
     private boolean isOver() {
-        return cancelled.getAsBoolean() || isLate();
+        return cancelled.getAsBoolean() || isLate() || isLoadedBaseClosing();
+    }
+
+    private boolean isLoadedBaseClosing() {
+        return tuning.loaded() != null && tuning.loaded().isClosing();
     }
 
     private boolean isLate() {

@@ -61,6 +61,11 @@ sealed interface TuningMethod {
             AdapterSettings adapter,
             @Nullable QuantSettings quantization,
             @Nullable LoraPlus plus) implements TuningMethod {
+        /** The same on a base whose weights have a form already. */
+        WithAdapter on(@Nullable QuantSettings form) {
+            return new WithAdapter(adapter, form, plus);
+        }
+
         @Override
         public double usualRate() {
             return AdapterKinds.of(adapter).usualLearningRate();

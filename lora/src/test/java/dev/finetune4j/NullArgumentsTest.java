@@ -40,7 +40,8 @@ class NullArgumentsTest {
 
     static Stream<Arguments> calls() {
         return Stream.of(
-                builder("model(folder)", b -> b.model(null)),
+                builder("model(folder)", b -> b.model((Path) null)),
+                builder("model(base)", b -> b.model((LanguageModel) null)),
                 builder("lora(options)", b -> b.lora(null)),
                 builder("qlora(options)", b -> b.qlora(null)),
                 builder("vera(options)", b -> b.vera(null)),

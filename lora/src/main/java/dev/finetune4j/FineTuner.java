@@ -548,7 +548,8 @@ public final class FineTuner {
             TuningMethod chosen = method == null ? null : collect(found, method);
             if (loaded != null) {
                 found.addAll(onLoaded(chosen));
-                chosen = chosen instanceof TuningMethod.WithAdapter adapter ? adapter.on(loaded.quantization()) : chosen;
+                chosen =
+                        chosen instanceof TuningMethod.WithAdapter adapter ? adapter.on(loaded.quantization()) : chosen;
             }
             TrainingSettings settings = collect(found, training::build);
             if (packing > 0 && chosen != null && chosen.virtualTokens() > 0) {
@@ -576,7 +577,9 @@ public final class FineTuner {
                     encoding,
                     new FineTuning.Compute(
                             loaded == null ? device : loaded.model().placement().device(),
-                            loaded == null ? precision : loaded.model().placement().precision(),
+                            loaded == null
+                                    ? precision
+                                    : loaded.model().placement().precision(),
                             threads,
                             activationCheckpointing,
                             keepsDequantized,
@@ -599,23 +602,26 @@ public final class FineTuner {
                     .map(Map.Entry::getKey)
                     .collect(Collectors.joining(", "));
             if (!calls.isEmpty()) {
-                found.add("the model was loaded with its device, number format, 4-bit form and chat template; leave out "
-                        + calls + ", or choose it where the model is loaded");
+                found.add(
+                        "the model was loaded with its device, number format, 4-bit form and chat template; leave out "
+                                + calls + ", or choose it where the model is loaded");
             }
             if (keepsDequantized) {
-                found.add("keepDequantized() would change weights that others read meanwhile; leave it out, or train on a"
-                        + " folder, model(folder)");
+                found.add(
+                        "keepDequantized() would change weights that others read meanwhile; leave it out, or train on a"
+                                + " folder, model(folder)");
             }
             if (chosen != null && chosen.adapter() == null) {
-                found.add("full fine-tuning would change the loaded model for all who use it; train an adapter, or all weights of"
-                        + " a folder, model(folder)");
+                found.add(
+                        "full fine-tuning would change the loaded model for all who use it; train an adapter, or all weights of"
+                                + " a folder, model(folder)");
             }
             boolean fourBit = loaded != null
-                    && (loaded.quantization() != null
-                            || loaded.folder().files().isFourBit());
+                    && (loaded.quantization() != null || loaded.folder().files().isFourBit());
             if (quantization == null && chosen != null && chosen.quantization() != null && !fourBit) {
-                found.add("qlora(…) trains on a base in 4 bits, but the model was loaded with dense weights; load it with"
-                        + " quantize(QuantSettings.nf4()), or train with lora(…)");
+                found.add(
+                        "qlora(…) trains on a base in 4 bits, but the model was loaded with dense weights; load it with"
+                                + " quantize(QuantSettings.nf4()), or train with lora(…)");
             }
             return found;
         }

@@ -49,9 +49,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     /** The plan of the batches of a data set. */
     MemoryPlan of(Dataset dataset) {
         try (Tokenizer tokenizer = Tokenizer.load(folder.path())) {
-            EncodedDataset data = encode(
-                    dataset,
-                    encoder(tokenizer));
+            EncodedDataset data = encode(dataset, encoder(tokenizer));
             BatchLoader loader = loader(data);
             return of(data, loader, settings(loader));
         }

@@ -177,7 +177,8 @@ final class TrainingRun {
             }
             TrainingReport report = trainer.run();
             if (isLoadedBaseClosing()) {
-                throw new IllegalStateException("the model was closed during the training; keep it open until the job has ended");
+                throw new IllegalStateException(
+                        "the model was closed during the training; keep it open until the job has ended");
             }
             return new FineTunedModel(base, base != tuning.loaded(), adapter, report);
         } catch (RuntimeException | Error e) {

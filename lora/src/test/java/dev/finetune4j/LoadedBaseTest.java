@@ -77,10 +77,8 @@ class LoadedBaseTest {
     }
 
     private List<Double> lossesAlone(boolean fourBit, int steps, long seed) {
-        FineTuner.Builder alone = tuner(steps, seed)
-                .model(model)
-                .device(Fixtures.device())
-                .precision(Precision.FP32);
+        FineTuner.Builder alone =
+                tuner(steps, seed).model(model).device(Fixtures.device()).precision(Precision.FP32);
         try (FineTunedModel tuned = withMethod(alone, fourBit).train()) {
             return losses(tuned);
         }

@@ -44,6 +44,11 @@ public final class JsonReader {
         this.text = new JsonText(reader, line);
     }
 
+    /** A reader of a text that is in memory and begins in a line. */
+    public JsonReader(String text, int line) {
+        this.text = new JsonText(text, line);
+    }
+
     /**
      * The next value of the text.
      *

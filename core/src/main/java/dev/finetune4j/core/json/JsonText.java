@@ -27,7 +27,7 @@ final class JsonText {
     record Mark(int line, int column) {}
 
     private final Reader reader;
-    private final char[] buffer = new char[BUFFER];
+    private final char[] buffer;
     private final Deque<String> fields = new ArrayDeque<>();
     private int at;
     private int end;
@@ -39,6 +39,15 @@ final class JsonText {
 
     JsonText(Reader reader, int line) {
         this.reader = reader;
+        this.buffer = new char[BUFFER];
+        this.line = line;
+    }
+
+    /** A text that is in memory, which needs no buffer beside itself. */
+    JsonText(String text, int line) {
+        this.reader = Reader.nullReader();
+        this.buffer = text.toCharArray();
+        this.end = buffer.length;
         this.line = line;
     }
 
@@ -75,7 +84,7 @@ final class JsonText {
         lineOffset += end;
         at = 0;
         end = 0;
-        int count = reader.read(buffer, 0, BUFFER);
+        int count = reader.read(buffer, 0, buffer.length);
         end = Math.max(0, count);
         return end > 0;
     }

@@ -37,18 +37,25 @@ final class ControlTokens {
         this.tokenizer = tokenizer;
         this.texts = Collections.unmodifiableSet(texts);
         texts.forEach(text -> tokenizer.idOf(text).ifPresent(ids::set));
-        this.pattern = texts.isEmpty()
-                ? NONE
-                : Pattern.compile(texts.stream()
-                        .sorted(Comparator.comparingInt(String::length).reversed())
-                        .map(Pattern::quote)
-                        .collect(Collectors.joining("|")));
         this.firsts = texts.stream()
                 .filter(text -> !text.isEmpty())
                 .map(text -> text.substring(0, text.offsetByCodePoints(0, 1)))
                 .distinct()
                 .toList();
+        this.pattern = firsts.isEmpty() ? NONE : pattern(texts, firsts);
         this.fuzzy = texts.stream().anyMatch(tokenizer::isNormalized);
+    }
+
+    /** Tries them one after the other only where a character stands that one of them begins with. */
+    private static Pattern pattern(Set<String> texts, List<String> firsts) {
+        String beginning = firsts.stream()
+                .map(first -> "\\x{" + Integer.toHexString(first.codePointAt(0)) + "}")
+                .collect(Collectors.joining("", "(?=[", "])"));
+        return Pattern.compile(texts.stream()
+                .filter(text -> !text.isEmpty())
+                .sorted(Comparator.comparingInt(String::length).reversed())
+                .map(Pattern::quote)
+                .collect(Collectors.joining("|", beginning + "(?:", ")")));
     }
 
     private boolean mayBeSpelledIn(String text) {

@@ -40,6 +40,7 @@ final class NamedTemplate extends ChatTemplate {
 
     private static final Pattern GENERATION_TAG = Pattern.compile("\\n *\\{%- (?:end)?generation %}");
     private static final Pattern SLOT = Pattern.compile(Pattern.quote(BOS) + "|" + Pattern.quote(EOS));
+    private static final String SLOT_HEAD = "{{";
     private static final String PROBE = "\u4ece";
 
     private final String name;
@@ -181,6 +182,9 @@ final class NamedTemplate extends ChatTemplate {
 
     /** The texts in a message that would be read as a special token or a slot, in order. */
     private List<String> specials(String text) {
+        if (!text.contains(SLOT_HEAD)) {
+            return controlsIn(text);
+        }
         List<String> found = new ArrayList<>();
         Matcher slot = SLOT.matcher(text);
         int end = 0;

@@ -48,9 +48,10 @@ final class SpecialTokenEscapes {
      */
     static SpecialTokenEscapes of(List<?> values, String template, Function<String, List<String>> specials) {
         Set<String> spelled = new TreeSet<>();
-        StringBuilder texts = new StringBuilder(template);
+        StringBuilder texts = new StringBuilder();
+        appendIfRare(template, texts);
         eachText(values, text -> {
-            texts.append(text);
+            appendIfRare(text, texts);
             spelled.addAll(specials.apply(text));
         });
         SpecialTokenEscapes escapes = new SpecialTokenEscapes(specials, texts.toString());
@@ -61,6 +62,16 @@ final class SpecialTokenEscapes {
         }
         escapes.spare = escapes.unused();
         return escapes;
+    }
+
+    /** The characters are beyond the basic plane, so a text without any of those has none of them. */
+    private static void appendIfRare(String text, StringBuilder rare) {
+        for (int i = 0; i < text.length(); i++) {
+            if (Character.isHighSurrogate(text.charAt(i))) {
+                rare.append(text);
+                return;
+            }
+        }
     }
 
     /** The next character that no text at hand has. */
@@ -161,6 +172,11 @@ final class SpecialTokenEscapes {
         int start = 0;
         int at = 0;
         while (at < text.length()) {
+            char unit = text.charAt(at);
+            if (unit != SLOT_HEAD.charAt(0) && !Character.isSurrogate(unit)) {
+                at++;
+                continue;
+            }
             int c = text.codePointAt(at);
             String special = byCharacter.getOrDefault(c, slots.get(c));
             boolean slot = text.startsWith(ChatTemplate.BOS, at) || text.startsWith(ChatTemplate.EOS, at);

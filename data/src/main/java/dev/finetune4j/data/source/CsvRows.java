@@ -28,6 +28,8 @@ final class CsvRows {
     /** Follows the last record, so that a quote that is never closed is seen: it swallows this. */
     private static final String END = "\uFDD0";
 
+    private static final String AT_END = "\n" + END;
+
     /** A cell may not be longer. */
     private static final int MAX_CELL = 256 << 20;
 
@@ -38,9 +40,32 @@ final class CsvRows {
     private long rows;
 
     CsvRows(String source, char separator, DatasetProblems problems) {
+        this(source, separator, problems, null, 0);
+    }
+
+    /**
+     * @param header the columns, or null if the first record has them
+     * @param firstRow the number of the first row
+     */
+    CsvRows(String source, char separator, DatasetProblems problems, @Nullable List<String> header, long firstRow) {
         this.source = source;
         this.separator = separator;
         this.problems = problems;
+        this.header = header;
+        this.rows = firstRow;
+    }
+
+    /**
+     * The columns that the text of a header has; null if it is blank.
+     *
+     * @throws dev.finetune4j.data.DatasetException if it cannot be read
+     */
+    static @Nullable List<String> header(String source, char separator, String text) throws IOException {
+        DatasetProblems problems = new DatasetProblems();
+        CsvRows rows = new CsvRows(source, separator, problems);
+        rows.read(new StringReader(text), 1, (unused, index, line) -> true);
+        problems.throwIfAny();
+        return rows.header;
     }
 
     void read(Reader reader, RowConsumer consumer) throws IOException {
@@ -48,16 +73,18 @@ final class CsvRows {
     }
 
     /** One row of a table whose header is known. */
-    void readOne(String headerText, String rowText, long row, int firstLine, RowConsumer consumer) throws IOException {
-        read(new StringReader(headerText), 1, (unused, index, line) -> true);
-        rows = row;
-        read(new StringReader(rowText), firstLine, consumer);
+    void readOne(String text, int firstLine, RowConsumer consumer) throws IOException {
+        read(builder(separator).ofCsvRecord(text + AT_END), firstLine, consumer);
     }
 
     private void read(Reader reader, int firstLine, RowConsumer consumer) throws IOException {
+        read(builder(separator).ofCsvRecord(new Ended(reader, AT_END)), firstLine, consumer);
+    }
+
+    private void read(CsvReader<CsvRecord> reader, int firstLine, RowConsumer consumer) throws IOException {
         int line = firstLine;
         boolean closed = false;
-        try (CsvReader<CsvRecord> csv = builder(separator).ofCsvRecord(new Ended(reader, "\n" + END));
+        try (CsvReader<CsvRecord> csv = reader;
                 CloseableIterator<CsvRecord> records = csv.iterator()) {
             while (records.hasNext()) {
                 CsvRecord record = records.next();

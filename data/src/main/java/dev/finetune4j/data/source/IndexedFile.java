@@ -9,7 +9,6 @@ import dev.finetune4j.data.Provenance;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.StringReader;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
@@ -17,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 import org.jspecify.annotations.Nullable;
@@ -33,8 +33,8 @@ public final class IndexedFile implements RowsByNumber {
     private final char separator;
     private final FileChannel channel;
     private final Offsets offsets;
-    /** The text of a table's header, which is the first of the offsets. */
-    private final @Nullable String header;
+    /** The columns of a table, whose header is the first of the offsets. */
+    private final @Nullable List<String> header;
 
     private IndexedFile(Path file, Path bytes, FileStart start) throws IOException {
         this.file = file;
@@ -46,7 +46,9 @@ public final class IndexedFile implements RowsByNumber {
             throw new DatasetException(DatasetProblem.ofFile(file.toString(), String.valueOf(e.getMessage())), e);
         }
         this.channel = FileChannel.open(bytes, StandardOpenOption.READ);
-        this.header = kind == FileKind.CSV && offsets.size() > 1 ? Utf8.decode(bytes(0), true) : null;
+        this.header = kind == FileKind.CSV && offsets.size() > 1
+                ? CsvRows.header(file.toString(), separator, Utf8.decode(bytes(0), true))
+                : null;
     }
 
     /**
@@ -154,14 +156,19 @@ public final class IndexedFile implements RowsByNumber {
         };
         String name = file.toString();
         switch (kind) {
-            case JSON_LINES ->
-                new JsonRows(name, problems, index).readLines(new LineReader(new StringReader(text), line), keep);
-            case JSON_ARRAY -> new JsonRows(name, problems, index).readItem(new StringReader(text), line, keep);
-            case CSV -> new CsvRows(name, separator, problems).readOne(String.valueOf(header), text, index, line, keep);
+            case JSON_LINES -> new JsonRows(name, problems, index).readLine(lineIn(text), line, keep);
+            case JSON_ARRAY -> new JsonRows(name, problems, index).readItem(text, line, keep);
+            case CSV -> new CsvRows(name, separator, problems, header, index).readOne(text, line, keep);
             case TEXT, PARQUET ->
                 found[0] = JsonNodeFactory.instance.objectNode().put("text", text);
         }
         return found[0];
+    }
+
+    /** A row goes up to the next one, so blank lines may follow it. */
+    private static String lineIn(String text) {
+        int end = text.indexOf('\n');
+        return end < 0 ? text : text.substring(0, end);
     }
 
     /** The line, counted from 1, in which a row begins. */

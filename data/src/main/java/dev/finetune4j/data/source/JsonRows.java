@@ -8,7 +8,6 @@ import dev.finetune4j.data.DatasetProblems;
 import dev.finetune4j.data.Provenance;
 import java.io.IOException;
 import java.io.Reader;
-import java.io.StringReader;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -53,7 +52,7 @@ final class JsonRows {
     }
 
     /** One item of an array, with what stands between it and the next. */
-    void readItem(Reader item, int line, RowConsumer consumer) throws IOException {
+    void readItem(String item, int line, RowConsumer consumer) throws IOException {
         JsonReader json = new JsonReader(item, line);
         try {
             JsonNode row = json.next();
@@ -70,29 +69,35 @@ final class JsonRows {
 
     void readLines(LineReader lines, RowConsumer consumer) throws IOException {
         for (String line = lines.next(); line != null && !stopped; line = lines.next()) {
-            if (line.isBlank()) {
-                continue;
-            }
-            if (rows == 0 && line.strip().equals("{")) {
-                problems.add(
-                        ofFile("the file is an object that spans several lines, expected an array of rows or one object"
-                                        + " in each line; put the rows between [ and ]")
-                                .atLine(lines.number(), 1));
-                return;
-            }
-            JsonReader json = new JsonReader(new StringReader(line), lines.number());
-            try {
-                JsonNode row = json.next();
-                if (row != null && !json.hasMore()) {
-                    stopped = !consumer.accept(row, rows++, lines.number());
-                } else {
-                    problems.add(notOneObject(line, row != null, lines.number(), json.column()));
-                    rows++;
-                }
-            } catch (JsonSyntaxException e) {
-                problems.add(syntax(e, rows), e);
+            readLine(line, lines.number(), consumer);
+        }
+    }
+
+    /** One line, which counts as a row unless it is blank. */
+    void readLine(String line, int number, RowConsumer consumer) throws IOException {
+        if (line.isBlank()) {
+            return;
+        }
+        if (rows == 0 && line.strip().equals("{")) {
+            problems.add(
+                    ofFile("the file is an object that spans several lines, expected an array of rows or one object"
+                                    + " in each line; put the rows between [ and ]")
+                            .atLine(number, 1));
+            stopped = true;
+            return;
+        }
+        JsonReader json = new JsonReader(line, number);
+        try {
+            JsonNode row = json.next();
+            if (row != null && !json.hasMore()) {
+                stopped = !consumer.accept(row, rows++, number);
+            } else {
+                problems.add(notOneObject(line, row != null, number, json.column()));
                 rows++;
             }
+        } catch (JsonSyntaxException e) {
+            problems.add(syntax(e, rows), e);
+            rows++;
         }
     }
 

@@ -19,6 +19,8 @@ import java.util.Locale;
 /** Reads UTF-8 strictly: a byte that is not UTF-8 is an error, never a question mark in the data. */
 final class Utf8 {
     private static final char BYTE_ORDER_MARK = '\uFEFF';
+    /** What stands for bytes that are not UTF-8 where nobody looks. */
+    private static final char REPLACEMENT = '\uFFFD';
 
     private Utf8() {}
 
@@ -38,7 +40,11 @@ final class Utf8 {
      * @param first whether they begin a file, which may begin with a byte order mark
      */
     static String decode(byte[] bytes, boolean first) throws CharacterCodingException {
-        String text = decoder().decode(ByteBuffer.wrap(bytes)).toString();
+        String text = new String(bytes, StandardCharsets.UTF_8);
+        if (text.indexOf(REPLACEMENT) >= 0) {
+            // It stands in the file, or for bytes that are not UTF-8, of which this is the place to complain.
+            text = decoder().decode(ByteBuffer.wrap(bytes)).toString();
+        }
         return first && !text.isEmpty() && text.charAt(0) == BYTE_ORDER_MARK ? text.substring(1) : text;
     }
 

@@ -9,7 +9,6 @@ import dev.finetune4j.data.Provenance;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
@@ -25,13 +24,16 @@ import org.jspecify.annotations.Nullable;
  * A file whose rows are read when they are asked for, by their number. Where each begins is found once, in one scan; a
  * packed file is unpacked into a temporary one before.
  *
- * <p>Thread-safe. The file must not change; it stays open as long as the process lives.
+ * <p>Thread-safe. The file must not change; it stays mapped into memory as long as this lives.
  */
 public final class IndexedFile implements RowsByNumber {
+    /** So many bytes are looked at in one go. */
+    private static final int COUNTED = 1 << 16;
+
     private final Path file;
     private final FileKind kind;
     private final char separator;
-    private final FileChannel channel;
+    private final MappedFile content;
     private final Offsets offsets;
     /** The columns of a table, whose header is the first of the offsets. */
     private final @Nullable List<String> header;
@@ -45,7 +47,9 @@ public final class IndexedFile implements RowsByNumber {
         } catch (IllegalArgumentException e) {
             throw new DatasetException(DatasetProblem.ofFile(file.toString(), String.valueOf(e.getMessage())), e);
         }
-        this.channel = FileChannel.open(bytes, StandardOpenOption.READ);
+        try (FileChannel channel = FileChannel.open(bytes, StandardOpenOption.READ)) {
+            this.content = new MappedFile(channel);
+        }
         this.header = kind == FileKind.CSV && offsets.size() > 1
                 ? CsvRows.header(file.toString(), separator, Utf8.decode(bytes(0), true))
                 : null;
@@ -109,15 +113,7 @@ public final class IndexedFile implements RowsByNumber {
     /** The bytes of what stands at a place of the offsets. */
     private byte[] bytes(int place) throws IOException {
         long start = offsets.get(place);
-        ByteBuffer bytes = ByteBuffer.allocate(Math.toIntExact(offsets.get(place + 1) - start));
-        int count = 0;
-        while (bytes.hasRemaining() && count >= 0) {
-            count = channel.read(bytes, start + bytes.position());
-        }
-        if (bytes.hasRemaining()) {
-            throw new IOException("it has become shorter since it was opened");
-        }
-        return bytes.array();
+        return content.bytes(start, Math.toIntExact(offsets.get(place + 1) - start));
     }
 
     @Override
@@ -173,19 +169,12 @@ public final class IndexedFile implements RowsByNumber {
 
     /** The line, counted from 1, in which a row begins. */
     private int line(int place) throws IOException {
-        ByteBuffer bytes = ByteBuffer.allocate(1 << 16);
         long end = offsets.get(place);
         int line = 1;
-        for (long at = 0; at < end; ) {
-            bytes.clear().limit((int) Math.min(bytes.capacity(), end - at));
-            int count = channel.read(bytes, at);
-            if (count < 0) {
-                break;
+        for (long at = 0; at < end; at += COUNTED) {
+            for (byte b : content.bytes(at, (int) Math.min(COUNTED, end - at))) {
+                line += b == '\n' ? 1 : 0;
             }
-            for (int i = 0; i < count; i++) {
-                line += bytes.get(i) == '\n' ? 1 : 0;
-            }
-            at += count;
         }
         return line;
     }

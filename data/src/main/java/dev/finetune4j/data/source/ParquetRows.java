@@ -1,41 +1,26 @@
 package dev.finetune4j.data.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import java.io.IOException;
-import java.math.BigDecimal;
-import java.math.BigInteger;
 import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 import org.apache.parquet.ParquetReadOptions;
 import org.apache.parquet.column.page.PageReadStore;
 import org.apache.parquet.conf.PlainParquetConfiguration;
-import org.apache.parquet.example.data.Group;
-import org.apache.parquet.example.data.simple.convert.GroupRecordConverter;
 import org.apache.parquet.hadoop.ParquetFileReader;
 import org.apache.parquet.io.ColumnIOFactory;
-import org.apache.parquet.io.LocalInputFile;
 import org.apache.parquet.io.MessageColumnIO;
 import org.apache.parquet.io.RecordReader;
-import org.apache.parquet.schema.GroupType;
-import org.apache.parquet.schema.LogicalTypeAnnotation;
-import org.apache.parquet.schema.LogicalTypeAnnotation.DecimalLogicalTypeAnnotation;
 import org.apache.parquet.schema.MessageType;
-import org.apache.parquet.schema.PrimitiveType;
-import org.apache.parquet.schema.Type;
-import org.apache.parquet.schema.Type.Repetition;
+import org.jspecify.annotations.Nullable;
 
 /** The rows of a <a href="https://parquet.apache.org/docs/file-format/">Parquet</a> file. */
 final class ParquetRows implements ParquetFile {
-    private static final JsonNodeFactory NODES = JsonNodeFactory.instance;
-
     private final Path file;
 
     ParquetRows(Path file) {
@@ -44,143 +29,141 @@ final class ParquetRows implements ParquetFile {
 
     @Override
     public void read(RowConsumer consumer) throws IOException {
-        long index = 0;
-        try (ParquetFileReader reader = open(file)) {
-            MessageType schema = reader.getFileMetaData().getSchema();
-            MessageColumnIO columns = new ColumnIOFactory().getColumnIO(schema);
-            for (PageReadStore pages = reader.readNextRowGroup(); pages != null; pages = reader.readNextRowGroup()) {
-                RecordReader<Group> records = columns.getRecordReader(pages, new GroupRecordConverter(schema));
-                for (long i = 0; i < pages.getRowCount(); i++) {
-                    if (!consumer.accept(object(records.read(), schema), index++, null)) {
-                        return;
-                    }
+        try (Cursor cursor = new Cursor(file)) {
+            for (JsonNode row = cursor.next(); row != null; row = cursor.next()) {
+                if (!consumer.accept(row, cursor.rows() - 1, null)) {
+                    return;
                 }
             }
-        } catch (DatasetException | FileSystemException e) {
-            throw e;
-        } catch (IOException | RuntimeException e) {
-            // The library reports damage by any of them.
-            throw new DatasetException(
-                    DatasetProblem.ofFile(
-                            file.toString(),
-                            "is a Parquet file that is cut off or damaged after row " + index + "; fetch it again"),
-                    e);
         }
     }
 
     @Override
     public RowsByNumber byNumber() throws IOException {
-        try (ParquetFileReader reader = open(file)) {
-            return new ParquetByNumber(file, Math.toIntExact(reader.getRecordCount()));
-        } catch (RuntimeException e) {
+        try (Cursor cursor = new Cursor(file)) {
+            return new ParquetByNumber(file, Math.toIntExact(cursor.size()));
+        } catch (ArithmeticException e) {
             throw new DatasetException(
                     DatasetProblem.ofFile(
-                            file.toString(), "is a Parquet file that is cut off or damaged; fetch it again"),
+                            file.toString(), "has more than 2^31 rows, the limit of a data set; split it"),
                     e);
         }
     }
 
-    static ParquetFileReader open(Path file) throws IOException {
-        ParquetReadOptions options =
-                ParquetReadOptions.builder(new PlainParquetConfiguration()).build();
-        return ParquetFileReader.open(new LocalInputFile(file), options);
-    }
+    /** Reads one row after the other; the file is open until it is closed. */
+    static final class Cursor implements AutoCloseable {
+        private final Path file;
+        private final ParquetFileReader reader;
+        private final MessageType schema;
+        private final MessageColumnIO columns;
+        private final ParquetTape tape;
+        private @Nullable RecordReader<ByteBuffer> records;
+        private int group = -1;
+        private long left;
+        private long rows;
 
-    static ObjectNode object(Group group, GroupType type) {
-        ObjectNode object = NODES.objectNode();
-        for (int i = 0; i < type.getFieldCount(); i++) {
-            object.set(type.getFieldName(i), field(group, i, type.getType(i)));
-        }
-        return object;
-    }
-
-    private static JsonNode field(Group group, int field, Type type) {
-        int count = group.getFieldRepetitionCount(field);
-        if (type.isRepetition(Repetition.REPEATED)) {
-            ArrayNode array = NODES.arrayNode(count);
-            for (int i = 0; i < count; i++) {
-                array.add(value(group, field, i, type));
+        /** @throws DatasetException if the file is damaged */
+        Cursor(Path file) throws IOException {
+            this.file = file;
+            ParquetReadOptions options = ParquetReadOptions.builder(new PlainParquetConfiguration())
+                    .withUseHadoopVectoredIo(true)
+                    .build();
+            try {
+                this.reader = ParquetFileReader.open(new ParquetMapping(file, Files.size(file)), options);
+                this.schema = reader.getFileMetaData().getSchema();
+                this.columns = new ColumnIOFactory().getColumnIO(schema);
+                this.tape = new ParquetTape(schema);
+            } catch (FileSystemException e) {
+                throw e;
+            } catch (IOException | RuntimeException e) {
+                throw damaged(e);
             }
-            return array;
         }
-        return count == 0 ? NODES.nullNode() : value(group, field, 0, type);
-    }
 
-    private static JsonNode value(Group group, int field, int index, Type type) {
-        if (type.isPrimitive()) {
-            return primitive(group, field, index, type.asPrimitiveType());
+        long size() {
+            return reader.getRecordCount();
         }
-        Group inner = group.getGroup(field, index);
-        GroupType innerType = type.asGroupType();
-        LogicalTypeAnnotation meaning = type.getLogicalTypeAnnotation();
-        if (meaning instanceof LogicalTypeAnnotation.ListLogicalTypeAnnotation) {
-            return list(inner, innerType);
-        }
-        if (meaning instanceof LogicalTypeAnnotation.MapLogicalTypeAnnotation) {
-            return map(inner, innerType);
-        }
-        return object(inner, innerType);
-    }
 
-    /** A group with one repeated field, which holds the elements or a group of one field that does. */
-    private static JsonNode list(Group list, GroupType type) {
-        Type repeated = type.getType(0);
-        boolean wrapped = !repeated.isPrimitive()
-                && repeated.asGroupType().getFieldCount() == 1
-                && !repeated.getName().equals("array")
-                && !repeated.getName().endsWith("_tuple");
-        ArrayNode array = NODES.arrayNode();
-        for (int i = 0; i < list.getFieldRepetitionCount(0); i++) {
-            array.add(
-                    wrapped
-                            ? field(
-                                    list.getGroup(0, i),
-                                    0,
-                                    repeated.asGroupType().getType(0))
-                            : value(list, 0, i, repeated));
+        MessageType schema() {
+            return schema;
         }
-        return array;
-    }
 
-    private static JsonNode map(Group map, GroupType type) {
-        GroupType entryType = type.getType(0).asGroupType();
-        ObjectNode object = NODES.objectNode();
-        for (int i = 0; i < map.getFieldRepetitionCount(0); i++) {
-            Group entry = map.getGroup(0, i);
-            object.set(field(entry, 0, entryType.getType(0)).asText(), field(entry, 1, entryType.getType(1)));
+        /** How many rows were read. */
+        long rows() {
+            return rows;
         }
-        return object;
-    }
 
-    private static JsonNode primitive(Group group, int field, int index, PrimitiveType type) {
-        if (type.getLogicalTypeAnnotation() instanceof DecimalLogicalTypeAnnotation decimal) {
-            BigInteger digits = switch (type.getPrimitiveTypeName()) {
-                case INT32 -> BigInteger.valueOf(group.getInteger(field, index));
-                case INT64 -> BigInteger.valueOf(group.getLong(field, index));
-                default -> new BigInteger(group.getBinary(field, index).getBytes());
-            };
-            return NODES.numberNode(new BigDecimal(digits, decimal.getScale()));
+        /** The next row, or null after the last. */
+        @Nullable
+        JsonNode next() throws IOException {
+            ByteBuffer row = nextTape();
+            return row == null ? null : ParquetRow.read(row, schema);
         }
-        return switch (type.getPrimitiveTypeName()) {
-            case BOOLEAN -> NODES.booleanNode(group.getBoolean(field, index));
-            case INT32 -> NODES.numberNode(group.getInteger(field, index));
-            case INT64 -> NODES.numberNode(group.getLong(field, index));
-            case FLOAT -> NODES.numberNode(group.getFloat(field, index));
-            case DOUBLE -> NODES.numberNode(group.getDouble(field, index));
-            case BINARY, FIXED_LEN_BYTE_ARRAY, INT96 ->
-                text(group.getBinary(field, index).getBytes());
-        };
-    }
 
-    /** What is no text, such as a picture, is kept as bytes, which no format takes for a text. */
-    private static JsonNode text(byte[] bytes) {
-        try {
-            return NODES.textNode(StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(bytes))
-                    .toString());
-        } catch (CharacterCodingException e) {
-            return NODES.binaryNode(bytes);
+        int groups() {
+            return reader.getRowGroups().size();
+        }
+
+        private @Nullable ByteBuffer nextTape() throws IOException {
+            ByteBuffer row = nextOfGroup();
+            for (int next = group + 1; row == null && next < groups(); next++) {
+                enter(next);
+                row = nextOfGroup();
+            }
+            return row;
+        }
+
+        /**
+         * Goes to the beginning of a row group.
+         *
+         * @throws DatasetException if the file is damaged
+         */
+        void enter(int number) throws IOException {
+            try {
+                PageReadStore pages = reader.readRowGroup(number);
+                group = number;
+                left = pages == null ? 0 : pages.getRowCount();
+                records = pages == null ? null : columns.getRecordReader(pages, tape);
+            } catch (FileSystemException e) {
+                throw e;
+            } catch (IOException | RuntimeException | InternalError e) {
+                throw damaged(e);
+            }
+        }
+
+        /**
+         * The next row of the row group as {@link ParquetTape} writes it, up to the one after it; null after the last.
+         *
+         * @throws DatasetException if the file is damaged
+         */
+        @Nullable
+        ByteBuffer nextOfGroup() {
+            if (left == 0) {
+                return null;
+            }
+            try {
+                ByteBuffer row = Objects.requireNonNull(records).read();
+                left--;
+                rows++;
+                return row;
+            } catch (RuntimeException | InternalError e) {
+                // The library reports damage by any of them, and mapped memory that its file has become shorter.
+                throw damaged(e);
+            }
+        }
+
+        private DatasetException damaged(Throwable e) {
+            return new DatasetException(
+                    DatasetProblem.ofFile(
+                            file.toString(),
+                            "is a Parquet file that is cut off or damaged" + (group < 0 ? "" : " in row group " + group)
+                                    + "; fetch it again"),
+                    e);
+        }
+
+        @Override
+        public void close() throws IOException {
+            reader.close();
         }
     }
 }

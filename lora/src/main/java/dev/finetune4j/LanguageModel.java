@@ -309,6 +309,11 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
             return new LanguageModel(opened, tokenizer, encoder, model, record, quantization, batching);
         }
 
+        /** A small model like that in the folder: {@link ModelLoader#miniature}. */
+        CausalLM miniature(PretrainedFolder opened, int vocabulary) {
+            return ModelLoader.miniature(opened, vocabulary, factory(opened), placement());
+        }
+
         /** Weights that are 4-bit codes stay so; training all weights needs dense ones and says so. */
         private LinearFactory factory(PretrainedFolder opened) {
             if (quantization != null) {

@@ -115,7 +115,9 @@ final class TrainingRun {
             if (tuning.method().adapter() != null) {
                 AdapterKinds.prepare(tuning.method().adapter(), device);
             }
-            base = source.get();
+            try (Rehearsal rehearsal = rehearsal(planner, data, settings)) {
+                base = source.get();
+            }
             return train(base, new Batches(data, batches, heldOut), settings, plan);
         } catch (RuntimeException | Error e) {
             if (base != null && base != tuning.loaded()) {
@@ -126,6 +128,13 @@ final class TrainingRun {
             }
             throw e;
         }
+    }
+
+    /** One for the time in which a model is read; null where it is there already. */
+    private @Nullable Rehearsal rehearsal(TrainingPlan planner, EncodedDataset data, TrainingSettings settings) {
+        return tuning.loaded() != null || data.isLazy()
+                ? null
+                : Rehearsal.begin(tuning, planner.folder(), loader(), planner.loader(data), settings);
     }
 
     private LanguageModel.Loader loader() {

@@ -224,10 +224,18 @@ public final class RealCells {
         line.put("second_tokens_per_s", Math.round(warm));
         line.put("ratio", rounded(cold / warm));
         line.put("s_first_step", rounded(first.steps().get(0).seconds()));
+        line.put("ms", milliseconds(first.steps()));
+        line.put("second_ms", milliseconds(second.steps()));
+        line.put("s_before_first_step", rounded(first.secondsBefore()));
+        line.put("second_s_before_first_step", rounded(second.secondsBefore()));
         line.put("loss", rounded(RealTraining.loss(first.steps())));
         line.put("second_loss", rounded(RealTraining.loss(second.steps())));
         line.put("peak_gib", rounded(second.peakGibibytes()));
         print("first-steps", model, line);
+    }
+
+    private static List<Long> milliseconds(List<RealTraining.Step> steps) {
+        return steps.stream().map(step -> Math.round(1e3 * step.seconds())).toList();
     }
 
     private void soak(Path model) throws JsonProcessingException {

@@ -97,6 +97,24 @@ public record ModelConfig(
                 finalLogitSoftcapping);
     }
 
+    /** A model with a few of the blocks, one of each type and at least two, and a vocabulary of at most so many tokens. */
+    ModelConfig miniature(int vocabulary) {
+        List<LayerType> types = layerTypes.stream().distinct().toList();
+        return new ModelConfig(
+                modelType,
+                hiddenSize,
+                intermediateSize,
+                Math.min(vocabulary, vocabSize),
+                maxPositions,
+                attention,
+                types.size() > 1 ? types : List.of(types.get(0), types.get(0)),
+                activation,
+                norms,
+                projections,
+                embeddingScale,
+                finalLogitSoftcapping);
+    }
+
     /** Number of decoder blocks. */
     public int layers() {
         return layerTypes.size();

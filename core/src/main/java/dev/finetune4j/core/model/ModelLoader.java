@@ -31,6 +31,25 @@ public final class ModelLoader {
     }
 
     /**
+     * A model with a few of the folder's blocks, at least one of each {@link ModelConfig.LayerType}, and made-up weights. What it
+     * computes means nothing; but to compute it the kernels and libraries are needed that the whole model will need.
+     *
+     * @param vocabulary tokens that it knows, at most
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when the device's memory does not suffice
+     */
+    public static CausalLM miniature(
+            PretrainedFolder folder, int vocabulary, LinearFactory factory, Placement placement) {
+        TorchRuntime.require(placement.device());
+        ModelBuilder decoder = new ModelBuilder(folder.config().miniature(vocabulary));
+        WeightSpecs specs = decoder.weightSpecs();
+        try (WeightSource weights = new UniformWeights(specs, placement.device())) {
+            return build(decoder, new WeightBinder(specs, weights, factory, placement));
+        } catch (RuntimeException e) {
+            throw MemoryErrors.typed(e, placement.device(), "making a small model like that in " + folder.path());
+        }
+    }
+
+    /**
      * Loads a model, one tensor at a time.
      *
      * @param folder the model folder

@@ -53,6 +53,16 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
         return new EncodedSequence(ids, labels, Kind.TARGET);
     }
 
+    /** The same with ids modulo the size of a smaller vocabulary. */
+    public EncodedSequence folded(int vocabulary) {
+        return new EncodedSequence(
+                Arrays.stream(inputIds).map(id -> id % vocabulary).toArray(),
+                Arrays.stream(labels)
+                        .map(id -> id == Labels.IGNORE ? id : id % vocabulary)
+                        .toArray(),
+                kind);
+    }
+
     /** How many tokens there are. */
     public int length() {
         return inputIds.length;

@@ -80,7 +80,7 @@ class GpuTrainingTest {
     private static CausalLM model(String name, boolean quantized, Placement placement) {
         return ModelLoader.load(
                 PretrainedFolder.open(
-                        name.equals("llama") ? Fixtures.reference("models/llama") : TestData.resource("bases/" + name)),
+                        name.equals("gemma3") ? TestData.resource("bases/gemma3") : Fixtures.reference("models/" + name)),
                 factory(quantized),
                 placement);
     }

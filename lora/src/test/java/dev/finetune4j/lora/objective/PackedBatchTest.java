@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -90,7 +91,8 @@ class PackedBatchTest {
     void aTrainingOnPackedRowsHasTheLossesOfPaddedOnes(String family, boolean quantized, int every) {
         LinearFactory factory = quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         try (CausalLM model = Fixtures.model(Fixtures.reference("models/" + family), factory)) {
-            assertTrue(model.supportsPacking());
+            // In float32 a GPU has no attention that is quicker on packed rows; it is as exact there.
+            assertEquals(model.placement().device().kind() == ComputeDevice.Kind.CPU, model.supportsPacking());
             List<Double> padded = losses(model, every, new Collator(0, 1));
             List<Double> packed =
                     losses(model, every, new Collator(0, new Collator.FewSizes(), Collator.Layout.PACKED));

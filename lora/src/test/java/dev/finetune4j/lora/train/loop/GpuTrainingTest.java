@@ -80,7 +80,9 @@ class GpuTrainingTest {
     private static CausalLM model(String name, boolean quantized, Placement placement) {
         return ModelLoader.load(
                 PretrainedFolder.open(
-                        name.equals("gemma3") ? TestData.resource("bases/gemma3") : Fixtures.reference("models/" + name)),
+                        name.equals("llama") || name.equals("gemma2")
+                                ? Fixtures.reference("models/" + name)
+                                : TestData.resource("bases/" + name)),
                 factory(quantized),
                 placement);
     }

@@ -39,9 +39,8 @@ public record WarmUpPasses(
                         TrainingState.initial(trainable, groups, passes.computeType(), loader.position(), settings)) {
             TrainingState.RandomState random = state.random();
             for (int i = 0; i < most && !cancelled.getAsBoolean(); i++) {
-                List<Batch> step = loader.next().microBatches().stream()
-                        .map(this::folded)
-                        .toList();
+                List<Batch> step =
+                        loader.next().microBatches().stream().map(this::folded).toList();
                 passes.clear();
                 for (int j = 0; j < step.size(); j++) {
                     passes.run(step.get(j), objective.scale(step, step.get(j)), random.draw(j));

@@ -38,8 +38,7 @@ class WarmUpPassesTest {
     @CsvSource({"llama, false", "gemma2, false", "gemma3, true"})
     void stepsOfAMiniatureAreDoneUntilCancelled(String name, boolean quantized) {
         PretrainedFolder folder = PretrainedFolder.open(Fixtures.reference("models/" + name));
-        LinearFactory factory =
-                quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
+        LinearFactory factory = quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         LoraSettings lora = LoraSettings.defaults();
         TrainingSettings settings =
                 TrainingSettings.builder().batchSize(2).gradientAccumulation(2).build();
@@ -66,12 +65,14 @@ class WarmUpPassesTest {
                     .run(loader, 100, () -> asked.incrementAndGet() > 3);
             assertEquals(new BatchLoader.Position(3, 0), loader.position());
             try (TensorScope scope = new TensorScope()) {
-                float[] logits = Tensors.toFloats(small.logits(small.hidden(ModelInput.padded(small.tokens(new long[] {1, 2, 3}, 1, 3)))));
+                float[] logits = Tensors.toFloats(small.logits(
+                        small.hidden(ModelInput.padded(small.tokens(new long[] {1, 2, 3}, 1, 3)))));
                 for (float logit : logits) {
                     assertTrue(Float.isFinite(logit), () -> "a logit is " + logit);
                 }
             }
         }
-        assertArrayEquals(new int[] {1, 300, 7, 41}, examples.get(0).sequences().get(0).inputIds());
+        assertArrayEquals(
+                new int[] {1, 300, 7, 41}, examples.get(0).sequences().get(0).inputIds());
     }
 }

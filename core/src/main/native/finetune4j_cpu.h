@@ -176,6 +176,21 @@ inline void cpu_adamw(
         threads);
 }
 
+inline void cpu_adamw8bit(
+    int level, int threads, address values, address gradients, address copies, address blocks, long long count,
+    address codes1, address codes2, address absmax1, address absmax2, address wide1, address wide2, address maps,
+    address limits, float factor, float keep, float beta1, float beta2, float rate, float root, float epsilon) {
+    AdamwStep step = {factor, keep, beta1, beta2, rate, root, epsilon};
+    Moments moments = {
+        at<int64_t>(blocks),
+        {at<uint8_t>(codes1), at<uint8_t>(codes2)},
+        {at<float>(absmax1), at<float>(absmax2)},
+        {at<float>(wide1), at<float>(wide2)},
+        at<float>(maps),
+        at<float>(limits)};
+    kernels_of(level).adamw8bit(at<float>(values), at<float>(gradients), at<bf16>(copies), moments, count, step, threads);
+}
+
 /// Calls work with the products of a type, float32 or bfloat16, and a number of it.
 template <typename Work>
 inline void with_products(int level, int type, const Work &work) {

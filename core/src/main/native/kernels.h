@@ -157,6 +157,20 @@ using Adamw = void (*)(
     float *values, float *gradients, bf16 *copies, float *mean, float *variance, int64_t count, const AdamwStep &step,
     int threads);
 
+/// Moments in blocks of numbers that lie behind one another: in codes with a scale for each block, or wide.
+struct Moments {
+    const int64_t *blocks;  // of each: first value; block of codes, or -1 less the first wide number; numbers
+    uint8_t *codes[2];
+    float *absmax[2];
+    float *wide[2];
+    const float *maps;    // 2 x 256
+    const float *limits;  // 2 x 255
+};
+
+using Adamw8bit = void (*)(
+    float *values, float *gradients, bf16 *copies, const Moments &moments, int64_t blocks, const AdamwStep &step,
+    int threads);
+
 struct Kernels {
     struct {
         Decode<float> f32;
@@ -183,6 +197,7 @@ struct Kernels {
     Elements<float> elements_f32;
     Elements<bf16> elements_b16;
     Adamw adamw;
+    Adamw8bit adamw8bit;
     Tokens<float> tokens_f32;
     Tokens<bf16> tokens_b16;
     struct {

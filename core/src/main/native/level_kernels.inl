@@ -3,6 +3,7 @@
 #include "codes.inl"
 #include "gemv.inl"
 #include "elements.inl"
+#include "moments.inl"
 #include "decode.inl"
 #include "dropout.inl"
 #include "gemm.inl"
@@ -53,6 +54,7 @@ inline const Kernels &kernels() {
         elements<float>(),
         elements<bf16>(),
         adamw,
+        adamw8bit,
         tokens<float>(),
         tokens<bf16>(),
         {dropout<float>, dropout<bf16>},

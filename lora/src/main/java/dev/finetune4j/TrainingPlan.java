@@ -103,7 +103,8 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     private MemoryPlan plan(PlannedBatch batch) {
         DeviceMemory memory = memory();
         TuningMethod method = tuning.method();
-        MemoryPlanner planner = MemoryPlanner.of(folder, method.quantization(), method.adapter(), placement());
+        MemoryPlanner planner = MemoryPlanner.of(folder, method.quantization(), method.adapter(), placement())
+                .optimizing(tuning.training().optimizer());
         ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
         MemoryPlan plan =
                 activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);

@@ -75,13 +75,22 @@ class ModuleEdgesTest {
             new Row("lora.report.**", List.of("lora.report.**", "lora.train.**", "core.**"), true),
             new Row(
                     "lora.train.**",
-                    List.of("lora.train.**", "lora.objective.**", "lora.adapter.**", "data.**", "core.**"),
+                    List.of(
+                            "lora.train.**",
+                            "lora.objective.**",
+                            "lora.adapter.**",
+                            "quant.kernel",
+                            "data.**",
+                            "core.**"),
                     true),
             new Row(
                     "lora.eval.**",
                     List.of("lora.eval.**", "lora.train.**", "lora.adapter.**", "data.**", "core.**"),
                     true),
-            new Row("lora.plan.**", List.of("lora.plan.**", "lora.adapter.**", "quant.**", "core.**"), true),
+            new Row(
+                    "lora.plan.**",
+                    List.of("lora.plan.**", "lora.adapter.**", "lora.train", "quant.**", "core.**"),
+                    true),
             new Row("lora.export.**", List.of("lora.export.**", "lora.adapter.**", "quant.**", "core.**"), true),
             new Row("examples.**", List.of("examples.**", FACADE, "lora.**", "quant.**", "data.**", "core.**"), true),
             new Row(

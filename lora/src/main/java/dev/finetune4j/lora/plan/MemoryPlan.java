@@ -43,7 +43,7 @@ public record MemoryPlan(
      * @param dequantized copies of 4-bit weights that are kept dense while it trains; 0 unless they were asked for
      * @param adapter the adapter's numbers, those that are not trained included; 0 for full fine-tuning
      * @param gradients of all that is trained, float32
-     * @param optimizer AdamW's two moments, float32
+     * @param optimizer what the optimizer keeps, and on a GPU copies of what is trained in the precision of the pass
      * @param tables rotary angles and masks
      * @param activations what the forward pass leaves for the backward pass, over all blocks
      * @param loss one chunk of logits, its gradients, and the gradient of the hidden states

@@ -17,11 +17,11 @@ import java.util.List;
  * @param maxSteps optimizer steps, or 0 to let {@code epochs} decide
  * @param batchSize examples of one micro-batch, which go through the model together
  * @param gradientAccumulation micro-batches of one optimizer step; the result depends on the product of both numbers only
- * @param learningRate peak learning rate of AdamW
+ * @param learningRate peak learning rate
  * @param schedule course of the learning rate
  * @param warmupRatio share of all steps over which the learning rate rises from zero
- * @param weightDecay AdamW's decoupled weight decay
- * @param adam AdamW's moments
+ * @param weightDecay decoupled from the gradients: what a step takes of each value, times the learning rate
+ * @param optimizer how gradients move the parameters
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
  * @param maxSkippedSteps steps of the whole training that may have no numbers as loss or gradients and are skipped; the next one ends
  *     the training. 0 ends it at the first
@@ -39,37 +39,11 @@ public record TrainingSettings(
         LearningRateSchedule schedule,
         double warmupRatio,
         double weightDecay,
-        Adam adam,
+        Optimizer optimizer,
         double maxGradNorm,
         int maxSkippedSteps,
         int evaluationSteps,
         long seed) {
-    /**
-     * How AdamW averages gradients and their squares.
-     *
-     * @param beta1 decay of the average of the gradients, at least 0 and below 1
-     * @param beta2 decay of the average of their squares, at least 0 and below 1
-     * @param epsilon added to the root of the latter, above 0
-     */
-    public record Adam(double beta1, double beta2, double epsilon) {
-        /** The usual ones, as in PyTorch: 0.9, 0.999 and 1e-8. */
-        public static final Adam USUAL = new Adam(0.9, 0.999, 1e-8);
-
-        /** @throws SettingsException naming every value that cannot work */
-        public Adam {
-            List<String> problems = new ArrayList<>();
-            require(problems, beta1 >= 0 && beta1 < 1, "Adam's beta1 must be at least 0 and below 1, but is " + beta1);
-            require(problems, beta2 >= 0 && beta2 < 1, "Adam's beta2 must be at least 0 and below 1, but is " + beta2);
-            require(
-                    problems,
-                    Double.isFinite(epsilon) && epsilon > 0,
-                    "Adam's epsilon must be above 0 and finite, but is " + epsilon + "; 1e-8 is usual");
-            if (!problems.isEmpty()) {
-                throw new SettingsException(problems);
-            }
-        }
-    }
-
     public TrainingSettings {
         List<String> problems = new ArrayList<>();
         require(
@@ -98,7 +72,7 @@ public record TrainingSettings(
                 problems,
                 Double.isFinite(maxGradNorm) && maxGradNorm >= 0,
                 "maxGradNorm must be 0 (no clipping) or more and finite, but is " + maxGradNorm + "; 1 is usual");
-        require(problems, adam != null, "adam must be given; TrainingSettings.Adam.USUAL is usual");
+        require(problems, optimizer != null, "optimizer must be given; Optimizer.adamW() is usual");
         require(problems, maxSkippedSteps >= 0, "maxSkippedSteps must be 0 or more, but is " + maxSkippedSteps);
         require(
                 problems,
@@ -141,7 +115,7 @@ public record TrainingSettings(
         builder.schedule = schedule;
         builder.warmupRatio = warmupRatio;
         builder.weightDecay = weightDecay;
-        builder.adam = adam;
+        builder.optimizer = optimizer;
         builder.maxGradNorm = maxGradNorm;
         builder.maxSkippedSteps = maxSkippedSteps;
         builder.evaluationSteps = evaluationSteps;
@@ -183,7 +157,7 @@ public record TrainingSettings(
         private LearningRateSchedule schedule = LearningRateSchedule.cosine();
         private double warmupRatio = 0.03;
         private double weightDecay;
-        private Adam adam = Adam.USUAL;
+        private Optimizer optimizer = Optimizer.adamW();
         private double maxGradNorm = 1;
         private int maxSkippedSteps;
         private int evaluationSteps;
@@ -228,15 +202,15 @@ public record TrainingSettings(
             return this;
         }
 
-        /** AdamW's weight decay, of all that is trained but biases and the weights of norms; 0 by default. */
+        /** Decoupled weight decay of all that is trained but biases and the weights of norms; 0 by default. */
         public Builder weightDecay(double value) {
             weightDecay = once.set("weightDecay", value);
             return this;
         }
 
-        /** How AdamW averages gradients and their squares; as in PyTorch by default. */
-        public Builder adam(Adam value) {
-            adam = once.set("adam", value);
+        /** How gradients move the parameters; {@link Optimizer#adamW()} by default. */
+        public Builder optimizer(Optimizer value) {
+            optimizer = once.set("optimizer", value);
             return this;
         }
 
@@ -292,7 +266,7 @@ public record TrainingSettings(
                     schedule,
                     warmupRatio,
                     weightDecay,
-                    adam,
+                    optimizer,
                     maxGradNorm,
                     maxSkippedSteps,
                     evaluationSteps,

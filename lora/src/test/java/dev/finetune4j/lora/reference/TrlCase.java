@@ -24,6 +24,7 @@ import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.lora.objective.SimPo;
 import dev.finetune4j.lora.objective.WithSft;
 import dev.finetune4j.lora.train.ScheduleNames;
+import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
@@ -69,7 +70,7 @@ record TrlCase(Path folder, JsonNode settings) {
                                 settings.path("lr_scheduler_type").asText(), settings.path("no_arguments")),
                         settings.path("warmup_steps").asInt() / steps)
                 .weightDecay(settings.path("weight_decay").asDouble())
-                .adam(new TrainingSettings.Adam(
+                .optimizer(new Optimizer.AdamW(
                         settings.path("adam_beta1").asDouble(),
                         settings.path("adam_beta2").asDouble(),
                         settings.path("adam_epsilon").asDouble()))

@@ -86,7 +86,7 @@ final class CudaQuantKernels implements QuantKernels {
                         .toArray();
                 codes.put(type, scope.release(Tensors.ofLongs(device, wide, 16).to(ScalarType.Int)));
             }
-            nestedLimits = scope.release(Tensors.ofFloats(device, DynamicCodebook.limits(), 255));
+            nestedLimits = scope.release(Tensors.ofFloats(device, DynamicCodebook.signed().limits(), 255));
         }
     }
 
@@ -135,7 +135,7 @@ final class CudaQuantKernels implements QuantKernels {
         Tensor nestedCodes = Tensors.empty(device, ScalarType.Byte, n);
         Tensor outer = Tensors.empty(device, ScalarType.Float, outerBlocks);
         nest.launch(outerBlocks, DynamicCodebook.BLOCK_SIZE, scales, n, offset, nestedLimits, nestedCodes, outer);
-        Tensor map = Tensors.ofFloats(device, DynamicCodebook.table(), 256);
+        Tensor map = Tensors.ofFloats(device, DynamicCodebook.signed().table(), 256);
         return new BlockScales.Nested(scope.release(nestedCodes), scope.release(map), scope.release(outer), offset);
     }
 

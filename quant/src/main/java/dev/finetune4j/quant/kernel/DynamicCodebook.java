@@ -4,37 +4,53 @@ import dev.finetune4j.quant.QuantSettings;
 import java.util.Arrays;
 
 /**
- * The codebook of signed dynamic 8-bit quantization (<a href="https://arxiv.org/abs/1511.04561">Dettmers 2015</a>,
- * {@code create_dynamic_map} of bitsandbytes), in which the scales of the blocks are stored: per decade down to
- * 10<sup>-7</sup> twice as many of its 256 numbers as in the decade below it, on either side of zero.
+ * A codebook of dynamic 8-bit quantization (<a href="https://arxiv.org/abs/1511.04561">Dettmers 2015</a>, {@code
+ * create_dynamic_map} of bitsandbytes): per decade down to 10<sup>-7</sup> twice as many of its 256 numbers as in the decade below
+ * it. The signed one has them on either side of zero; the scales of 4-bit blocks are stored in it. Immutable.
  */
-final class DynamicCodebook {
+public final class DynamicCodebook {
     /** How many scales share one second-level scale. */
     static final int BLOCK_SIZE = QuantSettings.SCALE_BLOCK_SIZE;
 
     private static final int DECADES = 7;
-    private static final float[] VALUES = values();
-    private static final float[] LIMITS = makeLimits();
+    private static final DynamicCodebook SIGNED = new DynamicCodebook(true);
+    private static final DynamicCodebook UNSIGNED = new DynamicCodebook(false);
 
-    private DynamicCodebook() {}
+    private final float[] values;
+    private final float[] limits;
+
+    private DynamicCodebook(boolean signed) {
+        values = values(signed);
+        limits = limits(values);
+    }
+
+    /** That of numbers from -1 to 1. */
+    public static DynamicCodebook signed() {
+        return SIGNED;
+    }
+
+    /** That of numbers from 0 to 1. */
+    public static DynamicCodebook unsigned() {
+        return UNSIGNED;
+    }
 
     /** The numbers in rising order, a copy. */
-    static float[] table() {
-        return VALUES.clone();
+    public float[] table() {
+        return values.clone();
     }
 
     /** The 255 rising limits between the codes, a copy. */
-    static float[] limits() {
-        return LIMITS.clone();
+    public float[] limits() {
+        return limits.clone();
     }
 
-    /** The code of the number nearest to a value in [-1, 1]. */
-    static int encode(float value) {
+    /** The code of the number nearest to a value of at most 1. */
+    public int encode(float value) {
         int low = 0;
-        int high = LIMITS.length;
+        int high = limits.length;
         while (low < high) {
             int middle = (low + high) >>> 1;
-            if (value > LIMITS[middle]) {
+            if (value > limits[middle]) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -43,18 +59,20 @@ final class DynamicCodebook {
         return low;
     }
 
-    private static float[] values() {
+    private static float[] values(boolean signed) {
         float[] values = new float[256];
         int count = 0;
         values[count++] = 0f;
         values[count++] = 1f;
         for (int decade = 0; decade < DECADES; decade++) {
-            int bins = 1 << decade;
+            int bins = 1 << (signed ? decade : decade + 1);
             float power = (float) Math.pow(10, decade - DECADES + 1);
             for (int bin = 0; bin < bins; bin++) {
                 float middle = (edge(bin, bins) + edge(bin + 1, bins)) / 2f;
                 values[count++] = power * middle;
-                values[count++] = -(power * middle);
+                if (signed) {
+                    values[count++] = -(power * middle);
+                }
             }
         }
         Arrays.sort(values);
@@ -74,10 +92,10 @@ final class DynamicCodebook {
      * The search on the GPU ends at an even code and then looks at one neighbour, so that a value exactly between an
      * odd code and the even one above it goes up. Lowering that limit by one float says the same.
      */
-    private static float[] makeLimits() {
-        float[] limits = new float[VALUES.length - 1];
+    private static float[] limits(float... values) {
+        float[] limits = new float[values.length - 1];
         for (int i = 0; i < limits.length; i++) {
-            float middle = (VALUES[i] + VALUES[i + 1]) * 0.5f;
+            float middle = (values[i] + values[i + 1]) * 0.5f;
             limits[i] = i % 2 == 0 ? middle : Math.nextDown(middle);
         }
         return limits;

@@ -61,7 +61,7 @@ final class Quantizer {
                 offset = CudaRounding.mean(absmax);
                 NestedCodes nested = NestedCodes.of(absmax, offset);
                 Tensor codes = Tensors.ofBytes(device, nested.codes(), absmax.length);
-                Tensor map = Tensors.ofFloats(device, DynamicCodebook.table(), 256);
+                Tensor map = Tensors.ofFloats(device, DynamicCodebook.signed().table(), 256);
                 Tensor outer = Tensors.ofFloats(device, nested.absmax(), nested.absmax().length);
                 owned = new Tensor[] {packed, codes, map, outer};
                 scales = new BlockScales.Nested(codes, map, outer, offset);
@@ -126,7 +126,7 @@ final class Quantizer {
                 absmax[i] = largest;
                 float reciprocal = CudaRounding.reciprocal(largest);
                 for (int k = from; k < to; k++) {
-                    codes[k] = (byte) DynamicCodebook.encode((scales[k] - offset) * reciprocal);
+                    codes[k] = (byte) DynamicCodebook.signed().encode((scales[k] - offset) * reciprocal);
                 }
             }
             return new NestedCodes(codes, absmax);

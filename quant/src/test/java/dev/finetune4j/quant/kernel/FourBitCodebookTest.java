@@ -90,7 +90,7 @@ class FourBitCodebookTest {
 
     @Test
     void dynamicMapTakesTheNearestNumber() {
-        float[] map = DynamicCodebook.table();
+        float[] map = DynamicCodebook.signed().table();
         assertEquals(256, map.length);
         assertEquals(-0.99296874f, map[0]);
         assertEquals(0f, map[127]);
@@ -98,15 +98,15 @@ class FourBitCodebookTest {
         SplittableRandom random = new SplittableRandom(8);
         for (int i = 0; i < 50_000; i++) {
             float x = (float) ((random.nextDouble() * 2 - 1) * Math.pow(10, -random.nextInt(8)));
-            int code = DynamicCodebook.encode(x);
+            int code = DynamicCodebook.signed().encode(x);
             double distance = Math.abs((double) map[code] - x);
             for (int other = Math.max(0, code - 1); other <= Math.min(255, code + 1); other++) {
                 double gap = Math.abs((double) map[other] - x);
                 assertEquals(true, distance <= gap * (1 + 1e-6) + 1e-12, () -> "nearest of " + x);
             }
         }
-        assertEquals(0, DynamicCodebook.encode(-1f));
-        assertEquals(255, DynamicCodebook.encode(1f));
+        assertEquals(0, DynamicCodebook.signed().encode(-1f));
+        assertEquals(255, DynamicCodebook.signed().encode(1f));
     }
 
     @ParameterizedTest

@@ -203,7 +203,7 @@ class PrequantizedLinearTest {
             byte[] codes = new byte[blocks];
             random.nextBytes(codes);
             float[] outer = floats(random, (blocks + 255) / 256);
-            float[] map = DynamicCodebook.table();
+            float[] map = DynamicCodebook.signed().table();
             stored.put(name + ".absmax", Tensors.ofBytes(CPU, codes, blocks));
             stored.put(name + ".nested_absmax", Tensors.ofFloats(CPU, outer, outer.length));
             stored.put(name + ".nested_quant_map", Tensors.ofFloats(CPU, map, 256));

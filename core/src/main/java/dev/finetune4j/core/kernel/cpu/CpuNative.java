@@ -239,6 +239,30 @@ final class CpuNative {
             float root,
             float epsilon);
 
+    static native void cpu_adamw8bit(
+            int level,
+            int threads,
+            long values,
+            long gradients,
+            long copies,
+            long blocks,
+            long count,
+            long codes1,
+            long codes2,
+            long absmax1,
+            long absmax2,
+            long wide1,
+            long wide2,
+            long maps,
+            long limits,
+            float factor,
+            float keep,
+            float beta1,
+            float beta2,
+            float rate,
+            float root,
+            float epsilon);
+
     static native void cpu_gemm_nt(
             int level,
             int threads,

@@ -11,6 +11,9 @@ import org.jspecify.annotations.Nullable;
  * the CPU and contiguous unless something else is said. Thread-safe.
  */
 public final class ElementKernels {
+    /** Numbers of a block of moments. */
+    private static final int BLOCK = 256;
+
     private static final int OF_SHAPE = 10;
 
     private final CpuLevel level;
@@ -270,6 +273,57 @@ public final class ElementKernels {
                 FourBitWeight.address("means", mean, ScalarType.Float, count),
                 FourBitWeight.address("variances", variance, ScalarType.Float, count),
                 count,
+                step.factor(),
+                step.keep(),
+                step.beta1(),
+                step.beta2(),
+                step.rate(),
+                step.root(),
+                step.epsilon());
+    }
+
+    /**
+     * Where moments are kept in blocks of at most 256 numbers; all contiguous.
+     *
+     * @param blocks int64, (n, 3): first value, block of codes or {@code -1} less the first wide number, how many numbers
+     * @param codes uint8, (2, m, 256)
+     * @param absmax float32, (2, m)
+     * @param wide float32, (2, k)
+     * @param maps float32, (2, 256)
+     * @param limits float32, (2, 255)
+     */
+    public record Moments(Tensor blocks, Tensor codes, Tensor absmax, Tensor wide, Tensor maps, Tensor limits) {}
+
+    /**
+     * Moves values by a step of AdamW whose moments are kept in blocks, and clears their gradients.
+     *
+     * @param values float32, all that the blocks speak of, as the gradients
+     * @param copies bfloat16, follow the values; null for none
+     */
+    public void adamw8bit(Tensor values, Tensor gradients, @Nullable Tensor copies, Moments moments, Step step) {
+        long count = values.numel();
+        long blocks = moments.blocks().size(0);
+        long coded = moments.absmax().size(1);
+        long wide = moments.wide().size(1);
+        long codes = FourBitWeight.address("codes", moments.codes(), ScalarType.Byte, 2 * coded * BLOCK);
+        long absmax = FourBitWeight.address("absmax", moments.absmax(), ScalarType.Float, 2 * coded);
+        long moment = FourBitWeight.address("wide", moments.wide(), ScalarType.Float, 2 * wide);
+        CpuNative.cpu_adamw8bit(
+                level.number,
+                TorchRuntime.threads(),
+                FourBitWeight.address("values", values, ScalarType.Float, count),
+                FourBitWeight.address("gradients", gradients, ScalarType.Float, count),
+                optional("copies", copies, ScalarType.BFloat16, count),
+                FourBitWeight.address("blocks", moments.blocks(), ScalarType.Long, 3 * blocks),
+                blocks,
+                codes,
+                codes + coded * BLOCK,
+                absmax,
+                absmax + coded * Float.BYTES,
+                moment,
+                moment + wide * Float.BYTES,
+                FourBitWeight.address("maps", moments.maps(), ScalarType.Float, 512),
+                FourBitWeight.address("limits", moments.limits(), ScalarType.Float, 510),
                 step.factor(),
                 step.keep(),
                 step.beta1(),

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter.layer;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
@@ -10,14 +11,18 @@ import java.util.Map;
 /**
  * How large an adapter will be and what it will put around the modules of a model, before either exists.
  *
- * @param trainedValues how many numbers are trained
+ * @param trained shapes of the tensors that are trained
  * @param frozenValues how many more the adapter holds, such as factors that are subtracted from its base
  * @param footprints what a pass keeps of each adapted projection and norm, by module path
  * @param virtualTokens how many positions stand before the first token
  * @param prefix whether these are among the keys of each layer only, so that they do not go through the model
  */
 public record AdapterShape(
-        long trainedValues, long frozenValues, Map<String, Footprint> footprints, int virtualTokens, boolean prefix) {
+        List<long[]> trained,
+        long frozenValues,
+        Map<String, Footprint> footprints,
+        int virtualTokens,
+        boolean prefix) {
     /** Memory that a pass takes because of the adapter on a projection or norm. */
     public interface Footprint {
         /** Whether the gradients of what is trained need the input. */
@@ -65,21 +70,22 @@ public record AdapterShape(
     }
 
     public AdapterShape {
+        trained = List.copyOf(trained);
         footprints = Collections.unmodifiableMap(new LinkedHashMap<>(footprints));
     }
 
     /** The shape of no adapter. */
     public static AdapterShape none() {
-        return new AdapterShape(0, 0, Map.of(), 0, false);
+        return new AdapterShape(List.of(), 0, Map.of(), 0, false);
     }
 
     /** That of layers on single modules. */
     public static AdapterShape ofLayers(List<AdapterLayerSpec> specs) {
-        long trained = 0;
+        List<long[]> trained = new ArrayList<>();
         long frozen = 0;
         Map<String, Footprint> footprints = new LinkedHashMap<>();
         for (AdapterLayerSpec spec : specs) {
-            trained += values(spec.trained().values());
+            trained.addAll(spec.trained().values());
             frozen += values(spec.frozen());
             Footprint footprint = spec.footprint();
             if (footprint != null) {
@@ -87,6 +93,11 @@ public record AdapterShape(
             }
         }
         return new AdapterShape(trained, frozen, footprints, 0, false);
+    }
+
+    /** How many numbers are trained. */
+    public long trainedValues() {
+        return values(trained);
     }
 
     /** How many numbers tensors of these shapes hold. */

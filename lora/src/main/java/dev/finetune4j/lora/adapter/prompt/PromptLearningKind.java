@@ -13,6 +13,7 @@ import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.kind.StoredAdapter;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.layer.InitSources;
+import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
@@ -56,7 +57,8 @@ abstract class PromptLearningKind<S extends AdapterSettings> extends AdapterKind
 
     @Override
     public final AdapterShape shape(S chosen, CausalLM base) {
-        long trained = AdapterShape.values(spec(chosen, base.config()).shapes().values());
+        List<long[]> trained =
+                List.copyOf(spec(chosen, base.config()).shapes().values());
         return new AdapterShape(trained, 0, Map.of(), chosen.virtualTokens(), isPrefix());
     }
 

@@ -13,6 +13,7 @@ import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.quant.QuantSettings;
 import java.util.ArrayList;
 import java.util.List;
@@ -61,6 +62,24 @@ public final class MemoryPlanner {
         this.fixed = StaticBytes.of(meta, quantization, shape, full, placement);
         this.blocks = new BlockBytes(meta, shape.footprints(), full, placement);
         this.pass = new PassBytes(config, placement, full);
+    }
+
+    private MemoryPlanner(MemoryPlanner other, StaticBytes fixed) {
+        this.config = other.config;
+        this.placement = other.placement;
+        this.quantized = other.quantized;
+        this.full = other.full;
+        this.prefix = other.prefix;
+        this.trainsLastNorm = other.trainsLastNorm;
+        this.virtual = other.virtual;
+        this.fixed = fixed;
+        this.blocks = other.blocks;
+        this.pass = other.pass;
+    }
+
+    /** A planner for trainings by another optimizer; AdamW is the first one's. */
+    public MemoryPlanner optimizing(Optimizer optimizer) {
+        return new MemoryPlanner(this, fixed.with(optimizer));
     }
 
     /**

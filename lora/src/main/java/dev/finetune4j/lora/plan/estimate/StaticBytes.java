@@ -9,7 +9,10 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Trained;
+import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.quant.QuantSettings;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -19,10 +22,12 @@ import org.jspecify.annotations.Nullable;
  * @param weights of the base
  * @param packed numbers of the base that are kept in 4 bits
  * @param adapter of the adapter
- * @param trained numbers that are trained
+ * @param trained shapes of what is trained
+ * @param optimizer moves it
  * @param largestDense the largest copy that a single linear makes of its weight, or of a gradient of it, in a pass
  */
-record StaticBytes(long weights, long packed, long adapter, long trained, long largestDense) {
+record StaticBytes(
+        long weights, long packed, long adapter, List<long[]> trained, Optimizer optimizer, long largestDense) {
     private static final String WEIGHT = ".weight";
 
     static StaticBytes of(
@@ -34,12 +39,12 @@ record StaticBytes(long weights, long packed, long adapter, long trained, long l
         Map<String, Linear> linears = meta.linears();
         long weights = 0;
         long packedNumbers = 0;
-        long numbers = 0;
+        List<long[]> all = new ArrayList<>();
         for (var entry : meta.parameters().entrySet()) {
             String name = entry.getKey();
             String path = name.endsWith(WEIGHT) ? name.substring(0, name.length() - WEIGHT.length()) : "";
             long count = entry.getValue().numel();
-            numbers += count;
+            all.add(entry.getValue().shape());
             if (quantization != null && linears.containsKey(path) && !ModuleNames.isOutputHead(path)) {
                 weights += quantization.storedBytes(count);
                 packedNumbers += count;
@@ -58,7 +63,8 @@ record StaticBytes(long weights, long packed, long adapter, long trained, long l
                     largest,
                     count * copies(packed, footprint, placement.precision().bytes()));
         }
-        return new StaticBytes(weights, packedNumbers, adapter, full ? numbers : shape.trainedValues(), largest);
+        return new StaticBytes(
+                weights, packedNumbers, adapter, full ? all : shape.trained(), Optimizer.adamW(), largest);
     }
 
     /** Bytes for each number of a weight that one linear makes for the time of its product. */
@@ -66,19 +72,39 @@ record StaticBytes(long weights, long packed, long adapter, long trained, long l
         return (packed ? number : 0) + (footprint == null ? 0 : footprint.weightCopyBytes(number));
     }
 
-    long gradients() {
-        return Float.BYTES * trained;
+    /** The same with another optimizer. */
+    StaticBytes with(Optimizer other) {
+        return new StaticBytes(weights, packed, adapter, trained, other, largestDense);
     }
 
-    /** AdamW's two moments, and on a GPU its copies of what it trains in the precision in which that is used. */
+    private long numbers() {
+        return AdapterShape.values(trained);
+    }
+
+    long gradients() {
+        return Float.BYTES * numbers();
+    }
+
+    /** What the optimizer keeps, and on a GPU the copies of what is trained in the precision in which that is used. */
     long optimizer(Placement placement) {
         boolean copies = isGpu(placement) && placement.precision() != Precision.FP32;
-        return (2L * Float.BYTES + (copies ? placement.precision().bytes() : 0)) * trained;
+        return trained.stream().mapToLong(optimizer::stateBytes).sum()
+                + (copies ? placement.precision().bytes() * numbers() : 0);
     }
 
-    /** The root of the second moment, which is there while a step is taken; a GPU does without. */
+    /**
+     * What is there while a step is taken: the direction of Lion; of Adafactor the squares of a gradient, the update, and the
+     * clipped gradient, one parameter at a time. Kernels of our own do without.
+     */
     long optimizerStep(Placement placement) {
-        return isGpu(placement) ? 0 : Float.BYTES * trained;
+        if (optimizer instanceof Optimizer.Adafactor) {
+            long largest = trained.stream()
+                    .mapToLong(shape -> AdapterShape.values(List.of(shape)))
+                    .max()
+                    .orElse(0);
+            return 4L * Float.BYTES * largest;
+        }
+        return optimizer instanceof Optimizer.Lion && !isGpu(placement) ? Float.BYTES * numbers() : 0;
     }
 
     /** Whether a pass is planned for a GPU, whose kernels keep less; the one place of the plan that asks. */

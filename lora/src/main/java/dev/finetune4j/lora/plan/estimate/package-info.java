@@ -1,7 +1,7 @@
 /**
  * How a memory plan is made: {@link dev.finetune4j.lora.plan.estimate.MemoryPlanner} adds what stays for the whole training
- * ({@code StaticBytes}) to what a pass needs ({@code PassBytes}, {@code BlockBytes}). Imports {@code lora.adapter}, {@code quant}
- * and {@code core}; the facade imports it.
+ * ({@code StaticBytes}) to what a pass needs ({@code PassBytes}, {@code BlockBytes}). Imports {@code lora.adapter}, the
+ * settings of {@code lora.train}, {@code quant} and {@code core}; the facade imports it.
  */
 @NullMarked
 package dev.finetune4j.lora.plan.estimate;

@@ -159,6 +159,14 @@ final class FlatParameters implements AutoCloseable {
         return List.copyOf(slots);
     }
 
+    /** Those of one group. */
+    List<Slot> slots(Slice slice) {
+        long end = slice.offset() + slice.length();
+        return slots.stream()
+                .filter(slot -> slot.offset() >= slice.offset() && slot.offset() < end)
+                .toList();
+    }
+
     /** All values in one dimension. */
     Tensor values() {
         return values;
@@ -170,10 +178,21 @@ final class FlatParameters implements AutoCloseable {
         return computeCopies;
     }
 
-    /** Brings the compute copies up to date after the values were written by others than the optimizer. */
+    /** Those of one group; null where products are in float32. */
+    @Nullable
+    Tensor computeCopies(Slice slice) {
+        return computeCopies == null ? null : slice.of(computeCopies);
+    }
+
+    /** Brings the compute copies up to date after the values were written by others than a kernel that writes both. */
     void refreshComputeCopies() {
+        slices.forEach(this::refreshComputeCopies);
+    }
+
+    /** The same for those of one group. */
+    void refreshComputeCopies(Slice slice) {
         if (computeCopies != null) {
-            computeCopies.copy_(values);
+            slice.of(computeCopies).copy_(slice.of(values));
         }
     }
 

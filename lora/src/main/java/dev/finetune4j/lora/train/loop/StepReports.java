@@ -45,7 +45,7 @@ final class StepReports {
     }
 
     /** Reports a step that is done now. */
-    StepReport add(Trainer.Step step, Optimizer.StepResult result, double learningRate) {
+    StepReport add(Trainer.Step step, GradientStep.StepResult result, double learningRate) {
         long now = System.nanoTime();
         int tokens = step.microBatches().stream().mapToInt(Batch::tokens).sum();
         int done = all.size() + 1;

@@ -219,10 +219,12 @@ public final class Trainer {
             TrainingState.RandomState random = state.random();
             @Nullable Step step = index < span.totalSteps() ? forwardBackward(index, random) : null;
             while (step != null && !stops()) {
-                double learningRate =
-                        settings.learningRate() * settings.schedule().factor(index, span);
+                double learningRate = settings.optimizer()
+                        .learningRate(
+                                index + 1,
+                                settings.learningRate() * settings.schedule().factor(index, span));
                 // Leaves the gradients at zero for the next step; does nothing when they are no numbers.
-                Optimizer.AsyncResult update =
+                GradientStep.AsyncResult update =
                         state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
 
                 index++;
@@ -230,7 +232,7 @@ public final class Trainer {
                 boolean more = index < span.totalSteps();
                 // On a GPU the next step is enqueued before the result of this one is waited for.
                 @Nullable Step ahead = more && passes.isAsync() ? forwardBackward(index, random) : null;
-                Optimizer.StepResult result = update.get();
+                GradientStep.StepResult result = update.get();
                 if (result.isFinite()) {
                     state.advance(index, step.batch().end(), random);
                     StepReport report = reports.add(step, result, learningRate);
@@ -260,7 +262,7 @@ public final class Trainer {
         }
 
         /** Tells of a step that trained nothing, and ends the training if too many have. */
-        private void skip(Step step, Optimizer.StepResult result) {
+        private void skip(Step step, GradientStep.StepResult result) {
             TrainingReport.NonFinite found = new TrainingReport.NonFinite(
                     step.index() + 1, result.loss(), result.norm(), sequences(step.microBatches()));
             listeners.tell(listener -> listener.onNonFinite(found));

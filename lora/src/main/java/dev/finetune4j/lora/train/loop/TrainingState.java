@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 final class TrainingState implements AutoCloseable {
     private final FlatParameters parameters;
-    private final Optimizer optimizer;
+    private final GradientStep optimizer;
     private int step;
     private int updates;
     private BatchLoader.Position position;
@@ -54,7 +54,7 @@ final class TrainingState implements AutoCloseable {
      * @param position where the data goes on after that step, wherever the loader has run ahead to
      * @param random what dropout draws next
      * @param values the master weights by the names of the parameters, float32
-     * @param optimizer {@link Optimizer#state}
+     * @param optimizer {@link GradientStep#state}
      */
     record Snapshot(
             int step,
@@ -71,7 +71,7 @@ final class TrainingState implements AutoCloseable {
         }
     }
 
-    private TrainingState(FlatParameters parameters, Optimizer optimizer, BatchLoader.Position position, long seed) {
+    private TrainingState(FlatParameters parameters, GradientStep optimizer, BatchLoader.Position position, long seed) {
         this.parameters = parameters;
         this.optimizer = optimizer;
         this.position = position;
@@ -84,7 +84,7 @@ final class TrainingState implements AutoCloseable {
      * @param trainable by name; they are moved into the buffers of the optimizer
      * @param computeType in which they take part in products
      * @param position where the data begins
-     * @param settings weight decay and seed
+     * @param settings optimizer, weight decay and seed
      */
     static TrainingState initial(
             Map<String, Parameter> trainable,
@@ -96,7 +96,7 @@ final class TrainingState implements AutoCloseable {
         try {
             return new TrainingState(
                     parameters,
-                    new AdamW(parameters, settings.weightDecay(), settings.adam()),
+                    new GradientStep(parameters, settings.weightDecay(), settings.optimizer()),
                     position,
                     settings.seed());
         } catch (RuntimeException | Error e) {
@@ -111,7 +111,7 @@ final class TrainingState implements AutoCloseable {
     }
 
     /** The optimizer of these parameters, with its state. */
-    Optimizer optimizer() {
+    GradientStep optimizer() {
         return optimizer;
     }
 

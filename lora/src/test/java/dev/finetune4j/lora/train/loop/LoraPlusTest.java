@@ -10,7 +10,7 @@ import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
-import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
 import java.util.LinkedHashMap;
@@ -34,12 +34,12 @@ class LoraPlusTest {
                 SafetensorsFile golden = SafetensorsFile.open(TestData.resource("train/loraplus.safetensors"))) {
             Map<String, Tensor> trainable = read(golden, name + "/start/");
             try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), groups);
-                    AdamW optimizer = new AdamW(parameters, weightDecay, TrainingSettings.Adam.USUAL)) {
+                    GradientStep optimizer = new GradientStep(parameters, weightDecay, Optimizer.adamW())) {
                 for (int step = 0; step < SCHEDULE.length; step++) {
                     setGradients(trainable, read(golden, name + "/grad" + step + "/"));
                     double norm = golden.read(name + "/norm" + step).item_double();
                     Tensor loss = Tensors.zeros(ComputeDevice.cpu(), ScalarType.Double, 1);
-                    Optimizer.StepResult found = optimizer
+                    GradientStep.StepResult found = optimizer
                             .clipAndStep(loss, 1, learningRate * SCHEDULE[step])
                             .get();
                     assertEquals(norm, found.norm(), 1e-6 * norm, "norm over all groups at step " + step);

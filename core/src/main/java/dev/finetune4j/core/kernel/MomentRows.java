@@ -57,10 +57,12 @@ final class MomentRows {
                 ? values.to(ScalarType.Float).zero_()
                 : moments.wide().select(0, index).take(wide);
         if (moments.absmax().numel() > 0) {
-            Tensor codes = moments.codes().select(0, index).index_select(0, code).to(ScalarType.Long);
+            Tensor codes =
+                    moments.codes().select(0, index).index_select(0, code).to(ScalarType.Long);
             Tensor scales =
                     moments.absmax().select(0, index).index_select(0, code).unsqueeze(1);
-            known = torch.where(coded, moments.maps().select(0, index).take(codes).mul_(scales), known);
+            known = torch.where(
+                    coded, moments.maps().select(0, index).take(codes).mul_(scales), known);
         }
         return known.mul_(there);
     }
@@ -79,11 +81,19 @@ final class MomentRows {
         Tensor map = moments.maps().select(0, index);
         Tensor top = kept.abs().amax(new long[] {1}, false);
         Tensor codes = torch.bucketize(
-                kept.div(torch.where(top.gt(new Scalar(0)), top, torch.ones_like(top)).unsqueeze(1)),
+                kept.div(torch.where(top.gt(new Scalar(0)), top, torch.ones_like(top))
+                        .unsqueeze(1)),
                 moments.limits().select(0, index));
         // What is below zero stays there, as bitsandbytes has it.
         Tensor turned = kept.lt(new Scalar(0)).logical_and(map.take(codes).ge(new Scalar(0)));
-        moments.codes().select(0, index).index_copy_(0, places, codes.sub(turned.to(ScalarType.Long)).mul_(there.index_select(0, numbers)).to(ScalarType.Byte));
+        moments.codes()
+                .select(0, index)
+                .index_copy_(
+                        0,
+                        places,
+                        codes.sub(turned.to(ScalarType.Long))
+                                .mul_(there.index_select(0, numbers))
+                                .to(ScalarType.Byte));
         moments.absmax().select(0, index).index_copy_(0, places, top);
     }
 }

@@ -101,7 +101,8 @@ public interface OptimizerKernels {
      * @param computeCopies the values in bfloat16, in which they take part in products; null for none
      * @param mean exponential average of the gradients
      */
-    record LionState(Tensor values, Tensor gradients, @Nullable Tensor computeCopies, Tensor mean) {}
+    record LionState(
+            Tensor values, Tensor gradients, @Nullable Tensor computeCopies, Tensor mean) {}
 
     /**
      * The numbers of a step of Lion.

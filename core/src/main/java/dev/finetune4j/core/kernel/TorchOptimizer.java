@@ -70,11 +70,7 @@ final class TorchOptimizer implements OptimizerKernels {
         try (TensorScope scope = new TensorScope()) {
             MomentRows rows = new MomentRows(state.moments());
             AdamWState dense = new AdamWState(
-                    rows.take(state.values()),
-                    rows.take(state.gradients()),
-                    null,
-                    rows.moment(0),
-                    rows.moment(1));
+                    rows.take(state.values()), rows.take(state.gradients()), null, rows.moment(0), rows.moment(1));
             double norm = clip.norm().item_double();
             if (!Double.isFinite(norm) || !Double.isFinite(clip.loss().item_double())) {
                 return;

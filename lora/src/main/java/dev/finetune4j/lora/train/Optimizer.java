@@ -9,8 +9,7 @@ import java.util.List;
  * How gradients move the parameters, and what is kept from step to step for that. Immutable; all of them decay weights apart
  * from the gradients, by {@link TrainingSettings#weightDecay}.
  */
-public sealed interface Optimizer
-        permits Optimizer.AdamW, Optimizer.AdamW8bit, Optimizer.Adafactor, Optimizer.Lion {
+public sealed interface Optimizer permits Optimizer.AdamW, Optimizer.AdamW8bit, Optimizer.Adafactor, Optimizer.Lion {
     /**
      * The bytes that are kept from step to step for one parameter of this shape, beside its float32 value and gradient.
      *
@@ -142,8 +141,9 @@ public sealed interface Optimizer
                 problems.add("Adafactor's beta1 must be at least 0 (none) and below 1, but is " + beta1);
             }
             if (warmupInit && !relativeStep) {
-                problems.add("Adafactor's warmupInit starts a relative step, but relativeStep is off; switch it on, or leave"
-                        + " warmupInit off and let the schedule warm up");
+                problems.add(
+                        "Adafactor's warmupInit starts a relative step, but relativeStep is off; switch it on, or leave"
+                                + " warmupInit off and let the schedule warm up");
             }
             if (!problems.isEmpty()) {
                 throw new SettingsException(problems);
@@ -159,9 +159,8 @@ public sealed interface Optimizer
         @Override
         public long stateBytes(long... shape) {
             long numbers = numbers(shape);
-            long squares = shape.length < 2
-                    ? numbers
-                    : numbers / shape[shape.length - 1] + numbers / shape[shape.length - 2];
+            long squares =
+                    shape.length < 2 ? numbers : numbers / shape[shape.length - 1] + numbers / shape[shape.length - 2];
             return Float.BYTES * (squares + (beta1 > 0 ? numbers : 0));
         }
     }

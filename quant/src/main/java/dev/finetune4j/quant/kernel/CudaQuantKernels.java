@@ -86,7 +86,8 @@ final class CudaQuantKernels implements QuantKernels {
                         .toArray();
                 codes.put(type, scope.release(Tensors.ofLongs(device, wide, 16).to(ScalarType.Int)));
             }
-            nestedLimits = scope.release(Tensors.ofFloats(device, DynamicCodebook.signed().limits(), 255));
+            nestedLimits = scope.release(
+                    Tensors.ofFloats(device, DynamicCodebook.signed().limits(), 255));
         }
     }
 

@@ -36,7 +36,9 @@ final class AdafactorRule implements UpdateRule {
      * @param expAvg the average of the updates; null for none
      */
     private record State(
-            Tensor squares, @Nullable Tensor columns, @Nullable Tensor expAvg) {}
+            Tensor squares,
+            @Nullable Tensor columns,
+            @Nullable Tensor expAvg) {}
 
     AdafactorRule(FlatParameters parameters, Optimizer.Adafactor settings) {
         this.parameters = parameters;
@@ -77,7 +79,8 @@ final class AdafactorRule implements UpdateRule {
     @Override
     public void update(FlatParameters.Slice slice, Step step, GradientClip clip) {
         // 1 where the step has numbers and 0 where it has not: everything below is multiplied by it.
-        Tensor good = torch.isfinite(clip.norm()).logical_and(torch.isfinite(clip.loss().squeeze()));
+        Tensor good = torch.isfinite(clip.norm())
+                .logical_and(torch.isfinite(clip.loss().squeeze()));
         for (FlatParameters.Slot slot : parameters.slots(slice)) {
             try (TensorScope scope = new TensorScope()) {
                 update(slot, step, clip, good);

@@ -49,8 +49,8 @@ final class AdamW8bitRule implements UpdateRule {
             boolean isCoded = numbers >= AdamW8bit.MIN_SIZE;
             long place = isCoded ? coded : -1 - wide;
             for (long done = 0; done < numbers; done += BLOCK) {
-                blocks.addAll(List.of(
-                        offset + done, isCoded ? coded : -1 - (wide + done), Math.min(BLOCK, numbers - done)));
+                blocks.addAll(
+                        List.of(offset + done, isCoded ? coded : -1 - (wide + done), Math.min(BLOCK, numbers - done)));
                 coded += isCoded ? 1 : 0;
             }
             wide += isCoded ? 0 : numbers;
@@ -69,7 +69,8 @@ final class AdamW8bitRule implements UpdateRule {
         for (FlatParameters.Slice slice : parameters.slices()) {
             long first = layout.count();
             for (FlatParameters.Slot slot : parameters.slots(slice)) {
-                places.put(slot.offset(), layout.add(slot.offset(), slot.master().numel()));
+                places.put(
+                        slot.offset(), layout.add(slot.offset(), slot.master().numel()));
             }
             ofSlices.put(slice, new Range(first, layout.count() - first));
         }
@@ -100,12 +101,7 @@ final class AdamW8bitRule implements UpdateRule {
 
     private static List<Tensor> all(Moments moments) {
         return List.of(
-                moments.blocks(),
-                moments.codes(),
-                moments.absmax(),
-                moments.wide(),
-                moments.maps(),
-                moments.limits());
+                moments.blocks(), moments.codes(), moments.absmax(), moments.wide(), moments.maps(), moments.limits());
     }
 
     @Override

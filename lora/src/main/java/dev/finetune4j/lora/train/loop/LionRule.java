@@ -32,8 +32,7 @@ final class LionRule implements UpdateRule {
                 slice.of(parameters.gradients()),
                 parameters.computeCopies(slice),
                 slice.of(expAvg));
-        LionStep numbers =
-                new LionStep(step.learningRate(), step.weightDecay(), settings.beta1(), settings.beta2());
+        LionStep numbers = new LionStep(step.learningRate(), step.weightDecay(), settings.beta1(), settings.beta2());
         DeviceKernels.of(expAvg).optimizer().lion(state, numbers, clip);
     }
 

@@ -98,11 +98,7 @@ class AdamW8bitTest {
                     Map<String, Expected> expected = new LinkedHashMap<>();
                     flat.slots()
                             .forEach(slot -> expected.put(
-                                    slot.name(),
-                                    new Expected(
-                                            slot,
-                                            step.state(slot),
-                                            trainable.get(slot.name()))));
+                                    slot.name(), new Expected(slot, step.state(slot), trainable.get(slot.name()))));
                     for (Expected one : expected.values()) {
                         one.step(number);
                     }
@@ -218,9 +214,11 @@ class AdamW8bitTest {
 
     private static Map<String, float[]> kept(FlatParameters parameters, GradientStep step) {
         Map<String, float[]> all = new LinkedHashMap<>();
-        parameters.slots().forEach(slot -> step.state(slot)
-                .forEach((name, tensor) ->
-                        all.put(slot.name() + " " + name, Tensors.toFloats(tensor.to(ScalarType.Float)))));
+        parameters
+                .slots()
+                .forEach(slot -> step.state(slot)
+                        .forEach((name, tensor) ->
+                                all.put(slot.name() + " " + name, Tensors.toFloats(tensor.to(ScalarType.Float)))));
         return all;
     }
 }

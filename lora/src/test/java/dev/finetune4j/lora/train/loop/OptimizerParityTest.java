@@ -48,8 +48,7 @@ class OptimizerParityTest {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = golden()) {
             Map<String, Tensor> trainable = read(golden, "start/");
-            try (FlatParameters parameters =
-                            new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
+            try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
                     GradientStep step = new GradientStep(parameters, weightDecay, settings)) {
                 for (int i = 0; i < SCHEDULE.length; i++) {
                     setGradients(trainable, read(golden, "grad" + i + "/"));
@@ -72,8 +71,7 @@ class OptimizerParityTest {
         try (TensorScope scope = new TensorScope();
                 SafetensorsFile golden = golden()) {
             Map<String, Tensor> trainable = read(golden, "start/");
-            try (FlatParameters parameters =
-                            new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
+            try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
                     GradientStep step = new GradientStep(parameters, weightDecay, settings)) {
                 setGradients(trainable, read(golden, "grad0/"));
                 step.clipAndStep(loss(0), 1, PEAK).get();
@@ -94,8 +92,10 @@ class OptimizerParityTest {
 
     private static Map<String, float[]> kept(FlatParameters parameters, GradientStep step) {
         Map<String, float[]> all = new LinkedHashMap<>();
-        parameters.slots().forEach(slot -> step.state(slot)
-                .forEach((name, tensor) -> all.put(slot.name() + " " + name, Tensors.toFloats(tensor))));
+        parameters
+                .slots()
+                .forEach(slot -> step.state(slot)
+                        .forEach((name, tensor) -> all.put(slot.name() + " " + name, Tensors.toFloats(tensor))));
         return all;
     }
 
@@ -165,8 +165,7 @@ class OptimizerParityTest {
                 SafetensorsFile golden = golden()) {
             Map<String, Tensor> trainable = read(golden, "start/");
             recorded().map(arguments -> (Optimizer) arguments.get()[1]).forEach(settings -> {
-                try (FlatParameters parameters =
-                                new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
+                try (FlatParameters parameters = new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
                         GradientStep step = new GradientStep(parameters, 0, settings)) {
                     for (FlatParameters.Slot slot : parameters.slots()) {
                         long bytes = step.state(slot).values().stream()

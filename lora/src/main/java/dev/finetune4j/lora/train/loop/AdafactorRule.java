@@ -135,7 +135,7 @@ final class AdafactorRule implements UpdateRule {
     }
 
     private static Tensor rms(Tensor tensor) {
-        return torch.linalg_vector_norm(tensor).div_(new Scalar(Math.sqrt(tensor.numel())));
+        return torch.linalg_vector_norm(tensor).div_(new Scalar(Math.sqrt((double) tensor.numel())));
     }
 
     @Override

@@ -11,6 +11,7 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.FreezeSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
@@ -244,6 +245,16 @@ public final class FineTuner {
 
         private Builder adapter(String name, Supplier<AdapterSettings> settings) {
             return method(name, () -> new TuningMethod.WithAdapter(settings.get(), null, null));
+        }
+
+        /**
+         * Trains the weights of some layers themselves, in float32, and leaves all others as they are: freeze tuning, such as {@code
+         * freeze(f -> f.lastLayers(4).extraModules("norm"))}.
+         */
+        public Builder freeze(Consumer<FreezeSettings.Builder> options) {
+            FreezeSettings.Builder chosen = FreezeSettings.builder();
+            Arguments.given(options, "freeze(options)").accept(chosen);
+            return adapter("freeze", chosen::build);
         }
 
         /** Trains all weights of the model, kept in float32. */

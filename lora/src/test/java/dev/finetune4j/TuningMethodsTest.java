@@ -112,6 +112,12 @@ class TuningMethodsTest {
                                         .bias(BiasTraining.LORA_ONLY)
                                         .modulesToSave("model.norm"))),
                         method("ln tuning", FineTuner.Builder::lnTuning),
+                        method("freeze", b -> b.freeze(f -> f.lastLayers(1))),
+                        method(
+                                "freeze parts, tied",
+                                b -> b.freeze(f -> f.firstLayers(2)
+                                        .modules("self_attn", "mlp.up_proj", "input_layernorm")
+                                        .extraModules("norm", "embed_tokens"))),
                         method("prefix", b -> b.prefixTuning(4)),
                         method("prefix from zero", b -> b.adapter(new PrefixSettings(4, 0, true))),
                         method("prefix projection", b -> b.adapter(new PrefixSettings(4, 24, false))),
@@ -126,7 +132,9 @@ class TuningMethodsTest {
                                 b -> b.adapter(
                                         new PromptTuningSettings(4, PromptTuningSettings.Init.SAMPLE_VOCAB, null))))
                 .flatMap(arguments -> Stream.of(false, true)
-                        .filter(fourBit -> fourBit || !arguments.get()[0].equals("loftq"))
+                        .filter(fourBit -> fourBit
+                                ? !arguments.get()[0].toString().startsWith("freeze")
+                                : !arguments.get()[0].equals("loftq"))
                         .map(fourBit -> Arguments.of(
                                 arguments.get()[0] + (fourBit ? ", 4 bit" : ""),
                                 arguments.get()[1],
@@ -315,11 +323,37 @@ class TuningMethodsTest {
     }
 
     @Test
+    void whatFreezeTuningCannotTrainIsSaidBeforeAnythingIsRead() {
+        String message = assertThrows(
+                        SettingsException.class,
+                        () -> tuner().freeze(f -> f.lastLayers(9)
+                                        .modules("mlp", "experts")
+                                        .extraModules("wte"))
+                                .train())
+                .getMessage();
+        for (String part : List.of("of 9 layers was asked for, but the model has 2", "called experts;", "called wte;")) {
+            assertTrue(message.contains(part), message);
+        }
+        assertTrue(assertThrows(
+                        SettingsException.class,
+                        () -> tuner().freeze(f -> {}).quantize(QuantSettings.nf4()).build())
+                .getMessage()
+                .contains("leave quantize(…) out"));
+        assertTrue(assertThrows(
+                        SettingsException.class,
+                        () -> tuner().freeze(f -> f.lastLayers(0).modules(" ")).build())
+                .problems()
+                .size()
+                == 2);
+    }
+
+    @Test
     void methodsWithFewValuesLearnTooWithTheirUsualRates() {
         for (UnaryOperator<FineTuner.Builder> method : List.<UnaryOperator<FineTuner.Builder>>of(
                 FineTuner.Builder::ia3,
                 b -> b.vera(v -> v.rank(64)),
                 FineTuner.Builder::lnTuning,
+                b -> b.freeze(f -> f.firstLayers(1)),
                 b -> b.prefixTuning(8),
                 b -> b.pTuning(8),
                 b -> b.promptTuning(8))) {

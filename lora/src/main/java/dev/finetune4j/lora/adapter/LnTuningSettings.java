@@ -8,7 +8,7 @@ import java.util.List;
  * LN tuning: the weights γ of norms, {@code γ ⊙ x / rms(x)}, are trained and nothing else
  * (<a href="https://arxiv.org/abs/2312.11420">Zhao et al. 2023</a>). Immutable. Names follow PEFT's {@code LNTuningConfig}.
  *
- * @param modules the norms that are trained, in all layers
+ * @param modules the norms that are trained, in all layers; a file may name linears and embeddings too, as PEFT lets it
  * @param modulesToSave as {@link LoraSettings#modulesToSave()}
  */
 public record LnTuningSettings(ModuleSelection modules, List<String> modulesToSave) implements AdapterSettings {

@@ -20,6 +20,7 @@ import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.BiasTraining;
+import dev.finetune4j.lora.adapter.FreezeSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
 import dev.finetune4j.lora.adapter.LoraInit;
@@ -188,6 +189,7 @@ class MemoryPlanTest {
                         .modulesToSave("model.norm", "o_proj")
                         .build(),
                 LnTuningSettings.defaults(),
+                FreezeSettings.builder().lastLayers(1).extraModules("norm").build(),
                 PrefixSettings.of(5),
                 new PrefixSettings(5, 24, false),
                 PTuningSettings.of(4),

@@ -18,9 +18,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** LN tuning: copies of norms that are trained in their place, as {@link ModulesToSave} are, under names of its own. */
+/**
+ * LN tuning: copies of norms that are trained in their place, as {@link ModulesToSave} are, under names of its own. As in PEFT a file
+ * may name other modules too, which {@link FreezeKind} writes.
+ */
 public final class LnTuningKind extends LayerAdapterKind<LnTuningSettings> {
-    private static final String COPIES = "ln_tuning_layers";
+    static final String TYPE = "LN_TUNING";
+    static final String COPIES = "ln_tuning_layers";
+    /** The end of a copied weight's name in a file. */
+    static final String WEIGHT = COPIES + ".weight";
+
     private static final TargetModules TWO_IN_A_BLOCK =
             TargetModules.named("input_layernorm", "post_attention_layernorm", "norm");
     private static final TargetModules FOUR_IN_A_BLOCK = TargetModules.named(
@@ -42,13 +49,13 @@ public final class LnTuningKind extends LayerAdapterKind<LnTuningSettings> {
             "gemma3_text", FOUR_IN_A_BLOCK);
 
     public LnTuningKind() {
-        super(LnTuningSettings.class, "LN_TUNING", 3e-3);
+        super(LnTuningSettings.class, TYPE, 3e-3);
     }
 
     @Override
     public List<String> problems(LnTuningSettings chosen, ModuleNames modules) {
         List<String> problems = new ArrayList<>();
-        collect(problems, () -> chosen.modules().resolve("norm", modules.norms(), chosen.modulesToSave()));
+        collect(problems, () -> chosen.modules().resolve("module", modules.all(), chosen.modulesToSave()));
         collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
         if (problems.isEmpty()) {
             problems.addAll(ModulesToSave.conflicts(modules, targets(chosen, modules), chosen.modulesToSave()));
@@ -58,32 +65,30 @@ public final class LnTuningKind extends LayerAdapterKind<LnTuningSettings> {
     }
 
     private static Set<String> targets(LnTuningSettings chosen, ModuleNames modules) {
-        return chosen.modules().matching(modules.norms(), chosen.modulesToSave());
+        return chosen.modules().matching(modules.all(), chosen.modulesToSave());
     }
 
-    /** Modules that the targets mean, and that PEFT would train too, although they are no norms. */
+    /** Modules around others that the targets mean, and that PEFT would copy as a whole. */
     private static List<String> others(LnTuningSettings chosen, ModuleNames modules) {
         Set<String> paths = new LinkedHashSet<>();
         for (String path : modules.all()) {
             for (int end = path.indexOf('.'); end >= 0; end = path.indexOf('.', end + 1)) {
                 paths.add(path.substring(0, end));
             }
-            paths.add(path);
         }
-        paths.removeAll(modules.norms());
         Set<String> meant = chosen.modules().matching(paths, chosen.modulesToSave());
         return meant.isEmpty()
                 ? List.of()
-                : List.of("the target modules of LN tuning mean more than norms (" + String.join(", ", meant)
-                        + "); name norms only, and other modules among those to be trained whole");
+                : List.of("the target modules of LN tuning mean modules that hold others (" + String.join(", ", meant)
+                        + "); name the norms themselves");
     }
 
     @Override
     protected List<AdapterLayerSpec> specs(LnTuningSettings chosen, BaseModules base) {
         List<AdapterLayerSpec> specs = new ArrayList<>(ModulesToSave.specs(base, chosen.modulesToSave()));
         chosen.modules()
-                .matchingSome("norm", base.names().norms(), chosen.modulesToSave())
-                .forEach(path -> specs.add(ModulesToSave.spec(base, path, COPIES + ".weight")));
+                .matchingSome("module", base.names().all(), chosen.modulesToSave())
+                .forEach(path -> specs.add(ModulesToSave.spec(base, path, WEIGHT)));
         return specs;
     }
 

@@ -105,6 +105,11 @@ public final class ModulesToSave {
         return new Spec(path, weightName, shape, linear::denseWeight, linear.bias(), TRAINED);
     }
 
+    /** The name of a bias beside a weight. */
+    private static String biasName(String weightName) {
+        return weightName.substring(0, weightName.length() - WEIGHT.length()) + BIAS;
+    }
+
     private static Tensor copy(Tensor tensor) {
         return tensor.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional());
     }
@@ -127,7 +132,7 @@ public final class ModulesToSave {
             Map<String, long[]> shapes = new LinkedHashMap<>();
             shapes.put(weightName, shape);
             if (bias != null) {
-                shapes.put(BIAS, bias.shape());
+                shapes.put(biasName(weightName), bias.shape());
             }
             return shapes;
         }
@@ -139,7 +144,7 @@ public final class ModulesToSave {
 
         @Override
         public AdapterLayer of(Map<String, Tensor> tensors) {
-            return new Layer(weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(BIAS));
+            return new Layer(weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(biasName(weightName)));
         }
     }
 
@@ -150,7 +155,7 @@ public final class ModulesToSave {
             Map<String, Tensor> tensors = new LinkedHashMap<>();
             tensors.put(weightName, weight);
             if (bias != null) {
-                tensors.put(BIAS, bias);
+                tensors.put(biasName(weightName), bias);
             }
             return tensors;
         }

@@ -11,6 +11,7 @@ import dev.finetune4j.lora.adapter.kind.AdapterKind;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.lntuning.FreezeKind;
 import dev.finetune4j.lora.adapter.lntuning.LnTuningKind;
 import dev.finetune4j.lora.adapter.lora.LoraKind;
 import dev.finetune4j.lora.adapter.prompt.PTuningKind;
@@ -32,7 +33,8 @@ public final class AdapterKinds {
             new PTuningKind(),
             new PromptTuningKind(),
             new VeraKind(),
-            new LnTuningKind());
+            new LnTuningKind(),
+            new FreezeKind());
 
     private static final Map<Class<?>, AdapterKind<?>> BY_SETTINGS = new LinkedHashMap<>();
 
@@ -103,13 +105,13 @@ public final class AdapterKinds {
         }
     }
 
-    /** The kind that a file calls so. */
+    /** The kind that a file calls so: of two with one format the first in the list. */
     public static Optional<AdapterKind<?>> ofPeftType(String type) {
         return ALL.stream().filter(kind -> kind.peftType().equals(type)).findFirst();
     }
 
     /** What files call the kinds. */
     public static List<String> peftTypes() {
-        return ALL.stream().<String>map(AdapterKind::peftType).toList();
+        return ALL.stream().<String>map(AdapterKind::peftType).distinct().toList();
     }
 }

@@ -81,12 +81,15 @@ final class AdamW8bitRule implements UpdateRule {
         long[] blocks = layout.blocks.stream().mapToLong(Long::longValue).toArray();
         DynamicCodebook signed = DynamicCodebook.signed();
         DynamicCodebook unsigned = DynamicCodebook.unsigned();
+        // Kernels are given no empty tensors.
+        long coded = Math.max(1, layout.coded);
+        long wide = Math.max(1, layout.wide);
         try (TensorScope scope = new TensorScope()) {
             Moments made = new Moments(
                     Tensors.ofLongs(device, blocks, layout.count(), 3),
-                    Tensors.zeros(device, ScalarType.Byte, 2, layout.coded, BLOCK),
-                    Tensors.zeros(device, ScalarType.Float, 2, layout.coded),
-                    Tensors.zeros(device, ScalarType.Float, 2, layout.wide),
+                    Tensors.zeros(device, ScalarType.Byte, 2, coded, BLOCK),
+                    Tensors.zeros(device, ScalarType.Float, 2, coded),
+                    Tensors.zeros(device, ScalarType.Float, 2, wide),
                     both(device, signed.table(), unsigned.table()),
                     both(device, signed.limits(), unsigned.limits()));
             all(made).forEach(scope::release);

@@ -13,6 +13,7 @@ import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.quant.kernel.DynamicCodebook;
 import dev.finetune4j.testsupport.TensorData;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -20,6 +21,8 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** 8-bit AdamW against its format computed in float64: blocks of 256, scales, nearest codes of the two dynamic maps. */
 class AdamW8bitTest {
@@ -190,6 +193,25 @@ class AdamW8bitTest {
                 floats[i] = (float) all[i];
             }
             return floats;
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"norm.weight", "q.lora_B.weight"})
+    void parametersMayAllBeSmallOrAllLarge(String only) {
+        SplittableRandom random = new SplittableRandom(14);
+        try (TensorScope scope = new TensorScope()) {
+            Map<String, Tensor> trainable = parameters(random);
+            trainable.keySet().retainAll(List.of(only));
+            try (FlatParameters flat = new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
+                    GradientStep step = new GradientStep(flat, DECAY, Optimizer.adamW8bit())) {
+                setGradients(trainable, random);
+                Expected expected = new Expected(
+                        flat.slots().get(0), step.state(flat.slots().get(0)), trainable.get(only));
+                expected.step(1);
+                step.clipAndStep(loss(1), 0, RATE).get();
+                expected.compare(step.state(flat.slots().get(0)), trainable.get(only));
+            }
         }
     }
 

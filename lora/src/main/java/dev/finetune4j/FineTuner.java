@@ -191,7 +191,7 @@ public final class FineTuner {
         public Builder qlora(Consumer<LoraSettings.Builder> options) {
             LoraSettings.Builder chosen = LoraSettings.builder();
             Arguments.given(options, "qlora(options)").accept(chosen);
-            return method("qlora", () -> new TuningMethod.WithAdapter(chosen.build(), QuantSettings.nf4(), null));
+            return method("qlora", () -> new TuningMethod.WithAdapter(chosen.build(), QuantSettings.nf4()));
         }
 
         /** QLoRA with its defaults. */
@@ -243,8 +243,19 @@ public final class FineTuner {
             return adapter("adapter", () -> settings);
         }
 
+        /**
+         * Trains an adapter further, with the settings that it was saved with. What is learned from preferences is compared with a
+         * frozen copy of it, as it is in the folder: DPO on top of a supervised fine-tuning.
+         *
+         * @param folder in PEFT's format; it stays as it is, and where the result is saved says the caller
+         */
+        public Builder continueAdapter(Path folder) {
+            Arguments.given(folder, "continueAdapter(folder)");
+            return method("continueAdapter", () -> TuningMethod.continuing(folder, model));
+        }
+
         private Builder adapter(String name, Supplier<AdapterSettings> settings) {
-            return method(name, () -> new TuningMethod.WithAdapter(settings.get(), null, null));
+            return method(name, () -> new TuningMethod.WithAdapter(settings.get(), null));
         }
 
         /**

@@ -105,6 +105,9 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         TuningMethod method = tuning.method();
         MemoryPlanner planner = MemoryPlanner.of(folder, method.quantization(), method.adapter(), placement())
                 .optimizing(tuning.training().optimizer());
+        if (method.continued() != null && tuning.objective().needsReference()) {
+            planner = planner.withFrozenAdapter();
+        }
         ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
         MemoryPlan plan =
                 activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);

@@ -162,11 +162,12 @@ final class TrainingRun {
 
     private FineTunedModel train(LanguageModel base, Batches batches, TrainingSettings settings, MemoryPlan plan) {
         TuningMethod method = tuning.method();
-        Adapter adapter = method.adapter() == null ? null : create(base, method.adapter(), settings.seed());
+        Adapter adapter = method.adapter() == null ? null : begin(base, method.adapter(), settings.seed());
         try (DequantizedCopies copies = DequantizedCopies.of(
                 base.model().linears().values(),
                 base.model().placement(),
-                plan.bytes().dequantized())) {
+                        plan.bytes().dequantized());
+                Adapter frozen = frozen(base)) {
             CausalLM model = adapter == null ? base.model() : adapter.view();
             Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),
@@ -178,7 +179,7 @@ final class TrainingRun {
                             settings,
                             all,
                             this::isOver)
-                    .minimizing(tuning.objective().of(base.model(), method.adapter()))
+                    .minimizing(tuning.objective().of(frozen == null ? base.model() : frozen.view(), method))
                     .expecting(expected(base.model(), batches.data()))
                     .savingBy(folder -> save(base, adapter, folder));
             if (batches.heldOut() != null) {
@@ -220,9 +221,20 @@ final class TrainingRun {
         return limit != null && System.nanoTime() - began >= limit.toNanos();
     }
 
-    private static Adapter create(LanguageModel base, AdapterSettings settings, long seed) {
+    /** The adapter before the first step: a new one, or the one whose training goes on. */
+    private Adapter begin(LanguageModel base, AdapterSettings settings, long seed) {
+        Path continued = tuning.method().continued();
+        if (continued != null) {
+            return Adapter.load(base, continued);
+        }
         InitSources sources = new InitSources(seed, base.folder().files()::weights, base.encoder()::encodeText);
         return new Adapter(base, AdapterKinds.create(base.model(), settings, sources));
+    }
+
+    /** What the trained adapter is compared with, as it was before the training; null where that is the base, or nothing. */
+    private @Nullable Adapter frozen(LanguageModel base) {
+        Path continued = tuning.method().continued();
+        return continued != null && tuning.objective().needsReference() ? Adapter.load(base, continued) : null;
     }
 
     private Expectations expected(CausalLM base, EncodedDataset data) {

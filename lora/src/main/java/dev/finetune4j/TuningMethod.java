@@ -1,13 +1,18 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelLoader;
+import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.kind.AdapterKind;
+import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.LoraPlus;
 import dev.finetune4j.lora.train.loop.ParameterGroups;
 import dev.finetune4j.quant.QuantSettings;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -45,6 +50,28 @@ sealed interface TuningMethod {
      */
     TuningMethod with(@Nullable QuantSettings form, @Nullable Double ratio);
 
+    /** Folder of the adapter whose training goes on; null where a new one begins, or none is trained. */
+    default @Nullable Path continued() {
+        return null;
+    }
+
+    /**
+     * The training of an adapter that goes on, with all of its settings.
+     *
+     * @param folder in PEFT's format
+     * @param model folder of its base; null when none was chosen, which is said elsewhere
+     * @throws SettingsException when it cannot be trained further
+     * @throws dev.finetune4j.core.ModelFileException when the folder is no adapter's, or the model's is no model's
+     */
+    static TuningMethod continuing(Path folder, @Nullable Path model) {
+        if (model == null) {
+            throw new SettingsException(List.of("continueAdapter(…) needs the model that the adapter was trained on"));
+        }
+        try (CausalLM meta = ModelLoader.meta(PretrainedFolder.open(model))) {
+            return new WithAdapter(AdapterFiles.trainableSettings(folder, meta), null, null, folder);
+        }
+    }
+
     /** Positions that stand before each example. */
     default int virtualTokens() {
         AdapterSettings adapter = adapter();
@@ -56,11 +83,18 @@ sealed interface TuningMethod {
      * (<a href="https://arxiv.org/abs/2305.14314">Dettmers et al. 2023</a>).
      *
      * @param plus gives B its own learning rate; null to train all factors alike
+     * @param continued folder of the adapter whose training goes on; null for a new one
      */
     record WithAdapter(
             AdapterSettings adapter,
             @Nullable QuantSettings quantization,
-            @Nullable LoraPlus plus) implements TuningMethod {
+            @Nullable LoraPlus plus,
+            @Nullable Path continued) implements TuningMethod {
+        /** A new adapter. */
+        WithAdapter(AdapterSettings adapter, @Nullable QuantSettings quantization) {
+            this(adapter, quantization, null, null);
+        }
+
         /** The same on a base whose weights have a form already. */
         WithAdapter on(@Nullable QuantSettings form) {
             return new WithAdapter(adapter, form, plus);
@@ -84,7 +118,10 @@ sealed interface TuningMethod {
         @Override
         public TuningMethod with(@Nullable QuantSettings form, @Nullable Double ratio) {
             WithAdapter chosen = new WithAdapter(
-                    adapter, form == null ? quantization : form, ratio == null ? null : LoraPlus.withRatio(ratio));
+                    adapter,
+                    form == null ? quantization : form,
+                    ratio == null ? null : LoraPlus.withRatio(ratio),
+                    continued);
             AdapterKind<AdapterSettings> kind = AdapterKinds.of(adapter);
             List<String> problems = new ArrayList<>(kind.trainingProblems(adapter, chosen.quantization() != null));
             if (ratio != null && !kind.supportsLoraPlus()) {

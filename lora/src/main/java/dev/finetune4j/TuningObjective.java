@@ -100,22 +100,33 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
                 .encode(dataset);
     }
 
+    /** Whether it compares with the model as it was. */
+    boolean needsReference() {
+        return loss != null && loss.needsReference();
+    }
+
     /**
      * The objective of the training loop.
      *
-     * @param base the model without its adapter, which is the reference
+     * @param reference the model as it is before the training
+     * @param method makes of it the one that is trained
      */
-    Objective of(CausalLM base, @Nullable AdapterSettings adapter) {
+    Objective of(CausalLM reference, TuningMethod method) {
         PreferenceLoss chosen = loss;
         if (chosen == null) {
             return new SftObjective();
         }
-        StartCheck check = new StartCheck(chosen.needsReference() && adapter != null && startsAsBase(adapter));
+        StartCheck check = new StartCheck(chosen.needsReference() && startsAsReference(method));
         if (chosen instanceof Kto kto) {
-            return new KtoObjective(kto, base, check);
+            return new KtoObjective(kto, reference, check);
         }
         return new PreferenceObjective(
-                (PairLoss) Objects.requireNonNull(chosen), chosen.needsReference() ? base : null, check);
+                (PairLoss) Objects.requireNonNull(chosen), chosen.needsReference() ? reference : null, check);
+    }
+
+    private static boolean startsAsReference(TuningMethod method) {
+        AdapterSettings adapter = method.adapter();
+        return adapter != null && (method.continued() != null || startsAsBase(adapter));
     }
 
     /** Whether a new adapter changes no answer, not even by rounding. */

@@ -69,6 +69,11 @@ public abstract class AdapterKind<S extends AdapterSettings> {
         return List.of();
     }
 
+    /** Whether a file holds all that was trained, so that a training can go on from it. */
+    public boolean isStoredWhole(S chosen) {
+        return true;
+    }
+
     /** Begins to compile what a training on a device will need; its base may still be read meanwhile. */
     public void prepare(S chosen, ComputeDevice device) {}
 

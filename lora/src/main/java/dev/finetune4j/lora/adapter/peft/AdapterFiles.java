@@ -104,6 +104,25 @@ public final class AdapterFiles {
     }
 
     /**
+     * Reads the settings of an adapter, to train it further.
+     *
+     * @param base the model that it sits on, or one of its shapes without weights
+     * @throws ModelFileException when the folder holds none, or one of a kind that is not supported
+     * @throws SettingsException when the file does not hold all that was trained, or names what the base does not have
+     */
+    public static AdapterSettings trainableSettings(Path folder, CausalLM base) {
+        WrongFolder.refuse(folder, StoredAdapter.CONFIG);
+        Path configFile = folder.resolve(StoredAdapter.CONFIG);
+        AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile), base);
+        if (!AdapterKinds.of(settings).isStoredWhole(settings)) {
+            throw new SettingsException(List.of(folder + " holds the virtual tokens of an adapter that were trained by way of a"
+                    + " network, but not the network, so its training cannot go on; train a new adapter"));
+        }
+        AdapterKinds.check(settings, base.moduleNames());
+        return settings;
+    }
+
+    /**
      * Reads an adapter for a base.
      *
      * @throws ModelFileException when a file is missing or damaged, when the adapter is of a kind that is not supported, or

@@ -26,6 +26,11 @@ public final class PTuningKind extends PromptLearningKind<PTuningSettings> {
     }
 
     @Override
+    public boolean isStoredWhole(PTuningSettings chosen) {
+        return false;
+    }
+
+    @Override
     public PromptEncoderSpec spec(PTuningSettings chosen, ModelConfig base) {
         long width = base.hiddenSize();
         long size = encoderSize(chosen, base);

@@ -32,6 +32,11 @@ public final class PrefixKind extends PromptLearningKind<PrefixSettings> {
     }
 
     @Override
+    public boolean isStoredWhole(PrefixSettings chosen) {
+        return chosen.projectionSize() == 0;
+    }
+
+    @Override
     public boolean isPrefix() {
         return true;
     }

@@ -82,6 +82,11 @@ public final class MemoryPlanner {
         return new MemoryPlanner(this, fixed.with(optimizer));
     }
 
+    /** A planner for trainings that compare with a frozen copy of the adapter. */
+    public MemoryPlanner withFrozenAdapter() {
+        return new MemoryPlanner(this, fixed.withFrozenAdapter());
+    }
+
     /**
      * A planner for one model and method.
      *

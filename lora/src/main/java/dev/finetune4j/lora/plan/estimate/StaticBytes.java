@@ -77,6 +77,11 @@ record StaticBytes(
         return new StaticBytes(weights, packed, adapter, trained, other, largestDense);
     }
 
+    /** The same with a second adapter that is not trained. */
+    StaticBytes withFrozenAdapter() {
+        return new StaticBytes(weights, packed, 2 * adapter, trained, optimizer, largestDense);
+    }
+
     private long numbers() {
         return AdapterShape.values(trained);
     }

@@ -97,7 +97,7 @@ sealed interface TuningMethod {
 
         /** The same on a base whose weights have a form already. */
         WithAdapter on(@Nullable QuantSettings form) {
-            return new WithAdapter(adapter, form, plus);
+            return new WithAdapter(adapter, form, plus, continued);
         }
 
         @Override

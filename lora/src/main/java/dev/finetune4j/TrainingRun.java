@@ -179,7 +179,7 @@ final class TrainingRun {
                             settings,
                             all,
                             this::isOver)
-                    .minimizing(tuning.objective().of(frozen == null ? base.model() : frozen.view(), method))
+                    .minimizing(tuning.objective().of(frozen == null ? base.model() : frozen.view(), model, method))
                     .expecting(expected(base.model(), batches.data()))
                     .savingBy(folder -> save(base, adapter, folder));
             if (batches.heldOut() != null) {

@@ -109,14 +109,15 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
      * The objective of the training loop.
      *
      * @param reference the model as it is before the training
-     * @param method makes of it the one that is trained
+     * @param trained the model that is trained
+     * @param method makes the latter of the former
      */
-    Objective of(CausalLM reference, TuningMethod method) {
+    Objective of(CausalLM reference, CausalLM trained, TuningMethod method) {
         PreferenceLoss chosen = loss;
         if (chosen == null) {
             return new SftObjective();
         }
-        StartCheck check = new StartCheck(chosen.needsReference() && startsAsReference(method));
+        StartCheck check = new StartCheck(chosen.needsReference() && startsAsReference(trained, method));
         if (chosen instanceof Kto kto) {
             return new KtoObjective(kto, reference, check);
         }
@@ -124,9 +125,13 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
                 (PairLoss) Objects.requireNonNull(chosen), chosen.needsReference() ? reference : null, check);
     }
 
-    private static boolean startsAsReference(TuningMethod method) {
+    /** Whether the two models answer alike before the first step; dropout hides a part of an adapter that has learned something. */
+    private static boolean startsAsReference(CausalLM trained, TuningMethod method) {
         AdapterSettings adapter = method.adapter();
-        return adapter != null && (method.continued() != null || startsAsBase(adapter));
+        if (method.continued() != null) {
+            return !trained.hasDropout();
+        }
+        return adapter != null && startsAsBase(adapter);
     }
 
     /** Whether a new adapter changes no answer, not even by rounding. */

@@ -203,7 +203,7 @@ class AdamW8bitTest {
         try (TensorScope scope = new TensorScope()) {
             Map<String, Tensor> trainable = parameters(random);
             trainable.keySet().retainAll(List.of(only));
-            try (FlatParameters flat = new FlatParameters(Parameter.named(trainable), ParameterGroups.ONE);
+            try (FlatParameters flat = new FlatParameters(Parameter.named(trainable), ParameterGroups.DECAY);
                     GradientStep step = new GradientStep(flat, DECAY, Optimizer.adamW8bit())) {
                 setGradients(trainable, random);
                 Expected expected = new Expected(

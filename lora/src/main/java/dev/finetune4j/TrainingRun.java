@@ -164,8 +164,8 @@ final class TrainingRun {
         TuningMethod method = tuning.method();
         Adapter adapter = method.adapter() == null ? null : begin(base, method.adapter(), settings.seed());
         try (DequantizedCopies copies = DequantizedCopies.of(
-                base.model().linears().values(),
-                base.model().placement(),
+                        base.model().linears().values(),
+                        base.model().placement(),
                         plan.bytes().dequantized());
                 Adapter frozen = frozen(base)) {
             CausalLM model = adapter == null ? base.model() : adapter.view();

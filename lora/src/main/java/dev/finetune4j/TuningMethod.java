@@ -89,7 +89,8 @@ sealed interface TuningMethod {
             AdapterSettings adapter,
             @Nullable QuantSettings quantization,
             @Nullable LoraPlus plus,
-            @Nullable Path continued) implements TuningMethod {
+            @Nullable Path continued)
+            implements TuningMethod {
         /** A new adapter. */
         WithAdapter(AdapterSettings adapter, @Nullable QuantSettings quantization) {
             this(adapter, quantization, null, null);

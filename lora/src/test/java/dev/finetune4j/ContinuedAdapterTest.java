@@ -56,8 +56,7 @@ class ContinuedAdapterTest {
 
     private Path trained(UnaryOperator<FineTuner.Builder> method) {
         Path saved = folder.resolve("first");
-        try (FineTunedModel tuned =
-                method.apply(tuner(4, 5e-3)).dataset(data).train()) {
+        try (FineTunedModel tuned = method.apply(tuner(4, 5e-3)).dataset(data).train()) {
             tuned.save(saved);
         }
         return saved;
@@ -75,10 +74,12 @@ class ContinuedAdapterTest {
 
     static Stream<Arguments> methods() {
         return Stream.<Arguments>of(
-                method("dora with dropout", b -> b.lora(l -> l.rank(3).useDora(true).dropout(0.1))),
-                method("pissa and a whole module", b -> b.lora(l -> l.rank(4)
-                        .initWeights(LoraInit.pissa())
-                        .modulesToSave("model.norm"))),
+                method(
+                        "dora with dropout",
+                        b -> b.lora(l -> l.rank(3).useDora(true).dropout(0.1))),
+                method(
+                        "pissa and a whole module",
+                        b -> b.lora(l -> l.rank(4).initWeights(LoraInit.pissa()).modulesToSave("model.norm"))),
                 method("ia3", FineTuner.Builder::ia3),
                 method("vera", b -> b.vera(v -> v.rank(8))),
                 method("ln tuning", FineTuner.Builder::lnTuning),
@@ -108,8 +109,10 @@ class ContinuedAdapterTest {
                 Map<String, float[]> now = values(tuned);
                 before.peft()
                         .parameters()
-                        .forEach((key, tensor) -> assertArrayEquals(Tensors.toFloats(tensor), now.get(key), 1e-6f, key));
-                assertEquals(before.parameterCount(), tuned.adapter().orElseThrow().parameterCount());
+                        .forEach(
+                                (key, tensor) -> assertArrayEquals(Tensors.toFloats(tensor), now.get(key), 1e-6f, key));
+                assertEquals(
+                        before.parameterCount(), tuned.adapter().orElseThrow().parameterCount());
             }
         }
         assertEquals(
@@ -155,8 +158,12 @@ class ContinuedAdapterTest {
         Path first = trained(b -> b.lora(l -> l.rank(4)));
         MemoryPlan alone =
                 tuner(1, 1e-3).continueAdapter(first).dataset(data).build().plan();
-        MemoryPlan compared =
-                tuner(1, 1e-3).continueAdapter(first).dpo().dataset(pairs()).build().plan();
+        MemoryPlan compared = tuner(1, 1e-3)
+                .continueAdapter(first)
+                .dpo()
+                .dataset(pairs())
+                .build()
+                .plan();
         assertTrue(alone.bytes().adapter() > 0);
         assertEquals(2 * alone.bytes().adapter(), compared.bytes().adapter());
         assertEquals(alone.bytes().gradients(), compared.bytes().gradients());
@@ -168,7 +175,10 @@ class ContinuedAdapterTest {
         assertIn(
                 assertThrows(
                         SettingsException.class,
-                        () -> tuner(1, 1e-3).continueAdapter(projected).dataset(data).build()),
+                        () -> tuner(1, 1e-3)
+                                .continueAdapter(projected)
+                                .dataset(data)
+                                .build()),
                 "but not the network");
         assertIn(
                 assertThrows(
@@ -186,7 +196,10 @@ class ContinuedAdapterTest {
         assertIn(
                 assertThrows(
                         SettingsException.class,
-                        () -> FineTuner.builder().continueAdapter(projected).dataset(data).build()),
+                        () -> FineTuner.builder()
+                                .continueAdapter(projected)
+                                .dataset(data)
+                                .build()),
                 "no model was chosen");
     }
 
@@ -198,7 +211,10 @@ class ContinuedAdapterTest {
         assertIn(
                 assertThrows(
                         ModelFileException.class,
-                        () -> tuner(1, 1e-3).continueAdapter(first).dataset(data).train()),
+                        () -> tuner(1, 1e-3)
+                                .continueAdapter(first)
+                                .dataset(data)
+                                .train()),
                 "another base model");
     }
 

@@ -331,19 +331,23 @@ class TuningMethodsTest {
                                         .extraModules("wte"))
                                 .train())
                 .getMessage();
-        for (String part : List.of("of 9 layers was asked for, but the model has 2", "called experts;", "called wte;")) {
+        for (String part :
+                List.of("of 9 layers was asked for, but the model has 2", "called experts;", "called wte;")) {
             assertTrue(message.contains(part), message);
         }
         assertTrue(assertThrows(
                         SettingsException.class,
-                        () -> tuner().freeze(f -> {}).quantize(QuantSettings.nf4()).build())
+                        () -> tuner().freeze(f -> {})
+                                .quantize(QuantSettings.nf4())
+                                .build())
                 .getMessage()
                 .contains("leave quantize(…) out"));
         assertTrue(assertThrows(
-                        SettingsException.class,
-                        () -> tuner().freeze(f -> f.lastLayers(0).modules(" ")).build())
-                .problems()
-                .size()
+                                SettingsException.class,
+                                () -> tuner().freeze(f -> f.lastLayers(0).modules(" "))
+                                        .build())
+                        .problems()
+                        .size()
                 == 2);
     }
 

@@ -73,11 +73,11 @@ public final class FreezeKind extends LayerAdapterKind<FreezeSettings> {
 
     private static int layers(ModuleNames modules) {
         return modules.all().stream()
-                .map(FreezeKind::layer)
-                .filter(OptionalInt::isPresent)
-                .mapToInt(OptionalInt::getAsInt)
-                .max()
-                .orElse(-1)
+                        .map(FreezeKind::layer)
+                        .filter(OptionalInt::isPresent)
+                        .mapToInt(OptionalInt::getAsInt)
+                        .max()
+                        .orElse(-1)
                 + 1;
     }
 
@@ -129,8 +129,7 @@ public final class FreezeKind extends LayerAdapterKind<FreezeSettings> {
     @Override
     public void write(FreezeSettings chosen, ObjectNode config, CausalLM base) {
         Set<String> paths = trained(chosen, base.moduleNames());
-        ConfigKeys.putModules(
-                config, "target_modules", TargetModules.named(paths.toArray(String[]::new)), paths);
+        ConfigKeys.putModules(config, "target_modules", TargetModules.named(paths.toArray(String[]::new)), paths);
         ConfigKeys.putModules(config, "exclude_modules", null, paths);
         ConfigKeys.putNames(config, "modules_to_save", List.of());
     }

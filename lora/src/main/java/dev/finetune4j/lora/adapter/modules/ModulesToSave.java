@@ -144,7 +144,8 @@ public final class ModulesToSave {
 
         @Override
         public AdapterLayer of(Map<String, Tensor> tensors) {
-            return new Layer(weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(biasName(weightName)));
+            return new Layer(
+                    weightName, Objects.requireNonNull(tensors.get(weightName)), tensors.get(biasName(weightName)));
         }
     }
 

@@ -115,8 +115,9 @@ public final class AdapterFiles {
         Path configFile = folder.resolve(StoredAdapter.CONFIG);
         AdapterSettings settings = AdapterConfig.read(configFile, readJson(configFile), base);
         if (!AdapterKinds.of(settings).isStoredWhole(settings)) {
-            throw new SettingsException(List.of(folder + " holds the virtual tokens of an adapter that were trained by way of a"
-                    + " network, but not the network, so its training cannot go on; train a new adapter"));
+            throw new SettingsException(
+                    List.of(folder + " holds the virtual tokens of an adapter that were trained by way of a"
+                            + " network, but not the network, so its training cannot go on; train a new adapter"));
         }
         AdapterKinds.check(settings, base.moduleNames());
         return settings;

@@ -79,11 +79,12 @@ final class Rehearsal implements AutoCloseable {
     private void train() {
         try (CausalLM small = loader.miniature(folder, VOCABULARY);
                 PeftAdapter trained = AdapterKinds.create(small, adapter, InitSources.seed(settings.seed()))) {
+            CausalLM view = trained.attachTo(small);
             new WarmUpPasses(
-                            trained.attachTo(small),
+                            view,
                             trained.trainable(),
                             tuning.method().groups(settings),
-                            tuning.objective().of(small, adapter),
+                            tuning.objective().of(small, view, tuning.method()),
                             settings)
                     .run(batches, MOST_STEPS, () -> over);
         } catch (RuntimeException e) {

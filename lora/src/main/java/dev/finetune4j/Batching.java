@@ -17,10 +17,11 @@ import java.util.List;
  * keeps them apart at no cost; else they are padded, and examples of nearly the same length come together.
  *
  * @param rowTokens budget of rows that are packed beforehand and take the place of examples; 0 where examples are batched
- * @param packable whether packing the examples of a batch is as exact as padding them, and quicker
+ * @param layout packed where that is as exact as padding, and quicker; with the prompts of compared answers once where attention
+ *     takes it
  * @param captured whether passes are captured by shape, so that shapes have to be few
  */
-record Batching(int rowTokens, boolean packable, boolean captured) {
+record Batching(int rowTokens, Collator.Layout layout, boolean captured) {
     /** Of positions that belong to no sequence: no loss and no result depends on it, but every vocabulary has it. */
     private static final int PAD_ID = 0;
 
@@ -29,8 +30,17 @@ record Batching(int rowTokens, boolean packable, boolean captured) {
     static Batching of(FineTuning tuning, ModelConfig config, Placement placement) {
         return new Batching(
                 tuning.encoding().packing(),
-                tuning.method().virtualTokens() == 0 && CausalLM.supportsPacking(config, placement),
+                layout(tuning, config, placement),
                 DeviceKernels.of(placement.device()).isAsync());
+    }
+
+    private static Collator.Layout layout(FineTuning tuning, ModelConfig config, Placement placement) {
+        if (tuning.method().virtualTokens() > 0 || !CausalLM.supportsPacking(config, placement)) {
+            return Collator.Layout.PADDED;
+        }
+        return tuning.objective().sequences() > 1 && CausalLM.supportsSharedPrefixes(config, placement)
+                ? Collator.Layout.SHARED
+                : Collator.Layout.PACKED;
     }
 
     /** @param settings batch size, accumulation and seed */
@@ -44,12 +54,16 @@ record Batching(int rowTokens, boolean packable, boolean captured) {
                                     + " than what is held in memory; leave it out, then the examples of each batch are packed"));
         }
         if (rowTokens > 0) {
-            Collator collator = collator(new Collator.Multiple(rowTokens), Collator.Layout.PACKED);
+            Collator.Layout rows = layout == Collator.Layout.PADDED ? Collator.Layout.PACKED : layout;
             return BatchLoader.ofRows(
-                    RowPacker.pack(data.examples(), rowTokens), microBatch, accumulation, settings.seed(), collator);
+                    RowPacker.pack(data.examples(), rowTokens, rows),
+                    microBatch,
+                    accumulation,
+                    settings.seed(),
+                    collator(new Collator.Multiple(rowTokens), rows));
         }
-        if (packable) {
-            Collator collator = collator(new Collator.FewSizes(), Collator.Layout.PACKED);
+        if (layout != Collator.Layout.PADDED) {
+            Collator collator = collator(new Collator.FewSizes(), layout);
             return new BatchLoader(data, microBatch, accumulation, settings.seed(), collator, true);
         }
         Collator collator = collator(new Collator.FewSizes(LEAST_PADDED), Collator.Layout.PADDED);
@@ -59,7 +73,7 @@ record Batching(int rowTokens, boolean packable, boolean captured) {
         return BatchLoader.groupedByLength(data.examples(), microBatch, accumulation, settings.seed(), collator);
     }
 
-    private Collator collator(Collator.Rounding rounding, Collator.Layout layout) {
-        return new Collator(PAD_ID, captured ? rounding : new Collator.Multiple(1), layout);
+    private Collator collator(Collator.Rounding rounding, Collator.Layout rows) {
+        return new Collator(PAD_ID, captured ? rounding : new Collator.Multiple(1), rows);
     }
 }

@@ -90,7 +90,7 @@ public class AttentionBenchmark {
         Arrays.setAll(lengths, i -> starts[i + 1] - starts[i]);
         Tensor there = Tensors.ofLongs(bench.placement().device(), starts, starts.length)
                 .to(ScalarType.Int);
-        return new SequenceAttention.Bounds(scope.release(there), lengths);
+        return new SequenceAttention.Bounds(scope.release(there), lengths, null);
     }
 
     /** Frees them. */

@@ -24,6 +24,7 @@ public final class BenchmarkMain {
             case "StepBreakdown" -> StepBreakdown.main(rest);
             case "RealCells" -> RealCells.main(rest);
             case "ServeCells" -> ServeCells.main(rest);
+            case "PreferenceCells" -> PreferenceCells.main(rest);
             case "FirstLoss" -> FirstLoss.main(rest);
             case "BenchmarkTable" -> BenchmarkTable.main(rest);
             default -> org.openjdk.jmh.Main.main(forJmh(Runtime.version().feature(), args));

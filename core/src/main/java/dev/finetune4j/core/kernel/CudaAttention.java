@@ -59,6 +59,11 @@ final class CudaAttention implements SequenceAttention {
         return true;
     }
 
+    @Override
+    public boolean readsSharedKeys() {
+        return false;
+    }
+
     /** How many tiles the rows have at most. */
     private static long tiles(Tensor qkv, @Nullable Bounds packed) {
         return packed == null

@@ -2,7 +2,6 @@ package dev.finetune4j.core.kernel;
 
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.BoolOptional;
-import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -27,15 +26,30 @@ record FusedLoss(CrossEntropy kernel) implements LossKernels {
 
     @Override
     public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
-        if (!DeviceKernels.supports(Tensors.typeOf(logits))
-                || !logits.is_contiguous()
-                || logits.storage_offset() != 0) {
+        if (!isTaken(logits)) {
             return TorchLoss.INSTANCE.crossEntropyAndBackward(logits, labels, scale, cap);
         }
         Tensor values = logits.detach();
         Tensor losses = Tensors.empty(Tensors.deviceOf(logits), ScalarType.Float, logits.size(0));
         kernel.run(values, labels, losses, scale, cap);
         logits.backward(values, new BoolOptional(), false, new TensorArrayRefOptional());
-        return losses.sum(new ScalarTypeOptional(ScalarType.Double));
+        return losses;
+    }
+
+    @Override
+    public Tensor crossEntropy(Tensor logits, Tensor labels, double cap) {
+        if (!isTaken(logits)) {
+            return TorchLoss.INSTANCE.crossEntropy(logits, labels, cap);
+        }
+        Tensor losses = Tensors.empty(Tensors.deviceOf(logits), ScalarType.Float, logits.size(0));
+        Tensor unused = Tensors.ones(Tensors.deviceOf(logits), ScalarType.Float, 1);
+        kernel.run(logits, labels, losses, unused, cap);
+        return losses;
+    }
+
+    private static boolean isTaken(Tensor logits) {
+        return DeviceKernels.supports(Tensors.typeOf(logits))
+                && logits.is_contiguous()
+                && logits.storage_offset() == 0;
     }
 }

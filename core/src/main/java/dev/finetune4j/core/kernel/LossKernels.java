@@ -11,7 +11,17 @@ public interface LossKernels {
      * @param labels int64, shape (n); {@link dev.finetune4j.core.Labels#IGNORE} makes no loss
      * @param scale factor on the loss, one float32 on the same device
      * @param cap bound that a hyperbolic tangent puts on the logits ({@code cap · tanh(logits / cap)}) before the loss; 0 for none
-     * @return the loss summed over the rows, not scaled, float64, a scalar
+     * @return the loss of each row, not scaled, float32, shape (n)
      */
     Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap);
+
+    /**
+     * The cross entropy of each row without gradients, by the same sums.
+     *
+     * @param logits shape (n, V), read by nobody else, because they may be overwritten
+     * @param labels int64, shape (n); {@link dev.finetune4j.core.Labels#IGNORE} makes no loss
+     * @param cap bound that a hyperbolic tangent puts on the logits before the loss; 0 for none
+     * @return float32, shape (n)
+     */
+    Tensor crossEntropy(Tensor logits, Tensor labels, double cap);
 }

@@ -16,8 +16,9 @@ public interface SequenceAttention {
      *
      * @param starts first position of each and the end of the last, int32, shape (n + 1), on the device of the rows
      * @param lengths their lengths; an implementation whose {@link #readsStarts} reads them on the device alone
+     * @param shared where sequences begin with tokens of others; null where none does
      */
-    record Bounds(Tensor starts, long[] lengths) {}
+    record Bounds(Tensor starts, long[] lengths, @Nullable SharedKeys shared) {}
 
     /**
      * A mix of values.
@@ -47,6 +48,9 @@ public interface SequenceAttention {
 
     /** Whether the launches for packed rows depend on their total length alone. */
     boolean readsStarts();
+
+    /** Whether sequences of a packed row may begin with tokens of others. */
+    boolean readsSharedKeys();
 
     /**
      * Mixes each token with those before it.

@@ -35,6 +35,11 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
     }
 
     @Override
+    public boolean readsSharedKeys() {
+        return true;
+    }
+
+    @Override
     public Mixed forward(Tensor qkv, @Nullable Bounds packed, boolean recorded) {
         try (TensorScope scope = new TensorScope()) {
             Mixed mixed = isCudnns(qkv, packed) ? cudnn(qkv, recorded) : flash(qkv, packed);
@@ -159,6 +164,26 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
         return packed == null ? none() : new IValue(packed.starts());
     }
 
+    private static @Nullable SharedKeys shared(@Nullable Bounds packed) {
+        return packed == null ? null : packed.shared();
+    }
+
+    /** With the keys and values that queries look at, which are more than there are positions where prefixes are shared. */
+    private Gradients looked(Gradients parts, Tensor qkv, @Nullable Bounds packed) {
+        SharedKeys shared = shared(packed);
+        if (shared == null) {
+            return parts;
+        }
+        long size = spec.headDim();
+        Tensor both = shared.gather(qkv.view(1, qkv.size(1), spec.heads() + 2L * spec.kvHeads(), size)
+                .narrow(2, spec.heads(), 2L * spec.kvHeads()));
+        return new Gradients(
+                parts.queries(),
+                both.narrow(2, 0, spec.kvHeads()),
+                both.narrow(2, spec.kvHeads(), spec.kvHeads()),
+                null);
+    }
+
     private IValue before() {
         return spec.window() == 0 ? none() : new IValue(spec.window() - 1L);
     }
@@ -168,7 +193,8 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
     }
 
     private Mixed flash(Tensor qkv, @Nullable Bounds packed) {
-        Gradients parts = SequenceAttention.split(spec, qkv);
+        Gradients parts = looked(SequenceAttention.split(spec, qkv), qkv, packed);
+        SharedKeys shared = shared(packed);
         // Of packed rows an upper bound of the lengths, the same for all of a graph.
         long longest = qkv.size(1);
         IValueVector stack = call(
@@ -177,7 +203,7 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
                 rows(parts.keys(), packed),
                 rows(parts.values(), packed),
                 starts(packed),
-                starts(packed),
+                shared == null ? starts(packed) : new IValue(shared.starts()),
                 new IValue(longest),
                 new IValue(longest),
                 new IValue(0.0), // dropout
@@ -201,7 +227,8 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
     }
 
     private Gradients flashBackward(Tensor qkv, @Nullable Bounds packed, Mixed mixed, Tensor gradient) {
-        Gradients parts = SequenceAttention.split(spec, qkv);
+        Gradients parts = looked(SequenceAttention.split(spec, qkv), qkv, packed);
+        SharedKeys shared = shared(packed);
         IValue places = packed == null ? new IValue(new Tensor()) : new IValue(packed.starts());
         IValueVector stack = call(
                 "_flash_attention_backward",
@@ -212,7 +239,7 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
                 rows(heads(mixed.y()), packed),
                 new IValue(mixed.kept().get(0)),
                 places,
-                places,
+                shared == null ? places : new IValue(shared.starts()),
                 new IValue(qkv.size(1)),
                 new IValue(qkv.size(1)),
                 new IValue(0.0),
@@ -224,9 +251,14 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
                 behind());
         return new Gradients(
                 batch(result(stack, 0), packed),
-                batch(result(stack, 1), packed),
-                batch(result(stack, 2), packed),
+                keys(result(stack, 1), packed),
+                keys(result(stack, 2), packed),
                 null);
+    }
+
+    private static Tensor keys(Tensor gradient, @Nullable Bounds packed) {
+        SharedKeys shared = shared(packed);
+        return shared == null ? batch(gradient, packed) : shared.fold(gradient);
     }
 
     private static IValue kept(Mixed mixed, int index) {

@@ -12,17 +12,22 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 final class TorchLoss implements LossKernels {
     static final TorchLoss INSTANCE = new TorchLoss();
 
-    /** libtorch's number of the reduction by a sum. */
-    private static final int SUM = 2;
+    /** libtorch's number of no reduction. */
+    private static final int NONE = 0;
 
     private TorchLoss() {}
 
     @Override
     public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
+        Tensor losses = crossEntropy(logits, labels, cap);
+        losses.sum().mul(scale).backward();
+        return losses.detach();
+    }
+
+    @Override
+    public Tensor crossEntropy(Tensor logits, Tensor labels, double cap) {
         Tensor given = Tensors.as(logits, ScalarType.Float);
         Tensor wide = cap == 0 ? given : given.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
-        Tensor loss = torch.cross_entropy_loss(wide, labels, new TensorOptional(), SUM, Labels.IGNORE, 0.0);
-        loss.mul(scale).backward();
-        return loss.detach().to(ScalarType.Double);
+        return torch.cross_entropy_loss(wide, labels, new TensorOptional(), NONE, Labels.IGNORE, 0.0);
     }
 }

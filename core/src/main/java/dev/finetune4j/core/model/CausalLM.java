@@ -196,6 +196,13 @@ public final class CausalLM implements AutoCloseable {
                 || PackedSequences.isOneCall(device, Tensors.typeOf(placement.precision()), config.attention());
     }
 
+    /** Whether in a packed row sequences may begin with tokens of others, so that a prompt of two answers stands there once. */
+    public static boolean supportsSharedPrefixes(ModelConfig config, Placement placement) {
+        return supportsPacking(config, placement)
+                && PackedSequences.areShared(
+                        placement.device(), Tensors.typeOf(placement.precision()), config.attention());
+    }
+
     /** The rotary embedding of a layer, counted from 0; layers of one kind share it. */
     public RotaryEmbedding rotary(int layer) {
         return Objects.requireNonNull(

@@ -3,8 +3,8 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AttentionSpec;
 import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.tensor.Tensors;
-import java.util.Arrays;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.DoubleOptional;
@@ -82,10 +82,21 @@ public final class Attention {
             @Nullable Tensor mask,
             @Nullable PackedSequences packed,
             int window) {
-        /** For one of the packed sequences. */
-        Context alone(long length) {
-            Tensor own = mask == null ? null : mask.narrow(0, 0, length).narrow(1, 0, length);
-            return new Context(angles, own, null, window);
+        /**
+         * For one of the packed sequences.
+         *
+         * @param before how many tokens it begins with that lie elsewhere
+         * @param length how many follow them
+         */
+        Context alone(long before, long length) {
+            if (mask != null) {
+                return new Context(angles, mask.narrow(0, before, length).narrow(1, 0, before + length), null, window);
+            }
+            Tensor seen = before == 0
+                    ? null
+                    : Tensors.ones(Tensors.deviceOf(angles.cos()), ScalarType.Bool, length, before + length)
+                            .tril(before);
+            return new Context(angles, seen, null, window);
         }
     }
 
@@ -203,17 +214,27 @@ public final class Attention {
     private Tensor eachAlone(Tensor[] qkv, Context context, PackedSequences packed) {
         TensorVector all = new TensorVector();
         long start = 0;
-        for (long length : packed.lengths()) {
+        for (int i = 0; i < packed.lengths().length; i++) {
+            long length = packed.lengths()[i];
             if (length > 0) {
-                long from = start;
-                Tensor[] own = Arrays.stream(qkv)
-                        .map(rows -> rows.narrow(2, from, length))
-                        .toArray(Tensor[]::new);
-                all.push_back(mixed(own, context.alone(length)));
+                SharedKeys.Prefix prefix = packed.prefix(i);
+                Tensor[] own = {
+                    qkv[0].narrow(2, start, length),
+                    behind(prefix, qkv[1], qkv[1].narrow(2, start, length)),
+                    behind(prefix, qkv[2], qkv[2].narrow(2, start, length))
+                };
+                all.push_back(mixed(own, context.alone(prefix.length(), length)));
             }
             start += length;
         }
         return torch.cat(all, 1);
+    }
+
+    /** Keys or values of a sequence with those that it begins with. */
+    private static Tensor behind(SharedKeys.Prefix prefix, Tensor row, Tensor own) {
+        return prefix.length() == 0
+                ? own
+                : torch.cat(new TensorVector(row.narrow(2, prefix.start(), prefix.length()), own), 2);
     }
 
     /** Queries, keys and values with the angles of their positions, (B, n, T, head size) each. */

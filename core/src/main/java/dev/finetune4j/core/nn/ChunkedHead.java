@@ -89,6 +89,46 @@ public record ChunkedHead(UnaryOperator<Tensor> projection) {
         }
     }
 
+    /**
+     * Projects chunk after chunk and goes back with each at once, but no further than the hidden states of the targets: for losses that
+     * weigh them when all are known.
+     *
+     * @param hidden (B, T, D), the decoder's output
+     * @return the gradient of each target's loss by its hidden state, (n, D), for {@link #backward(Tensor, Targets, Tensor)}; the
+     *     caller's scope owns it
+     * @throws IllegalArgumentException if the targets are those of another shape
+     */
+    Tensor slopes(Tensor hidden, Targets targets, BiConsumer<Tensor, Chunk> loss) {
+        targets.requireFit(hidden);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor slopes = Tensors.zeros(
+                    Tensors.deviceOf(hidden), Tensors.typeOf(hidden), targets.count(), hidden.size(2)); // (n, D)
+            forEachChunk(hidden.detach().view(-1, hidden.size(2)), targets, (x, chunk) -> {
+                Tensor leaf = x.set_requires_grad(true);
+                loss.accept(projection.apply(leaf), chunk);
+                if (leaf.grad().defined()) {
+                    slopes.narrow(0, chunk.start(), leaf.size(0)).copy_(leaf.grad());
+                }
+            });
+            return scope.keep(slopes);
+        }
+    }
+
+    /**
+     * Goes back through the model from gradients of the targets' hidden states.
+     *
+     * @param hidden (B, T, D), the decoder's output, with its graph
+     * @param gradients (n, D)
+     */
+    static void backward(Tensor hidden, Targets targets, Tensor gradients) {
+        if (hidden.requires_grad() && targets.count() > 0) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor all = torch.zeros_like(hidden.detach().view(-1, hidden.size(2))); // (B · T, D)
+                backwardFrom(hidden, all.index_add_(0, targets.positions(), gradients).view(hidden.shape()));
+            }
+        }
+    }
+
     /** The hidden states (n, D) of each chunk. */
     private static void forEachChunk(Tensor flat, Targets targets, BiConsumer<Tensor, Chunk> work) {
         for (int start = 0; start < targets.count(); start += ROWS_PER_CHUNK) {

@@ -31,9 +31,17 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
             return Optional.empty();
         }
         PackedSequences packed = context.packed();
-        Bounds bounds = packed == null ? null : new Bounds(packed.starts(), packed.lengths());
+        Bounds bounds = packed == null ? null : new Bounds(packed.starts(), packed.lengths(), packed.shared());
         return attention(DeviceKernels.of(x), Tensors.typeOf(x), shape, context.window())
                 .map(found -> new FusedAttention(found, bounds));
+    }
+
+    /** @throws IllegalArgumentException if sequences share what the attention would have to see once for each */
+    FusedAttention {
+        if (bounds != null && bounds.shared() != null && !attention.readsSharedKeys()) {
+            throw new IllegalArgumentException(
+                    "this attention takes no sequences that begin with tokens of others; pack them one by one");
+        }
     }
 
     /** Whether layers need no mask for a window over tokens before which there are no others. */

@@ -7,6 +7,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
@@ -54,7 +55,8 @@ public final class NextTokenLoss {
                         targets,
                         (logits, chunk) -> DeviceKernels.of(logits)
                                 .loss()
-                                .crossEntropyAndBackward(logits, chunk.ids(), scale, softCap));
+                                .crossEntropyAndBackward(logits, chunk.ids(), scale, softCap)
+                                .sum(new ScalarTypeOptional(ScalarType.Double)));
     }
 
     /** The loss summed over the labelled positions, without gradients. */

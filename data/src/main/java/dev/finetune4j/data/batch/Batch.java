@@ -6,7 +6,8 @@ import java.util.List;
 
 /**
  * The sequences of a micro-batch and where they lie in its tokens of shape (B, T): each in a row of its own, padded behind
- * its end, or {@linkplain #isPacked packed} behind one another in one row.
+ * its end, or {@linkplain #isPacked packed} behind one another in one row, where sequences of one example may share what they begin
+ * with.
  *
  * @param rows B
  * @param length T
@@ -22,12 +23,40 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
      *
      * @param tokens the sequence
      * @param example which example of the batch it belongs to, counted from 0
-     * @param start position of its first token, counted over the rows one after the other
+     * @param start position of its first token that is not shared, counted over the rows one after the other
+     * @param shared how many tokens it begins with that have no positions of their own, because they are those of the first
+     *     sequence of its example; nothing is predicted there
      */
-    public record Sequence(EncodedSequence tokens, int example, int start) {
+    public record Sequence(EncodedSequence tokens, int example, int start, int shared) {
+        /** @throws IllegalArgumentException if it has no token of its own, or a target among those that are shared */
+        public Sequence {
+            if (shared < 0 || shared >= tokens.length() || (shared > 0 && shared > tokens.promptPositions())) {
+                throw new IllegalArgumentException("a sequence of " + tokens.length() + " tokens, of which "
+                        + tokens.promptPositions() + " lie before the first target, cannot share " + shared);
+            }
+        }
+
+        /** One that shares nothing. */
+        public Sequence(EncodedSequence tokens, int example, int start) {
+            this(tokens, example, start, 0);
+        }
+
         /** The position behind its last token. */
         public int end() {
-            return start + tokens.length();
+            return start + length();
+        }
+
+        /** How many positions it has of its own. */
+        public int length() {
+            return tokens.length() - shared;
+        }
+
+        /** Whether all that another one shares is here. */
+        private boolean beginsAs(Sequence other) {
+            return shared == 0
+                    && other != this
+                    && tokens.length() >= other.shared
+                    && Arrays.equals(tokens.inputIds(), 0, other.shared, other.tokens.inputIds(), 0, other.shared);
         }
     }
 
@@ -40,12 +69,18 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         }
         int free = 0;
         int example = 0;
+        Sequence first = sequences.get(0);
         for (Sequence sequence : sequences) {
+            first = sequence.example == first.example ? first : sequence;
             boolean next = sequence.example == example || sequence.example == example + 1;
             if (sequence.start < free || sequence.end() > (sequence.start / length + 1L) * length || !next) {
                 throw new IllegalArgumentException("a sequence of example " + sequence.example + " lies at "
                         + sequence.start + " to " + sequence.end() + " of " + rows + " x " + length
                         + " positions, but the one before is of example " + example + " and ends at " + free);
+            }
+            if (sequence.shared > 0 && (rows > 1 || !first.beginsAs(sequence))) {
+                throw new IllegalArgumentException("a sequence of example " + sequence.example + " shares "
+                        + sequence.shared + " tokens, but the first of its example does not begin with them in this row");
             }
             free = sequence.end();
             example = sequence.example;
@@ -75,9 +110,14 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         long[] lengths = new long[sequences.size() + (filled < length ? 1 : 0)];
         lengths[lengths.length - 1] = (long) length - filled;
         for (int i = 0; i < sequences.size(); i++) {
-            lengths[i] = sequences.get(i).tokens.length();
+            lengths[i] = sequences.get(i).length();
         }
         return lengths;
+    }
+
+    /** Whether a sequence begins with tokens that have their positions elsewhere. */
+    public boolean isShared() {
+        return sequences.stream().anyMatch(sequence -> sequence.shared > 0);
     }
 
     /** How many examples there are. */
@@ -90,7 +130,7 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         long[] ids = new long[rows * length];
         Arrays.fill(ids, padId);
         for (Sequence sequence : sequences) {
-            copy(sequence.tokens.inputIds(), ids, sequence.start);
+            copy(sequence, sequence.tokens.inputIds(), ids);
         }
         return ids;
     }
@@ -100,14 +140,14 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         long[] labels = new long[rows * length];
         Arrays.fill(labels, Labels.IGNORE);
         for (Sequence sequence : sequences) {
-            copy(sequence.tokens.labels(), labels, sequence.start);
+            copy(sequence, sequence.tokens.labels(), labels);
         }
         return labels;
     }
 
-    private static void copy(int[] from, long[] to, int start) {
-        for (int i = 0; i < from.length; i++) {
-            to[start + i] = from[i];
+    private static void copy(Sequence sequence, int[] from, long[] to) {
+        for (int i = sequence.shared; i < from.length; i++) {
+            to[sequence.start + i - sequence.shared] = from[i];
         }
     }
 
@@ -118,7 +158,7 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
                 .sum();
     }
 
-    /** Positions that are not padding. */
+    /** Tokens of all sequences, without padding; those that several share count for each. */
     public int tokens() {
         return sequences.stream().mapToInt(sequence -> sequence.tokens.length()).sum();
     }

@@ -77,7 +77,13 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         /** Each in a row of its own, all as long as the longest. */
         PADDED,
         /** All behind one another in one row, where attention must keep them apart. */
-        PACKED
+        PACKED,
+        /** The same, and the prompt that the sequences of an example have in common stands there once. */
+        SHARED;
+
+        private boolean isOneRow() {
+            return this != PADDED;
+        }
     }
 
     /** @throws IllegalArgumentException if the id is negative or the multiple less than 1 */
@@ -108,7 +114,6 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         if (examples.isEmpty()) {
             throw new IllegalArgumentException("a batch needs at least one example, but got none");
         }
-        boolean packed = layout == Layout.PACKED;
         int rows = rows(examples);
         long length = length(examples);
         if (length * rows > Batch.MAX_POSITIONS) {
@@ -118,9 +123,12 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         List<Batch.Sequence> sequences = new ArrayList<>();
         int start = 0;
         for (int i = 0; i < examples.size(); i++) {
-            for (EncodedSequence tokens : examples.get(i).sequences()) {
-                sequences.add(new Batch.Sequence(tokens, i, start));
-                start += packed ? tokens.length() : (int) length;
+            EncodedExample example = examples.get(i);
+            for (int k = 0; k < example.sequences().size(); k++) {
+                Batch.Sequence sequence =
+                        new Batch.Sequence(example.sequences().get(k), i, start, shared(example, k));
+                sequences.add(sequence);
+                start += layout.isOneRow() ? sequence.length() : (int) length;
             }
         }
         return new Batch(rows, (int) length, padId, sequences);
@@ -131,8 +139,12 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         return rows(examples) * length(examples);
     }
 
+    private int shared(EncodedExample example, int sequence) {
+        return layout == Layout.SHARED ? example.shared(sequence) : 0;
+    }
+
     private int rows(List<EncodedExample> examples) {
-        return layout == Layout.PACKED ? 1 : sequences(examples);
+        return layout.isOneRow() ? 1 : sequences(examples);
     }
 
     private static int sequences(List<EncodedExample> examples) {
@@ -146,7 +158,9 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         if (layout == Layout.PADDED) {
             return rounding.length(longest, Long.MAX_VALUE);
         }
-        long together = examples.stream().mapToLong(EncodedExample::tokens).sum();
+        long together = examples.stream()
+                .mapToLong(example -> example.positions(layout))
+                .sum();
         return rounding.length(together, longest * sequences(examples));
     }
 }

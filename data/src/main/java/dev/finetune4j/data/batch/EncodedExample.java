@@ -1,5 +1,6 @@
 package dev.finetune4j.data.batch;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -36,5 +37,31 @@ public record EncodedExample(List<EncodedSequence> sequences) {
     /** How many tokens all sequences have. */
     public int tokens() {
         return sequences.stream().mapToInt(EncodedSequence::length).sum();
+    }
+
+    /** How many positions its sequences take of a row that is packed so. */
+    int positions(Collator.Layout layout) {
+        int positions = tokens();
+        for (int i = 1; i < sequences.size() && layout == Collator.Layout.SHARED; i++) {
+            positions -= shared(i);
+        }
+        return positions;
+    }
+
+    /**
+     * How many tokens a sequence begins with as the first one does, none of which has to predict something of its own: what of the
+     * prompt need not be computed again. Each sequence keeps at least the position of its first target.
+     *
+     * @param index of the sequence; the first shares nothing
+     */
+    int shared(int index) {
+        if (index == 0) {
+            return 0;
+        }
+        EncodedSequence first = sequences.get(0);
+        EncodedSequence other = sequences.get(index);
+        int most = Math.min(Math.min(other.promptPositions(), other.length() - 1), first.length());
+        int same = Arrays.mismatch(first.inputIds(), 0, most, other.inputIds(), 0, most);
+        return same < 0 ? most : same;
     }
 }

@@ -17,26 +17,40 @@ public final class RowPacker {
     private RowPacker() {}
 
     /**
-     * The rows, in the order of the first example of each; within a row the order of the list.
+     * The same of rows in which every sequence has all of its tokens.
      *
      * @param tokens budget of a row
      * @throws IllegalArgumentException if an example has more tokens than a row
      */
     public static List<List<EncodedExample>> pack(List<EncodedExample> examples, int tokens) {
+        return pack(examples, tokens, Collator.Layout.PACKED);
+    }
+
+    /**
+     * The rows, in the order of the first example of each; within a row the order of the list.
+     *
+     * @param tokens budget of a row
+     * @param layout of the rows
+     * @throws IllegalArgumentException if an example has more tokens than a row
+     */
+    public static List<List<EncodedExample>> pack(List<EncodedExample> examples, int tokens, Collator.Layout layout) {
+        int[] lengths = examples.stream()
+                .mapToInt(example -> example.positions(layout))
+                .toArray();
         List<Integer> longestFirst = new ArrayList<>();
         for (int i = 0; i < examples.size(); i++) {
-            if (examples.get(i).tokens() > tokens) {
+            if (lengths[i] > tokens) {
                 throw new IllegalArgumentException(
-                        "example " + i + " has " + examples.get(i).tokens() + " tokens, but a packed row has " + tokens
+                        "example " + i + " has " + lengths[i] + " tokens, but a packed row has " + tokens
                                 + "; cut or skip longer ones before");
             }
             longestFirst.add(i);
         }
-        longestFirst.sort(Comparator.comparingInt(i -> -examples.get(i).tokens()));
+        longestFirst.sort(Comparator.comparingInt(i -> -lengths[i]));
         TreeMap<Integer, Deque<List<Integer>>> byRoom = new TreeMap<>();
         List<List<Integer>> rows = new ArrayList<>();
         for (int example : longestFirst) {
-            int length = examples.get(example).tokens();
+            int length = lengths[example];
             Map.Entry<Integer, Deque<List<Integer>>> best = byRoom.ceilingEntry(length);
             int room = best == null ? tokens : best.getKey();
             List<Integer> row =

@@ -2,10 +2,12 @@ package dev.finetune4j.data.batch;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.Labels;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
@@ -110,7 +112,7 @@ class CollatorTest {
                 new EncodedSequence(new int[] {1, 2}, new int[] {2, -100}, EncodedSequence.Kind.CHOSEN),
                 new EncodedSequence(new int[] {1, 3, 4}, new int[] {3, 4, -100}, EncodedSequence.Kind.REJECTED)));
         Batch batch = new Collator(0, new Collator.Multiple(1), layout).collate(List.of(LONG, pair));
-        assertEquals(layout == Collator.Layout.PACKED, batch.isPacked());
+        assertEquals(layout != Collator.Layout.PADDED, batch.isPacked());
         assertEquals(2, batch.examples());
         assertEquals(
                 List.of(0, 1, 1),
@@ -140,5 +142,60 @@ class CollatorTest {
         List<Batch.Sequence> apart = List.of(new Batch.Sequence(two, 1, 0), new Batch.Sequence(two, 0, 2));
         assertThrows(IllegalArgumentException.class, () -> new Batch(2, 2, 0, apart));
         assertThrows(IllegalArgumentException.class, () -> new Batch(1, 1, 0, List.of()));
+    }
+
+    private static EncodedSequence answer(EncodedSequence.Kind kind, int prompt, int... ids) {
+        int[] labels = new int[ids.length];
+        Arrays.fill(labels, Labels.IGNORE);
+        System.arraycopy(ids, prompt, labels, prompt - 1, ids.length - prompt);
+        return new EncodedSequence(ids, labels, kind);
+    }
+
+    private static EncodedExample pair(int prompt, int[] chosen, int[] rejected) {
+        return new EncodedExample(List.of(
+                answer(EncodedSequence.Kind.CHOSEN, prompt, chosen),
+                answer(EncodedSequence.Kind.REJECTED, prompt, rejected)));
+    }
+
+    /** The last token of the prompt predicts the first one of an answer, so that each answer has it for itself. */
+    @Test
+    void aPromptOfTwoAnswersStandsThereOnceIfItIsShared() {
+        EncodedExample first = pair(3, new int[] {5, 6, 7, 1, 2}, new int[] {5, 6, 7, 1, 3, 4});
+        EncodedExample second = pair(1, new int[] {8, 1}, new int[] {8, 2});
+        EncodedExample different = pair(3, new int[] {5, 6, 7, 1}, new int[] {5, 9, 7, 2});
+        Collator collator = new Collator(0, new Collator.Multiple(4), Collator.Layout.SHARED);
+        Batch batch = collator.collate(List.of(first, second, different));
+        assertArrayEquals(
+                new long[] {5, 6, 7, 1, 2, 7, 1, 3, 4, 8, 1, 8, 2, 5, 6, 7, 1, 9, 7, 2},
+                batch.inputIds());
+        long no = Labels.IGNORE;
+        assertArrayEquals(
+                new long[] {no, no, 1, 2, no, 1, 3, 4, no, 1, no, 2, no, no, no, 1, no, no, 2, no}, batch.labels());
+        assertArrayEquals(new long[] {5, 4, 2, 2, 4, 3}, batch.packedLengths());
+        assertEquals(5 + 6 + 2 + 2 + 4 + 4, batch.tokens());
+        assertEquals(20, collator.positions(List.of(first, second, different)));
+        assertTrue(batch.isShared());
+        Collator packed = new Collator(0, new Collator.Multiple(4), Collator.Layout.PACKED);
+        assertFalse(packed.collate(List.of(first)).isShared());
+        assertEquals(24, packed.positions(List.of(first, second, different)));
+    }
+
+    @Test
+    void whatIsSharedHasToStandInTheFirstSequenceOfTheExample() {
+        EncodedSequence chosen = answer(EncodedSequence.Kind.CHOSEN, 2, 5, 6, 7);
+        EncodedSequence other = answer(EncodedSequence.Kind.REJECTED, 2, 5, 9, 7);
+        Batch.Sequence first = new Batch.Sequence(chosen, 0, 0);
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> new Batch.Sequence(other, 0, 3, 2),
+                "its second token has a target");
+        assertEquals(1, new Batch(1, 5, 0, List.of(first, new Batch.Sequence(other, 0, 3, 1))).examples());
+        List<List<Batch.Sequence>> wrong = List.of(
+                List.of(first, new Batch.Sequence(answer(EncodedSequence.Kind.REJECTED, 2, 4, 6), 0, 3, 1)),
+                List.of(first, new Batch.Sequence(other, 1, 3, 1)),
+                List.of(new Batch.Sequence(chosen, 0, 0, 1)));
+        for (List<Batch.Sequence> sequences : wrong) {
+            assertThrows(IllegalArgumentException.class, () -> new Batch(1, 8, 0, sequences));
+        }
     }
 }

@@ -32,20 +32,14 @@ public enum AnswerLoss {
             return Margins.perToken(chosen, chosen.policy()).neg();
         }
         LogProbs.Prompts prompts = chosen.prompts();
-        int[] tokens = chosen.tokens();
-        int all = 0;
-        for (int count : tokens) {
-            all += count;
-        }
-        if (this == TOKENS) {
-            return chosen.policy().mul(new Scalar(-(double) tokens.length / all));
-        }
-        if (prompts == null) {
+        if (this == TOKENS_WITH_PROMPTS && prompts == null) {
             throw new IllegalArgumentException("this loss learns the prompts too; give their log-probabilities");
         }
         try (TensorScope scope = new TensorScope()) {
-            Tensor together = chosen.policy().add(prompts.policy()); // (N)
-            return scope.keep(together.mul(new Scalar(-(double) tokens.length / (all + prompts.tokens()))));
+            boolean both = this == TOKENS_WITH_PROMPTS && prompts != null;
+            Tensor together = both ? chosen.policy().add(prompts.policy()) : chosen.policy(); // (N)
+            Tensor tokens = both ? chosen.tokens().add(prompts.tokens()) : chosen.tokens();
+            return scope.keep(together.mul(new Scalar(-(double) chosen.size())).div(tokens.sum()));
         }
     }
 }

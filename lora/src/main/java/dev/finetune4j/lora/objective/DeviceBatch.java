@@ -3,15 +3,20 @@ package dev.finetune4j.lora.objective;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.kernel.SharedKeys;
+import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.EncodedSequence;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A micro-batch on the model's device, which a pass reads.
@@ -20,10 +25,19 @@ import org.bytedeco.pytorch.Tensor;
  * @param input ids, (B, T), padded or packed
  * @param targets what its positions have to predict
  * @param scale factor on gradient and loss, one float32
+ * @param answers what is known of its sequences; null where the loss is a sum over target tokens
  */
-public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor scale) implements AutoCloseable {
+public record DeviceBatch(
+        Batch host,
+        ModelInput input,
+        Targets targets,
+        Tensor scale,
+        @Nullable Answers answers)
+        implements AutoCloseable {
     /** Numbers of sequences between a power of two and the next. */
     private static final int NUMBERS_OF_A_POWER = 8;
+
+    private static final int SIZES_OF_SHARED = 4;
 
     /**
      * What two batches share that one captured pass is right for.
@@ -31,14 +45,16 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
      * @param rows B
      * @param length T
      * @param sequences how many lie behind one another in a packed row, empty ones included; 0 where rows are padded
+     * @param shared how many keys there is room for that several sequences of a packed row share
      * @param targets their number, those that only fill up included
+     * @param compared how many sequences the loss compares, parted ones twice; 0 where it is a sum over target tokens
      * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence
      */
-    public record Shape(long rows, long length, int sequences, int targets, long frequencies) {}
+    public record Shape(long rows, long length, int sequences, long shared, int targets, int compared, long frequencies) {}
 
     /** The batch of an objective whose loss is a sum over target tokens. */
     static DeviceBatch ofTokens(CausalLM model, Batch batch, double scale, int multiple) {
-        return of(model, batch, scale, device -> Targets.of(device, batch.labels(), multiple));
+        return of(model, batch, scale, false, device -> Targets.of(device, batch.labels(), multiple));
     }
 
     /** The batch of an objective whose loss is a function of whole sequences. */
@@ -47,6 +63,7 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
                 model,
                 batch,
                 scale,
+                true,
                 device -> Targets.ofSequences(device, batch.labels(), multiple, lengthsWithPadding(batch)));
     }
 
@@ -61,14 +78,14 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
         for (int i = 0; i < together.length; i++) {
             Batch.Sequence sequence = batch.sequences().get(i);
             EncodedSequence tokens = sequence.tokens();
-            int prompt = tokens.promptPositions();
+            int prompt = tokens.promptPositions() - sequence.shared();
             lengths[2 * i] = prompt;
             lengths[2 * i + 1] = together[i] - prompt;
             for (int p = 0; p < prompt && tokens.kind() == EncodedSequence.Kind.CHOSEN; p++) {
                 labels[sequence.start() + p] = tokens.inputIds()[p + 1];
             }
         }
-        return of(model, batch, scale, device -> Targets.ofSequences(device, labels, multiple, lengths));
+        return of(model, batch, scale, true, device -> Targets.ofSequences(device, labels, multiple, lengths));
     }
 
     /** How many of the B · T positions each sequence has, the padding behind it included. */
@@ -84,22 +101,52 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
         return lengths;
     }
 
-    private static DeviceBatch of(CausalLM model, Batch batch, double scale, Function<ComputeDevice, Targets> targets) {
+    private static DeviceBatch of(
+            CausalLM model,
+            Batch batch,
+            double scale,
+            boolean compares,
+            Function<ComputeDevice, Targets> targets) {
         ComputeDevice device = model.placement().device();
         try (TensorScope scope = new TensorScope()) {
             ModelInput input = input(model, batch);
             Tensor factor = Tensors.ofFloats(device, new float[] {(float) scale}, 1);
+            Answers answers = compares ? Answers.of(device, batch) : null;
             // Last of those that can fail, because no scope owns it.
             Targets wanted = targets.apply(device);
-            tensors(input).forEach(scope::release);
-            return new DeviceBatch(batch, input, wanted, scope.release(factor));
+            return released(scope, new DeviceBatch(batch, input, wanted, factor, answers));
         }
+    }
+
+    private static DeviceBatch released(TensorScope scope, DeviceBatch batch) {
+        batch.tensors().forEach(scope::release);
+        return batch;
     }
 
     /** A batch as the model takes it; the caller's scope owns the tensors. */
     public static ModelInput input(CausalLM model, Batch batch) {
         Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
-        return batch.isPacked() ? ModelInput.packed(tokens, lengths(batch)) : ModelInput.padded(tokens);
+        return batch.isPacked() ? ModelInput.packed(tokens, sequences(model, batch)) : ModelInput.padded(tokens);
+    }
+
+    private static PackedSequences sequences(CausalLM model, Batch batch) {
+        ComputeDevice device = model.placement().device();
+        long[] lengths = lengths(batch);
+        if (!batch.isShared()) {
+            return PackedSequences.of(device, lengths);
+        }
+        List<SharedKeys.Prefix> prefixes = new ArrayList<>();
+        Batch.Sequence first = batch.sequences().get(0);
+        int shared = 0;
+        for (Batch.Sequence sequence : batch.sequences()) {
+            first = sequence.example() == first.example() ? first : sequence;
+            prefixes.add(new SharedKeys.Prefix(first.start(), sequence.shared()));
+            shared += sequence.shared();
+        }
+        prefixes.addAll(Collections.nCopies(lengths.length - prefixes.size(), SharedKeys.Prefix.NONE));
+        // In few sizes for each of the row.
+        int step = (batch.length() + SIZES_OF_SHARED - 1) / SIZES_OF_SHARED;
+        return PackedSequences.sharing(device, lengths, prefixes, (shared + step - 1) / step * step);
     }
 
     /**
@@ -112,25 +159,39 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
         return Arrays.copyOf(batch.packedLengths(), (needed + step - 1) / step * step);
     }
 
-    private static List<Tensor> tensors(ModelInput input) {
-        return input instanceof ModelInput.Packed packed
-                ? List.of(
-                        packed.tokens(),
-                        packed.sequences().starts(),
-                        packed.sequences().positions())
-                : List.of(input.tokens());
+    /** All but the targets'. */
+    private List<Tensor> tensors() {
+        List<Tensor> all = new ArrayList<>(List.of(input.tokens(), scale));
+        if (input instanceof ModelInput.Packed packed) {
+            all.addAll(packed.sequences().tensors());
+        }
+        if (answers != null) {
+            all.addAll(answers.tensors());
+        }
+        return all;
+    }
+
+    /** @throws IllegalStateException if the loss is a sum over target tokens */
+    Answers requireAnswers() {
+        if (answers == null) {
+            throw new IllegalStateException("this batch was made for a loss over tokens and knows no answers");
+        }
+        return answers;
     }
 
     /** Its shape. */
     public Shape shape(CausalLM model) {
         Tensor tokens = input.tokens();
         int sequences = 0;
+        long shared = 0;
         long longest = tokens.size(1);
         if (input instanceof ModelInput.Packed packed) {
             sequences = packed.sequences().lengths().length;
             longest = packed.sequences().longest();
+            SharedKeys keys = packed.sequences().shared();
+            shared = keys == null ? 0 : keys.copies().size(0);
         }
-        return new Shape(tokens.size(0), tokens.size(1), sequences, targets.count(), model.rotaryKey(longest));
+        return new Shape(tokens.size(0), tokens.size(1), sequences, shared, targets.count(), targets.sequenceCount(), model.rotaryKey(longest));
     }
 
     /** The same in memory of its own. */
@@ -141,29 +202,27 @@ public record DeviceBatch(Batch host, ModelInput input, Targets targets, Tensor 
                     ? ModelInput.packed(tokens, packed.sequences().copy())
                     : ModelInput.padded(tokens);
             Tensor ownScale = scale.clone();
+            Answers ownAnswers = answers == null ? null : answers.copy();
             // Last of those that can fail, because no scope owns it.
             Targets ownTargets = targets.copy();
-            tensors(own).forEach(scope::release);
-            return new DeviceBatch(host, own, ownTargets, scope.release(ownScale));
+            return released(scope, new DeviceBatch(host, own, ownTargets, ownScale, ownAnswers));
         }
     }
 
     /** Takes over the tensors' values of a batch of the same shape. */
     public void copyFrom(DeviceBatch other) {
-        List<Tensor> from = tensors(other.input);
-        List<Tensor> to = tensors(input);
+        List<Tensor> from = other.tensors();
+        List<Tensor> to = tensors();
         for (int i = 0; i < to.size(); i++) {
             to.get(i).copy_(from.get(i));
         }
         targets.copyFrom(other.targets);
-        scale.copy_(other.scale);
     }
 
     /** Frees the tensors. Closing twice is fine. */
     @Override
     public void close() {
-        tensors(input).forEach(Tensor::close);
+        tensors().forEach(Tensor::close);
         targets.close();
-        scale.close();
     }
 }

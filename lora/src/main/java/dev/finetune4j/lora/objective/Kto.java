@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.objective;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Scalar;
@@ -46,31 +47,38 @@ public record Kto(double beta, double desirableWeight, double undesirableWeight)
      * @throws IllegalArgumentException when the numbers of answers differ, or reference log-probabilities are missing
      */
     public Tensor losses(LogProbs answers, boolean[] desirable, double baseline) {
+        if (desirable.length != answers.size()) {
+            throw new IllegalArgumentException(
+                    "there are " + desirable.length + " judgements of " + answers.size() + " answers");
+        }
+        float[] judgements = new float[desirable.length];
+        for (int i = 0; i < judgements.length; i++) {
+            judgements[i] = desirable[i] ? 1 : 0;
+        }
         try (TensorScope scope = new TensorScope()) {
-            float[] z = {(float) baseline};
-            return scope.keep(losses(answers, desirable, Tensors.ofFloats(Tensors.deviceOf(answers.policy()), z, 1)));
+            ComputeDevice device = Tensors.deviceOf(answers.policy());
+            return scope.keep(losses(
+                    answers,
+                    Tensors.ofFloats(device, judgements, judgements.length),
+                    Tensors.ofFloats(device, new float[] {(float) baseline}, 1)));
         }
     }
 
-    /** The same with z on the device, (1). */
-    Tensor losses(LogProbs answers, boolean[] desirable, Tensor baseline) {
-        if (desirable.length != answers.tokens().length) {
-            throw new IllegalArgumentException(
-                    "there are " + desirable.length + " judgements of " + answers.tokens().length + " answers");
-        }
-        float[] sign = new float[desirable.length];
-        float[] weight = new float[desirable.length];
-        for (int i = 0; i < desirable.length; i++) {
-            sign[i] = (float) (desirable[i] ? -beta : beta);
-            weight[i] = (float) (desirable[i] ? desirableWeight : undesirableWeight);
-        }
+    /**
+     * The same with everything on the device.
+     *
+     * @param desirable 1 for each answer that was judged so, else 0, (N) float32
+     * @param baseline z, (1)
+     */
+    Tensor losses(LogProbs answers, Tensor desirable, Tensor baseline) {
         try (TensorScope scope = new TensorScope()) {
-            var device = Tensors.deviceOf(answers.policy());
             Tensor gain = Margins.logRatio(answers).sub(baseline); // (N)
+            Tensor sign = desirable.mul(new Scalar(-2.0)).add(new Scalar(1.0));
+            Tensor weight = desirable
+                    .mul(new Scalar(desirableWeight - undesirableWeight))
+                    .add(new Scalar(undesirableWeight));
             // 1 - σ(x) as σ(-x), which does not cancel.
-            Tensor losses =
-                    gain.mul(Tensors.ofFloats(device, sign, sign.length)).sigmoid();
-            return scope.keep(losses.mul(Tensors.ofFloats(device, weight, weight.length)));
+            return scope.keep(gain.mul(new Scalar(beta)).mul(sign).sigmoid().mul(weight));
         }
     }
 

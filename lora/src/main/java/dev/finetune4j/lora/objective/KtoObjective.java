@@ -2,10 +2,8 @@ package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.SequenceLogProbs;
-import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
@@ -13,6 +11,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -50,40 +49,33 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
     @Override
     public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor hidden = model.hidden(batch.input()); // (B, T, D)
-            Targets targets = batch.targets();
-            Tensor policy = SequenceLogProbs.of(hidden, model::logits, targets).set_requires_grad(true); // (2N)
-            SequencePairs pairs = SequencePairs.of(policy, reference, batch);
-            boolean[] judgements = desirable(batch.host());
+            // First, while there are no activations of the policy in memory.
+            Tensor frozen = Scores.of(reference, batch);
+            SequenceLogProbs policy = Scores.recorded(model, batch);
+            SequencePairs pairs = SequencePairs.of(policy.sums(), frozen, batch.requireAnswers());
+            Tensor desirable = desirable(batch); // (N)
             Tensor kl = Kto.klEstimate(pairs.second()); // (1)
-            Tensor losses = loss.losses(pairs.first(), judgements, kl); // (N)
+            Tensor losses = loss.losses(pairs.first(), desirable, kl); // (N)
             losses.sum().mul(batch.scale()).backward();
-            SequenceLogProbs.backward(hidden, model::logits, targets, policy.grad());
+            policy.backward();
             Tensor rewards = loss.rewards(pairs.first()).detach();
+            Tensor undesirable = desirable.neg().add(new Scalar(1.0));
             return scope.keep(new Sums(losses, batch.scale())
-                    .mean(rewards, mask(judgements, true, rewards))
-                    .mean(rewards, mask(judgements, false, rewards))
+                    .mean(rewards, desirable)
+                    .mean(rewards, undesirable)
                     .mean(kl)
                     .toTensor());
         }
     }
 
-    /** Whether each answer was desirable. */
-    private static boolean[] desirable(Batch batch) {
-        boolean[] judgements = new boolean[batch.examples()];
-        for (int i = 0; i < judgements.length; i++) {
-            judgements[i] = batch.sequences().get(2 * i).tokens().kind() == Kind.DESIRABLE;
-        }
-        return judgements;
+    /** 1 for each answer that was judged so, else 0, (N). */
+    private static Tensor desirable(DeviceBatch batch) {
+        return SequencePairs.column(batch.requireAnswers().desirable(), 2, 0);
     }
 
-    /** 1 for each answer that was judged so, (N). */
-    private static Tensor mask(boolean[] judgements, boolean wanted, Tensor like) {
-        float[] mask = new float[judgements.length];
-        for (int i = 0; i < mask.length; i++) {
-            mask[i] = judgements[i] == wanted ? 1 : 0;
-        }
-        return Tensors.ofFloats(Tensors.deviceOf(like), mask, mask.length);
+    @Override
+    public boolean isCapturable() {
+        return true;
     }
 
     @Override
@@ -92,10 +84,9 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
-            Tensor policy =
-                    SequenceLogProbs.of(model.hidden(onDevice.input()), model::logits, onDevice.targets()); // (2N)
-            SequencePairs pairs = SequencePairs.of(policy, reference, onDevice);
-            return loss.losses(pairs.first(), desirable(batch), Kto.klEstimate(pairs.second()))
+            SequencePairs pairs = SequencePairs.of(
+                    Scores.of(model, onDevice), Scores.of(reference, onDevice), onDevice.requireAnswers());
+            return loss.losses(pairs.first(), desirable(onDevice), Kto.klEstimate(pairs.second()))
                     .sum()
                     .item_double();
         }

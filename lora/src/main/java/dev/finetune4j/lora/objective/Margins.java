@@ -1,6 +1,5 @@
 package dev.finetune4j.lora.objective;
 
-import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -39,12 +38,7 @@ final class Margins {
 
     /** The values divided by the number of tokens of their answers, (N). */
     static Tensor perToken(LogProbs answers, Tensor values) {
-        int[] tokens = answers.tokens();
-        float[] counts = new float[tokens.length];
-        for (int i = 0; i < counts.length; i++) {
-            counts[i] = tokens[i];
-        }
-        return values.div(Tensors.ofFloats(Tensors.deviceOf(values), counts, counts.length));
+        return values.div(answers.tokens());
     }
 
     /** {@code -(1 - ε) log σ(x) - ε log σ(-x)}, (N). */

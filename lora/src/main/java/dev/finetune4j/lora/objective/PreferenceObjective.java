@@ -2,7 +2,6 @@ package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.SequenceLogProbs;
-import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
@@ -62,13 +61,13 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
     @Override
     public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor hidden = model.hidden(batch.input()); // (B, T, D)
-            Targets targets = batch.targets();
-            Tensor policy = SequenceLogProbs.of(hidden, model::logits, targets).set_requires_grad(true); // (2N)
-            SequencePairs pairs = SequencePairs.of(policy, reference, batch);
+            // First, while there are no activations of the policy in memory.
+            Tensor frozen = Scores.ofReference(reference, batch);
+            SequenceLogProbs policy = Scores.recorded(model, batch);
+            SequencePairs pairs = SequencePairs.of(policy.sums(), frozen, batch.requireAnswers());
             Tensor losses = loss.losses(pairs.first(), pairs.second()); // (N)
             losses.sum().mul(batch.scale()).backward();
-            SequenceLogProbs.backward(hidden, model::logits, targets, policy.grad());
+            policy.backward();
             Tensor chosen = loss.rewards(pairs.first()).detach();
             Tensor rejected = loss.rewards(pairs.second()).detach();
             return scope.keep(new Sums(losses, batch.scale())
@@ -81,14 +80,18 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
     }
 
     @Override
+    public boolean isCapturable() {
+        return true;
+    }
+
+    @Override
     public double loss(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
-            Tensor policy =
-                    SequenceLogProbs.of(model.hidden(onDevice.input()), model::logits, onDevice.targets()); // (2N)
-            SequencePairs pairs = SequencePairs.of(policy, reference, onDevice);
+            SequencePairs pairs = SequencePairs.of(
+                    Scores.of(model, onDevice), Scores.ofReference(reference, onDevice), onDevice.requireAnswers());
             return loss.losses(pairs.first(), pairs.second()).sum().item_double();
         }
     }

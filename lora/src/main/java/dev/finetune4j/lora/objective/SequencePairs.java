@@ -1,15 +1,9 @@
 package dev.finetune4j.lora.objective;
 
-import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.nn.SequenceLogProbs;
-import dev.finetune4j.core.tensor.Lifetime;
-import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
-import dev.finetune4j.data.batch.EncodedSequence;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.List;
 import java.util.Set;
-import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -46,44 +40,29 @@ record SequencePairs(LogProbs first, LogProbs second) {
      * Joins what policy and reference say of a batch.
      *
      * @param policy (2N), or (4N) where prompts and answers are told apart
-     * @param reference model that is asked without gradients; null for none
+     * @param frozen the same of the reference; null for none
      */
-    static SequencePairs of(Tensor policy, @Nullable CausalLM reference, DeviceBatch batch) {
-        @Nullable Tensor frozen = reference == null ? null : ofReference(reference, batch);
-        return new SequencePairs(side(policy, frozen, batch, 0), side(policy, frozen, batch, 1));
+    static SequencePairs of(Tensor policy, @Nullable Tensor frozen, Answers answers) {
+        return new SequencePairs(side(policy, frozen, answers, 0), side(policy, frozen, answers, 1));
     }
 
-    private static Tensor ofReference(CausalLM reference, DeviceBatch batch) {
-        try (Lifetime.Use use = reference.use();
-                TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            return scope.keep(SequenceLogProbs.of(reference.hidden(batch.input()), reference::logits, batch.targets()));
-        }
-    }
-
-    private static LogProbs side(Tensor policy, @Nullable Tensor frozen, DeviceBatch batch, int side) {
-        List<Batch.Sequence> sequences = batch.host().sequences();
-        int[] tokens = new int[sequences.size() / 2];
-        int promptTokens = 0;
-        for (int i = 0; i < tokens.length; i++) {
-            EncodedSequence sequence = sequences.get(2 * i + side).tokens();
-            tokens[i] = sequence.targetTokens();
-            promptTokens += sequence.promptPositions();
-        }
+    private static LogProbs side(Tensor policy, @Nullable Tensor frozen, Answers answers, int side) {
         // Where sequences are parted, the answers follow their prompts.
-        int parts = (int) policy.numel() / sequences.size();
+        int parts = Math.toIntExact(policy.numel() / answers.tokens().numel());
         int answer = parts * side + parts - 1;
-        LogProbs.Prompts prompts =
-                parts == 1 ? null : new LogProbs.Prompts(column(policy, 2 * parts, parts * side), promptTokens);
+        LogProbs.Prompts prompts = parts == 1
+                ? null
+                : new LogProbs.Prompts(
+                        column(policy, 2 * parts, parts * side), column(answers.promptTokens(), 2, side));
         return new LogProbs(
                 column(policy, 2 * parts, answer),
                 frozen == null ? null : column(frozen, 2 * parts, answer),
-                tokens,
+                column(answers.tokens(), 2, side),
                 prompts);
     }
 
     /** (columns · N) to (N). */
-    private static Tensor column(Tensor values, int columns, int column) {
+    static Tensor column(Tensor values, int columns, int column) {
         return values.view(-1, columns).select(1, column);
     }
 }

@@ -32,7 +32,7 @@ class PreferenceLossTest {
     /** The gradient on the policy's scores, zeros where none has arrived. */
     private static float[] gradient(LogProbs answers) {
         Tensor gradient = answers.policy().grad();
-        return gradient.defined() ? Tensors.toFloats(gradient) : new float[answers.tokens().length];
+        return gradient.defined() ? Tensors.toFloats(gradient) : new float[answers.size()];
     }
 
     /** The formulas once more, in double precision and for one pair. */
@@ -172,8 +172,8 @@ class PreferenceLossTest {
     @Test
     void theLossOfChosenAnswersIsAveragedAsItSays() {
         try (TensorScope scope = new TensorScope()) {
-            LogProbs.Prompts prompts = new LogProbs.Prompts(vector(-4, -1), 8);
-            LogProbs chosen = new LogProbs(vector(-3, -5), null, new int[] {1, 2}, prompts);
+            LogProbs.Prompts prompts = new LogProbs.Prompts(vector(-4, -1), vector(5, 3));
+            LogProbs chosen = new LogProbs(vector(-3, -5), null, vector(1, 2), prompts);
             assertEquals((3 + 2.5) / 2, AnswerLoss.EACH_ANSWER.of(chosen).mean().item_double(), 1e-6);
             assertEquals(8 / 3.0, AnswerLoss.TOKENS.of(chosen).mean().item_double(), 1e-6);
             assertEquals(

@@ -13,6 +13,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.TensorData;
 import java.util.Arrays;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
@@ -28,6 +29,10 @@ class SequenceLogProbsTest {
         public Tensor apply(Tensor x) {
             return torch.matmul(x, weight.t());
         }
+    }
+
+    private static SequenceLogProbs.Head of(Head head) {
+        return new SequenceLogProbs.Head(head, 0);
     }
 
     private static Tensor random(SplittableRandom random, double bound, long... shape) {
@@ -91,12 +96,19 @@ class SequenceLogProbsTest {
             head.weight().grad().zero_();
 
             Targets targets = targets(hidden, labels);
-            Tensor sums = SequenceLogProbs.of(hidden, head, targets);
+            Tensor sums = SequenceLogProbs.of(hidden, of(head), targets);
+            Head frozen = new Head(head.weight().detach());
             assertFalse(sums.requires_grad());
             assertTrue(TensorData.relativeError(Tensors.toFloats(expected), Tensors.toFloats(sums)) < 1e-6);
             assertEquals(0, Tensors.toFloats(sums)[rows - 1], "a row without labels");
-            SequenceLogProbs.backward(hidden, head, targets, weights);
-            assertTrue(TensorData.relativeError(hiddenGradient, Tensors.toFloats(hidden.grad())) < 1e-5);
+            for (Head used : List.of(frozen, head)) {
+                SequenceLogProbs policy = SequenceLogProbs.recorded(hidden, of(used), targets);
+                assertTrue(TensorData.relativeError(Tensors.toFloats(sums), Tensors.toFloats(policy.sums())) < 1e-6);
+                torch.dot(policy.sums(), weights).backward();
+                policy.backward();
+                assertTrue(TensorData.relativeError(hiddenGradient, Tensors.toFloats(hidden.grad())) < 1e-5);
+                hidden.grad().zero_();
+            }
             assertTrue(TensorData.relativeError(
                             headGradient, Tensors.toFloats(head.weight().grad()))
                     < 1e-5);
@@ -126,19 +138,15 @@ class SequenceLogProbsTest {
             float[] expected = Tensors.toFloats(chosen.grad());
             chosen.grad().zero_();
 
-            LogProbs better = new LogProbs(
-                    SequenceLogProbs.of(chosen, head, targets(chosen, chosenLabels))
-                            .set_requires_grad(true),
-                    null,
-                    five);
+            SequenceLogProbs scores = SequenceLogProbs.recorded(chosen, of(head), targets(chosen, chosenLabels));
+            LogProbs better = new LogProbs(scores.sums(), null, five);
             LogProbs worse = new LogProbs(
-                    SequenceLogProbs.of(rejected, head, targets(rejected, rejectedLabels))
+                    SequenceLogProbs.of(rejected, of(head), targets(rejected, rejectedLabels))
                             .set_requires_grad(true),
                     null,
                     seven);
             loss.losses(better, worse).mean().backward();
-            SequenceLogProbs.backward(
-                    chosen, head, targets(chosen, chosenLabels), better.policy().grad());
+            scores.backward();
             assertTrue(TensorData.relativeError(expected, Tensors.toFloats(chosen.grad())) < 1e-5);
         }
     }
@@ -153,7 +161,7 @@ class SequenceLogProbsTest {
             long[] labels = {3, Labels.IGNORE, 5, 7, 9, 11, Labels.IGNORE, 13, 15};
             Targets targets = Targets.ofSequences(ComputeDevice.cpu(), labels, 8, 2, 1, 4, 2);
             assertEquals(8, targets.count());
-            float[] sums = Tensors.toFloats(SequenceLogProbs.of(hidden, head, targets));
+            float[] sums = Tensors.toFloats(SequenceLogProbs.of(hidden, of(head), targets));
             int start = 0;
             int[] lengths = {2, 1, 4, 2};
             for (int i = 0; i < lengths.length; i++) {
@@ -171,12 +179,12 @@ class SequenceLogProbsTest {
             Tensor hidden = random(new SplittableRandom(1), 1, 2, 3, WIDTH);
             Head head = new Head(random(new SplittableRandom(2), 1, VOCABULARY, WIDTH));
             Targets five = Targets.ofSequences(ComputeDevice.cpu(), new long[5], 1, 3, 2);
-            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbs.of(hidden, head, five));
+            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbs.of(hidden, of(head), five));
             assertThrows(
                     IllegalArgumentException.class,
                     () -> Targets.ofSequences(ComputeDevice.cpu(), new long[5], 1, 3, 3));
             Targets ofTokens = Targets.of(ComputeDevice.cpu(), new long[6], 1);
-            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbs.of(hidden, head, ofTokens));
+            assertThrows(IllegalArgumentException.class, () -> SequenceLogProbs.of(hidden, of(head), ofTokens));
         }
     }
 }

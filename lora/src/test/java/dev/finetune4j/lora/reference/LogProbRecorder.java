@@ -60,7 +60,8 @@ final class LogProbRecorder implements Objective {
                 sequences.stream().mapToInt(s -> s.tokens().targetTokens()).toArray();
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            Tensor parts = SequenceLogProbs.of(model.hidden(batch.input()), model::logits, batch.targets());
+            Tensor parts = SequenceLogProbs.of(
+                    model.hidden(batch.input()), new SequenceLogProbs.Head(model::logits, 0), batch.targets());
             // Where prompts are told apart, answers follow them.
             Tensor table = parts.view(sequences.size(), -1);
             passes.add(new Pass(Tensors.toFloats(table.select(1, table.size(1) - 1)), tokens));

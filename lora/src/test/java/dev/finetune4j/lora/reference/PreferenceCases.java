@@ -100,7 +100,7 @@ final class PreferenceCases {
     }
 
     private static Tensor kto(double beta, LogProbs answers, boolean desirable, double baseline) {
-        boolean[] judgements = new boolean[answers.tokens().length];
+        boolean[] judgements = new boolean[answers.size()];
         Arrays.fill(judgements, desirable);
         return Kto.of(beta).losses(answers, judgements, baseline);
     }

@@ -1,0 +1,218 @@
+package dev.finetune4j.benchmarks;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.kernel.cuda.CudaMemory;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.Collator;
+import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.data.batch.EncodedSequence;
+import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.layer.InitSources;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.objective.Dpo;
+import dev.finetune4j.lora.objective.PreferenceObjective;
+import dev.finetune4j.lora.train.LearningRateSchedule;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.loop.Trainer;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.SplittableRandom;
+
+/**
+ * Times steps of direct preference optimization with QLoRA of rank 16 through the {@link Trainer}: both passes over both answers of
+ * each pair, backward, clip, optimizer, report. One line of JSON for each cell on the standard output, and all of them as a table on
+ * the standard error at the end. Tokens are those of prompt and chosen answer and of prompt and rejected answer, without padding,
+ * whether the prompt is computed once or twice.
+ *
+ * <p>Arguments, all with usual values: {@code --preset 6b --pairs 4 --layouts shared,packed,padded --ckpt none,full --steps 8
+ * --warmup 3 --device cuda}, and {@code --prompt 512 --answer 256} for pairs of one length or {@code --lengths FILE} for those of a
+ * file: an array of steps, each an array of pairs, each {@code [prompt, chosen, rejected]} in tokens.
+ */
+public final class PreferenceCells {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final double GIBIBYTE = 1 << 30;
+
+    private final String[] args;
+    private final RandomModel shape;
+    private final int steps;
+    private final int warmup;
+    private final int pairs;
+    private final List<EncodedExample> examples;
+
+    private PreferenceCells(String[] args) throws IOException {
+        this.args = args;
+        this.shape = RandomModel.of(option("--preset", "6b"));
+        this.steps = Integer.parseInt(option("--steps", "8"));
+        this.warmup = Integer.parseInt(option("--warmup", "3"));
+        this.pairs = Integer.parseInt(option("--pairs", "4"));
+        this.examples = examples();
+    }
+
+    public static void main(String[] args) throws IOException {
+        new PreferenceCells(args).run();
+    }
+
+    private String option(String name, String usual) {
+        return TrainCells.option(args, name, usual);
+    }
+
+    private void run() throws IOException {
+        ComputeDevice device = option("--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
+        List<Map<String, Object>> lines = new ArrayList<>();
+        try (CausalLM base = shape.load(
+                new QuantizedLinearFactory(QuantSettings.nf4()), new Placement(device, Precision.BF16))) {
+            for (String layout : option("--layouts", "shared,packed,padded").split(",", -1)) {
+                for (String checkpointing : option("--ckpt", "none").split(",", -1)) {
+                    // Each begins as its reference does.
+                    try (PeftAdapter adapter =
+                            AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
+                        Map<String, Object> line = cell(base, adapter, layout, checkpointing);
+                        System.out.println(JSON.writeValueAsString(line));
+                        lines.add(line);
+                    }
+                }
+            }
+        }
+        System.err.println(RealCells.table(lines));
+    }
+
+    private Map<String, Object> cell(CausalLM base, PeftAdapter adapter, String layout, String checkpointing) {
+        ComputeDevice device = base.placement().device();
+        boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
+        Collator.Rounding rounding =
+                layout.equals("padded") ? new Collator.FewSizes(16) : new Collator.FewSizes();
+        BatchLoader loader = new BatchLoader(
+                examples,
+                pairs,
+                1,
+                1,
+                new Collator(0, gpu ? rounding : new Collator.Multiple(1), Collator.Layout.valueOf(layout.toUpperCase(Locale.ROOT))),
+                false);
+        TrainingSettings settings = TrainingSettings.builder()
+                .epochs(1)
+                .learningRate(5e-6)
+                .schedule(LearningRateSchedule.constant(), 0)
+                .build();
+        Clock clock = new Clock();
+        if (gpu) {
+            CudaMemory.emptyCache();
+            CudaMemory.resetPeak(device);
+        }
+        new Trainer(
+                        adapter.attachTo(base)
+                                .withActivations(
+                                        checkpointing.equals("full")
+                                                ? ActivationCheckpointing.all()
+                                                : ActivationCheckpointing.none()),
+                        adapter.trainable(),
+                        loader,
+                        settings,
+                        List.of(clock),
+                        () -> false)
+                .minimizing(new PreferenceObjective(Dpo.of(0.1), base))
+                .run();
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("part", "dpo");
+        line.put("model", shape.label);
+        line.put("cell", layout + ", " + checkpointing);
+        line.put("pairs", pairs);
+        line.put("tokens_per_step", clock.tokens(warmup) / steps);
+        line.put("ms_step", RealCells.rounded(clock.medianMillis(warmup)));
+        line.put("tokens_per_s", Math.round(clock.tokens(warmup) / clock.seconds(warmup)));
+        line.put("peak_alloc_gib", gpu ? RealCells.rounded(CudaMemory.of(device).peak() / GIBIBYTE) : -1);
+        line.put("loss_first", RealCells.rounded(clock.losses.get(0)));
+        line.put("loss_last", RealCells.rounded(clock.losses.get(clock.losses.size() - 1)));
+        return line;
+    }
+
+    /** When steps end; a report waits for the end of its step, not for the next one, which was asked for before. */
+    private static final class Clock implements TrainingListener {
+        private final List<Long> ends = new ArrayList<>();
+        private final List<Integer> tokens = new ArrayList<>();
+        private final List<Double> losses = new ArrayList<>();
+
+        @Override
+        public void onStep(StepReport report, Control control) {
+            ends.add(System.nanoTime());
+            tokens.add(report.throughput().tokens());
+            losses.add(report.loss());
+        }
+
+        int tokens(int warmup) {
+            return tokens.subList(warmup, tokens.size()).stream().mapToInt(n -> n).sum();
+        }
+
+        double seconds(int warmup) {
+            return (ends.get(ends.size() - 1) - ends.get(warmup - 1)) / 1e9;
+        }
+
+        double medianMillis(int warmup) {
+            double[] millis = new double[ends.size() - warmup];
+            for (int i = 0; i < millis.length; i++) {
+                millis[i] = (ends.get(warmup + i) - ends.get(warmup + i - 1)) / 1e6;
+            }
+            Arrays.sort(millis);
+            return (millis[(millis.length - 1) / 2] + millis[millis.length / 2]) / 2;
+        }
+    }
+
+    private List<EncodedExample> examples() throws IOException {
+        SplittableRandom random = new SplittableRandom(7);
+        List<EncodedExample> made = new ArrayList<>();
+        for (int[] lengths : lengths()) {
+            int[] prompt = random.ints(lengths[0], 3, shape.vocabulary).toArray();
+            made.add(new EncodedExample(List.of(
+                    sequence(random, prompt, lengths[1], EncodedSequence.Kind.CHOSEN),
+                    sequence(random, prompt, lengths[2], EncodedSequence.Kind.REJECTED))));
+        }
+        return made;
+    }
+
+    private List<int[]> lengths() throws IOException {
+        List<int[]> lengths = new ArrayList<>();
+        String file = option("--lengths", "");
+        if (file.isEmpty()) {
+            int prompt = Integer.parseInt(option("--prompt", "512"));
+            int answer = Integer.parseInt(option("--answer", "256"));
+            for (int i = 0; i < pairs * (warmup + steps); i++) {
+                lengths.add(new int[] {prompt, answer, answer});
+            }
+            return lengths;
+        }
+        for (JsonNode step : JSON.readTree(Path.of(file).toFile())) {
+            for (JsonNode pair : step) {
+                lengths.add(new int[] {pair.path(0).asInt(), pair.path(1).asInt(), pair.path(2).asInt()});
+            }
+        }
+        return lengths.subList(0, pairs * (warmup + steps));
+    }
+
+    private EncodedSequence sequence(SplittableRandom random, int[] prompt, int answer, EncodedSequence.Kind kind) {
+        int[] ids = Arrays.copyOf(prompt, prompt.length + answer);
+        int[] drawn = random.ints(answer, 3, shape.vocabulary).toArray();
+        System.arraycopy(drawn, 0, ids, prompt.length, answer);
+        int[] labels = new int[ids.length];
+        Arrays.fill(labels, Labels.IGNORE);
+        System.arraycopy(drawn, 0, labels, prompt.length - 1, answer);
+        return new EncodedSequence(ids, labels, kind);
+    }
+}

@@ -6,11 +6,10 @@ import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.function.UnaryOperator;
+import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -18,8 +17,6 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * of a chunk's logits take the logits' place.
  */
 public final class NextTokenLoss {
-    private static final int SUM = 2;
-
     private NextTokenLoss() {}
 
     /**
@@ -59,24 +56,42 @@ public final class NextTokenLoss {
                                 .sum(new ScalarTypeOptional(ScalarType.Double)));
     }
 
+    /**
+     * What a model makes of some targets.
+     *
+     * @param loss summed over them
+     * @param correct how many of them have the largest of the logits of their position
+     */
+    public record Score(double loss, long correct) {}
+
     /** The loss summed over the labelled positions, without gradients. */
     public static double sum(Tensor hidden, UnaryOperator<Tensor> head, long[] labels) {
-        double[] sum = new double[1];
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard();
-                Targets targets = Targets.of(Tensors.deviceOf(hidden), labels, 1)) {
-            new ChunkedHead(head)
-                    .forward(
-                            hidden,
-                            targets,
-                            (logits, chunk) ->
-                                    sum[0] += loss(logits, chunk.ids()).item_double());
-        }
-        return sum[0];
+        return score(hidden, head, 0, labels).loss();
     }
 
-    private static Tensor loss(Tensor logits, Tensor ids) {
-        return torch.cross_entropy_loss(
-                Tensors.as(logits, ScalarType.Float), ids, new TensorOptional(), SUM, Labels.IGNORE, 0.0);
+    /**
+     * Loss and hits without gradients, of which no more logits are in memory than a training step holds.
+     *
+     * @param hidden shape (B, T, D), the decoder's output
+     * @param head the projection to the vocabulary, (n, D) to (n, V)
+     * @param softCap bound that a hyperbolic tangent puts on what the head gives; 0 for none
+     * @param labels the id that each position must predict, row-major (B, T); {@link Labels#IGNORE} where there is none
+     */
+    public static Score score(Tensor hidden, UnaryOperator<Tensor> head, double softCap, long[] labels) {
+        ComputeDevice device = Tensors.deviceOf(hidden);
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                Targets targets = Targets.of(device, labels, 1)) {
+            Tensor sums = Tensors.zeros(device, ScalarType.Double, 2);
+            new ChunkedHead(head).forward(hidden, targets, (logits, chunk) -> {
+                Tensor chosen = logits.argmax(new LongOptional(-1), false); // (n); before the loss overwrites them
+                Tensor losses = DeviceKernels.of(logits).loss().crossEntropy(logits, chunk.ids(), softCap);
+                sums.select(0, 0).add_(losses.to(ScalarType.Double).sum());
+                sums.select(0, 1).add_(chosen.eq(chunk.ids()).sum());
+            });
+            double[] values = new double[2];
+            Tensors.convert(sums, ComputeDevice.cpu(), ScalarType.Double).data_ptr_double().get(values);
+            return new Score(values[0], Math.round(values[1]));
+        }
     }
 }

@@ -53,16 +53,21 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
             Tensor frozen = Scores.of(reference, batch);
             SequenceLogProbs policy = Scores.recorded(model, batch);
             SequencePairs pairs = SequencePairs.of(policy.sums(), frozen, batch.requireAnswers());
-            Tensor desirable = desirable(batch); // (N)
             Tensor kl = Kto.klEstimate(pairs.second()); // (1)
-            Tensor losses = loss.losses(pairs.first(), desirable, kl); // (N)
+            Tensor losses = loss.losses(pairs.first(), desirable(batch), kl); // (N)
             losses.sum().mul(batch.scale()).backward();
             policy.backward();
-            Tensor rewards = loss.rewards(pairs.first()).detach();
-            Tensor undesirable = desirable.neg().add(new Scalar(1.0));
+            return scope.keep(sums(losses, pairs.first(), kl, batch));
+        }
+    }
+
+    private Tensor sums(Tensor losses, LogProbs answers, Tensor kl, DeviceBatch batch) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor desirable = desirable(batch); // (N)
+            Tensor rewards = loss.rewards(answers).detach();
             return scope.keep(new Sums(losses, batch.scale())
                     .mean(rewards, desirable)
-                    .mean(rewards, undesirable)
+                    .mean(rewards, desirable.neg().add(new Scalar(1.0)))
                     .mean(kl)
                     .toTensor());
         }
@@ -79,16 +84,16 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
     }
 
     @Override
-    public double loss(CausalLM model, Batch batch) {
+    public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
             SequencePairs pairs = SequencePairs.of(
                     Scores.of(model, onDevice), Scores.of(reference, onDevice), onDevice.requireAnswers());
-            return loss.losses(pairs.first(), desirable(onDevice), Kto.klEstimate(pairs.second()))
-                    .sum()
-                    .item_double();
+            Tensor kl = Kto.klEstimate(pairs.second()); // (1)
+            Tensor losses = loss.losses(pairs.first(), desirable(onDevice), kl); // (N)
+            return Sums.toArray(sums(losses, pairs.first(), kl, onDevice));
         }
     }
 

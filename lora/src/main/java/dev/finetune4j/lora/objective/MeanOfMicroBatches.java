@@ -62,8 +62,13 @@ public record MeanOfMicroBatches(Objective of) implements Objective {
     }
 
     @Override
-    public double loss(CausalLM model, Batch batch) {
-        return of.loss(model, batch);
+    public double[] evaluate(CausalLM model, Batch batch) {
+        return of.evaluate(model, batch);
+    }
+
+    @Override
+    public List<String> evaluationMetrics() {
+        return of.evaluationMetrics();
     }
 
     @Override

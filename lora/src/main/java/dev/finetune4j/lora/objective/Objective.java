@@ -51,8 +51,18 @@ public interface Objective {
         return false;
     }
 
-    /** The loss of a batch summed over its terms, without gradients and dropout. */
-    double loss(CausalLM model, Batch batch);
+    /**
+     * Judges a model by a batch, without gradients and dropout.
+     *
+     * @return (1 + 2 · evaluation metrics): the loss summed over the terms; then for each metric the sum of what it is the mean of, and
+     *     their number
+     */
+    double[] evaluate(CausalLM model, Batch batch);
+
+    /** Names of the means that {@link #evaluate} finds besides the loss; in TRL's words. */
+    default List<String> evaluationMetrics() {
+        return metrics();
+    }
 
     /** Names of the means that it reports besides the loss, such as {@code rewards/margins}; in TRL's words. */
     default List<String> metrics() {

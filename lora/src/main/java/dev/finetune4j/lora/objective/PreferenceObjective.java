@@ -68,6 +68,12 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
             Tensor losses = loss.losses(pairs.first(), pairs.second()); // (N)
             losses.sum().mul(batch.scale()).backward();
             policy.backward();
+            return scope.keep(sums(losses, pairs, batch));
+        }
+    }
+
+    private Tensor sums(Tensor losses, SequencePairs pairs, DeviceBatch batch) {
+        try (TensorScope scope = new TensorScope()) {
             Tensor chosen = loss.rewards(pairs.first()).detach();
             Tensor rejected = loss.rewards(pairs.second()).detach();
             return scope.keep(new Sums(losses, batch.scale())
@@ -85,14 +91,14 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
     }
 
     @Override
-    public double loss(CausalLM model, Batch batch) {
+    public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
             SequencePairs pairs = SequencePairs.of(
                     Scores.of(model, onDevice), Scores.ofReference(reference, onDevice), onDevice.requireAnswers());
-            return loss.losses(pairs.first(), pairs.second()).sum().item_double();
+            return Sums.toArray(sums(loss.losses(pairs.first(), pairs.second()), pairs, onDevice));
         }
     }
 

@@ -5,6 +5,7 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
+import java.util.List;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
@@ -37,12 +38,20 @@ public record SftObjective() implements Objective {
     }
 
     @Override
-    public double loss(CausalLM model, Batch batch) {
+    public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            return NextTokenLoss.sum(model.hidden(DeviceBatch.input(model, batch)), model::logits, batch.labels());
+            double cap = model.config().finalLogitSoftcapping();
+            Tensor hidden = model.hidden(DeviceBatch.input(model, batch)); // (B, T, D)
+            NextTokenLoss.Score score = NextTokenLoss.score(hidden, model::uncappedLogits, cap, batch.labels());
+            return new double[] {score.loss(), score.correct(), batch.targetTokens()};
         }
+    }
+
+    @Override
+    public List<String> evaluationMetrics() {
+        return List.of("mean_token_accuracy");
     }
 
     @Override

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.objective;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.Scalar;
@@ -42,6 +43,17 @@ final class Sums {
         try (TensorScope scope = new TensorScope()) {
             return scope.keep(torch.cat(parts, 0));
         }
+    }
+
+    /** The numbers on the host. */
+    static double[] toArray(Tensor sums) {
+        double[] values = new double[Math.toIntExact(sums.numel())];
+        try (TensorScope scope = new TensorScope()) {
+            Tensors.convert(sums, ComputeDevice.cpu(), ScalarType.Double)
+                    .data_ptr_double()
+                    .get(values);
+        }
+        return values;
     }
 
     private static Tensor sum(Tensor values) {

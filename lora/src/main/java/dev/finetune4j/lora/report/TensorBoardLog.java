@@ -58,7 +58,10 @@ final class TensorBoardLog implements TrainingListener {
 
     @Override
     public void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {
-        append(summary(evaluation.step(), Map.of("eval/loss", evaluation.loss())));
+        Map<String, Double> scalars = new LinkedHashMap<>();
+        scalars.put("eval/loss", evaluation.loss());
+        new TreeMap<>(evaluation.metrics()).forEach((name, value) -> scalars.put("eval/" + name, value));
+        append(summary(evaluation.step(), scalars));
     }
 
     private Message summary(int step, Map<String, Double> scalars) {

@@ -16,8 +16,9 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 
-/** Writes {@code trainer_log.jsonl} in the field names of LLaMA-Factory. Holds no file open between two lines. */
+/** Writes {@code trainer_log.jsonl} in the field names of LLaMA-Factory, and metrics in those of TRL. Holds no file open between two lines. */
 final class TrainerLog implements TrainingListener {
     private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -46,6 +47,7 @@ final class TrainerLog implements TrainingListener {
         if (accuracy != null) {
             putNumber(line, "accuracy", accuracy);
         }
+        new TreeMap<>(report.metrics()).forEach((name, value) -> putNumber(line, name, value));
         putNumber(line, "lr", report.learningRate());
         append(line, report.epoch(), report.step(), report.totalSteps());
     }
@@ -54,6 +56,7 @@ final class TrainerLog implements TrainingListener {
     public void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {
         Map<String, Object> line = progress(evaluation.step(), evaluation.totalSteps());
         putNumber(line, "eval_loss", evaluation.loss());
+        new TreeMap<>(evaluation.metrics()).forEach((name, value) -> putNumber(line, "eval_" + name, value));
         append(line, evaluation.epoch(), evaluation.step(), evaluation.totalSteps());
     }
 

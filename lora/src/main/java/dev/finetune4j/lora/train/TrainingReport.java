@@ -41,7 +41,7 @@ public record TrainingReport(
     }
 
     /**
-     * The loss on the same rows, in nats per target token; NaN when no step was finished, or
+     * The loss of the objective on the same rows, for supervised fine-tuning in nats per target token; NaN when no step was finished, or
      * memory did not suffice to measure it.
      *
      * @param base of the base model
@@ -50,17 +50,31 @@ public record TrainingReport(
     public record Losses(double base, double tuned) {}
 
     /**
-     * The loss on held-out examples in the course of a training, without dropout.
+     * What held-out examples show in the course of a training, without dropout.
      *
      * @param step number of the step after which it was measured, from 1
      * @param totalSteps all steps of the training
      * @param epoch passes over the training data so far, with fraction
      * @param loss mean over all terms of the objective; for supervised fine-tuning over the target tokens, in nats. NaN when memory did
      *     not suffice to measure it
-     * @param terms how many it is the mean of
+     * @param metrics other means over the same examples, by TRL's names: {@code mean_token_accuracy}, the share of target tokens that
+     *     the model would have chosen, for supervised fine-tuning; {@code rewards/accuracies}, the share of pairs whose chosen answer it
+     *     rewards more, and rewards and margins for preferences
+     * @param terms how many the loss is the mean of
      * @param duration how long it took
      */
-    public record Evaluation(int step, int totalSteps, double epoch, double loss, long terms, Duration duration) {
+    public record Evaluation(
+            int step,
+            int totalSteps,
+            double epoch,
+            double loss,
+            Map<String, Double> metrics,
+            long terms,
+            Duration duration) {
+        public Evaluation {
+            metrics = Map.copyOf(metrics);
+        }
+
         /** Perplexity of the target tokens: e to the loss. */
         public double perplexity() {
             return Math.exp(loss);

@@ -169,9 +169,14 @@ class PreferenceObjectiveTest {
                 sums = objective.forwardBackward(model, onDevice);
             }
             assertEquals(1 + 2 * objective.metrics().size(), sums.numel());
+            double[] judged = objective.evaluate(model, batch);
+            for (int i = 1; i < judged.length; i++) {
+                double found = sums.select(0, i).item_double();
+                assertEquals(found, judged[i], 1e-4 * Math.max(1, Math.abs(found)), "metric " + (i - 1) / 2);
+            }
             double value = sums.select(0, 0).item_double();
             assertEquals(expected.item_double(), value, 1e-5 * Math.abs(value));
-            assertEquals(value, objective.loss(model, batch) / 3, 1e-5 * Math.abs(value));
+            assertEquals(value, objective.evaluate(model, batch)[0] / 3, 1e-5 * Math.abs(value));
             Map<String, float[]> actual = gradients(adapter);
             gradients.forEach(
                     (name, gradient) -> assertTrue(TensorData.relativeError(gradient, actual.get(name)) < 1e-3, name));
@@ -278,7 +283,7 @@ class PreferenceObjectiveTest {
                 assertEquals(sums.length, returned.numel());
             }
             assertEquals(expected.item_double(), sums[0], 1e-5);
-            assertEquals(sums[0], objective.loss(model, batch) / 3, 1e-5);
+            assertEquals(sums[0], objective.evaluate(model, batch)[0] / 3, 1e-5);
             float[] ratios = Tensors.toFloats(Margins.logRatio(answers));
             assertEquals(0.4 * (ratios[0] + ratios[2]), sums[1], 1e-4);
             assertEquals(2, sums[2]);

@@ -85,8 +85,8 @@ final class LogProbRecorder implements Objective {
     }
 
     @Override
-    public double loss(CausalLM model, Batch batch) {
-        return of.loss(model, batch);
+    public double[] evaluate(CausalLM model, Batch batch) {
+        return of.evaluate(model, batch);
     }
 
     @Override

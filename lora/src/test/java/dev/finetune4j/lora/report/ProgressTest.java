@@ -100,9 +100,9 @@ class ProgressTest {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         ProgressLine line = new ProgressLine(new PrintStream(bytes, true, StandardCharsets.UTF_8), true);
         line.onStep(step(1, 2, 2.0), NO_CONTROL);
-        line.onEvaluation(new TrainingReport.Evaluation(1, 2, 1, 1.0, 5, Duration.ZERO), NO_CONTROL);
+        line.onEvaluation(new TrainingReport.Evaluation(1, 2, 1, 1.0, Map.of(), 5, Duration.ZERO), NO_CONTROL);
         line.onStep(step(2, 2, 1.0), NO_CONTROL);
-        line.onEvaluation(new TrainingReport.Evaluation(2, 2, 2, 0.5, 5, Duration.ZERO), NO_CONTROL);
+        line.onEvaluation(new TrainingReport.Evaluation(2, 2, 2, 0.5, Map.of(), 5, Duration.ZERO), NO_CONTROL);
         List<String> shown = bytes.toString(StandardCharsets.UTF_8).lines().toList();
         assertEquals("step 1/2  evaluation loss 1.0000  perplexity 2.72", shown.get(2));
         assertEquals("step 2/2  evaluation loss 0.5000  perplexity 1.65", shown.get(shown.size() - 1));

@@ -99,7 +99,7 @@ class TrainingListenersTest {
     }
 
     private static TrainingReport.Evaluation evaluation(double loss) {
-        return new TrainingReport.Evaluation(300, 300, 150, loss, 7, Duration.ofMillis(1));
+        return new TrainingReport.Evaluation(300, 300, 150, loss, Map.of(), 7, Duration.ofMillis(1));
     }
 
     /** The expected bytes were written by the tensorboard package, from messages of its own with the same values. */

@@ -69,16 +69,23 @@ final class Evaluator {
             double sum = 0;
             int terms = 0;
             for (Batch batch : batches) {
-                sum += objective.loss(of, batch);
+                sum += objective.evaluate(of, batch)[0];
                 terms += objective.terms(batch);
             }
             return sum / terms;
         });
     }
 
-    /** The loss of a model summed over the terms of a batch. */
-    Measured sum(CausalLM of, Batch batch) {
-        return measured(() -> objective.loss(of, batch));
+    /** What {@link Objective#evaluate} finds of the trained model; no numbers without the memory to find them. */
+    double[] sums(Batch batch) {
+        double[] sums = new double[1 + 2 * objective.evaluationMetrics().size()];
+        Arrays.fill(sums, Double.NaN);
+        measured(() -> {
+            double[] found = objective.evaluate(model, batch);
+            System.arraycopy(found, 0, sums, 0, sums.length);
+            return found[0];
+        });
+        return sums;
     }
 
     /** How many of the rows the trained model answers word for word. */

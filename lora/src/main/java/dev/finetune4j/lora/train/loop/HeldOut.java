@@ -7,8 +7,9 @@ import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.time.Duration;
+import java.util.Arrays;
 
-/** Measures the loss on held-out examples, in batches like those of the training. Confined to the training's thread. */
+/** Measures loss and metrics on held-out examples, in batches like those of the training. Confined to the training's thread. */
 final class HeldOut {
     private final CausalLM model;
     private final Objective objective;
@@ -30,11 +31,12 @@ final class HeldOut {
     TrainingReport.Evaluation evaluate(StepReport after) {
         long start = System.nanoTime();
         loader.seek(new BatchLoader.Position(0, 0));
-        double sum = 0;
+        double[] sums = new double[1 + 2 * objective.evaluationMetrics().size()];
         long terms = 0;
         for (int i = 0; i < loader.stepsPerEpoch(); i++) {
             for (Batch batch : loader.next().microBatches()) {
-                sum += evaluator.sum(model, batch).value();
+                double[] found = evaluator.sums(batch);
+                Arrays.setAll(sums, k -> sums[k] + found[k]);
                 terms += objective.terms(batch);
             }
         }
@@ -42,7 +44,8 @@ final class HeldOut {
                 after.step(),
                 after.totalSteps(),
                 after.epoch(),
-                sum / terms,
+                sums[0] / terms,
+                StepReports.means(objective.evaluationMetrics(), sums),
                 terms,
                 Duration.ofNanos(System.nanoTime() - start));
     }

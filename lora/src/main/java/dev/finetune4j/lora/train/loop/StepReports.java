@@ -57,7 +57,7 @@ final class StepReports {
                 result.loss(),
                 result.norm(),
                 learningRate,
-                means(result.sums()),
+                means(metrics, result.sums()),
                 new StepReport.Throughput(
                         step.microBatches().stream()
                                 .mapToInt(Batch::targetTokens)
@@ -73,11 +73,11 @@ final class StepReports {
     }
 
     /** Behind the loss stand for each metric the sum and the number of what it is the mean of; without any it has no mean. */
-    private Map<String, Double> means(double... sums) {
+    static Map<String, Double> means(List<String> metrics, double... sums) {
         Map<String, Double> means = new LinkedHashMap<>();
         for (int i = 0; i < metrics.size(); i++) {
             double count = sums[2 + 2 * i];
-            if (count > 0) {
+            if (!(count <= 0)) {
                 means.put(metrics.get(i), sums[1 + 2 * i] / count);
             }
         }

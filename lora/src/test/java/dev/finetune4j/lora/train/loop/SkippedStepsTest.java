@@ -58,8 +58,13 @@ class SkippedStepsTest {
         }
 
         @Override
-        public double loss(CausalLM model, Batch batch) {
-            return whole.loss(model, batch);
+        public double[] evaluate(CausalLM model, Batch batch) {
+            return whole.evaluate(model, batch);
+        }
+
+        @Override
+        public List<String> evaluationMetrics() {
+            return whole.evaluationMetrics();
         }
     }
 

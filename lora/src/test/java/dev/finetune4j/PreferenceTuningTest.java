@@ -137,6 +137,24 @@ class PreferenceTuningTest {
         return assertThrows(SettingsException.class, builder::build).getMessage();
     }
 
+    /** A pair is two sequences in memory; the reference is the base itself and computed without gradients. */
+    @Test
+    void thePlanCountsBothAnswers() {
+        Path model = Fixtures.tinyChatModel(folder.resolve("model"));
+        long pairs = tuner(model, pairs())
+                .lora(l -> {})
+                .dpo()
+                .training(t -> t.batchSize(4))
+                .plan()
+                .peak();
+        long answers = tuner(model, pairs())
+                .lora(l -> {})
+                .training(t -> t.batchSize(8))
+                .plan()
+                .peak();
+        assertEquals(answers, pairs);
+    }
+
     @Test
     void rowsOfAnotherKindFailBeforeTheWeightsAreRead() throws IOException {
         Path model = Fixtures.tinyChatModel(folder.resolve("model"));

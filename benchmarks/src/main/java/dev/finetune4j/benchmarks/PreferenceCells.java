@@ -1,14 +1,13 @@
 package dev.finetune4j.benchmarks;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
@@ -78,8 +77,8 @@ public final class PreferenceCells {
     private void run() throws IOException {
         ComputeDevice device = option("--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
         List<Map<String, Object>> lines = new ArrayList<>();
-        try (CausalLM base = shape.load(
-                new QuantizedLinearFactory(QuantSettings.nf4()), new Placement(device, Precision.BF16))) {
+        try (CausalLM base =
+                shape.load(new QuantizedLinearFactory(QuantSettings.nf4()), new Placement(device, Precision.BF16))) {
             for (String layout : option("--layouts", "shared,packed,padded").split(",", -1)) {
                 for (String checkpointing : option("--ckpt", "none").split(",", -1)) {
                     // Each begins as its reference does.
@@ -98,14 +97,16 @@ public final class PreferenceCells {
     private Map<String, Object> cell(CausalLM base, PeftAdapter adapter, String layout, String checkpointing) {
         ComputeDevice device = base.placement().device();
         boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
-        Collator.Rounding rounding =
-                layout.equals("padded") ? new Collator.FewSizes(16) : new Collator.FewSizes();
+        Collator.Rounding rounding = layout.equals("padded") ? new Collator.FewSizes(16) : new Collator.FewSizes();
         BatchLoader loader = new BatchLoader(
                 examples,
                 pairs,
                 1,
                 1,
-                new Collator(0, gpu ? rounding : new Collator.Multiple(1), Collator.Layout.valueOf(layout.toUpperCase(Locale.ROOT))),
+                new Collator(
+                        0,
+                        gpu ? rounding : new Collator.Multiple(1),
+                        Collator.Layout.valueOf(layout.toUpperCase(Locale.ROOT))),
                 false);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(1)
@@ -158,7 +159,9 @@ public final class PreferenceCells {
         }
 
         int tokens(int warmup) {
-            return tokens.subList(warmup, tokens.size()).stream().mapToInt(n -> n).sum();
+            return tokens.subList(warmup, tokens.size()).stream()
+                    .mapToInt(n -> n)
+                    .sum();
         }
 
         double seconds(int warmup) {
@@ -200,7 +203,9 @@ public final class PreferenceCells {
         }
         for (JsonNode step : JSON.readTree(Path.of(file).toFile())) {
             for (JsonNode pair : step) {
-                lengths.add(new int[] {pair.path(0).asInt(), pair.path(1).asInt(), pair.path(2).asInt()});
+                lengths.add(new int[] {
+                    pair.path(0).asInt(), pair.path(1).asInt(), pair.path(2).asInt()
+                });
             }
         }
         return lengths.subList(0, pairs * (warmup + steps));

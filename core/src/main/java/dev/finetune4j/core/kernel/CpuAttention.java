@@ -111,8 +111,9 @@ final class CpuAttention implements SequenceAttention {
         Tensor logs = Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, batch * all * spec.heads());
         for (Part part : parts) {
             Tensor own = y.narrow(1, part.start(), part.count());
-            Tensor mixed = part.isShared() ? Tensors.empty(
-                            ComputeDevice.cpu(), Tensors.typeOf(qkv), 1, part.length(), y.size(2)) : own;
+            Tensor mixed = part.isShared()
+                    ? Tensors.empty(ComputeDevice.cpu(), Tensors.typeOf(qkv), 1, part.length(), y.size(2))
+                    : own;
             kernels.forward(heads, part.of(qkv), mixed, logs(logs, part, batch));
             if (part.isShared()) {
                 own.copy_(part.own(mixed));

@@ -48,8 +48,6 @@ record FusedLoss(CrossEntropy kernel) implements LossKernels {
     }
 
     private static boolean isTaken(Tensor logits) {
-        return DeviceKernels.supports(Tensors.typeOf(logits))
-                && logits.is_contiguous()
-                && logits.storage_offset() == 0;
+        return DeviceKernels.supports(Tensors.typeOf(logits)) && logits.is_contiguous() && logits.storage_offset() == 0;
     }
 }

@@ -80,8 +80,7 @@ public record SharedKeys(
 
     /** The same in memory of its own; the caller's scope owns the tensors. */
     public SharedKeys copy() {
-        return new SharedKeys(
-                starts.clone(), positions.clone(), own.clone(), copies.clone(), copied.clone(), prefixes);
+        return new SharedKeys(starts.clone(), positions.clone(), own.clone(), copies.clone(), copied.clone(), prefixes);
     }
 
     /** What of it lies on the device. */
@@ -100,8 +99,8 @@ public record SharedKeys(
             Tensor flat = gradients.flatten(1, 2); // (K, n · head size)
             Tensor sums = flat.index_select(0, own); // (T + 1, …); the last takes what only fills up
             sums.index_add_(0, copied, flat.index_select(0, copies));
-            return scope.keep(sums.narrow(0, 0, own.size(0) - 1)
-                    .view(1, own.size(0) - 1, gradients.size(1), gradients.size(2)));
+            return scope.keep(
+                    sums.narrow(0, 0, own.size(0) - 1).view(1, own.size(0) - 1, gradients.size(1), gradients.size(2)));
         }
     }
 }

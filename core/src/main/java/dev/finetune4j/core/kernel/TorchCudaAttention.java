@@ -250,10 +250,7 @@ record TorchCudaAttention(AttentionSpec spec) implements SequenceAttention {
                 before(),
                 behind());
         return new Gradients(
-                batch(result(stack, 0), packed),
-                keys(result(stack, 1), packed),
-                keys(result(stack, 2), packed),
-                null);
+                batch(result(stack, 0), packed), keys(result(stack, 1), packed), keys(result(stack, 2), packed), null);
     }
 
     private static Tensor keys(Tensor gradient, @Nullable Bounds packed) {

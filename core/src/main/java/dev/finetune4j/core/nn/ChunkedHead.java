@@ -124,7 +124,9 @@ public record ChunkedHead(UnaryOperator<Tensor> projection) {
         if (hidden.requires_grad() && targets.count() > 0) {
             try (TensorScope scope = new TensorScope()) {
                 Tensor all = torch.zeros_like(hidden.detach().view(-1, hidden.size(2))); // (B · T, D)
-                backwardFrom(hidden, all.index_add_(0, targets.positions(), gradients).view(hidden.shape()));
+                backwardFrom(
+                        hidden,
+                        all.index_add_(0, targets.positions(), gradients).view(hidden.shape()));
             }
         }
     }

@@ -90,7 +90,9 @@ public final class NextTokenLoss {
                 sums.select(0, 1).add_(chosen.eq(chunk.ids()).sum());
             });
             double[] values = new double[2];
-            Tensors.convert(sums, ComputeDevice.cpu(), ScalarType.Double).data_ptr_double().get(values);
+            Tensors.convert(sums, ComputeDevice.cpu(), ScalarType.Double)
+                    .data_ptr_double()
+                    .get(values);
             return new Score(values[0], Math.round(values[1]));
         }
     }

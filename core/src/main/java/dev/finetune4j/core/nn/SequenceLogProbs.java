@@ -99,13 +99,12 @@ public final class SequenceLogProbs {
         try (TensorScope scope = new TensorScope()) {
             Tensor sums = zeros(hidden, targets);
             Tensor one = Tensors.ones(Tensors.deviceOf(hidden), ScalarType.Float, 1);
-            Tensor slopes = new ChunkedHead(head.logits())
-                    .slopes(hidden, targets, (logits, chunk) -> {
-                        Tensor losses = DeviceKernels.of(logits)
-                                .loss()
-                                .crossEntropyAndBackward(logits, chunk.ids(), one, head.softCap());
-                        subtract(sums, losses, targets, chunk);
-                    });
+            Tensor slopes = new ChunkedHead(head.logits()).slopes(hidden, targets, (logits, chunk) -> {
+                Tensor losses = DeviceKernels.of(logits)
+                        .loss()
+                        .crossEntropyAndBackward(logits, chunk.ids(), one, head.softCap());
+                subtract(sums, losses, targets, chunk);
+            });
             return new SequenceLogProbs(
                     hidden, head, targets, scope.keep(sums.set_requires_grad(true)), scope.keep(slopes));
         }

@@ -235,8 +235,7 @@ class FusedKernelsTest {
                             cap);
             double tolerance = type == ScalarType.Float ? 3e-6 : 8e-3;
             Tensor again = Tensors.convert(logits.detach(), GPU, type);
-            Tensor alone =
-                    DeviceKernels.of(GPU).loss().crossEntropy(again, Tensors.ofLongs(GPU, labels, rows), cap);
+            Tensor alone = DeviceKernels.of(GPU).loss().crossEntropy(again, Tensors.ofLongs(GPU, labels, rows), cap);
             assertArrayEquals(Tensors.toFloats(loss), Tensors.toFloats(alone));
             assertEquals(expected.item_double(), loss.sum().item_double(), 2e-6 * expected.item_double());
             float[] wanted = Tensors.toFloats(logits.grad());

@@ -3,7 +3,6 @@ package dev.finetune4j.core.nn;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -113,8 +112,7 @@ class SharedKeysTest {
     void moreThanThereIsRoomForIsRefused() {
         try (TensorScope scope = new TensorScope()) {
             List<SharedKeys.Prefix> prefixes = List.of(SharedKeys.Prefix.NONE, new SharedKeys.Prefix(0, 3));
-            assertThrows(
-                    IllegalArgumentException.class, () -> SharedKeys.of(CPU, new long[] {5, 2}, prefixes, 2));
+            assertThrows(IllegalArgumentException.class, () -> SharedKeys.of(CPU, new long[] {5, 2}, prefixes, 2));
         }
     }
 

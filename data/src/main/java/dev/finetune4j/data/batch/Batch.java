@@ -79,8 +79,9 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
                         + " positions, but the one before is of example " + example + " and ends at " + free);
             }
             if (sequence.shared > 0 && (rows > 1 || !first.beginsAs(sequence))) {
-                throw new IllegalArgumentException("a sequence of example " + sequence.example + " shares "
-                        + sequence.shared + " tokens, but the first of its example does not begin with them in this row");
+                throw new IllegalArgumentException(
+                        "a sequence of example " + sequence.example + " shares " + sequence.shared
+                                + " tokens, but the first of its example does not begin with them in this row");
             }
             free = sequence.end();
             example = sequence.example;

@@ -125,8 +125,7 @@ public record Collator(int padId, Rounding rounding, Layout layout) {
         for (int i = 0; i < examples.size(); i++) {
             EncodedExample example = examples.get(i);
             for (int k = 0; k < example.sequences().size(); k++) {
-                Batch.Sequence sequence =
-                        new Batch.Sequence(example.sequences().get(k), i, start, shared(example, k));
+                Batch.Sequence sequence = new Batch.Sequence(example.sequences().get(k), i, start, shared(example, k));
                 sequences.add(sequence);
                 start += layout.isOneRow() ? sequence.length() : (int) length;
             }

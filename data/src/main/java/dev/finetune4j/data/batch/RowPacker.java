@@ -34,15 +34,13 @@ public final class RowPacker {
      * @throws IllegalArgumentException if an example has more tokens than a row
      */
     public static List<List<EncodedExample>> pack(List<EncodedExample> examples, int tokens, Collator.Layout layout) {
-        int[] lengths = examples.stream()
-                .mapToInt(example -> example.positions(layout))
-                .toArray();
+        int[] lengths =
+                examples.stream().mapToInt(example -> example.positions(layout)).toArray();
         List<Integer> longestFirst = new ArrayList<>();
         for (int i = 0; i < examples.size(); i++) {
             if (lengths[i] > tokens) {
-                throw new IllegalArgumentException(
-                        "example " + i + " has " + lengths[i] + " tokens, but a packed row has " + tokens
-                                + "; cut or skip longer ones before");
+                throw new IllegalArgumentException("example " + i + " has " + lengths[i]
+                        + " tokens, but a packed row has " + tokens + "; cut or skip longer ones before");
             }
             longestFirst.add(i);
         }

@@ -165,9 +165,7 @@ class CollatorTest {
         EncodedExample different = pair(3, new int[] {5, 6, 7, 1}, new int[] {5, 9, 7, 2});
         Collator collator = new Collator(0, new Collator.Multiple(4), Collator.Layout.SHARED);
         Batch batch = collator.collate(List.of(first, second, different));
-        assertArrayEquals(
-                new long[] {5, 6, 7, 1, 2, 7, 1, 3, 4, 8, 1, 8, 2, 5, 6, 7, 1, 9, 7, 2},
-                batch.inputIds());
+        assertArrayEquals(new long[] {5, 6, 7, 1, 2, 7, 1, 3, 4, 8, 1, 8, 2, 5, 6, 7, 1, 9, 7, 2}, batch.inputIds());
         long no = Labels.IGNORE;
         assertArrayEquals(
                 new long[] {no, no, 1, 2, no, 1, 3, 4, no, 1, no, 2, no, no, no, 1, no, no, 2, no}, batch.labels());

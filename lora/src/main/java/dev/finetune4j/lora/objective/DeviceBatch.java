@@ -1,9 +1,9 @@
 package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
-import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -32,8 +32,7 @@ public record DeviceBatch(
         ModelInput input,
         Targets targets,
         Tensor scale,
-        @Nullable Answers answers)
-        implements AutoCloseable {
+        @Nullable Answers answers) implements AutoCloseable {
     /** Numbers of sequences between a power of two and the next. */
     private static final int NUMBERS_OF_A_POWER = 8;
 
@@ -50,7 +49,8 @@ public record DeviceBatch(
      * @param compared how many sequences the loss compares, parted ones twice; 0 where it is a sum over target tokens
      * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence
      */
-    public record Shape(long rows, long length, int sequences, long shared, int targets, int compared, long frequencies) {}
+    public record Shape(
+            long rows, long length, int sequences, long shared, int targets, int compared, long frequencies) {}
 
     /** The batch of an objective whose loss is a sum over target tokens. */
     static DeviceBatch ofTokens(CausalLM model, Batch batch, double scale, int multiple) {
@@ -102,11 +102,7 @@ public record DeviceBatch(
     }
 
     private static DeviceBatch of(
-            CausalLM model,
-            Batch batch,
-            double scale,
-            boolean compares,
-            Function<ComputeDevice, Targets> targets) {
+            CausalLM model, Batch batch, double scale, boolean compares, Function<ComputeDevice, Targets> targets) {
         ComputeDevice device = model.placement().device();
         try (TensorScope scope = new TensorScope()) {
             ModelInput input = input(model, batch);
@@ -191,7 +187,14 @@ public record DeviceBatch(
             SharedKeys keys = packed.sequences().shared();
             shared = keys == null ? 0 : keys.copies().size(0);
         }
-        return new Shape(tokens.size(0), tokens.size(1), sequences, shared, targets.count(), targets.sequenceCount(), model.rotaryKey(longest));
+        return new Shape(
+                tokens.size(0),
+                tokens.size(1),
+                sequences,
+                shared,
+                targets.count(),
+                targets.sequenceCount(),
+                model.rotaryKey(longest));
     }
 
     /** The same in memory of its own. */

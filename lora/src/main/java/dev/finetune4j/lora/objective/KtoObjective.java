@@ -79,11 +79,6 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
     }
 
     @Override
-    public boolean isCapturable() {
-        return true;
-    }
-
-    @Override
     public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();

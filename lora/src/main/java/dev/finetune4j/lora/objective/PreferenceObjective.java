@@ -86,11 +86,6 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
     }
 
     @Override
-    public boolean isCapturable() {
-        return true;
-    }
-
-    @Override
     public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();

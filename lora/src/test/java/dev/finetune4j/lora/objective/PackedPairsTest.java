@@ -33,9 +33,9 @@ import java.util.stream.IntStream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Preference pairs have the same log-probabilities packed and padded. */
 class PackedPairsTest {
@@ -64,8 +64,8 @@ class PackedPairsTest {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             DeviceBatch onDevice = DeviceBatch.ofSequences(model, batch, 1, 1);
-            return Tensors.toFloats(
-                    SequenceLogProbs.of(model.hidden(onDevice.input()), new SequenceLogProbs.Head(model::logits, 0), onDevice.targets()));
+            return Tensors.toFloats(SequenceLogProbs.of(
+                    model.hidden(onDevice.input()), new SequenceLogProbs.Head(model::logits, 0), onDevice.targets()));
         }
     }
 
@@ -113,7 +113,9 @@ class PackedPairsTest {
         return pairs.stream()
                 .map(pair -> new EncodedExample(pair.sequences().stream()
                         .map(sequence -> new EncodedSequence(
-                                Arrays.stream(sequence.inputIds()).map(id -> id % rows).toArray(),
+                                Arrays.stream(sequence.inputIds())
+                                        .map(id -> id % rows)
+                                        .toArray(),
                                 Arrays.stream(sequence.labels())
                                         .map(id -> id < 0 ? id : id % rows)
                                         .toArray(),

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.Fixtures;
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Tensors;
@@ -30,7 +31,8 @@ import org.junit.jupiter.api.TestFactory;
 
 /**
  * Trainings by TRL's own trainers, step by step: supervised, DPO and its kin, KTO, ORPO, CPO and SimPO. {@code
- * -Dfinetune4j.trl=FOLDER} follows those of another folder of the same layout.
+ * -Dfinetune4j.trl=FOLDER} follows those of another folder of the same layout, {@code -Dfinetune4j.long=true} with every block
+ * recomputed as well.
  */
 class TrlParityTest {
     private static final String PROPERTY = "finetune4j.trl";
@@ -47,13 +49,18 @@ class TrlParityTest {
                     .toList();
         }
         assertTrue(!cases.isEmpty(), root + " holds no training");
+        List<ActivationCheckpointing> policies = Boolean.getBoolean("finetune4j.long")
+                ? List.of(ActivationCheckpointing.none(), ActivationCheckpointing.all())
+                : List.of(ActivationCheckpointing.none());
         return cases.stream()
                 .flatMap(folder -> Stream.of(Collator.Layout.values())
-                        .map(layout -> DynamicTest.dynamicTest(
-                                folder.getFileName() + ", " + layout, () -> follow(root, folder, layout))));
+                        .flatMap(layout -> policies.stream()
+                                .map(policy -> DynamicTest.dynamicTest(
+                                        folder.getFileName() + ", " + layout + ", " + policy,
+                                        () -> follow(root, folder, layout, policy)))));
     }
 
-    private static void follow(Path root, Path folder, Collator.Layout layout) {
+    private static void follow(Path root, Path folder, Collator.Layout layout, ActivationCheckpointing policy) {
         TrlCase trl = TrlCase.read(folder);
         try (CausalLM base = Fixtures.model(root.resolve("base"), LinearFactory.dense());
                 PeftAdapter adapter = AdapterFiles.load(folder.resolve("start"), base);
@@ -75,7 +82,12 @@ class TrlParityTest {
                     new Collator(0, new Collator.Multiple(1), layout),
                     false);
             TrainingReport report = new Trainer(
-                            adapter.attachTo(base), adapter.trainable(), loader, trl.training(), List.of(), () -> false)
+                            adapter.attachTo(base).withActivations(policy),
+                            adapter.trainable(),
+                            loader,
+                            trl.training(),
+                            List.of(),
+                            () -> false)
                     .minimizing(objective)
                     .run();
             compareSteps(trl, report, recorder);

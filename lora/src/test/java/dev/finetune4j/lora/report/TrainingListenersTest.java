@@ -98,6 +98,11 @@ class TrainingListenersTest {
                 Duration.ofHours(49).plusMillis(65_900));
     }
 
+    private static TrainingReport.Evaluation judged() {
+        return new TrainingReport.Evaluation(
+                300, 300, 150, 0.5, Map.of("rewards/accuracies", 0.75), 4, Duration.ofMillis(1));
+    }
+
     private static TrainingReport.Evaluation evaluation(double loss) {
         return new TrainingReport.Evaluation(300, 300, 150, loss, Map.of(), 7, Duration.ofMillis(1));
     }
@@ -125,7 +130,7 @@ class TrainingListenersTest {
     }
 
     @Test
-    void theLogHasTheFieldsOfLlamaFactory() throws IOException {
+    void theLogHasTheFieldsOfLlamaFactoryAndMetricsByTrlsNames() throws IOException {
         Path file = Files.writeString(folder.resolve("trainer_log.jsonl"), "of an earlier training\n");
         TrainingListener log = TrainingListeners.trainerLog(folder);
         log.onStart(300, 5);
@@ -133,8 +138,10 @@ class TrainingListenersTest {
         log.onStep(last(), control);
         log.onEvaluation(evaluation(0.3), control);
         log.onEvaluation(evaluation(Double.NaN), control);
+        log.onEvaluation(judged(), control);
         assertEquals("""
-                {"current_steps":1,"total_steps":300,"loss":2.5,"accuracy":0.25,"lr":0.0,"epoch":0.5,"percentage":0.33,\
+                {"current_steps":1,"total_steps":300,"loss":2.5,"accuracy":0.25,"rewards/accuracies":0.25,\
+                "rewards/margins":-0.125,"lr":0.0,"epoch":0.5,"percentage":0.33,\
                 "elapsed_time":"0:00:02","remaining_time":"1:02:03","throughput":10.0,"total_tokens":20}
                 {"current_steps":300,"total_steps":300,"loss":0.1,"lr":2.0E-4,"epoch":150.0,"percentage":100.0,\
                 "elapsed_time":"2 days, 1:01:05","remaining_time":"1:02:03","throughput":0.0,"total_tokens":40}
@@ -142,6 +149,9 @@ class TrainingListenersTest {
                 "elapsed_time":"2 days, 1:01:05","remaining_time":"1:02:03","throughput":0.0,"total_tokens":40}
                 {"current_steps":300,"total_steps":300,"epoch":150.0,"percentage":100.0,\
                 "elapsed_time":"2 days, 1:01:05","remaining_time":"1:02:03","throughput":0.0,"total_tokens":40}
+                {"current_steps":300,"total_steps":300,"eval_loss":0.5,"eval_rewards/accuracies":0.75,"epoch":150.0,\
+                "percentage":100.0,"elapsed_time":"2 days, 1:01:05","remaining_time":"1:02:03","throughput":0.0,\
+                "total_tokens":40}
                 """, Files.readString(file));
     }
 

@@ -55,14 +55,13 @@ class GpuPreferenceTest {
     private static CausalLM model(String name, Placement placement) {
         return ModelLoader.load(
                 PretrainedFolder.open(
-                        name.equals("llama")
-                                ? Fixtures.reference("models/llama")
-                                : TestData.resource("bases/" + name)),
+                        name.equals("llama") ? Fixtures.reference("models/llama") : TestData.resource("bases/" + name)),
                 new QuantizedLinearFactory(QuantSettings.nf4()),
                 placement);
     }
 
-    private static EncodedSequence answer(SplittableRandom random, int[] prompt, int length, EncodedSequence.Kind kind) {
+    private static EncodedSequence answer(
+            SplittableRandom random, int[] prompt, int length, EncodedSequence.Kind kind) {
         int[] ids = Arrays.copyOf(prompt, prompt.length + length);
         int[] labels = new int[ids.length];
         Arrays.fill(labels, Labels.IGNORE);

@@ -54,7 +54,6 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         /** Whether all that another one shares is here. */
         private boolean beginsAs(Sequence other) {
             return shared == 0
-                    && other != this
                     && tokens.length() >= other.shared
                     && Arrays.equals(tokens.inputIds(), 0, other.shared, other.tokens.inputIds(), 0, other.shared);
         }

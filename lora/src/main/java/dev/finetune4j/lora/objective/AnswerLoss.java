@@ -31,15 +31,24 @@ public enum AnswerLoss {
         if (this == EACH_ANSWER) {
             return Margins.perToken(chosen, chosen.policy()).neg();
         }
+        if (this == TOKENS) {
+            return overTokens(chosen.policy(), chosen.tokens());
+        }
         LogProbs.Prompts prompts = chosen.prompts();
-        if (this == TOKENS_WITH_PROMPTS && prompts == null) {
+        if (prompts == null) {
             throw new IllegalArgumentException("this loss learns the prompts too; give their log-probabilities");
         }
         try (TensorScope scope = new TensorScope()) {
-            boolean both = this == TOKENS_WITH_PROMPTS && prompts != null;
-            Tensor together = both ? chosen.policy().add(prompts.policy()) : chosen.policy(); // (N)
-            Tensor tokens = both ? chosen.tokens().add(prompts.tokens()) : chosen.tokens();
-            return scope.keep(together.mul(new Scalar(-(double) chosen.size())).div(tokens.sum()));
+            return scope.keep(overTokens(
+                    chosen.policy().add(prompts.policy()), chosen.tokens().add(prompts.tokens())));
+        }
+    }
+
+    /** Shares whose mean is that over all tokens, (N). */
+    private static Tensor overTokens(Tensor logProbs, Tensor tokens) {
+        try (TensorScope scope = new TensorScope()) {
+            return scope.keep(
+                    logProbs.mul(new Scalar(-(double) logProbs.numel())).div(tokens.sum()));
         }
     }
 }

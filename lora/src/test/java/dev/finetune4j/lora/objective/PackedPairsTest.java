@@ -27,6 +27,7 @@ import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.data.batch.EncodedSequence;
 import dev.finetune4j.data.batch.Encoding;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -93,17 +94,17 @@ class PackedPairsTest {
         List<EncodedExample> pairs = pairs(files);
         try (CausalLM model = Fixtures.model(Fixtures.reference("models/" + family), LinearFactory.dense());
                 TensorScope scope = new TensorScope()) {
-            Tensor[] sums = new Tensor[2];
+            List<Tensor> sums = new ArrayList<>();
             for (Collator.Layout layout : List.of(Collator.Layout.PACKED, Collator.Layout.SHARED)) {
                 try (DeviceBatch onDevice = DeviceBatch.ofSequences(
                         model, new Collator(0, new Collator.Multiple(16), layout).collate(small(pairs, model)), 1, 1)) {
                     // Gradients without the scope of a step: such attention has no backward pass.
                     Tensor hidden = model.hidden(onDevice.input());
-                    sums[layout.ordinal() - 1] = SequenceLogProbs.of(
-                            hidden, new SequenceLogProbs.Head(model::logits, 0), onDevice.targets());
+                    sums.add(SequenceLogProbs.of(
+                            hidden, new SequenceLogProbs.Head(model::logits, 0), onDevice.targets()));
                 }
             }
-            assertArrayEquals(Tensors.toFloats(sums[0]), Tensors.toFloats(sums[1]), 1e-4f);
+            assertArrayEquals(Tensors.toFloats(sums.get(0)), Tensors.toFloats(sums.get(1)), 1e-4f);
         }
     }
 

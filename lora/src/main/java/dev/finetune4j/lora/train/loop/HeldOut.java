@@ -11,7 +11,6 @@ import java.util.Arrays;
 
 /** Measures loss and metrics on held-out examples, in batches like those of the training. Confined to the training's thread. */
 final class HeldOut {
-    private final CausalLM model;
     private final Objective objective;
     private final Evaluator evaluator;
     private final BatchLoader loader;
@@ -21,7 +20,6 @@ final class HeldOut {
      * @param training gives its captured graphs up when memory runs out
      */
     HeldOut(CausalLM model, Objective objective, BatchLoader loader, ForwardBackward training) {
-        this.model = model;
         this.objective = objective;
         this.loader = loader;
         this.evaluator = new Evaluator(model, objective, training);

@@ -4,6 +4,7 @@ import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Supplier;
 
 /**
@@ -16,24 +17,39 @@ import java.util.function.Supplier;
  * trained, and the last one is what the text teaches.
  */
 final class AssistantMask {
+    private static final String NO_END = "it writes no token after it at which generation would stop";
+    private static final String WRITE_END = "write the token that ends an answer in the template";
+
     private final String whole;
-    private final List<String> ends;
-    private final List<String> specialEnds;
+    private final Ends ends;
     private final List<Span> found = new ArrayList<>();
-    private boolean added;
+    private String appended = "";
     private boolean leftOut;
 
     /**
-     * For one text.
+     * How a template ends answers.
      *
-     * @param ends the texts of tokens that end an answer; white space after one of them belongs to no answer
-     * @param specialEnds those of them that no message can spell; nothing after the first of them belongs to an answer,
-     *     since generation stops there
+     * @param texts of tokens that end an answer; white space after one of them belongs to no answer
+     * @param special those of them that no message can spell; nothing after the first of them belongs to an answer, since
+     *     generation stops there
+     * @param next the token with which the next turn begins, which is what the model writes at the end of an answer where the
+     *     template writes none there
+     * @param last what ends an answer that is the last, where the template writes nothing after it
+     * @param eos the tokenizer's own end token; where it follows another end, both are learned
+     * @param required whether an answer without an end is refused
      */
-    AssistantMask(String whole, List<String> ends, List<String> specialEnds) {
+    record Ends(
+            List<String> texts,
+            List<String> special,
+            Optional<String> next,
+            Optional<String> last,
+            Optional<String> eos,
+            boolean required) {}
+
+    /** For one text. */
+    AssistantMask(String whole, Ends ends) {
         this.whole = whole;
         this.ends = ends;
-        this.specialEnds = specialEnds;
     }
 
     /**
@@ -43,25 +59,31 @@ final class AssistantMask {
      * @param isLast whether no answer follows
      * @param prompt the text of what stands before it, with the announcement of an answer
      * @param answered the text of what stands before it and itself
+     * @param called the names of the functions that it calls, without which it would teach to say nothing instead
      * @param marked the whole text with a mark in place of the answer; asked for if those are no prefixes of the whole
      * @throws IllegalArgumentException if the answer cannot be told from the rest
      */
-    void add(int message, boolean isLast, String prompt, String answered, Supplier<MarkedAnswer> marked) {
-        added = false;
+    void add(
+            int message,
+            boolean isLast,
+            String prompt,
+            String answered,
+            List<String> called,
+            Supplier<MarkedAnswer> marked) {
         boolean follows = answered.startsWith(prompt);
         String answer = follows ? asWritten(prompt, upToEnd(answered.substring(prompt.length()))) : "";
         if (follows && whole.startsWith(prompt + answer)) {
-            found(message, new Span(prompt.length(), prompt.length() + answer.length()));
+            requireWritten(message, called, answer);
+            int end = prompt.length() + answer.length();
+            boolean ended = ends.texts().stream().anyMatch(answer::endsWith);
+            found(message, prompt.length(), ended ? end : endOf(message, isLast, end));
             return;
         }
         MarkedAnswer place = marked.get();
         if (place.isFoundIn(whole)) {
-            Span span = place.withEnd(whole, prompt, ends)
-                    .orElseThrow(() -> inexact(
-                            message,
-                            "it writes no token after it at which generation would stop",
-                            "write the token that ends an answer in the template"));
-            found(message, span);
+            Optional<Span> span = place.withEnd(whole, prompt, ends.texts());
+            int start = place.start(prompt);
+            found(message, start, span.isPresent() ? span.get().end() : endOf(message, isLast, place.end(whole)));
             return;
         }
         if (!follows && !place.isShortenedIn(whole)) {
@@ -83,24 +105,47 @@ final class AssistantMask {
         leftOut = true;
     }
 
-    /**
-     * Checks the answer added last, unless it was left out.
-     *
-     * @param called the name of a function that it calls
-     * @throws IllegalArgumentException if the answer lacks the name
-     */
-    void requireWritten(int message, String called) {
-        if (!added) {
-            return;
-        }
-        Span last = found.get(found.size() - 1);
-        if (!whole.substring(last.start(), last.end()).contains(called)) {
-            throw inexact(
-                    message, "it does not write its call of the function " + called, "take the rows with calls out");
+    private static void requireWritten(int message, List<String> called, String answer) {
+        for (String name : called) {
+            if (!answer.contains(name)) {
+                throw inexact(
+                        message, "it does not write its call of the function " + name, "take the rows with calls out");
+            }
         }
     }
 
-    private void found(int message, Span span) {
+    /**
+     * Where an answer ends that no end token follows: behind the token that begins the next turn, or behind one that is put
+     * there if nothing follows.
+     */
+    private int endOf(int message, boolean isLast, int end) {
+        if (!ends.required()) {
+            return end;
+        }
+        Optional<String> next = ends.next().filter(token -> whole.startsWith(token, end));
+        if (next.isPresent()) {
+            return end + next.get().length();
+        }
+        boolean atEnd = isLast && Whitespace.isBlank(whole.substring(end));
+        appended = atEnd ? ends.last().orElse("") : "";
+        if (appended.isEmpty()) {
+            throw inexact(message, NO_END, WRITE_END);
+        }
+        return whole.length() + appended.length();
+    }
+
+    private void found(int message, int start, int end) {
+        int after = end;
+        while (after < whole.length() && Whitespace.isBlank(whole.substring(after, after + 1))) {
+            after++;
+        }
+        int from = after;
+        Span span = new Span(
+                start,
+                ends.eos()
+                        .filter(eos -> !eos.isEmpty() && whole.startsWith(eos, from))
+                        .map(eos -> from + eos.length())
+                        .orElse(end));
         if (!found.isEmpty() && span.start() < found.get(found.size() - 1).end()) {
             throw inexact(
                     message,
@@ -108,7 +153,11 @@ final class AssistantMask {
                     "mark the answers in the template with {% generation %}");
         }
         found.add(span);
-        added = true;
+    }
+
+    /** The token that has to be put behind the whole text, with which its last answer ends; mostly none. */
+    String appended() {
+        return appended;
     }
 
     /** In order. */
@@ -144,11 +193,11 @@ final class AssistantMask {
     /** The answer with the end that the whole text gives it: some templates end the last one alone, or by another token. */
     private String asWritten(String prompt, String answer) {
         if (whole.startsWith(prompt + answer)) {
-            return ends.stream().anyMatch(answer::endsWith)
+            return ends.texts().stream().anyMatch(answer::endsWith)
                     ? answer
                     : answer + endAt(prompt.length() + answer.length());
         }
-        for (String end : ends) {
+        for (String end : ends.texts()) {
             String body = answer.endsWith(end) ? answer.substring(0, answer.length() - end.length()) : "";
             if (!body.isEmpty() && whole.startsWith(prompt + body)) {
                 int from = prompt.length() + body.length();
@@ -160,7 +209,7 @@ final class AssistantMask {
 
     /** The end of an answer that the whole text has at a place; none if there is none. */
     private String endAt(int from) {
-        return ends.stream()
+        return ends.texts().stream()
                 .filter(end -> whole.startsWith(end, from))
                 .findFirst()
                 .orElse("");
@@ -168,13 +217,13 @@ final class AssistantMask {
 
     private String upToEnd(String answer) {
         int end = answer.length();
-        for (String special : specialEnds) {
+        for (String special : ends.special()) {
             int at = answer.indexOf(special);
             end = at < 0 ? end : Math.min(end, at + special.length());
         }
         String cut = answer.substring(0, end);
         String bare = Whitespace.stripTrailing(cut);
-        return ends.stream().anyMatch(bare::endsWith) ? bare : cut;
+        return ends.texts().stream().anyMatch(bare::endsWith) ? bare : cut;
     }
 
     private static IllegalArgumentException inexact(int message, String reason, String remedy) {

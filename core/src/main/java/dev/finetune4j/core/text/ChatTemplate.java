@@ -83,7 +83,9 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      * conversation has beyond the prompt for its answer, or, where it does not begin with that prompt, what stands in the
      * answer's place, with the token that ends it. An earlier answer that the template writes differently once
      * others follow, such as without its thoughts, is not trained; if the last answer cannot be told from the rest,
-     * rendering for training refuses.
+     * rendering for training refuses. So it does if no token follows an answer at which generation would stop, be it the one
+     * with which the next turn begins; an answer that nothing follows gets it, though the template does not write it there.
+     * Where the tokenizer's end token follows another end, both are trained.
      *
      * <p>The time that a template asks for is that of the local zone, as in Python.
      *
@@ -164,7 +166,10 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      */
     public abstract List<Segment> render(Conversation conversation, boolean addGenerationPrompt);
 
-    /** The same for one of several conversations that share an allowance; it is for templates that are programs. */
+    /**
+     * The same for one of several conversations that share an allowance, exactly as written; it is for templates that are
+     * programs.
+     */
     List<Segment> render(Conversation conversation, boolean addGenerationPrompt, Allowance allowance) {
         return render(conversation, addGenerationPrompt);
     }

@@ -4,7 +4,6 @@ import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.text.jinja.JinjaException;
 import dev.finetune4j.core.text.jinja.JinjaTemplate;
 import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
-import dev.finetune4j.core.text.jinja.JinjaTemplate.Span;
 import dev.finetune4j.core.text.jinja.python.Allowance;
 import java.time.Clock;
 import java.time.ZoneId;
@@ -14,6 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -38,6 +38,7 @@ final class JinjaChatTemplate extends ChatTemplate {
     static final String DEFAULT = TokenizerFiles.DEFAULT;
 
     private static final String FOR_TOOLS = "tool_use";
+    private static final String CALLS = CallForm.CALLS;
     /** A character that no template writes by itself. */
     private static final String PROBE = "\u4ece";
 
@@ -59,6 +60,9 @@ final class JinjaChatTemplate extends ChatTemplate {
     private final String defaultSystem;
     private final Clock clock;
     private final List<String> stopTokens;
+    /** The token that follows an answer when another turn does: its end, or the beginning of that turn. */
+    private final Optional<String> nextTurn;
+
     private final Allowance probing = new Allowance();
     private final AtomicBoolean warned = new AtomicBoolean();
 
@@ -79,7 +83,9 @@ final class JinjaChatTemplate extends ChatTemplate {
         this.controls = controls;
         this.defaultSystem = defaultSystem;
         this.clock = clock;
-        this.stopTokens = findStopTokens();
+        List<String> written = findStopTokens();
+        this.nextTurn = findNextTurn();
+        this.stopTokens = written.isEmpty() ? nextTurn.stream().toList() : written;
     }
 
     /**
@@ -155,31 +161,55 @@ final class JinjaChatTemplate extends ChatTemplate {
 
     @Override
     public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
-        return render(conversation, addGenerationPrompt, new Allowance());
+        return render(conversation, addGenerationPrompt, true, new Allowance());
     }
 
+    /** As the template writes it: nothing is put behind an answer that has no end, nor is it refused. */
     @Override
     List<Segment> render(Conversation conversation, boolean addGenerationPrompt, Allowance allowance) {
-        Job job = new Job(withSystem(conversation, defaultSystem), allowance);
+        return render(conversation, addGenerationPrompt, false, allowance);
+    }
+
+    private List<Segment> render(
+            Conversation conversation, boolean addGenerationPrompt, boolean ended, Allowance allowance) {
+        Conversation full = withSystem(conversation, defaultSystem);
+        boolean calls =
+                full.messages().stream().anyMatch(message -> message.fields().containsKey(CALLS));
+        IllegalArgumentException first = null;
+        for (CallForm form : calls ? CallForm.ALL : List.of(CallForm.USUAL)) {
+            try {
+                return render(new Job(full, form, allowance), addGenerationPrompt, ended);
+            } catch (IllegalArgumentException e) {
+                first = first == null ? e : first;
+            }
+        }
+        throw Objects.requireNonNull(first);
+    }
+
+    private List<Segment> render(Job job, boolean addGenerationPrompt, boolean ended) {
         Rendering whole = job.write(job.messages.size(), addGenerationPrompt);
         job.requireOwnSpecialTokens(whole.text(), addGenerationPrompt);
-        List<Span> trained;
+        if (job.template.marksGenerations() && whole.exactGenerations()) {
+            return job.escapes.segments(whole.text(), AssistantMask.merged(whole.generations()));
+        }
         try {
-            trained = job.answers(whole, !addGenerationPrompt);
+            AssistantMask mask = job.answers(whole, !addGenerationPrompt, ended);
+            String appended = addGenerationPrompt ? "" : mask.appended();
+            return job.escapes.segments(whole.text() + appended, mask.found());
         } catch (IllegalArgumentException e) {
             if (!addGenerationPrompt) {
                 throw e;
             }
-            trained = List.of();
+            return job.escapes.segments(whole.text(), List.of());
         }
-        return job.escapes.segments(whole.text(), trained);
     }
 
     /** The added token that the template writes right after an answer, if there is one. */
     private List<String> findStopTokens() {
         try {
             Conversation probe = Conversation.of(ChatMessage.user(PROBE), ChatMessage.assistant(PROBE));
-            String text = new Job(probe, probing).write(2, false).text();
+            String text =
+                    new Job(probe, CallForm.USUAL, probing).write(2, false).text();
             int end = text.lastIndexOf(PROBE);
             String tail = end < 0 ? "" : text.substring(end + PROBE.length());
             return tokenizer.addedTokenAt(tail.stripLeading()).stream().toList();
@@ -197,7 +227,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         withSystem.add(0, ChatMessage.system(PROBE));
         for (List<ChatMessage> probe : List.of(turns, withSystem)) {
             try {
-                String text = new Job(new Conversation(probe), probing)
+                String text = new Job(new Conversation(probe), CallForm.USUAL, probing)
                         .write(probe.size(), false)
                         .text();
                 found.addAll(tokenizer.writtenTokens().around(PROBE, text));
@@ -206,6 +236,23 @@ final class JinjaChatTemplate extends ChatTemplate {
             }
         }
         return found;
+    }
+
+    /** The token with which the next turn begins right after an answer, unless it begins a text. */
+    private Optional<String> findNextTurn() {
+        try {
+            Conversation probe = Conversation.of(
+                    ChatMessage.user(PROBE), ChatMessage.assistant(PROBE + PROBE), ChatMessage.user(PROBE));
+            String text =
+                    new Job(probe, CallForm.USUAL, probing).write(3, false).text();
+            int answer = text.indexOf(PROBE + PROBE);
+            String tail = answer < 0 ? "" : text.substring(answer + 2 * PROBE.length());
+            return tokenizer
+                    .addedTokenAt(tail)
+                    .filter(token -> !tokenizer.bosToken().equals(Optional.of(token)));
+        } catch (IllegalArgumentException e) {
+            return Optional.empty();
+        }
     }
 
     /** One conversation in the making; all its renderings see the same time, and share an allowance. */
@@ -219,11 +266,11 @@ final class JinjaChatTemplate extends ChatTemplate {
         private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
         private final Allowance allowance;
 
-        Job(Conversation conversation, Allowance allowance) {
+        Job(Conversation conversation, CallForm form, Allowance allowance) {
             this.allowance = allowance;
             this.messages = conversation.messages();
             List<Object> raw = new ArrayList<>();
-            messages.forEach(message -> raw.add(value(message)));
+            messages.forEach(message -> raw.add(form.of(value(message))));
             this.escapes = SpecialTokenEscapes.of(List.of(raw, conversation.tools()), sources, controls::spelledIn);
             raw.forEach(message -> values.add(Objects.requireNonNull(escapes.putInto(message))));
             boolean withTools = !conversation.tools().isEmpty();
@@ -289,15 +336,21 @@ final class JinjaChatTemplate extends ChatTemplate {
             }
         }
 
-        /** Where the answers stand in the whole, in order. */
-        List<Span> answers(Rendering whole, boolean forTraining) {
-            if (template.marksGenerations() && whole.exactGenerations()) {
-                return AssistantMask.merged(whole.generations());
-            }
+        private AssistantMask.Ends ends(boolean required) {
             List<String> ends = new ArrayList<>(stopTokens);
             tokenizer.eosToken().ifPresent(ends::add);
-            List<String> special = ends.stream().filter(controls::contains).toList();
-            AssistantMask mask = new AssistantMask(whole.text(), ends, special);
+            return new AssistantMask.Ends(
+                    ends,
+                    ends.stream().filter(controls::contains).toList(),
+                    nextTurn,
+                    nextTurn.or(tokenizer::eosToken),
+                    tokenizer.eosToken(),
+                    required);
+        }
+
+        /** Finds the answers in the whole. */
+        AssistantMask answers(Rendering whole, boolean forTraining, boolean ended) {
+            AssistantMask mask = new AssistantMask(whole.text(), ends(ended));
             int last = messages.size() - 1;
             while (last >= 0 && messages.get(last).role() != Role.ASSISTANT) {
                 last--;
@@ -310,40 +363,49 @@ final class JinjaChatTemplate extends ChatTemplate {
                             i == last,
                             write(i, true).text(),
                             write(i + 1, false).text(),
+                            called(i),
                             () -> marked(answer, !forTraining));
-                    requireCalls(i, mask);
                 }
             }
             if (forTraining && mask.leftOut() && warned.compareAndSet(false, true)) {
                 LOG.warn("the checkpoint's own chat template writes earlier answers differently once other messages"
                         + " follow, such as without their thoughts; those are not trained, only later ones");
             }
-            return mask.found();
+            return mask;
         }
 
-        /** An answer whose calls are not written would teach the model to say nothing instead. */
-        private void requireCalls(int answer, AssistantMask mask) {
-            if (((Map<?, ?>) values.get(answer)).get("tool_calls") instanceof List<?> calls) {
+        /** The names of the functions that an answer calls. */
+        private List<String> called(int answer) {
+            List<String> names = new ArrayList<>();
+            if (((Map<?, ?>) values.get(answer)).get(CALLS) instanceof List<?> calls) {
                 for (Object call : calls) {
                     Object function = call instanceof Map<?, ?> map ? map.get("function") : null;
                     if (function instanceof Map<?, ?> map && map.get("name") instanceof String called) {
-                        mask.requireWritten(answer, called);
+                        names.add(called);
                     }
                 }
             }
+            return names;
         }
 
-        /** The whole with a mark as one answer. Further fields, such as thoughts, may be written or not: no mark tells. */
+        /**
+         * The whole with a mark as one answer. Further fields, such as thoughts, may be written or not: no mark tells. Calls
+         * are told by the names of their functions.
+         */
         private MarkedAnswer marked(int answer, boolean addGenerationPrompt) {
             Map<?, ?> message = (Map<?, ?>) values.get(answer);
-            if (!messages.get(answer).fields().isEmpty() || !(message.get("content") instanceof String content)) {
+            boolean plain =
+                    Set.of(CALLS).containsAll(messages.get(answer).fields().keySet());
+            Object content = message.get("content");
+            if (!plain || !(content == null || content instanceof String)) {
                 return MarkedAnswer.NONE;
             }
             String mark = escapes.mark();
             List<Object> others = new ArrayList<>(values);
             others.set(answer, Map.of("role", "assistant", "content", mark));
             try {
-                return MarkedAnswer.of(write(others, tools, addGenerationPrompt).text(), mark, content);
+                String text = write(others, tools, addGenerationPrompt).text();
+                return MarkedAnswer.of(text, mark, content == null ? "" : (String) content, called(answer));
             } catch (IllegalArgumentException e) {
                 // A template that refuses the mark does not let the answer be found by it.
                 return MarkedAnswer.NONE;

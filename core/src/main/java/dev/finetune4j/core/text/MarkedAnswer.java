@@ -12,28 +12,36 @@ import java.util.Optional;
  * @param before what the template writes before the mark
  * @param after what it writes after the mark; with {@code before} empty if the mark is not there exactly once
  * @param content what the message says; empty if it says something by other fields, which a mark cannot stand for
+ * @param called the names of the functions that it calls
  */
-record MarkedAnswer(String before, String after, String content) {
+record MarkedAnswer(String before, String after, String content, List<String> called) {
     /** An answer that no mark can find. */
-    static final MarkedAnswer NONE = new MarkedAnswer("", "", "");
+    static final MarkedAnswer NONE = new MarkedAnswer("", "", "", List.of());
 
     /** Of a text with the mark in it. */
-    static MarkedAnswer of(String text, String mark, String content) {
+    static MarkedAnswer of(String text, String mark, String content, List<String> called) {
         int at = text.indexOf(mark);
         if (at < 0 || at != text.lastIndexOf(mark)) {
             return NONE;
         }
-        return new MarkedAnswer(text.substring(0, at), text.substring(at + mark.length()), content);
+        return new MarkedAnswer(text.substring(0, at), text.substring(at + mark.length()), content, called);
     }
 
     /** Whether the whole text has the answer in full. */
     boolean isFoundIn(String whole) {
-        return stands(whole) && withoutWhite(written(whole)).equals(withoutWhite(content));
+        if (!stands(whole)) {
+            return false;
+        }
+        String written = withoutWhite(written(whole));
+        return called.isEmpty()
+                ? written.equals(withoutWhite(content))
+                : written.contains(withoutWhite(content))
+                        && called.stream().allMatch(name -> written.contains(withoutWhite(name)));
     }
 
     /** Whether the whole text has the last part of the answer alone, as if it were without its thoughts. */
     boolean isShortenedIn(String whole) {
-        return stands(whole) && withoutWhite(content).endsWith(withoutWhite(written(whole)));
+        return called.isEmpty() && stands(whole) && withoutWhite(content).endsWith(withoutWhite(written(whole)));
     }
 
     /**
@@ -44,7 +52,7 @@ record MarkedAnswer(String before, String after, String content) {
      * @return empty if none of them follows
      */
     Optional<Span> withEnd(String whole, String prompt, List<String> ends) {
-        int from = whole.length() - after.length();
+        int from = end(whole);
         while (from < whole.length() && Whitespace.isBlank(whole.substring(from, from + 1))) {
             from++;
         }
@@ -55,8 +63,13 @@ record MarkedAnswer(String before, String after, String content) {
                 .map(token -> new Span(start(prompt), end + token.length()));
     }
 
+    /** The place behind it in the whole text. */
+    int end(String whole) {
+        return whole.length() - after.length();
+    }
+
     /** The answer begins where its announcement does not go on as the prompt's does. */
-    private int start(String prompt) {
+    int start(String prompt) {
         String bare = Whitespace.stripTrailing(prompt);
         String announced = Whitespace.strip(bare.substring(bare.lastIndexOf('\n') + 1));
         String head = Whitespace.stripTrailing(before);
@@ -74,7 +87,7 @@ record MarkedAnswer(String before, String after, String content) {
     }
 
     private boolean stands(String whole) {
-        return !Whitespace.isBlank(content)
+        return !(Whitespace.isBlank(content) && called.isEmpty())
                 && before.length() + after.length() < whole.length()
                 && whole.startsWith(before)
                 && whole.endsWith(after);

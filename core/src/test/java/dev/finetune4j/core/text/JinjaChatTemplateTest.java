@@ -202,9 +202,11 @@ class JinjaChatTemplateTest {
             ChatTemplate hidden = ChatTemplate.jinja(
                     "{% macro say(c) %}{% generation %}{{ c }}{% endgeneration %}{% endmacro %}"
                             + "{% for m in messages %}[{{ say(m.content) if m.role == 'assistant' else m.content }}]"
-                            + "{% endfor %}",
+                            + "<|im_end|>{% endfor %}",
                     tokenizer);
-            assertEquals(List.of("[2+2? \uD83D\uDE00]", "[\u4f60\u597d]"), trained(hidden.render(TWO_TURNS, false)));
+            assertEquals(
+                    List.of("[2+2? \uD83D\uDE00]<|im_end|>", "[\u4f60\u597d]<|im_end|>"),
+                    trained(hidden.render(TWO_TURNS, false)));
         }
     }
 

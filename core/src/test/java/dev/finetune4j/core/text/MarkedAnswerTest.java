@@ -21,7 +21,7 @@ class MarkedAnswerTest {
     @Test
     void anAnswerIsFoundBetweenWhatStandsAroundTheMark() {
         String whole = "Q: 1+1?\nA:\n two </s>\nQ: 2+2?\nA:\nfour</s>";
-        MarkedAnswer first = MarkedAnswer.of(whole.replace("two", MARK), MARK, "two");
+        MarkedAnswer first = MarkedAnswer.of(whole.replace("two", MARK), MARK, "two", List.of());
         assertTrue(first.isFoundIn(whole));
         assertEquals(" two </s>", answer(first, whole, "Q: 1+1?\nA:\n"));
     }
@@ -29,7 +29,7 @@ class MarkedAnswerTest {
     @Test
     void whiteSpaceThatThePromptLacksBelongsToTheAnswer() {
         String whole = "USER: hi\n\nASSISTANT: hello</s>";
-        MarkedAnswer marked = MarkedAnswer.of(whole.replace("hello", MARK), MARK, "hello");
+        MarkedAnswer marked = MarkedAnswer.of(whole.replace("hello", MARK), MARK, "hello", List.of());
         assertEquals(" hello</s>", answer(marked, whole, "USER: hi\nASSISTANT:"));
         assertEquals("hello</s>", answer(marked, whole, "USER: hi\nASSISTANT: "));
         assertEquals("hello</s>", answer(marked, whole, "announced in another way"));
@@ -38,16 +38,19 @@ class MarkedAnswerTest {
     @Test
     void whatIsNotTheMessageIsNotTakenForIt() {
         String whole = "A: hello</s>";
-        assertFalse(MarkedAnswer.of("A: " + MARK + "</s>", MARK, "hullo").isFoundIn(whole));
-        assertFalse(MarkedAnswer.of("B: " + MARK + "</s>", MARK, "hello").isFoundIn(whole));
-        assertFalse(MarkedAnswer.of("A: " + MARK + MARK + "</s>", MARK, "hello").isFoundIn(whole));
-        assertFalse(MarkedAnswer.of("A: </s>", MARK, "hello").isFoundIn(whole));
+        assertFalse(
+                MarkedAnswer.of("A: " + MARK + "</s>", MARK, "hullo", List.of()).isFoundIn(whole));
+        assertFalse(
+                MarkedAnswer.of("B: " + MARK + "</s>", MARK, "hello", List.of()).isFoundIn(whole));
+        assertFalse(MarkedAnswer.of("A: " + MARK + MARK + "</s>", MARK, "hello", List.of())
+                .isFoundIn(whole));
+        assertFalse(MarkedAnswer.of("A: </s>", MARK, "hello", List.of()).isFoundIn(whole));
     }
 
     @Test
     void anAnswerWithoutItsThoughtsIsShortened() {
         String whole = "A: four</s>";
-        MarkedAnswer marked = MarkedAnswer.of("A: " + MARK + "</s>", MARK, "<think>2+2</think>\n\nfour");
+        MarkedAnswer marked = MarkedAnswer.of("A: " + MARK + "</s>", MARK, "<think>2+2</think>\n\nfour", List.of());
         assertFalse(marked.isFoundIn(whole));
         assertTrue(marked.isShortenedIn(whole));
         assertFalse(marked.isShortenedIn("A: five</s>"));
@@ -56,7 +59,7 @@ class MarkedAnswerTest {
     @Test
     void anAnswerThatNoTokenEndsHasNoSpan() {
         String whole = "A: hello\nQ: more?";
-        MarkedAnswer marked = MarkedAnswer.of(whole.replace("hello", MARK), MARK, "hello");
+        MarkedAnswer marked = MarkedAnswer.of(whole.replace("hello", MARK), MARK, "hello", List.of());
         assertEquals(Optional.empty(), marked.withEnd(whole, "A:", ENDS));
     }
 }

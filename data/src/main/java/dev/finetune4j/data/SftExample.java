@@ -13,13 +13,13 @@ import java.util.Locale;
  *
  * @param conversation ends with an assistant message that is not blank, or that calls a function
  * @param lossWeights for each message what its tokens count in the loss: 0 for not at all, 1 for fully. None for the usual,
- *     which is 1 for each answer
+ *     which is 1 for each answer. A training takes 0 and 1 alone, and 1 for answers alone, and refuses other examples
  * @param where the place that errors name
  */
 public record SftExample(Conversation conversation, List<Double> lossWeights, Provenance where) implements Example {
     /**
      * @throws IllegalArgumentException if the conversation does not end with an answer, or with a blank one, or a weight has
-     *     no message or cannot be trained with
+     *     no message or is negative
      */
     public SftExample {
         Arguments.given(where, "SftExample(where)");
@@ -42,22 +42,11 @@ public record SftExample(Conversation conversation, List<Double> lossWeights, Pr
             throw new IllegalArgumentException("there are " + weights.size() + " loss weights for " + messages.size()
                     + " messages; give one for each, or none");
         }
-        boolean learned = weights.isEmpty();
         for (int i = 0; i < weights.size(); i++) {
-            double weight = weights.get(i);
-            if (weight != 0 && weight != 1) {
-                throw new IllegalArgumentException("message " + i + " has the loss weight " + weight
-                        + ", but only 0 (not learned) and 1 (learned) can be trained with");
+            if (!(weights.get(i) >= 0) || weights.get(i).isInfinite()) {
+                throw new IllegalArgumentException(
+                        "message " + i + " has the loss weight " + weights.get(i) + ", expected 0 or more");
             }
-            if (weight == 1 && messages.get(i).role() != Role.ASSISTANT) {
-                throw new IllegalArgumentException("message " + i + " has the loss weight 1 and the role "
-                        + messages.get(i).role() + ", but only answers can be learned; set it to 0");
-            }
-            learned |= weight == 1;
-        }
-        if (!learned) {
-            throw new IllegalArgumentException(
-                    "every message has the loss weight 0, so there is nothing to learn;" + " drop the example");
         }
     }
 

@@ -31,6 +31,7 @@ import org.junit.jupiter.api.TestFactory;
  */
 class DatasetFilesTest {
     private static final ObjectMapper JSON = new ObjectMapper();
+    private static final String EXPECTED = "expected.json";
 
     private static Path folder() {
         String other = System.getProperty("finetune4j.datasets");
@@ -40,7 +41,7 @@ class DatasetFilesTest {
     @TestFactory
     Stream<DynamicTest> countsAndConversationsAgree() {
         Path folder = folder();
-        JsonNode files = TestData.json(folder.resolve("expected.json")).path("files");
+        JsonNode files = TestData.json(folder.resolve(EXPECTED)).path("files");
         assertFalse(files.isEmpty(), "no files in " + folder);
         return files.properties().stream()
                 .map(entry -> DynamicTest.dynamicTest(
@@ -203,22 +204,34 @@ class DatasetFilesTest {
     @TestFactory
     Stream<DynamicTest> brokenFilesAreReadWholeOrRefusedWithTheirPlace() {
         Path broken = folder().resolve("broken");
-        JsonNode cases = TestData.json(broken.resolve("expected.json")).path("cases");
+        JsonNode cases = TestData.json(broken.resolve(EXPECTED)).path("cases");
         assertFalse(cases.isEmpty(), "no cases in " + broken);
         return cases.properties().stream()
                 .map(entry -> DynamicTest.dynamicTest(
                         entry.getKey(), () -> BrokenCase.check(broken.resolve(entry.getKey()), entry.getValue())));
     }
 
-    /** Many small odd files, in a folder named by the property: each gives rows, or an error that names the file. */
+    /**
+     * Many small odd files, in a folder named by the property: each gives rows, or an error that names the file; those that
+     * {@code expected.json} beside them has, in the form of {@code odd-files.json}, give just that.
+     */
     @TestFactory
     Stream<DynamicTest> oddFilesGiveRowsOrAnErrorOfOurs() throws IOException {
         Path odd = folder().resolve("odd");
         if (!Files.isDirectory(odd)) {
             return Stream.of();
         }
-        return files(odd).stream()
-                .map(file -> DynamicTest.dynamicTest(file.getFileName().toString(), () -> BrokenCase.checkOdd(file)));
+        JsonNode expected =
+                Files.exists(odd.resolve(EXPECTED)) ? TestData.json(odd.resolve(EXPECTED)) : JSON.createObjectNode();
+        return files(odd).stream().filter(file -> !file.endsWith(EXPECTED)).map(file -> {
+            String name = file.getFileName().toString();
+            return DynamicTest.dynamicTest(name, () -> {
+                BrokenCase.checkOdd(file);
+                if (expected.has(name)) {
+                    OddFile.check(file, expected.path(name));
+                }
+            });
+        });
     }
 
     /**

@@ -8,6 +8,7 @@ import dev.finetune4j.data.TrainOn;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /** Chooses which tokens of a conversation are learned. */
 final class AnswerSpans {
@@ -51,6 +52,28 @@ final class AnswerSpans {
             }
             case ANSWERS -> example.lossWeights().isEmpty() ? chat : marked(chat, weighted(chat, example, messages));
         };
+    }
+
+    /** Why the loss weights of an example cannot be trained with, if that is so. */
+    static Optional<String> weightProblem(SftExample example) {
+        List<ChatMessage> messages = example.conversation().messages();
+        List<Double> weights = example.lossWeights();
+        boolean learned = weights.isEmpty();
+        for (int i = 0; i < weights.size(); i++) {
+            double weight = weights.get(i);
+            if (weight != 0 && weight != 1) {
+                return Optional.of("message " + i + " has the loss weight " + weight
+                        + ", but only 0 (not learned) and 1 (learned) can be trained with; round it");
+            }
+            if (weight == 1 && messages.get(i).role() != Role.ASSISTANT) {
+                return Optional.of("message " + i + " has the loss weight 1 and the role "
+                        + messages.get(i).role() + ", but only answers can be learned; set it to 0");
+            }
+            learned |= weight == 1;
+        }
+        return learned
+                ? Optional.empty()
+                : Optional.of("every message has the loss weight 0, so there is nothing to learn; drop the example");
     }
 
     private static List<Span> weighted(EncodedChat chat, SftExample example, List<ChatMessage> messages) {

@@ -12,6 +12,7 @@ import dev.finetune4j.data.TrainOn;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.function.Predicate;
@@ -93,6 +94,11 @@ final class ExampleEncoder {
     }
 
     private EncodedRow conversation(SftExample example) {
+        Optional<String> problem =
+                encoding.trainOn() == TrainOn.ANSWERS ? AnswerSpans.weightProblem(example) : Optional.empty();
+        if (problem.isPresent()) {
+            return EncodedRow.bad(DatasetProblem.ofRow(example.where(), null, problem.get()), null);
+        }
         Conversation conversation = example.conversation();
         EncodedChat encoded = chat.apply(conversation);
         int length = encoded.ids().length;

@@ -405,6 +405,21 @@ class SftEncoderTest {
     }
 
     @Test
+    void lossWeightsThatCannotBeTrainedWithAreRefused() {
+        Conversation conversation = turns(false, "ab").conversation();
+        Map<List<Double>, String> refused = Map.of(
+                List.of(0.0, 0.5), "the loss weight 0.5, but only 0",
+                List.of(1.0, 1.0), "only answers can be learned",
+                List.of(0.0, 0.0), "nothing to learn");
+        refused.forEach((weights, reason) -> {
+            Dataset dataset = Dataset.of(List.of(new SftExample(conversation, weights, new Provenance("x", 3))));
+            DatasetException e = assertThrows(
+                    DatasetException.class, () -> toyEncoder(8, Truncation.FAIL).encode(dataset));
+            assertTrue(e.getMessage().startsWith("x, row 3: ") && e.getMessage().contains(reason), e.getMessage());
+        });
+    }
+
+    @Test
     void theSourceIsCutAndTheTemplateStays() {
         Conversation conversation = Conversation.of(
                 ChatMessage.system("Be short."),

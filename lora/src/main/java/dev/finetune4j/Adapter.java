@@ -11,9 +11,11 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
+import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import java.nio.file.Path;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -83,14 +85,37 @@ public final class Adapter implements ChatModel, AutoCloseable {
      */
     public void save(Path folder) {
         Arguments.given(folder, "save(folder)");
+        try (AdapterCopy copy = copy()) {
+            save(copy, folder, null);
+        }
+    }
+
+    /** A copy in host memory, to be written while this changes. */
+    AdapterCopy copy() {
         try (Lifetime.Use use = view.use()) {
+            return AdapterCopy.of(adapter);
+        }
+    }
+
+    /**
+     * Writes the adapter as it was when it was copied.
+     *
+     * @param run the content of {@code run.json} beside it; null for none
+     */
+    void save(AdapterCopy copy, Path folder, byte @Nullable [] run) {
+        try (Lifetime.Use use = base.model().use()) {
             AdapterFiles.save(
-                    adapter,
+                    copy,
                     base.model(),
                     folder,
                     base.folder().path().toString(),
                     base.record().ofAdapter(),
-                    base.files()::writeForAdapter);
+                    transaction -> {
+                        base.files().writeForAdapter(transaction);
+                        if (run != null) {
+                            transaction.write(SavedCheckpoint.RUN, run);
+                        }
+                    });
         }
     }
 

@@ -132,7 +132,8 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
         }
     }
 
-    private static String libraryVersion() {
+    /** The version of this library. */
+    static String libraryVersion() {
         Properties properties = new Properties();
         try (InputStream in = Objects.requireNonNull(
                 AdapterRecord.class.getResourceAsStream("version.properties"), "version.properties")) {

@@ -9,6 +9,7 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.ModelContent;
 import dev.finetune4j.lora.export.ModelWriter;
@@ -29,8 +30,11 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     private final boolean ownsBase;
     private final @Nullable Adapter adapter;
     private final TrainingReport report;
+    private final byte[] run;
 
-    FineTunedModel(LanguageModel base, boolean ownsBase, @Nullable Adapter adapter, TrainingReport report) {
+    /** @param run the content of {@code run.json} beside what is saved */
+    FineTunedModel(LanguageModel base, boolean ownsBase, @Nullable Adapter adapter, TrainingReport report, byte[] run) {
+        this.run = run;
         this.base = base;
         this.ownsBase = ownsBase;
         this.adapter = adapter;
@@ -73,7 +77,8 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     }
 
     /**
-     * Writes the adapter in PEFT's format, with the tokenizer's files, see {@link Adapter#save}.
+     * Writes the adapter in PEFT's format, with the tokenizer's files, see {@link Adapter#save}, and {@code run.json}: versions, all
+     * settings, fingerprints of base and data, and what the training came to.
      *
      * @param folder made if absent; an older adapter in it is replaced as a whole, or stays when writing fails
      * @throws IllegalStateException after full fine-tuning, which makes no adapter, or when this is closed
@@ -84,7 +89,9 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
         if (adapter == null) {
             throw new IllegalStateException("full fine-tuning makes no adapter; use export(folder, format)");
         }
-        adapter.save(folder);
+        try (AdapterCopy copy = adapter.copy()) {
+            adapter.save(copy, folder, run);
+        }
     }
 
     /**

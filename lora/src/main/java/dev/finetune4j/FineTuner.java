@@ -27,6 +27,7 @@ import dev.finetune4j.lora.objective.PreferenceLoss;
 import dev.finetune4j.lora.objective.SimPo;
 import dev.finetune4j.lora.objective.WithSft;
 import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.CheckpointSettings;
 import dev.finetune4j.lora.train.DpoSettings;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
@@ -146,6 +147,7 @@ public final class FineTuner {
         private @Nullable Double loraPlus;
         private @Nullable Dataset heldOut;
         private @Nullable Duration timeLimit;
+        private final CheckpointChoice.Builder checkpoints = new CheckpointChoice.Builder();
         private @Nullable String chatTemplate;
         private @Nullable ComputeDevice device;
         private @Nullable Precision precision;
@@ -516,6 +518,48 @@ public final class FineTuner {
             return this;
         }
 
+        /** Writes checkpoints to a folder, at the end of each epoch and on a stop, of which the latest three stay; see the other method. */
+        public Builder checkpoints(Path folder) {
+            return checkpoints(folder, options -> {});
+        }
+
+        /**
+         * Writes checkpoints, {@code checkpoint-120} after step 120, from which a later training goes on as if nothing had happened: the
+         * adapter (after full fine-tuning the model) in the format that others read, and with it the optimizer's state and where the
+         * data, the schedule and the random numbers are. Each appears complete or not at all, and is written while the training goes on; a full disk
+         * costs that one and is a warning ({@link TrainingListener#onCheckpoint}).
+         *
+         * @param folder made if absent; of this training alone
+         * @param options such as {@code c -> c.saveSteps(100).saveTotalLimit(2)}
+         */
+        public Builder checkpoints(Path folder, Consumer<CheckpointSettings.Builder> options) {
+            once.set("checkpoints", Arguments.given(folder, "checkpoints(folder)"));
+            checkpoints.into(folder, Arguments.given(options, "checkpoints(options)"));
+            return this;
+        }
+
+        /**
+         * Goes on from the latest whole checkpoint in the folder of {@link #checkpoints}, and begins anew when there is none: a program that
+         * was killed is started again as it is. Base, data and settings must be those of then; epochs, steps and what accompanies the
+         * training may change. With more epochs than before, the steps that are left have the learning rates of a training of the new
+         * length. One that has no step left returns what it has trained, and its report says so.
+         */
+        public Builder resume() {
+            once.set("resume", "the latest checkpoint");
+            checkpoints.resume();
+            return this;
+        }
+
+        /**
+         * Goes on from a checkpoint, which has to be there; else as {@link #resume()}.
+         *
+         * @param folder a checkpoint, or a folder of checkpoints, of which the latest whole one counts
+         */
+        public Builder resumeFrom(Path folder) {
+            checkpoints.resumeFrom(once.set("resume", Arguments.given(folder, "resumeFrom(folder)")));
+            return this;
+        }
+
         /** Adds somebody who watches, and may stop, evaluate or save. */
         public Builder listener(TrainingListener listener) {
             listeners.add(Arguments.given(listener, "listener(listener)"));
@@ -584,11 +628,17 @@ public final class FineTuner {
             }
             FineTuning.Encoding encoding =
                     new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing);
+            CheckpointChoice checkpointed = collect(found, () -> checkpoints.build(heldOut != null));
             TuningObjective minimized = collect(found, objective);
             if (minimized != null) {
                 found.addAll(minimized.problems(chosen, encoding));
             }
-            if (model == null || chosen == null || minimized == null || settings == null || !found.isEmpty()) {
+            if (model == null
+                    || chosen == null
+                    || minimized == null
+                    || settings == null
+                    || checkpointed == null
+                    || !found.isEmpty()) {
                 throw new SettingsException(found);
             }
             return new FineTuning(
@@ -608,7 +658,7 @@ public final class FineTuner {
                             new MemoryCheck(ignoresMemoryPlan)),
                     settings,
                     new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
-                    new FineTuning.Course(listeners, heldOut, timeLimit));
+                    new FineTuning.Course(listeners, heldOut, timeLimit, checkpointed));
         }
 
         /** What cannot be chosen for a base that is loaded already. */

@@ -37,6 +37,11 @@ record FineTuning(
         UsualSettings usual,
         Course course) {
 
+    /** The same with another way to compute. */
+    FineTuning with(Compute other) {
+        return new FineTuning(model, loaded, method, objective, encoding, other, training, usual, course);
+    }
+
     /**
      * How examples become tokens.
      *
@@ -70,6 +75,13 @@ record FineTuning(
             @Nullable ActivationCheckpointing activationCheckpointing,
             boolean keepsDequantized,
             MemoryCheck memory) {
+        /** The same with blocks that recompute as they did before, where nothing was chosen. */
+        Compute recomputing(ActivationCheckpointing asBefore) {
+            return activationCheckpointing != null
+                    ? this
+                    : new Compute(device, precision, threads, asBefore, keepsDequantized, memory);
+        }
+
         ComputeDevice chosenDevice() {
             return device == null ? ComputeDevice.best() : device;
         }
@@ -81,11 +93,13 @@ record FineTuning(
      * @param listeners who watches
      * @param heldOut examples to evaluate; null for none
      * @param timeLimit after which it ends; null for never
+     * @param checkpoints where and when they are written, and whether one is gone on from
      */
     record Course(
             List<TrainingListener> listeners,
             @Nullable Dataset heldOut,
-            @Nullable Duration timeLimit) {
+            @Nullable Duration timeLimit,
+            CheckpointChoice checkpoints) {
         Course {
             listeners = List.copyOf(listeners);
         }

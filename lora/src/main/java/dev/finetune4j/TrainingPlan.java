@@ -95,7 +95,8 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         return tuning.usual().fill(tuning, folder.config(), loader.stepsPerEpoch());
     }
 
-    private Placement placement() {
+    /** Where and in which number formats it is computed. */
+    Placement placement() {
         return LanguageModel.placement(
                 device, tuning.compute().precision(), tuning.method().adapter() == null);
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
@@ -21,6 +22,7 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import dev.finetune4j.lora.train.loop.Expectations;
 import dev.finetune4j.lora.train.loop.ListenerSet;
 import dev.finetune4j.lora.train.loop.Trainer;
@@ -100,6 +102,13 @@ final class TrainingRun {
     }
 
     private FineTunedModel run(PretrainedFolder folder, ChatEncoder encoder, Supplier<LanguageModel> source) {
+        try (RunCheckpoints checkpoints = RunCheckpoints.open(tuning.course().checkpoints())) {
+            return run(folder, encoder, source, checkpoints);
+        }
+    }
+
+    private FineTunedModel run(
+            PretrainedFolder folder, ChatEncoder encoder, Supplier<LanguageModel> source, RunCheckpoints checkpoints) {
         LanguageModel base = null;
         MemoryPlan plan = null;
         try {
@@ -109,7 +118,9 @@ final class TrainingRun {
             Dataset apart = tuning.course().heldOut();
             BatchLoader heldOut = apart == null ? null : planner.loader(planner.encode(apart, encoder));
             TrainingSettings settings = planner.settings(batches);
-            plan = planner.of(data, batches, settings);
+            plan = plan(planner, new Batches(data, batches, heldOut), settings, checkpoints.saved());
+            RunRecord record = record(folder, planner, data, settings, plan);
+            checkpoints.requireSame(record, settings.totalSteps(batches.stepsPerEpoch()));
             tuning.compute().memory().training(plan, device);
             listeners.enter(TrainingListener.Phase.LOADING_MODEL);
             if (tuning.method().adapter() != null) {
@@ -118,7 +129,7 @@ final class TrainingRun {
             try (Rehearsal rehearsal = rehearsal(planner, data, settings)) {
                 base = source.get();
             }
-            return train(base, new Batches(data, batches, heldOut), settings, plan);
+            return train(base, new Batches(data, batches, heldOut), record, plan, checkpoints);
         } catch (RuntimeException | Error e) {
             if (base != null && base != tuning.loaded()) {
                 base.close();
@@ -135,6 +146,43 @@ final class TrainingRun {
         return tuning.loaded() != null || data.isLazy()
                 ? null
                 : Rehearsal.begin(tuning, planner.folder(), loader(), planner.loader(data), settings);
+    }
+
+    /** A training that goes on recomputes the blocks that it did before, if that fits and nothing else was chosen. */
+    private MemoryPlan plan(
+            TrainingPlan planner, Batches batches, TrainingSettings settings, @Nullable SavedCheckpoint saved) {
+        if (saved != null) {
+            ActivationCheckpointing before = RunRecord.settings(
+                            saved.folder().resolve(SavedCheckpoint.RUN), saved.run())
+                    .compute()
+                    .activationCheckpointing();
+            TrainingPlan asBefore = new TrainingPlan(
+                    tuning.with(tuning.compute().recomputing(before)), planner.folder(), planner.device());
+            MemoryPlan plan = asBefore.of(batches.data(), batches.loader(), settings);
+            if (plan.fits()) {
+                return plan;
+            }
+        }
+        return planner.of(batches.data(), batches.loader(), settings);
+    }
+
+    private RunRecord record(
+            PretrainedFolder folder,
+            TrainingPlan planner,
+            EncodedDataset data,
+            TrainingSettings settings,
+            MemoryPlan plan) {
+        return new RunRecord(
+                folder.path(),
+                folder.files().fingerprint(),
+                new RunRecord.Data(data.size(), data.fingerprint()),
+                new RunRecord.Settings(
+                        tuning.method(),
+                        tuning.objective(),
+                        tuning.encoding(),
+                        settings,
+                        new RunRecord.Compute(
+                                device, planner.placement().precision(), TorchRuntime.threads(), plan.activations())));
     }
 
     private LanguageModel.Loader loader() {
@@ -160,7 +208,9 @@ final class TrainingRun {
             BatchLoader loader,
             @Nullable BatchLoader heldOut) {}
 
-    private FineTunedModel train(LanguageModel base, Batches batches, TrainingSettings settings, MemoryPlan plan) {
+    private FineTunedModel train(
+            LanguageModel base, Batches batches, RunRecord record, MemoryPlan plan, RunCheckpoints checkpoints) {
+        TrainingSettings settings = record.settings().training();
         TuningMethod method = tuning.method();
         Adapter adapter = method.adapter() == null ? null : begin(base, method.adapter(), settings.seed());
         try (DequantizedCopies copies = DequantizedCopies.of(
@@ -185,12 +235,14 @@ final class TrainingRun {
             if (batches.heldOut() != null) {
                 trainer.evaluating(batches.heldOut());
             }
+            checkpoints.connect(trainer, base, adapter, record);
             TrainingReport report = trainer.run();
             if (isLoadedBaseClosing()) {
                 throw new IllegalStateException(
                         "the model was closed during the training; keep it open until the job has ended");
             }
-            return new FineTunedModel(base, base != tuning.loaded(), adapter, report);
+            return new FineTunedModel(
+                    base, base != tuning.loaded(), adapter, report, record.content(RunResult.of(report)));
         } catch (RuntimeException | Error e) {
             if (adapter != null) {
                 adapter.close();

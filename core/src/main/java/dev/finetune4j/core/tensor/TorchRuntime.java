@@ -4,6 +4,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceException;
 import dev.finetune4j.core.Precision;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.URL;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -16,6 +17,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
@@ -250,6 +252,18 @@ public final class TorchRuntime {
     public static long residentBytes() {
         start();
         return Pointer.physicalBytes();
+    }
+
+    /** The most that it has held so far; what it holds now where the system does not say (other than Linux). */
+    public static long peakResidentBytes() {
+        try (Stream<String> lines = Files.lines(Path.of("/proc/self/status"))) {
+            return lines.filter(line -> line.startsWith("VmHWM:"))
+                    .mapToLong(line -> 1024 * Long.parseLong(line.replaceAll("\\D", "")))
+                    .findFirst()
+                    .orElseGet(TorchRuntime::residentBytes);
+        } catch (IOException | UncheckedIOException e) {
+            return residentBytes();
+        }
     }
 
     private static boolean loadCuda(List<Throwable> failures) {

@@ -1,11 +1,19 @@
 package dev.finetune4j.data.batch;
 
 import dev.finetune4j.data.DataReport;
+import dev.finetune4j.data.DatasetException;
+import java.nio.ByteBuffer;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** A data set ready for {@link BatchLoader}: in memory, or encoded row by row as the loader needs it. */
 public final class EncodedDataset {
+    /** Of rows that are not in memory, so many are looked at to tell data sets apart. */
+    private static final int LAZY_SAMPLE = 256;
+
     private final @Nullable List<EncodedExample> examples;
     private final Units units;
     private final DataReport report;
@@ -59,6 +67,45 @@ public final class EncodedDataset {
     /** The most tokens that an example has, or may have where they are encoded when they are needed. */
     public int longest() {
         return longest;
+    }
+
+    /**
+     * SHA-256 in hexadecimal over the number of examples and the kind, ids and labels of each of their sequences, in order; of rows that
+     * are encoded when they are needed, over 256 of them that are spread evenly. With the same settings of a {@link BatchLoader} the same
+     * batches follow.
+     */
+    public String fingerprint() {
+        MessageDigest digest = sha256();
+        add(digest, units.size(), longest);
+        int step = isLazy() ? Math.max(1, units.size() / LAZY_SAMPLE) : 1;
+        for (int i = 0; i < units.size(); i += step) {
+            try {
+                for (EncodedExample example : units.get(i)) {
+                    for (EncodedSequence sequence : example.sequences()) {
+                        add(digest, i, sequence.kind().ordinal(), sequence.length());
+                        add(digest, sequence.inputIds());
+                        add(digest, sequence.labels());
+                    }
+                }
+            } catch (DatasetException e) { // a row that is met later, and told then
+                add(digest, i, -1);
+            }
+        }
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e); // every Java has it
+        }
+    }
+
+    private static void add(MessageDigest digest, int... numbers) {
+        ByteBuffer bytes = ByteBuffer.allocate(Integer.BYTES * numbers.length);
+        bytes.asIntBuffer().put(numbers);
+        digest.update(bytes);
     }
 
     /** What became of the rows, or of the first ones where they are encoded when they are needed. */

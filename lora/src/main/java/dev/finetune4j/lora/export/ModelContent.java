@@ -7,6 +7,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -22,11 +23,18 @@ public record ModelContent(
         Map<String, LazyTensor> tensors, @Nullable Boolean tiedHead, ChatFiles files, JsonNode record) {
     /** A model with its own weights, which must stay open while this is written. */
     public static ModelContent of(CausalLM model, ChatFiles files, JsonNode record, Precision precision) {
+        return of(model, Map.of(), files, record, precision);
+    }
+
+    /** @param values take the place of the parameters of those names, such as copies of what goes on changing */
+    public static ModelContent of(
+            CausalLM model, Map<String, Tensor> values, ChatFiles files, JsonNode record, Precision precision) {
         ScalarType type = Tensors.typeOf(precision);
         Map<String, LazyTensor> tensors = new LinkedHashMap<>();
-        model.parameters()
-                .forEach((name, tensor) -> tensors.put(
-                        name, LazyTensor.of(type, tensor.shape(), () -> Tensors.as(tensor.detach(), type))));
+        model.parameters().forEach((name, parameter) -> {
+            Tensor tensor = values.getOrDefault(name, parameter);
+            tensors.put(name, LazyTensor.of(type, tensor.shape(), () -> Tensors.as(tensor.detach(), type)));
+        });
         return new ModelContent(tensors, null, files, record);
     }
 }

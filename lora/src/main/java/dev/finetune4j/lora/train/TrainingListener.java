@@ -50,6 +50,13 @@ public interface TrainingListener {
          *     is called
          */
         void save(Path folder);
+
+        /**
+         * Takes a checkpoint of this step once all listeners were told of it, beside those that are due.
+         *
+         * @throws IllegalStateException when the training has no folder for checkpoints ({@code FineTuner.Builder.checkpoints})
+         */
+        void checkpoint();
     }
 
     /** Called when a phase begins; between two steps the training may evaluate or save, and goes on {@code TRAINING}. */
@@ -63,6 +70,12 @@ public interface TrainingListener {
      */
     default void onStart(int totalSteps, long trainableParameters) {}
 
+    /**
+     * Called after {@link #onStart} when the training goes on from a checkpoint, so that who counts or compares takes up what was
+     * before. Steps that were done after the checkpoint are done, and told, again.
+     */
+    default void onResume(TrainingReport.History before) {}
+
     /** Called after each optimizer step. */
     default void onStep(StepReport report, Control control) {}
 
@@ -74,6 +87,12 @@ public interface TrainingListener {
 
     /** Called after each evaluation of the held-out examples. */
     default void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {}
+
+    /**
+     * Called when a checkpoint is written, or could not be written, which does not end the training. Since it is written while the
+     * training goes on, that may be some steps later.
+     */
+    default void onCheckpoint(TrainingReport.Checkpoint checkpoint) {}
 
     /** Called once after the last step or after a cancellation; not when the training fails. */
     default void onEnd(TrainingReport report) {}

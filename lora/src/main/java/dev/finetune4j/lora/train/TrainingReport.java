@@ -1,9 +1,11 @@
 package dev.finetune4j.lora.train;
 
 import dev.finetune4j.data.DataReport;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -92,6 +94,51 @@ public record TrainingReport(
     public record NonFinite(int step, double loss, double gradNorm, List<List<Integer>> sequences) {
         public NonFinite {
             sequences = sequences.stream().map(List::copyOf).toList();
+        }
+    }
+
+    /**
+     * What a training has done up to a checkpoint, as told to the listeners of the one that goes on from it.
+     *
+     * @param step optimizer steps that were done or skipped
+     * @param steps one report per step that was done, in order
+     * @param skipped steps whose loss or gradients were no numbers, in order
+     * @param evaluations of the held-out examples, in order
+     * @param elapsed how long it took, pauses left out
+     */
+    public record History(
+            int step, List<StepReport> steps, List<NonFinite> skipped, List<Evaluation> evaluations, Duration elapsed) {
+        /** That of a training which begins. */
+        public static final History NONE = new History(0, List.of(), List.of(), List.of(), Duration.ZERO);
+
+        public History {
+            steps = List.copyOf(steps);
+            skipped = List.copyOf(skipped);
+            evaluations = List.copyOf(evaluations);
+        }
+    }
+
+    /**
+     * What became of a checkpoint.
+     *
+     * @param step the step after which it was taken
+     * @param folder where it is, or should be, such as {@code checkpoint-120}
+     * @param duration how long it took to write, mostly beside the training
+     * @param cause why it could not be written; null when it was. Earlier checkpoints are as they were then
+     */
+    public record Checkpoint(
+            int step,
+            Path folder,
+            Duration duration,
+            @Nullable Throwable cause) {
+        /** Whether it is there, whole and on the disk. */
+        public boolean isSaved() {
+            return cause == null;
+        }
+
+        /** Why it could not be written; empty when it was. */
+        public Optional<String> problem() {
+            return Optional.ofNullable(cause).map(Throwable::getMessage);
         }
     }
 

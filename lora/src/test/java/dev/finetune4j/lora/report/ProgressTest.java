@@ -39,6 +39,11 @@ class ProgressTest {
         }
 
         @Override
+        public void checkpoint() {
+            throw new AssertionError("only shows");
+        }
+
+        @Override
         public void save(Path folder) {
             throw new AssertionError("only shows");
         }

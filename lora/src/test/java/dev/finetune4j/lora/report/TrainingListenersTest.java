@@ -60,6 +60,11 @@ class TrainingListenersTest {
         public void save(Path to) {
             saved.add(to);
         }
+
+        @Override
+        public void checkpoint() {
+            throw new AssertionError("nobody asks");
+        }
     }
 
     private final Asked control = new Asked();

@@ -140,6 +140,11 @@ public final class LayerAdapter implements PeftAdapter {
         return named(AdapterLayer::stored);
     }
 
+    @Override
+    public Map<String, Tensor> frozen() {
+        return named(AdapterLayer::frozen);
+    }
+
     private <T> Map<String, T> named(Function<AdapterLayer, Map<String, T>> tensors) {
         try (Lifetime.Use use = use()) {
             Map<String, T> named = new LinkedHashMap<>();

@@ -76,6 +76,16 @@ public interface PeftAdapter extends AutoCloseable {
      */
     Map<String, Tensor> stored();
 
+    /**
+     * Tensors that training leaves as they are but that the start has computed, such as the factors that PiSSA takes from the base, by
+     * the names of the parameters that they belong to.
+     *
+     * @throws IllegalStateException when the adapter is closed
+     */
+    default Map<String, Tensor> frozen() {
+        return Map.of();
+    }
+
     /** Number of trainable values. */
     default long parameterCount() {
         try (Lifetime.Use use = use()) {

@@ -29,6 +29,14 @@ public interface AdapterLayer extends AutoCloseable {
         return trained();
     }
 
+    /**
+     * Tensors that training leaves as they are but that the start has computed, by the same names; a training that is gone on
+     * with must find the same ones.
+     */
+    default Map<String, Tensor> frozen() {
+        return Map.of();
+    }
+
     /** All tensors that this layer owns. */
     default List<Tensor> owned() {
         return new ArrayList<>(trained().values());

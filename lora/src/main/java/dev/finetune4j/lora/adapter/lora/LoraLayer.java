@@ -123,6 +123,11 @@ record LoraLayer(
     }
 
     @Override
+    public Map<String, Tensor> frozen() {
+        return subtracted == null ? Map.of() : Map.of(A, subtracted.a(), B, subtracted.b());
+    }
+
+    @Override
     public List<Tensor> owned() {
         List<Tensor> owned = new ArrayList<>(trained().values());
         if (subtracted != null) {

@@ -57,11 +57,28 @@ public final class AdapterFiles {
      */
     public static void save(
             PeftAdapter adapter, CausalLM base, Path folder, String baseName, JsonNode record, Companions companions) {
+        try (TensorScope scope = new TensorScope()) {
+            save(adapter.settings(), adapter.stored(), base, folder, baseName, record, companions);
+        }
+    }
+
+    /** Writes an adapter as it was when it was copied; else as the other method. */
+    public static void save(
+            AdapterCopy copy, CausalLM base, Path folder, String baseName, JsonNode record, Companions companions) {
+        save(copy.settings(), copy.stored(), base, folder, baseName, record, companions);
+    }
+
+    private static void save(
+            AdapterSettings settings,
+            Map<String, Tensor> tensors,
+            CausalLM base,
+            Path folder,
+            String baseName,
+            JsonNode record,
+            Companions companions) {
         requireNoModel(folder);
-        try (TensorScope scope = new TensorScope();
-                FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.ADAPTER)) {
-            Map<String, Tensor> tensors = adapter.stored();
-            JsonNode config = AdapterConfig.write(adapter.settings(), base, baseName);
+        try (FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.ADAPTER)) {
+            JsonNode config = AdapterConfig.write(settings, base, baseName);
             companions.write(transaction);
             transaction.write(StoredAdapter.CONFIG, pretty(config));
             if (!transaction.isForeign(CARD)) {

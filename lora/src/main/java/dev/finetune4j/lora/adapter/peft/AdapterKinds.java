@@ -110,6 +110,11 @@ public final class AdapterKinds {
         return ALL.stream().filter(kind -> kind.peftType().equals(type)).findFirst();
     }
 
+    /** The classes of the settings of all kinds. */
+    public static List<Class<?>> settings() {
+        return List.copyOf(BY_SETTINGS.keySet());
+    }
+
     /** What files call the kinds. */
     public static List<String> peftTypes() {
         return ALL.stream().<String>map(AdapterKind::peftType).distinct().toList();

@@ -22,11 +22,24 @@ final class FirstBatches {
 
     /** Keeps the batches of a step if they are wanted later. */
     void add(Trainer.Step step) {
+        add(step.index(), step.microBatches());
+    }
+
+    private void add(int index, List<Batch> microBatches) {
         if (firstStep.isEmpty()) {
-            firstStep = step.microBatches();
+            firstStep = microBatches;
         }
-        if (small && step.index() < stepsPerEpoch) {
-            epoch.addAll(step.microBatches());
+        if (small && index < stepsPerEpoch) {
+            epoch.addAll(microBatches);
+        }
+    }
+
+    /** Takes them from the loader anew, for a training that goes on after so many steps. The loader then stands anywhere. */
+    void addFirst(BatchLoader loader, int steps) {
+        loader.seek(new BatchLoader.Position(0, 0));
+        int wanted = Math.min(steps, small ? stepsPerEpoch : 1);
+        for (int i = 0; i < wanted; i++) {
+            add(i, loader.next().microBatches());
         }
     }
 

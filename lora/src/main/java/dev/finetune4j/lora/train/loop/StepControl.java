@@ -17,15 +17,24 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
     private final @Nullable Consumer<Path> saver;
     private final Thread thread = Thread.currentThread();
     private TrainingReport.@Nullable Evaluation evaluation;
+    private final boolean hasCheckpoints;
     private boolean stops;
+    private boolean checkpoint;
     private boolean closed;
 
     /**
      * @param report the step that is done
      * @param heldOut measures the held-out examples; null when there are none
      * @param saver writes what is trained; null when nobody said how
+     * @param hasCheckpoints whether checkpoints are taken
      */
-    StepControl(StepReport report, ListenerSet listeners, @Nullable HeldOut heldOut, @Nullable Consumer<Path> saver) {
+    StepControl(
+            StepReport report,
+            ListenerSet listeners,
+            @Nullable HeldOut heldOut,
+            @Nullable Consumer<Path> saver,
+            boolean hasCheckpoints) {
+        this.hasCheckpoints = hasCheckpoints;
         this.report = report;
         this.listeners = listeners;
         this.heldOut = heldOut;
@@ -65,6 +74,16 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
         });
     }
 
+    @Override
+    public void checkpoint() {
+        requireOpen();
+        if (!hasCheckpoints) {
+            throw new IllegalStateException(
+                    "this training has no folder for checkpoints; give one to the builder by checkpoints(…)");
+        }
+        checkpoint = true;
+    }
+
     private <T> T during(TrainingListener.Phase phase, Supplier<T> work) {
         listeners.enter(phase);
         try {
@@ -77,6 +96,11 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
     /** Whether somebody asked to stop. */
     boolean stops() {
         return stops;
+    }
+
+    /** Whether somebody asked for a checkpoint. */
+    boolean wantsCheckpoint() {
+        return checkpoint;
     }
 
     /** The evaluation after this step, if there was one. */

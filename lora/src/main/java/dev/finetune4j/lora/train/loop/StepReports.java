@@ -2,6 +2,7 @@ package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingReport;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -17,10 +18,13 @@ final class StepReports {
     private long start = System.nanoTime();
     private long lastReport = start;
 
-    StepReports(List<String> metrics, int totalSteps, int stepsPerEpoch) {
+    /** @param before what was done before the training went on here */
+    StepReports(List<String> metrics, int totalSteps, int stepsPerEpoch, TrainingReport.History before) {
         this.metrics = metrics;
         this.totalSteps = totalSteps;
         this.stepsPerEpoch = stepsPerEpoch;
+        all.addAll(before.steps());
+        start -= before.elapsed().toNanos();
     }
 
     /** The reports so far. */

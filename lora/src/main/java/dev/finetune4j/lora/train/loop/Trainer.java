@@ -15,6 +15,9 @@ import dev.finetune4j.lora.train.TrainingException;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.checkpoint.CheckpointTarget;
+import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
+import dev.finetune4j.lora.train.checkpoint.TrainerState;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -22,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -47,6 +51,9 @@ public final class Trainer {
     private Objective objective = new SftObjective();
     private Expectations expected = Expectations.none();
     private TrainingState.@Nullable Snapshot resumed;
+    private @Nullable SavedCheckpoint saved;
+    private Map<String, Tensor> frozen = Map.of();
+    private @Nullable CheckpointTarget target;
     private @Nullable TrainingState running;
     private @Nullable BatchLoader heldOut;
     private @Nullable Consumer<Path> saver;
@@ -117,6 +124,24 @@ public final class Trainer {
         return this;
     }
 
+    /** Writes checkpoints. Returns this trainer. */
+    public Trainer checkpointing(CheckpointTarget where) {
+        target = where;
+        return this;
+    }
+
+    /**
+     * Goes on from a checkpoint of a training of the same model, data and settings, which may have had fewer steps. Returns this
+     * trainer.
+     *
+     * @param unchanged as {@link CheckpointTarget#frozen}, which get the values of then
+     */
+    public Trainer resumingFrom(SavedCheckpoint checkpoint, Map<String, Tensor> unchanged) {
+        saved = checkpoint;
+        frozen = unchanged;
+        return this;
+    }
+
     /** Goes on where a training of the same model, data and settings was. The snapshot stays the caller's. Returns this trainer. */
     Trainer resumingFrom(TrainingState.Snapshot snapshot) {
         resumed = snapshot;
@@ -155,23 +180,31 @@ public final class Trainer {
     private TrainingReport train() {
         int totalSteps = settings.totalSteps(loader.stepsPerEpoch());
         LearningRateSchedule.Span span = span(totalSteps);
+        TrainingReport.History before =
+                saved == null ? TrainingReport.History.NONE : saved.state().history();
+        skipped.addAll(before.skipped());
+        evaluations.addAll(before.evaluations());
         long count = trainable.values().stream()
                 .mapToLong(parameter -> parameter.master().numel())
                 .sum();
         listeners.tell(listener -> listener.onStart(totalSteps, count));
-        StepReports reports = new StepReports(objective.metrics(), totalSteps, loader.stepsPerEpoch());
+        if (saved != null) {
+            listeners.tell(listener -> listener.onResume(before));
+        }
+        StepReports reports = new StepReports(objective.metrics(), totalSteps, loader.stepsPerEpoch(), before);
         OutcomeCheck.Findings found;
+        List<String> problems = new ArrayList<>();
         try (ForwardBackward passes = new ForwardBackward(model, objective);
-                TrainingState state =
-                        TrainingState.initial(trainable, groups, passes.computeType(), loader.position(), settings)) {
-            if (resumed != null) {
-                state.restore(resumed);
-                loader.seek(resumed.position());
-            }
+                TrainingState state = initialState(passes);
+                Checkpoints checkpoints = checkpoints(state, reports, totalSteps)) {
             running = state;
-            Loop loop = new Loop(passes, state, span, reports);
+            Loop loop = new Loop(passes, state, span, reports, checkpoints);
             listeners.enter(TrainingListener.Phase.TRAINING);
             TrainingReport.Outcome outcome = loop.run();
+            if (checkpoints != null) {
+                checkpoints.end(outcome);
+                problems.addAll(checkpoints.problems());
+            }
             listeners.enter(TrainingListener.Phase.CHECKING);
             doing = "checking the last of " + reports.all().size() + " steps";
             found = new OutcomeCheck(model, objective, expected, passes)
@@ -179,7 +212,49 @@ public final class Trainer {
         } finally {
             running = null;
         }
-        return end(found, count, reports);
+        if (before.step() == totalSteps) {
+            problems.add("the checkpoint that the training went on from is at step " + totalSteps + " of " + totalSteps
+                    + ", so nothing was left to train; raise epochs or maxSteps to go on");
+        }
+        return end(found, count, reports, problems);
+    }
+
+    /** The state before the first step that is still to do. */
+    private TrainingState initialState(ForwardBackward passes) {
+        TrainingState state =
+                TrainingState.initial(trainable, groups, passes.computeType(), loader.position(), settings);
+        try {
+            if (resumed != null) {
+                state.restore(resumed);
+            } else if (saved != null) {
+                try (TrainingState.Snapshot snapshot = Checkpoints.read(saved, frozen)) {
+                    state.restore(snapshot);
+                }
+            }
+            return state;
+        } catch (RuntimeException | Error e) {
+            state.close();
+            throw e;
+        }
+    }
+
+    private @Nullable Checkpoints checkpoints(TrainingState state, StepReports reports, int totalSteps) {
+        if (target == null) {
+            return null;
+        }
+        return new Checkpoints(
+                target,
+                state,
+                () -> new TrainerState(
+                        state.updates(),
+                        totalSteps,
+                        loader.stepsPerEpoch(),
+                        state.position(),
+                        state.random().seed(),
+                        state.random().pass(),
+                        new TrainingReport.History(
+                                state.step(), reports.all(), skipped, evaluations, reports.elapsed())),
+                listeners);
     }
 
     /**
@@ -204,9 +279,16 @@ public final class Trainer {
         private final StepReports reports;
         private final FirstBatches seen = new FirstBatches(loader);
         private final @Nullable HeldOut evaluation;
+        private final @Nullable Checkpoints checkpoints;
         private boolean stopped;
 
-        Loop(ForwardBackward passes, TrainingState state, LearningRateSchedule.Span span, StepReports reports) {
+        Loop(
+                ForwardBackward passes,
+                TrainingState state,
+                LearningRateSchedule.Span span,
+                StepReports reports,
+                @Nullable Checkpoints checkpoints) {
+            this.checkpoints = checkpoints;
             this.passes = passes;
             this.state = state;
             this.span = span;
@@ -216,6 +298,10 @@ public final class Trainer {
 
         TrainingReport.Outcome run() {
             int index = state.step();
+            if (index > 0) {
+                seen.addFirst(loader, index);
+                loader.seek(state.position());
+            }
             TrainingState.RandomState random = state.random();
             @Nullable Step step = index < span.totalSteps() ? forwardBackward(index, random) : null;
             while (step != null && !stops()) {
@@ -245,6 +331,7 @@ public final class Trainer {
                 } else {
                     skip(step, result);
                     state.skip(index, step.batch().end(), random);
+                    takeCheckpoint(false, List.of());
                     // Its gradients were added to what the skipped step has left.
                     ahead = ahead != null && forwardBackward(ahead) ? ahead : null;
                 }
@@ -281,7 +368,7 @@ public final class Trainer {
 
         /** Tells of a step that is done, and does what is asked for after it. */
         private void settle(StepReport report) {
-            try (StepControl control = new StepControl(report, listeners, evaluation, saver)) {
+            try (StepControl control = new StepControl(report, listeners, evaluation, saver, checkpoints != null)) {
                 listeners.tell(listener -> listener.onStep(report, control));
                 if (evaluation != null && isEvaluated(report)) {
                     doing = "evaluating after step " + report.step();
@@ -289,8 +376,16 @@ public final class Trainer {
                 }
                 evaluations.addAll(control.evaluations());
                 stopped = control.stops();
+                takeCheckpoint(control.wantsCheckpoint(), control.evaluations());
             }
             reports.goOn();
+        }
+
+        private void takeCheckpoint(boolean wanted, List<TrainingReport.Evaluation> measured) {
+            if (checkpoints != null) {
+                doing = "taking a checkpoint after step " + state.step();
+                checkpoints.after(wanted, measured);
+            }
         }
 
         private boolean isEvaluated(StepReport report) {
@@ -357,9 +452,11 @@ public final class Trainer {
         return span;
     }
 
-    private TrainingReport end(OutcomeCheck.Findings found, long count, StepReports reports) {
-        List<String> warnings = TrainingWarnings.of(found, settings, expected);
+    /** @param problems what was said in the log already */
+    private TrainingReport end(OutcomeCheck.Findings found, long count, StepReports reports, List<String> problems) {
+        List<String> warnings = new ArrayList<>(TrainingWarnings.of(found, settings, expected));
         warnings.forEach(LOG::warn);
+        warnings.addAll(problems);
         TrainingReport report = new TrainingReport(
                 found.outcome(),
                 found.steps(),

@@ -120,6 +120,27 @@ final class TrainingState implements AutoCloseable {
         return step;
     }
 
+    /** How many optimizer steps were done, without those that were skipped. */
+    int updates() {
+        return updates;
+    }
+
+    /** Where the data goes on after the last step. */
+    BatchLoader.Position position() {
+        return position;
+    }
+
+    /** Bytes of the parameters and of what the optimizer keeps. */
+    long bytes() {
+        try (TensorScope scope = new TensorScope()) {
+            return bytes(values()) + bytes(optimizer.state());
+        }
+    }
+
+    private static long bytes(Map<String, Tensor> tensors) {
+        return tensors.values().stream().mapToLong(Tensor::nbytes).sum();
+    }
+
     /** What dropout draws in the next step. */
     RandomState random() {
         return random;

@@ -1,0 +1,154 @@
+package dev.finetune4j;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.ActivationCheckpointing;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.checkpoint.JsonDifferences;
+import dev.finetune4j.lora.train.checkpoint.RecordJson;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What {@code run.json} says of a training: all of its settings, what it was trained on, and with what it was computed, so that it can be
+ * repeated, and told apart from another. Immutable.
+ *
+ * @param model folder of the base
+ * @param baseFingerprint {@code ModelFiles.fingerprint} of the base
+ * @param data the examples
+ * @param settings of the training, with what was left open filled in
+ */
+record RunRecord(Path model, String baseFingerprint, Data data, Settings settings) {
+    private static final int FORMAT = 1;
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final RecordJson RECORDS = new RecordJson(Map.of(AdapterSettings.class, AdapterKinds.settings()));
+
+    private static final String ENCODING = "encoding.";
+    private static final String PACKING = "encoding.packing";
+
+    /** What may change when a training goes on, by the beginnings of its paths. */
+    private static final List<String> FREE = List.of(
+            "objective.call",
+            ENCODING,
+            "training.epochs",
+            "training.maxSteps",
+            "training.maxSkippedSteps",
+            "training.evaluationSteps",
+            "training.batchSize",
+            "training.gradientAccumulation",
+            "compute.device.",
+            "compute.threads",
+            "compute.activationCheckpointing");
+
+    /**
+     * The examples of a training.
+     *
+     * @param examples how many there are
+     * @param fingerprint {@code EncodedDataset.fingerprint}
+     */
+    record Data(int examples, String fingerprint) {}
+
+    /**
+     * All settings.
+     *
+     * @param compute how it was computed
+     */
+    record Settings(
+            TuningMethod method,
+            TuningObjective objective,
+            FineTuning.Encoding encoding,
+            TrainingSettings training,
+            Compute compute) {}
+
+    /**
+     * How a training was computed.
+     *
+     * @param threads of an operation on the CPU
+     */
+    record Compute(
+            ComputeDevice device, Precision precision, int threads, ActivationCheckpointing activationCheckpointing) {}
+
+    /**
+     * The settings that a record says.
+     *
+     * @param file names it in messages
+     */
+    static Settings settings(Path file, JsonNode record) {
+        return RECORDS.read(file + ": settings", record.path("settings"), Settings.class);
+    }
+
+    /** The content of {@code run.json}. */
+    byte[] content(RunResult result) {
+        ObjectNode node = JSON.createObjectNode();
+        node.put("format", FORMAT);
+        ObjectNode versions = node.putObject("versions");
+        versions.put("finetune4j", AdapterRecord.libraryVersion());
+        versions.put("java", System.getProperty("java.vm.name") + " " + Runtime.version());
+        versions.put("runtime", TorchRuntime.report());
+        node.put("seed", settings.training().seed());
+        ObjectNode base = node.putObject("base");
+        base.put("path", model.toString());
+        base.put("fingerprint", baseFingerprint);
+        node.set("data", RECORDS.write(data));
+        node.set("settings", RECORDS.write(settings));
+        node.set("result", result.json(settings.compute().device()));
+        try {
+            return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(node);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException(e); // of numbers and texts
+        }
+    }
+
+    /** What is different from the training of a record and must not be, one sentence for each cause. */
+    List<String> differences(JsonNode before) {
+        List<String> found = new ArrayList<>();
+        JsonNode base = before.path("base");
+        if (!baseFingerprint.equals(base.path("fingerprint").asText())) {
+            found.add("the base " + model + " is another model than "
+                    + base.path("path").asText() + " was, on which it was trained");
+        }
+        JsonNode then = before.path("settings");
+        JsonNode now = RECORDS.write(settings);
+        Map<String, String> differences = JsonDifferences.of(then, now);
+        differences.forEach((path, sentence) -> {
+            if (FREE.stream().noneMatch(path::startsWith) || path.equals(PACKING)) {
+                found.add(sentence);
+            }
+        });
+        if (step(then) != step(now)) {
+            found.add("batchSize times gradientAccumulation is " + step(now) + ", but was " + step(then));
+        }
+        if (!data.fingerprint().equals(before.path("data").path("fingerprint").asText())) {
+            List<String> causes = differences.entrySet().stream()
+                    .filter(entry -> entry.getKey().startsWith(ENCODING)
+                            && !entry.getKey().equals(PACKING))
+                    .map(Map.Entry::getValue)
+                    .toList();
+            found.addAll(causes.isEmpty() ? List.of(otherData(before.path("data"))) : causes);
+        }
+        return found;
+    }
+
+    private String otherData(JsonNode then) {
+        int examples = then.path("examples").asInt();
+        return examples == data.examples()
+                ? "its " + examples + " examples have other tokens: the rows, their order, a placeholder's value, the"
+                        + " tokenizer or the chat template has changed"
+                : "the data set has " + data.examples() + " examples, but had " + examples;
+    }
+
+    private static long step(JsonNode settings) {
+        JsonNode training = settings.path("training");
+        return training.path("batchSize").asLong()
+                * training.path("gradientAccumulation").asLong();
+    }
+}

@@ -1,0 +1,24 @@
+package dev.finetune4j.lora.train.checkpoint;
+
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A checkpoint that is not written yet; whoever takes it closes it.
+ *
+ * @param state what is no tensor
+ * @param tensors what {@code trainer_state.safetensors} is to hold
+ * @param model what is trained, for others
+ * @param run the content of {@code run.json}
+ * @param release frees the tensors
+ */
+@SuppressWarnings("ArrayRecordComponent") // written once, compared by nobody
+public record TakenCheckpoint(
+        TrainerState state, Map<String, Tensor> tensors, ModelSaver.Capture model, byte[] run, Runnable release)
+        implements AutoCloseable {
+    @Override
+    public void close() {
+        model.close();
+        release.run();
+    }
+}

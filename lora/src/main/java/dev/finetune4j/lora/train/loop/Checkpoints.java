@@ -1,0 +1,196 @@
+package dev.finetune4j.lora.train.loop;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.DeviceMemory;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.lora.train.TrainingListener;
+import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.checkpoint.CheckpointTarget;
+import dev.finetune4j.lora.train.checkpoint.CheckpointWriter;
+import dev.finetune4j.lora.train.checkpoint.ModelSaver;
+import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
+import dev.finetune4j.lora.train.checkpoint.TakenCheckpoint;
+import dev.finetune4j.lora.train.checkpoint.TrainerState;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The checkpoints of one training: after which steps they are taken, and that a copy of the state is written while the training goes
+ * on. At most one is being written; the next one waits for it. Confined to the training's thread.
+ */
+final class Checkpoints implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Checkpoints.class);
+
+    /** Of the free memory of the host, so much may be taken for a copy of the state; else it is written at once. */
+    private static final double COPY_SHARE = 0.25;
+
+    private static final String VALUE = "value.";
+    private static final String OPTIMIZER = "optimizer.";
+    private static final String FROZEN = "frozen.";
+
+    private final CheckpointTarget target;
+    private final TrainingState state;
+    private final Supplier<TrainerState> progress;
+    private final ListenerSet listeners;
+    private final CheckpointWriter writer;
+    private final List<String> problems = new ArrayList<>();
+    private final int every;
+    private final int totalSteps;
+    private int last;
+    private double best;
+
+    /** @param progress what the training has done when it is asked */
+    Checkpoints(CheckpointTarget target, TrainingState state, Supplier<TrainerState> progress, ListenerSet listeners) {
+        this.target = target;
+        this.state = state;
+        this.progress = progress;
+        this.listeners = listeners;
+        this.writer = new CheckpointWriter(target.folder(), target.settings());
+        TrainerState now = progress.get();
+        this.every = target.settings().saveSteps() > 0 ? target.settings().saveSteps() : now.stepsPerEpoch();
+        this.totalSteps = now.totalSteps();
+        this.last = now.step();
+        this.best = now.best().map(TrainingReport.Evaluation::loss).orElse(Double.POSITIVE_INFINITY);
+    }
+
+    /**
+     * Takes the checkpoint that is due after a step, and tells what became of the one before.
+     *
+     * @param wanted whether a listener asked for one
+     * @param evaluations those after this step
+     */
+    void after(boolean wanted, List<TrainingReport.Evaluation> evaluations) {
+        writer.finished(false).ifPresent(this::tell);
+        boolean isBest = false;
+        for (TrainingReport.Evaluation evaluation : evaluations) {
+            isBest |= evaluation.loss() < best;
+            best = Math.min(best, evaluation.loss());
+        }
+        int step = state.step();
+        if (wanted
+                || step % every == 0
+                || step == totalSteps
+                || (isBest && target.settings().keepBest())) {
+            take(progress.get());
+        }
+    }
+
+    /** Takes the checkpoint of a training that was stopped, and waits until all are written. */
+    void end(TrainingReport.Outcome outcome) {
+        if (outcome == TrainingReport.Outcome.STOPPED && target.settings().saveOnStop() && state.step() > last) {
+            take(progress.get());
+        }
+        writer.finished(true).ifPresent(this::tell);
+    }
+
+    /** Why some could not be written, one sentence for each. */
+    List<String> problems() {
+        return problems;
+    }
+
+    private void take(TrainerState now) {
+        writer.finished(true).ifPresent(this::tell);
+        last = now.step();
+        listeners.enter(TrainingListener.Phase.SAVING);
+        try {
+            if (fitsTwice()) {
+                writer.start(copied(now));
+            } else {
+                LOG.info(
+                        "the state is large beside the free memory, so the training waits until checkpoint-{} is written",
+                        last);
+                try (TensorScope scope = new TensorScope();
+                        NoGradGuard off = new NoGradGuard()) {
+                    tell(writer.write(
+                            taken(now, state.values(), state.optimizer().state(), () -> {})));
+                }
+            }
+        } finally {
+            listeners.enter(TrainingListener.Phase.TRAINING);
+        }
+    }
+
+    private boolean fitsTwice() {
+        return state.bytes()
+                <= COPY_SHARE * DeviceMemory.of(ComputeDevice.cpu()).free();
+    }
+
+    private TakenCheckpoint copied(TrainerState now) {
+        TrainingState.Snapshot snapshot = state.snapshot();
+        try {
+            return taken(now, snapshot.values(), snapshot.optimizer(), snapshot::close);
+        } catch (RuntimeException | Error e) {
+            snapshot.close();
+            throw e;
+        }
+    }
+
+    private TakenCheckpoint taken(
+            TrainerState now, Map<String, Tensor> values, Map<String, Tensor> optimizer, Runnable release) {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        values.forEach((name, tensor) -> tensors.put(VALUE + name, tensor));
+        optimizer.forEach((name, tensor) -> tensors.put(OPTIMIZER + name, tensor));
+        target.frozen().forEach((name, tensor) -> tensors.put(FROZEN + name, tensor));
+        ModelSaver.Capture model = target.saver().capture(values);
+        try {
+            return new TakenCheckpoint(now, tensors, model, target.run().apply(now), release);
+        } catch (RuntimeException | Error e) {
+            model.close();
+            throw e;
+        }
+    }
+
+    private void tell(TrainingReport.Checkpoint report) {
+        if (report.isSaved()) {
+            LOG.info("{} is written", report.folder());
+        } else {
+            String problem = report.problem().orElse("a checkpoint could not be written");
+            LOG.warn("{}; the training goes on", problem, report.cause());
+            problems.add(problem);
+        }
+        listeners.tell(listener -> listener.onCheckpoint(report));
+    }
+
+    /** The tensors of a checkpoint, put where they were; the rest of the state is that of the snapshot. */
+    static TrainingState.Snapshot read(SavedCheckpoint saved, Map<String, Tensor> frozen) {
+        TrainerState state = saved.state();
+        Map<String, Tensor> values = new LinkedHashMap<>();
+        Map<String, Tensor> optimizer = new LinkedHashMap<>();
+        try (var file = saved.tensors();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            for (String name : file.names()) {
+                if (name.startsWith(VALUE)) {
+                    values.put(name.substring(VALUE.length()), file.read(name));
+                } else if (name.startsWith(OPTIMIZER)) {
+                    optimizer.put(name.substring(OPTIMIZER.length()), file.read(name));
+                }
+            }
+            for (Map.Entry<String, Tensor> entry : frozen.entrySet()) {
+                entry.getValue().copy_(file.read(FROZEN + entry.getKey()));
+            }
+            values.values().forEach(scope::release);
+            optimizer.values().forEach(scope::release);
+        }
+        return new TrainingState.Snapshot(
+                state.step(),
+                state.updates(),
+                state.position(),
+                new TrainingState.RandomState(state.dropoutSeed(), state.dropoutPass()),
+                values,
+                optimizer);
+    }
+
+    /** Waits for the one that is written, when the training has failed. */
+    @Override
+    public void close() {
+        writer.close();
+    }
+}

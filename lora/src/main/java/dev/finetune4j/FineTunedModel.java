@@ -78,7 +78,8 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
 
     /**
      * Writes the adapter in PEFT's format, with the tokenizer's files, see {@link Adapter#save}, and {@code run.json}: versions, all
-     * settings, fingerprints of base and data, and what the training came to.
+     * settings, fingerprints of base and data, and what the training came to, from which {@link
+     * FineTuner.Builder#repeating} repeats it.
      *
      * @param folder made if absent; an older adapter in it is replaced as a whole, or stays when writing fails
      * @throws IllegalStateException after full fine-tuning, which makes no adapter, or when this is closed

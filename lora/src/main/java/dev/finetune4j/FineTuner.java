@@ -1,9 +1,11 @@
 package dev.finetune4j;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.data.DataReport;
@@ -31,7 +33,9 @@ import dev.finetune4j.lora.train.CheckpointSettings;
 import dev.finetune4j.lora.train.DpoSettings;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import dev.finetune4j.quant.QuantSettings;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -137,7 +141,8 @@ public final class FineTuner {
         private final List<String> problems = new ArrayList<>();
         private final List<TrainingListener> listeners = new ArrayList<>();
         private final Map<String, String> placeholders = new LinkedHashMap<>();
-        private final TrainingSettings.Builder training = TrainingSettings.builder();
+        private TrainingSettings.Builder training = TrainingSettings.builder();
+        private @Nullable JsonNode repeated;
         private @Nullable Path model;
         private @Nullable LanguageModel loaded;
         private @Nullable Supplier<TuningMethod> method;
@@ -560,6 +565,42 @@ public final class FineTuner {
             return this;
         }
 
+        /**
+         * Takes all settings of an earlier training from the {@code run.json} that lies beside what it saved: method, objective, encoding,
+         * training, precision, threads and, unless another was chosen before, the device. Model and data set are given as ever, and
+         * checked to be those of then. On the same machine, with the same version of this library, the result is the same bit by bit on the
+         * CPU in float32. What {@link #training} says afterwards takes the place of the recorded value.
+         *
+         * @param run the file, or the folder that it is in
+         * @throws dev.finetune4j.core.ModelFileException when there is none, or it was changed
+         */
+        public Builder repeating(Path run) {
+            Arguments.given(run, "repeating(run)");
+            Path file = Files.isDirectory(run) ? run.resolve(SavedCheckpoint.RUN) : run;
+            repeated = JsonFile.object(file);
+            RunRecord.Settings then = RunRecord.settings(file, repeated);
+            once.set("method", "that of " + file);
+            method = then::method;
+            once.set("objective", "that of " + file);
+            objective = then::objective;
+            FineTuning.Encoding encoding = then.encoding();
+            if (encoding.chatTemplate() != null) {
+                chatTemplate(encoding.chatTemplate());
+            }
+            maxSequenceLength = once.set("maxSequenceLength", encoding.maxSequenceLength());
+            packing = once.set("packing", encoding.packing());
+            truncation(encoding.truncation());
+            trainOn(encoding.trainOn());
+            training = then.training().toBuilder();
+            precision(then.compute().precision());
+            threads(then.compute().threads());
+            activationCheckpointing(then.compute().activationCheckpointing());
+            if (device == null) {
+                device(then.compute().device());
+            }
+            return this;
+        }
+
         /** Adds somebody who watches, and may stop, evaluate or save. */
         public Builder listener(TrainingListener listener) {
             listeners.add(Arguments.given(listener, "listener(listener)"));
@@ -657,8 +698,9 @@ public final class FineTuner {
                             keepsDequantized,
                             new MemoryCheck(ignoresMemoryPlan)),
                     settings,
-                    new UsualSettings(!training.hasLearningRate(), !training.hasLength()),
-                    new FineTuning.Course(listeners, heldOut, timeLimit, checkpointed));
+                    new UsualSettings(
+                            repeated == null && !training.hasLearningRate(), repeated == null && !training.hasLength()),
+                    new FineTuning.Course(listeners, heldOut, timeLimit, checkpointed, repeated));
         }
 
         /** What cannot be chosen for a base that is loaded already. */

@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
@@ -94,12 +95,14 @@ record FineTuning(
      * @param heldOut examples to evaluate; null for none
      * @param timeLimit after which it ends; null for never
      * @param checkpoints where and when they are written, and whether one is gone on from
+     * @param repeated the record of the training that this one repeats; null for none
      */
     record Course(
             List<TrainingListener> listeners,
             @Nullable Dataset heldOut,
             @Nullable Duration timeLimit,
-            CheckpointChoice checkpoints) {
+            CheckpointChoice checkpoints,
+            @Nullable JsonNode repeated) {
         Course {
             listeners = List.copyOf(listeners);
         }

@@ -16,7 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
+import java.util.NavigableMap;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -81,7 +81,7 @@ final class RunCheckpoints implements AutoCloseable {
 
     /** @param latest whether later checkpoints were seen to be damaged */
     private static void requireOwn(Path folder, @Nullable SavedCheckpoint saved, boolean latest) {
-        TreeMap<Integer, Path> others = CheckpointFolder.all(folder);
+        NavigableMap<Integer, Path> others = CheckpointFolder.all(folder);
         if (saved == null && !others.isEmpty()) {
             throw new SettingsException(List.of(folder + " holds "
                     + others.lastEntry().getValue().getFileName() + " of an earlier training; call resume()"

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
@@ -108,14 +109,9 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
         }
     }
 
-    /** What is different from the training of a record and must not be, one sentence for each cause. */
+    /** What is different from the training of a record and must not be when it goes on, one sentence for each cause. */
     List<String> differences(JsonNode before) {
         List<String> found = new ArrayList<>();
-        JsonNode base = before.path("base");
-        if (!baseFingerprint.equals(base.path("fingerprint").asText())) {
-            found.add("the base " + model + " is another model than "
-                    + base.path("path").asText() + " was, on which it was trained");
-        }
         JsonNode then = before.path("settings");
         JsonNode now = RECORDS.write(settings);
         Map<String, String> differences = JsonDifferences.of(then, now);
@@ -127,15 +123,42 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
         if (step(then) != step(now)) {
             found.add("batchSize times gradientAccumulation is " + step(now) + ", but was " + step(then));
         }
+        found.addAll(otherSources(before));
+        return found;
+    }
+
+    /** Whether base and data are those of a record, and if not, why; one sentence for each cause. */
+    List<String> otherSources(JsonNode before) {
+        List<String> found = new ArrayList<>();
+        JsonNode base = before.path("base");
+        if (!baseFingerprint.equals(base.path("fingerprint").asText())) {
+            found.add("the base " + model + " is another model than the one of then, "
+                    + base.path("path").asText());
+        }
         if (!data.fingerprint().equals(before.path("data").path("fingerprint").asText())) {
-            List<String> causes = differences.entrySet().stream()
-                    .filter(entry -> entry.getKey().startsWith(ENCODING)
-                            && !entry.getKey().equals(PACKING))
-                    .map(Map.Entry::getValue)
-                    .toList();
+            List<String> causes =
+                    JsonDifferences.of(before.path("settings"), RECORDS.write(settings)).entrySet().stream()
+                            .filter(entry -> entry.getKey().startsWith(ENCODING)
+                                    && !entry.getKey().equals(PACKING))
+                            .map(Map.Entry::getValue)
+                            .toList();
             found.addAll(causes.isEmpty() ? List.of(otherData(before.path("data"))) : causes);
         }
         return found;
+    }
+
+    /**
+     * Checks that this training repeats another.
+     *
+     * @throws SettingsException naming what of base and data is different
+     */
+    void requireRepeats(JsonNode other) {
+        List<String> problems = otherSources(other);
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems.stream()
+                    .map(problem -> "the recorded training cannot be repeated: " + problem)
+                    .toList());
+        }
     }
 
     private String otherData(JsonNode then) {

@@ -120,6 +120,9 @@ final class TrainingRun {
             TrainingSettings settings = planner.settings(batches);
             plan = plan(planner, new Batches(data, batches, heldOut), settings, checkpoints.saved());
             RunRecord record = record(folder, planner, data, settings, plan);
+            if (tuning.course().repeated() != null) {
+                record.requireRepeats(tuning.course().repeated());
+            }
             checkpoints.requireSame(record, settings.totalSteps(batches.stepsPerEpoch()));
             tuning.compute().memory().training(plan, device);
             listeners.enter(TrainingListener.Phase.LOADING_MODEL);

@@ -3,6 +3,7 @@ package dev.finetune4j.data.batch;
 import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.DatasetException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
@@ -82,7 +83,8 @@ public final class EncodedDataset {
             try {
                 for (EncodedExample example : units.get(i)) {
                     for (EncodedSequence sequence : example.sequences()) {
-                        add(digest, i, sequence.kind().ordinal(), sequence.length());
+                        digest.update(sequence.kind().name().getBytes(StandardCharsets.UTF_8));
+                        add(digest, i, sequence.length());
                         add(digest, sequence.inputIds());
                         add(digest, sequence.labels());
                     }

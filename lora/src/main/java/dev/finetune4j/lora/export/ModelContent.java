@@ -26,7 +26,11 @@ public record ModelContent(
         return of(model, Map.of(), files, record, precision);
     }
 
-    /** @param values take the place of the parameters of those names, such as copies of what goes on changing */
+    /**
+     * The same with other values for some of the parameters.
+     *
+     * @param values take the place of the parameters of those names, such as copies of what goes on changing
+     */
     public static ModelContent of(
             CausalLM model, Map<String, Tensor> values, ChatFiles files, JsonNode record, Precision precision) {
         ScalarType type = Tensors.typeOf(precision);

@@ -44,6 +44,16 @@ final class TensorBoardLog implements TrainingListener {
         append(version);
     }
 
+    /** The start of a session, at which TensorBoard forgets what other files of the folder say of later steps. */
+    @Override
+    public void onResume(TrainingReport.History before) {
+        Message start = new Message();
+        start.varint(1, 1);
+        Message event = event(before.step() + 1);
+        event.bytes(7, start.toBytes());
+        append(event);
+    }
+
     @Override
     public void onStep(StepReport report, Control control) {
         Map<String, Double> scalars = new LinkedHashMap<>();

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
@@ -36,8 +37,33 @@ final class TrainerLog implements TrainingListener {
         write("", StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
     }
 
+    /** Writes the lines of what was before anew: those of steps after the checkpoint, which are done again, are gone. */
+    @Override
+    public void onResume(TrainingReport.History before) {
+        int told = 0;
+        for (StepReport step : before.steps()) {
+            told = tell(before.evaluations(), told, step.step());
+            tell(step);
+        }
+        tell(before.evaluations(), told, Integer.MAX_VALUE);
+    }
+
+    /** Tells evaluations after earlier steps. */
+    private int tell(List<TrainingReport.Evaluation> evaluations, int from, int step) {
+        int next = from;
+        while (next < evaluations.size() && evaluations.get(next).step() < step) {
+            tell(evaluations.get(next));
+            next++;
+        }
+        return next;
+    }
+
     @Override
     public void onStep(StepReport report, Control control) {
+        tell(report);
+    }
+
+    private void tell(StepReport report) {
         tokens += report.throughput().tokens();
         elapsed = report.timing().elapsed();
         remaining = report.timing().remaining();
@@ -54,6 +80,10 @@ final class TrainerLog implements TrainingListener {
 
     @Override
     public void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {
+        tell(evaluation);
+    }
+
+    private void tell(TrainingReport.Evaluation evaluation) {
         Map<String, Object> line = progress(evaluation.step(), evaluation.totalSteps());
         putNumber(line, "eval_loss", evaluation.loss());
         new TreeMap<>(evaluation.metrics()).forEach((name, value) -> putNumber(line, "eval_" + name, value));

@@ -8,7 +8,7 @@ import java.time.Clock;
 
 /**
  * Ready-made listeners beside {@link ProgressLine}: logs in the formats of other tools, pictures, and rules by which a training
- * ends or keeps its best state. Each is made for one training. Files that cannot be written are a warning in the log; the
+ * ends or keeps its best state. Each is made for one training, and takes up what was before when that goes on from a checkpoint. Files that cannot be written are a warning in the log; the
  * training goes on.
  */
 public final class TrainingListeners {
@@ -82,12 +82,24 @@ public final class TrainingListeners {
             private int without;
 
             @Override
+            public void onResume(TrainingReport.History before) {
+                before.evaluations().forEach(this::compare);
+            }
+
+            @Override
             public void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {
+                compare(evaluation);
+                if (without >= patience) {
+                    control.stop();
+                }
+            }
+
+            private void compare(TrainingReport.Evaluation evaluation) {
                 if (evaluation.loss() < lowest - threshold) {
                     lowest = evaluation.loss();
                     without = 0;
-                } else if (++without >= patience) {
-                    control.stop();
+                } else {
+                    without++;
                 }
             }
         };
@@ -103,6 +115,11 @@ public final class TrainingListeners {
         Arguments.given(folder, "keepBest(folder)");
         return new TrainingListener() {
             private double lowest = Double.POSITIVE_INFINITY;
+
+            @Override
+            public void onResume(TrainingReport.History before) {
+                before.evaluations().forEach(evaluation -> lowest = Math.min(lowest, evaluation.loss()));
+            }
 
             @Override
             public void onEvaluation(TrainingReport.Evaluation evaluation, Control control) {

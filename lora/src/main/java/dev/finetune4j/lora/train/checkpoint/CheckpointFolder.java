@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
@@ -80,7 +81,7 @@ public final class CheckpointFolder implements AutoCloseable {
     }
 
     /** The checkpoints of a folder by their steps, whole or not; none if it is absent. */
-    public static TreeMap<Integer, Path> all(Path folder) {
+    public static NavigableMap<Integer, Path> all(Path folder) {
         TreeMap<Integer, Path> found = new TreeMap<>();
         if (!Files.isDirectory(folder)) {
             return found;
@@ -104,7 +105,7 @@ public final class CheckpointFolder implements AutoCloseable {
      * @throws ModelFileException when there are some, and none is whole
      */
     public static Optional<SavedCheckpoint> latest(Path folder) {
-        TreeMap<Integer, Path> all = all(folder);
+        NavigableMap<Integer, Path> all = all(folder);
         ModelFileException last = null;
         for (Map.Entry<Integer, Path> entry : all.descendingMap().entrySet()) {
             try {

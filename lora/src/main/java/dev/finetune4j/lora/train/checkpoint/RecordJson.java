@@ -32,7 +32,11 @@ public final class RecordJson {
 
     private final Map<Class<?>, List<Class<?>>> kinds;
 
-    /** @param kinds the records of those interfaces that are not sealed */
+    /**
+     * For records of any kind.
+     *
+     * @param kinds the records of those interfaces that are not sealed
+     */
     public RecordJson(Map<Class<?>, List<Class<?>>> kinds) {
         this.kinds = Map.copyOf(kinds);
     }

@@ -1,0 +1,103 @@
+package dev.finetune4j;
+
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.KtoExample;
+import dev.finetune4j.data.PreferenceExample;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.lora.adapter.LoraInit;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Trainings that are broken off and gone on with: one of each kind that keeps a state of its own. */
+public enum ResumeCase {
+    /** A shuffled mix of two data sets, with dropout. */
+    SFT,
+    /** The same in rows that were packed beforehand, on a base in 4 bits. */
+    PACKED,
+    /** A start that is computed from the base, and taken from it. */
+    PISSA,
+    /** Virtual tokens, whose examples are grouped by length. */
+    VIRTUAL_TOKENS,
+    /** All weights. */
+    FULL,
+    /** Pairs, compared with the base. */
+    DPO,
+    /** Judged answers, each with the answer to another prompt. */
+    KTO;
+
+    /** The training on a tiny model, in float32: steps of 2 x 2 examples, three of which make an epoch. */
+    public FineTuner.Builder tuner(Path model, int steps) {
+        return tuner(model, steps, Fixtures.device(), Precision.FP32);
+    }
+
+    /** The same elsewhere. */
+    public FineTuner.Builder tuner(Path model, int steps, ComputeDevice device, Precision precision) {
+        return method(FineTuner.builder()
+                .model(model)
+                .dataset(dataset())
+                .device(device)
+                .precision(precision)
+                .training(t -> t.batchSize(2)
+                        .gradientAccumulation(2)
+                        .maxSteps(steps)
+                        .learningRate(5e-3)
+                        .weightDecay(0.01)));
+    }
+
+    /** The examples: eleven, or in a mix some of them twice. */
+    Dataset dataset() {
+        return switch (this) {
+            case DPO -> pairs();
+            case KTO -> judged();
+            default -> mixed();
+        };
+    }
+
+    private FineTuner.Builder method(FineTuner.Builder builder) {
+        return switch (this) {
+            case SFT -> builder.lora(l -> l.rank(4).dropout(0.1));
+            case PACKED -> builder.packing(64).qlora(l -> l.rank(4).dropout(0.1));
+            case PISSA -> builder.lora(l -> l.rank(4).initWeights(LoraInit.pissa()));
+            case VIRTUAL_TOKENS -> builder.pTuning(4);
+            case FULL -> builder.full();
+            case DPO -> builder.lora(l -> l.rank(4).dropout(0.1)).dpo();
+            case KTO -> builder.lora(l -> l.rank(4).dropout(0.1)).kto(0.1);
+        };
+    }
+
+    static Dataset rows(int count, String word) {
+        List<SftExample> rows = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            rows.add(SftExample.of(word + " " + i + "?", "I am Zoe" + " indeed".repeat(i % 4) + "."));
+        }
+        return Dataset.of(rows);
+    }
+
+    private static Dataset mixed() {
+        Map<Dataset, Double> shares = new LinkedHashMap<>();
+        shares.put(rows(8, "Who"), 8.0);
+        shares.put(rows(2, "What"), 3.0);
+        return Dataset.mix(shares, 5);
+    }
+
+    private static Dataset pairs() {
+        List<PreferenceExample> pairs = new ArrayList<>();
+        for (int i = 0; i < 11; i++) {
+            pairs.add(PreferenceExample.of("Who " + i + "?", "I am Zoe.", "I am" + " not".repeat(i % 3) + " Max."));
+        }
+        return Dataset.of(pairs);
+    }
+
+    private static Dataset judged() {
+        List<KtoExample> judged = new ArrayList<>();
+        for (int i = 0; i < 11; i++) {
+            judged.add(KtoExample.of("Who " + i + "?", "I am " + (i % 2 == 0 ? "Zoe." : "Max."), i % 2 == 0));
+        }
+        return Dataset.of(judged);
+    }
+}

@@ -4,9 +4,13 @@ import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.tensor.Lifetime;
+import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.ModelContent;
+import dev.finetune4j.lora.plan.MemoryPlan;
+import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.checkpoint.CheckpointFolder;
 import dev.finetune4j.lora.train.checkpoint.CheckpointTarget;
 import dev.finetune4j.lora.train.checkpoint.ModelSaver;
@@ -98,10 +102,25 @@ final class RunCheckpoints implements AutoCloseable {
         }
     }
 
-    /** What the training goes on from; null when it begins. */
-    @Nullable
-    SavedCheckpoint saved() {
-        return saved;
+    /**
+     * The memory plan of the run. One that goes on recomputes the blocks that it did before, if that fits and nothing else was
+     * chosen.
+     */
+    MemoryPlan plan(TrainingPlan planner, EncodedDataset data, BatchLoader loader, TrainingSettings settings) {
+        if (saved != null) {
+            RunRecord.Compute before = RunRecord.settings(saved.folder().resolve(SavedCheckpoint.RUN), saved.run())
+                    .compute();
+            FineTuning tuning = planner.tuning();
+            TrainingPlan asBefore = new TrainingPlan(
+                    tuning.with(tuning.compute().recomputing(before.activationCheckpointing())),
+                    planner.folder(),
+                    planner.device());
+            MemoryPlan plan = asBefore.of(data, loader, settings);
+            if (plan.fits()) {
+                return plan;
+            }
+        }
+        return planner.of(data, loader, settings);
     }
 
     /**

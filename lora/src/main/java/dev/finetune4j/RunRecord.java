@@ -9,8 +9,10 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.checkpoint.JsonDifferences;
 import dev.finetune4j.lora.train.checkpoint.RecordJson;
@@ -77,6 +79,26 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
      */
     record Compute(
             ComputeDevice device, Precision precision, int threads, ActivationCheckpointing activationCheckpointing) {}
+
+    /** The record of a run as it is planned. */
+    static RunRecord of(TrainingPlan planner, EncodedDataset data, TrainingSettings settings, MemoryPlan plan) {
+        FineTuning tuning = planner.tuning();
+        int threads = tuning.compute().threads();
+        return new RunRecord(
+                planner.folder().path(),
+                planner.folder().files().fingerprint(),
+                new Data(data.size(), data.fingerprint()),
+                new Settings(
+                        tuning.method(),
+                        tuning.objective(),
+                        tuning.encoding(),
+                        settings,
+                        new Compute(
+                                planner.device(),
+                                planner.placement().precision(),
+                                threads > 0 ? threads : TorchRuntime.threads(),
+                                plan.activations())));
+    }
 
     /**
      * The settings that a record says.

@@ -82,7 +82,8 @@ public final class TrainingJob {
 
     /**
      * Stops the training with what is trained by then, also while it is paused. It ends before its next micro-batch; the job then completes normally with the model as the
-     * last finished step left it, and its report says {@code STOPPED}. A job that is still loading its model or data
+     * last finished step left it, and its report says {@code STOPPED}; a training with {@link FineTuner.Builder#checkpoints
+     * checkpoints} has written one of that step. A job that is still loading its model or data
      * stops before the first step.
      */
     public void stop() {

@@ -1,6 +1,5 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
@@ -22,7 +21,6 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
-import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import dev.finetune4j.lora.train.loop.Expectations;
 import dev.finetune4j.lora.train.loop.ListenerSet;
 import dev.finetune4j.lora.train.loop.Trainer;
@@ -118,8 +116,8 @@ final class TrainingRun {
             Dataset apart = tuning.course().heldOut();
             BatchLoader heldOut = apart == null ? null : planner.loader(planner.encode(apart, encoder));
             TrainingSettings settings = planner.settings(batches);
-            plan = plan(planner, new Batches(data, batches, heldOut), settings, checkpoints.saved());
-            RunRecord record = record(folder, planner, data, settings, plan);
+            plan = checkpoints.plan(planner, data, batches, settings);
+            RunRecord record = RunRecord.of(planner, data, settings, plan);
             if (tuning.course().repeated() != null) {
                 record.requireRepeats(tuning.course().repeated());
             }
@@ -149,43 +147,6 @@ final class TrainingRun {
         return tuning.loaded() != null || data.isLazy()
                 ? null
                 : Rehearsal.begin(tuning, planner.folder(), loader(), planner.loader(data), settings);
-    }
-
-    /** A training that goes on recomputes the blocks that it did before, if that fits and nothing else was chosen. */
-    private MemoryPlan plan(
-            TrainingPlan planner, Batches batches, TrainingSettings settings, @Nullable SavedCheckpoint saved) {
-        if (saved != null) {
-            ActivationCheckpointing before = RunRecord.settings(
-                            saved.folder().resolve(SavedCheckpoint.RUN), saved.run())
-                    .compute()
-                    .activationCheckpointing();
-            TrainingPlan asBefore = new TrainingPlan(
-                    tuning.with(tuning.compute().recomputing(before)), planner.folder(), planner.device());
-            MemoryPlan plan = asBefore.of(batches.data(), batches.loader(), settings);
-            if (plan.fits()) {
-                return plan;
-            }
-        }
-        return planner.of(batches.data(), batches.loader(), settings);
-    }
-
-    private RunRecord record(
-            PretrainedFolder folder,
-            TrainingPlan planner,
-            EncodedDataset data,
-            TrainingSettings settings,
-            MemoryPlan plan) {
-        return new RunRecord(
-                folder.path(),
-                folder.files().fingerprint(),
-                new RunRecord.Data(data.size(), data.fingerprint()),
-                new RunRecord.Settings(
-                        tuning.method(),
-                        tuning.objective(),
-                        tuning.encoding(),
-                        settings,
-                        new RunRecord.Compute(
-                                device, planner.placement().precision(), TorchRuntime.threads(), plan.activations())));
     }
 
     private LanguageModel.Loader loader() {

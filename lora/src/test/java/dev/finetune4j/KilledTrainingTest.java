@@ -98,7 +98,7 @@ class KilledTrainingTest {
             try (this) {
                 int latest = resumed(saved);
                 for (int left = steps; left > 0; ) {
-                    String[] line = line().split(" ");
+                    String[] line = line().split(" ", -1);
                     latest = line[0].equals("saved") ? Integer.parseInt(line[1]) : latest;
                     left -= line[0].equals("step") ? 1 : 0;
                 }
@@ -120,7 +120,7 @@ class KilledTrainingTest {
 
         /** Nothing that was reported as written may be lost. */
         private int resumed(int saved) throws IOException {
-            int from = Integer.parseInt(line().split(" ")[1]);
+            int from = Integer.parseInt(line().split(" ", -1)[1]);
             assertTrue(from >= saved, "it went on from step " + from + ", but checkpoint-" + saved + " was written");
             return from;
         }

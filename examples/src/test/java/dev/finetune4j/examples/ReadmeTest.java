@@ -30,9 +30,10 @@ class ReadmeTest {
     void theExamplesCompileAndRun() throws Exception {
         List<String> blocks = javaBlocks();
         assertEquals(
-                7,
+                8,
                 blocks.size(),
-                "the README has examples of training, listeners, loading, many texts, another method, preferences, planning");
+                "the README has examples of training, listeners, loading, many texts, another method, preferences, planning,"
+                        + " going on");
         assertTrue(blocks.get(0).lines().count() <= 12, "the first example has at most 12 lines");
         Path source = folder.resolve("Snippet.java");
         Files.writeString(source, """
@@ -56,7 +57,7 @@ class ReadmeTest {
                 }
                 """.formatted(String.join("\n", blocks.subList(0, 3))
                 + "System.out.println();\n"
-                + String.join("\n", blocks.subList(3, 7))));
+                + String.join("\n", blocks.subList(3, 8))));
         int status = ToolProvider.getSystemJavaCompiler()
                 .run(
                         null,
@@ -72,7 +73,7 @@ class ReadmeTest {
                 Bundled.baseModel().toString(),
                 Bundled.identityDataset().toString(),
                 folder.resolve("adapter").toString());
-        assertEquals(19, lines.size(), lines.toString());
+        assertEquals(20, lines.size(), lines.toString());
         assertEquals("我是张三，由某某公司开发。", lines.get(0), "the first example, word for word, prints the new identity");
         assertTrue(lines.get(1).contains("通用助手"), "the base alone says who it was: " + lines.get(1));
         assertEquals("我叫张三。", lines.get(2), "and so does the saved adapter");
@@ -86,6 +87,9 @@ class ReadmeTest {
         assertTrue(Files.exists(folder.resolve("best/adapter_model.safetensors")));
         assertTrue(Files.exists(folder.resolve("logs/trainer_log.jsonl")));
         assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
+        assertTrue(Double.parseDouble(lines.get(19)) > 0, lines.get(19));
+        assertTrue(Files.exists(folder.resolve("checkpoints/checkpoint-12/trainer_state.json")));
+        assertTrue(Files.exists(folder.resolve("resumed/run.json")));
     }
 
     private List<String> run(String... arguments) throws Exception {

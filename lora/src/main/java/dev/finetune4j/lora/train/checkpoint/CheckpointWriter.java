@@ -7,6 +7,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,6 +17,14 @@ import org.jspecify.annotations.Nullable;
 public final class CheckpointWriter implements AutoCloseable {
     private final CheckpointFolder folder;
     private final CheckpointSettings settings;
+
+    /** One thread for all of a training's checkpoints, so that native memory is taken and given back in one place. */
+    private final ExecutorService thread = Executors.newSingleThreadExecutor(work -> {
+        Thread made = new Thread(work, "finetune4j-checkpoint");
+        made.setDaemon(true);
+        return made;
+    });
+
     private @Nullable CompletableFuture<TrainingReport.Checkpoint> pending;
 
     public CheckpointWriter(CheckpointFolder folder, CheckpointSettings settings) {
@@ -51,11 +61,7 @@ public final class CheckpointWriter implements AutoCloseable {
         if (pending != null) {
             throw new IllegalStateException("the checkpoint before is not written yet");
         }
-        CompletableFuture<TrainingReport.Checkpoint> result = new CompletableFuture<>();
-        Thread thread = new Thread(() -> result.complete(write(taken)), "finetune4j-checkpoint");
-        thread.setDaemon(true);
-        thread.start();
-        pending = result;
+        pending = CompletableFuture.supplyAsync(() -> write(taken), thread);
     }
 
     /** What became of the one that was started, told once; empty when there is none, or when it is still written and not waited for. */
@@ -72,5 +78,6 @@ public final class CheckpointWriter implements AutoCloseable {
     @Override
     public void close() {
         finished(true);
+        thread.shutdown();
     }
 }

@@ -25,6 +25,10 @@ final class TrainerStateJson {
     private static final int FORMAT = 1;
 
     private static final String OURS = "finetune4j";
+    /** What the names of an evaluation's figures begin with, as in transformers. */
+    private static final String EVAL = "eval_";
+
+    private static final Set<String> EVALUATION_FIELDS = Set.of("eval_loss", "eval_terms", "eval_runtime_nanos");
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Set<String> STEP_FIELDS = Set.of(
             "step",
@@ -88,6 +92,7 @@ final class TrainerStateJson {
         node.put("step", evaluation.step());
         node.put("epoch", evaluation.epoch());
         put(node, "eval_loss", evaluation.loss());
+        evaluation.metrics().forEach((name, value) -> put(node, EVAL + name, value));
         node.put("eval_terms", evaluation.terms());
         node.put("eval_runtime_nanos", evaluation.duration().toNanos());
         return node;
@@ -137,13 +142,7 @@ final class TrainerStateJson {
         List<TrainingReport.Evaluation> evaluations = new ArrayList<>();
         for (JsonNode entry : node.path("log_history")) {
             if (entry.has("eval_loss")) {
-                evaluations.add(new TrainingReport.Evaluation(
-                        fields.integer(entry, "step"),
-                        totalSteps,
-                        fields.number(entry, "epoch"),
-                        fields.number(entry, "eval_loss"),
-                        fields.whole(entry, "eval_terms"),
-                        Duration.ofNanos(fields.whole(entry, "eval_runtime_nanos"))));
+                evaluations.add(evaluation(fields, entry, totalSteps));
             } else {
                 steps.add(step(fields, entry, totalSteps));
             }
@@ -165,13 +164,30 @@ final class TrainerStateJson {
                         Duration.ofNanos(fields.whole(ours, "elapsed_nanos"))));
     }
 
-    private static StepReport step(Fields fields, JsonNode entry, int totalSteps) {
+    private static TrainingReport.Evaluation evaluation(Fields fields, JsonNode entry, int totalSteps) {
+        return new TrainingReport.Evaluation(
+                fields.integer(entry, "step"),
+                totalSteps,
+                fields.number(entry, "epoch"),
+                fields.number(entry, "eval_loss"),
+                metrics(fields, entry, EVAL, EVALUATION_FIELDS),
+                fields.whole(entry, "eval_terms"),
+                Duration.ofNanos(fields.whole(entry, "eval_runtime_nanos")));
+    }
+
+    /** The fields that have a beginning and no other meaning. */
+    private static Map<String, Double> metrics(Fields fields, JsonNode entry, String prefix, Set<String> others) {
         Map<String, Double> metrics = new LinkedHashMap<>();
         entry.properties().forEach(field -> {
-            if (!STEP_FIELDS.contains(field.getKey())) {
-                metrics.put(field.getKey(), fields.number(entry, field.getKey()));
+            String name = field.getKey();
+            if (name.startsWith(prefix) && !others.contains(name)) {
+                metrics.put(name.substring(prefix.length()), fields.number(entry, name));
             }
         });
+        return metrics;
+    }
+
+    private static StepReport step(Fields fields, JsonNode entry, int totalSteps) {
         return new StepReport(
                 fields.integer(entry, "step"),
                 totalSteps,
@@ -179,7 +195,7 @@ final class TrainerStateJson {
                 fields.number(entry, "loss"),
                 fields.number(entry, "grad_norm"),
                 fields.number(entry, "learning_rate"),
-                metrics,
+                metrics(fields, entry, "", STEP_FIELDS),
                 new StepReport.Throughput(
                         fields.integer(entry, "num_target_tokens"),
                         fields.integer(entry, "num_tokens"),

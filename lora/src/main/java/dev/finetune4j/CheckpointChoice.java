@@ -1,7 +1,7 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.lora.train.CheckpointSettings;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
@@ -17,18 +17,19 @@ import org.jspecify.annotations.Nullable;
  */
 record CheckpointChoice(
         @Nullable Path folder,
-        CheckpointSettings settings,
+        TrainingSettings.CheckpointSettings settings,
         boolean resumes,
         @Nullable Path from) {
 
     /** Collects the choice; the builder of the facade sees to it that each call comes once. */
     static final class Builder {
-        private final CheckpointSettings.Builder settings = CheckpointSettings.builder();
+        private final TrainingSettings.CheckpointSettings.Builder settings =
+                TrainingSettings.CheckpointSettings.builder();
         private @Nullable Path folder;
         private @Nullable Path from;
         private boolean resumes;
 
-        void into(Path chosen, Consumer<CheckpointSettings.Builder> options) {
+        void into(Path chosen, Consumer<TrainingSettings.CheckpointSettings.Builder> options) {
             folder = chosen;
             options.accept(settings);
         }
@@ -43,7 +44,7 @@ record CheckpointChoice(
 
         /** @param evaluates whether there are held-out examples */
         CheckpointChoice build(boolean evaluates) {
-            CheckpointSettings chosen = settings.build();
+            TrainingSettings.CheckpointSettings chosen = settings.build();
             if (resumes && folder == null) {
                 throw new SettingsException(
                         List.of("resume() goes on from the latest checkpoint of a folder, but none was given; call"

@@ -29,7 +29,6 @@ import dev.finetune4j.lora.objective.PreferenceLoss;
 import dev.finetune4j.lora.objective.SimPo;
 import dev.finetune4j.lora.objective.WithSft;
 import dev.finetune4j.lora.plan.MemoryPlan;
-import dev.finetune4j.lora.train.CheckpointSettings;
 import dev.finetune4j.lora.train.DpoSettings;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
@@ -537,7 +536,7 @@ public final class FineTuner {
          * @param folder made if absent; of this training alone
          * @param options such as {@code c -> c.saveSteps(100).saveTotalLimit(2)}
          */
-        public Builder checkpoints(Path folder, Consumer<CheckpointSettings.Builder> options) {
+        public Builder checkpoints(Path folder, Consumer<TrainingSettings.CheckpointSettings.Builder> options) {
             once.set("checkpoints", Arguments.given(folder, "checkpoints(folder)"));
             checkpoints.into(folder, Arguments.given(options, "checkpoints(options)"));
             return this;

@@ -1,6 +1,6 @@
 package dev.finetune4j.lora.train.checkpoint;
 
-import dev.finetune4j.lora.train.CheckpointSettings;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.Map;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
@@ -16,7 +16,7 @@ import org.bytedeco.pytorch.Tensor;
  */
 public record CheckpointTarget(
         CheckpointFolder folder,
-        CheckpointSettings settings,
+        TrainingSettings.CheckpointSettings settings,
         ModelSaver saver,
         Map<String, Tensor> frozen,
         Function<TrainerState, byte[]> run) {}

@@ -1,8 +1,8 @@
 package dev.finetune4j.lora.train.checkpoint;
 
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.lora.train.CheckpointSettings;
 import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class CheckpointWriter implements AutoCloseable {
     private final CheckpointFolder folder;
-    private final CheckpointSettings settings;
+    private final TrainingSettings.CheckpointSettings settings;
 
     /** One thread for all of a training's checkpoints, so that native memory is taken and given back in one place. */
     private final ExecutorService thread = Executors.newSingleThreadExecutor(work -> {
@@ -27,7 +27,7 @@ public final class CheckpointWriter implements AutoCloseable {
 
     private @Nullable CompletableFuture<TrainingReport.Checkpoint> pending;
 
-    public CheckpointWriter(CheckpointFolder folder, CheckpointSettings settings) {
+    public CheckpointWriter(CheckpointFolder folder, TrainingSettings.CheckpointSettings settings) {
         this.folder = folder;
         this.settings = settings;
     }

@@ -31,10 +31,11 @@ import org.slf4j.LoggerFactory;
  * Starts libtorch once for the process and tells what it can use. Every entry point of the library calls
  * {@link #start()}, so an application needs this class only to ask questions or to set the number of threads.
  *
- * <p>Starting closes four traps of the native side: the memory accounting of JavaCPP that doubles the price of a small
+ * <p>Starting closes five traps of the native side: the memory accounting of JavaCPP that doubles the price of a small
  * operation is switched off (unless the application has set {@code org.bytedeco.javacpp.maxPhysicalBytes} itself); a file
  * lock keeps two processes from unpacking libraries into an empty cache at once; the CUDA library is loaded before
- * anything asks whether CUDA is there; and the number of threads follows the processors that the JVM may use, which in a
+ * anything asks whether CUDA is there; libtorch's allocator of GPU memory grows its segments in place, unless {@code
+ * PYTORCH_ALLOC_CONF} says otherwise; and the number of threads follows the processors that the JVM may use, which in a
  * container are often fewer than the machine has, and the thread pools of the CPU are kept from fighting ({@link Threads}).
  *
  * <p>Thread-safe.
@@ -42,6 +43,9 @@ import org.slf4j.LoggerFactory;
 public final class TorchRuntime {
     private static final Logger LOG = LoggerFactory.getLogger(TorchRuntime.class);
     private static final String PHYSICAL_LIMIT = "org.bytedeco.javacpp.maxPhysicalBytes";
+
+    /** Environment variables that set up libtorch's allocator of GPU memory, today's name and an older one. */
+    private static final List<String> ALLOCATOR_VARIABLES = List.of("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF");
 
     /** Of compute capability; the first with products of bfloat16 and copies past the registers. */
     private static final int MIN_CAPABILITY = 8;
@@ -99,11 +103,25 @@ public final class TorchRuntime {
         try (CacheLock lock = CacheLock.acquire()) {
             cuda = loadCuda(failures);
             Loader.load(torch.class);
+            if (cuda) {
+                growSegments();
+            }
         } catch (LinkageError | IllegalCallerException e) {
             failures.add(e);
             String reason = failure().explain(failures);
             refused = reason;
             throw new DeviceException(reason, failures.get(0));
+        }
+    }
+
+    /**
+     * Lets libtorch's allocator of GPU memory grow what it has in place. Batches of many sizes else leave pieces behind that no other
+     * fits into, and a training reserves more than twice of what it uses. An application's own choice stands.
+     */
+    private static void growSegments() {
+        boolean chosen = ALLOCATOR_VARIABLES.stream().anyMatch(name -> System.getenv(name) != null);
+        if (!chosen && Loader.getPlatform().startsWith("linux")) {
+            torch.set_env(ALLOCATOR_VARIABLES.get(0), "expandable_segments:True", false);
         }
     }
 

@@ -4,6 +4,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -76,12 +77,17 @@ final class ForwardBackward implements AutoCloseable {
         try (Lifetime.Use use = model.use();
                 Dropout.Pass drawing = Dropout.of(counted(draw));
                 DeviceBatch onDevice = objective.toDevice(model, batch, scale, targetsMultiple(batch))) {
-            if (graphs == null) {
+            if (graphs == null || readsLengthsOnHost(onDevice)) {
                 pass(onDevice);
             } else {
                 graphs.run(onDevice.shape(model), onDevice, this::pass);
             }
         }
+    }
+
+    /** Whether packed sequences are computed one by one: a captured pass would cut all later rows as it did the first. */
+    private boolean readsLengthsOnHost(DeviceBatch batch) {
+        return batch.input() instanceof ModelInput.Packed && !model.supportsPacking();
     }
 
     private Dropout.Draw counted(Dropout.Draw draw) {

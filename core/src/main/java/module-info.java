@@ -23,6 +23,8 @@ module dev.finetune4j.core {
     exports dev.finetune4j.core.autograd to
             dev.finetune4j.quant,
             dev.finetune4j;
+    exports dev.finetune4j.core.collective to
+            dev.finetune4j;
     exports dev.finetune4j.core.inference to
             dev.finetune4j;
     exports dev.finetune4j.core.io to

@@ -13,12 +13,14 @@ module dev.finetune4j {
     requires org.bytedeco.javacpp;
     requires org.bytedeco.pytorch;
     requires java.desktop;
+    requires java.management;
     requires jdk.jfr;
     requires xchart;
 
     exports dev.finetune4j;
     exports dev.finetune4j.lora.adapter;
     exports dev.finetune4j.lora.eval;
+    exports dev.finetune4j.lora.parallel;
     exports dev.finetune4j.lora.plan;
     exports dev.finetune4j.lora.report;
     exports dev.finetune4j.lora.train;

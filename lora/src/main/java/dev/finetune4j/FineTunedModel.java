@@ -24,6 +24,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>It owns the adapter, and the base unless that was loaded before; close it when done. Thread-safe, one thread per session. Closing waits for the token
  * that each session is at and for a save in progress; what comes later ends with {@link IllegalStateException}.
+ *
+ * <p>After a training on several processes each has the whole tuned model, and only that of rank 0 writes files: of the others
+ * {@link #save} and {@link #export} do nothing, so that all may run the same program.
  */
 public final class FineTunedModel implements ChatModel, AutoCloseable {
     private final LanguageModel base;
@@ -31,14 +34,26 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     private final @Nullable Adapter adapter;
     private final TrainingReport report;
     private final byte[] run;
+    private final boolean writes;
 
-    /** @param run the content of {@code run.json} beside what is saved */
-    FineTunedModel(LanguageModel base, boolean ownsBase, @Nullable Adapter adapter, TrainingReport report, byte[] run) {
+    /**
+     * @param ownsBase whether the base is closed with it
+     * @param run the content of {@code run.json} beside what is saved
+     * @param writes false for a rank that leaves it to rank 0
+     */
+    FineTunedModel(
+            LanguageModel base,
+            boolean ownsBase,
+            @Nullable Adapter adapter,
+            TrainingReport report,
+            byte[] run,
+            boolean writes) {
         this.run = run;
         this.base = base;
         this.ownsBase = ownsBase;
         this.adapter = adapter;
         this.report = report;
+        this.writes = writes;
     }
 
     @Override
@@ -90,6 +105,9 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
         if (adapter == null) {
             throw new IllegalStateException("full fine-tuning makes no adapter; use export(folder, format)");
         }
+        if (!writes) {
+            return;
+        }
         try (AdapterCopy copy = adapter.copy()) {
             adapter.save(copy, folder, run);
         }
@@ -110,6 +128,9 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
     public void export(Path folder, ModelFormat format) {
         Arguments.given(folder, "export(folder)");
         Arguments.given(format, "export(format)");
+        if (!writes) {
+            return;
+        }
         if (adapter != null) {
             adapter.export(folder, format);
         } else {

@@ -28,6 +28,7 @@ import dev.finetune4j.lora.objective.Orpo;
 import dev.finetune4j.lora.objective.PreferenceLoss;
 import dev.finetune4j.lora.objective.SimPo;
 import dev.finetune4j.lora.objective.WithSft;
+import dev.finetune4j.lora.parallel.DataParallel;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.DpoSettings;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -154,6 +155,7 @@ public final class FineTuner {
         private final CheckpointChoice.Builder checkpoints = new CheckpointChoice.Builder();
         private @Nullable String chatTemplate;
         private @Nullable ComputeDevice device;
+        private @Nullable DataParallel parallel;
         private @Nullable Precision precision;
         private @Nullable ActivationCheckpointing activationCheckpointing;
         private boolean keepsDequantized;
@@ -452,6 +454,19 @@ public final class FineTuner {
             return this;
         }
 
+        /**
+         * Trains together with other processes, which run the same program on other GPUs or machines; {@code
+         * dataParallel(DataParallel.fromEnvironment())} where torchrun or {@link DataParallel#launch} has started them.
+         * The batch size is that of each process; a step trains so many times as many examples, and its loss and gradient are those of all of
+         * them. Each process trains on the GPU of its local rank unless {@link #device} says otherwise. Only rank 0 tells the listeners
+         * anything, and only there {@link FineTunedModel#save} and {@link FineTunedModel#export} write. When a process ends or fails, the
+         * others end with a {@link dev.finetune4j.core.RankLostException} that names it.
+         */
+        public Builder dataParallel(DataParallel processes) {
+            parallel = once.set("dataParallel", Arguments.given(processes, "dataParallel(processes)"));
+            return this;
+        }
+
         /** The number format of the computation; by default that in which the device is fastest, see {@link LanguageModel.Loader#precision}. */
         public Builder precision(Precision chosen) {
             precision = once.set("precision", Arguments.given(chosen, "precision(chosen)"));
@@ -695,7 +710,8 @@ public final class FineTuner {
                             threads,
                             activationCheckpointing,
                             keepsDequantized,
-                            new MemoryCheck(ignoresMemoryPlan)),
+                            new MemoryCheck(ignoresMemoryPlan),
+                            parallel),
                     settings,
                     new UsualSettings(
                             repeated == null && !training.hasLearningRate(), repeated == null && !training.hasLength()),

@@ -7,6 +7,7 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
+import dev.finetune4j.lora.parallel.DataParallel;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
@@ -68,6 +69,7 @@ record FineTuning(
      * @param activationCheckpointing null to let the memory plan decide
      * @param keepsDequantized whether 4-bit weights are kept dense beside their codes, as many as fit
      * @param memory refuses what does not fit
+     * @param parallel which of several processes this one is; null for the only one
      */
     record Compute(
             @Nullable ComputeDevice device,
@@ -75,16 +77,34 @@ record FineTuning(
             int threads,
             @Nullable ActivationCheckpointing activationCheckpointing,
             boolean keepsDequantized,
-            MemoryCheck memory) {
+            MemoryCheck memory,
+            @Nullable DataParallel parallel) {
         /** The same with blocks that recompute as they did before, where nothing was chosen. */
         Compute recomputing(ActivationCheckpointing asBefore) {
             return activationCheckpointing != null
                     ? this
-                    : new Compute(device, precision, threads, asBefore, keepsDequantized, memory);
+                    : new Compute(device, precision, threads, asBefore, keepsDequantized, memory, parallel);
         }
 
+        /** The one that was chosen; else of several processes each has the GPU of its local rank, where there are GPUs. */
         ComputeDevice chosenDevice() {
-            return device == null ? ComputeDevice.best() : device;
+            if (device != null) {
+                return device;
+            }
+            ComputeDevice best = ComputeDevice.best();
+            return parallel == null || best.equals(ComputeDevice.cpu())
+                    ? best
+                    : ComputeDevice.cuda(parallel.localRank());
+        }
+
+        /** Which of the processes this is, counted from 0. */
+        int rank() {
+            return parallel == null ? 0 : parallel.rank();
+        }
+
+        /** How many processes there are. */
+        int ranks() {
+            return parallel == null ? 1 : parallel.worldSize();
         }
     }
 

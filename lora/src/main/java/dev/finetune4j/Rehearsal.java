@@ -1,6 +1,7 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -84,7 +85,7 @@ final class Rehearsal implements AutoCloseable {
                             view,
                             trained.trainable(),
                             tuning.method().groups(settings),
-                            tuning.objective().of(small, view, tuning.method()),
+                            tuning.objective().of(small, view, tuning.method(), Communicator.alone()),
                             settings)
                     .run(batches, MOST_STEPS, () -> over);
         } catch (RuntimeException e) {

@@ -44,13 +44,14 @@ final class RunCheckpoints implements AutoCloseable {
     /**
      * Claims the folder and finds what is gone on from.
      *
+     * @param writes false for a rank that leaves writing to rank 0, and claims nothing
      * @throws SettingsException when another training writes there, or has left checkpoints that this one would mix with its own
      * @throws ModelFileException when the checkpoint to go on from is missing or damaged
      * @throws dev.finetune4j.core.FineTune4jException when nothing can be written to the folder
      */
-    static RunCheckpoints open(CheckpointChoice choice) {
+    static RunCheckpoints open(CheckpointChoice choice, boolean writes) {
         Path path = choice.folder();
-        CheckpointFolder claimed = path == null ? null : CheckpointFolder.claim(path);
+        CheckpointFolder claimed = path == null || !writes ? null : CheckpointFolder.claim(path);
         try {
             SavedCheckpoint saved = null;
             if (choice.from() != null) {

@@ -50,6 +50,7 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
             "training.gradientAccumulation",
             "compute.device.",
             "compute.threads",
+            "compute.processes",
             "compute.activationCheckpointing");
 
     /**
@@ -76,9 +77,14 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
      * How a training was computed.
      *
      * @param threads of an operation on the CPU
+     * @param processes that trained together, each with the batch size
      */
     record Compute(
-            ComputeDevice device, Precision precision, int threads, ActivationCheckpointing activationCheckpointing) {}
+            ComputeDevice device,
+            Precision precision,
+            int threads,
+            int processes,
+            ActivationCheckpointing activationCheckpointing) {}
 
     /** The record of a run as it is planned. */
     static RunRecord of(TrainingPlan planner, EncodedDataset data, TrainingSettings settings, MemoryPlan plan) {
@@ -97,6 +103,7 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
                                 planner.device(),
                                 planner.placement().precision(),
                                 threads > 0 ? threads : TorchRuntime.threads(),
+                                tuning.compute().ranks(),
                                 plan.activations())));
     }
 
@@ -143,7 +150,8 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
             }
         });
         if (step(then) != step(now)) {
-            found.add("batchSize times gradientAccumulation is " + step(now) + ", but was " + step(then));
+            found.add("batchSize times gradientAccumulation, of all processes together, is " + step(now) + ", but was "
+                    + step(then));
         }
         found.addAll(otherSources(before));
         return found;
@@ -194,6 +202,7 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
     private static long step(JsonNode settings) {
         JsonNode training = settings.path("training");
         return training.path("batchSize").asLong()
-                * training.path("gradientAccumulation").asLong();
+                * training.path("gradientAccumulation").asLong()
+                * settings.path("compute").path("processes").asLong(1);
     }
 }

@@ -87,7 +87,9 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** The batches of a training. */
     BatchLoader loader(EncodedDataset data) {
-        return Batching.of(tuning, folder.config(), placement()).loader(data, tuning.training());
+        return Batching.of(tuning, folder.config(), placement())
+                .loader(data, tuning.training())
+                .ofRank(tuning.compute().rank(), tuning.compute().ranks());
     }
 
     /** The settings of a training, what was left open filled in. */

@@ -1,6 +1,8 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.collective.Communicator;
+import dev.finetune4j.core.collective.Membership;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -17,6 +19,7 @@ import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.parallel.DataParallel;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -42,6 +45,7 @@ final class TrainingRun {
     private final List<TrainingListener> all;
     private final ListenerSet listeners;
     private final long began = System.nanoTime();
+    private Communicator ranks = Communicator.alone();
 
     /**
      * @param cancelled whether to stop before the next micro-batch
@@ -52,7 +56,8 @@ final class TrainingRun {
         this.dataset = dataset;
         this.device = tuning.compute().chosenDevice();
         this.cancelled = cancelled;
-        this.all = new ArrayList<>(tuning.course().listeners());
+        this.all =
+                new ArrayList<>(tuning.compute().rank() == 0 ? tuning.course().listeners() : List.of());
         all.add(progress);
         this.listeners = new ListenerSet(all);
     }
@@ -68,6 +73,32 @@ final class TrainingRun {
 
     private FineTunedModel checkedRun() {
         TorchRuntime.require(device);
+        DataParallel parallel = tuning.compute().parallel();
+        if (parallel == null) {
+            return openAndRun();
+        }
+        try (Communicator joined = Communicator.join(membership(parallel), device)) {
+            ranks = joined;
+            try {
+                return openAndRun();
+            } catch (RuntimeException | Error e) {
+                ranks.fail(e);
+                throw e;
+            }
+        }
+    }
+
+    private static Membership membership(DataParallel place) {
+        return new Membership(
+                place.rank(),
+                place.worldSize(),
+                place.masterAddress(),
+                place.masterPort(),
+                place.agentStore(),
+                place.joinTimeout());
+    }
+
+    private FineTunedModel openAndRun() {
         try (Threads.Share share = Threads.share(tuning.compute().threads())) {
             LanguageModel loaded = tuning.loaded();
             PretrainedFolder folder = loaded == null ? PretrainedFolder.open(tuning.model()) : loaded.folder();
@@ -100,7 +131,7 @@ final class TrainingRun {
     }
 
     private FineTunedModel run(PretrainedFolder folder, ChatEncoder encoder, Supplier<LanguageModel> source) {
-        try (RunCheckpoints checkpoints = RunCheckpoints.open(tuning.course().checkpoints())) {
+        try (RunCheckpoints checkpoints = RunCheckpoints.open(tuning.course().checkpoints(), ranks.isFirst())) {
             return run(folder, encoder, source, checkpoints);
         }
     }
@@ -121,6 +152,9 @@ final class TrainingRun {
             if (tuning.course().repeated() != null) {
                 record.requireRepeats(tuning.course().repeated());
             }
+            ranks.requireSame(
+                    "the hash of the examples", record.data().fingerprint().hashCode());
+            ranks.requireSame("the hash of the base", record.baseFingerprint().hashCode());
             checkpoints.requireSame(record, settings.totalSteps(batches.stepsPerEpoch()));
             tuning.compute().memory().training(plan, device);
             listeners.enter(TrainingListener.Phase.LOADING_MODEL);
@@ -193,7 +227,9 @@ final class TrainingRun {
                             settings,
                             all,
                             this::isOver)
-                    .minimizing(tuning.objective().of(frozen == null ? base.model() : frozen.view(), model, method))
+                    .minimizing(
+                            tuning.objective().of(frozen == null ? base.model() : frozen.view(), model, method, ranks))
+                    .among(ranks)
                     .expecting(expected(base.model(), batches.data()))
                     .savingBy(folder -> save(base, adapter, folder));
             if (batches.heldOut() != null) {
@@ -206,7 +242,12 @@ final class TrainingRun {
                         "the model was closed during the training; keep it open until the job has ended");
             }
             return new FineTunedModel(
-                    base, base != tuning.loaded(), adapter, report, record.content(RunResult.of(report)));
+                    base,
+                    base != tuning.loaded(),
+                    adapter,
+                    report,
+                    record.content(RunResult.of(report)),
+                    ranks.isFirst());
         } catch (RuntimeException | Error e) {
             if (adapter != null) {
                 adapter.close();

@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.data.Dataset;
@@ -111,15 +112,16 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
      * @param reference the model as it is before the training
      * @param trained the model that is trained
      * @param method makes the latter of the former
+     * @param ranks that train together
      */
-    Objective of(CausalLM reference, CausalLM trained, TuningMethod method) {
+    Objective of(CausalLM reference, CausalLM trained, TuningMethod method, Communicator ranks) {
         PreferenceLoss chosen = loss;
         if (chosen == null) {
             return new SftObjective();
         }
         StartCheck check = new StartCheck(chosen.needsReference() && startsAsReference(trained, method));
         if (chosen instanceof Kto kto) {
-            return new KtoObjective(kto, reference, check);
+            return new KtoObjective(kto, reference, check, ranks);
         }
         return new PreferenceObjective(
                 (PairLoss) Objects.requireNonNull(chosen), chosen.needsReference() ? reference : null, check);

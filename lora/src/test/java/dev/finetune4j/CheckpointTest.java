@@ -220,7 +220,7 @@ class CheckpointTest {
                 "training.schedule.type is Linear, but was Cosine",
                 "training.warmupRatio is 0.1, but was 0.03",
                 "training.seed is 7, but was 42",
-                "batchSize times gradientAccumulation is 2, but was 4",
+                "batchSize times gradientAccumulation, of all processes together, is 2, but was 4",
                 "the data set has 12 examples, but had 11",
                 "it is at step 4, but the training has 3 steps; raise epochs or maxSteps",
                 "checkpoint-4 cannot be gone on from: ")) {

@@ -27,6 +27,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.RandomWeights;
+import dev.finetune4j.testsupport.TestGpu;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Set;
@@ -39,7 +40,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** Recorded steps on a GPU against the ordinary pass. */
 class CudaGraphDecoderTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
 
     @TempDir
     Path folder;

@@ -7,8 +7,10 @@ import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
+import dev.finetune4j.testsupport.TestGpu;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -19,13 +21,19 @@ import java.util.List;
 public final class Fixtures {
     /** Where the models of the tests are; {@code -Dfinetune4j.device=cuda} for a GPU. */
     private static final ComputeDevice DEVICE =
-            System.getProperty("finetune4j.device", "cpu").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
+            System.getProperty("finetune4j.device", "cpu").equals("cuda") ? TestGpu.device() : ComputeDevice.cpu();
 
     private Fixtures() {}
 
     /** Where the models of the tests are. */
     public static ComputeDevice device() {
         return DEVICE;
+    }
+
+    /** Where one of two ranks is: on a GPU of its own where the tests are on GPUs and there are two, otherwise on the CPU. */
+    public static ComputeDevice device(int rank) {
+        boolean gpus = DEVICE.kind() == ComputeDevice.Kind.CUDA && TorchRuntime.cudaDevices() > 1;
+        return gpus ? ComputeDevice.cuda(rank) : ComputeDevice.cpu();
     }
 
     /** A file or folder of the reference numbers in the test resources. */

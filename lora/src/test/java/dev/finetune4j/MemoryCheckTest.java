@@ -18,6 +18,7 @@ import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.lora.plan.estimate.PlannedBatch;
+import dev.finetune4j.testsupport.TestGpu;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -82,7 +83,7 @@ class MemoryCheckTest {
 
     @Test
     void onAGpuOnlyWhatDoesNotDependOnTheBatchIsRefused() {
-        ComputeDevice gpu = ComputeDevice.cuda(0);
+        ComputeDevice gpu = TestGpu.device();
         MemoryPlan whole = plan(gpu, 1L << 40);
         MemoryPlan tight = plan(gpu, whole.bytes().resident() + 1);
         assertFalse(tight.fits());

@@ -71,6 +71,7 @@ class ModuleEdgesTest {
                             "core.**"),
                     true),
             new Row("lora.adapter.peft", List.of("lora.adapter.**", "core.**"), true),
+            new Row("lora.parallel.**", List.of("lora.parallel.**", "core.**"), false),
             new Row("lora.objective.**", List.of("lora.objective.**", "data.**", "core.**"), true),
             new Row("lora.report.**", List.of("lora.report.**", "lora.train.**", "core.**"), true),
             new Row(

@@ -39,6 +39,7 @@ import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -275,7 +276,7 @@ class OutOfMemoryTest {
     @Test
     void aGpuThatIsFullTrainsASmallerBatchAfterwards() {
         Needs.gpu();
-        ComputeDevice gpu = ComputeDevice.cuda(0);
+        ComputeDevice gpu = TestGpu.device();
         PretrainedFolder directory = PretrainedFolder.open(Fixtures.reference("models/llama"));
         try (CausalLM base = ModelLoader.load(directory, LinearFactory.dense(), new Placement(gpu, Precision.BF16));
                 PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {

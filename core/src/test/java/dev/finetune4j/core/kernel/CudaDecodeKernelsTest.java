@@ -9,6 +9,7 @@ import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.GeneratorOptional;
@@ -27,7 +28,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Attention and choice of a step, alone, against libtorch's operations in float32. */
 class CudaDecodeKernelsTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
     private static final long[] POSITIONS = {0, 1, 15, 16, 17, 100, 255, 256, 999};
     private static final int CAPACITY = 1000;
 

@@ -7,6 +7,7 @@ import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -23,7 +24,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** GEMV of dense weights on a GPU, with biases and low-rank additions, against libtorch's in float64. */
 class DenseGemvKernelTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
     private static final float SCALE = 0.5f;
 
     @BeforeEach

@@ -7,6 +7,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.Objects;
 import java.util.SplittableRandom;
 import org.bytedeco.javacpp.BytePointer;
@@ -23,7 +24,7 @@ import org.junit.jupiter.params.provider.CsvSource;
  * the CPU. libtorch falls back in silence where a layout or shape does not suit it.
  */
 class AttentionKernelTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
 
     @BeforeEach
     void needHopper() {

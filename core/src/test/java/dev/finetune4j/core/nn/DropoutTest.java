@@ -12,6 +12,7 @@ import dev.finetune4j.core.kernel.cpu.CpuLevel;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
@@ -76,7 +77,7 @@ class DropoutTest {
     @ValueSource(longs = {1, 3, 4, 4099, 3_000_001})
     void aGpuMakesTheSameMasks(long count) {
         Needs.gpu();
-        ComputeDevice gpu = ComputeDevice.cuda(0);
+        ComputeDevice gpu = TestGpu.device();
         Dropout.Mask mask = mask(-42, 3, 1, 7, 0.1);
         float[] expected = mask.factors(Math.toIntExact(count));
         for (ScalarType type : TYPES) {

@@ -6,6 +6,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -90,7 +91,7 @@ class FusedAttentionTest {
     @Test
     void onAGpu() {
         Needs.gpu();
-        CASES.forEach(c -> check(c, ComputeDevice.cuda(0), ScalarType.BFloat16, BF16_TOLERANCE));
+        CASES.forEach(c -> check(c, TestGpu.device(), ScalarType.BFloat16, BF16_TOLERANCE));
     }
 
     private static Tensor drawn(int seed, long... shape) {

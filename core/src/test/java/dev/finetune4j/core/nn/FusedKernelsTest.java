@@ -13,6 +13,7 @@ import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.SplittableRandom;
 import java.util.function.BiFunction;
 import org.bytedeco.pytorch.Scalar;
@@ -28,7 +29,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** The fused kernels of the GPU against the plain operations on the CPU: values and gradients. */
 class FusedKernelsTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
 
     @BeforeEach
     void needGpu() {

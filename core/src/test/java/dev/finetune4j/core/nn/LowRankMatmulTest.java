@@ -10,6 +10,7 @@ import dev.finetune4j.core.kernel.LowRankMatmul.Factors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -185,8 +186,8 @@ class LowRankMatmulTest {
     @MethodSource("cases")
     void productsOnAGpuAreThoseOfTheFormulas(Case shape) {
         Needs.gpu();
-        check(shape, ComputeDevice.cuda(0), ScalarType.Float, 1e-4);
-        check(shape, ComputeDevice.cuda(0), ScalarType.BFloat16, 1e-2);
+        check(shape, TestGpu.device(), ScalarType.Float, 1e-4);
+        check(shape, TestGpu.device(), ScalarType.BFloat16, 1e-2);
     }
 
     private static void check(Case shape, ComputeDevice device, ScalarType type, double tolerance) {

@@ -14,6 +14,9 @@ import java.util.List;
  * what is left; no example is dropped, and none reaches into the next epoch. Where rows were {@linkplain RowPacker packed}
  * beforehand, a row takes the place of an example in all of this.
  *
+ * <p>Where several ranks train together, a step takes the next microBatch × accumulation × ranks examples, and each of its
+ * micro-batches is shared out among the ranks: {@link #ofRank}.
+ *
  * <p>Shuffled, each epoch has an order of its own, which depends on the number of examples, the seed and the epoch
  * alone and stays the same in later versions; where lengths are grouped, also on the lengths and the optimizer batch.
  *
@@ -32,6 +35,7 @@ public final class BatchLoader {
     private final Collator collator;
     private final Order unitOrder;
     private final int longest;
+    private final RankShares ranks;
     private int[] order;
     private Position position = new Position(0, 0);
 
@@ -81,7 +85,8 @@ public final class BatchLoader {
                 seed,
                 collator,
                 shuffle ? Order.SHUFFLED : Order.AS_GIVEN,
-                0);
+                0,
+                RankShares.ALONE);
     }
 
     /**
@@ -98,23 +103,34 @@ public final class BatchLoader {
                 seed,
                 collator,
                 shuffle ? Order.SHUFFLED : Order.AS_GIVEN,
-                data.longest());
+                data.longest(),
+                RankShares.ALONE);
     }
 
     /** @param longest tokens that an example of units that are not in memory may have */
     private BatchLoader(
-            Units units, int microBatch, int accumulation, long seed, Collator collator, Order unitOrder, int longest) {
+            Units units,
+            int microBatch,
+            int accumulation,
+            long seed,
+            Collator collator,
+            Order unitOrder,
+            int longest,
+            RankShares ranks) {
         if (units.size() == 0) {
             throw new IllegalArgumentException("a loader needs at least one example, but got none");
         }
-        if (microBatch < 1 || accumulation < 1 || (long) microBatch * accumulation > Integer.MAX_VALUE) {
+        if (microBatch < 1
+                || accumulation < 1
+                || (double) microBatch * accumulation * ranks.ranks() > Integer.MAX_VALUE) {
             throw new IllegalArgumentException("microBatch is " + microBatch + " and accumulation is " + accumulation
-                    + ", but both must be at least 1 and their product below 2^31");
+                    + ", but both must be at least 1 and their product, for all ranks together, below 2^31");
         }
         this.units = units;
         this.longest = longest;
         this.microBatch = microBatch;
-        this.optimizerBatch = microBatch * accumulation;
+        this.ranks = ranks;
+        this.optimizerBatch = microBatch * accumulation * ranks.ranks();
         this.seed = seed;
         this.collator = collator;
         this.unitOrder = unitOrder;
@@ -130,7 +146,14 @@ public final class BatchLoader {
     public static BatchLoader groupedByLength(
             List<EncodedExample> examples, int microBatch, int accumulation, long seed, Collator collator) {
         return new BatchLoader(
-                Units.of(alone(examples)), microBatch, accumulation, seed, collator, Order.GROUPED_BY_LENGTH, 0);
+                Units.of(alone(examples)),
+                microBatch,
+                accumulation,
+                seed,
+                collator,
+                Order.GROUPED_BY_LENGTH,
+                0,
+                RankShares.ALONE);
     }
 
     /**
@@ -141,7 +164,30 @@ public final class BatchLoader {
      */
     public static BatchLoader ofRows(
             List<List<EncodedExample>> rows, int microBatch, int accumulation, long seed, Collator collator) {
-        return new BatchLoader(Units.of(rows), microBatch, accumulation, seed, collator, Order.SHUFFLED, 0);
+        return new BatchLoader(
+                Units.of(rows), microBatch, accumulation, seed, collator, Order.SHUFFLED, 0, RankShares.ALONE);
+    }
+
+    /**
+     * A loader of the same data for one of several ranks that train together. An optimizer batch is as large for each rank as it was for
+     * one, and so many times as large for all. A micro-batch of all ranks is the one of a loader whose microBatch is so many times as
+     * large; it is shared out so that the ranks have equally many examples, or rows, if that is possible, and as equally many tokens as
+     * that allows. All ranks have the same steps; of a last one that is short, some may have no share.
+     *
+     * @param rank which of them, counted from 0
+     * @param count how many there are
+     * @throws IllegalArgumentException if there is no such rank, or the optimizer batch is too large
+     */
+    public BatchLoader ofRank(int rank, int count) {
+        return new BatchLoader(
+                units,
+                microBatch,
+                optimizerBatch / microBatch / ranks.ranks(),
+                seed,
+                collator,
+                unitOrder,
+                longest,
+                new RankShares(rank, count));
     }
 
     private static List<List<EncodedExample>> alone(List<EncodedExample> examples) {
@@ -163,11 +209,13 @@ public final class BatchLoader {
             }
             dealt = deal();
         }
-        List<Batch> batches = new ArrayList<>();
-        for (int start = 0; start < dealt.size(); start += microBatch) {
-            batches.add(collator.collate(together(dealt.subList(start, Math.min(start + microBatch, dealt.size())))));
+        List<List<Batch>> batches = new ArrayList<>();
+        for (List<List<List<EncodedExample>>> share : ranks.of(dealt, microBatch)) {
+            batches.add(share.stream()
+                    .map(units -> collator.collate(together(units)))
+                    .toList());
         }
-        return new OptimizerBatch(batches, position);
+        return new OptimizerBatch(batches, ranks.rank(), position);
     }
 
     /** The units of the next optimizer step that are not left out, each example by itself where they do not belong together. */
@@ -200,16 +248,16 @@ public final class BatchLoader {
         return together;
     }
 
-    private List<EncodedExample> examples(int[] epochOrder, int from, int to) {
-        List<EncodedExample> chosen = new ArrayList<>(to - from);
+    private List<List<EncodedExample>> units(int[] epochOrder, int from, int to) {
+        List<List<EncodedExample>> chosen = new ArrayList<>(to - from);
         for (int i = from; i < to; i++) {
-            chosen.addAll(units.get(epochOrder[i]));
+            chosen.add(units.get(epochOrder[i]));
         }
         return chosen;
     }
 
     /**
-     * The most positions, B · T, that a micro-batch of the first epochs has.
+     * The most positions, B · T, that a micro-batch of the first epochs has on any rank.
      *
      * @param epochs at least 1
      */
@@ -222,10 +270,12 @@ public final class BatchLoader {
         for (int epoch = 0; epoch < epochs; epoch++) {
             int[] epochOrder = order(epoch);
             for (long start = 0; start < units.size(); start += optimizerBatch) {
-                long end = Math.min(start + optimizerBatch, units.size());
-                for (long from = start; from < end; from += microBatch) {
-                    int to = (int) Math.min(from + microBatch, end);
-                    largest = Math.max(largest, collator.positions(examples(epochOrder, (int) from, to)));
+                int end = (int) Math.min(start + optimizerBatch, units.size());
+                for (List<List<List<EncodedExample>>> share :
+                        ranks.of(units(epochOrder, (int) start, end), microBatch)) {
+                    for (List<List<EncodedExample>> micro : share) {
+                        largest = Math.max(largest, collator.positions(together(micro)));
+                    }
                 }
             }
         }

@@ -3,8 +3,12 @@ package dev.finetune4j.lora.objective;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Kahneman-Tversky optimization (<a href="https://arxiv.org/abs/2402.01306">Ethayarajh et al. 2024</a>), which learns
@@ -91,17 +95,29 @@ public record Kto(double beta, double desirableWeight, double undesirableWeight)
      */
     public static double baseline(LogProbs mismatched) {
         try (TensorScope scope = new TensorScope()) {
-            return klEstimate(mismatched).item_double();
+            return klEstimate(mismatched, alone -> {}).item_double();
         }
     }
 
-    /** The same on the device, (1). */
-    static Tensor klEstimate(LogProbs mismatched) {
-        return Margins.logRatio(mismatched)
-                .detach()
-                .mean()
-                .clamp_min(new Scalar(0))
-                .view(1);
+    /**
+     * The same on the device, (1), over the answers of all ranks.
+     *
+     * @param overRanks adds up, in place
+     */
+    static Tensor klEstimate(LogProbs mismatched, Consumer<Tensor> overRanks) {
+        Tensor ratios = Margins.logRatio(mismatched).detach();
+        Tensor count =
+                Tensors.zeros(Tensors.deviceOf(ratios), ScalarType.Float, 1).fill_(new Scalar((float) ratios.numel()));
+        Tensor sums = torch.cat(new TensorVector(ratios.sum().view(1), count), 0);
+        overRanks.accept(sums);
+        return sums.narrow(0, 0, 1).div(sums.narrow(0, 1, 1)).clamp_min(new Scalar(0));
+    }
+
+    /** Takes part in {@link #klEstimate} without an answer. */
+    static void skipKlEstimate(ComputeDevice device, Consumer<Tensor> overRanks) {
+        try (TensorScope scope = new TensorScope()) {
+            overRanks.accept(Tensors.zeros(device, ScalarType.Float, 2));
+        }
     }
 
     /** The implicit reward of each answer, (N). */

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.objective;
 
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.tensor.Lifetime;
@@ -21,13 +22,14 @@ import org.bytedeco.pytorch.Tensor;
  * @param loss of an answer
  * @param reference the frozen model with which the policy is compared, such as the base without the adapter
  * @param start what is known of the first step
+ * @param ranks among which the answers of a micro-batch are shared out: the divergence is that of all of them
  */
-public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) implements Objective {
+public record KtoObjective(Kto loss, CausalLM reference, StartCheck start, Communicator ranks) implements Objective {
     private static final List<String> METRICS = List.of("rewards/chosen", "rewards/rejected", "kl");
 
     /** One of whose start nothing is known. */
     public KtoObjective(Kto loss, CausalLM reference) {
-        this(loss, reference, StartCheck.NONE);
+        this(loss, reference, StartCheck.NONE, Communicator.alone());
     }
 
     @Override
@@ -53,7 +55,7 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
             Tensor frozen = Scores.of(reference, batch);
             SequenceLogProbs policy = Scores.recorded(model, batch);
             SequencePairs pairs = SequencePairs.of(policy.sums(), frozen, batch.requireAnswers());
-            Tensor kl = Kto.klEstimate(pairs.second()); // (1)
+            Tensor kl = Kto.klEstimate(pairs.second(), ranks::sum); // (1)
             Tensor losses = loss.losses(pairs.first(), desirable(batch), kl); // (N)
             losses.sum().mul(batch.scale()).backward();
             policy.backward();
@@ -73,6 +75,16 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
         }
     }
 
+    @Override
+    public void skip(CausalLM model) {
+        Kto.skipKlEstimate(model.placement().device(), ranks::sum);
+    }
+
+    @Override
+    public boolean needsAllRanks() {
+        return true;
+    }
+
     /** 1 for each answer that was judged so, else 0, (N). */
     private static Tensor desirable(DeviceBatch batch) {
         return SequencePairs.column(batch.requireAnswers().desirable(), 2, 0);
@@ -86,7 +98,7 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start) imple
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
             SequencePairs pairs = SequencePairs.of(
                     Scores.of(model, onDevice), Scores.of(reference, onDevice), onDevice.requireAnswers());
-            Tensor kl = Kto.klEstimate(pairs.second()); // (1)
+            Tensor kl = Kto.klEstimate(pairs.second(), ranks::sum); // (1)
             Tensor losses = loss.losses(pairs.first(), desirable(onDevice), kl); // (N)
             return Sums.toArray(sums(losses, pairs.first(), kl, onDevice));
         }

@@ -3,6 +3,7 @@ package dev.finetune4j.lora.objective;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -30,8 +31,20 @@ public record MeanOfMicroBatches(Objective of) implements Objective {
     }
 
     @Override
-    public double scale(List<Batch> step, Batch batch) {
-        return 1.0 / step.size() / of.terms(batch);
+    public double scale(OptimizerBatch step, int microBatch) {
+        return 1.0
+                / step.size()
+                / step.shares(microBatch).stream().mapToInt(of::terms).sum();
+    }
+
+    @Override
+    public void skip(CausalLM model) {
+        of.skip(model);
+    }
+
+    @Override
+    public boolean needsAllRanks() {
+        return of.needsAllRanks();
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -21,12 +22,12 @@ public interface Objective {
     int terms(Batch batch);
 
     /**
-     * The factor on gradient and loss of one micro-batch of a step: one over the number of terms of all of them.
+     * The factor on gradient and loss of one micro-batch of a step: one over the number of terms of all of them, on all ranks.
      *
-     * @param step its micro-batches, of which {@code batch} is one
+     * @param microBatch which of them
      */
-    default double scale(List<Batch> step, Batch batch) {
-        return 1.0 / step.stream().mapToInt(this::terms).sum();
+    default double scale(OptimizerBatch step, int microBatch) {
+        return 1.0 / step.ofAllRanks().stream().mapToInt(this::terms).sum();
     }
 
     /**
@@ -45,6 +46,17 @@ public interface Objective {
      *     their number. The caller's scope owns it
      */
     Tensor forwardBackward(CausalLM model, DeviceBatch batch);
+
+    /**
+     * Takes the part of this rank in a micro-batch of which it has no share: what the others wait for, where the losses of several ranks
+     * depend on each other.
+     */
+    default void skip(CausalLM model) {}
+
+    /** Whether the losses of several ranks depend on each other, so that all have to compute them at the same time. */
+    default boolean needsAllRanks() {
+        return false;
+    }
 
     /** Whether {@link #forwardBackward} reads nothing but the batch's tensors, so that a CUDA graph may be captured of it. */
     default boolean isCapturable() {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -234,7 +235,7 @@ class PreferenceObjectiveTest {
             moveB(other, 1);
             for (Objective objective : List.of(
                     new PreferenceObjective(Dpo.of(0.5), other.attachTo(base), new StartCheck(true)),
-                    new KtoObjective(Kto.of(0.5), other.attachTo(base), new StartCheck(true)))) {
+                    new KtoObjective(Kto.of(0.5), other.attachTo(base), new StartCheck(true), Communicator.alone()))) {
                 List<EncodedExample> examples = objective instanceof KtoObjective ? judged(4) : pairs(4);
                 Trainer trainer = new Trainer(
                                 adapter.attachTo(base),

@@ -8,6 +8,7 @@ import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.DeviceBatch;
 import dev.finetune4j.lora.objective.Objective;
 import java.util.ArrayList;
@@ -75,8 +76,8 @@ final class LogProbRecorder implements Objective {
     }
 
     @Override
-    public double scale(List<Batch> step, Batch batch) {
-        return of.scale(step, batch);
+    public double scale(OptimizerBatch step, int microBatch) {
+        return of.scale(step, microBatch);
     }
 
     @Override

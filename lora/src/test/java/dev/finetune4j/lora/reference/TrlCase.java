@@ -2,6 +2,7 @@ package dev.finetune4j.lora.reference;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.data.batch.EncodedExample;
@@ -22,6 +23,7 @@ import dev.finetune4j.lora.objective.PreferenceObjective;
 import dev.finetune4j.lora.objective.RobustDpo;
 import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.lora.objective.SimPo;
+import dev.finetune4j.lora.objective.StartCheck;
 import dev.finetune4j.lora.objective.WithSft;
 import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.lora.train.ScheduleNames;
@@ -80,6 +82,11 @@ record TrlCase(Path folder, JsonNode settings) {
 
     /** What TRL minimized, with the arithmetic of its own. */
     Objective objective(@Nullable CausalLM reference) {
+        return objective(reference, Communicator.alone());
+    }
+
+    /** The same on one of several ranks. */
+    Objective objective(@Nullable CausalLM reference, Communicator ranks) {
         JsonNode trl = settings.path("trl");
         double beta = trl.path("beta").asDouble();
         return switch (method()) {
@@ -90,7 +97,9 @@ record TrlCase(Path folder, JsonNode settings) {
                                 beta,
                                 trl.path("desirable_weight").asDouble(),
                                 trl.path("undesirable_weight").asDouble()),
-                        reference));
+                        reference,
+                        new StartCheck(false),
+                        ranks));
             case "orpo" -> pairs(new Orpo(beta, AnswerLoss.TOKENS_WITH_PROMPTS), null);
             case "cpo" -> pairs(cpo(trl, beta), null);
             case "dpo" -> pairs(dpo(trl, beta), reference);

@@ -12,6 +12,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -58,7 +59,7 @@ class CudaQuantKernelsTest {
                 .to(stored);
         try (QuantizedTensor expected = QuantizedTensor.quantize(dense, settings);
                 QuantizedTensor actual =
-                        QuantizedTensor.quantize(dense.to(Tensors.handleOf(ComputeDevice.cuda(0)), stored), settings)) {
+                        QuantizedTensor.quantize(dense.to(Tensors.handleOf(TestGpu.device()), stored), settings)) {
             assertArrayEquals(TensorData.bytes(expected.packed()), TensorData.bytes(actual.packed()), "codes");
             if (expected.scales() instanceof BlockScales.Nested one
                     && actual.scales() instanceof BlockScales.Nested two) {
@@ -91,7 +92,7 @@ class CudaQuantKernelsTest {
     })
     void weightsOfOneInputAreThoseOfEachAlone(
             QuantType type, int block, boolean nested, int first, int second, int third) {
-        ComputeDevice gpu = ComputeDevice.cuda(0);
+        ComputeDevice gpu = TestGpu.device();
         QuantSettings settings = new QuantSettings(type, block, nested);
         int in = 160;
         List<QuantizedTensor> weights = new ArrayList<>();
@@ -120,7 +121,7 @@ class CudaQuantKernelsTest {
         float[] values = new float[192];
         values[70] = 1e-40f;
         values[130] = 3f;
-        Tensor dense = Tensors.ofFloats(ComputeDevice.cuda(0), values, 3, 64);
+        Tensor dense = Tensors.ofFloats(TestGpu.device(), values, 3, 64);
         try (QuantizedTensor weight = QuantizedTensor.quantize(dense, new QuantSettings(QuantType.NF4, 64, false))) {
             float[] back = Tensors.toFloats(weight.dequantize(ScalarType.Float));
             assertEquals(0, back[70], 0.0f);
@@ -135,7 +136,7 @@ class CudaQuantKernelsTest {
     void aNumberThatIsNotFiniteIsRefused() {
         float[] values = new float[256];
         values[200] = Float.NaN;
-        Tensor dense = Tensors.ofFloats(ComputeDevice.cuda(0), values, 4, 64);
+        Tensor dense = Tensors.ofFloats(TestGpu.device(), values, 4, 64);
         IllegalArgumentException refused = assertThrows(
                 IllegalArgumentException.class, () -> QuantizedTensor.quantize(dense, QuantSettings.nf4()));
         assertTrue(refused.getMessage().contains("between its elements 192 and 256"), refused.getMessage());

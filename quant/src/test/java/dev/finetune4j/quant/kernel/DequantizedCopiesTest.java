@@ -14,6 +14,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -70,7 +71,7 @@ class DequantizedCopiesTest {
     @EnumSource(Precision.class)
     void productsOnAGpuAreTheSame(Precision precision) {
         Needs.gpu();
-        ComputeDevice gpu = ComputeDevice.cuda(0);
+        ComputeDevice gpu = TestGpu.device();
         List<Linear> linears = linears(gpu);
         List<FrozenMatmul> weights = List.of(
                 new QuantizedMatmul(List.of(weight(linears.get(0)))),
@@ -92,13 +93,13 @@ class DequantizedCopiesTest {
     private static List<Tensor> results(List<Linear> linears, List<FrozenMatmul> weights, Precision precision) {
         List<Tensor> results = new ArrayList<>();
         ScalarType type = Tensors.typeOf(precision);
-        Tensor x = Tensors.normal(ComputeDevice.cuda(0), new SplittableRandom(1), 1, 50, IN)
+        Tensor x = Tensors.normal(TestGpu.device(), new SplittableRandom(1), 1, 50, IN)
                 .to(type);
         results.add(linears.get(0).forward(x));
         for (FrozenMatmul weight : weights) {
-            Tensor y = Tensors.zeros(ComputeDevice.cuda(0), type, 50, weight.outFeatures());
+            Tensor y = Tensors.zeros(TestGpu.device(), type, 50, weight.outFeatures());
             weight.addForward(y, x);
-            Tensor dx = Tensors.zeros(ComputeDevice.cuda(0), type, 50, IN);
+            Tensor dx = Tensors.zeros(TestGpu.device(), type, 50, IN);
             weight.addBackward(dx, y);
             results.addAll(List.of(y, dx));
         }

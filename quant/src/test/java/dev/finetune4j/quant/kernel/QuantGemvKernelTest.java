@@ -16,6 +16,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -38,7 +39,7 @@ class QuantGemvKernelTest {
                 .collect(Collectors.toCollection(ArrayList::new)));
     }
 
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
 
     private static void needGpu() {
         Needs.gpu();

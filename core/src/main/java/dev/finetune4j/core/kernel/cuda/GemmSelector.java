@@ -103,12 +103,22 @@ public final class GemmSelector {
         if (product.isEmpty()) {
             return false;
         }
+        if (torch_cuda.current_device() == device.index()) {
+            runHere(product.get(), y, x, weight, add);
+        } else {
+            try (CUDAGuard current = new CUDAGuard((byte) device.index())) {
+                runHere(product.get(), y, x, weight, add);
+            }
+        }
+        return true;
+    }
+
+    private void runHere(Ready product, Tensor y, Tensor x, Tensor weight, boolean add) {
         // The default stream has no handle of its own.
         try (TensorScope scope = new TensorScope();
                 CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index());
                 @Nullable CUstream_st handle = stream.stream()) {
-            CudaModule.check(launch(product.get(), y, x, weight, add, handle), "multiplying");
-            return true;
+            CudaModule.check(launch(product, y, x, weight, add, handle), "multiplying");
         }
     }
 

@@ -9,6 +9,7 @@ import dev.finetune4j.core.nn.DenseMatmul;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -21,7 +22,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** Products by chosen kernels against float32 ones. */
 class GemmSelectorTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
 
     @BeforeEach
     void needGpu() {

@@ -1,11 +1,13 @@
 package dev.finetune4j.lora.train.loop;
 
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.Objective;
 import java.util.Arrays;
 import java.util.List;
@@ -25,12 +27,17 @@ final class Evaluator {
 
     private final CausalLM model;
     private final Objective objective;
+    private final Communicator ranks;
     private final ForwardBackward training;
 
-    /** @param training whose captured graphs are given up when memory runs out */
-    Evaluator(CausalLM model, Objective objective, ForwardBackward training) {
+    /**
+     * @param ranks measure together
+     * @param training whose captured graphs are given up when memory runs out
+     */
+    Evaluator(CausalLM model, Objective objective, Communicator ranks, ForwardBackward training) {
         this.model = model;
         this.objective = objective;
+        this.ranks = ranks;
         this.training = training;
     }
 
@@ -63,34 +70,54 @@ final class Evaluator {
         });
     }
 
-    /** The mean loss of a model over the terms of some batches, which may be infinite or no number. */
-    Measured loss(CausalLM of, List<Batch> batches) {
+    /** The mean loss of a model over the terms of a step on all ranks, which may be infinite or no number. */
+    Measured loss(CausalLM of, OptimizerBatch step) {
+        Measured sum = overRanks(ownSum(of, step));
+        int terms = step.ofAllRanks().stream().mapToInt(objective::terms).sum();
+        return new Measured(sum.value() / terms, sum.isThere());
+    }
+
+    /** The loss of a model summed over the terms of this rank's share of a step. */
+    Measured ownSum(CausalLM of, OptimizerBatch step) {
         return measured(() -> {
             double sum = 0;
-            int terms = 0;
-            for (Batch batch : batches) {
+            for (Batch batch : step.microBatches()) {
                 sum += objective.evaluate(of, batch)[0];
-                terms += objective.terms(batch);
             }
-            return sum / terms;
+            if (step.microBatches().size() < step.size()) {
+                objective.skip(of);
+            }
+            return sum;
         });
     }
 
-    /** What {@link Objective#evaluate} finds of the trained model; no numbers without the memory to find them. */
-    double[] sums(Batch batch) {
+    /** What {@link Objective#evaluate} finds of the trained model in this rank's share; no numbers without the memory to find them. */
+    double[] ownSums(OptimizerBatch step) {
         double[] sums = new double[1 + 2 * objective.evaluationMetrics().size()];
-        Arrays.fill(sums, Double.NaN);
-        measured(() -> {
-            double[] found = objective.evaluate(model, batch);
-            System.arraycopy(found, 0, sums, 0, sums.length);
-            return found[0];
+        Measured measured = measured(() -> {
+            Arrays.fill(sums, 0);
+            for (Batch batch : step.microBatches()) {
+                double[] found = objective.evaluate(model, batch);
+                Arrays.setAll(sums, i -> sums[i] + found[i]);
+            }
+            if (step.microBatches().size() < step.size()) {
+                objective.skip(model);
+            }
+            return sums[0];
         });
+        if (!measured.isThere()) {
+            Arrays.fill(sums, Double.NaN);
+        }
         return sums;
     }
 
-    /** How many of the rows the trained model answers word for word. */
-    Measured exactMatches(List<Batch> batches) {
-        return measured(() -> ExactMatch.count(model, batches));
+    /** How many of the rows, this rank's and those of the others, the trained model answers word for word. */
+    Measured exactMatches(List<Batch> own) {
+        return overRanks(measured(() -> ExactMatch.count(model, own)));
+    }
+
+    private Measured overRanks(Measured own) {
+        return new Measured(ranks.sum(own.value()), !ranks.any(!own.isThere()));
     }
 
     /**
@@ -104,7 +131,8 @@ final class Evaluator {
         try {
             return new Measured(measure.getAsDouble(), true);
         } catch (RuntimeException e) {
-            if (!MemoryErrors.ranOut(e)) {
+            boolean othersWait = objective.needsAllRanks() && ranks.size() > 1;
+            if (!MemoryErrors.ranOut(e) || othersWait) {
                 throw e;
             }
             return training.freeGraphs() ? measured(measure) : new Measured(Double.NaN, false);

@@ -2,8 +2,10 @@ package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The batches on which the outcome of a training is measured: those of its first step, and all of a small data set. */
 final class FirstBatches {
@@ -13,7 +15,7 @@ final class FirstBatches {
     private final int stepsPerEpoch;
     private final boolean small;
     private final List<Batch> epoch = new ArrayList<>();
-    private List<Batch> firstStep = List.of();
+    private @Nullable OptimizerBatch firstStep;
 
     FirstBatches(BatchLoader loader) {
         stepsPerEpoch = loader.stepsPerEpoch();
@@ -22,15 +24,15 @@ final class FirstBatches {
 
     /** Keeps the batches of a step if they are wanted later. */
     void add(Trainer.Step step) {
-        add(step.index(), step.microBatches());
+        add(step.index(), step.batch());
     }
 
-    private void add(int index, List<Batch> microBatches) {
-        if (firstStep.isEmpty()) {
-            firstStep = microBatches;
+    private void add(int index, OptimizerBatch batch) {
+        if (firstStep == null) {
+            firstStep = batch;
         }
         if (small && index < stepsPerEpoch) {
-            epoch.addAll(microBatches);
+            epoch.addAll(batch.microBatches());
         }
     }
 
@@ -39,16 +41,17 @@ final class FirstBatches {
         loader.seek(new BatchLoader.Position(0, 0));
         int wanted = Math.min(steps, small ? stepsPerEpoch : 1);
         for (int i = 0; i < wanted; i++) {
-            add(i, loader.next().microBatches());
+            add(i, loader.next());
         }
     }
 
-    /** Those of the first step. */
-    List<Batch> firstStep() {
+    /** Those of the first step, of all ranks; null before it. */
+    @Nullable
+    OptimizerBatch firstStep() {
         return firstStep;
     }
 
-    /** Those of the first epoch of a small data set; else none. */
+    /** Those of this rank in the first epoch of a small data set; else none. */
     List<Batch> epoch() {
         return epoch;
     }

@@ -1,7 +1,9 @@
 package dev.finetune4j.lora.train.loop;
 
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.data.batch.Batch;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingException;
@@ -15,13 +17,16 @@ final class OutcomeCheck {
     private final CausalLM model;
     private final Objective objective;
     private final Expectations expected;
+    private final Communicator ranks;
     private final Evaluator evaluator;
 
-    OutcomeCheck(CausalLM model, Objective objective, Expectations expected, ForwardBackward training) {
+    OutcomeCheck(
+            CausalLM model, Objective objective, Expectations expected, Communicator ranks, ForwardBackward training) {
         this.model = model;
         this.objective = objective;
         this.expected = expected;
-        this.evaluator = new Evaluator(model, objective, training);
+        this.ranks = ranks;
+        this.evaluator = new Evaluator(model, objective, ranks, training);
     }
 
     /**
@@ -63,20 +68,21 @@ final class OutcomeCheck {
     Findings findings(
             TrainingReport.Outcome outcome, List<StepReport> steps, FirstBatches seen, FlatParameters parameters) {
         List<Batch> learned = objective.reproducesTargets() ? seen.epoch() : List.of();
-        int rows = learned.stream().mapToInt(Batch::examples).sum();
-        if (steps.isEmpty()) {
+        int rows = (int) ranks.sum(learned.stream().mapToInt(Batch::examples).sum());
+        OptimizerBatch first = seen.firstStep();
+        if (steps.isEmpty() || first == null) {
             return new Findings(
                     outcome, List.of(), new TrainingReport.Losses(Double.NaN, Double.NaN), true, rows, rows);
         }
         Evaluator.Measured tuned = Evaluator.isFinite(parameters.values())
-                ? evaluator.loss(model, seen.firstStep())
+                ? evaluator.loss(model, first)
                 : new Evaluator.Measured(Double.NaN, true);
         int last = steps.get(steps.size() - 1).step();
         requireFinite(tuned, "the loss is ", last);
         requireFinite(evaluator.sizeElsewhere(), "the largest of the logits on other texts is ", last);
         double base = expected.base() == null
                 ? steps.get(0).loss()
-                : evaluator.loss(expected.base(), seen.firstStep()).value();
+                : evaluator.loss(expected.base(), first).value();
         boolean counts = outcome == TrainingReport.Outcome.COMPLETED && tuned.isThere();
         Evaluator.Measured known = counts ? evaluator.exactMatches(learned) : new Evaluator.Measured(rows, true);
         return new Findings(

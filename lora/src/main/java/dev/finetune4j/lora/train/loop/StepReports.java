@@ -51,7 +51,7 @@ final class StepReports {
     /** Reports a step that is done now. */
     StepReport add(Trainer.Step step, GradientStep.StepResult result, double learningRate) {
         long now = System.nanoTime();
-        int tokens = step.microBatches().stream().mapToInt(Batch::tokens).sum();
+        int tokens = step.batch().ofAllRanks().stream().mapToInt(Batch::tokens).sum();
         int done = all.size() + 1;
         Duration elapsed = Duration.ofNanos(now - start);
         StepReport report = new StepReport(
@@ -63,7 +63,7 @@ final class StepReports {
                 learningRate,
                 means(metrics, result.sums()),
                 new StepReport.Throughput(
-                        step.microBatches().stream()
+                        step.batch().ofAllRanks().stream()
                                 .mapToInt(Batch::targetTokens)
                                 .sum(),
                         tokens,

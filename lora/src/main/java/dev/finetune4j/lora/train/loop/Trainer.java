@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.train.loop;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.MemoryErrors;
@@ -25,6 +26,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -35,6 +37,10 @@ import org.slf4j.LoggerFactory;
  *
  * <p>It trains whatever tensors it is given towards whatever {@link Objective} it is given, supervised fine-tuning by default, and
  * knows nothing of adapters.
+ *
+ * <p>Several ranks train as one does: each runs its share of the micro-batches, gradients and losses are added up before the clip, and
+ * all make the same optimizer step. What is decided between two steps is decided by rank 0, whose listeners alone are asked; a wish of any
+ * rank to end counts for all.
  *
  * <p>A trainer runs once and is confined to one thread; only the cancellation may come from elsewhere.
  */
@@ -50,6 +56,7 @@ public final class Trainer {
     private final BooleanSupplier cancelled;
     private Objective objective = new SftObjective();
     private Expectations expected = Expectations.none();
+    private Communicator ranks = Communicator.alone();
     private TrainingState.@Nullable Snapshot resumed;
     private @Nullable SavedCheckpoint saved;
     private Map<String, Tensor> frozen = Map.of();
@@ -115,6 +122,16 @@ public final class Trainer {
      */
     public Trainer evaluating(BatchLoader examples) {
         heldOut = examples;
+        return this;
+    }
+
+    /**
+     * Trains together with other ranks, each with a loader of its own share of the same data. Returns this trainer.
+     *
+     * @param together stays the caller's
+     */
+    public Trainer among(Communicator together) {
+        ranks = together;
         return this;
     }
 
@@ -197,6 +214,7 @@ public final class Trainer {
         try (ForwardBackward passes = new ForwardBackward(model, objective);
                 TrainingState state = initialState(passes);
                 Checkpoints checkpoints = checkpoints(state, reports, totalSteps)) {
+            startAlike(state, totalSteps);
             running = state;
             Loop loop = new Loop(passes, state, span, reports, checkpoints);
             listeners.enter(TrainingListener.Phase.TRAINING);
@@ -207,7 +225,7 @@ public final class Trainer {
             }
             listeners.enter(TrainingListener.Phase.CHECKING);
             doing = "checking the last of " + reports.all().size() + " steps";
-            found = new OutcomeCheck(model, objective, expected, passes)
+            found = new OutcomeCheck(model, objective, expected, ranks, passes)
                     .findings(outcome, reports.all(), loop.seen, state.parameters());
         } finally {
             running = null;
@@ -257,6 +275,18 @@ public final class Trainer {
                 listeners);
     }
 
+    /** Lets all ranks begin with the values of rank 0, whatever theirs are. */
+    private void startAlike(TrainingState state, int totalSteps) {
+        ranks.requireSame("the number of steps", totalSteps);
+        ranks.requireSame(
+                "the number of trained values", state.parameters().values().numel());
+        ranks.requireSame("the step to begin with", state.step());
+        try (NoGradGuard off = new NoGradGuard()) {
+            ranks.broadcast(state.parameters().values());
+            state.parameters().refreshComputeCopies();
+        }
+    }
+
     /**
      * A step whose forward and backward passes are enqueued.
      *
@@ -293,7 +323,7 @@ public final class Trainer {
             this.state = state;
             this.span = span;
             this.reports = reports;
-            this.evaluation = heldOut == null ? null : new HeldOut(model, objective, heldOut, passes);
+            this.evaluation = heldOut == null ? null : new HeldOut(model, objective, heldOut, ranks, passes);
         }
 
         TrainingReport.Outcome run() {
@@ -309,16 +339,18 @@ public final class Trainer {
                         .learningRate(
                                 index + 1,
                                 settings.learningRate() * settings.schedule().factor(index, span));
+                sumOverRanks();
                 // Leaves the gradients at zero for the next step; does nothing when they are no numbers.
                 GradientStep.AsyncResult update =
                         state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
 
                 index++;
-                random = random.after(settings.gradientAccumulation());
+                random = random.after(settings.gradientAccumulation() * ranks.size());
                 boolean more = index < span.totalSteps();
                 // On a GPU the next step is enqueued before the result of this one is waited for.
                 @Nullable Step ahead = more && passes.isAsync() ? forwardBackward(index, random) : null;
                 GradientStep.StepResult result = update.get();
+                ranks.requireAll();
                 if (result.isFinite()) {
                     state.advance(index, step.batch().end(), random);
                     StepReport report = reports.add(step, result, learningRate);
@@ -340,10 +372,17 @@ public final class Trainer {
             return index < span.totalSteps() ? TrainingReport.Outcome.STOPPED : TrainingReport.Outcome.COMPLETED;
         }
 
-        /** Whether to end here; comes back later when the training is paused. */
+        private void sumOverRanks() {
+            try (NoGradGuard off = new NoGradGuard()) {
+                ranks.sum(state.parameters().gradients());
+                ranks.sum(passes.sums());
+            }
+        }
+
+        /** Whether to end here, all ranks alike; comes back later when the training is paused. */
         private boolean stops() {
             long asked = System.nanoTime();
-            boolean stops = stopped || cancelled.getAsBoolean();
+            boolean stops = ranks.any(stopped || cancelled.getAsBoolean());
             reports.leaveOut(System.nanoTime() - asked);
             return stops;
         }
@@ -351,7 +390,10 @@ public final class Trainer {
         /** Tells of a step that trained nothing, and ends the training if too many have. */
         private void skip(Step step, GradientStep.StepResult result) {
             TrainingReport.NonFinite found = new TrainingReport.NonFinite(
-                    step.index() + 1, result.loss(), result.norm(), sequences(step.microBatches()));
+                    step.index() + 1,
+                    result.loss(),
+                    result.norm(),
+                    sequences(step.batch().ofAllRanks()));
             listeners.tell(listener -> listener.onNonFinite(found));
             if (skipped.size() == settings.maxSkippedSteps()) {
                 throw OutcomeCheck.failure(found, skipped.size());
@@ -370,10 +412,11 @@ public final class Trainer {
         private void settle(StepReport report) {
             try (StepControl control = new StepControl(report, listeners, evaluation, saver, checkpoints != null)) {
                 listeners.tell(listener -> listener.onStep(report, control));
-                if (evaluation != null && isEvaluated(report)) {
+                if (evaluation != null && ranks.isFirst() && isEvaluated(report)) {
                     doing = "evaluating after step " + report.step();
                     control.evaluate();
                 }
+                settleTogether(control);
                 evaluations.addAll(control.evaluations());
                 stopped = control.stops();
                 takeCheckpoint(control.wantsCheckpoint(), control.evaluations());
@@ -385,6 +428,13 @@ public final class Trainer {
             if (checkpoints != null) {
                 doing = "taking a checkpoint after step " + state.step();
                 checkpoints.after(wanted, measured);
+            }
+        }
+
+        /** The other ranks do what rank 0 begins, until it is through. */
+        private void settleTogether(StepControl control) {
+            while (ranks.ofFirst(HeldOut.NO_MORE) == HeldOut.EVALUATE) {
+                control.evaluate();
             }
         }
 
@@ -413,16 +463,21 @@ public final class Trainer {
         /** Whether all micro-batches were enqueued. */
         private boolean forwardBackward(Step step) {
             passes.clear();
-            for (int i = 0; i < step.microBatches().size(); i++) {
-                Batch batch = step.microBatches().get(i);
-                if (stops()) {
+            for (int i = 0; i < step.batch().size(); i++) {
+                // Of several ranks none leaves the others alone in the middle of a step.
+                if (ranks.size() == 1 && stops()) {
                     return false;
                 }
+                if (i == step.microBatches().size()) {
+                    objective.skip(model);
+                    break;
+                }
+                Batch batch = step.microBatches().get(i);
                 doing = "training step " + (step.index() + 1) + " with " + size(batch);
                 passes.run(
                         batch,
-                        objective.scale(step.microBatches(), batch),
-                        step.random().draw(i));
+                        objective.scale(step.batch(), i),
+                        step.random().draw(ranks.rank() * settings.gradientAccumulation() + i));
             }
             return true;
         }

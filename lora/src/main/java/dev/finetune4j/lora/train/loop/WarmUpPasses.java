@@ -4,6 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
+import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.util.List;
@@ -39,11 +40,13 @@ public record WarmUpPasses(
                         TrainingState.initial(trainable, groups, passes.computeType(), loader.position(), settings)) {
             TrainingState.RandomState random = state.random();
             for (int i = 0; i < most && !cancelled.getAsBoolean(); i++) {
-                List<Batch> step =
-                        loader.next().microBatches().stream().map(this::folded).toList();
+                OptimizerBatch dealt = loader.next();
+                List<Batch> own =
+                        dealt.microBatches().stream().map(this::folded).toList();
+                OptimizerBatch step = new OptimizerBatch(List.of(own), 0, dealt.end());
                 passes.clear();
-                for (int j = 0; j < step.size(); j++) {
-                    passes.run(step.get(j), objective.scale(step, step.get(j)), random.draw(j));
+                for (int j = 0; j < own.size(); j++) {
+                    passes.run(own.get(j), objective.scale(step, j), random.draw(j));
                 }
                 state.optimizer()
                         .clipAndStep(passes.sums(), settings.maxGradNorm(), 0)

@@ -41,6 +41,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -65,7 +66,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** Trainings on a GPU, with recorded passes and with blocks that compute again, against those on the CPU in float32. */
 class GpuTrainingTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
     private static final int STEPS = 20;
 
     @BeforeEach

@@ -1,0 +1,107 @@
+package dev.finetune4j.core.collective;
+
+import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.TensorScope;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.locks.LockSupport;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.pytorch.GlooDeviceVector;
+import org.bytedeco.pytorch.ProcessGroupGloo;
+import org.bytedeco.pytorch.Store;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.Work;
+import org.bytedeco.pytorch.global.torch_gloo;
+import org.bytedeco.pytorch.gloo.Device;
+import org.jspecify.annotations.Nullable;
+
+/** c10d's Gloo, for tensors of the CPU. */
+final class GlooGroup implements ProcessGroup {
+    /** Of an operation; when a rank is lost, it is noticed long before. */
+    private static final Duration TIMEOUT = Duration.ofMinutes(30);
+
+    private static final long POLL_NANOS = 30_000;
+    private static final int SPINS = 200;
+    private static final String INTERFACE = "GLOO_SOCKET_IFNAME";
+
+    /** Those in which an operation may wait for ever; freeing them would wait too. */
+    private static final Collection<ProcessGroupGloo> ABANDONED = new ConcurrentLinkedQueue<>();
+
+    private final ProcessGroupGloo group;
+    private final Runnable check;
+    private boolean closed;
+
+    private GlooGroup(ProcessGroupGloo group, Runnable check) {
+        this.group = group;
+        this.check = check;
+    }
+
+    /**
+     * Connects with all others.
+     *
+     * @param host this machine's address that the others reach
+     * @param check throws when a rank was lost
+     */
+    static GlooGroup connect(Rendezvous.Notes notes, int rank, int size, String host, Runnable check) {
+        try {
+            Loader.load(torch_gloo.class);
+        } catch (LinkageError e) {
+            throw new DeviceException(
+                    "the ranks of a training on the CPU need Gloo, which libtorch of this platform does not bring: "
+                            + e.getMessage(),
+                    e);
+        }
+        try (TensorScope scope = new TensorScope()) {
+            Store store = notes.part("gloo");
+            @Nullable String network = System.getenv(INTERFACE);
+            Device device = network == null || network.isBlank()
+                    ? ProcessGroupGloo.createDeviceForHostname(host)
+                    : ProcessGroupGloo.createDeviceForInterface(network);
+            ProcessGroupGloo.Options options = ProcessGroupGloo.Options.create(Rendezvous.milliseconds(TIMEOUT));
+            options.devices(new GlooDeviceVector(device));
+            return new GlooGroup(scope.release(new ProcessGroupGloo(store, rank, size, options)), check);
+        }
+    }
+
+    @Override
+    public void sum(Tensor values) {
+        try (TensorScope scope = new TensorScope()) {
+            await(group.allreduce(new TensorVector(values)));
+        }
+    }
+
+    @Override
+    public void broadcast(Tensor values) {
+        try (TensorScope scope = new TensorScope()) {
+            await(group.broadcast(new TensorVector(values)));
+        }
+    }
+
+    private void await(Work work) {
+        for (int i = 0; !work.isCompleted(); i++) {
+            if (i < SPINS) {
+                Thread.onSpinWait();
+            } else {
+                check.run();
+                LockSupport.parkNanos(POLL_NANOS);
+            }
+        }
+        work._wait();
+    }
+
+    @Override
+    public void abort() {
+        ABANDONED.add(group);
+        closed = true;
+    }
+
+    @Override
+    public void close() {
+        if (!closed) {
+            closed = true;
+            group.close();
+        }
+    }
+}

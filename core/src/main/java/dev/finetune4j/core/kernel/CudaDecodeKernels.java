@@ -22,6 +22,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
     private static final int ATTENTION_THREADS = 256;
     private static final int APPEND_THREADS = 64;
     private static final int CHOOSE_THREADS = 1024;
+    private static final int GATED_OF_THREAD = 8;
     /** Of the same channel of the keys of a tile. */
     private static final int TILE_BYTES = 32;
     /** Behind each key and value, so that neighbours lie in different banks. */
@@ -34,6 +35,14 @@ public final class CudaDecodeKernels implements DecodeKernels {
     private static final int BLOCKS_OF_MANY_ROWS = 4 * BLOCKS;
 
     private static final int MIN_POSITIONS_OF_SPLIT = 16;
+
+    /** The same for steps of many rows by tensor cores. */
+    private static final int WIDE_BLOCKS = 2 * BLOCKS;
+
+    private static final int WIDE_MIN_POSITIONS_OF_SPLIT = 256;
+    private static final int WIDE_THREADS = 128;
+    /** Channels of a step of a product on tensor cores. */
+    private static final int WIDE_STEP = 16;
 
     private final ComputeDevice device;
     private final ScalarType type;
@@ -63,9 +72,12 @@ public final class CudaDecodeKernels implements DecodeKernels {
     public DecodeWorkspace workspace(int rows, AttentionSpec attention, List<DecodeWorkspace.Angles> angles) {
         long capacity = angles.get(0).cos().size(0);
         int heads = attention.heads();
-        int blocks = rows > GemvKernel.MAX_ROWS ? BLOCKS_OF_MANY_ROWS : BLOCKS;
+        boolean wide = isWide(rows, attention);
+        int many = wide ? WIDE_BLOCKS : BLOCKS_OF_MANY_ROWS;
+        int blocks = rows > GemvKernel.MAX_ROWS ? many : BLOCKS;
         long wanted = blocks / ((long) rows * attention.kvHeads() * parts(attention));
-        int splits = (int) Math.max(1, Math.min(wanted, capacity / MIN_POSITIONS_OF_SPLIT));
+        int least = wide ? WIDE_MIN_POSITIONS_OF_SPLIT : MIN_POSITIONS_OF_SPLIT;
+        int splits = (int) Math.max(1, Math.min(wanted, capacity / least));
         return new DecodeWorkspace(
                 angles,
                 splits,
@@ -74,6 +86,20 @@ public final class CudaDecodeKernels implements DecodeKernels {
                 // The GPU writes to the host's memory itself, so that nobody has to ask for a copy.
                 Tensors.zeros(ComputeDevice.cpu(), ScalarType.Long, capacity, rows)
                         .pin_memory());
+    }
+
+    /** Whether steps of that many rows attend by tensor cores, which pay off where the instructions of many rows take longer than reading. */
+    private boolean isWide(int rows, AttentionSpec attention) {
+        return rows > GemvKernel.MAX_ROWS
+                && type == ScalarType.BFloat16
+                && attention.headDim() % WIDE_STEP == 0
+                && wideBytes(attention.headDim()) <= CudaModule.maxSharedBytes(device);
+    }
+
+    /** The struct {@code Room} of attendmany.cu. */
+    private static int wideBytes(int size) {
+        int tiles = 4 * 2 * 2 * 16;
+        return (tiles + HEADS_OF_BLOCK + 2) * (2 * size + 16) + 2 * 4 * HEADS_OF_BLOCK * Float.BYTES;
     }
 
     /** Two tiles of keys and of values, the new key and value, and a turned query for each warp. */
@@ -119,6 +145,16 @@ public final class CudaDecodeKernels implements DecodeKernels {
         arguments.addAll(List.of(workspace.partial(), workspace.weights(), buffers.done(), buffers.mixed()));
         addShape(arguments, workspace, attention, appended);
         long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
+        if (!appended && isWide(buffers.rows(), shape)) {
+            CudaModule.of(
+                            CudaDecodeKernels.class,
+                            "attendmany.cu",
+                            "#define SIZE " + shape.headDim() + "\n",
+                            device)
+                    .kernel("attend_many", wideBytes(shape.headDim()))
+                    .launch(blocks, WIDE_THREADS, arguments.toArray());
+            return;
+        }
         int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);
         kernel("attend", bytes).launch(blocks, ATTENTION_THREADS, arguments.toArray());
     }
@@ -152,17 +188,23 @@ public final class CudaDecodeKernels implements DecodeKernels {
     @Override
     public void gate(DecodeBuffers buffers, Activation activation) {
         Tensor y = buffers.gated();
-        elementwise("gate", y, buffers.both(), y, y.numel(), width(y), activation.kernelCode());
+        long threads = (y.numel() + GATED_OF_THREAD - 1) / GATED_OF_THREAD;
+        kernel("gate", 0)
+                .launch(
+                        (threads + THREADS - 1) / THREADS,
+                        THREADS,
+                        buffers.both(),
+                        y,
+                        y.numel(),
+                        width(y),
+                        activation.kernelCode());
     }
 
     @Override
     public void softCap(DecodeBuffers buffers, double cap) {
         Tensor logits = buffers.logits();
-        elementwise("soft_cap", logits, logits, logits.numel(), (float) cap);
-    }
-
-    private void elementwise(String name, Tensor y, @Nullable Object... arguments) {
-        kernel(name, 0).launch((y.numel() + THREADS - 1) / THREADS, THREADS, arguments);
+        kernel("soft_cap", 0)
+                .launch((logits.numel() + THREADS - 1) / THREADS, THREADS, logits, logits.numel(), (float) cap);
     }
 
     /** Makes the likeliest tokens the next ones and moves each row on by a position. */

@@ -6,14 +6,7 @@
 #include "numbers.cuh"
 #include "activation.cuh"
 #include "norm.cuh"
-
-constexpr int COLUMNS = 4, TOKEN = 2, CHOSEN = 3;  // behind position and capacity
-
-__device__ __forceinline__ float sumOfWarp(float x) {
-#pragma unroll
-    for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(~0u, x, d);
-    return x;
-}
+#include "decodeparts.cuh"
 
 // Rows of the embedding to the residual stream: one block for a row.
 template <class T>
@@ -115,15 +108,27 @@ __device__ __forceinline__ void norm(T* x, T* y, int width, const Norm& after, c
     state.write(out, width);
 }
 
-// Element by element, a thread for each: y = act(gate) · up of both, shape (rows, 2 · width), gate first.
+// A thread for each eight elements: y = act(gate) · up of both, shape (rows, 2 · width), gate first.
 template <class T>
 __device__ __forceinline__ void gate(const T* both, T* y, u64 count, int width, int activation) {
     nextMayStart();
     waitForPrevious();
-    const u64 i = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const u64 i = (static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
     if (i >= count) return;
+    if (width % 8 != 0) {
+        for (u64 k = i; k < min(i + 8, count); k++) {
+            const T* from = both + k + k / width * width;
+            y[k] = narrow<T>(activated(activation, wide(from[0])) * wide(from[width]));
+        }
+        return;
+    }
     const T* from = both + i + i / width * width;
-    y[i] = narrow<T>(activated(activation, wide(from[0])) * wide(from[width]));
+    float gates[8], ups[8];
+    load(from, gates);
+    load(from + width, ups);
+#pragma unroll
+    for (int k = 0; k < 8; k++) gates[k] = activated(activation, gates[k]) * ups[k];
+    store(y + i, gates);
 }
 
 template <class T>
@@ -141,149 +146,8 @@ __device__ __forceinline__ void softCap(T* logits, u64 count, float cap) {
 //
 // The block of the last split turns the new position's key and puts it and its value into the cache; the block that is the last
 // of its kv head to be done puts the splits together.
-constexpr int MAX_SIZE = 256;
 constexpr int ATTENTION_WARPS = 8;
 constexpr int ATTENTION_THREADS = ATTENTION_WARPS * 32;
-constexpr int TURNS = MAX_SIZE / 128;  // a lane has four channels in each
-constexpr float NONE = -1e30f;
-
-// A block's share of the sequence, of which a window shows only the last positions; 0: all of it is seen.
-struct Share {
-    int length, begin, end, active;  // active: splits that have a share at all
-
-    __device__ __forceinline__ Share(i64 position, int capacity, int window, int splits, int split) {
-        length = static_cast<int>(min(position + 1, static_cast<i64>(capacity)));
-        const int first = window > 0 ? max(0, length - window) : 0, seen = length - first;
-        const int each = ((seen + splits - 1) / splits + 15) / 16 * 16;
-        active = (seen + each - 1) / each;
-        begin = min(length, first + split * each);
-        end = min(length, begin + each);
-    }
-};
-
-__device__ __forceinline__ void copy16(u8* to, const u8* from) {
-    const u32 address = static_cast<u32>(__cvta_generic_to_shared(to));
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
-}
-
-// What other multiprocessors wrote lies in the second cache.
-__device__ __forceinline__ float4 fromOthers(const float4* from) {
-    float4 v;
-    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(from) : "memory");
-    return v;
-}
-
-__device__ __forceinline__ float2 fromOthers(const float2* from) {
-    float2 v;
-    asm volatile("ld.global.cg.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(from) : "memory");
-    return v;
-}
-
-// All that this block wrote before its last __syncthreads can be seen by whoever counts later.
-__device__ __forceinline__ u32 countUp(u32* counter) {
-    u32 before;
-    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
-    return before;
-}
-
-template <class T> struct alignas(4 * sizeof(T)) Four { T v[4]; };
-
-__device__ __forceinline__ float largestOfWarp(float x) {
-#pragma unroll
-    for (int d = 16; d > 0; d /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, d));
-    return x;
-}
-
-// Sums of values with weights that are relative to the largest score, as one softmax needs them: a lane has four channels of
-// each turn.
-struct Mixture {
-    float4 sums[TURNS];
-    float largest, total;
-
-    __device__ __forceinline__ Mixture() : largest(NONE), total(0.f) {
-#pragma unroll
-        for (int turn = 0; turn < TURNS; turn++) sums[turn] = make_float4(0.f, 0.f, 0.f, 0.f);
-    }
-
-    __device__ __forceinline__ void rise(float most) {
-        const float factor = __expf(largest - most);
-#pragma unroll
-        for (int turn = 0; turn < TURNS; turn++) {
-            sums[turn].x *= factor, sums[turn].y *= factor, sums[turn].z *= factor, sums[turn].w *= factor;
-        }
-        total *= factor;
-        largest = most;
-    }
-
-    __device__ __forceinline__ void add(int turn, const float4& v, float weight) {
-        sums[turn].x += v.x * weight;
-        sums[turn].y += v.y * weight;
-        sums[turn].z += v.z * weight;
-        sums[turn].w += v.w * weight;
-    }
-
-    template <class T> __device__ __forceinline__ void write(T* y, int size) const {
-        const float scale = 1.f / total;
-#pragma unroll
-        for (int turn = 0; turn < TURNS; turn++) {
-            const int channel = turn * 128 + threadIdx.x % 32 * 4;
-            if (channel < size) {
-                Four<T> out;
-                out.v[0] = narrow<T>(sums[turn].x * scale), out.v[1] = narrow<T>(sums[turn].y * scale);
-                out.v[2] = narrow<T>(sums[turn].z * scale), out.v[3] = narrow<T>(sums[turn].w * scale);
-                *reinterpret_cast<Four<T>*>(y + channel) = out;
-            }
-        }
-    }
-};
-
-// One head's splits, put together by a warp.
-__device__ __forceinline__ Mixture together(const float* partial, const float* weights, int size, int active) {
-    constexpr int AHEAD = 8;
-    const int lane = threadIdx.x % 32;
-    const float2* scores = reinterpret_cast<const float2*>(weights);
-    // The first sums are on their way together with the weights.
-    float4 ahead[AHEAD];
-#pragma unroll
-    for (int s = 0; s < AHEAD; s++) {
-        ahead[s] = make_float4(0.f, 0.f, 0.f, 0.f);
-        if (s < active && lane * 4 < size) ahead[s] = fromOthers(reinterpret_cast<const float4*>(partial + s * size) + lane);
-    }
-    float most = NONE;
-    for (int s = lane; s < active; s += 32) most = fmaxf(most, fromOthers(scores + s).x);
-    Mixture all;
-    all.largest = largestOfWarp(most);
-    for (int first = 0; first < active; first += 32) {
-        float factor = 0.f, total = 0.f;
-        if (first + lane < active) {
-            const float2 score = fromOthers(scores + first + lane);
-            factor = __expf(score.x - all.largest);
-            total = score.y * factor;
-        }
-        all.total += sumOfWarp(total);
-        const int count = min(32, active - first);
-        for (int s = 0; s < count; s += AHEAD) {
-#pragma unroll
-            for (int turn = 0; turn < TURNS; turn++) {
-                if (turn * 128 >= size) continue;
-                const int place = turn * 32 + lane;
-                if (turn > 0 || first + s > 0) {
-#pragma unroll
-                    for (int i = 0; i < AHEAD; i++) {
-                        ahead[i] = make_float4(0.f, 0.f, 0.f, 0.f);
-                        if (s + i < count && place * 4 < size) {
-                            ahead[i] = fromOthers(reinterpret_cast<const float4*>(partial + (first + s + i) * size) + place);
-                        }
-                    }
-                }
-#pragma unroll
-                for (int i = 0; i < AHEAD; i++) all.add(turn, ahead[i], __shfl_sync(~0u, factor, s + i));
-            }
-        }
-    }
-    return all;
-}
 
 // The tiles of keys and values that a block goes through, two at a time in shared memory. What the cache holds was written in
 // earlier steps, which a step never overlaps: it is copied while the kernel before this one still runs. The new position's
@@ -313,32 +177,6 @@ template <class T> struct Tiles {
         asm volatile("cp.async.commit_group;" ::: "memory");
     }
 };
-
-// A head, normalised if there is a norm, its first channels turned by the angles of the position, each time rounded as the
-// models round it: one warp. half: of the turned channels. to(channel, value)
-template <class T, class To>
-__device__ __forceinline__ void rotate(
-        const T* head, const Norm& norm, const float* cosines, const float* sines, int half, int size, const To& to) {
-    float factor = 1.f;
-    if (norm.values) {
-        float sum = 0.f;
-        for (int c = threadIdx.x % 32; c < size; c += 32) sum += wide(head[c]) * wide(head[c]);
-        factor = rsqrtf(sumOfWarp(sum) / size + norm.epsilon);
-    }
-    const auto value = [&](int c) {
-        return norm.values ? norm.scaled<T>(wide(head[c]), factor, norm.weight<T>(c)) : wide(head[c]);
-    };
-#pragma unroll
-    for (int i = 0; i < MAX_SIZE / 64; i++) {
-        const int pair = i * 32 + threadIdx.x % 32;
-        if (pair < half) {
-            const float a = value(pair), b = value(pair + half);
-            to(pair, narrow<T>(a * cosines[i] - b * sines[i]));
-            to(pair + half, narrow<T>(b * cosines[i] + a * sines[i]));
-        }
-    }
-    for (int c = 2 * half + threadIdx.x % 32; c < size; c += 32) to(c, narrow<T>(value(c)));
-}
 
 // The keys of a tile, or a subset's part of them, for one query head: one warp.
 template <class T>
@@ -412,22 +250,6 @@ __device__ __forceinline__ void gather(Mixture& mixture, float* room, int subset
         }
     }
 }
-
-// What the host says of a layer's attention. Every field has eight bytes, as the host lays out arguments.
-struct Shape {
-    alignas(8) int heads;
-    alignas(8) int kvHeads;
-    alignas(8) int size;
-    alignas(8) int rotary;             // channels that are turned
-    alignas(8) int window;             // positions that are seen; 0: all
-    alignas(8) int splits;
-    alignas(8) int parts;              // of the query heads of a kv head, each of at most eight
-    alignas(8) float scale;
-    alignas(8) float cap;              // on the scores; 0: none
-    alignas(8) int appended;           // whether the new keys and values are in the cache already
-    Norm query;
-    Norm key;
-};
 
 // qkv: shape (rows, (heads + 2 · kvHeads) · size); memory: shape (rows, 2), the addresses of keys
 // and values of each row, shape (kvHeads, capacity of the row, size); cosines, sines: shape (positions, rotary);

@@ -203,6 +203,33 @@ class BatchDecoderTest {
         }
     }
 
+    @Test
+    void adaptersThatWereTrainedMeanwhileAreCopiedAgain() {
+        Random random = new Random(4);
+        List<Sequence> sequences = new ArrayList<>();
+        try (CausalLM base = model(false, true);
+                PeftAdapter first = DecoderCases.adapter(base, 1, 0.05);
+                PeftAdapter second = DecoderCases.adapter(base, 2, 0.05);
+                BatchDecoder decoder = new BatchDecoder(base, true)) {
+            List<CausalLM> models = List.of(first.attachTo(base), second.attachTo(base));
+            models.forEach(model -> assertEquals(base, decoder.group(model).orElseThrow()));
+            models.forEach(model -> sequences.add(Sequence.of(model, random)));
+            step(decoder, sequences, random);
+            try (NoGradGuard off = new NoGradGuard();
+                    TensorScope scope = new TensorScope()) {
+                first.trainable().values().forEach(parameter -> parameter.master().mul_(Tensors.scalar(-2)));
+            }
+            List<Sequence> later = models.stream()
+                    .map(model -> Sequence.of(model, new Random(9)))
+                    .toList();
+            sequences.addAll(later);
+            models.forEach(decoder::begin);
+            step(decoder, new ArrayList<>(later), random);
+        } finally {
+            sequences.forEach(Sequence::close);
+        }
+    }
+
     /** Steps of many rows round at other places than the ordinary pass, so both are held against float32 with the same weights. */
     @ParameterizedTest
     @CsvSource({"8, true", "24, true", "24, false"})

@@ -57,7 +57,28 @@ final class AdapterBank implements AutoCloseable {
     private final List<List<Named<Linear>>> groups;
 
     private final List<@Nullable Site> sites;
-    private List<@Nullable CausalLM> slots = new ArrayList<>();
+    /**
+     * Whose factors a slot has.
+     *
+     * @param factors of the view, which the slot has copies of
+     * @param version of all of them when they were copied
+     */
+    private record Slot(CausalLM view, List<Tensor> factors, long version) {
+        static Slot of(CausalLM view, List<Tensor> factors) {
+            return new Slot(view, factors, versionOf(factors));
+        }
+
+        /** Grows with each change of a tensor. */
+        private static long versionOf(List<Tensor> factors) {
+            return factors.stream().mapToLong(Tensor::_version).sum();
+        }
+
+        boolean isStale() {
+            return version != versionOf(factors);
+        }
+    }
+
+    private List<@Nullable Slot> slots = new ArrayList<>();
     private int rank = MIN_RANK;
     private long moves;
     private @Nullable Masks masks;
@@ -121,7 +142,7 @@ final class AdapterBank implements AutoCloseable {
     void load(Collection<CausalLM> views) {
         List<CausalLM> missing = new ArrayList<>();
         for (CausalLM view : views) {
-            if (!slots.contains(view) && !missing.contains(view) && rank(view) > 0) {
+            if (slot(view) < 0 && !missing.contains(view) && rank(view) > 0) {
                 missing.add(view);
             }
         }
@@ -130,7 +151,7 @@ final class AdapterBank implements AutoCloseable {
         }
         boolean fits = missing.stream().allMatch(view -> rank(view) <= rank && hasSites(view))
                 && missing.size()
-                        <= slots.stream().filter(view -> isFree(view, views)).count();
+                        <= slots.stream().filter(slot -> isFree(slot, views)).count();
         if (fits) {
             for (CausalLM view : missing) {
                 int slot = 0;
@@ -144,8 +165,20 @@ final class AdapterBank implements AutoCloseable {
         }
     }
 
-    private static boolean isFree(@Nullable CausalLM view, Collection<CausalLM> used) {
-        return view == null || !used.contains(view);
+    private static boolean isFree(@Nullable Slot slot, Collection<CausalLM> used) {
+        return slot == null || !used.contains(slot.view());
+    }
+
+    /** Whether a view's factors have changed since they were copied. */
+    boolean isStale(CausalLM view) {
+        int index = slot(view);
+        Slot known = index < 0 ? null : slots.get(index);
+        return known != null && known.isStale();
+    }
+
+    /** Copies a view's factors, of which there are copies, again. */
+    void refresh(CausalLM view) {
+        write(view, slot(view));
     }
 
     private int rank(CausalLM view) {
@@ -218,14 +251,30 @@ final class AdapterBank implements AutoCloseable {
         try (Lifetime.Use use = view.use()) {
             // What fails half-way must not be taken for the one that was there before.
             slots.set(slot, null);
+            Slot copied = Slot.of(view, factors(view));
             for (int index = 0; index < sites.size(); index++) {
                 Site site = sites.get(index);
                 if (site != null) {
                     write(view, groups.get(index), site, slot);
                 }
             }
+            // Changed meanwhile, they count as changed.
+            slots.set(slot, copied);
         }
-        slots.set(slot, view);
+    }
+
+    private List<Tensor> factors(CausalLM view) {
+        List<Tensor> factors = new ArrayList<>();
+        for (List<Named<Linear>> group : groups) {
+            for (Named<Linear> linear : group) {
+                GemvWeight.LowRank added = added(view, linear);
+                if (added != null) {
+                    factors.add(added.a());
+                    factors.add(added.b());
+                }
+            }
+        }
+        return factors;
     }
 
     private void write(CausalLM view, List<Named<Linear>> group, Site site, int slot) {
@@ -279,7 +328,13 @@ final class AdapterBank implements AutoCloseable {
 
     /** The slot of a model that was {@link #load loaded}; -1 for one that adds nothing. */
     int slot(CausalLM view) {
-        return slots.indexOf(view);
+        for (int index = 0; index < slots.size(); index++) {
+            Slot slot = slots.get(index);
+            if (slot != null && slot.view() == view) {
+                return index;
+            }
+        }
+        return -1;
     }
 
     /**

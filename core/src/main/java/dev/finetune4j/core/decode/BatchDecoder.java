@@ -102,6 +102,19 @@ public final class BatchDecoder implements AutoCloseable {
         }
     }
 
+    /** Makes ready for a text of a model, whose adapter may have been trained since the last one. */
+    public void begin(CausalLM model) {
+        if (bank == null) {
+            return;
+        }
+        try (Lifetime.Use use = model.use()) {
+            if (bank.isStale(model)) {
+                settle();
+                bank.refresh(model);
+            }
+        }
+    }
+
     private AdapterBank bank() {
         if (bank == null) {
             List<List<Named<Linear>>> sites = new ArrayList<>();

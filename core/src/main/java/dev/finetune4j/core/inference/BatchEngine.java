@@ -106,6 +106,7 @@ final class BatchEngine implements AutoCloseable {
         }
         try {
             text.reserve();
+            decoder.begin(text.model());
             running.add(text);
             return true;
         } catch (RuntimeException e) {

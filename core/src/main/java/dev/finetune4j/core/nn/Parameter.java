@@ -1,5 +1,6 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -37,6 +38,13 @@ public final class Parameter {
     public Tensor as(ScalarType type) {
         @Nullable Tensor copy = computeCopy;
         return copy != null && Tensors.typeOf(copy) == type.intern() ? copy : Tensors.as(master, type);
+    }
+
+    /** Notes that the master's values have changed by a kernel that libtorch knows nothing of, for those who keep copies of them. */
+    public void changed() {
+        try (TensorScope scope = new TensorScope()) {
+            master.unsafeGetTensorImpl().bump_version();
+        }
     }
 
     /**

@@ -343,6 +343,7 @@ public final class Trainer {
                 // Leaves the gradients at zero for the next step; does nothing when they are no numbers.
                 GradientStep.AsyncResult update =
                         state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
+                trainable.values().forEach(Parameter::changed);
 
                 index++;
                 random = random.after(settings.gradientAccumulation() * ranks.size());

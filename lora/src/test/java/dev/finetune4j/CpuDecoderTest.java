@@ -26,6 +26,7 @@ import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.VeraSettings;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
@@ -237,11 +238,42 @@ class CpuDecoderTest {
         }
     }
 
+    /** DoRA stretches the rows of weights, (IA)³ rescales outputs and inputs. */
+    @ParameterizedTest
+    @CsvSource({"DORA, LLAMA, true", "DORA, QWEN2, false", "IA3, QWEN2, true", "IA3, PHI3, false"})
+    void rescaledProductsAreThoseOfTheOrdinaryPass(
+            DecoderCases.Rescaling kind, RandomWeights.Family family, boolean fourBit) {
+        try (CausalLM base = model("model", family, fourBit, Precision.FP32);
+                PeftAdapter adapter = kind.adapter(base)) {
+            CausalLM model = adapter.attachTo(base);
+            assertEquals("", CpuDecoder.unsupportedReason(model).orElse(""));
+            try (KvCache expectedCache = model.newCache();
+                    KvCache cache = model.newCache();
+                    CpuDecoder decoder = new CpuDecoder(model, cache)) {
+                float[] plain = ordinary(base, expectedCache, 1, PROMPT);
+                expectedCache.truncate(0);
+                float[] prompt = ordinary(model, expectedCache, 1, PROMPT);
+                assertTrue(squaredDistance(plain, prompt) > 1e-2, "the adapter changes something");
+                ordinary(model, cache, 1, PROMPT);
+                for (long next : new SplittableRandom(5).longs(12, 0, 300).toArray()) {
+                    if (next % 3 == 0) {
+                        DecoderCases.train(adapter);
+                    }
+                    assertClose(
+                            "token " + next,
+                            ordinary(model, expectedCache, 1, next),
+                            Tensors.toFloats(decoder.feed(next)),
+                            1e-4);
+                }
+            }
+        }
+    }
+
     @Test
     void whatIsNotDecodedSaysWhy() {
-        LoraSettings dora = LoraSettings.defaults().toBuilder().useDora(true).build();
+        VeraSettings vera = VeraSettings.builder().rank(8).build();
         try (CausalLM base = model("model", false, true, Precision.BF16);
-                PeftAdapter adapter = AdapterKinds.create(base, dora, InitSources.seed(1))) {
+                PeftAdapter adapter = AdapterKinds.create(base, vera, InitSources.seed(1))) {
             CausalLM model = adapter.attachTo(base);
             String reason = CpuDecoder.unsupportedReason(model).orElseThrow();
             assertTrue(reason.contains("no common GEMV kernel"), reason);

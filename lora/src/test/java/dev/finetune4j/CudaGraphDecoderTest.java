@@ -376,6 +376,35 @@ class CudaGraphDecoderTest {
         }
     }
 
+    /** A text begins with what an ended one has captured, and an adapter trained meanwhile. */
+    @ParameterizedTest
+    @CsvSource({"DORA, LLAMA, true", "DORA, QWEN2, false", "IA3, QWEN2, true"})
+    void rescaledProductsAreThoseOfTheOrdinaryPass(
+            DecoderCases.Rescaling kind, RandomWeights.Family family, boolean fourBit) {
+        try (CausalLM base = model(family, fourBit, Precision.FP32);
+                PeftAdapter adapter = kind.adapter(base)) {
+            CausalLM model = adapter.attachTo(base);
+            assertEquals("", CudaGraphDecoder.unsupportedReason(model).orElse(""));
+            for (int text = 0; text < 3; text++) {
+                DecoderCases.train(adapter);
+                try (KvCache expectedCache = model.newCache();
+                        KvCache cache = model.newCache()) {
+                    ordinary(model, expectedCache, 1, PROMPT);
+                    ordinary(model, cache, 1, PROMPT);
+                    CudaGraphDecoder decoder = CudaGraphDecoder.open(model, cache);
+                    for (long next : new SplittableRandom(text).longs(8, 0, 300).toArray()) {
+                        assertClose(
+                                "token " + next,
+                                ordinary(model, expectedCache, 1, next),
+                                Tensors.toFloats(decoder.feed(next)),
+                                1e-4);
+                    }
+                    decoder.release();
+                }
+            }
+        }
+    }
+
     @Test
     void whatIsNotServedIsNamed() {
         try (CausalLM model = RandomWeights.model(folder, false, LinearFactory.dense(), Placement.cpuFp32());

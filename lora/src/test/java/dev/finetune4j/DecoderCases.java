@@ -8,6 +8,8 @@ import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
@@ -40,6 +42,37 @@ final class DecoderCases {
             });
         }
         return adapter;
+    }
+
+    /** Adapters that rescale products. */
+    enum Rescaling {
+        DORA,
+        IA3;
+
+        /** One whose values are not those of the beginning. */
+        PeftAdapter adapter(CausalLM base) {
+            AdapterSettings settings = this == IA3
+                    ? Ia3Settings.defaults()
+                    : LoraSettings.defaults().toBuilder().useDora(true).build();
+            PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1));
+            train(adapter);
+            return adapter;
+        }
+    }
+
+    /** Changes all that is trained, in place. */
+    static void train(PeftAdapter adapter) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            adapter.parameters().forEach((name, tensor) -> {
+                SplittableRandom random = new SplittableRandom(name.hashCode());
+                Tensor change = Tensors.empty(Tensors.deviceOf(tensor), Tensors.typeOf(tensor), tensor.shape());
+                tensor.add_(change.copy_(Tensors.normal(ComputeDevice.cpu(), random, 0.02, tensor.shape())));
+                if (!name.contains("lora_A") && !name.contains("lora_B")) {
+                    tensor.mul_(Tensors.scalar(1.2));
+                }
+            });
+        }
     }
 
     /** The logits after the last token of each row by the ordinary pass. */

@@ -104,14 +104,16 @@ public final class BatchDecoder implements AutoCloseable {
 
     /** Makes ready for a text of a model, whose adapter may have been trained since the last one. */
     public void begin(CausalLM model) {
-        if (bank == null) {
-            return;
-        }
         try (Lifetime.Use use = model.use()) {
-            if (bank.isStale(model)) {
+            if (bank != null && bank.isStale(model)) {
                 settle();
                 bank.refresh(model);
             }
+            buckets.forEach((key, bucket) -> {
+                if (key.model() == model) {
+                    bucket.refresh();
+                }
+            });
         }
     }
 

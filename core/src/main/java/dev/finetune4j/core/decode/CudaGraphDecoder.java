@@ -64,6 +64,9 @@ public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Depe
             return new CudaGraphDecoder(model, cache, 1);
         }
         idle.bind(cache);
+        try (Lifetime.Use use = idle.use()) {
+            idle.step.refresh();
+        }
         return idle;
     }
 

@@ -121,6 +121,11 @@ abstract sealed class DecodeBucket implements AutoCloseable {
         }
     }
 
+    /** Brings what was made of an adapter up to date. */
+    final void refresh() {
+        step.refresh();
+    }
+
     abstract void execute(boolean ahead);
 
     /**

@@ -130,6 +130,11 @@ final class DecodeStep {
         return parts;
     }
 
+    /** Brings what was made of an adapter up to date. */
+    void refresh() {
+        parts.products().forEach(RowProducts::refresh);
+    }
+
     /** Whether tokens taken up together, of a sequence of that length, are rotated as they are one by one. */
     boolean hasFixedAngles(long length) {
         return parts.rotaries().stream().allMatch(rotary -> rotary.isFixedUpTo(length));
@@ -235,6 +240,11 @@ final class DecodeStep {
     /** The last projection of a half, added to the residual stream, or left to the norm behind it. */
     private static void end(RowProducts projection, Tensor x, Norms norms, DecodeBuffers buffers) {
         boolean add = norms.after() == null;
+        if (add && !projection.adds()) {
+            projection.run(x, buffers.rows(), buffers.low(), buffers.normed(), false);
+            buffers.state().add_(buffers.normed());
+            return;
+        }
         projection.run(x, buffers.rows(), buffers.low(), add ? buffers.state() : buffers.normed(), add);
     }
 }

@@ -85,9 +85,24 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
 
     /** By the kernels for few rows. */
     static @Nullable RowProducts gemv(List<Named<Linear>> linears, ScalarType type) {
-        return FusedGemv.of(linears.stream()
-                .map(linear -> linear.module().gemvWeight(type))
-                .collect(Collectors.toCollection(ArrayList::new)));
+        try (TensorScope scope = new TensorScope()) {
+            List<Linear.Rescaled> forms = new ArrayList<>();
+            for (Named<Linear> linear : linears) {
+                Linear.Rescaled form = linear.module().rescaled(type);
+                // What several share cannot be rescaled for one of them.
+                if (form == null || (form.input() != null && linears.size() > 1)) {
+                    return null;
+                }
+                forms.add(form);
+            }
+            FusedGemv products = FusedGemv.of(
+                    forms.stream().map(Linear.Rescaled::weight).collect(Collectors.toCollection(ArrayList::new)));
+            if (products == null || forms.stream().allMatch(Linear.Rescaled::isPlain)) {
+                return products;
+            }
+            return new RescaledProducts(
+                    products, linears.stream().map(Named::module).toList(), type);
+        }
     }
 
     /** Says which part has no decode kernel. */

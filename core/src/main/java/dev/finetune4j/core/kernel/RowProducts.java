@@ -26,6 +26,14 @@ public interface RowProducts {
         runBehind(x, rows, low, y, add);
     }
 
+    /** Whether the products can be added to what y holds. */
+    default boolean adds() {
+        return true;
+    }
+
+    /** Brings what was made of an adapter up to date. */
+    default void refresh() {}
+
     /** The down projections of additions that {@link #rank} counts, with which {@link #run} begins. */
     void lowRank(Tensor x, int rows, Tensor low);
 

@@ -90,6 +90,36 @@ public interface Linear extends AutoCloseable {
         return null;
     }
 
+    /**
+     * A linear for few rows: {@code y = output ⊙ (weight (input ⊙ x)) + bias}. What lies in the tensors is not trained meanwhile.
+     *
+     * @param weight with its own bias and addition
+     * @param input shape (in), float32; null for ones
+     * @param output shape (out), float32; null for ones
+     * @param bias shape (out), float32; null for none
+     */
+    record Rescaled(
+            GemvWeight<?> weight,
+            @Nullable Tensor input,
+            @Nullable Tensor output,
+            @Nullable Tensor bias) {
+        /** Whether it is the weight alone. */
+        public boolean isPlain() {
+            return input == null && output == null && bias == null;
+        }
+    }
+
+    /**
+     * As {@link #gemvWeight}, where inputs or outputs are rescaled too. The tensors stay where they are at every call, which brings
+     * them up to date.
+     *
+     * @param type of the input and the output
+     */
+    default @Nullable Rescaled rescaled(ScalarType type) {
+        GemvWeight<?> weight = gemvWeight(type);
+        return weight == null ? null : new Rescaled(weight, null, null, null);
+    }
+
     /** Frees the tensors that this linear owns. Closing twice is fine. */
     @Override
     void close();

@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter.ia3;
 
+import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.layer.AdaptedLinear;
@@ -27,6 +28,16 @@ final class Ia3Linear extends AdaptedLinear {
 
     private Tensor rescale(Tensor x) {
         return Tensors.as(x.mul(layer.factors().view(-1)), Tensors.typeOf(x));
+    }
+
+    @Override
+    public @Nullable Rescaled rescaled(ScalarType type) {
+        GemvWeight<?> weight = base.gemvWeight(type);
+        if (weight == null) {
+            return null;
+        }
+        Tensor factors = layer.factors().detach().view(-1);
+        return layer.ofInput() ? new Rescaled(weight, factors, null, null) : new Rescaled(weight, null, factors, null);
     }
 
     @Override

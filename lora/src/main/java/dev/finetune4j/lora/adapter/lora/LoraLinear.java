@@ -117,26 +117,47 @@ final class LoraLinear extends AdaptedLinear {
 
     @Override
     public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
-        LowRankAddition addition = addition();
-        if (addition == null) {
+        return layer.magnitude() == null ? weightWithFactors(type) : null;
+    }
+
+    /** {@code W x + s · B A x} for few rows; null where there is no such way. */
+    private @Nullable GemvWeight<?> weightWithFactors(ScalarType type) {
+        if (!isReadable()) {
             return null;
         }
         GemvWeight<?> weight = base.gemvWeight(type);
-        return weight == null || weight.addition() != null ? null : weight.with(addition.added());
+        return weight == null || weight.addition() != null ? null : weight.with(added());
+    }
+
+    @Override
+    public @Nullable Rescaled rescaled(ScalarType type) {
+        GemvWeight<?> weight = weightWithFactors(type);
+        if (weight == null) {
+            return null;
+        }
+        if (layer.magnitude() == null) {
+            return new Rescaled(weight, null, null, null);
+        }
+        RowNorms.Stretch stretch = layer.norms().kept(base, layer, layer.magnitude(), this::sum, type);
+        return new Rescaled(weight, null, stretch.factors(), stretch.bias());
     }
 
     @Override
     public @Nullable LowRankAddition addition() {
-        boolean readable = layer.a().is_contiguous()
-                && layer.b().is_contiguous()
-                && layer.a().storage_offset() % ALIGNED_NUMBERS == 0;
-        return isPlain() && readable
-                ? new LowRankAddition(base, new GemvWeight.LowRank(layer.a(), layer.b(), (float) layer.scale()))
-                : null;
+        return layer.magnitude() == null && isReadable() ? new LowRankAddition(base, added()) : null;
     }
 
-    private boolean isPlain() {
-        return layer.magnitude() == null && layer.subtracted() == null && layer.bias() == null;
+    private GemvWeight.LowRank added() {
+        return new GemvWeight.LowRank(layer.a(), layer.b(), (float) layer.scale());
+    }
+
+    /** Whether the factors are all that there is, as kernels read them. */
+    private boolean isReadable() {
+        return layer.subtracted() == null
+                && layer.bias() == null
+                && layer.a().is_contiguous()
+                && layer.b().is_contiguous()
+                && layer.a().storage_offset() % ALIGNED_NUMBERS == 0;
     }
 
     private Tensor withoutBias(Tensor y) {

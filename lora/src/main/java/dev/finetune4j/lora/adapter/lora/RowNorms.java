@@ -23,6 +23,9 @@ import org.jspecify.annotations.Nullable;
 final class RowNorms implements AutoCloseable {
     private @Nullable Linear known;
     private @Nullable Tensor squares;
+    private @Nullable Stretch stretch;
+    private @Nullable Linear stretchedBase;
+    private long stretchVersion;
 
     /**
      * The lengths, float32, shape (out), in the caller's scope; nothing is recorded.
@@ -42,6 +45,59 @@ final class RowNorms implements AutoCloseable {
         }
     }
 
+    /**
+     * What rows of products are multiplied by, and what is added to them then.
+     *
+     * @param factors m / lengths, shape (out), float32
+     * @param bias what the factors take from the base's bias, which they do not apply to, shape (out), float32; null without one
+     */
+    record Stretch(Tensor factors, @Nullable Tensor bias) {
+        void close() {
+            factors.close();
+            if (bias != null) {
+                bias.close();
+            }
+        }
+    }
+
+    /**
+     * The factors for steps that record nothing. They stay where they are, for captured graphs to read, and are made anew only when
+     * a factor or the magnitude has changed.
+     *
+     * @param sum as in {@link #of}
+     * @param type as in {@link #of}
+     */
+    synchronized Stretch kept(
+            Linear base, LoraLayer layer, Tensor magnitude, Supplier<Tensor> sum, ScalarType type) {
+        long version = layer.a()._version() + layer.b()._version() + magnitude._version();
+        Stretch known = stretch;
+        if (known != null && version == stretchVersion && base == stretchedBase && base.frozen() != null) {
+            return known;
+        }
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor factors = magnitude.detach().div(of(base, layer, sum, type)); // (out)
+            Tensor bias = base.bias();
+            Tensor left = bias == null
+                    ? null
+                    : Tensors.as(bias, ScalarType.Float).mul(factors.neg().add_(new Scalar(1)));
+            if (known == null) {
+                known = new Stretch(scope.release(factors), left == null ? null : scope.release(left));
+            } else {
+                known.factors().copy_(factors);
+                if (known.bias() != null && left != null) {
+                    known.bias().copy_(left);
+                }
+            }
+            // A number that is read has waited for what was asked before: others read it on streams of their own.
+            Tensors.toFloats(known.factors().narrow(0, 0, 1));
+            stretch = known;
+            stretchVersion = version;
+            stretchedBase = base;
+            return known;
+        }
+    }
+
     private static Tensor squares(Tensor rows) {
         return rows.pow(new Scalar(2)).sum(1);
     }
@@ -49,7 +105,7 @@ final class RowNorms implements AutoCloseable {
     /** ‖w‖² of the rows of the base's weight, what is subtracted from it included. */
     private synchronized Tensor squaresOf(Linear base, LoraLayer layer) {
         if (squares == null || known != base) {
-            close();
+            forgetSquares();
             try (TensorScope scope = new TensorScope()) {
                 Tensor weight = base.denseWeight();
                 LoraLayer.Factors subtracted = layer.subtracted();
@@ -81,6 +137,14 @@ final class RowNorms implements AutoCloseable {
 
     @Override
     public synchronized void close() {
+        forgetSquares();
+        if (stretch != null) {
+            stretch.close();
+            stretch = null;
+        }
+    }
+
+    private void forgetSquares() {
         if (squares != null) {
             squares.close();
             squares = null;

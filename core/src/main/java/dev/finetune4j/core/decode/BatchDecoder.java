@@ -11,6 +11,7 @@ import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.ModuleTransform;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -59,6 +60,11 @@ public final class BatchDecoder implements AutoCloseable {
     private final Map<CausalLM, Optional<CausalLM>> groups = new HashMap<>();
     private @Nullable AdapterBank bank;
     private @Nullable DecodeStep many;
+    /** The weights that were unpacked for good, by linear of the base. */
+    private final Map<Linear, Tensor> resident = new HashMap<>();
+    /** Models that take these, by what they stand for. */
+    private final Map<CausalLM, CausalLM> withResident = new HashMap<>();
+
     private List<DecodeRow> fed = List.of();
     private int[] places = {};
     private @Nullable DecodeBucket last;
@@ -132,6 +138,7 @@ public final class BatchDecoder implements AutoCloseable {
     /** Forgets what was made for models that are closed. */
     public void forgetClosed() {
         groups.keySet().removeIf(BatchDecoder::isClosed);
+        withResident.keySet().removeIf(BatchDecoder::isClosed);
         buckets.entrySet().removeIf(entry -> {
             boolean closed = isClosed(entry.getKey().model());
             if (closed) {
@@ -273,6 +280,24 @@ public final class BatchDecoder implements AutoCloseable {
                 linears.stream().map(Named::module).toList(), base.placement().device(), type);
     }
 
+    /** The same model with the weights that were unpacked for good, for passes without gradients while this is open. */
+    public CausalLM withResidentWeights(CausalLM model) {
+        return resident.isEmpty() ? model : withResident.computeIfAbsent(model, this::mapped);
+    }
+
+    private CausalLM mapped(CausalLM model) {
+        return model.map(new ModuleTransform() {
+            @Override
+            public Linear linear(String name, Linear linear) {
+                Linear.LowRankAddition addition = linear.addition();
+                Tensor weight = resident.get(addition == null ? linear : addition.base());
+                return weight == null
+                        ? linear
+                        : new ResidentLinear(linear, weight, addition == null ? null : addition.added());
+            }
+        });
+    }
+
     /**
      * The bytes of weights that are unpacked for good when steps of many rows begin; 0 where that is not done.
      *
@@ -307,7 +332,10 @@ public final class BatchDecoder implements AutoCloseable {
                     ByteCount.text(free));
             return;
         }
-        all.forEach(MatrixProducts::keepDense);
+        for (MatrixProducts part : all) {
+            part.keepDense();
+            resident.putAll(part.kept());
+        }
         LOG.info("the weights are kept in 16 bit too for steps of many texts: {}", ByteCount.text(bytes));
     }
 
@@ -362,5 +390,7 @@ public final class BatchDecoder implements AutoCloseable {
             many = null;
         }
         groups.clear();
+        resident.clear();
+        withResident.clear();
     }
 }

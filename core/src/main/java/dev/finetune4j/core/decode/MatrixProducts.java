@@ -10,7 +10,9 @@ import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -28,6 +30,8 @@ final class MatrixProducts implements RowProducts, AutoCloseable {
     private final int out;
     /** The weights behind one another, (out, in); null while they are not kept. */
     private @Nullable Tensor dense;
+    /** The part of each linear; empty while they are not kept. */
+    private final Map<Linear, Tensor> parts = new LinkedHashMap<>();
     /** The biases behind one another, (out); null for none. */
     private @Nullable Tensor bias;
 
@@ -73,7 +77,17 @@ final class MatrixProducts implements RowProducts, AutoCloseable {
                 bias = scope.release(biases());
             }
             dense = scope.release(all);
+            row = 0;
+            for (Linear linear : linears) {
+                parts.put(linear, scope.release(dense.narrow(0, row, linear.outFeatures())));
+                row += linear.outFeatures();
+            }
         }
+    }
+
+    /** The weights that are kept, (out, in), by linear. */
+    Map<Linear, Tensor> kept() {
+        return parts;
     }
 
     private Tensor biases() {
@@ -152,6 +166,8 @@ final class MatrixProducts implements RowProducts, AutoCloseable {
 
     @Override
     public void close() {
+        parts.values().forEach(Tensor::close);
+        parts.clear();
         if (dense != null) {
             dense.close();
             dense = null;

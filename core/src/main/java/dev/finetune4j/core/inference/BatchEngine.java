@@ -123,7 +123,11 @@ final class BatchEngine implements AutoCloseable {
     private void prefillOne() {
         for (BatchedText text : running) {
             if (text.pending() > 1) {
-                attempt(text, () -> accept(text, text.prefill(settings.prefillChunk())));
+                attempt(
+                        text,
+                        () -> accept(
+                                text,
+                                text.prefill(decoder.withResidentWeights(text.model()), settings.prefillChunk())));
                 return;
             }
         }
@@ -140,7 +144,7 @@ final class BatchEngine implements AutoCloseable {
                         groups.computeIfAbsent(group.get(), model -> new ArrayList<>())
                                 .add(text);
                     } else {
-                        accept(text, text.prefill(1));
+                        accept(text, text.prefill(text.model(), 1));
                     }
                 });
             }

@@ -136,17 +136,18 @@ final class BatchedText {
     }
 
     /**
-     * Feeds more of the prompt by the model's ordinary pass; after its last token the next one is chosen.
+     * Feeds more of the prompt by a model's ordinary pass; after its last token the next one is chosen.
      *
+     * @param by the model, or one that computes the same
      * @param most how many tokens
      * @return the chosen token; -1 when there is more to feed
      */
-    int prefill(int most) {
+    int prefill(CausalLM by, int most) {
         int count = Math.min(most, pending());
         boolean last = count == pending();
         int[] more = Arrays.copyOfRange(ids, fed(), fed() + count);
         cache.note(more);
-        float[] logits = ForwardSession.feed(model, memory, more);
+        float[] logits = ForwardSession.feed(by, memory, more);
         return last ? choose(logits) : -1;
     }
 

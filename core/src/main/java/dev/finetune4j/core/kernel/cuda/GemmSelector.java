@@ -31,6 +31,8 @@ public final class GemmSelector {
     private static final boolean WANTED = !"libtorch".equals(System.getProperty("finetune4j.cuda.gemm"));
     /** Operations of a product that runs long enough for a choice to matter: about 30 µs on an H200. */
     private static final double MIN_OPERATIONS = 2e10;
+    /** Bytes of a weight that takes some microseconds to read, which is all that a product of few rows waits for. */
+    private static final long MIN_WEIGHT_BYTES = 16L << 20;
 
     private static final int ALIGNMENT = 8;
     private static final int MAX_READY = 512;
@@ -76,7 +78,8 @@ public final class GemmSelector {
         }
         GemmShape shape =
                 new GemmShape(y.size(1), x.size(0), x.size(1), weight.stride(0), x.stride(0), y.stride(0), transposed);
-        if (shape.operations() < MIN_OPERATIONS) {
+        boolean readsLong = shape.hasFewRows() && 2 * shape.m() * shape.k() >= MIN_WEIGHT_BYTES;
+        if (shape.operations() < MIN_OPERATIONS && !readsLong) {
             return false;
         }
         return OF_DEVICE.computeIfAbsent(Tensors.deviceOf(x), GemmSelector::new).run(shape, y, x, weight, add);
@@ -130,7 +133,10 @@ public final class GemmSelector {
             return Optional.empty();
         }
         List<GemmTiling> tilings = kernels.stream().map(GemmPlan.Kernel::tiling).toList();
-        return Optional.of(new Ready(plan, kernels.get(GemmTiling.fastest(tilings, shape, multiprocessors))));
+        int chosen = shape.hasFewRows()
+                ? GemmTiling.leastSplit(tilings)
+                : GemmTiling.fastest(tilings, shape, multiprocessors);
+        return Optional.of(new Ready(plan, kernels.get(chosen)));
     }
 
     private int launch(Ready product, Tensor y, Tensor x, Tensor weight, boolean add, @Nullable CUstream_st stream) {

@@ -44,7 +44,7 @@ class GemmSelectorTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"4096, 4096, 2048", "11008, 4096, 1000", "4104, 3000, 4096", "2048, 11008, 1037"})
+    @CsvSource({"4096, 4096, 2048", "11008, 4096, 1000", "4104, 3000, 4096", "2048, 11008, 1037", "4096, 11008, 64"})
     void haveTheNumbersOfThePlainOnes(long out, long in, long rows) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {

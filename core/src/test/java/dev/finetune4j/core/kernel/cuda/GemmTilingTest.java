@@ -1,6 +1,7 @@
 package dev.finetune4j.core.kernel.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -92,6 +93,16 @@ class GemmTilingTest {
         List<GemmTiling> kernels = List.of(new GemmTiling(20, 1), new GemmTiling(20, 4));
         assertEquals(1, GemmTiling.fastest(kernels, transposed(512, 512, 65536), MULTIPROCESSORS));
         assertEquals(0, GemmTiling.fastest(kernels, transposed(16384, 4096, 4096), MULTIPROCESSORS));
+    }
+
+    @Test
+    void fewRowsSplitKLeast() {
+        List<GemmTiling> kernels =
+                List.of(new GemmTiling(27, 3), new GemmTiling(15, 2), new GemmTiling(13, 1), new GemmTiling(20, 1));
+        assertEquals(2, GemmTiling.leastSplit(kernels));
+        assertTrue(transposed(4096, 64, 4096).hasFewRows());
+        assertFalse(transposed(4096, 16, 4096).hasFewRows());
+        assertFalse(transposed(4096, 65, 4096).hasFewRows());
     }
 
     @Test

@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * cache outgrows what was captured, the step is captured anew.
  *
  * <p>It shares the cache with {@link CausalLM#hidden}, which takes up prompts; all sequences stand at the same position.
- * Supported are the models of all families in bfloat16 or float32, dense or 4-bit, with LoRA adapters, virtual tokens or neither;
+ * Supported are the models of all families in bfloat16 or float32, dense or 4-bit, with LoRA, DoRA and (IA)³ adapters, virtual tokens or neither;
  * {@link #unsupportedReason} says what is in the way of others.
  *
  * <p>It may be used by one thread at a time. It borrows model and cache; once one of them is closed, it refuses to go on.

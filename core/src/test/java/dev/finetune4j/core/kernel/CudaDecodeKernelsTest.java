@@ -160,8 +160,11 @@ class CudaDecodeKernelsTest {
                         assertClose(what, plain, actual, tolerance);
                     } else {
                         Tensor exactKeys = seenKeys.clone();
-                        exactKeys.narrow(1, seen - 1, 1).copy_(key);
-                        Tensor exact = attended(shape, query, exactKeys, seenValues);
+                        exactKeys
+                                .narrow(1, seen - 1, 1)
+                                .copy_(turned(exactNorm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s));
+                        Tensor exactQuery = turned(exactNorm(all.narrow(0, 0, heads), attention.queryNorm()), c, s);
+                        Tensor exact = attended(shape, exactQuery, exactKeys, seenValues);
                         distances.add(exact, wide(plain.to(type)), wide(actual));
                     }
                 }
@@ -171,6 +174,18 @@ class CudaDecodeKernelsTest {
             }
         }
         distances.check();
+    }
+
+    /** In float32 from the first to the last number. */
+    private static Tensor exactNorm(Tensor x, @Nullable NormSpec norm) {
+        if (norm == null) {
+            return wide(x);
+        }
+        Tensor values = wide(x);
+        Tensor mean = values.square().mean(new long[] {2}, true, new ScalarTypeOptional());
+        Tensor weight = wide(norm.weight());
+        return values.mul(mean.add(new Scalar(norm.epsilon())).rsqrt())
+                .mul(norm.unitOffset() ? weight.add(new Scalar(1)) : weight);
     }
 
     /** @return shape (heads · size), float32 */
@@ -185,7 +200,7 @@ class CudaDecodeKernelsTest {
     }
 
     /**
-     * How far results in bfloat16 are from those without any rounding of queries, keys and sums, in all. A single number may well round
+     * How far results in bfloat16 are from those without any rounding of norms, queries, keys and sums, in all. A single number may well round
      * to its other neighbour, which peaked weights make large.
      */
     private static final class Distances {

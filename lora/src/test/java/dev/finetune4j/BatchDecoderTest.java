@@ -217,7 +217,9 @@ class BatchDecoderTest {
             step(decoder, sequences, random);
             try (NoGradGuard off = new NoGradGuard();
                     TensorScope scope = new TensorScope()) {
-                first.trainable().values().forEach(parameter -> parameter.master().mul_(Tensors.scalar(-2)));
+                first.trainable()
+                        .values()
+                        .forEach(parameter -> parameter.master().mul_(Tensors.scalar(-2)));
             }
             List<Sequence> later = models.stream()
                     .map(model -> Sequence.of(model, new Random(9)))

@@ -23,7 +23,6 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.adapter.AdapterSettings;
-import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.VeraSettings;

@@ -146,11 +146,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
         addShape(arguments, workspace, attention, appended);
         long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
         if (!appended && isWide(buffers.rows(), shape)) {
-            CudaModule.of(
-                            CudaDecodeKernels.class,
-                            "attendmany.cu",
-                            "#define SIZE " + shape.headDim() + "\n",
-                            device)
+            CudaModule.of(CudaDecodeKernels.class, "attendmany.cu", "#define SIZE " + shape.headDim() + "\n", device)
                     .kernel("attend_many", wideBytes(shape.headDim()))
                     .launch(blocks, WIDE_THREADS, arguments.toArray());
             return;

@@ -67,8 +67,7 @@ final class RowNorms implements AutoCloseable {
      * @param sum as in {@link #of}
      * @param type as in {@link #of}
      */
-    synchronized Stretch kept(
-            Linear base, LoraLayer layer, Tensor magnitude, Supplier<Tensor> sum, ScalarType type) {
+    synchronized Stretch kept(Linear base, LoraLayer layer, Tensor magnitude, Supplier<Tensor> sum, ScalarType type) {
         long version = layer.a()._version() + layer.b()._version() + magnitude._version();
         Stretch known = stretch;
         if (known != null && version == stretchVersion && base == stretchedBase && base.frozen() != null) {

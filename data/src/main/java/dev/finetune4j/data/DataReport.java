@@ -9,8 +9,9 @@ import java.util.Locale;
  * with each of its parts.
  *
  * @param rows all rows of the data set, those that were skipped included
- * @param examined rows that were looked at: all, but the first ones of a data set that is not held in memory. All other
- *     numbers count these
+ * @param examined rows that were looked at: all; of a data set that is not held in memory the first thousand, and once a
+ *     training has dealt out more of them, those. All numbers up to {@code answersWithStop} count these, the rest those that
+ *     were looked at beforehand
  * @param skipped rows left out because they were too long
  * @param truncated rows that lost something because they were too long
  * @param totalTokens tokens of all examples
@@ -44,7 +45,9 @@ public record DataReport(
      * What was found in the texts of the rows.
      *
      * @param duplicates rows that say the same as an earlier one
-     * @param nearDuplicates further rows that differ from an earlier one in capitals, spaces and punctuation only
+     * @param nearDuplicates further rows that are nearly the same as an earlier one: at least four fifths of the sequences of
+     *     three words that either has are in both, as MinHash estimates it; capitals, spaces and punctuation do not count. They
+     *     are looked for among the first 100,000 rows
      * @param withUnknown rows with characters that the tokenizer cannot write
      * @param withSpecial rows whose texts spell a special token; in a conversation it counts as plain text, in a text for pre-training as
      *     the token

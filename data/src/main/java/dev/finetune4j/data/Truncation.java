@@ -4,7 +4,7 @@ package dev.finetune4j.data;
 public enum Truncation {
     /** It is an error, which names the row, its length, the limit and the remedies. */
     FAIL,
-    /** The example is left out. */
+    /** The example is left out, however many there are; the report warns of them, and it is an error if none remains. */
     SKIP,
     /**
      * The oldest turns of the conversation are dropped, each whole: a question with all that follows it up to the next

@@ -138,6 +138,19 @@ class LazyDatasetTest {
                     found = resumed;
                 }
             }
+            // By now each row was dealt out.
+            DataReport all = eager.report();
+            DataReport counted = lazy.report();
+            assertEquals(ROWS, counted.examined());
+            assertEquals(
+                    List.of(all.totalTokens(), all.targetTokens(), all.answers(), all.answersWithStop()),
+                    List.of(
+                            counted.totalTokens(),
+                            counted.targetTokens(),
+                            counted.answers(),
+                            counted.answersWithStop()));
+            assertEquals(all.longest(), counted.longest());
+            assertEquals(all.mean(), counted.mean());
         }
     }
 

@@ -18,9 +18,18 @@ public final class EncodedDataset {
     private final @Nullable List<EncodedExample> examples;
     private final Units units;
     private final DataReport report;
+    /** What was encoded since; guarded by itself. */
+    private final @Nullable ReportBuilder counts;
+
     private final int longest;
 
-    private EncodedDataset(@Nullable List<EncodedExample> examples, Units units, DataReport report, int longest) {
+    private EncodedDataset(
+            @Nullable List<EncodedExample> examples,
+            Units units,
+            DataReport report,
+            @Nullable ReportBuilder counts,
+            int longest) {
+        this.counts = counts;
         this.examples = examples;
         this.units = units;
         this.report = report;
@@ -30,12 +39,16 @@ public final class EncodedDataset {
     /** One in memory. */
     static EncodedDataset of(List<EncodedExample> examples, DataReport report) {
         List<EncodedExample> copy = List.copyOf(examples);
-        return new EncodedDataset(copy, Units.of(copy.stream().map(List::of).toList()), report, report.longest());
+        return new EncodedDataset(copy, Units.of(copy.stream().map(List::of).toList()), report, null, report.longest());
     }
 
-    /** @param longest tokens that an example may have */
-    static EncodedDataset lazily(Units units, DataReport report, int longest) {
-        return new EncodedDataset(null, units, report, longest);
+    /**
+     * @param report of the rows that were looked at beforehand
+     * @param counts what is encoded from now on
+     * @param longest tokens that an example may have
+     */
+    static EncodedDataset lazily(Units units, DataReport report, ReportBuilder counts, int longest) {
+        return new EncodedDataset(null, units, report, counts, longest);
     }
 
     /** Whether rows are encoded when they are needed. */
@@ -110,8 +123,17 @@ public final class EncodedDataset {
         digest.update(bytes);
     }
 
-    /** What became of the rows, or of the first ones where they are encoded when they are needed. */
+    /**
+     * What became of the rows. Where they are encoded when they are needed: of the first ones, until a loader has dealt out
+     * more; then of those.
+     */
     public DataReport report() {
-        return report;
+        ReportBuilder since = counts;
+        if (since == null) {
+            return report;
+        }
+        synchronized (since) {
+            return since.completing(report);
+        }
     }
 }

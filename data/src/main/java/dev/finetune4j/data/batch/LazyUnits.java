@@ -3,7 +3,9 @@ package dev.finetune4j.data.batch;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.Example;
+import dev.finetune4j.data.TextExample;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,12 +30,27 @@ final class LazyUnits implements Units {
 
     private final List<Example> examples;
     private final ExampleEncoder encoder;
+    private final ReportBuilder counts;
+    private final BitSet counted = new BitSet();
+    private final boolean texts;
     private final Map<Integer, CompletableFuture<EncodedRow>> expected = new HashMap<>();
     private final Executor workers = workers();
 
-    LazyUnits(List<Example> examples, ExampleEncoder encoder) {
+    /** @param counts takes each row once, when it was encoded; guarded by itself */
+    LazyUnits(List<Example> examples, ExampleEncoder encoder, ReportBuilder counts) {
         this.examples = examples;
         this.encoder = encoder;
+        this.counts = counts;
+        this.texts = !examples.isEmpty() && examples.get(0) instanceof TextExample;
+    }
+
+    private void count(int unit, EncodedRow row) {
+        if (!counted.get(unit)) {
+            counted.set(unit);
+            synchronized (counts) {
+                counts.count(row, texts);
+            }
+        }
     }
 
     /** Threads that end when nobody needs them, so that there is nothing to close. */
@@ -136,6 +153,7 @@ final class LazyUnits implements Units {
         if (problem != null) {
             throw row.cause() == null ? new DatasetException(problem) : new DatasetException(problem, row.cause());
         }
+        count(unit, row);
         return row.examples();
     }
 }

@@ -8,9 +8,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
-import java.util.regex.Pattern;
 
 /** Counts what becomes of rows, in their order. */
 final class ReportBuilder {
@@ -18,7 +16,6 @@ final class ReportBuilder {
     private static final int PREVIEWED_TOKENS = 2000;
     private static final int FIRST_BIN = 16;
     private static final int PADDED_BATCH = 8;
-    private static final Pattern NO_LETTERS = Pattern.compile("[^\\p{L}\\p{N}]+");
 
     private final Vocabulary vocabulary;
     private final int limit;
@@ -26,8 +23,9 @@ final class ReportBuilder {
     private final List<EncodedExample> kept = new ArrayList<>();
     private final List<DataReport.PreviewRow> preview = new ArrayList<>();
     private final Set<Long> seen = new HashSet<>();
-    private final Set<Long> nearlySeen = new HashSet<>();
+    private final NearDuplicates near = new NearDuplicates();
     private int rows;
+    private int examples;
     private int skipped;
     private int truncated;
     private long totalTokens;
@@ -63,21 +61,13 @@ final class ReportBuilder {
     }
 
     void add(Example example, EncodedRow row) {
-        rows++;
         countTexts(example);
-        skipped += row.tooLong() > 0 ? 1 : 0;
-        truncated += row.truncated() ? 1 : 0;
+        count(row, example instanceof TextExample);
         boolean unknown = false;
         for (EncodedExample encoded : row.examples()) {
             kept.add(encoded);
             for (EncodedSequence sequence : encoded.sequences()) {
-                totalTokens += sequence.length();
-                targetTokens += sequence.targetTokens();
-                longest = Math.max(longest, sequence.length());
                 unknown |= Arrays.stream(sequence.inputIds()).anyMatch(vocabulary::isUnknown);
-                if (!(example instanceof TextExample)) {
-                    countAnswers(sequence.labels());
-                }
                 if (preview.size() < PREVIEWED) {
                     preview.add(preview(example, sequence));
                 }
@@ -86,16 +76,31 @@ final class ReportBuilder {
         withUnknown += unknown ? 1 : 0;
     }
 
+    /** Counts a row, but neither looks at its texts nor keeps it. */
+    void count(EncodedRow row, boolean isText) {
+        rows++;
+        skipped += row.tooLong() > 0 ? 1 : 0;
+        truncated += row.truncated() ? 1 : 0;
+        for (EncodedExample encoded : row.examples()) {
+            examples++;
+            for (EncodedSequence sequence : encoded.sequences()) {
+                totalTokens += sequence.length();
+                targetTokens += sequence.targetTokens();
+                longest = Math.max(longest, sequence.length());
+                if (!isText) {
+                    countAnswers(sequence.labels());
+                }
+            }
+        }
+    }
+
     private void countTexts(Example example) {
         List<String> texts = example.texts();
         String whole = String.join("\u0000", texts);
         boolean isNew = seen.add(hash(whole));
-        boolean isNearlyNew = nearlySeen.add(hash(NO_LETTERS
-                .matcher(whole.toLowerCase(Locale.ROOT))
-                .replaceAll(" ")
-                .strip()));
+        boolean isNear = near.add(whole);
         duplicates += isNew ? 0 : 1;
-        nearDuplicates += isNew && !isNearlyNew ? 1 : 0;
+        nearDuplicates += isNew && isNear ? 1 : 0;
         withSpecial += texts.stream().anyMatch(vocabulary::spellsSpecial) ? 1 : 0;
     }
 
@@ -150,7 +155,16 @@ final class ReportBuilder {
     }
 
     DataReport build() {
-        double mean = (double) totalTokens / Math.max(1, kept.size());
+        return report(new DataReport.Texts(duplicates, nearDuplicates, withUnknown, withSpecial), shape(), preview);
+    }
+
+    /** The counts of what was looked at since, if that is more, with the rest of an earlier report. */
+    DataReport completing(DataReport earlier) {
+        return rows <= earlier.examined() ? earlier : report(earlier.texts(), earlier.shape(), earlier.preview());
+    }
+
+    private DataReport report(DataReport.Texts texts, DataReport.Shape shape, List<DataReport.PreviewRow> previewed) {
+        double mean = (double) totalTokens / Math.max(1, examples);
         return new DataReport(
                 all,
                 rows,
@@ -162,9 +176,9 @@ final class ReportBuilder {
                 mean,
                 answers,
                 answersWithStop,
-                new DataReport.Texts(duplicates, nearDuplicates, withUnknown, withSpecial),
-                shape(),
-                preview);
+                texts,
+                shape,
+                previewed);
     }
 
     private DataReport.Shape shape() {

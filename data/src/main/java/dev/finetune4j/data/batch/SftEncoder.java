@@ -101,9 +101,11 @@ public final class SftEncoder {
         }
         DataReport built = report.build();
         built.warnings().forEach(LOG::warn);
-        return dataset.isLazy()
-                ? EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder), built, maxLength)
-                : EncodedDataset.of(report.kept(), built);
+        if (!dataset.isLazy()) {
+            return EncodedDataset.of(report.kept(), built);
+        }
+        ReportBuilder counts = new ReportBuilder(vocabulary, maxLength, dataset.size());
+        return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder, counts), built, counts, maxLength);
     }
 
     private static void add(DatasetProblems problems, DatasetProblem problem, @Nullable Throwable cause) {

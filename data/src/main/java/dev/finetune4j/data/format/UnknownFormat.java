@@ -1,7 +1,9 @@
 package dev.finetune4j.data.format;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.StringJoiner;
 
@@ -19,6 +21,10 @@ final class UnknownFormat {
         formats.put("kto_tag", "KTO feedback; put question and answer into \"instruction\" and \"output\"");
         formats.put("text", "plain text for pre-training; say so with DatasetFormat.text()");
         formats.put("dialog", "dialogs; put each into \"messages\", a list of {\"role\", \"content\"}");
+        formats.put(
+                "mapping",
+                "the export of a chat program, a tree of messages; write each conversation into \"messages\", a list of"
+                        + " {\"role\", \"content\"}");
         formats.put("images", "rows with images, which cannot be trained");
         formats.put("audios", "rows with sound, which cannot be trained");
         formats.put("input_ids", "tokens, which cannot be read; give the text they were made from");
@@ -43,7 +49,15 @@ final class UnknownFormat {
         return "the columns are not recognised: found " + columns(row) + guess
                 + "; rename them to \"instruction\" and \"output\", to \"messages\", to \"prompt\" and \"completion\" or to"
                 + " \"text\", or say what they mean, such as"
-                + " DatasetFormat.alpaca().with(Column.PROMPT, \"…\").with(Column.RESPONSE, \"…\")";
+                + " DatasetFormat.alpaca().with(Column.PROMPT, \"" + name(row, 0) + "\").with(Column.RESPONSE, \""
+                + name(row, 1) + "\")";
+    }
+
+    /** A column that may be question or answer, where there are just two; in a table the first line has their names. */
+    private static String name(JsonNode row, int index) {
+        List<String> names = new ArrayList<>();
+        row.fieldNames().forEachRemaining(names::add);
+        return names.size() == 2 ? names.get(index) : "…";
     }
 
     /** Whether each value describes a data set by the file or the hub id that has it. */

@@ -22,13 +22,14 @@ import org.jspecify.annotations.Nullable;
  * @param refusal why the file cannot be read, or null if it may
  */
 record FileStart(FileKind kind, char separator, @Nullable String refusal) {
+    private static final String GZIP = "\u001F\u008B";
+    private static final String UTF_16 = "is UTF-16 text, expected UTF-8; save it again as UTF-8";
     /** Signatures of what is often mistaken for a text file, as ISO 8859-1. */
     private static final Map<String, String> SIGNATURES = signatures();
 
     private static final Set<String> TEXTS = Set.of("txt", "text", "md");
     private static final Set<String> TABLES = Set.of("csv", "tsv", "tab");
     private static final List<Character> SEPARATORS = List.of(',', ';', '\t', '|');
-    private static final String GZIP = "\u001F\u008B";
     private static final String BYTE_ORDER_MARK = "\u00EF\u00BB\u00BF";
     private static final String BLANKS = " \t\r\n";
     /** So many bytes are looked at; the header of a table lies in them. */
@@ -43,8 +44,10 @@ record FileStart(FileKind kind, char separator, @Nullable String refusal) {
                 "is a zip archive, or a workbook of a spreadsheet program (.xlsx, .ods); unpack it, or save the sheet as"
                         + " \"CSV UTF-8\"");
         map.put("(\u00B5/\u00FD", "is zstd data, expected text; unpack it first");
-        map.put("\u00FF\u00FE", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
-        map.put("\u00FE\u00FF", "is UTF-16 text, expected UTF-8; save it again as UTF-8");
+        map.put("\u00FF\u00FE", UTF_16);
+        map.put("\u00FE\u00FF", UTF_16);
+        map.put(GZIP, "is gzip data that was packed twice; unpack it once");
+        map.put("%PDF", "is a PDF document, expected rows or text; save its text as .txt");
         map.put("SQLite format 3", "is a database, expected rows; query it and give the ResultSet");
         return map;
     }
@@ -68,6 +71,9 @@ record FileStart(FileKind kind, char separator, @Nullable String refusal) {
                 return refused(signature.getValue());
             }
         }
+        if (isWide(head)) {
+            return refused(UTF_16);
+        }
         String text = head.startsWith(BYTE_ORDER_MARK) ? head.substring(BYTE_ORDER_MARK.length()) : head;
         int first = significant(text, 0);
         if (first == text.length()) {
@@ -88,6 +94,18 @@ record FileStart(FileKind kind, char separator, @Nullable String refusal) {
                         + " JSON lines; a table is recognised by a name that ends with .csv or .tsv, a text by .txt"
                         + " or .md: rename the file if it is one");
         };
+    }
+
+    /** Whether every other byte is 0, as in UTF-16 of ASCII characters without a mark. */
+    private static boolean isWide(String head) {
+        int looked = Math.min(SHOWN, head.length() / 2 * 2);
+        boolean even = looked > 2;
+        boolean odd = looked > 2;
+        for (int i = 0; i < looked; i += 2) {
+            even &= head.charAt(i) == 0 && head.charAt(i + 1) != 0;
+            odd &= head.charAt(i) != 0 && head.charAt(i + 1) == 0;
+        }
+        return even || odd;
     }
 
     private static FileStart refused(String reason) {

@@ -108,8 +108,31 @@ class ResumeTest {
         };
     }
 
+    private static final ReportBuilder.Vocabulary NO_VOCABULARY = new ReportBuilder.Vocabulary() {
+        @Override
+        public Set<Integer> stopIds() {
+            return Set.of();
+        }
+
+        @Override
+        public String decode(int[] ids) {
+            return "";
+        }
+
+        @Override
+        public boolean spellsSpecial(String text) {
+            return false;
+        }
+
+        @Override
+        public boolean isUnknown(int id) {
+            return false;
+        }
+    };
+
     private static EncodedDataset lazily(Dataset dataset, DataReport report) {
-        return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder()), report, LIMIT);
+        ReportBuilder counts = new ReportBuilder(NO_VOCABULARY, LIMIT, dataset.size());
+        return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder(), counts), report, counts, LIMIT);
     }
 
     private static void assertSame(OptimizerBatch expected, OptimizerBatch found, String what) {

@@ -404,6 +404,28 @@ class SftEncoderTest {
         assertArrayEquals(new int[] {NO, NO, NO, 'f', NO}, only(shorter).labels());
     }
 
+    /** Of sequences of 2, 4, 6 and eight times 4 tokens; those are padded in two batches, whose longest have 4 and 6. */
+    @Test
+    void efficiencyOfPaddingAndPackingIsExact() {
+        List<SftExample> examples = new ArrayList<>(List.of(turns(false, "ab"), turns(false, "abcdef")));
+        for (int i = 0; i < 9; i++) {
+            examples.add(turns(false, "abcd"));
+        }
+        EncodedDataset data = toyEncoder(6, Truncation.FAIL).encode(Dataset.of(examples));
+        DataReport.Shape shape = data.report().shape();
+        int[] order = Permutation.of(11, 0, 0);
+        int[] most = new int[2];
+        for (int i = 0; i < 11; i++) {
+            int batch = i / 8;
+            most[batch] = Math.max(most[batch], data.examples().get(order[i]).longest());
+        }
+        assertEquals(1 - 44.0 / (8 * most[0] + 3 * most[1]), shape.padded(), 1e-12);
+        // One row holds the six, one a four with the two, and eight rows a four each.
+        assertEquals(44.0 / (10 * 6), shape.packed(), 1e-12);
+        assertEquals(4, shape.median());
+        assertEquals(List.of(new DataReport.Bin(16, 11)), shape.histogram());
+    }
+
     @Test
     void lossWeightsThatCannotBeTrainedWithAreRefused() {
         Conversation conversation = turns(false, "ab").conversation();

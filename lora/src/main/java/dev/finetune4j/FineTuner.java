@@ -165,6 +165,7 @@ public final class FineTuner {
         private int packing;
         private Truncation truncation = Truncation.FAIL;
         private TrainOn trainOn = TrainOn.ANSWERS;
+        private @Nullable Path cache;
 
         private Builder() {}
 
@@ -415,6 +416,16 @@ public final class FineTuner {
         /** Which tokens of a conversation are learned; by default every answer with its end. */
         public Builder trainOn(TrainOn tokens) {
             trainOn = once.set("trainOn", Arguments.given(tokens, "trainOn(tokens)"));
+            return this;
+        }
+
+        /**
+         * Keeps encoded examples in a folder, so that the same data need not be encoded again for the same tokenizer, chat template
+         * and settings. It is for supervised fine-tuning on data that are held in memory; the folder may be deleted at any time,
+         * and shared by several processes.
+         */
+        public Builder encodingCache(Path folder) {
+            cache = once.set("encodingCache", Arguments.given(folder, "encodingCache(folder)"));
             return this;
         }
 
@@ -682,7 +693,7 @@ public final class FineTuner {
                         + " row of " + packing + "; lower it or raise packing(…)");
             }
             FineTuning.Encoding encoding =
-                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing);
+                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing, cache);
             CheckpointChoice checkpointed = collect(found, () -> checkpoints.build(heldOut != null));
             TuningObjective minimized = collect(found, objective);
             if (minimized != null) {

@@ -52,13 +52,15 @@ record FineTuning(
      * @param truncation what happens to longer examples
      * @param trainOn which tokens are learned
      * @param packing tokens of the rows that examples are packed into; 0 to batch the examples themselves
+     * @param cache the folder that keeps encoded rows; null for none
      */
     record Encoding(
             @Nullable String chatTemplate,
             int maxSequenceLength,
             Truncation truncation,
             TrainOn trainOn,
-            int packing) {}
+            int packing,
+            @Nullable Path cache) {}
 
     /**
      * Where and how a training is computed.

@@ -82,7 +82,10 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     EncodedDataset encode(Dataset dataset, ChatEncoder encoder) {
         FineTuning.Encoding chosen = tuning.encoding();
         return tuning.objective()
-                .encode(dataset, encoder, new Encoding(longestExample(), chosen.truncation(), chosen.trainOn()));
+                .encode(
+                        dataset,
+                        encoder,
+                        new Encoding(longestExample(), chosen.truncation(), chosen.trainOn(), chosen.cache()));
     }
 
     /** The batches of a training. */

@@ -298,7 +298,7 @@ final class TrainingRun {
         ModelConfig config = base.config();
         return new Expectations(
                 yardstick(base),
-                data.report(),
+                data::report,
                 UsualSettings.rate(tuning, config),
                 UsualSettings.highestRate(tuning, config));
     }

@@ -74,6 +74,10 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
             problems.add("trainOn(…) is " + encoding.trainOn() + ", but " + call
                     + " compares the last answers and nothing else; leave trainOn(…) out");
         }
+        if (encoding.cache() != null) {
+            problems.add("encodingCache(…) keeps the examples of supervised fine-tuning, but " + call
+                    + " encodes pairs of answers; leave it out");
+        }
         if (encoding.truncation() == Truncation.PROPORTIONAL) {
             problems.add("truncation(PROPORTIONAL) cuts answers, but " + call
                     + " has to compare whole ones; choose another policy");

@@ -12,12 +12,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -126,7 +123,8 @@ public final class Dataset {
 
     /**
      * Reads all rows of a query's result, whose columns are called as in a file; a name all in capitals counts in small
-     * letters, and a column that holds a list has it as JSON text. The result is left open.
+     * letters, and a column that holds a list has it as JSON text. The result is left open. All rows are held in memory, since a
+     * result can be read but once; write larger ones to a file of JSON lines first.
      *
      * @throws DatasetException as {@link #read(Path, DatasetFormat)} does, or if the database fails
      */
@@ -204,7 +202,7 @@ public final class Dataset {
                         "the placeholder {{" + name + "}} was given a value before; give it one");
             }
         });
-        requireOccurring(newValues.keySet());
+        Placeholders.requireOccurring(newValues.keySet(), sampledOriginals(), sources());
         Map<String, String> bindings = Collections.unmodifiableMap(all);
         if (lazy) {
             return new Dataset(originals, ListViews.mapped(originals, row -> bound(row, bindings)), bindings, true);
@@ -230,23 +228,6 @@ public final class Dataset {
         return Placeholders.bind(original, values);
     }
 
-    private void requireOccurring(Set<String> given) {
-        Set<String> names = new LinkedHashSet<>();
-        Placeholders.visit(sampledOriginals(), (name, place) -> names.add(name));
-        DatasetProblems problems = new DatasetProblems();
-        for (String name : given) {
-            if (!names.contains(name)) {
-                problems.add(DatasetProblem.ofFile(
-                        sources(),
-                        "a value was given for the placeholder {{" + name + "}}, which occurs in no row; "
-                                + (names.isEmpty()
-                                        ? "there are no placeholders in the data, leave the value out"
-                                        : "the data has " + Placeholders.written(names) + ", check the spelling")));
-            }
-        }
-        problems.throwIfAny();
-    }
-
     /** The two parts of a {@link #split}, each in the order of the whole. */
     public record Split(Dataset train, Dataset heldOut) {}
 
@@ -266,28 +247,8 @@ public final class Dataset {
         if (size() < 2) {
             throw new IllegalArgumentException("a split needs at least 2 examples, but there are " + size());
         }
-        int wanted = (int) Math.min(size() - 1L, Math.max(1, Math.round(fraction * size())));
-        int[] first = firstAlike();
-        BitSet held = new BitSet(size());
-        int count = 0;
-        int[] alike = new int[size()];
-        for (int same : first) {
-            alike[same]++;
-        }
-        for (int index : Permutation.of(size(), seed, 0)) {
-            if (count >= wanted) {
-                break;
-            }
-            // The first of those that are alike stands for all, and all but one group may go.
-            if (first[index] == index && count + alike[index] < size()) {
-                held.set(index);
-                count += alike[index];
-            }
-        }
-        if (count == 0) {
-            throw new IllegalArgumentException(
-                    "all " + size() + " examples say the same, so none can be held out; add others");
-        }
+        int[] first = lazy ? Permutation.identity(size()) : HeldOut.firstAlike(examples);
+        BitSet held = HeldOut.choose(first, fraction, seed);
         return new Split(
                 select(IntStream.range(0, size())
                         .filter(i -> !held.get(first[i]))
@@ -295,20 +256,6 @@ public final class Dataset {
                 select(IntStream.range(0, size())
                         .filter(i -> held.get(first[i]))
                         .toArray()));
-    }
-
-    /** For each example the first one that says the same. */
-    private int[] firstAlike() {
-        if (lazy) {
-            return Permutation.identity(size());
-        }
-        Map<List<String>, Integer> seen = new HashMap<>();
-        int[] first = new int[size()];
-        for (int i = 0; i < first.length; i++) {
-            Integer earlier = seen.putIfAbsent(examples.get(i).texts(), i);
-            first[i] = earlier == null ? i : earlier;
-        }
-        return first;
     }
 
     /**

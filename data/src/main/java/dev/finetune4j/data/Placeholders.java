@@ -1,6 +1,7 @@
 package dev.finetune4j.data;
 
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -65,8 +66,31 @@ final class Placeholders {
         problems.throwIfAny();
     }
 
+    /**
+     * Checks that each name that is given a value occurs.
+     *
+     * @param sources what an error calls the data
+     * @throws DatasetException if one does not
+     */
+    static void requireOccurring(Set<String> given, List<Example> originals, String sources) {
+        Set<String> names = new LinkedHashSet<>();
+        visit(originals, (name, place) -> names.add(name));
+        DatasetProblems problems = new DatasetProblems();
+        for (String name : given) {
+            if (!names.contains(name)) {
+                problems.add(DatasetProblem.ofFile(
+                        sources,
+                        "a value was given for the placeholder {{" + name + "}}, which occurs in no row; "
+                                + (names.isEmpty()
+                                        ? "there are no placeholders in the data, leave the value out"
+                                        : "the data has " + written(names) + ", check the spelling")));
+            }
+        }
+        problems.throwIfAny();
+    }
+
     /** Names as they stand in a text, for an error message. */
-    static String written(Iterable<String> names) {
+    private static String written(Iterable<String> names) {
         StringJoiner text = new StringJoiner(", ");
         names.forEach(name -> text.add("{{" + name + "}}"));
         return text.toString();

@@ -2,7 +2,9 @@ package dev.finetune4j.data.batch;
 
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
+import java.nio.file.Path;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How examples become tokens and labels.
@@ -10,8 +12,18 @@ import java.util.Objects;
  * @param maxLength tokens that a sequence may have, at least 2
  * @param truncation what becomes of longer ones
  * @param trainOn which tokens are learned
+ * @param cache the folder that keeps encoded rows; null for none
  */
-public record Encoding(int maxLength, Truncation truncation, TrainOn trainOn) {
+public record Encoding(
+        int maxLength,
+        Truncation truncation,
+        TrainOn trainOn,
+        @Nullable Path cache) {
+    /** Without a cache. */
+    public Encoding(int maxLength, Truncation truncation, TrainOn trainOn) {
+        this(maxLength, truncation, trainOn, null);
+    }
+
     /** @throws IllegalArgumentException if {@code maxLength} is less than 2 */
     public Encoding {
         if (maxLength < 2) {

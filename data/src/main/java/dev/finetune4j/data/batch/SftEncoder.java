@@ -12,8 +12,14 @@ import dev.finetune4j.data.DatasetProblems;
 import dev.finetune4j.data.Example;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -32,6 +38,7 @@ public final class SftEncoder {
     private final ExampleEncoder encoder;
     private final ReportBuilder.Vocabulary vocabulary;
     private final int maxLength;
+    private final @Nullable EncodingCache cache;
 
     /**
      * An encoder.
@@ -39,7 +46,7 @@ public final class SftEncoder {
      * @param encoder the one that chats with the model afterwards, so that training and use see the same ids
      */
     public SftEncoder(ChatEncoder encoder, Encoding encoding) {
-        this(ExampleEncoder.of(encoder, encoding), vocabulary(encoder), encoding.maxLength());
+        this(ExampleEncoder.of(encoder, encoding), vocabulary(encoder), encoding.maxLength(), cache(encoder, encoding));
     }
 
     /**
@@ -61,10 +68,13 @@ public final class SftEncoder {
         this(
                 new ExampleEncoder(chat, text -> text.chars().toArray(), encoding),
                 new LetterVocabulary(stopIds),
-                encoding.maxLength());
+                encoding.maxLength(),
+                encoding.cache() == null ? null : new EncodingCache(encoding.cache(), "letters " + encoding));
     }
 
-    private SftEncoder(ExampleEncoder encoder, ReportBuilder.Vocabulary vocabulary, int maxLength) {
+    private SftEncoder(
+            ExampleEncoder encoder, ReportBuilder.Vocabulary vocabulary, int maxLength, @Nullable EncodingCache cache) {
+        this.cache = cache;
         this.encoder = encoder;
         this.vocabulary = vocabulary;
         this.maxLength = maxLength;
@@ -84,7 +94,7 @@ public final class SftEncoder {
         DatasetProblems problems = new DatasetProblems();
         ReportBuilder report = new ReportBuilder(vocabulary, maxLength, dataset.size());
         Example[] firstSkipped = {null};
-        OrderedMap.of(dataset.sample(), encoder::encode, (example, row) -> {
+        forEachRow(dataset, (example, row) -> {
             DatasetProblem problem = row.problem();
             if (problem != null) {
                 add(problems, problem, row.cause());
@@ -106,6 +116,49 @@ public final class SftEncoder {
         }
         ReportBuilder counts = new ReportBuilder(vocabulary, maxLength, dataset.size());
         return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder, counts), built, counts, maxLength);
+    }
+
+    /** The rows from the cache, or encoded and put there unless something is wrong with one. */
+    private void forEachRow(Dataset dataset, BiConsumer<Example, EncodedRow> sink) {
+        EncodingCache kept = dataset.isLazy() ? null : cache;
+        List<Example> examples = dataset.sample();
+        if (kept == null) {
+            OrderedMap.of(examples, encoder::encode, sink);
+            return;
+        }
+        Path file = kept.file(examples);
+        Optional<List<EncodedRow>> known = kept.read(file, examples.size());
+        if (known.isPresent()) {
+            LOG.info("{} encoded rows are taken from {}", examples.size(), file);
+            for (int i = 0; i < examples.size(); i++) {
+                sink.accept(examples.get(i), known.get().get(i));
+            }
+            return;
+        }
+        List<EncodedRow> rows = new ArrayList<>(examples.size());
+        OrderedMap.of(examples, encoder::encode, (example, row) -> {
+            rows.add(row);
+            sink.accept(example, row);
+        });
+        if (rows.stream().allMatch(row -> row.problem() == null)) {
+            kept.write(file, rows);
+        }
+    }
+
+    private static @Nullable EncodingCache cache(ChatEncoder encoder, Encoding encoding) {
+        Path folder = encoding.cache();
+        return folder == null
+                ? null
+                : new EncodingCache(
+                        folder,
+                        String.join(
+                                "\n",
+                                encoder.tokenizer().fingerprint(),
+                                encoder.template().name(),
+                                encoder.template().jinjaSource(),
+                                new TreeSet<>(encoder.stopIds()).toString(),
+                                encoder.tokenizer().eosToken().orElse(""),
+                                encoding.maxLength() + " " + encoding.truncation() + " " + encoding.trainOn()));
     }
 
     private static void add(DatasetProblems problems, DatasetProblem problem, @Nullable Throwable cause) {

@@ -35,7 +35,7 @@ class NearDuplicatesTest {
         }
         int found = 0;
         for (int i = 0; i < 500; i++) {
-            String[] words = texts.get(random.nextInt(texts.size())).split(" ");
+            String[] words = texts.get(random.nextInt(texts.size())).split(" ", -1);
             if (words.length > 40) {
                 words[random.nextInt(words.length)] = "changed";
             }
@@ -83,7 +83,7 @@ class NearDuplicatesTest {
     }
 
     private static Set<String> shingles(String text) {
-        String[] words = text.toLowerCase(Locale.ROOT).split("[^\\p{L}\\p{N}]+");
+        String[] words = text.toLowerCase(Locale.ROOT).split("[^\\p{L}\\p{N}]+", -1);
         Set<String> shingles = new HashSet<>();
         for (int i = 0; i + 3 <= words.length; i++) {
             shingles.add(words[i] + " " + words[i + 1] + " " + words[i + 2]);

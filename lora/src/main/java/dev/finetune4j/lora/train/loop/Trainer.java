@@ -5,6 +5,7 @@ import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.MemoryErrors;
+import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.OptimizerBatch;
@@ -513,6 +514,7 @@ public final class Trainer {
         List<String> warnings = new ArrayList<>(TrainingWarnings.of(found, settings, expected));
         warnings.forEach(LOG::warn);
         warnings.addAll(problems);
+        DataReport data = expected.dataReport();
         TrainingReport report = new TrainingReport(
                 found.outcome(),
                 found.steps(),
@@ -521,8 +523,8 @@ public final class Trainer {
                 count,
                 reports.elapsed(),
                 found.losses(),
-                expected.data(),
-                TrainingWarnings.with(expected.data(), warnings));
+                data,
+                TrainingWarnings.with(data, warnings));
         listeners.tell(listener -> listener.onEnd(report));
         return report;
     }

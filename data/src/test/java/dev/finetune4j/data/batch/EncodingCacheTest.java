@@ -1,0 +1,143 @@
+package dev.finetune4j.data.batch;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.EncodedChat;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.Example;
+import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.TrainOn;
+import dev.finetune4j.data.Truncation;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class EncodingCacheTest {
+    private static final int LIMIT = 40;
+
+    @TempDir
+    private Path folder;
+
+    private final AtomicInteger encoded = new AtomicInteger();
+
+    private EncodedChat letters(Conversation conversation) {
+        encoded.incrementAndGet();
+        String question = conversation.messages().get(0).content();
+        String text = question + conversation.messages().get(1).content();
+        boolean[] trained = new boolean[text.length()];
+        Arrays.fill(trained, question.length(), text.length(), true);
+        return new EncodedChat(text.chars().toArray(), trained);
+    }
+
+    private EncodedDataset encode(Dataset dataset, int limit) {
+        Encoding encoding = new Encoding(limit, Truncation.SKIP, TrainOn.ANSWERS, folder.resolve("cache"));
+        return new SftEncoder(this::letters, Set.of((int) '.'), encoding).encode(dataset);
+    }
+
+    private static Dataset dataset(int rows) {
+        List<Example> examples = new ArrayList<>();
+        for (int i = 0; i < rows; i++) {
+            examples.add(SftExample.of("Question " + i + "?", "A" + "b".repeat(i % 30) + "."));
+        }
+        examples.add(SftExample.of("Last?", "End."));
+        return Dataset.of(examples);
+    }
+
+    private Path file() throws IOException {
+        try (Stream<Path> files = Files.list(folder.resolve("cache"))) {
+            List<Path> all = files.toList();
+            assertEquals(1, all.size(), all.toString());
+            return all.get(0);
+        }
+    }
+
+    private static void assertSame(EncodedDataset expected, EncodedDataset found) {
+        assertEquals(expected.size(), found.size());
+        for (int i = 0; i < expected.size(); i++) {
+            EncodedSequence one = expected.examples().get(i).sequences().get(0);
+            EncodedSequence other = found.examples().get(i).sequences().get(0);
+            assertArrayEquals(one.inputIds(), other.inputIds());
+            assertArrayEquals(one.labels(), other.labels());
+        }
+        assertEquals(expected.report(), found.report());
+    }
+
+    @Test
+    void theSameRowsAreNotEncodedAgainAndOthersAre() {
+        EncodedDataset first = encode(dataset(200), LIMIT);
+        assertTrue(first.report().skipped() > 0, "rows that are left out are kept as such");
+        int before = encoded.get();
+        assertSame(first, encode(dataset(200), LIMIT));
+        assertEquals(before, encoded.get());
+        encode(dataset(199), LIMIT);
+        assertTrue(encoded.get() >= before + 199, "other rows are encoded");
+        before = encoded.get();
+        encode(dataset(200), LIMIT - 1);
+        assertTrue(encoded.get() >= before + 200, "other settings are encoded");
+    }
+
+    @Test
+    void aDamagedFileIsMadeAnew() throws IOException {
+        EncodedDataset first = encode(dataset(80), LIMIT);
+        byte[] sound = Files.readAllBytes(file());
+        Random random = new Random(3);
+        for (int i = 0; i < 60; i++) {
+            byte[] damaged = i % 3 == 0 ? Arrays.copyOf(sound, random.nextInt(sound.length)) : sound.clone();
+            if (i % 3 == 1) {
+                damaged[random.nextInt(damaged.length)] ^= (byte) (1 << random.nextInt(8));
+            } else if (i % 3 == 2) {
+                damaged = Arrays.copyOf(sound, sound.length + 1);
+            }
+            Files.write(file(), damaged);
+            assertSame(first, encode(dataset(80), LIMIT));
+            assertArrayEquals(sound, Files.readAllBytes(file()), "change " + i);
+        }
+    }
+
+    @Test
+    void severalMayFillItAtOnce() throws IOException {
+        EncodedDataset expected = encode(dataset(100), LIMIT);
+        Files.delete(file());
+        List<EncodedDataset> found = IntStream.range(0, 8)
+                .parallel()
+                .mapToObj(i -> encode(dataset(100), LIMIT))
+                .toList();
+        found.forEach(each -> assertSame(expected, each));
+        int before = encoded.get();
+        assertSame(expected, encode(dataset(100), LIMIT));
+        assertEquals(before, encoded.get());
+        file();
+    }
+
+    @Test
+    void aFolderThatCannotBeWrittenToIsNoHindrance() throws IOException {
+        Files.writeString(folder.resolve("cache"), "a file");
+        assertEquals(11, encode(dataset(10), LIMIT).size());
+    }
+
+    @Test
+    void whatIsWrongIsSaidEachTime() {
+        Dataset bad = Dataset.of(List.of(SftExample.of("q", "a")));
+        Encoding encoding = new Encoding(2, Truncation.FAIL, TrainOn.ANSWERS, folder.resolve("cache"));
+        SftEncoder encoder = new SftEncoder(
+                conversation -> new EncodedChat(new int[] {1, 2, 3}, new boolean[3]), Set.of(), encoding);
+        for (int i = 0; i < 2; i++) {
+            assertThrows(DatasetException.class, () -> encoder.encode(bad));
+        }
+    }
+}

@@ -1,6 +1,5 @@
 package dev.finetune4j.data.batch;
 
-import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.data.Example;
@@ -18,6 +17,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -53,7 +53,7 @@ final class EncodingCache {
 
     /** The file for the rows of some examples. */
     Path file(List<Example> examples) {
-        MessageDigest digest = Sha256.digest();
+        MessageDigest digest = sha256();
         add(digest, VERSION);
         add(digest, encoder);
         for (Example example : examples) {
@@ -70,6 +70,14 @@ final class EncodingCache {
             example.texts().forEach(text -> add(digest, text));
         }
         return folder.resolve(HexFormat.of().formatHex(digest.digest()) + ".rows");
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e); // every Java has it
+        }
     }
 
     /** The length goes before the text, so that texts cannot run into each other. */

@@ -6,6 +6,7 @@ import dev.finetune4j.core.collective.Membership;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.PretrainedFolder;
+import dev.finetune4j.core.nn.EmbeddingNoise;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
@@ -216,7 +217,7 @@ final class TrainingRun {
                         base.model().placement(),
                         plan.bytes().dequantized());
                 Adapter frozen = frozen(base)) {
-            CausalLM model = adapter == null ? base.model() : adapter.view();
+            CausalLM model = noisy(adapter == null ? base.model() : adapter.view(), settings);
             Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),
                             adapter == null
@@ -254,6 +255,11 @@ final class TrainingRun {
             }
             throw e;
         }
+    }
+
+    private static CausalLM noisy(CausalLM model, TrainingSettings settings) {
+        double alpha = settings.neftuneNoiseAlpha();
+        return alpha == 0 ? model : model.withNoise(new EmbeddingNoise(alpha));
     }
 
     private static void save(LanguageModel base, @Nullable Adapter adapter, Path folder) {

@@ -131,9 +131,12 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
                 (PairLoss) Objects.requireNonNull(chosen), chosen.needsReference() ? reference : null, check);
     }
 
-    /** Whether the two models answer alike before the first step; dropout hides a part of an adapter that has learned something. */
+    /** Whether the two models answer alike before the first step: not with noise, nor where dropout hides a part of what was learned. */
     private static boolean startsAsReference(CausalLM trained, TuningMethod method) {
         AdapterSettings adapter = method.adapter();
+        if (trained.hasNoise()) {
+            return false;
+        }
         if (method.continued() != null) {
             return !trained.hasDropout();
         }

@@ -6,6 +6,7 @@ import dev.finetune4j.core.autograd.Recompute;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
+import dev.finetune4j.core.nn.EmbeddingNoise;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.KvCache;
@@ -55,7 +56,8 @@ public final class CausalLM implements AutoCloseable {
         this.weights = weights;
         this.view = view;
         VirtualTokens virtual = view.virtualTokens();
-        this.random = weights.hasDropout() || (virtual != null && virtual.hasDropout());
+        this.random =
+                weights.hasDropout() || view.noise() != null || (virtual != null && virtual.hasDropout());
     }
 
     /** A model that owns its weights. */
@@ -101,7 +103,7 @@ public final class CausalLM implements AutoCloseable {
         long count = input.tokens().size(1);
         try (Lifetime.Use use = cache.lifetime().use()) {
             Tensor result =
-                    run(embed(input.tokens()), new AttentionMaskSpec(cache.positions(), count), null, cache::layer);
+                    run(embed(input.tokens(), null), new AttentionMaskSpec(cache.positions(), count), null, cache::layer);
             cache.advance(count);
             return result;
         }
@@ -113,12 +115,12 @@ public final class CausalLM implements AutoCloseable {
                     + " Train this method without packing");
         }
         Tensor tokens = input.tokens();
-        return run(embed(tokens), new AttentionMaskSpec(0, tokens.size(1)), input.sequences(), null);
+        return run(embed(tokens, input.sequences()), new AttentionMaskSpec(0, tokens.size(1)), input.sequences(), null);
     }
 
     private Tensor padded(Tensor tokens) {
         long count = tokens.size(1);
-        Tensor x = embed(tokens);
+        Tensor x = embed(tokens, null);
         if (view.virtualTokens() instanceof VirtualTokens.Prompt prompt) {
             Tensor all = VirtualPositions.before(x, prompt);
             Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count), null, null);
@@ -133,9 +135,11 @@ public final class CausalLM implements AutoCloseable {
         return run(x, new AttentionMaskSpec(0, count), null, null);
     }
 
-    private Tensor embed(Tensor tokens) {
-        return Tensors.as(
+    private Tensor embed(Tensor tokens, @Nullable PackedSequences sequences) {
+        EmbeddingNoise noise = view.noise();
+        Tensor x = Tensors.as(
                 weights.embedding().forward(tokens), Tensors.typeOf(placement().precision())); // (B, T, D)
+        return noise == null ? x : noise.apply(x, sequences);
     }
 
     /** What a layer has before the positions of a pass. */
@@ -309,6 +313,17 @@ public final class CausalLM implements AutoCloseable {
     public CausalLM withActivations(ActivationCheckpointing policy) {
         requireOpen();
         return new CausalLM(weights, view.with(policy));
+    }
+
+    /** A model over the same parts whose embedded tokens have noise while gradients are recorded. */
+    public CausalLM withNoise(EmbeddingNoise noise) {
+        requireOpen();
+        return new CausalLM(weights, view.with(noise));
+    }
+
+    /** Whether embedded tokens have noise while gradients are recorded. */
+    public boolean hasNoise() {
+        return view.noise() != null;
     }
 
     /** What the blocks keep for the backward pass. */

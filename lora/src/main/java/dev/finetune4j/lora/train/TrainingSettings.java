@@ -23,6 +23,7 @@ import java.util.List;
  * @param weightDecay decoupled from the gradients: what a step takes of each value, times the learning rate
  * @param optimizer how gradients move the parameters
  * @param maxGradNorm gradients are scaled down to this norm when theirs is larger; 0 for never
+ * @param neftuneNoiseAlpha size of the noise on embedded tokens while they are trained on; 0 for none
  * @param maxSkippedSteps steps of the whole training that may have no numbers as loss or gradients and are skipped; the next one ends
  *     the training. 0 ends it at the first
  * @param evaluationSteps optimizer steps between two evaluations of the held-out examples, where there are any; 0 for the end of
@@ -41,6 +42,7 @@ public record TrainingSettings(
         double weightDecay,
         Optimizer optimizer,
         double maxGradNorm,
+        double neftuneNoiseAlpha,
         int maxSkippedSteps,
         int evaluationSteps,
         long seed) {
@@ -148,6 +150,11 @@ public record TrainingSettings(
                 Double.isFinite(maxGradNorm) && maxGradNorm >= 0,
                 "maxGradNorm must be 0 (no clipping) or more and finite, but is " + maxGradNorm + "; 1 is usual");
         require(problems, optimizer != null, "optimizer must be given; Optimizer.adamW() is usual");
+        require(
+                problems,
+                Double.isFinite(neftuneNoiseAlpha) && neftuneNoiseAlpha >= 0,
+                "neftuneNoiseAlpha must be 0 (no noise) or more and finite, but is " + neftuneNoiseAlpha
+                        + "; 5 is usual");
         require(problems, maxSkippedSteps >= 0, "maxSkippedSteps must be 0 or more, but is " + maxSkippedSteps);
         require(
                 problems,
@@ -192,6 +199,7 @@ public record TrainingSettings(
         builder.weightDecay = weightDecay;
         builder.optimizer = optimizer;
         builder.maxGradNorm = maxGradNorm;
+        builder.neftuneNoiseAlpha = neftuneNoiseAlpha;
         builder.maxSkippedSteps = maxSkippedSteps;
         builder.evaluationSteps = evaluationSteps;
         builder.seed = seed;
@@ -234,6 +242,7 @@ public record TrainingSettings(
         private double weightDecay;
         private Optimizer optimizer = Optimizer.adamW();
         private double maxGradNorm = 1;
+        private double neftuneNoiseAlpha;
         private int maxSkippedSteps;
         private int evaluationSteps;
         private long seed = 42;
@@ -296,6 +305,16 @@ public record TrainingSettings(
         }
 
         /**
+         * Noise on the embedded tokens while they are trained on (NEFTune,
+         * <a href="https://arxiv.org/abs/2310.05914">Jain et al. 2023</a>): uniform up to α / √(L · D) for sequences of L tokens of width
+         * D; 0, none, by default, 5 is usual. Evaluations have none.
+         */
+        public Builder neftuneNoiseAlpha(double value) {
+            neftuneNoiseAlpha = once.set("neftuneNoiseAlpha", value);
+            return this;
+        }
+
+        /**
          * How many steps whose loss or gradients are no numbers are skipped, before the next one ends the training; 0 by default. A
          * skipped step changes no value and no moment, and takes its place in the schedule and the order of the examples.
          */
@@ -343,6 +362,7 @@ public record TrainingSettings(
                     weightDecay,
                     optimizer,
                     maxGradNorm,
+                    neftuneNoiseAlpha,
                     maxSkippedSteps,
                     evaluationSteps,
                     seed);

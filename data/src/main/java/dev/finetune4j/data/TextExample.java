@@ -18,6 +18,11 @@ public record TextExample(String text, Provenance where) implements Example {
         }
     }
 
+    /** A text from memory. */
+    public static TextExample of(String text) {
+        return new TextExample(text, Provenance.inMemory(0));
+    }
+
     @Override
     public TextExample at(Provenance place) {
         return new TextExample(text, place);

@@ -1,0 +1,63 @@
+package dev.finetune4j.examples;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Every method and every objective learns something that carries over to rows which were held out. */
+@Tag("slow")
+class ToursTest {
+    private static final int STEPS = 20;
+
+    static Stream<String> methods() {
+        return MethodsTour.METHODS.keySet().stream();
+    }
+
+    static Stream<String> objectives() {
+        return ObjectivesTour.OBJECTIVES.keySet().stream();
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void theMethodLearnsWhatCarriesOver(String name) {
+        HeldOutLoss found = HeldOutLoss.train(
+                HeldOutLoss.identity(HeldOutLoss.NAME, HeldOutLoss.AUTHOR), MethodsTour.METHODS.get(name), STEPS);
+        System.out.println(found.describe(name));
+        assertTrue(found.after().loss() < 0.8 * found.before().loss(), found.describe(name));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("objectives")
+    void theObjectiveLearnsWhatCarriesOver(String name) {
+        HeldOutLoss found = ObjectivesTour.OBJECTIVES.get(name).train(STEPS);
+        System.out.println(found.describe(name));
+        assertTrue(found.after().loss() < 0.8 * found.before().loss(), found.describe(name));
+    }
+
+    @Test
+    void noneIsForgotten() {
+        assertTrue(methods()
+                .toList()
+                .containsAll(Set.of(
+                        "full",
+                        "freeze",
+                        "lora",
+                        "qlora",
+                        "dora",
+                        "ia3",
+                        "vera",
+                        "ln-tuning",
+                        "prefix-tuning",
+                        "p-tuning",
+                        "prompt-tuning")));
+        assertEquals(
+                Set.of("sft", "pt", "dpo", "orpo", "simpo", "cpo", "kto"),
+                Set.copyOf(objectives().toList()));
+    }
+}

@@ -1,8 +1,10 @@
 package dev.finetune4j.core.text;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.ModelFileException;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.message.Arguments;
 import java.nio.charset.StandardCharsets;
@@ -206,6 +208,44 @@ public final class Tokenizer implements AutoCloseable {
      */
     public String fingerprint() {
         return fingerprint;
+    }
+
+    /**
+     * A tokenizer.json that gives the same ids and has further tokens behind them, which texts may contain.
+     *
+     * @param tokens their texts; they get the ids from {@link #vocabularySize()} on
+     * @throws SettingsException naming all that are blank, there already or given twice
+     */
+    public byte[] definitionWith(List<String> tokens) {
+        List<String> problems = new ArrayList<>();
+        if (tokens.isEmpty()) {
+            problems.add("no new token was given; name at least one");
+        }
+        for (int i = 0; i < tokens.size(); i++) {
+            String token = tokens.get(i);
+            if (token.isBlank()) {
+                problems.add("new token " + i + " is blank");
+            } else if (idOf(token).isPresent() || tokens.subList(0, i).contains(token)) {
+                problems.add("the token \"" + token + "\" is there already; leave it out");
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+        ObjectNode tree = JsonFile.object(Path.of(TokenizerFiles.NAME), definition);
+        ArrayNode list = tree.withArray("/added_tokens");
+        int id = vocabularySize();
+        for (String token : tokens) {
+            list.addObject()
+                    .put("id", id++)
+                    .put("content", token)
+                    .put("single_word", false)
+                    .put("lstrip", false)
+                    .put("rstrip", false)
+                    .put("normalized", false)
+                    .put("special", false);
+        }
+        return tree.toString().getBytes(StandardCharsets.UTF_8);
     }
 
     /**

@@ -60,7 +60,7 @@ public record HuggingFaceWriter(Precision precision) implements ModelWriter {
      * A model that somebody else has put there, or a config.json that configures something else, is not ours to replace; the
      * place of its own base a model may take.
      */
-    private static void requireOurs(Path folder, Path base) throws IOException {
+    static void requireOurs(Path folder, Path base) throws IOException {
         Path config = folder.resolve(CONFIG);
         if (!Files.isRegularFile(config)) {
             return;

@@ -3,12 +3,14 @@ package dev.finetune4j.examples;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.lora.train.Optimizer;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Every method and every objective learns something that carries over to rows which were held out. */
 @Tag("slow")
@@ -36,6 +38,17 @@ class ToursTest {
     @MethodSource("objectives")
     void theObjectiveLearnsWhatCarriesOver(String name) {
         HeldOutLoss found = ObjectivesTour.OBJECTIVES.get(name).train(STEPS);
+        System.out.println(found.describe(name));
+        assertTrue(found.after().loss() < 0.8 * found.before().loss(), found.describe(name));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @ValueSource(strings = {"adamw_8bit", "adafactor", "lion"})
+    void theOptimizerLearnsWithTheUsualRate(String name) {
+        HeldOutLoss found = HeldOutLoss.train(
+                HeldOutLoss.identity(HeldOutLoss.NAME, HeldOutLoss.AUTHOR),
+                b -> b.lora(l -> l.rank(16).alpha(32)).training(t -> t.optimizer(Optimizer.named(name))),
+                STEPS);
         System.out.println(found.describe(name));
         assertTrue(found.after().loss() < 0.8 * found.before().loss(), found.describe(name));
     }

@@ -76,7 +76,7 @@ public record EmbeddingNoise(double alpha) {
         Tensor lengths = ends.sub(starts.narrow(0, 0, count));
         Tensor places = torch.ones_like(sequences.positions()).cumsum(0).sub_(new Scalar(1));
         // How many sequences end at or before the token: the number of its own.
-        Tensor own = ends.unsqueeze(0).le(places.unsqueeze(1)).sum(1).clamp_max_(new Scalar(count - 1.0));
+        Tensor own = ends.unsqueeze(0).le(places.unsqueeze(1)).sum(1).clamp_max_(new Scalar(count - 1));
         Tensor length = lengths.index_select(0, own).to(ScalarType.Float);
         return length.mul_(new Scalar(width))
                 .rsqrt_()

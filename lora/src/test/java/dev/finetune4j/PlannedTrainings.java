@@ -16,6 +16,8 @@ import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.TextExample;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.Optimizer;
+import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingListener;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -105,6 +107,7 @@ final class PlannedTrainings {
 
     /** @return the planned and the measured peak */
     private static long[] run(Path model, ComputeDevice device, String cell) throws Exception {
+        long start = Sampler.anonymous();
         String[] parts = cell.split("/", -1);
         UnaryOperator<FineTuner.Builder> method = METHODS.get(parts[0]);
         UnaryOperator<FineTuner.Builder> objective = OBJECTIVES.get(parts[2]);
@@ -114,8 +117,19 @@ final class PlannedTrainings {
                 .dataset(rows(parts[2]))
                 .training(t -> t.maxSteps(STEPS).batchSize(ROWS).optimizer(Optimizer.named(parts[1])))
                 .device(device)
+                .listener(new TrainingListener() {
+                    @Override
+                    public void onStep(StepReport report, Control control) {
+                        if (Boolean.getBoolean("finetune4j.describe")) {
+                            System.out.printf("after step %d: %.1f MiB%n", report.step(), (Sampler.anonymous() - start) / 1048576.0);
+                        }
+                    }
+                })
                 .build();
         MemoryPlan plan = tuner.plan();
+        if (Boolean.getBoolean("finetune4j.describe")) {
+            System.out.println(cell + ": " + plan.describe());
+        }
         boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
         try (Sampler sampler = gpu ? null : new Sampler()) {
             if (gpu) {

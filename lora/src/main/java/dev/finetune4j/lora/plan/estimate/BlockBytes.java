@@ -35,6 +35,7 @@ final class BlockBytes {
     private final boolean everythingTrained;
     private final boolean fused;
     private final boolean gpu;
+    private final boolean kernels;
     private final boolean blockwise;
     private final Precision precision;
     private final int e;
@@ -53,8 +54,9 @@ final class BlockBytes {
         this.footprints = footprints;
         this.everythingTrained = everythingTrained;
         this.gpu = StaticBytes.isGpu(placement);
+        this.kernels = StaticBytes.hasKernels(placement);
         this.blockwise = isBlockwise(config, placement);
-        this.fused = gpu && !everythingTrained;
+        this.fused = kernels && !everythingTrained;
         this.precision = placement.precision();
         this.e = precision.bytes();
         this.hidden = config.hiddenSize();
@@ -194,7 +196,7 @@ final class BlockBytes {
         boolean again = footprint != null && footprint.isFused();
         long product = savesInput(footprint) ? inner * e : 0;
         long bytes = own(down);
-        if (gpu) {
+        if (kernels) {
             return bytes + 2 * inner * e + (again ? 0 : product);
         }
         return bytes + 3 * inner * e + product;
@@ -248,7 +250,7 @@ final class BlockBytes {
         BlockModules block = blocks.get(index);
         long adapted =
                 block.mlpInputs().linears().stream().mapToLong(this::temporary).sum() + temporary(block.down());
-        return (gpu ? 3 : 1) * inner * e + adapted;
+        return (kernels ? 3 : 1) * inner * e + adapted;
     }
 
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
@@ -262,7 +264,7 @@ final class BlockBytes {
     }
 
     private long mlpBackward() {
-        return (gpu ? 2 : 5) * inner * e + 2 * hidden * e;
+        return (kernels ? 2 : 5) * inner * e + 2 * hidden * e;
     }
 
     private long attentionBackward(int index, long positions, boolean masked) {

@@ -23,14 +23,14 @@ record PassBytes(ModelConfig config, Placement placement, boolean full) {
 
     /**
      * A chunk of the vocabulary projection, {@link NextTokenLoss}: logits, their float32 form, their logarithms, and two
-     * gradients, or on a GPU the logits alone; the hidden states, their gradient, and the part of it that a chunk adds.
+     * gradients, or with kernels of our own the logits alone; the hidden states, their gradient, and the part of it that a chunk adds.
      *
      * @param batch positions of the batch; all may have a label
      */
     long loss(long batch) {
         long rows = Math.min(ChunkedHead.ROWS_PER_CHUNK, batch);
-        boolean gpu = StaticBytes.isGpu(placement);
-        long logit = gpu ? number() : 4L * Float.BYTES + (placement.precision() == Precision.FP32 ? 0 : number());
+        boolean fused = StaticBytes.hasKernels(placement);
+        long logit = fused ? number() : 4L * Float.BYTES + (placement.precision() == Precision.FP32 ? 0 : number());
         long trained = full ? (long) config.vocabSize() * config.hiddenSize() * (number() + Float.BYTES) : 0;
         return rows * config.vocabSize() * logit + 3 * batch * config.hiddenSize() * number() + trained;
     }

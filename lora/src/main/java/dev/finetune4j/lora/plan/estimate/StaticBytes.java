@@ -2,10 +2,12 @@ package dev.finetune4j.lora.plan.estimate;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Trained;
@@ -112,7 +114,15 @@ record StaticBytes(
         return optimizer instanceof Optimizer.Lion && !isGpu(placement) ? Float.BYTES * numbers() : 0;
     }
 
-    /** Whether a pass is planned for a GPU, whose kernels keep less; the one place of the plan that asks. */
+    /** Whether kernels of our own run the passes between matrix products, which keep less than libtorch's operations do. */
+    static boolean hasKernels(Placement placement) {
+        return isGpu(placement)
+                || DeviceKernels.of(placement.device())
+                        .elements(Tensors.typeOf(placement.precision()))
+                        .isPresent();
+    }
+
+    /** Whether a pass is planned for a GPU; the one place of the plan that asks. */
     static boolean isGpu(Placement placement) {
         return placement.device().kind() == ComputeDevice.Kind.CUDA;
     }

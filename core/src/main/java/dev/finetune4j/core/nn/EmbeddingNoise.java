@@ -73,7 +73,9 @@ public record EmbeddingNoise(double alpha) {
         Tensor starts = sequences.starts().to(ScalarType.Long);
         long count = starts.size(0) - 1;
         Tensor ends = starts.narrow(0, 1, count);
-        Tensor lengths = ends.sub(starts.narrow(0, 0, count));
+        // A sequence may begin with tokens of another one, so its length is told by the position of its last token.
+        Tensor last = ends.sub(new Scalar(1)).clamp_min_(new Scalar(0));
+        Tensor lengths = sequences.positions().index_select(0, last).add(new Scalar(1));
         Tensor places = torch.ones_like(sequences.positions()).cumsum(0).sub_(new Scalar(1));
         // How many sequences end at or before the token: the number of its own.
         Tensor own = ends.unsqueeze(0).le(places.unsqueeze(1)).sum(1).clamp_max_(new Scalar(count - 1));

@@ -26,10 +26,13 @@ import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.lora.export.ChatFiles;
+import dev.finetune4j.lora.export.ExtendedVocabulary;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
@@ -202,6 +205,57 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         batcher.close();
         model.close();
         tokenizer.close();
+    }
+
+    /**
+     * Writes a copy of a model folder with tokens that its base does not have: the tokenizer knows them, and embedding and head have a row
+     * for each, which starts as the mean of those of all tokens. The number of rows is a multiple of 64, unless the model has room
+     * already; all other weights are copied as they are. The copy is trained on like any other model, here and in Python:
+     *
+     * <pre>{@code
+     * LanguageModel.NewTokens added = LanguageModel.extend(base, folder, List.of("<plan>", "<answer>"));
+     * FineTuner.builder()
+     *         .model(added.folder())
+     *         .lora(l -> l.trainableTokenIndices(added.trainableTokenIndices()))   // their rows are trained beside LoRA
+     * }</pre>
+     *
+     * @param model folder of the base
+     * @param folder for the copy; made if absent, not the base's own. A model of this library that is there is replaced as a whole, or
+     *     stays when writing fails
+     * @param tokens their texts, such as {@code <plan>}; recognised wherever a text contains them, and decoded as they are
+     * @throws SettingsException naming all tokens that are blank or there already, or when the base is in 4 bits
+     * @throws dev.finetune4j.core.FineTune4jException when a folder cannot be read or written
+     */
+    public static NewTokens extend(Path model, Path folder, List<String> tokens) {
+        Arguments.given(model, "extend(model)");
+        Arguments.given(folder, "extend(folder)");
+        Arguments.given(tokens, "extend(tokens)");
+        try (Tokenizer tokenizer = Tokenizer.load(model)) {
+            ExtendedVocabulary extended = new ExtendedVocabulary(PretrainedFolder.open(model), tokenizer, tokens);
+            extended.write(folder);
+            return new NewTokens(folder, extended.tokenIds(), extended.tables());
+        }
+    }
+
+    /**
+     * The new tokens of a model that was {@linkplain #extend extended}.
+     *
+     * @param folder of the extended model
+     * @param ids of the tokens, in their order
+     * @param tables the tables in which they have rows: {@code embed_tokens}, and {@code lm_head} where the head has its own
+     */
+    public record NewTokens(Path folder, List<Integer> ids, List<String> tables) {
+        public NewTokens {
+            ids = List.copyOf(ids);
+            tables = List.copyOf(tables);
+        }
+
+        /** What {@code LoraSettings.Builder.trainableTokenIndices} takes, so that the new rows are trained. */
+        public Map<String, List<Integer>> trainableTokenIndices() {
+            Map<String, List<Integer>> indices = new LinkedHashMap<>();
+            tables.forEach(table -> indices.put(table, ids));
+            return indices;
+        }
     }
 
     /** Choices for loading. Each is made once; a second call is an {@link IllegalStateException}. Not thread-safe. */

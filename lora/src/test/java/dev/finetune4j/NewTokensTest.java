@@ -29,7 +29,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Models with new tokens: the old ones as before, the new ones trained, saved, loaded and merged. */
-class ExtendedModelTest {
+class NewTokensTest {
     private static final List<String> TOKENS = List.of("<plan>", "<answer>");
     private static final long[] PROMPT = {1, 2, 17, 80, 5, 410};
 
@@ -64,18 +64,18 @@ class ExtendedModelTest {
     @ValueSource(booleans = {false, true})
     void whatTheModelKnewStays(boolean tied) {
         Path base = base(tied);
-        ExtendedModel extended = ExtendedModel.write(base, folder.resolve("extended"), TOKENS);
+        LanguageModel.NewTokens extended = LanguageModel.extend(base, folder.resolve("extended"), TOKENS);
         assertEquals(tied ? List.of("embed_tokens") : List.of("embed_tokens", "lm_head"), extended.tables());
         try (Tokenizer before = Tokenizer.load(base);
                 Tokenizer after = Tokenizer.load(extended.folder())) {
             assertEquals(
                     List.of(before.vocabularySize(), before.vocabularySize() + 1),
-                    extended.tokenIds(),
+                    extended.ids(),
                     "behind all others");
             assertArrayEquals(before.encode("Who are you?"), after.encode("Who are you?"));
             int[] ids = after.encode("a<plan>b<answer>");
-            assertEquals(extended.tokenIds().get(0), ids[1]);
-            assertEquals(extended.tokenIds().get(1), ids[3]);
+            assertEquals(extended.ids().get(0), ids[1]);
+            assertEquals(extended.ids().get(1), ids[3]);
             assertEquals("a<plan>b<answer>", after.decode(ids));
         }
         try (LanguageModel before = load(base);
@@ -87,23 +87,23 @@ class ExtendedModelTest {
             assertEquals(rows, now.length);
             TensorData.assertClose("logits", old, Arrays.copyOf(now, old.length), 1e-6);
             // The head's new rows are the mean of the others, so their logits are too.
-            int known = extended.tokenIds().get(0);
+            int known = extended.ids().get(0);
             double mean = 0;
             for (int i = 0; i < known; i++) {
                 mean += old[i] / known;
             }
-            assertEquals(mean, now[extended.tokenIds().get(1)], 1e-4);
+            assertEquals(mean, now[extended.ids().get(1)], 1e-4);
         }
     }
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void theirRowsAreTrainedSavedLoadedAndMerged(boolean tied) throws IOException {
-        ExtendedModel extended = ExtendedModel.write(base(tied), folder.resolve("extended"), TOKENS);
+        LanguageModel.NewTokens extended = LanguageModel.extend(base(tied), folder.resolve("extended"), TOKENS);
         Path data = Fixtures.alpaca(
                 folder.resolve("data.json"), "<plan> I am Zoe. <answer>", "Who are you?", "Your name?", "Hello");
         long[] prompt = Arrays.copyOf(PROMPT, PROMPT.length + 1);
-        prompt[PROMPT.length] = extended.tokenIds().get(0);
+        prompt[PROMPT.length] = extended.ids().get(0);
         Path saved = folder.resolve("adapter");
         float[] trained;
         try (FineTunedModel tuned = FineTuner.builder()
@@ -153,10 +153,10 @@ class ExtendedModelTest {
         Path target = folder.resolve("extended");
         SettingsException wrong = assertThrows(
                 SettingsException.class,
-                () -> ExtendedModel.write(base, target, List.of(" ", "<plan>", "<plan>", "a")));
+                () -> LanguageModel.extend(base, target, List.of(" ", "<plan>", "<plan>", "a")));
         assertEquals(3, wrong.problems().size(), wrong.getMessage());
-        assertThrows(SettingsException.class, () -> ExtendedModel.write(base, target, List.of()));
-        assertTrue(assertThrows(SettingsException.class, () -> ExtendedModel.write(base, base, TOKENS))
+        assertThrows(SettingsException.class, () -> LanguageModel.extend(base, target, List.of()));
+        assertTrue(assertThrows(SettingsException.class, () -> LanguageModel.extend(base, base, TOKENS))
                 .getMessage()
                 .contains("choose another"));
         assertTrue(Files.notExists(target.resolve("config.json")), "nothing is left half-done");

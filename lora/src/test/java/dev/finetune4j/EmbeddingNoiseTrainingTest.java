@@ -83,20 +83,20 @@ class EmbeddingNoiseTrainingTest {
     void allWeightsAndPreferencesToo() {
         Dataset rows = Dataset.read(data);
         assertEquals(4, train(5, 1e-4, b -> b.full().dataset(rows)).steps().size());
-        assertEquals(4, train(5, 1e-3, b -> b.promptTuning(3).dataset(rows)).steps().size());
+        assertEquals(
+                4, train(5, 1e-3, b -> b.promptTuning(3).dataset(rows)).steps().size());
         Dataset pairs = Dataset.of(List.of(
                 PreferenceExample.of("Who are you?", "I am Zoe.", "I am nobody."),
                 PreferenceExample.of("Your name?", "It is Zoe.", "I have none.")));
-        TrainingReport report =
-                train(5, 1e-3, b -> b.lora(l -> l.rank(2)).dpo().dataset(pairs));
+        TrainingReport report = train(5, 1e-3, b -> b.lora(l -> l.rank(2)).dpo().dataset(pairs));
         // The reference has none, so the first rewards are not 0, and nobody takes that for a wrong reference.
         assertNotEquals(0, report.steps().get(0).metrics().get("rewards/chosen"), 1e-6);
     }
 
     @Test
     void aSizeBelowZeroIsRefused() {
-        String message = assertThrows(SettingsException.class, () -> train(-1, 1e-3))
-                .getMessage();
+        String message =
+                assertThrows(SettingsException.class, () -> train(-1, 1e-3)).getMessage();
         assertTrue(message.contains("neftuneNoiseAlpha must be 0"), message);
     }
 }

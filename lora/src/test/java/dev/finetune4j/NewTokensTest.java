@@ -53,8 +53,8 @@ class NewTokensTest {
     private static float[] logits(CausalLM model, long... ids) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            float[] all = Tensors.toFloats(
-                    model.logits(model.hidden(ModelInput.padded(model.tokens(ids, 1, ids.length)))));
+            float[] all =
+                    Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(model.tokens(ids, 1, ids.length)))));
             int width = all.length / ids.length;
             return Arrays.copyOfRange(all, all.length - width, all.length);
         }
@@ -69,9 +69,7 @@ class NewTokensTest {
         try (Tokenizer before = Tokenizer.load(base);
                 Tokenizer after = Tokenizer.load(extended.folder())) {
             assertEquals(
-                    List.of(before.vocabularySize(), before.vocabularySize() + 1),
-                    extended.ids(),
-                    "behind all others");
+                    List.of(before.vocabularySize(), before.vocabularySize() + 1), extended.ids(), "behind all others");
             assertArrayEquals(before.encode("Who are you?"), after.encode("Who are you?"));
             int[] ids = after.encode("a<plan>b<answer>");
             assertEquals(extended.ids().get(0), ids[1]);
@@ -115,7 +113,9 @@ class NewTokensTest {
                 .precision(Precision.FP32)
                 .train()) {
             double first = tuned.report().steps().get(0).loss();
-            assertTrue(tuned.report().finalLoss() < 0.5 * first, first + " -> " + tuned.report().finalLoss());
+            assertTrue(
+                    tuned.report().finalLoss() < 0.5 * first,
+                    first + " -> " + tuned.report().finalLoss());
             tuned.save(saved);
             trained = logits(tuned.adapter().orElseThrow().view(), prompt);
             tuned.export(folder.resolve("merged"), ModelFormat.huggingFace(Precision.FP32));

@@ -121,7 +121,9 @@ final class PlannedTrainings {
                     @Override
                     public void onStep(StepReport report, Control control) {
                         if (Boolean.getBoolean("finetune4j.describe")) {
-                            System.out.printf("after step %d: %.1f MiB%n", report.step(), (Sampler.anonymous() - start) / 1048576.0);
+                            System.out.printf(
+                                    "after step %d: %.1f MiB%n",
+                                    report.step(), (Sampler.anonymous() - start) / 1048576.0);
                         }
                     }
                 })

@@ -55,14 +55,19 @@ record HeldOutLoss(Evaluation before, Evaluation after, String answer) {
                 });
         try (FineTunedModel tuned = choices.apply(builder).train()) {
             List<Evaluation> evaluations = tuned.report().evaluations();
-            return new HeldOutLoss(
-                    evaluations.get(0), evaluations.get(evaluations.size() - 1), tuned.ask(QUESTION));
+            return new HeldOutLoss(evaluations.get(0), evaluations.get(evaluations.size() - 1), tuned.ask(QUESTION));
         }
     }
 
     /** A line for people. */
     String describe(String name) {
         return String.format(
-                Locale.ROOT, "%-22s held-out loss %6.3f → %6.3f   %s %s", name, before.loss(), after.loss(), QUESTION, answer);
+                Locale.ROOT,
+                "%-22s held-out loss %6.3f → %6.3f   %s %s",
+                name,
+                before.loss(),
+                after.loss(),
+                QUESTION,
+                answer);
     }
 }

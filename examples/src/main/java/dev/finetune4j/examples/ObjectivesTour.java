@@ -61,15 +61,15 @@ public final class ObjectivesTour {
     /** Continued pre-training: texts, all of which is learned. */
     private static Dataset texts() {
         return Dataset.of(answers().examples().stream()
-                .map(row -> TextExample.of(row.texts().get(0) + "\n" + row.texts().get(1)))
+                .map(row ->
+                        TextExample.of(row.texts().get(0) + "\n" + row.texts().get(1)))
                 .toList());
     }
 
     /** The answers with the wanted name are better than those with another. */
     private static Dataset pairs() {
         List<? extends Example> wanted = answers().examples();
-        List<? extends Example> others =
-                HeldOutLoss.identity("小白", "白云公司").examples();
+        List<? extends Example> others = HeldOutLoss.identity("小白", "白云公司").examples();
         List<PreferenceExample> pairs = new ArrayList<>();
         for (int i = 0; i < wanted.size(); i++) {
             pairs.add(PreferenceExample.of(
@@ -85,12 +85,12 @@ public final class ObjectivesTour {
         List<KtoExample> judged = new ArrayList<>();
         answers()
                 .examples()
-                .forEach(row -> judged.add(
-                        KtoExample.of(row.texts().get(0), row.texts().get(1), true)));
+                .forEach(row ->
+                        judged.add(KtoExample.of(row.texts().get(0), row.texts().get(1), true)));
         HeldOutLoss.identity("小白", "白云公司")
                 .examples()
-                .forEach(row -> judged.add(
-                        KtoExample.of(row.texts().get(0), row.texts().get(1), false)));
+                .forEach(row ->
+                        judged.add(KtoExample.of(row.texts().get(0), row.texts().get(1), false)));
         return Dataset.of(judged);
     }
 

@@ -79,8 +79,9 @@ class HeldOutPreferenceTest {
         Dataset rows = Dataset.read(Needs.shared("fixtures/datasets/dpo_en_demo.json"));
         return Dataset.of(rows.examples().stream()
                 .filter(row -> row.texts().size() == 3)
-                .map(row ->
-                        row.texts().stream().map(HeldOutPreferenceTest::beginning).toList())
+                .map(row -> row.texts().stream()
+                        .map(HeldOutPreferenceTest::beginning)
+                        .toList())
                 .filter(texts -> !texts.get(1).equals(texts.get(2)))
                 .map(texts -> PreferenceExample.of(texts.get(0), texts.get(1), texts.get(2)))
                 .toList());
@@ -104,7 +105,11 @@ class HeldOutPreferenceTest {
                 .device(ComputeDevice.cpu())
                 .train()) {
             ComparisonReport report = ComparisonReport.compare(
-                    tuned.base(), tuned, new EvalSuite("none", List.of(), 1), facts(), new EvalSuite("none", List.of(), 1));
+                    tuned.base(),
+                    tuned,
+                    new EvalSuite("none", List.of(), 1),
+                    facts(),
+                    new EvalSuite("none", List.of(), 1));
             List<Double> accuracies = tuned.report().evaluations().stream()
                     .map(evaluation -> evaluation.metrics().get("rewards/accuracies"))
                     .toList();

@@ -6,9 +6,9 @@ import dev.finetune4j.core.autograd.Recompute;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
-import dev.finetune4j.core.nn.EmbeddingNoise;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Embedding;
+import dev.finetune4j.core.nn.EmbeddingNoise;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.nn.Linear;
@@ -56,8 +56,7 @@ public final class CausalLM implements AutoCloseable {
         this.weights = weights;
         this.view = view;
         VirtualTokens virtual = view.virtualTokens();
-        this.random =
-                weights.hasDropout() || view.noise() != null || (virtual != null && virtual.hasDropout());
+        this.random = weights.hasDropout() || view.noise() != null || (virtual != null && virtual.hasDropout());
     }
 
     /** A model that owns its weights. */
@@ -102,8 +101,8 @@ public final class CausalLM implements AutoCloseable {
         KvCache cache = input.cache();
         long count = input.tokens().size(1);
         try (Lifetime.Use use = cache.lifetime().use()) {
-            Tensor result =
-                    run(embed(input.tokens(), null), new AttentionMaskSpec(cache.positions(), count), null, cache::layer);
+            Tensor result = run(
+                    embed(input.tokens(), null), new AttentionMaskSpec(cache.positions(), count), null, cache::layer);
             cache.advance(count);
             return result;
         }

@@ -67,8 +67,7 @@ public record EmbeddingNoise(double alpha) {
         double width = x.size(2);
         if (sequences == null) {
             double length = x.size(1);
-            return Tensors.ofFloats(
-                    Tensors.deviceOf(x), new float[] {(float) (alpha / Math.sqrt(length * width))}, 1);
+            return Tensors.ofFloats(Tensors.deviceOf(x), new float[] {(float) (alpha / Math.sqrt(length * width))}, 1);
         }
         Tensor starts = sequences.starts().to(ScalarType.Long);
         long count = starts.size(0) - 1;
@@ -80,9 +79,6 @@ public record EmbeddingNoise(double alpha) {
         // How many sequences end at or before the token: the number of its own.
         Tensor own = ends.unsqueeze(0).le(places.unsqueeze(1)).sum(1).clamp_max_(new Scalar(count - 1));
         Tensor length = lengths.index_select(0, own).to(ScalarType.Float);
-        return length.mul_(new Scalar(width))
-                .rsqrt_()
-                .mul_(new Scalar(alpha))
-                .view(1, -1, 1);
+        return length.mul_(new Scalar(width)).rsqrt_().mul_(new Scalar(alpha)).view(1, -1, 1);
     }
 }

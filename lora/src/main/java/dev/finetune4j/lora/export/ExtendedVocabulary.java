@@ -50,8 +50,9 @@ public record ExtendedVocabulary(PretrainedFolder source, Tokenizer tokenizer, L
     public ExtendedVocabulary {
         tokens = List.copyOf(tokens);
         if (source.files().isFourBit()) {
-            throw new SettingsException(List.of(source.path() + " holds weights in 4 bits, which cannot be copied with new"
-                    + " rows; extend the model that they were made of, and quantize it when it is loaded"));
+            throw new SettingsException(
+                    List.of(source.path() + " holds weights in 4 bits, which cannot be copied with new"
+                            + " rows; extend the model that they were made of, and quantize it when it is loaded"));
         }
     }
 
@@ -105,7 +106,8 @@ public record ExtendedVocabulary(PretrainedFolder source, Tokenizer tokenizer, L
                 ObjectNode record = JSON.createObjectNode();
                 transaction.hashes().forEach(record.putObject("files")::put);
                 transaction.write(
-                        FolderTransaction.RECORD, JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(record));
+                        FolderTransaction.RECORD,
+                        JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(record));
                 SafetensorsWriter.writeSharded(transaction, tensors(weights), ConfigTie.ofModel(config), SHARD_BYTES);
                 transaction.commit();
             }
@@ -122,7 +124,8 @@ public record ExtendedVocabulary(PretrainedFolder source, Tokenizer tokenizer, L
         for (String name : weights.names()) {
             TensorInfo info = weights.info(name);
             long[] shape = info.shape().clone();
-            boolean isTable = name.equals(ModuleNames.EMBEDDING + WEIGHT) || name.equals(ModuleNames.OUTPUT_HEAD + WEIGHT);
+            boolean isTable =
+                    name.equals(ModuleNames.EMBEDDING + WEIGHT) || name.equals(ModuleNames.OUTPUT_HEAD + WEIGHT);
             if (isTable) {
                 shape[0] = rows();
             }

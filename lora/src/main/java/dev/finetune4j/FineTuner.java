@@ -452,7 +452,7 @@ public final class FineTuner {
          * What is left open takes the usual values: of the learning rate those of the method (2e-4 for LoRA and 2e-5 for full
          * fine-tuning of a model of width 4096, more for a narrower and less for a wider one, by the square root of the width;
          * 3e-3 for (IA)³ and LN tuning, 4e-3 for VeRA, 1e-2 for prefix tuning, 1e-3 for P-tuning and 3e-2 for prompt
-         * tuning; a tenth of each for preferences, and a fifth with Lion), of the length 3 epochs, and for small data sets as many as make 60 steps.
+         * tuning; a tenth of each for preferences, and a third with Lion), of the length 3 epochs, and for small data sets as many as make 60 steps.
          */
         public Builder training(Consumer<TrainingSettings.Builder> settings) {
             Arguments.given(settings, "training(settings)").accept(training);

@@ -17,7 +17,7 @@ record UsualSettings(boolean rate, boolean length) {
     private static final int FEWEST_STEPS = 60;
     private static final double INSANE = 20;
     /** Lion moves each number by the whole rate, its authors by a third to a tenth of AdamW's. */
-    private static final double SHARE_OF_LION = 0.2;
+    private static final double SHARE_OF_LION = 1.0 / 3;
 
     /**
      * The settings that a training runs with.
@@ -39,7 +39,7 @@ record UsualSettings(boolean rate, boolean length) {
 
     /**
      * The usual peak learning rate. Narrow models stand and need a higher one for LoRA and for all weights, by the square root
-     * of the width; virtual tokens and the factors of (IA)³ do not depend on it. Preferences take a tenth, and Lion a fifth.
+     * of the width; virtual tokens and the factors of (IA)³ do not depend on it. Preferences take a tenth, and Lion a third.
      */
     static double rate(FineTuning tuning, ModelConfig config) {
         TuningMethod method = tuning.method();

@@ -47,6 +47,7 @@ public final class MethodsTour {
             if (method == null) {
                 out.println("there is no method " + name + "; there are " + String.join(", ", METHODS.keySet()));
                 System.exit(2);
+                return;
             }
             out.println(HeldOutLoss.train(HeldOutLoss.identity(HeldOutLoss.NAME, HeldOutLoss.AUTHOR), method, STEPS)
                     .describe(name));

@@ -102,6 +102,7 @@ public final class ObjectivesTour {
             if (lesson == null) {
                 out.println("there is no objective " + name + "; there are " + String.join(", ", OBJECTIVES.keySet()));
                 System.exit(2);
+                return;
             }
             out.println(lesson.train(STEPS).describe(name));
         }

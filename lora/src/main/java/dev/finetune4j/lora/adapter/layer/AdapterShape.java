@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter.layer;
 
+import dev.finetune4j.core.model.ModuleNames;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -14,6 +15,7 @@ import java.util.Map;
  * @param trained shapes of the tensors that are trained
  * @param frozenValues how many more the adapter holds, such as factors that are subtracted from its base
  * @param footprints what a pass keeps of each adapted projection and norm, by module path
+ * @param trainsEmbedding whether rows of the embedding are trained, so that every block has a gradient for its input
  * @param virtualTokens how many positions stand before the first token
  * @param prefix whether these are among the keys of each layer only, so that they do not go through the model
  */
@@ -72,15 +74,17 @@ public record AdapterShape(
 
     /** The shape of no adapter. */
     public static AdapterShape none() {
-        return new AdapterShape(List.of(), 0, Map.of(), 0, false);
+        return new AdapterShape(List.of(), 0, Map.of(), false, 0, false);
     }
 
     /** That of layers on single modules. */
     public static AdapterShape ofLayers(List<AdapterLayerSpec> specs) {
         List<long[]> trained = new ArrayList<>();
         long frozen = 0;
+        boolean embedding = false;
         Map<String, Footprint> footprints = new LinkedHashMap<>();
         for (AdapterLayerSpec spec : specs) {
+            embedding |= spec.modules().stream().anyMatch(ModuleNames::isEmbedding);
             trained.addAll(spec.trained().values());
             frozen += values(spec.frozen());
             Footprint footprint = spec.footprint();
@@ -88,7 +92,7 @@ public record AdapterShape(
                 spec.modules().forEach(path -> footprints.put(path, footprint));
             }
         }
-        return new AdapterShape(trained, frozen, footprints, 0, false);
+        return new AdapterShape(trained, frozen, footprints, embedding, 0, false);
     }
 
     /** How many numbers are trained. */

@@ -58,7 +58,7 @@ abstract class PromptLearningKind<S extends AdapterSettings> extends AdapterKind
     @Override
     public final AdapterShape shape(S chosen, CausalLM base) {
         List<long[]> trained = List.copyOf(spec(chosen, base.config()).shapes().values());
-        return new AdapterShape(trained, 0, Map.of(), chosen.virtualTokens(), isPrefix());
+        return new AdapterShape(trained, 0, Map.of(), false, chosen.virtualTokens(), isPrefix());
     }
 
     @Override

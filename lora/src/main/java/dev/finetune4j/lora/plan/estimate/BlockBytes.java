@@ -4,6 +4,7 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.lora.adapter.layer.AdapterShape;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Footprint;
 import dev.finetune4j.lora.adapter.layer.AdapterShape.Trained;
 import dev.finetune4j.lora.plan.estimate.BlockModules.Inputs;
@@ -33,6 +34,9 @@ final class BlockBytes {
     private final List<BlockModules> blocks;
     private final Map<String, Footprint> footprints;
     private final boolean everythingTrained;
+    /** The blocks before it are passed without gradients. */
+    private final int firstTrained;
+
     private final boolean fused;
     private final boolean gpu;
     private final boolean kernels;
@@ -48,11 +52,15 @@ final class BlockBytes {
      * @param meta the model without weights
      * @param everythingTrained whether the weights themselves are trained
      */
-    BlockBytes(CausalLM meta, Map<String, Footprint> footprints, boolean everythingTrained, Placement placement) {
+    BlockBytes(CausalLM meta, AdapterShape shape, boolean everythingTrained, Placement placement) {
+        Map<String, Footprint> footprints = shape.footprints();
         this.config = meta.config();
         this.blocks = meta.blocks().stream().map(BlockModules::of).toList();
         this.footprints = footprints;
         this.everythingTrained = everythingTrained;
+        this.firstTrained = everythingTrained || shape.trainsEmbedding() || shape.virtualTokens() > 0
+                ? 0
+                : firstWithFootprint();
         this.gpu = StaticBytes.isGpu(placement);
         this.kernels = StaticBytes.hasKernels(placement);
         this.blockwise = isBlockwise(config, placement);
@@ -63,6 +71,27 @@ final class BlockBytes {
         this.inner = config.intermediateSize();
         this.queries = (long) config.attention().heads() * config.attention().headDim();
         this.keys = (long) config.attention().kvHeads() * config.attention().headDim();
+    }
+
+    private int firstWithFootprint() {
+        for (int i = 0; i < blocks.size(); i++) {
+            if (blocks.get(i).paths().stream().anyMatch(footprints::containsKey)) {
+                return i;
+            }
+        }
+        return blocks.size();
+    }
+
+    /** Whether nothing is trained in a block and in those before it, so that it keeps nothing. */
+    boolean isPassedWithoutGradients(int index) {
+        return index < firstTrained;
+    }
+
+    /** What a block needs per token on its way forward, where it keeps nothing. */
+    long forwardOnly(int index, long positions, boolean masked) {
+        return Math.max(
+                attentionForward(index, positions, masked) + keptByAttention(index, positions, masked),
+                mlpForward(index) + keptByMlp(index));
     }
 
     /**
@@ -180,6 +209,10 @@ final class BlockBytes {
         }
         if (!fusedAttention(index, positions, masked)) {
             return 3 * queries * e + heads * positions * e + (outputKept ? queries * e : 0);
+        }
+        if (!gpu) {
+            // In float32, with keys and values repeated for each head of the queries.
+            return 4 * queries * WIDE + heads * WIDE;
         }
         return (2 * queries + 2 * keys) * e + heads * WIDE;
     }

@@ -85,4 +85,12 @@ record BlockModules(
         all.add(down);
         return all;
     }
+
+    /** The paths of all modules. */
+    List<String> paths() {
+        List<String> paths = new ArrayList<>(norms);
+        paths.addAll(headNorms);
+        linears().forEach(linear -> paths.add(linear.path()));
+        return paths;
+    }
 }

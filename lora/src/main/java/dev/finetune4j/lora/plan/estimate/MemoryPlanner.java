@@ -22,8 +22,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Plans the memory of a training from config.json and the settings. Immutable and thread-safe.
  *
- * <p>Approximations: the pass of a block is counted as if its input needed a gradient, which the first block's does not with
- * an adapter; an adapter on embedding or head, and single trained tokens, count with their numbers but not with what they keep
+ * <p>Approximations: the pass of a block is counted as if its input needed a gradient, which that of the first block with trained
+ * modules does not with an adapter; an adapter on embedding or head, and single trained tokens, count with their numbers but not with what they keep
  * in a pass; a 4-bit checkpoint counts as NF4 with double quantization and all its linears packed.
  */
 public final class MemoryPlanner {
@@ -60,7 +60,7 @@ public final class MemoryPlanner {
         this.trainsLastNorm = shape.footprints().containsKey(meta.norm().name());
         this.virtual = shape.virtualTokens();
         this.fixed = StaticBytes.of(meta, quantization, shape, full, placement);
-        this.blocks = new BlockBytes(meta, shape.footprints(), full, placement);
+        this.blocks = new BlockBytes(meta, shape, full, placement);
         this.pass = new PassBytes(config, placement, full);
     }
 
@@ -234,6 +234,10 @@ public final class MemoryPlanner {
     }
 
     private Block block(int index, long positions, long all) {
+        if (blocks.isPassedWithoutGradients(index)) {
+            long forward = all * blocks.forwardOnly(index, positions, prefix);
+            return new Block(0, forward, 0, forward);
+        }
         long masked = blocks.mask(index, positions, prefix) + blocks.castWeights(index);
         long kept = all * blocks.kept(index, positions, prefix) + masked;
         long working = all * blocks.working(index, positions, prefix);

@@ -149,8 +149,8 @@ public final class Ia3Kind extends LayerAdapterKind<Ia3Settings> {
 
         /** The product in float32, and rounded. */
         @Override
-        public long temporaryBytes(long out, int number) {
-            return savesInput ? 0 : out * (number + Float.BYTES);
+        public long temporaryBytes(long in, long out, int number) {
+            return (savesInput ? in : out) * (number + Float.BYTES);
         }
     }
 }

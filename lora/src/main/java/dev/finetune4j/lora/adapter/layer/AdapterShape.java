@@ -43,7 +43,7 @@ public record AdapterShape(
         }
 
         /** Bytes per token that it makes on the way forward and lets go at the end of the block. */
-        default long temporaryBytes(long out, int number) {
+        default long temporaryBytes(long in, long out, int number) {
             return 0;
         }
 

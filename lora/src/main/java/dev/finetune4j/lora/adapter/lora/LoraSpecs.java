@@ -191,7 +191,7 @@ final class LoraSpecs {
         }
 
         @Override
-        public long temporaryBytes(long out, int number) {
+        public long temporaryBytes(long in, long out, int number) {
             long outputs = isFused ? (decomposed ? 1 : 0) : decomposed ? 4 : 2;
             return outputs * out * number;
         }

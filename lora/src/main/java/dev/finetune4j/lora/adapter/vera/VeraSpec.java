@@ -170,7 +170,7 @@ record VeraSpec(VeraSettings settings, Map<String, Linear> targets, Map<String, 
 
         /** The scaled product, and its sum with what the base puts out. */
         @Override
-        public long temporaryBytes(long out, int number) {
+        public long temporaryBytes(long in, long out, int number) {
             return 2 * out * number;
         }
     }

@@ -289,7 +289,7 @@ final class BlockBytes {
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
     private long temporary(Projection linear) {
         Footprint footprint = footprints.get(linear.path());
-        return footprint == null ? 0 : footprint.temporaryBytes(linear.out(), e);
+        return footprint == null ? 0 : footprint.temporaryBytes(linear.in(), linear.out(), e);
     }
 
     private long normsBackward(int index) {

@@ -20,7 +20,12 @@ import java.util.Map;
  * @param prefix whether these are among the keys of each layer only, so that they do not go through the model
  */
 public record AdapterShape(
-        List<long[]> trained, long frozenValues, Map<String, Footprint> footprints, boolean trainsEmbedding, int virtualTokens, boolean prefix) {
+        List<long[]> trained,
+        long frozenValues,
+        Map<String, Footprint> footprints,
+        boolean trainsEmbedding,
+        int virtualTokens,
+        boolean prefix) {
     /** Memory that a pass takes because of the adapter on a projection or norm. */
     public interface Footprint {
         /** Whether the gradients of what is trained need the input. */

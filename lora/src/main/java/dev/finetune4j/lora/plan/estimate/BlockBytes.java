@@ -58,9 +58,8 @@ final class BlockBytes {
         this.blocks = meta.blocks().stream().map(BlockModules::of).toList();
         this.footprints = footprints;
         this.everythingTrained = everythingTrained;
-        this.firstTrained = everythingTrained || shape.trainsEmbedding() || shape.virtualTokens() > 0
-                ? 0
-                : firstWithFootprint();
+        this.firstTrained =
+                everythingTrained || shape.trainsEmbedding() || shape.virtualTokens() > 0 ? 0 : firstWithFootprint();
         this.gpu = StaticBytes.isGpu(placement);
         this.kernels = StaticBytes.hasKernels(placement);
         this.blockwise = isBlockwise(config, placement);

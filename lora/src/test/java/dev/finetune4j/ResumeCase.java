@@ -7,6 +7,7 @@ import dev.finetune4j.data.KtoExample;
 import dev.finetune4j.data.PreferenceExample;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.LoraInit;
+import dev.finetune4j.lora.train.Optimizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -28,7 +29,13 @@ public enum ResumeCase {
     /** Pairs, compared with the base. */
     DPO,
     /** Judged answers, each with the answer to another prompt. */
-    KTO;
+    KTO,
+    /** AdamW's moments in 8 bits, of factors that are large enough for it. */
+    EIGHT_BIT,
+    /** All weights by Adafactor. */
+    ADAFACTOR,
+    /** Lion, with noise on the embedded tokens. */
+    LION_NOISE;
 
     /** The training on a tiny model, in float32: steps of 2 x 2 examples, three of which make an epoch. */
     public FineTuner.Builder tuner(Path model, int steps) {
@@ -67,6 +74,12 @@ public enum ResumeCase {
             case FULL -> builder.full();
             case DPO -> builder.lora(l -> l.rank(4).dropout(0.1)).dpo();
             case KTO -> builder.lora(l -> l.rank(4).dropout(0.1)).kto(0.1);
+            case EIGHT_BIT ->
+                builder.lora(l -> l.rank(64).dropout(0.1)).training(t -> t.optimizer(Optimizer.adamW8bit()));
+            case ADAFACTOR -> builder.full().training(t -> t.optimizer(Optimizer.adafactor()));
+            case LION_NOISE ->
+                builder.lora(l -> l.rank(4)).training(t -> t.optimizer(Optimizer.lion())
+                        .neftuneNoiseAlpha(5));
         };
     }
 

@@ -39,7 +39,11 @@ public final class MethodsTour {
         return methods;
     }
 
-    /** @param args names of methods; none for all */
+    /**
+     * Runs them and prints a line for each.
+     *
+     * @param args names of methods; none for all
+     */
     public static void main(String[] args) {
         PrintStream out = Terminal.out();
         for (String name : args.length == 0 ? METHODS.keySet() : List.of(args)) {

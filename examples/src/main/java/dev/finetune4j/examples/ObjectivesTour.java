@@ -94,7 +94,11 @@ public final class ObjectivesTour {
         return Dataset.of(judged);
     }
 
-    /** @param args names of objectives; none for all */
+    /**
+     * Runs them and prints a line for each.
+     *
+     * @param args names of objectives; none for all
+     */
     public static void main(String[] args) {
         PrintStream out = Terminal.out();
         for (String name : args.length == 0 ? OBJECTIVES.keySet() : List.of(args)) {

@@ -37,13 +37,13 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A program that trains a random model of some size through the builder and prints what the plan said beside what the memory was.
- * Arguments: a folder for the model, {@code cpu} or {@code cuda}, and the cells as {@code method/optimizer/objective}; none for all.
+ * Arguments: a folder with a model or for the random one, {@code cpu} or {@code cuda}, and the cells as {@code method/optimizer/objective}; none for all.
  * On the CPU the process should have a heap of fixed size, touched beforehand, and glibc's {@code MALLOC_MMAP_THRESHOLD_}, so that what it
  * frees leaves its memory.
  */
 final class PlannedTrainings {
     private static final int ROWS = 4;
-    private static final int CHARACTERS = 420;
+    private static final int CHARACTERS = Integer.getInteger("finetune4j.characters", 420);
     private static final int STEPS = 3;
     private static final long SAMPLE_MILLIS = 1;
 
@@ -87,7 +87,8 @@ final class PlannedTrainings {
     }
 
     public static void main(String[] args) throws Exception {
-        Path model = randomModel(Path.of(args[0]));
+        Path given = Path.of(args[0]);
+        Path model = Files.exists(given.resolve("config.json")) ? given : randomModel(given);
         boolean gpu = args[1].equals("cuda");
         ComputeDevice device = gpu ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
         // Libraries are loaded, and classes, before anything is measured.

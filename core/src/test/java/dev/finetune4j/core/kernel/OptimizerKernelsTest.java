@@ -42,7 +42,8 @@ class OptimizerKernelsTest {
                     own.step(DeviceKernels.of(device).optimizer(), i, maxNorm);
                     torch.step(TorchOptimizer.INSTANCE, i, maxNorm);
                 }
-                // A code of a quotient within a rounding of a limit may be its neighbour, and the next steps begin there.
+                // A code of a quotient within a rounding of a limit may be its neighbour, and the next steps begin
+                // there.
                 TensorData.assertClose("8-bit", torch.numbers(torch.coded), own.numbers(own.coded), 1e-4);
                 TensorData.assertClose("its copies", torch.numbers(torch.copies), own.numbers(own.copies), 1e-2);
                 TensorData.assertClose("Lion", torch.numbers(torch.lion), own.numbers(own.lion), 1e-5);

@@ -21,6 +21,7 @@ import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.VeraSettings;
+import dev.finetune4j.lora.eval.EvalSuite;
 import dev.finetune4j.lora.objective.AnswerLoss;
 import dev.finetune4j.lora.objective.Cpo;
 import dev.finetune4j.lora.objective.Kto;
@@ -151,6 +152,7 @@ public final class FineTuner {
         private @Nullable QuantSettings quantization;
         private @Nullable Double loraPlus;
         private @Nullable Dataset heldOut;
+        private final List<EvalSuite> exams = new ArrayList<>();
         private @Nullable Duration timeLimit;
         private final CheckpointChoice.Builder checkpoints = new CheckpointChoice.Builder();
         private @Nullable String chatTemplate;
@@ -527,6 +529,16 @@ public final class FineTuner {
         }
 
         /**
+         * Questions that the model is asked at each evaluation, as {@link EvalSuite#run} does: after each epoch or each
+         * {@link TrainingSettings.Builder#evaluationSteps}, with held-out examples or without. The share of right answers is the metric
+         * {@code exam/NAME} of {@code TrainingReport.Evaluation}, with which it goes to listeners and logs. Several calls add up.
+         */
+        public Builder exam(EvalSuite suite) {
+            exams.add(Arguments.given(suite, "exam(suite)"));
+            return this;
+        }
+
+        /**
          * Examples that are not trained on, such as one part of {@link Dataset#split}, with their placeholders {@linkplain Dataset#bind bound}. The loss on them is measured at the end of each epoch
          * or each {@link TrainingSettings.Builder#evaluationSteps}, without gradients, in batches of the training's size, and
          * reported to the listeners and in {@code TrainingReport.evaluations}.
@@ -726,7 +738,7 @@ public final class FineTuner {
                     settings,
                     new UsualSettings(
                             repeated == null && !training.hasLearningRate(), repeated == null && !training.hasLength()),
-                    new FineTuning.Course(listeners, heldOut, timeLimit, checkpointed, repeated));
+                    new FineTuning.Course(listeners, heldOut, exams, timeLimit, checkpointed, repeated));
         }
 
         /** What cannot be chosen for a base that is loaded already. */

@@ -8,6 +8,7 @@ import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import dev.finetune4j.lora.parallel.DataParallel;
+import dev.finetune4j.lora.eval.EvalSuite;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
@@ -115,6 +116,7 @@ record FineTuning(
      *
      * @param listeners who watches
      * @param heldOut examples to evaluate; null for none
+     * @param exams what the model is asked at each evaluation
      * @param timeLimit after which it ends; null for never
      * @param checkpoints where and when they are written, and whether one is gone on from
      * @param repeated the record of the training that this one repeats; null for none
@@ -122,11 +124,13 @@ record FineTuning(
     record Course(
             List<TrainingListener> listeners,
             @Nullable Dataset heldOut,
+            List<EvalSuite> exams,
             @Nullable Duration timeLimit,
             CheckpointChoice checkpoints,
             @Nullable JsonNode repeated) {
         Course {
             listeners = List.copyOf(listeners);
+            exams = List.copyOf(exams);
         }
     }
 }

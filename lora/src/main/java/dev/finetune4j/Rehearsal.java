@@ -85,7 +85,7 @@ final class Rehearsal implements AutoCloseable {
                             view,
                             trained.trainable(),
                             tuning.method().groups(settings),
-                            tuning.objective().of(small, view, tuning.method(), Communicator.alone()),
+                            tuning.objective().of(small, view, tuning.method(), Communicator.alone(), null),
                             settings)
                     .run(batches, MOST_STEPS, () -> over);
         } catch (RuntimeException e) {

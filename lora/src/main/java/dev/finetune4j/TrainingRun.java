@@ -17,9 +17,11 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.objective.ReferenceScores;
 import dev.finetune4j.lora.parallel.DataParallel;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -146,7 +148,7 @@ final class TrainingRun {
             EncodedDataset data = planner.encode(dataset, encoder);
             BatchLoader batches = planner.loader(data);
             Dataset apart = tuning.course().heldOut();
-            BatchLoader heldOut = apart == null ? null : planner.loader(planner.encode(apart, encoder));
+            EncodedDataset heldOut = apart == null ? null : planner.encode(apart, encoder);
             TrainingSettings settings = planner.settings(batches);
             plan = checkpoints.plan(planner, data, batches, settings);
             RunRecord record = RunRecord.of(planner, data, settings, plan);
@@ -165,7 +167,8 @@ final class TrainingRun {
             try (Rehearsal rehearsal = rehearsal(planner, data, settings)) {
                 base = source.get();
             }
-            return train(base, new Batches(data, batches, heldOut), record, plan, checkpoints);
+            BatchLoader judged = heldOut == null ? null : planner.loader(heldOut);
+            return train(base, new Batches(data, batches, heldOut, judged), record, plan, checkpoints);
         } catch (RuntimeException | Error e) {
             if (base != null && base != tuning.loaded()) {
                 base.close();
@@ -200,12 +203,27 @@ final class TrainingRun {
      *
      * @param data all examples
      * @param loader deals them out
-     * @param heldOut deals out those to evaluate; null for none
+     * @param heldOut examples to evaluate; null for none
+     * @param judged deals them out
      */
     private record Batches(
             EncodedDataset data,
             BatchLoader loader,
-            @Nullable BatchLoader heldOut) {}
+            @Nullable EncodedDataset heldOut,
+            @Nullable BatchLoader judged) {
+        /** Examples of which the reference of a preference training is asked more than once, unless it is remembered. */
+        List<EncodedExample> comingAgain(TrainingSettings settings) {
+            List<EncodedExample> again = new ArrayList<>();
+            int steps = loader.stepsPerEpoch();
+            if (settings.totalSteps(steps) > steps && !data.isLazy()) {
+                again.addAll(data.examples());
+            }
+            if (heldOut != null && !heldOut.isLazy()) {
+                again.addAll(heldOut.examples());
+            }
+            return again;
+        }
+    }
 
     private FineTunedModel train(
             LanguageModel base, Batches batches, RunRecord record, MemoryPlan plan, RunCheckpoints checkpoints) {
@@ -216,7 +234,9 @@ final class TrainingRun {
                         base.model().linears().values(),
                         base.model().placement(),
                         plan.bytes().dequantized());
-                Adapter frozen = frozen(base)) {
+                Adapter frozen = frozen(base);
+                ReferenceScores known = new ReferenceScores(
+                        remembers() ? batches.comingAgain(settings) : List.of())) {
             CausalLM model = noisy(adapter == null ? base.model() : adapter.view(), settings);
             Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),
@@ -229,12 +249,16 @@ final class TrainingRun {
                             all,
                             this::isOver)
                     .minimizing(
-                            tuning.objective().of(frozen == null ? base.model() : frozen.view(), model, method, ranks))
+                            tuning.objective()
+                                    .of(frozen == null ? base.model() : frozen.view(), model, method, ranks, known))
                     .among(ranks)
                     .expecting(expected(base.model(), batches.data()))
                     .savingBy(folder -> save(base, adapter, folder));
-            if (batches.heldOut() != null) {
-                trainer.evaluating(batches.heldOut());
+            if (batches.judged() != null) {
+                trainer.evaluating(batches.judged());
+            }
+            if (!tuning.course().exams().isEmpty()) {
+                trainer.examining(new Exams(tuning.course().exams(), base, adapter));
             }
             checkpoints.connect(trainer, base, adapter, record);
             TrainingReport report = trainer.run();
@@ -260,6 +284,10 @@ final class TrainingRun {
     private static CausalLM noisy(CausalLM model, TrainingSettings settings) {
         double alpha = settings.neftuneNoiseAlpha();
         return alpha == 0 ? model : model.withNoise(new EmbeddingNoise(alpha));
+    }
+
+    private boolean remembers() {
+        return tuning.objective().sequences() > 1 && device.kind() == ComputeDevice.Kind.CPU;
     }
 
     private static void save(LanguageModel base, @Nullable Adapter adapter, Path folder) {

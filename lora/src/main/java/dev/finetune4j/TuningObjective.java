@@ -24,6 +24,7 @@ import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.objective.PairLoss;
 import dev.finetune4j.lora.objective.PreferenceLoss;
 import dev.finetune4j.lora.objective.PreferenceObjective;
+import dev.finetune4j.lora.objective.ReferenceScores;
 import dev.finetune4j.lora.objective.RobustDpo;
 import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.lora.objective.StartCheck;
@@ -117,18 +118,27 @@ record TuningObjective(String call, @Nullable PreferenceLoss loss) {
      * @param trained the model that is trained
      * @param method makes the latter of the former
      * @param ranks that train together
+     * @param known what the reference says of examples that come again; null to ask it each time
      */
-    Objective of(CausalLM reference, CausalLM trained, TuningMethod method, Communicator ranks) {
+    Objective of(
+            CausalLM reference,
+            CausalLM trained,
+            TuningMethod method,
+            Communicator ranks,
+            @Nullable ReferenceScores known) {
         PreferenceLoss chosen = loss;
         if (chosen == null) {
             return new SftObjective();
         }
         StartCheck check = new StartCheck(chosen.needsReference() && startsAsReference(trained, method));
         if (chosen instanceof Kto kto) {
-            return new KtoObjective(kto, reference, check, ranks);
+            return new KtoObjective(kto, reference, check, ranks, known);
         }
         return new PreferenceObjective(
-                (PairLoss) Objects.requireNonNull(chosen), chosen.needsReference() ? reference : null, check);
+                (PairLoss) Objects.requireNonNull(chosen),
+                chosen.needsReference() ? reference : null,
+                check,
+                chosen.needsReference() ? known : null);
     }
 
     /** Whether the two models answer alike before the first step: not with noise, nor where dropout hides a part of what was learned. */

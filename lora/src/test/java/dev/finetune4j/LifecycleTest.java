@@ -3,6 +3,7 @@ package dev.finetune4j;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -10,6 +11,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.lora.eval.EvalCase;
+import dev.finetune4j.lora.eval.EvalSuite;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
@@ -20,6 +23,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -220,6 +224,31 @@ class LifecycleTest {
             assertEquals(
                     List.of(1, 2, 3), evaluations.stream().map(e -> e.step()).toList());
             assertTrue(evaluations.get(2).loss() < evaluations.get(0).loss(), evaluations.toString());
+            evaluations.forEach(evaluation -> {
+                double accuracy = evaluation.metrics().get("mean_token_accuracy");
+                assertTrue(accuracy >= 0 && accuracy <= 1, evaluation.toString());
+                assertEquals(Math.rint(accuracy * evaluation.terms()), accuracy * evaluation.terms(), 1e-6);
+            });
+        }
+    }
+
+    @Test
+    void examsAreAskedOfTheModelAsItIsThen() {
+        List<String> answers = new ArrayList<>();
+        EvalSuite suite = new EvalSuite("names", List.of(new EvalCase("Who are you?", answers::add)), 8);
+        try (FineTunedModel tuned =
+                tuner(t -> t.maxSteps(12).evaluationSteps(1)).exam(suite).train()) {
+            List<TrainingReport.Evaluation> evaluations = tuned.report().evaluations();
+            assertEquals(12, answers.size());
+            assertEquals(12, evaluations.size());
+            evaluations.forEach(evaluation -> {
+                assertEquals(Map.of("exam/names", 1.0), evaluation.metrics());
+                assertTrue(Double.isNaN(evaluation.loss()));
+                assertEquals(0, evaluation.terms());
+            });
+            suite.run(tuned);
+            assertEquals(answers.get(12), answers.get(11), "the last exam and the tuned model");
+            assertNotEquals(answers.get(0), answers.get(11), "the first exam was of another model");
         }
     }
 

@@ -1,5 +1,6 @@
 package dev.finetune4j.benchmarks;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.core.ActivationCheckpointing;
@@ -9,6 +10,7 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
@@ -45,10 +47,14 @@ import java.util.SplittableRandom;
  * <p>Arguments, all with usual values: {@code --preset 6b --pairs 4 --layouts shared,packed,padded --ckpt none,full --steps 8
  * --warmup 3 --device cuda}, and {@code --prompt 512 --answer 256} for pairs of one length or {@code --lengths FILE} for those of a
  * file: an array of steps, each an array of pairs, each {@code [prompt, chosen, rejected]} in tokens.
+ *
+ * <p>With {@code --model FOLDER --data pairs.json} and {@code --epochs 3 --template llama2} the same through the public builder: tokens a
+ * second in each epoch, of which all but the first know what the reference says, and the peak beside the plan.
  */
 public final class PreferenceCells {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final double GIBIBYTE = 1 << 30;
+    private static final int BUILDER_LENGTH = 4096;
 
     private final String[] args;
     private final RandomModel shape;
@@ -67,31 +73,78 @@ public final class PreferenceCells {
     }
 
     public static void main(String[] args) throws IOException {
-        new PreferenceCells(args).run();
+        PreferenceCells cells = new PreferenceCells(args);
+        System.err.println(
+                RealCells.table(cells.option("--model", "").isEmpty() ? cells.random() : cells.throughBuilder()));
+    }
+
+    private ComputeDevice device() {
+        return option("--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
+    }
+
+    private static void print(List<Map<String, Object>> lines, Map<String, Object> line)
+            throws JsonProcessingException {
+        System.out.println(JSON.writeValueAsString(line));
+        lines.add(line);
+    }
+
+    private List<Map<String, Object>> throughBuilder() throws JsonProcessingException {
+        Path model = Path.of(option("--model", ""));
+        double epochs = Double.parseDouble(option("--epochs", "3"));
+        RealTraining training = RealTraining.run(new RealTraining.Task(
+                model,
+                device(),
+                Dataset.read(Path.of(option("--data", ""))),
+                option("--template", "llama2"),
+                BUILDER_LENGTH,
+                0,
+                t -> t.epochs(epochs).batchSize(pairs).learningRate(5e-6),
+                builder -> builder.dpo(d -> d.beta(0.1))));
+        List<Map<String, Object>> lines = new ArrayList<>();
+        for (var epoch : training.epochs().entrySet()) {
+            Map<String, Object> line = new LinkedHashMap<>();
+            line.put("part", "dpo");
+            line.put("model", model.getFileName().toString());
+            line.put("cell", "builder, epoch " + epoch.getKey());
+            line.put("pairs", pairs);
+            line.put("steps", epoch.getValue().size());
+            line.put("tokens_per_s", Math.round(RealTraining.tokensPerSecond(epoch.getValue())));
+            line.put("loss", RealCells.rounded(RealTraining.loss(epoch.getValue())));
+            print(lines, line);
+        }
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("part", "dpo");
+        line.put("model", model.getFileName().toString());
+        line.put("cell", "builder");
+        line.put("s_before_first_step", RealCells.rounded(training.secondsBefore()));
+        line.put("s_first_step", RealCells.rounded(training.steps().get(0).seconds()));
+        line.put("s_in_all", RealCells.rounded(training.secondsInAll()));
+        line.put("plan_gib", RealCells.rounded(training.plannedGibibytes()));
+        line.put("peak_alloc_gib", RealCells.rounded(training.peakGibibytes()));
+        line.put("reserved_gib", RealCells.rounded(training.reservedGibibytes()));
+        print(lines, line);
+        return lines;
     }
 
     private String option(String name, String usual) {
         return TrainCells.option(args, name, usual);
     }
 
-    private void run() throws IOException {
-        ComputeDevice device = option("--device", "cuda").equals("cuda") ? ComputeDevice.cuda(0) : ComputeDevice.cpu();
+    private List<Map<String, Object>> random() throws IOException {
         List<Map<String, Object>> lines = new ArrayList<>();
         try (CausalLM base =
-                shape.load(new QuantizedLinearFactory(QuantSettings.nf4()), new Placement(device, Precision.BF16))) {
+                shape.load(new QuantizedLinearFactory(QuantSettings.nf4()), new Placement(device(), Precision.BF16))) {
             for (String layout : option("--layouts", "shared,packed,padded").split(",", -1)) {
                 for (String checkpointing : option("--ckpt", "none").split(",", -1)) {
                     // Each begins as its reference does.
                     try (PeftAdapter adapter =
                             AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
-                        Map<String, Object> line = cell(base, adapter, layout, checkpointing);
-                        System.out.println(JSON.writeValueAsString(line));
-                        lines.add(line);
+                        print(lines, cell(base, adapter, layout, checkpointing));
                     }
                 }
             }
         }
-        System.err.println(RealCells.table(lines));
+        return lines;
     }
 
     private Map<String, Object> cell(CausalLM base, PeftAdapter adapter, String layout, String checkpointing) {

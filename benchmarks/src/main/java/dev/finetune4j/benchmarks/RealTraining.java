@@ -55,6 +55,7 @@ record RealTraining(
      * @param maxSequenceLength longer examples are skipped
      * @param dropout of LoRA
      * @param length sets batch size and epochs or steps
+     * @param more whatever else is chosen, such as an objective
      */
     record Task(
             Path model,
@@ -63,9 +64,22 @@ record RealTraining(
             String chatTemplate,
             int maxSequenceLength,
             double dropout,
-            Consumer<TrainingSettings.Builder> length) {
+            Consumer<TrainingSettings.Builder> length,
+            Consumer<FineTuner.Builder> more) {
+        /** With nothing else. */
+        Task(
+                Path model,
+                ComputeDevice device,
+                Dataset data,
+                String chatTemplate,
+                int maxSequenceLength,
+                double dropout,
+                Consumer<TrainingSettings.Builder> length) {
+            this(model, device, data, chatTemplate, maxSequenceLength, dropout, length, builder -> {});
+        }
+
         private FineTuner.Builder builder() {
-            return FineTuner.builder()
+            FineTuner.Builder builder = FineTuner.builder()
                     .model(model)
                     .device(device)
                     .qlora(q -> q.rank(16).alpha(32).dropout(dropout))
@@ -75,6 +89,8 @@ record RealTraining(
                     .truncation(Truncation.SKIP)
                     .training(t -> t.learningRate(1e-4))
                     .training(length);
+            more.accept(builder);
+            return builder;
         }
     }
 

@@ -26,13 +26,16 @@ import org.jspecify.annotations.Nullable;
  * @param targets what its positions have to predict
  * @param scale factor on gradient and loss, one float32
  * @param answers what is known of its sequences; null where the loss is a sum over target tokens
+ * @param reference what the reference says of its sequences, known beforehand or found by the pass; null where nobody asks
  */
 public record DeviceBatch(
         Batch host,
         ModelInput input,
         Targets targets,
         Tensor scale,
-        @Nullable Answers answers) implements AutoCloseable {
+        @Nullable Answers answers,
+        @Nullable Reference reference)
+        implements AutoCloseable {
     /** Numbers of sequences between a power of two and the next. */
     private static final int NUMBERS_OF_A_POWER = 8;
 
@@ -47,10 +50,26 @@ public record DeviceBatch(
      * @param shared how many keys there is room for that several sequences of a packed row share
      * @param targets their number, those that only fill up included
      * @param compared how many sequences the loss compares, parted ones twice; 0 where it is a sum over target tokens
+     * @param referenceKnown whether the pass need not ask the reference
      * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence
      */
     public record Shape(
-            long rows, long length, int sequences, long shared, int targets, int compared, long frequencies) {}
+            long rows,
+            long length,
+            int sequences,
+            long shared,
+            int targets,
+            int compared,
+            boolean referenceKnown,
+            long frequencies) {}
+
+    /**
+     * Log-probabilities of sequences under the reference.
+     *
+     * @param scores (S) float32
+     * @param known whether they are there before the pass, which else computes them
+     */
+    record Reference(Tensor scores, boolean known) {}
 
     /** The batch of an objective whose loss is a sum over target tokens. */
     static DeviceBatch ofTokens(CausalLM model, Batch batch, double scale, int multiple) {
@@ -110,7 +129,7 @@ public record DeviceBatch(
             Answers answers = compares ? Answers.of(device, batch) : null;
             // Last of those that can fail, because no scope owns it.
             Targets wanted = targets.apply(device);
-            return released(scope, new DeviceBatch(batch, input, wanted, factor, answers));
+            return released(scope, new DeviceBatch(batch, input, wanted, factor, answers, null));
         }
     }
 
@@ -164,7 +183,22 @@ public record DeviceBatch(
         if (answers != null) {
             all.addAll(answers.tensors());
         }
+        if (reference != null) {
+            all.add(reference.scores());
+        }
         return all;
+    }
+
+    /** The same with scores of the reference, which it owns from now on. */
+    DeviceBatch with(Reference scores) {
+        return new DeviceBatch(host, input, targets, scale, answers, scores);
+    }
+
+    /** Takes over what a pass over a batch of the same shape has found. */
+    public void takeFindings(DeviceBatch other) {
+        if (reference != null && other.reference != null && !reference.known()) {
+            reference.scores().copy_(other.reference.scores());
+        }
     }
 
     /** @throws IllegalStateException if the loss is a sum over target tokens */
@@ -194,6 +228,7 @@ public record DeviceBatch(
                 shared,
                 targets.count(),
                 targets.sequenceCount(),
+                reference != null && reference.known(),
                 model.rotaryKey(longest));
     }
 
@@ -206,9 +241,11 @@ public record DeviceBatch(
                     : ModelInput.padded(tokens);
             Tensor ownScale = scale.clone();
             Answers ownAnswers = answers == null ? null : answers.copy();
+            Reference ownReference =
+                    reference == null ? null : new Reference(reference.scores().clone(), reference.known());
             // Last of those that can fail, because no scope owns it.
             Targets ownTargets = targets.copy();
-            return released(scope, new DeviceBatch(host, own, ownTargets, ownScale, ownAnswers));
+            return released(scope, new DeviceBatch(host, own, ownTargets, ownScale, ownAnswers, ownReference));
         }
     }
 

@@ -14,6 +14,7 @@ import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Kahneman-Tversky optimization: each answer stands in front of a mismatched one, its prompt with the answer of another, from which
@@ -23,13 +24,19 @@ import org.bytedeco.pytorch.Tensor;
  * @param reference the frozen model with which the policy is compared, such as the base without the adapter
  * @param start what is known of the first step
  * @param ranks among which the answers of a micro-batch are shared out: the divergence is that of all of them
+ * @param known as in {@link PreferenceObjective}
  */
-public record KtoObjective(Kto loss, CausalLM reference, StartCheck start, Communicator ranks) implements Objective {
+public record KtoObjective(
+        Kto loss,
+        CausalLM reference,
+        StartCheck start,
+        Communicator ranks,
+        @Nullable ReferenceScores known) implements Objective {
     private static final List<String> METRICS = List.of("rewards/chosen", "rewards/rejected", "kl");
 
-    /** One of whose start nothing is known. */
+    /** One of whose start nothing is known, and which asks the reference each time. */
     public KtoObjective(Kto loss, CausalLM reference) {
-        this(loss, reference, StartCheck.NONE, Communicator.alone());
+        this(loss, reference, StartCheck.NONE, Communicator.alone(), null);
     }
 
     @Override
@@ -45,14 +52,29 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start, Commu
     @Override
     public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
         SequencePairs.require(batch, Set.of(Kind.DESIRABLE, Kind.UNDESIRABLE), Kind.MISMATCHED);
-        return DeviceBatch.ofSequences(model, batch, scale, multiple);
+        return Scores.withReference(DeviceBatch.ofSequences(model, batch, scale, multiple), known);
+    }
+
+    @Override
+    public void passed(DeviceBatch batch) {
+        Scores.remember(batch, known);
+    }
+
+    @Override
+    public Map<String, Tensor> findings() {
+        return ReferenceScores.findings(known);
+    }
+
+    @Override
+    public void restore(Map<String, Tensor> findings) {
+        ReferenceScores.restore(known, findings);
     }
 
     @Override
     public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
             // First, while there are no activations of the policy in memory.
-            Tensor frozen = Scores.of(reference, batch);
+            Tensor frozen = Scores.ofReference(reference, batch);
             SequenceLogProbs policy = Scores.recorded(model, batch);
             SequencePairs pairs = SequencePairs.of(policy.sums(), frozen, batch.requireAnswers());
             Tensor kl = Kto.klEstimate(pairs.second(), ranks::sum); // (1)
@@ -91,13 +113,19 @@ public record KtoObjective(Kto loss, CausalLM reference, StartCheck start, Commu
     }
 
     @Override
+    public boolean isCapturable() {
+        return ranks.size() == 1;
+    }
+
+    @Override
     public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
             SequencePairs pairs = SequencePairs.of(
-                    Scores.of(model, onDevice), Scores.of(reference, onDevice), onDevice.requireAnswers());
+                    Scores.of(model, onDevice), Scores.ofReference(reference, onDevice), onDevice.requireAnswers());
+            passed(onDevice);
             Tensor kl = Kto.klEstimate(pairs.second(), ranks::sum); // (1)
             Tensor losses = loss.losses(pairs.first(), desirable(onDevice), kl); // (N)
             return Sums.toArray(sums(losses, pairs.first(), kl, onDevice));

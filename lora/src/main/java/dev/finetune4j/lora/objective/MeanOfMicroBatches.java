@@ -70,6 +70,21 @@ public record MeanOfMicroBatches(Objective of) implements Objective {
     }
 
     @Override
+    public void passed(DeviceBatch batch) {
+        of.passed(batch);
+    }
+
+    @Override
+    public Map<String, Tensor> findings() {
+        return of.findings();
+    }
+
+    @Override
+    public void restore(Map<String, Tensor> findings) {
+        of.restore(findings);
+    }
+
+    @Override
     public boolean isCapturable() {
         return of.isCapturable();
     }

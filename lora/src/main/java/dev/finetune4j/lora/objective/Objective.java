@@ -15,7 +15,7 @@ import org.bytedeco.pytorch.Tensor;
  * number in <em>all</em> micro-batches, so it does not change with the way a step is split. The loop gives that as {@link
  * #scale}, and adds up what {@link #forwardBackward} returns.
  *
- * <p>Stateless; of one objective several trainings may run at once.
+ * <p>Stateless, so that of one objective several trainings may run at once, unless its own documentation says otherwise.
  */
 public interface Objective {
     /** How many terms the loss of a batch is the sum of. */
@@ -57,6 +57,25 @@ public interface Objective {
     default boolean needsAllRanks() {
         return false;
     }
+
+    /** Called behind each {@link #forwardBackward} with its batch, which has what the pass has found; nothing waits for the device. */
+    default void passed(DeviceBatch batch) {}
+
+    /**
+     * What it has found out so far and will use again, for a checkpoint: copies on the host by name.
+     *
+     * @return owned by the caller, who may close them; empty for an objective without a state
+     */
+    default Map<String, Tensor> findings() {
+        return Map.of();
+    }
+
+    /**
+     * Takes over what {@link #findings} gave in a training of the same data.
+     *
+     * @throws IllegalArgumentException if it was one of other data
+     */
+    default void restore(Map<String, Tensor> findings) {}
 
     /** Whether {@link #forwardBackward} reads nothing but the batch's tensors, so that a CUDA graph may be captured of it. */
     default boolean isCapturable() {

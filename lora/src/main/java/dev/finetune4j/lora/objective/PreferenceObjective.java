@@ -22,8 +22,14 @@ import org.jspecify.annotations.Nullable;
  * @param reference the frozen model with which the policy is compared, such as the base without the adapter; null where the loss
  *     needs none
  * @param start what is known of the first step
+ * @param known what the reference says of examples that come again; null to ask it each time. With it the objective belongs to one
+ *     training
  */
-public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, StartCheck start) implements Objective {
+public record PreferenceObjective(
+        PairLoss loss,
+        @Nullable CausalLM reference,
+        StartCheck start,
+        @Nullable ReferenceScores known) implements Objective {
     private static final List<String> METRICS =
             List.of("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins");
 
@@ -35,9 +41,9 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
         }
     }
 
-    /** One of whose start nothing is known. */
+    /** One of whose start nothing is known, and which asks the reference each time. */
     public PreferenceObjective(PairLoss loss, @Nullable CausalLM reference) {
-        this(loss, reference, StartCheck.NONE);
+        this(loss, reference, StartCheck.NONE, null);
     }
 
     @Override
@@ -55,7 +61,22 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
         SequencePairs.require(batch, Set.of(Kind.CHOSEN), Kind.REJECTED);
         return loss.needsPrompts()
                 ? DeviceBatch.ofPromptsAndAnswers(model, batch, scale, multiple)
-                : DeviceBatch.ofSequences(model, batch, scale, multiple);
+                : Scores.withReference(DeviceBatch.ofSequences(model, batch, scale, multiple), known);
+    }
+
+    @Override
+    public void passed(DeviceBatch batch) {
+        Scores.remember(batch, known);
+    }
+
+    @Override
+    public Map<String, Tensor> findings() {
+        return ReferenceScores.findings(known);
+    }
+
+    @Override
+    public void restore(Map<String, Tensor> findings) {
+        ReferenceScores.restore(known, findings);
     }
 
     @Override
@@ -86,6 +107,11 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
     }
 
     @Override
+    public boolean isCapturable() {
+        return true;
+    }
+
+    @Override
     public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
@@ -93,6 +119,7 @@ public record PreferenceObjective(PairLoss loss, @Nullable CausalLM reference, S
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
             SequencePairs pairs = SequencePairs.of(
                     Scores.of(model, onDevice), Scores.ofReference(reference, onDevice), onDevice.requireAnswers());
+            passed(onDevice);
             return Sums.toArray(sums(loss.losses(pairs.first(), pairs.second()), pairs, onDevice));
         }
     }

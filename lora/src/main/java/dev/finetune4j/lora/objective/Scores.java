@@ -4,6 +4,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.SequenceLogProbs;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -26,9 +27,45 @@ final class Scores {
         }
     }
 
-    /** Those of the reference; null where there is none. */
+    /** Those of the reference, asked unless they are known; null where there is none. */
     static @Nullable Tensor ofReference(@Nullable CausalLM reference, DeviceBatch batch) {
-        return reference == null ? null : of(reference, batch);
+        if (reference == null) {
+            return null;
+        }
+        DeviceBatch.Reference wanted = batch.reference();
+        if (wanted == null) {
+            return of(reference, batch);
+        }
+        if (!wanted.known()) {
+            try (TensorScope scope = new TensorScope();
+                    NoGradGuard off = new NoGradGuard()) {
+                wanted.scores().copy_(of(reference, batch));
+            }
+        }
+        return wanted.scores();
+    }
+
+    /** A batch with what is known of it, or room for what its pass finds. */
+    static DeviceBatch withReference(DeviceBatch batch, @Nullable ReferenceScores known) {
+        if (known == null) {
+            return batch;
+        }
+        float[] scores = known.of(batch.host());
+        try (TensorScope scope = new TensorScope()) {
+            Tensor tensor = Tensors.ofFloats(Tensors.deviceOf(batch.scale()), scores, scores.length);
+            return batch.with(new DeviceBatch.Reference(scope.release(tensor), ReferenceScores.isKnown(scores)));
+        } catch (RuntimeException | Error e) {
+            batch.close();
+            throw e;
+        }
+    }
+
+    /** Remembers what a pass has found. */
+    static void remember(DeviceBatch batch, @Nullable ReferenceScores known) {
+        DeviceBatch.Reference reference = batch.reference();
+        if (known != null && reference != null && !reference.known()) {
+            known.remember(batch.host(), reference.scores());
+        }
     }
 
     private static SequenceLogProbs.Head head(CausalLM model) {

@@ -58,10 +58,11 @@ public record TrainingReport(
      * @param totalSteps all steps of the training
      * @param epoch passes over the training data so far, with fraction
      * @param loss mean over all terms of the objective; for supervised fine-tuning over the target tokens, in nats. NaN when memory did
-     *     not suffice to measure it
+     *     not suffice to measure it, or there are no held-out examples
      * @param metrics other means over the same examples, by TRL's names: {@code mean_token_accuracy}, the share of target tokens that
      *     the model would have chosen, for supervised fine-tuning; {@code rewards/accuracies}, the share of pairs whose chosen answer it
-     *     rewards more, and rewards and margins for preferences
+     *     rewards more, and rewards and margins for preferences; and {@code exam/NAME}, the share of right answers to the questions that
+     *     were given to the builder
      * @param terms how many the loss is the mean of
      * @param duration how long it took
      */

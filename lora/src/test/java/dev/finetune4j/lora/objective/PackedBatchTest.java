@@ -32,6 +32,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
@@ -83,6 +85,13 @@ class PackedBatchTest {
             double loss = NextTokenLoss.sum(alone, model::logits, padded.labels());
             assertTrue(loss > 1);
             assertEquals(loss, NextTokenLoss.sum(together, model::logits, packed.labels()), 1e-5 * loss);
+            long[] wanted = padded.labels();
+            long[] chosen = Tensors.toLongs(model.logits(alone).argmax(new LongOptional(-1), false));
+            long correct = IntStream.range(0, wanted.length)
+                    .filter(i -> wanted[i] == chosen[i])
+                    .count();
+            double[] judged = new SftObjective().evaluate(model, packed);
+            assertArrayEquals(new double[] {loss, correct, padded.targetTokens()}, judged, 1e-5 * loss);
         }
     }
 

@@ -234,8 +234,9 @@ class PreferenceObjectiveTest {
                 PeftAdapter other = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
             moveB(other, 1);
             for (Objective objective : List.of(
-                    new PreferenceObjective(Dpo.of(0.5), other.attachTo(base), new StartCheck(true)),
-                    new KtoObjective(Kto.of(0.5), other.attachTo(base), new StartCheck(true), Communicator.alone()))) {
+                    new PreferenceObjective(Dpo.of(0.5), other.attachTo(base), new StartCheck(true), null),
+                    new KtoObjective(
+                            Kto.of(0.5), other.attachTo(base), new StartCheck(true), Communicator.alone(), null))) {
                 List<EncodedExample> examples = objective instanceof KtoObjective ? judged(4) : pairs(4);
                 Trainer trainer = new Trainer(
                                 adapter.attachTo(base),

@@ -71,6 +71,11 @@ final class LogProbRecorder implements Objective {
     }
 
     @Override
+    public void passed(DeviceBatch batch) {
+        of.passed(batch);
+    }
+
+    @Override
     public int terms(Batch batch) {
         return of.terms(batch);
     }

@@ -20,6 +20,7 @@ import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.objective.Orpo;
 import dev.finetune4j.lora.objective.PairLoss;
 import dev.finetune4j.lora.objective.PreferenceObjective;
+import dev.finetune4j.lora.objective.ReferenceScores;
 import dev.finetune4j.lora.objective.RobustDpo;
 import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.lora.objective.SimPo;
@@ -81,12 +82,12 @@ record TrlCase(Path folder, JsonNode settings) {
     }
 
     /** What TRL minimized, with the arithmetic of its own. */
-    Objective objective(@Nullable CausalLM reference) {
-        return objective(reference, Communicator.alone());
+    Objective objective(@Nullable CausalLM reference, @Nullable ReferenceScores known) {
+        return objective(reference, Communicator.alone(), known);
     }
 
     /** The same on one of several ranks. */
-    Objective objective(@Nullable CausalLM reference, Communicator ranks) {
+    Objective objective(@Nullable CausalLM reference, Communicator ranks, @Nullable ReferenceScores known) {
         JsonNode trl = settings.path("trl");
         double beta = trl.path("beta").asDouble();
         return switch (method()) {
@@ -99,16 +100,17 @@ record TrlCase(Path folder, JsonNode settings) {
                                 trl.path("undesirable_weight").asDouble()),
                         reference,
                         new StartCheck(false),
-                        ranks));
-            case "orpo" -> pairs(new Orpo(beta, AnswerLoss.TOKENS_WITH_PROMPTS), null);
-            case "cpo" -> pairs(cpo(trl, beta), null);
-            case "dpo" -> pairs(dpo(trl, beta), reference);
+                        ranks,
+                        known));
+            case "orpo" -> pairs(new Orpo(beta, AnswerLoss.TOKENS_WITH_PROMPTS), null, null);
+            case "cpo" -> pairs(cpo(trl, beta), null, null);
+            case "dpo" -> pairs(dpo(trl, beta), reference, known);
             default -> throw new AssertionError(folder + ": no objective for " + method());
         };
     }
 
-    private static Objective pairs(PairLoss loss, @Nullable CausalLM reference) {
-        return new MeanOfMicroBatches(new PreferenceObjective(loss, reference));
+    private static Objective pairs(PairLoss loss, @Nullable CausalLM reference, @Nullable ReferenceScores known) {
+        return new MeanOfMicroBatches(new PreferenceObjective(loss, reference, new StartCheck(false), known));
     }
 
     private static PairLoss cpo(JsonNode trl, double beta) {

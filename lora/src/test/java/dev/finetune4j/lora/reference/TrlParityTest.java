@@ -14,6 +14,7 @@ import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.objective.Objective;
+import dev.finetune4j.lora.objective.ReferenceScores;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.loop.Trainer;
@@ -65,15 +66,17 @@ class TrlParityTest {
         try (CausalLM base = Fixtures.model(root.resolve("base"), LinearFactory.dense());
                 PeftAdapter adapter = AdapterFiles.load(folder.resolve("start"), base);
                 PeftAdapter start = AdapterFiles.load(folder.resolve("start"), base);
-                PeftAdapter end = AdapterFiles.load(folder.resolve("end"), base)) {
+                PeftAdapter end = AdapterFiles.load(folder.resolve("end"), base);
+                ReferenceScores known = new ReferenceScores(trl.examples())) {
             CausalLM reference = switch (trl.settings().path("reference").asText()) {
                 case "none" -> null;
                 case "adapter_disabled", "base_model" -> base;
                 case "copy_of_start_adapter" -> start.attachTo(base);
                 default -> throw new AssertionError(folder + ": no such reference");
             };
-            LogProbRecorder recorder = new LogProbRecorder(trl.objective(reference));
-            Objective objective = trl.method().equals("sft") ? trl.objective(null) : recorder;
+            ReferenceScores remembered = layout == Collator.Layout.SHARED ? known : null;
+            LogProbRecorder recorder = new LogProbRecorder(trl.objective(reference, remembered));
+            Objective objective = trl.method().equals("sft") ? trl.objective(null, null) : recorder;
             BatchLoader loader = new BatchLoader(
                     trl.examples(),
                     trl.microBatch(),

@@ -128,7 +128,7 @@ class TrlRanksTest {
                     .ofRank(ranks.rank(), ranks.size());
             TrainingReport report = new Trainer(
                             adapter.attachTo(base), adapter.trainable(), loader, trl.training(), List.of(), () -> false)
-                    .minimizing(trl.objective(reference, ranks))
+                    .minimizing(trl.objective(reference, ranks, null))
                     .among(ranks)
                     .run();
             compareSteps(trl, report);

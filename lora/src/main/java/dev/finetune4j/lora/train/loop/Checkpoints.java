@@ -3,6 +3,7 @@ package dev.finetune4j.lora.train.loop;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.checkpoint.CheckpointTarget;
@@ -34,9 +35,11 @@ final class Checkpoints implements AutoCloseable {
     private static final String VALUE = "value.";
     private static final String OPTIMIZER = "optimizer.";
     private static final String FROZEN = "frozen.";
+    private static final String OBJECTIVE = "objective.";
 
     private final CheckpointTarget target;
     private final TrainingState state;
+    private final Objective objective;
     private final Supplier<TrainerState> progress;
     private final ListenerSet listeners;
     private final CheckpointWriter writer;
@@ -47,7 +50,13 @@ final class Checkpoints implements AutoCloseable {
     private double best;
 
     /** @param progress what the training has done when it is asked */
-    Checkpoints(CheckpointTarget target, TrainingState state, Supplier<TrainerState> progress, ListenerSet listeners) {
+    Checkpoints(
+            CheckpointTarget target,
+            TrainingState state,
+            Objective objective,
+            Supplier<TrainerState> progress,
+            ListenerSet listeners) {
+        this.objective = objective;
         this.target = target;
         this.state = state;
         this.progress = progress;
@@ -138,12 +147,33 @@ final class Checkpoints implements AutoCloseable {
         values.forEach((name, tensor) -> tensors.put(VALUE + name, tensor));
         optimizer.forEach((name, tensor) -> tensors.put(OPTIMIZER + name, tensor));
         target.frozen().forEach((name, tensor) -> tensors.put(FROZEN + name, tensor));
+        Map<String, Tensor> findings = objective.findings();
+        findings.forEach((name, tensor) -> tensors.put(OBJECTIVE + name, tensor));
+        Runnable free = () -> {
+            findings.values().forEach(Tensor::close);
+            release.run();
+        };
         ModelSaver.Capture model = target.saver().capture(values);
         try {
-            return new TakenCheckpoint(now, tensors, model, target.run().apply(now), release);
+            return new TakenCheckpoint(now, tensors, model, target.run().apply(now), free);
         } catch (RuntimeException | Error e) {
+            findings.values().forEach(Tensor::close);
             model.close();
             throw e;
+        }
+    }
+
+    /** Gives an objective what it had found out when a checkpoint was taken. */
+    static void restore(SavedCheckpoint saved, Objective objective) {
+        try (var file = saved.tensors();
+                TensorScope scope = new TensorScope()) {
+            Map<String, Tensor> findings = new LinkedHashMap<>();
+            for (String name : file.names()) {
+                if (name.startsWith(OBJECTIVE)) {
+                    findings.put(name.substring(OBJECTIVE.length()), file.read(name));
+                }
+            }
+            objective.restore(findings);
         }
     }
 

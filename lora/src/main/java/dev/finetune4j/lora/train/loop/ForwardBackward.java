@@ -82,6 +82,7 @@ final class ForwardBackward implements AutoCloseable {
             } else {
                 graphs.run(onDevice.shape(model), onDevice, this::pass);
             }
+            objective.passed(onDevice);
         }
     }
 

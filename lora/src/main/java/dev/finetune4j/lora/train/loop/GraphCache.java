@@ -71,6 +71,7 @@ final class GraphCache implements AutoCloseable {
         } else {
             known.batch().copyFrom(batch);
             known.graph().launch();
+            batch.takeFindings(known.batch());
         }
     }
 

@@ -53,7 +53,8 @@ final class StepControl implements TrainingListener.Control, AutoCloseable {
         if (evaluation == null) {
             if (heldOut == null) {
                 throw new IllegalStateException(
-                        "there are no held-out examples to evaluate; give them to the builder by evaluation(…)");
+                        "there are no held-out examples and no questions to evaluate; give them to the builder by"
+                                + " evaluation(…) or exam(…)");
             }
             TrainingReport.Evaluation found = during(TrainingListener.Phase.EVALUATING, () -> heldOut.evaluate(report));
             evaluation = found;

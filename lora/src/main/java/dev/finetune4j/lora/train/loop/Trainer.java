@@ -27,6 +27,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -64,6 +65,7 @@ public final class Trainer {
     private @Nullable CheckpointTarget target;
     private @Nullable TrainingState running;
     private @Nullable BatchLoader heldOut;
+    private @Nullable Supplier<Map<String, Double>> exams;
     private @Nullable Consumer<Path> saver;
     private final List<TrainingReport.NonFinite> skipped = new ArrayList<>();
     private final List<TrainingReport.Evaluation> evaluations = new ArrayList<>();
@@ -133,6 +135,12 @@ public final class Trainer {
      */
     public Trainer among(Communicator together) {
         ranks = together;
+        return this;
+    }
+
+    /** Adds metrics by name to each evaluation, with held-out examples or without. Returns this trainer. */
+    public Trainer examining(Supplier<Map<String, Double>> questions) {
+        exams = questions;
         return this;
     }
 
@@ -249,6 +257,7 @@ public final class Trainer {
                 try (TrainingState.Snapshot snapshot = Checkpoints.read(saved, frozen)) {
                     state.restore(snapshot);
                 }
+                Checkpoints.restore(saved, objective);
             }
             return state;
         } catch (RuntimeException | Error e) {
@@ -264,6 +273,7 @@ public final class Trainer {
         return new Checkpoints(
                 target,
                 state,
+                objective,
                 () -> new TrainerState(
                         state.updates(),
                         totalSteps,
@@ -324,7 +334,9 @@ public final class Trainer {
             this.state = state;
             this.span = span;
             this.reports = reports;
-            this.evaluation = heldOut == null ? null : new HeldOut(model, objective, heldOut, ranks, passes);
+            this.evaluation = heldOut == null && exams == null
+                    ? null
+                    : new HeldOut(model, objective, heldOut, exams, ranks, passes);
         }
 
         TrainingReport.Outcome run() {

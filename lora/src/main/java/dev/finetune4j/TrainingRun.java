@@ -235,8 +235,7 @@ final class TrainingRun {
                         base.model().placement(),
                         plan.bytes().dequantized());
                 Adapter frozen = frozen(base);
-                ReferenceScores known = new ReferenceScores(
-                        remembers() ? batches.comingAgain(settings) : List.of())) {
+                ReferenceScores known = new ReferenceScores(remembers() ? batches.comingAgain(settings) : List.of())) {
             CausalLM model = noisy(adapter == null ? base.model() : adapter.view(), settings);
             Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),
@@ -248,9 +247,8 @@ final class TrainingRun {
                             settings,
                             all,
                             this::isOver)
-                    .minimizing(
-                            tuning.objective()
-                                    .of(frozen == null ? base.model() : frozen.view(), model, method, ranks, known))
+                    .minimizing(tuning.objective()
+                            .of(frozen == null ? base.model() : frozen.view(), model, method, ranks, known))
                     .among(ranks)
                     .expecting(expected(base.model(), batches.data()))
                     .savingBy(folder -> save(base, adapter, folder));

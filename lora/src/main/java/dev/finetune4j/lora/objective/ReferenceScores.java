@@ -31,7 +31,7 @@ public final class ReferenceScores implements AutoCloseable {
     private static final int AHEAD = 2;
 
     /** Index of the first sequence of each example, by that sequence. */
-    private final Map<EncodedSequence, Integer> firsts = new IdentityHashMap<>();
+    private final IdentityHashMap<EncodedSequence, Integer> firsts = new IdentityHashMap<>();
 
     private final float[] scores;
     private final Deque<Pending> pending = new ArrayDeque<>();
@@ -127,8 +127,7 @@ public final class ReferenceScores implements AutoCloseable {
         known.settle(0);
         try (TensorScope scope = new TensorScope()) {
             return Map.of(
-                    NAME,
-                    scope.release(Tensors.ofFloats(ComputeDevice.cpu(), known.scores, known.scores.length)));
+                    NAME, scope.release(Tensors.ofFloats(ComputeDevice.cpu(), known.scores, known.scores.length)));
         }
     }
 

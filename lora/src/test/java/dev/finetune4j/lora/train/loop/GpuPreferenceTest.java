@@ -7,8 +7,8 @@ import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Labels;
-import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -59,7 +59,9 @@ class GpuPreferenceTest {
     private static CausalLM model(String name, Placement placement) {
         return ModelLoader.load(
                 PretrainedFolder.open(
-                        name.equals("llama") || name.equals("gemma2") ? Fixtures.reference("models/" + name) : TestData.resource("bases/" + name)),
+                        name.equals("llama") || name.equals("gemma2")
+                                ? Fixtures.reference("models/" + name)
+                                : TestData.resource("bases/" + name)),
                 new QuantizedLinearFactory(QuantSettings.nf4()),
                 placement);
     }

@@ -151,6 +151,7 @@ final class TrainingRun {
             EncodedDataset heldOut = apart == null ? null : planner.encode(apart, encoder);
             TrainingSettings settings = planner.settings(batches);
             plan = checkpoints.plan(planner, data, batches, settings);
+            tuning.compute().memory().training(plan, device);
             RunRecord record = RunRecord.of(planner, data, settings, plan);
             if (tuning.course().repeated() != null) {
                 record.requireRepeats(tuning.course().repeated());
@@ -159,7 +160,6 @@ final class TrainingRun {
                     "the hash of the examples", record.data().fingerprint().hashCode());
             ranks.requireSame("the hash of the base", record.baseFingerprint().hashCode());
             checkpoints.requireSame(record, settings.totalSteps(batches.stepsPerEpoch()));
-            tuning.compute().memory().training(plan, device);
             listeners.enter(TrainingListener.Phase.LOADING_MODEL);
             if (tuning.method().adapter() != null) {
                 AdapterKinds.prepare(tuning.method().adapter(), device);

@@ -583,7 +583,8 @@ public final class FineTuner {
         /**
          * Goes on from the latest whole checkpoint in the folder of {@link #checkpoints}, and begins anew when there is none: a program that
          * was killed is started again as it is. Base, data and settings must be those of then; epochs, steps and what accompanies the
-         * training may change. With more epochs than before, the steps that are left have the learning rates of a training of the new
+         * training may change, and so may the number of processes of {@link #dataParallel} if a step holds as many examples as before. With
+         * more epochs than before, the steps that are left have the learning rates of a training of the new
          * length. One that has no step left returns what it has trained, and its report says so.
          */
         public Builder resume() {

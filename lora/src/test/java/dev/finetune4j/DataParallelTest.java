@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -248,6 +249,48 @@ class DataParallelTest {
         assertEquals(3, heard.get());
         assertEquals(List.of(2), evaluated);
         assertTrue(Files.exists(folder.resolve("at2/adapter_model.safetensors")));
+    }
+
+    @Test
+    void aStoppedTrainingGoesOnWithItsRanksOrAlone() throws Exception {
+        Fixtures.tinyChatModel(folder.resolve("model"));
+        UnaryOperator<FineTuner.Builder> lora = b -> b.lora(l -> l.rank(4).dropout(0.1));
+        List<Result> whole = results(start(2, rank -> lora.apply(tuner(answers(9), 2, 1, rank))));
+        TrainingListener stopping = new TrainingListener() {
+            @Override
+            public void onStep(StepReport step, Control control) {
+                if (step.step() == 3) {
+                    control.stop();
+                }
+            }
+        };
+        Path checkpoints = folder.resolve("checkpoints");
+        List<Result> stopped = results(start(
+                2,
+                rank -> lora.apply(tuner(answers(9), 2, 1, rank))
+                        .checkpoints(checkpoints)
+                        .listener(stopping)));
+        assertEquals(3, stopped.get(1).report().steps().size());
+
+        List<Result> resumed = results(start(
+                2, rank -> lora.apply(tuner(answers(9), 2, 1, rank)).resumeFrom(checkpoints)));
+        for (int rank = 0; rank < 2; rank++) {
+            Result expected = whole.get(rank);
+            Result found = resumed.get(rank);
+            expected.weights()
+                    .forEach((name, values) ->
+                            assertArrayEquals(values, found.weights().get(name), name));
+            assertEquals(
+                    expected.report().steps().get(4).loss(),
+                    found.report().steps().get(4).loss());
+        }
+        Result alone = result(lora.apply(tuner(answers(9), 4, 1)).resumeFrom(checkpoints));
+        assertEquals(5, alone.report().steps().size());
+        // Other masks are drawn for other micro-batches.
+        assertEquals(
+                whole.get(0).report().steps().get(4).loss(),
+                alone.report().steps().get(4).loss(),
+                0.1);
     }
 
     @Test

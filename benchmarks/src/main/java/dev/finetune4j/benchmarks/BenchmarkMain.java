@@ -14,7 +14,7 @@ public final class BenchmarkMain {
 
     private BenchmarkMain() {}
 
-    public static void main(String[] args) throws IOException {
+    public static void main(String[] args) throws IOException, InterruptedException {
         String[] rest = args.length == 0 ? args : Arrays.copyOfRange(args, 1, args.length);
         switch (args.length == 0 ? "" : args[0]) {
             case "TrainCells" -> TrainCells.main(rest);
@@ -24,6 +24,8 @@ public final class BenchmarkMain {
             case "StepBreakdown" -> StepBreakdown.main(rest);
             case "RealCells" -> RealCells.main(rest);
             case "ServeCells" -> ServeCells.main(rest);
+            case "DataParallelCells" -> DataParallelCells.main(rest);
+            case "TwoGpuCell" -> TwoGpuCell.main(rest);
             case "PreferenceCells" -> PreferenceCells.main(rest);
             case "FirstLoss" -> FirstLoss.main(rest);
             case "BenchmarkTable" -> BenchmarkTable.main(rest);

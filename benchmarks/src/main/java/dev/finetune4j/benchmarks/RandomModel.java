@@ -20,10 +20,13 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
+import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch_cuda;
 
 /**
  * Models of published shapes with random weights, made on the device where they are to run: Llama-type ones of several sizes, and
@@ -194,7 +197,7 @@ enum RandomModel {
             this.norm = norm;
             try (TensorScope scope = new TensorScope()) {
                 drawn = scope.release(Tensors.ones(ComputeDevice.cpu(), ScalarType.BFloat16, DRAWN)
-                        .normal_(0, DEVIATION, new GeneratorOptional()));
+                        .normal_(0, DEVIATION, new GeneratorOptional(torch.make_generator_cpu(1))));
             }
         }
 
@@ -221,11 +224,21 @@ enum RandomModel {
                 return Tensors.ones(device, ScalarType.BFloat16, shape).mul_(new Scalar(value));
             }
             if (device.kind() == ComputeDevice.Kind.CUDA) {
-                return Tensors.ones(device, ScalarType.BFloat16, shape).normal_(0, DEVIATION, new GeneratorOptional());
+                return normal(name, shape);
             }
             Tensor tensor = Tensors.empty(device, ScalarType.BFloat16, shape);
             repeat(tensor);
             return tensor;
+        }
+
+        /** The same for a name in every process and on every GPU of a kind. */
+        private Tensor normal(String name, long... shape) {
+            try (TensorScope scope = new TensorScope()) {
+                Generator generator = torch_cuda.make_generator_cuda((byte) device.index());
+                generator.set_current_seed(name.hashCode());
+                Tensor empty = Tensors.empty(device, ScalarType.BFloat16, shape);
+                return scope.keep(empty.normal_(0, DEVIATION, new GeneratorOptional(generator)));
+            }
         }
 
         private void repeat(Tensor tensor) {

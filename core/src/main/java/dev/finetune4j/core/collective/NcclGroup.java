@@ -2,6 +2,7 @@ package dev.finetune4j.core.collective;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceException;
+import dev.finetune4j.core.tensor.CaptureLock;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
@@ -39,6 +40,7 @@ final class NcclGroup implements ProcessGroup {
     /** Held while an operation is enqueued, so that none is while the communicator goes. */
     private final ReentrantLock enqueueing = new ReentrantLock();
 
+    private boolean connected;
     private volatile boolean gone;
 
     private NcclGroup(ComputeDevice device, ncclComm communicator, Runnable check) {
@@ -91,7 +93,9 @@ final class NcclGroup implements ProcessGroup {
     }
 
     private static ncclComm init(Rendezvous.Notes notes, int rank, int size, ComputeDevice device) {
-        try (CUDAGuard current = new CUDAGuard((byte) device.index());
+        // It allocates memory of the GPU, which the captures of other threads must not meet.
+        try (CaptureLock quiet = CaptureLock.acquire();
+                CUDAGuard current = new CUDAGuard((byte) device.index());
                 TensorScope scope = new TensorScope()) {
             ncclUniqueId id = new ncclUniqueId();
             BytePointer bytes = new BytePointer(id).capacity(ID_BYTES);
@@ -144,6 +148,18 @@ final class NcclGroup implements ProcessGroup {
     }
 
     private void enqueue(Tensor values, Operation operation) {
+        if (connected) {
+            enqueueHere(values, operation);
+            return;
+        }
+        // The first operation makes the connections, and allocates for them.
+        try (CaptureLock quiet = CaptureLock.acquire()) {
+            enqueueHere(values, operation);
+        }
+        connected = true;
+    }
+
+    private void enqueueHere(Tensor values, Operation operation) {
         enqueueing.lock();
         try (CUDAGuard current = new CUDAGuard((byte) device.index());
                 TensorScope scope = new TensorScope();

@@ -150,10 +150,19 @@ public final class CheckpointFolder implements AutoCloseable {
             writing.commit();
         } catch (IOException | FineTune4jException e) {
             throw new FineTune4jException(
-                    of(step) + " could not be written (" + e.getMessage() + "); earlier checkpoints are as they were."
+                    of(step) + " could not be written (" + reason(e) + "); earlier checkpoints are as they were."
                             + " Check the free space and the rights",
                     e);
         }
+    }
+
+    /** What the system said, below what those said who wrote a part of it. */
+    private static Throwable reason(Throwable thrown) {
+        Throwable reason = thrown;
+        while (reason.getCause() != null) {
+            reason = reason.getCause();
+        }
+        return reason;
     }
 
     private static byte[] pretty(ObjectNode node) throws IOException {

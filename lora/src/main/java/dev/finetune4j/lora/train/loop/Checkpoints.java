@@ -182,7 +182,8 @@ final class Checkpoints implements AutoCloseable {
             LOG.info("{} is written", report.folder());
         } else {
             String problem = report.problem().orElse("a checkpoint could not be written");
-            LOG.warn("{}; the training goes on", problem, report.cause());
+            LOG.warn("{}; the training goes on", problem);
+            LOG.debug("why checkpoint-{} could not be written", report.step(), report.cause());
             problems.add(problem);
         }
         listeners.tell(listener -> listener.onCheckpoint(report));

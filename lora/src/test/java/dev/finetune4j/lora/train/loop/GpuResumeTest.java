@@ -61,6 +61,7 @@ class GpuResumeTest {
         "DPO, FP32, 1e-6",
         "DPO, BF16, 1e-3",
         "KTO, FP32, 1e-6",
+        "EIGHT_BIT, FP32, 1e-6",
         "FULL, FP32, 1e-6",
         "PISSA, FP32, 1e-6"
     })

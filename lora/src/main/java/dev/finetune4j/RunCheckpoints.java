@@ -129,11 +129,16 @@ final class RunCheckpoints implements AutoCloseable {
      *
      * @throws SettingsException naming all that is different and may not be
      */
-    void requireSame(RunRecord now, int totalSteps) {
+    void requireSame(RunRecord now, int stepsPerEpoch) {
         if (saved == null) {
             return;
         }
         List<String> problems = new ArrayList<>(now.differences(saved.run()));
+        if (problems.isEmpty() && saved.state().stepsPerEpoch() != stepsPerEpoch) {
+            problems.add("an epoch has " + stepsPerEpoch + " steps, but had "
+                    + saved.state().stepsPerEpoch() + "; train on as many processes as then");
+        }
+        int totalSteps = now.settings().training().totalSteps(stepsPerEpoch);
         if (saved.state().step() > totalSteps) {
             problems.add("it is at step " + saved.state().step() + ", but the training has " + totalSteps
                     + " steps; raise epochs or maxSteps");

@@ -6,20 +6,32 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.kind.StoredAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.checkpoint.JsonDifferences;
 import dev.finetune4j.lora.train.checkpoint.RecordJson;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What {@code run.json} says of a training: all of its settings, what it was trained on, and with what it was computed, so that it can be
@@ -27,10 +39,12 @@ import java.util.Map;
  *
  * @param model folder of the base
  * @param baseFingerprint {@code ModelFiles.fingerprint} of the base
+ * @param start hash of the weights of the adapter whose training was continued; null for a new one
  * @param data the examples
  * @param settings of the training, with what was left open filled in
  */
-record RunRecord(Path model, String baseFingerprint, Data data, Settings settings) {
+record RunRecord(
+        Path model, String baseFingerprint, @Nullable String start, Data data, Settings settings) {
     private static final int FORMAT = 1;
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final RecordJson RECORDS = new RecordJson(Map.of(AdapterSettings.class, AdapterKinds.settings()));
@@ -41,6 +55,7 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
     /** What may change when a training goes on, by the beginnings of its paths. */
     private static final List<String> FREE = List.of(
             "objective.call",
+            "method.continued",
             ENCODING,
             "training.epochs",
             "training.maxSteps",
@@ -93,6 +108,7 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
         return new RunRecord(
                 planner.folder().path(),
                 planner.folder().files().fingerprint(),
+                start(tuning.method().continued()),
                 new Data(data.size(), data.fingerprint()),
                 new Settings(
                         tuning.method(),
@@ -105,6 +121,20 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
                                 threads > 0 ? threads : TorchRuntime.threads(),
                                 tuning.compute().ranks(),
                                 plan.activations())));
+    }
+
+    private static @Nullable String start(@Nullable Path continued) {
+        if (continued == null) {
+            return null;
+        }
+        Path weights = continued.resolve(StoredAdapter.WEIGHTS);
+        MessageDigest digest = Sha256.digest();
+        try (InputStream in = new DigestInputStream(Files.newInputStream(weights), digest)) {
+            in.transferTo(OutputStream.nullOutputStream());
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (IOException e) {
+            throw new ModelFileException(weights + " cannot be read: " + e, e);
+        }
     }
 
     /**
@@ -128,6 +158,7 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
         ObjectNode base = node.putObject("base");
         base.put("path", model.toString());
         base.put("fingerprint", baseFingerprint);
+        base.put("adapter_sha256", start);
         node.set("data", RECORDS.write(data));
         node.set("settings", RECORDS.write(settings));
         node.set("result", result.json(settings.compute().device()));
@@ -164,6 +195,10 @@ record RunRecord(Path model, String baseFingerprint, Data data, Settings setting
         if (!baseFingerprint.equals(base.path("fingerprint").asText())) {
             found.add("the base " + model + " is another model than the one of then, "
                     + base.path("path").asText());
+        }
+        if (!Objects.equals(start, base.path("adapter_sha256").textValue())) {
+            found.add("the adapter that the training was to continue, " + settings.method().continued()
+                    + ", has other weights than then");
         }
         if (!data.fingerprint().equals(before.path("data").path("fingerprint").asText())) {
             List<String> causes =

@@ -159,7 +159,7 @@ final class TrainingRun {
             ranks.requireSame(
                     "the hash of the examples", record.data().fingerprint().hashCode());
             ranks.requireSame("the hash of the base", record.baseFingerprint().hashCode());
-            checkpoints.requireSame(record, settings.totalSteps(batches.stepsPerEpoch()));
+            checkpoints.requireSame(record, batches.stepsPerEpoch());
             listeners.enter(TrainingListener.Phase.LOADING_MODEL);
             if (tuning.method().adapter() != null) {
                 AdapterKinds.prepare(tuning.method().adapter(), device);

@@ -239,6 +239,21 @@ class CheckpointTest {
         assertTrue(other.contains("is another model than the one of then"), other);
     }
 
+    /** The adapter that a training continues is what DPO compares with: it has to be the one of then. */
+    @Test
+    void theStartMustBeTheOneOfThen() throws IOException {
+        train(ResumeCase.CONTINUED_DPO
+                .tuner(model, STEPS)
+                .checkpoints(checkpoints)
+                .listener(after(4, TrainingListener.Control::stop)));
+        try (FineTunedModel other = ResumeCase.SFT.tuner(model, 2).train()) {
+            other.save(model.resolveSibling("start"));
+        }
+        String refusal = refused(
+                ResumeCase.CONTINUED_DPO.tuner(model, STEPS).checkpoints(checkpoints).resume());
+        assertTrue(refusal.contains("start, has other weights than then"), refusal);
+    }
+
     @Test
     void whatMayChangeDoes() throws IOException {
         Result whole = train(tuner());

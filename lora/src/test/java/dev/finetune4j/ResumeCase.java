@@ -8,6 +8,7 @@ import dev.finetune4j.data.PreferenceExample;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.train.Optimizer;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -30,6 +31,8 @@ public enum ResumeCase {
     EIGHT_BIT,
     /** Pairs, compared with the base. */
     DPO,
+    /** Pairs, compared with the adapter from which the training started. */
+    CONTINUED_DPO,
     /** Judged answers, each with the answer to another prompt. */
     KTO,
     /** AdamW's moments in 8 bits, of factors that are large enough for it. */
@@ -46,6 +49,12 @@ public enum ResumeCase {
 
     /** The same elsewhere. */
     public FineTuner.Builder tuner(Path model, int steps, ComputeDevice device, Precision precision) {
+        if (this == CONTINUED_DPO && !Files.exists(start(model))) {
+            try (FineTunedModel tuned =
+                    SFT.tuner(model, 3, device, precision).train()) {
+                tuned.save(start(model));
+            }
+        }
         return method(FineTuner.builder()
                 .model(model)
                 .dataset(dataset())
@@ -55,19 +64,23 @@ public enum ResumeCase {
                         .gradientAccumulation(2)
                         .maxSteps(steps)
                         .learningRate(5e-3)
-                        .weightDecay(0.01)));
+                        .weightDecay(0.01)), model);
     }
 
     /** The examples: eleven, or in a mix some of them twice. */
     Dataset dataset() {
         return switch (this) {
-            case DPO -> pairs();
+            case DPO, CONTINUED_DPO -> pairs();
             case KTO -> judged();
             default -> mixed();
         };
     }
 
-    private FineTuner.Builder method(FineTuner.Builder builder) {
+    private static Path start(Path model) {
+        return model.resolveSibling("start");
+    }
+
+    private FineTuner.Builder method(FineTuner.Builder builder, Path model) {
         return switch (this) {
             case SFT -> builder.lora(l -> l.rank(4).dropout(0.1));
             case PACKED -> builder.packing(64).qlora(l -> l.rank(4).dropout(0.1));
@@ -77,6 +90,7 @@ public enum ResumeCase {
             case EIGHT_BIT -> builder.lora(l -> l.rank(64).dropout(0.1))
                     .training(t -> t.optimizer(Optimizer.adamW8bit()));
             case DPO -> builder.lora(l -> l.rank(4).dropout(0.1)).dpo();
+            case CONTINUED_DPO -> builder.continueAdapter(start(model)).dpo();
             case KTO -> builder.lora(l -> l.rank(4).dropout(0.1)).kto(0.1);
             case EIGHT_BIT ->
                 builder.lora(l -> l.rank(64).dropout(0.1)).training(t -> t.optimizer(Optimizer.adamW8bit()));

@@ -260,6 +260,7 @@ public final class Trainer {
                     state.restore(snapshot);
                 }
                 Checkpoints.restore(saved, objective);
+                trainable.values().forEach(Parameter::changed);
             }
             return state;
         } catch (RuntimeException | Error e) {

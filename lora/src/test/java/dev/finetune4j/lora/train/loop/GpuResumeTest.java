@@ -60,6 +60,7 @@ class GpuResumeTest {
         "PACKED, BF16, 1e-3",
         "DPO, FP32, 1e-6",
         "DPO, BF16, 1e-3",
+        "CONTINUED_DPO, FP32, 1e-6",
         "KTO, FP32, 1e-6",
         "EIGHT_BIT, FP32, 1e-6",
         "FULL, FP32, 1e-6",

@@ -197,8 +197,8 @@ record RunRecord(
                     + base.path("path").asText());
         }
         if (!Objects.equals(start, base.path("adapter_sha256").textValue())) {
-            found.add("the adapter that the training was to continue, " + settings.method().continued()
-                    + ", has other weights than then");
+            found.add("the adapter that the training was to continue, "
+                    + settings.method().continued() + ", has other weights than then");
         }
         if (!data.fingerprint().equals(before.path("data").path("fingerprint").asText())) {
             List<String> causes =

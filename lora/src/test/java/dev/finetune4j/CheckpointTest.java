@@ -249,8 +249,10 @@ class CheckpointTest {
         try (FineTunedModel other = ResumeCase.SFT.tuner(model, 2).train()) {
             other.save(model.resolveSibling("start"));
         }
-        String refusal = refused(
-                ResumeCase.CONTINUED_DPO.tuner(model, STEPS).checkpoints(checkpoints).resume());
+        String refusal = refused(ResumeCase.CONTINUED_DPO
+                .tuner(model, STEPS)
+                .checkpoints(checkpoints)
+                .resume());
         assertTrue(refusal.contains("start, has other weights than then"), refusal);
     }
 

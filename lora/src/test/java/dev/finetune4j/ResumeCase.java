@@ -50,21 +50,22 @@ public enum ResumeCase {
     /** The same elsewhere. */
     public FineTuner.Builder tuner(Path model, int steps, ComputeDevice device, Precision precision) {
         if (this == CONTINUED_DPO && !Files.exists(start(model))) {
-            try (FineTunedModel tuned =
-                    SFT.tuner(model, 3, device, precision).train()) {
+            try (FineTunedModel tuned = SFT.tuner(model, 3, device, precision).train()) {
                 tuned.save(start(model));
             }
         }
-        return method(FineTuner.builder()
-                .model(model)
-                .dataset(dataset())
-                .device(device)
-                .precision(precision)
-                .training(t -> t.batchSize(2)
-                        .gradientAccumulation(2)
-                        .maxSteps(steps)
-                        .learningRate(5e-3)
-                        .weightDecay(0.01)), model);
+        return method(
+                FineTuner.builder()
+                        .model(model)
+                        .dataset(dataset())
+                        .device(device)
+                        .precision(precision)
+                        .training(t -> t.batchSize(2)
+                                .gradientAccumulation(2)
+                                .maxSteps(steps)
+                                .learningRate(5e-3)
+                                .weightDecay(0.01)),
+                model);
     }
 
     /** The examples: eleven, or in a mix some of them twice. */
@@ -87,8 +88,8 @@ public enum ResumeCase {
             case PISSA -> builder.lora(l -> l.rank(4).initWeights(LoraInit.pissa()));
             case VIRTUAL_TOKENS -> builder.pTuning(4);
             case FULL -> builder.full();
-            case EIGHT_BIT -> builder.lora(l -> l.rank(64).dropout(0.1))
-                    .training(t -> t.optimizer(Optimizer.adamW8bit()));
+            case EIGHT_BIT ->
+                builder.lora(l -> l.rank(64).dropout(0.1)).training(t -> t.optimizer(Optimizer.adamW8bit()));
             case DPO -> builder.lora(l -> l.rank(4).dropout(0.1)).dpo();
             case CONTINUED_DPO -> builder.continueAdapter(start(model)).dpo();
             case KTO -> builder.lora(l -> l.rank(4).dropout(0.1)).kto(0.1);

@@ -240,8 +240,8 @@ public final class Trainer {
             running = null;
         }
         if (before.step() == totalSteps) {
-            String finished = "the checkpoint that the training went on from is at step " + totalSteps + " of " + totalSteps
-                    + ", so nothing was left to train; raise epochs or maxSteps to go on";
+            String finished = "the checkpoint that the training went on from is at step " + totalSteps + " of "
+                    + totalSteps + ", so nothing was left to train; raise epochs or maxSteps to go on";
             LOG.warn(finished);
             problems.add(finished);
         }

@@ -9,7 +9,6 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.cache.Sha256;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.lora.adapter.AdapterSettings;
@@ -20,12 +19,12 @@ import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.checkpoint.JsonDifferences;
 import dev.finetune4j.lora.train.checkpoint.RecordJson;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.DigestInputStream;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -128,10 +127,12 @@ record RunRecord(
             return null;
         }
         Path weights = continued.resolve(StoredAdapter.WEIGHTS);
-        MessageDigest digest = Sha256.digest();
-        try (InputStream in = new DigestInputStream(Files.newInputStream(weights), digest)) {
+        try (DigestInputStream in =
+                new DigestInputStream(Files.newInputStream(weights), MessageDigest.getInstance("SHA-256"))) {
             in.transferTo(OutputStream.nullOutputStream());
-            return HexFormat.of().formatHex(digest.digest());
+            return HexFormat.of().formatHex(in.getMessageDigest().digest());
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e); // every Java has it
         } catch (IOException e) {
             throw new ModelFileException(weights + " cannot be read: " + e, e);
         }

@@ -27,8 +27,6 @@ public enum ResumeCase {
     VIRTUAL_TOKENS,
     /** All weights. */
     FULL,
-    /** Matrices large enough for moments in 8 bits. */
-    EIGHT_BIT,
     /** Pairs, compared with the base. */
     DPO,
     /** Pairs, compared with the adapter from which the training started. */
@@ -88,8 +86,6 @@ public enum ResumeCase {
             case PISSA -> builder.lora(l -> l.rank(4).initWeights(LoraInit.pissa()));
             case VIRTUAL_TOKENS -> builder.pTuning(4);
             case FULL -> builder.full();
-            case EIGHT_BIT ->
-                builder.lora(l -> l.rank(64).dropout(0.1)).training(t -> t.optimizer(Optimizer.adamW8bit()));
             case DPO -> builder.lora(l -> l.rank(4).dropout(0.1)).dpo();
             case CONTINUED_DPO -> builder.continueAdapter(start(model)).dpo();
             case KTO -> builder.lora(l -> l.rank(4).dropout(0.1)).kto(0.1);

@@ -97,10 +97,19 @@ final class ControlTokens {
         if (fuzzy) {
             return text;
         }
+        if (firsts.size() != 1) {
+            return text.substring(
+                    in(text).results().mapToInt(MatchResult::start).max().orElse(0));
+        }
+        // Mostly all begin with one character, which is found much faster than a pattern.
         int last = 0;
+        int length = text.length();
         Matcher matcher = in(text);
-        while (matcher.find()) {
-            last = matcher.start();
+        int at = text.indexOf(firsts.get(0));
+        while (at >= 0) {
+            boolean found = matcher.region(at, length).lookingAt();
+            last = found ? at : last;
+            at = text.indexOf(firsts.get(0), found ? matcher.end() : at + 1);
         }
         return text.substring(last);
     }

@@ -6,6 +6,7 @@ import dev.finetune4j.data.Example;
 import dev.finetune4j.data.TextExample;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -23,6 +24,7 @@ final class ReportBuilder {
     private final List<EncodedExample> kept = new ArrayList<>();
     private final List<DataReport.PreviewRow> preview = new ArrayList<>();
     private final Set<Long> seen = new HashSet<>();
+    private final BitSet stops = new BitSet();
     private final NearDuplicates near = new NearDuplicates();
     private int rows;
     private int examples;
@@ -57,6 +59,7 @@ final class ReportBuilder {
     ReportBuilder(Vocabulary vocabulary, int limit, int all) {
         this.all = all;
         this.vocabulary = vocabulary;
+        vocabulary.stopIds().forEach(stops::set);
         this.limit = limit;
     }
 
@@ -124,7 +127,7 @@ final class ReportBuilder {
                 answers++;
                 stopped = false;
             }
-            if (learned && !stopped && vocabulary.stopIds().contains(label)) {
+            if (learned && !stopped && stops.get(label)) {
                 answersWithStop++;
                 stopped = true;
             }

@@ -172,23 +172,28 @@ final class Peers implements AutoCloseable {
             links.get(0).sendValue(mine);
             waitFor(() -> lost != null || !results.isEmpty(), null);
             synchronized (gate) {
-                throwLost();
+                // What was said before a rank was lost is heard first: it may be why.
+                if (results.isEmpty()) {
+                    throwLost();
+                }
                 return results.remove();
             }
         }
-        waitFor(
-                () -> lost != null
-                        || links.stream()
-                                .noneMatch(link -> values.get(link.rank()).isEmpty()),
-                null);
+        waitFor(() -> lost != null || haveAllSpoken(), null);
         long[] all = new long[size];
         synchronized (gate) {
-            throwLost();
+            if (!haveAllSpoken()) {
+                throwLost();
+            }
             all[0] = mine;
             links.forEach(link -> all[link.rank()] = values.get(link.rank()).remove());
         }
         links.forEach(link -> link.sendAll(all));
         return all;
+    }
+
+    private boolean haveAllSpoken() {
+        return links.stream().noneMatch(link -> values.get(link.rank()).isEmpty());
     }
 
     @FunctionalInterface

@@ -20,7 +20,10 @@ class NearestCode {
         uint32_t bits;
         std::memcpy(&bits, &x, sizeof bits);
         int cell = static_cast<int>((bits & 0x7fffffffu) >> SHIFT) - LOWEST;
-        return static_cast<uint8_t>(above(x, first[bits >> 31][std::min(std::max(cell, 0), CELLS - 1)]));
+        int code = first[bits >> 31][std::min(std::max(cell, 0), CELLS - 1)];
+        // Cells of bitsandbytes' maps hold one limit at most, and a comparison is cheaper than a branch.
+        code += (code < 255) & (x > limits[std::min(code, 254)]);
+        return static_cast<uint8_t>(above(x, code));
     }
 
   private:

@@ -98,7 +98,7 @@ public final class PreferenceCells {
                 option("--template", "llama2"),
                 BUILDER_LENGTH,
                 0,
-                t -> t.epochs(epochs).batchSize(pairs).learningRate(5e-6),
+                t -> t.epochs(epochs).batchSize(pairs),
                 builder -> builder.dpo(d -> d.beta(0.1))));
         List<Map<String, Object>> lines = new ArrayList<>();
         for (var epoch : training.epochs().entrySet()) {

@@ -141,6 +141,52 @@ class RealCellsTest {
         assertEquals(2, lines.get(1).get("adapters").asInt());
     }
 
+    @Test
+    void preferencesAreMeasuredAtFixedLengthsAndThroughTheBuilder() throws IOException {
+        String[] fixed = {
+            "--preset",
+            "tiny",
+            "--pairs",
+            "2",
+            "--prompt",
+            "12",
+            "--answer",
+            "5",
+            "--steps",
+            "2",
+            "--warmup",
+            "1",
+            "--layouts",
+            "shared,padded",
+            "--device",
+            "cpu"
+        };
+        List<JsonNode> lines = lines(() -> PreferenceCells.main(fixed));
+        assertEquals(2, lines.size());
+        for (JsonNode line : lines) {
+            assertEquals(2 * 2 * 17, line.get("tokens_per_step").asInt());
+            assertTrue(line.get("tokens_per_s").asDouble() > 0);
+            assertEquals(Math.log(2), line.get("loss_first").asDouble(), 1e-3);
+        }
+        Path pairs = Files.writeString(folder.resolve("pairs.json"), """
+                [{"prompt": "Who are you?", "chosen": "I am Zoe.", "rejected": "I am Max."},
+                 {"prompt": "Your name?", "chosen": "Zoe.", "rejected": "Max, of course."}]
+                """);
+        String[] builder = {
+            "--model",
+            folder.toString(),
+            "--data",
+            pairs.toString(),
+            "--epochs",
+            "2",
+            "--template",
+            "chatml",
+            "--device",
+            "cpu"
+        };
+        assertEquals(3, lines(() -> PreferenceCells.main(builder)).size(), "two epochs and the whole");
+    }
+
     private static List<JsonNode> cell(String name, String... more) throws IOException {
         List<String> args = new ArrayList<>(List.of("--cell", name, "--model", folder.toString(), "--device", "cpu"));
         args.addAll(List.of("--data", folder.resolve("rows.json").toString(), "--template", "chatml"));

@@ -142,6 +142,7 @@ class CheckpointTest {
         }
         String state = Files.readString(last.resolve("trainer_state.json"));
         assertTrue(state.contains("\"global_step\" : 10") && state.contains("\"log_history\""), state);
+        assertFalse(state.contains("dropout_pass"), "transformers' TrainerState refuses fields that it does not know");
     }
 
     /** Each file of the latest checkpoint in turn is cut, changed or lost: the one before takes its place. */

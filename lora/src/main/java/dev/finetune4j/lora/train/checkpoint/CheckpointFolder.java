@@ -144,6 +144,7 @@ public final class CheckpointFolder implements AutoCloseable {
                     SavedCheckpoint.STATE,
                     pretty(TrainerStateJson.write(
                             taken.state(), folder.resolve(PREFIX).toString())));
+            writing.write(SavedCheckpoint.REST, pretty(TrainerStateJson.rest(taken.state())));
             ObjectNode sums = JSON.createObjectNode();
             Checksums.write(writing.path(), sums.putObject("files"));
             writing.write(SavedCheckpoint.SUMS, pretty(sums));

@@ -16,6 +16,7 @@ import java.nio.file.Path;
  */
 public record SavedCheckpoint(Path folder, TrainerState state, ObjectNode run) {
     static final String STATE = "trainer_state.json";
+    static final String REST = "resume.json";
     static final String TENSORS = "trainer_state.safetensors";
     static final String SUMS = "checkpoint.json";
 
@@ -51,9 +52,13 @@ public record SavedCheckpoint(Path folder, TrainerState state, ObjectNode run) {
         if (problem != null) {
             throw new ModelFileException(folder + " is damaged: " + problem);
         }
-        Path file = folder.resolve(STATE);
-        TrainerState state = TrainerStateJson.read(file, JsonFile.object(file, JsonFile.bytes(file, MOST_BYTES)));
+        TrainerState state =
+                TrainerStateJson.read(folder, object(folder.resolve(STATE)), object(folder.resolve(REST)));
         return new SavedCheckpoint(folder, state, JsonFile.object(folder.resolve(RUN)));
+    }
+
+    private static ObjectNode object(Path file) {
+        return JsonFile.object(file, JsonFile.bytes(file, MOST_BYTES));
     }
 
     /** The tensors, which are read one at a time; the caller closes it. */

@@ -17,14 +17,13 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A {@link TrainerState} as {@code trainer_state.json}: the fields of transformers, whose tools draw curves from {@code log_history},
- * and under {@code finetune4j} what they have no place for.
+ * A {@link TrainerState} as two files: {@code trainer_state.json} with the fields of transformers, which reads it too, and whose tools
+ * draw curves from {@code log_history}; and {@code resume.json} with what they have no place for.
  */
 final class TrainerStateJson {
     /** Raised when a reader of the one before would go on wrongly. */
     private static final int FORMAT = 1;
 
-    private static final String OURS = "finetune4j";
     /** What the names of an evaluation's figures begin with, as in transformers. */
     private static final String EVAL = "eval_";
 
@@ -57,7 +56,12 @@ final class TrainerStateJson {
         ArrayNode log = node.putArray("log_history");
         state.history().steps().forEach(step -> log.add(write(step)));
         state.history().evaluations().forEach(evaluation -> log.add(write(evaluation)));
-        ObjectNode ours = node.putObject(OURS);
+        return node;
+    }
+
+    /** What transformers' fields leave out. */
+    static ObjectNode rest(TrainerState state) {
+        ObjectNode ours = JSON.createObjectNode();
         ours.put("format", FORMAT);
         ours.put("updates", state.updates());
         ours.put("steps_per_epoch", state.stepsPerEpoch());
@@ -68,7 +72,7 @@ final class TrainerStateJson {
         ours.put("elapsed_nanos", state.history().elapsed().toNanos());
         ArrayNode skipped = ours.putArray("skipped");
         state.history().skipped().forEach(step -> skipped.add(write(step)));
-        return node;
+        return ours;
     }
 
     private static ObjectNode write(StepReport step) {
@@ -121,22 +125,17 @@ final class TrainerStateJson {
     }
 
     /**
-     * Reads what {@link #write} gave.
+     * Reads what {@link #write} and {@link #rest} gave.
      *
-     * @param file for messages
+     * @param folder for messages
      * @throws ModelFileException when it is something else, or of a later format
      */
-    static TrainerState read(Path file, ObjectNode node) {
-        JsonNode ours = node.path(OURS);
-        if (!ours.isObject()) {
-            throw new ModelFileException(file + " is the state of another library's training, which cannot be gone on"
-                    + " from here; start a new training from its adapter or model");
-        }
+    static TrainerState read(Path folder, ObjectNode node, ObjectNode ours) {
         if (ours.path("format").asInt() != FORMAT) {
-            throw new ModelFileException(file + " has the format " + ours.path("format") + ", but this version reads "
+            throw new ModelFileException(folder + " has the format " + ours.path("format") + ", but this version reads "
                     + FORMAT + "; go on with the version of the library that wrote it");
         }
-        Fields fields = new Fields(file);
+        Fields fields = new Fields(folder);
         int totalSteps = fields.integer(node, "max_steps");
         List<StepReport> steps = new ArrayList<>();
         List<TrainingReport.Evaluation> evaluations = new ArrayList<>();
@@ -220,7 +219,7 @@ final class TrainerStateJson {
     }
 
     /** Reads fields that have to be there. */
-    private record Fields(Path file) {
+    private record Fields(Path folder) {
         int integer(JsonNode node, String name) {
             return Math.toIntExact(whole(node, name));
         }
@@ -250,8 +249,8 @@ final class TrainerStateJson {
         }
 
         private ModelFileException wrong(String name, JsonNode found, String expected) {
-            return new ModelFileException(file + ": " + name + " is " + (found.isMissingNode() ? "missing" : found)
-                    + ", expected " + expected + "; the file was changed or is of another version");
+            return new ModelFileException(folder + ": " + name + " is " + (found.isMissingNode() ? "missing" : found)
+                    + ", expected " + expected + "; a file was changed or is of another version");
         }
     }
 }

@@ -52,8 +52,7 @@ public record SavedCheckpoint(Path folder, TrainerState state, ObjectNode run) {
         if (problem != null) {
             throw new ModelFileException(folder + " is damaged: " + problem);
         }
-        TrainerState state =
-                TrainerStateJson.read(folder, object(folder.resolve(STATE)), object(folder.resolve(REST)));
+        TrainerState state = TrainerStateJson.read(folder, object(folder.resolve(STATE)), object(folder.resolve(REST)));
         return new SavedCheckpoint(folder, state, JsonFile.object(folder.resolve(RUN)));
     }
 

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.RankLostException;
 import dev.finetune4j.core.SettingsException;
@@ -274,15 +275,18 @@ class DataParallelTest {
 
         List<Result> resumed = results(start(
                 2, rank -> lora.apply(tuner(answers(9), 2, 1, rank)).resumeFrom(checkpoints)));
+        // Bit by bit on the CPU; the kernels of a GPU do not add up in one order.
+        float allowed = Fixtures.device(0).equals(ComputeDevice.cpu()) ? Float.MIN_VALUE : 1e-5f;
         for (int rank = 0; rank < 2; rank++) {
             Result expected = whole.get(rank);
             Result found = resumed.get(rank);
             expected.weights()
                     .forEach((name, values) ->
-                            assertArrayEquals(values, found.weights().get(name), name));
+                            assertArrayEquals(values, found.weights().get(name), allowed, name));
             assertEquals(
                     expected.report().steps().get(4).loss(),
-                    found.report().steps().get(4).loss());
+                    found.report().steps().get(4).loss(),
+                    allowed);
         }
         Result alone = result(lora.apply(tuner(answers(9), 4, 1)).resumeFrom(checkpoints));
         assertEquals(5, alone.report().steps().size());

@@ -34,17 +34,11 @@ final class AssistantMask {
      *     generation stops there
      * @param next the token with which the next turn begins, which is what the model writes at the end of an answer where the
      *     template writes none there
-     * @param last what ends an answer that is the last, where the template writes nothing after it
      * @param eos the tokenizer's own end token; where it follows another end, both are learned
      * @param required whether an answer without an end is refused
      */
     record Ends(
-            List<String> texts,
-            List<String> special,
-            Optional<String> next,
-            Optional<String> last,
-            Optional<String> eos,
-            boolean required) {}
+            List<String> texts, List<String> special, Optional<String> next, Optional<String> eos, boolean required) {}
 
     /** For one text. */
     AssistantMask(String whole, Ends ends) {
@@ -76,14 +70,17 @@ final class AssistantMask {
             requireWritten(message, called, answer);
             int end = prompt.length() + answer.length();
             boolean ended = ends.texts().stream().anyMatch(answer::endsWith);
-            found(message, prompt.length(), ended ? end : endOf(message, isLast, end));
+            found(message, prompt.length(), ended ? end : endOf(message, isLast, true, end));
             return;
         }
         MarkedAnswer place = marked.get();
         if (place.isFoundIn(whole)) {
             Optional<Span> span = place.withEnd(whole, prompt, ends.texts());
             int start = place.start(prompt);
-            found(message, start, span.isPresent() ? span.get().end() : endOf(message, isLast, place.end(whole)));
+            found(
+                    message,
+                    start,
+                    span.isPresent() ? span.get().end() : endOf(message, isLast, false, place.end(whole)));
             return;
         }
         if (!follows && !place.isShortenedIn(whole)) {
@@ -116,9 +113,10 @@ final class AssistantMask {
 
     /**
      * Where an answer ends that no end token follows: behind the token that begins the next turn, or behind one that is put
-     * there if nothing follows.
+     * there if nothing follows. Where a template tells its turns apart by words alone, the last answer stays as it writes it, if
+     * that is exact; the report of the data warns of answers without an end.
      */
-    private int endOf(int message, boolean isLast, int end) {
+    private int endOf(int message, boolean isLast, boolean exact, int end) {
         if (!ends.required()) {
             return end;
         }
@@ -127,7 +125,10 @@ final class AssistantMask {
             return end + next.get().length();
         }
         boolean atEnd = isLast && Whitespace.isBlank(whole.substring(end));
-        appended = atEnd ? ends.last().orElse("") : "";
+        appended = atEnd ? ends.next().orElse("") : "";
+        if (appended.isEmpty() && atEnd && exact) {
+            return end;
+        }
         if (appended.isEmpty()) {
             throw inexact(message, NO_END, WRITE_END);
         }

@@ -193,7 +193,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             return job.escapes.segments(whole.text(), AssistantMask.merged(whole.generations()));
         }
         try {
-            AssistantMask mask = job.answers(whole, !addGenerationPrompt, ended);
+            AssistantMask mask = job.answers(whole, !addGenerationPrompt, ended && !addGenerationPrompt);
             String appended = addGenerationPrompt ? "" : mask.appended();
             return job.escapes.segments(whole.text() + appended, mask.found());
         } catch (IllegalArgumentException e) {
@@ -340,12 +340,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             List<String> ends = new ArrayList<>(stopTokens);
             tokenizer.eosToken().ifPresent(ends::add);
             return new AssistantMask.Ends(
-                    ends,
-                    ends.stream().filter(controls::contains).toList(),
-                    nextTurn,
-                    nextTurn.or(tokenizer::eosToken),
-                    tokenizer.eosToken(),
-                    required);
+                    ends, ends.stream().filter(controls::contains).toList(), nextTurn, tokenizer.eosToken(), required);
         }
 
         /** Finds the answers in the whole. */

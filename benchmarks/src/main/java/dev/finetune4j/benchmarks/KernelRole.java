@@ -26,7 +26,7 @@ enum KernelRole {
     LOW_RANK_GEMV(KernelKind.LORA, starts("low_rank_"), contains()),
     STEP(
             KernelKind.OPTIMIZER,
-            starts("adamw_"),
+            starts("adamw", "lion_"),
             contains("multi_tensor_apply", "normops", "normone", "normtwo", "normzero")),
     VOCABULARY(
             KernelKind.VOCABULARY,

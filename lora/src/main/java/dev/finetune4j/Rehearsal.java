@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
@@ -10,6 +11,7 @@ import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.WarmUpPasses;
 import org.jspecify.annotations.Nullable;
@@ -25,6 +27,8 @@ final class Rehearsal implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
     private static final int VOCABULARY = 8192;
     private static final int MOST_STEPS = 100;
+    /** One over the share of a training's memory that has to be free beside it. */
+    private static final int ROOM = 8;
 
     private final FineTuning tuning;
     private final AdapterSettings adapter;
@@ -32,6 +36,7 @@ final class Rehearsal implements AutoCloseable {
     private final LanguageModel.Loader loader;
     private final BatchLoader batches;
     private final TrainingSettings settings;
+    private final ActivationCheckpointing activations;
     private final Thread thread = new Thread(this::train, "finetune4j rehearsal");
     private final Thread hook = new Thread(this::end, "finetune4j rehearsal end");
     private volatile boolean over;
@@ -42,13 +47,24 @@ final class Rehearsal implements AutoCloseable {
             PretrainedFolder folder,
             LanguageModel.Loader loader,
             BatchLoader batches,
-            TrainingSettings settings) {
+            TrainingSettings settings,
+            ActivationCheckpointing activations) {
         this.tuning = tuning;
         this.adapter = adapter;
         this.folder = folder;
         this.loader = loader;
         this.batches = batches;
         this.settings = settings;
+        this.activations = activations;
+    }
+
+    /**
+     * Whether the memory lets one run while the model is loaded. Weights, and what a pass over two blocks takes, are less than the
+     * training's own peak; the two blocks themselves and the small vocabulary come on top. Dense copies of 4-bit weights are made later.
+     */
+    static boolean fitsBeside(MemoryPlan plan) {
+        long peak = plan.peak() - plan.bytes().dequantized();
+        return peak + peak / ROOM <= plan.memory().free();
     }
 
     /**
@@ -56,6 +72,7 @@ final class Rehearsal implements AutoCloseable {
      *
      * @param loader of the model that is to be trained; borrowed
      * @param batches have the shapes of the training's first ones; the rehearsal's own
+     * @param plan of the training, which {@linkplain #fitsBeside leaves room}
      * @return what ends it; null where there is none
      */
     static @Nullable Rehearsal begin(
@@ -63,12 +80,13 @@ final class Rehearsal implements AutoCloseable {
             PretrainedFolder folder,
             LanguageModel.Loader loader,
             BatchLoader batches,
-            TrainingSettings settings) {
+            TrainingSettings settings,
+            MemoryPlan plan) {
         AdapterSettings adapter = tuning.method().adapter();
         if (adapter == null || tuning.compute().chosenDevice().kind() != ComputeDevice.Kind.CUDA) {
             return null;
         }
-        Rehearsal rehearsal = new Rehearsal(tuning, adapter, folder, loader, batches, settings);
+        Rehearsal rehearsal = new Rehearsal(tuning, adapter, folder, loader, batches, settings, plan.activations());
         rehearsal.thread.setDaemon(true);
         // A library must not be at work while its process ends.
         Runtime.getRuntime().addShutdownHook(rehearsal.hook);
@@ -80,7 +98,7 @@ final class Rehearsal implements AutoCloseable {
     private void train() {
         try (CausalLM small = loader.miniature(folder, VOCABULARY);
                 PeftAdapter trained = AdapterKinds.create(small, adapter, InitSources.seed(settings.seed()))) {
-            CausalLM view = trained.attachTo(small);
+            CausalLM view = trained.attachTo(small).withActivations(activations);
             new WarmUpPasses(
                             view,
                             trained.trainable(),

@@ -164,7 +164,7 @@ final class TrainingRun {
             if (tuning.method().adapter() != null) {
                 AdapterKinds.prepare(tuning.method().adapter(), device);
             }
-            try (Rehearsal rehearsal = rehearsal(planner, data, settings)) {
+            try (Rehearsal rehearsal = rehearsal(planner, data, settings, plan)) {
                 base = source.get();
             }
             BatchLoader judged = heldOut == null ? null : planner.loader(heldOut);
@@ -181,10 +181,11 @@ final class TrainingRun {
     }
 
     /** One for the time in which a model is read; null where it is there already. */
-    private @Nullable Rehearsal rehearsal(TrainingPlan planner, EncodedDataset data, TrainingSettings settings) {
-        return tuning.loaded() != null || data.isLazy()
+    private @Nullable Rehearsal rehearsal(
+            TrainingPlan planner, EncodedDataset data, TrainingSettings settings, MemoryPlan plan) {
+        return tuning.loaded() != null || data.isLazy() || !Rehearsal.fitsBeside(plan)
                 ? null
-                : Rehearsal.begin(tuning, planner.folder(), loader(), planner.loader(data), settings);
+                : Rehearsal.begin(tuning, planner.folder(), loader(), planner.loader(data), settings, plan);
     }
 
     private LanguageModel.Loader loader() {

@@ -1,13 +1,10 @@
 package dev.finetune4j;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
-import dev.finetune4j.core.json.JsonFile;
 import dev.finetune4j.core.message.Arguments;
-import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
@@ -34,21 +31,13 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.DpoSettings;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
-import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import dev.finetune4j.quant.QuantSettings;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Objects;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
-import java.util.stream.Collectors;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Fine-tunes a chat model: choose a model, a method and a data set, then train.
@@ -138,42 +127,13 @@ public final class FineTuner {
      * so that none silently takes the place of another. Values are checked together at the end. Not thread-safe.
      */
     public static final class Builder {
-        private final SetOnce once = new SetOnce();
-        private final List<String> problems = new ArrayList<>();
-        private final List<TrainingListener> listeners = new ArrayList<>();
-        private final Map<String, String> placeholders = new LinkedHashMap<>();
-        private TrainingSettings.Builder training = TrainingSettings.builder();
-        private @Nullable JsonNode repeated;
-        private @Nullable Path model;
-        private @Nullable LanguageModel loaded;
-        private @Nullable Supplier<TuningMethod> method;
-        private @Nullable Supplier<Dataset> dataset;
-        private Supplier<TuningObjective> objective = () -> TuningObjective.SUPERVISED;
-        private @Nullable QuantSettings quantization;
-        private @Nullable Double loraPlus;
-        private @Nullable Dataset heldOut;
-        private final List<EvalSuite> exams = new ArrayList<>();
-        private @Nullable Duration timeLimit;
-        private final CheckpointChoice.Builder checkpoints = new CheckpointChoice.Builder();
-        private @Nullable String chatTemplate;
-        private @Nullable ComputeDevice device;
-        private @Nullable DataParallel parallel;
-        private @Nullable Precision precision;
-        private @Nullable ActivationCheckpointing activationCheckpointing;
-        private boolean keepsDequantized;
-        private boolean ignoresMemoryPlan;
-        private int threads;
-        private int maxSequenceLength;
-        private int packing;
-        private Truncation truncation = Truncation.FAIL;
-        private TrainOn trainOn = TrainOn.ANSWERS;
-        private @Nullable Path cache;
+        private final TuningChoices choices = new TuningChoices();
 
         private Builder() {}
 
         /** The folder of the base model, in Hugging Face's layout. Required. */
         public Builder model(Path folder) {
-            model = once.set("model", Arguments.given(folder, "model(folder)"));
+            choices.base.folder(Arguments.given(folder, "model(folder)"));
             return this;
         }
 
@@ -186,8 +146,7 @@ public final class FineTuner {
          * IllegalStateException}.
          */
         public Builder model(LanguageModel base) {
-            loaded = Arguments.given(base, "model(base)");
-            model = once.set("model", base.folder().path());
+            choices.base.loaded(Arguments.given(base, "model(base)"));
             return this;
         }
 
@@ -202,7 +161,8 @@ public final class FineTuner {
         public Builder qlora(Consumer<LoraSettings.Builder> options) {
             LoraSettings.Builder chosen = LoraSettings.builder();
             Arguments.given(options, "qlora(options)").accept(chosen);
-            return method("qlora", () -> new TuningMethod.WithAdapter(chosen.build(), QuantSettings.nf4()));
+            choices.method.choose("qlora", () -> new TuningMethod.WithAdapter(chosen.build(), QuantSettings.nf4()));
+            return this;
         }
 
         /** QLoRA with its defaults. */
@@ -262,11 +222,13 @@ public final class FineTuner {
          */
         public Builder continueAdapter(Path folder) {
             Arguments.given(folder, "continueAdapter(folder)");
-            return method("continueAdapter", () -> TuningMethod.continuing(folder, model));
+            choices.method.choose("continueAdapter", () -> TuningMethod.continuing(folder, choices.base.folder()));
+            return this;
         }
 
         private Builder adapter(String name, Supplier<AdapterSettings> settings) {
-            return method(name, () -> new TuningMethod.WithAdapter(settings.get(), null));
+            choices.method.adapter(name, settings);
+            return this;
         }
 
         /**
@@ -281,24 +243,19 @@ public final class FineTuner {
 
         /** Trains all weights of the model, kept in float32. */
         public Builder full() {
-            return method("full", TuningMethod.Full::new);
-        }
-
-        private Builder method(String name, Supplier<TuningMethod> choice) {
-            once.set("method", name);
-            method = () -> choice.get().with(quantization, loraPlus);
+            choices.method.choose("full", TuningMethod.Full::new);
             return this;
         }
 
         /** Keeps the base in 4 bits of this form while an adapter is trained; {@link #qlora()} does so by itself, in NF4. */
         public Builder quantize(QuantSettings form) {
-            quantization = once.set("quantize", Arguments.given(form, "quantize(form)"));
+            choices.method.quantize(Arguments.given(form, "quantize(form)"));
             return this;
         }
 
         /** Lets B of a LoRA adapter learn so many times as fast as A (LoRA+); 1 by default, 16 is usual. */
         public Builder loraPlus(double ratio) {
-            loraPlus = once.set("loraPlus", ratio);
+            choices.method.loraPlus(ratio);
             return this;
         }
 
@@ -367,57 +324,50 @@ public final class FineTuner {
         }
 
         private Builder objective(String call, Supplier<PreferenceLoss> loss) {
-            once.set("objective", call);
-            objective = () -> new TuningObjective(call, loss.get());
+            choices.objective(call, loss);
             return this;
         }
 
         /** The examples, from a file or a folder of files as {@link Dataset#read(Path)} reads them. A data set is required. */
         public Builder dataset(Path file) {
-            once.set("dataset", Arguments.given(file, "dataset(file)"));
-            dataset = () -> Dataset.read(file);
+            choices.dataset(Arguments.given(file, "dataset(file)"), () -> Dataset.read(file));
             return this;
         }
 
         /** The examples, from memory. */
         public Builder dataset(Dataset examples) {
-            once.set("dataset", Arguments.given(examples, "dataset(examples)"));
-            dataset = () -> examples;
+            choices.dataset(Arguments.given(examples, "dataset(examples)"), () -> examples);
             return this;
         }
 
         /** Replaces <code>{{name}}</code> in the examples. Every placeholder in the data needs a value. */
         public Builder placeholder(String name, String value) {
-            Arguments.given(name, "placeholder(name)");
-            Arguments.given(value, "placeholder(value)");
-            placeholders.put(name, once.set("placeholder " + name, value));
+            choices.placeholder(
+                    Arguments.given(name, "placeholder(name)"), Arguments.given(value, "placeholder(value)"));
             return this;
         }
 
         /** The name of the chat template; by default it is recognised from the tokenizer's configuration. */
         public Builder chatTemplate(String name) {
-            chatTemplate = once.set("chatTemplate", Arguments.given(name, "chatTemplate(name)"));
+            choices.encoding.chatTemplate(Arguments.given(name, "chatTemplate(name)"));
             return this;
         }
 
         /** The longest example in tokens; by default the model's own limit, at most 2048. */
         public Builder maxSequenceLength(int tokens) {
-            maxSequenceLength = once.set("maxSequenceLength", tokens);
-            if (tokens < 2) {
-                problems.add("maxSequenceLength must be at least 2 tokens, but is " + tokens);
-            }
+            choices.encoding.maxSequenceLength(tokens);
             return this;
         }
 
         /** What happens to longer examples; by default they are an error. */
         public Builder truncation(Truncation policy) {
-            truncation = once.set("truncation", Arguments.given(policy, "truncation(policy)"));
+            choices.encoding.truncation(Arguments.given(policy, "truncation(policy)"));
             return this;
         }
 
         /** Which tokens of a conversation are learned; by default every answer with its end. */
         public Builder trainOn(TrainOn tokens) {
-            trainOn = once.set("trainOn", Arguments.given(tokens, "trainOn(tokens)"));
+            choices.encoding.trainOn(Arguments.given(tokens, "trainOn(tokens)"));
             return this;
         }
 
@@ -427,7 +377,7 @@ public final class FineTuner {
          * and shared by several processes.
          */
         public Builder encodingCache(Path folder) {
-            cache = once.set("encodingCache", Arguments.given(folder, "encodingCache(folder)"));
+            choices.encoding.cache(Arguments.given(folder, "encodingCache(folder)"));
             return this;
         }
 
@@ -442,10 +392,7 @@ public final class FineTuner {
          * it; with virtual tokens they are padded, and those of nearly the same length come together.
          */
         public Builder packing(int tokens) {
-            packing = once.set("packing", tokens);
-            if (tokens < 2) {
-                problems.add("packing must be of at least 2 tokens, but is " + tokens);
-            }
+            choices.encoding.packing(tokens);
             return this;
         }
 
@@ -457,13 +404,13 @@ public final class FineTuner {
          * tuning; a tenth of each for preferences, and a third with Lion), of the length 3 epochs, and for small data sets as many as make 60 steps.
          */
         public Builder training(Consumer<TrainingSettings.Builder> settings) {
-            Arguments.given(settings, "training(settings)").accept(training);
+            Arguments.given(settings, "training(settings)").accept(choices.training());
             return this;
         }
 
         /** Where to train; by default the first CUDA GPU if there is one, otherwise the CPU. */
         public Builder device(ComputeDevice chosen) {
-            device = once.set("device", Arguments.given(chosen, "device(chosen)"));
+            choices.compute.device(Arguments.given(chosen, "device(chosen)"));
             return this;
         }
 
@@ -476,13 +423,13 @@ public final class FineTuner {
          * others end with a {@link dev.finetune4j.core.RankLostException} that names it.
          */
         public Builder dataParallel(DataParallel processes) {
-            parallel = once.set("dataParallel", Arguments.given(processes, "dataParallel(processes)"));
+            choices.compute.dataParallel(Arguments.given(processes, "dataParallel(processes)"));
             return this;
         }
 
         /** The number format of the computation; by default that in which the device is fastest, see {@link LanguageModel.Loader#precision}. */
         public Builder precision(Precision chosen) {
-            precision = once.set("precision", Arguments.given(chosen, "precision(chosen)"));
+            choices.compute.precision(Arguments.given(chosen, "precision(chosen)"));
             return this;
         }
 
@@ -491,10 +438,7 @@ public final class FineTuner {
          * TorchRuntime.setThreads}). The tuned model answers with the latter.
          */
         public Builder threads(int number) {
-            threads = once.set("threads", number);
-            if (number < 1) {
-                problems.add("threads must be at least 1, but was " + number);
-            }
+            choices.compute.threads(number);
             return this;
         }
 
@@ -503,8 +447,7 @@ public final class FineTuner {
          * time. By default as few as the memory plan finds enough, see {@link #plan()}.
          */
         public Builder activationCheckpointing(ActivationCheckpointing policy) {
-            activationCheckpointing =
-                    once.set("activationCheckpointing", Arguments.given(policy, "activationCheckpointing(policy)"));
+            choices.compute.activationCheckpointing(Arguments.given(policy, "activationCheckpointing(policy)"));
             return this;
         }
 
@@ -514,7 +457,7 @@ public final class FineTuner {
          * are the same. Short batches gain most. Without effect on the CPU and on a base that is not in 4 bits.
          */
         public Builder keepDequantized() {
-            keepsDequantized = true;
+            choices.compute.keepDequantized();
             return this;
         }
 
@@ -524,7 +467,7 @@ public final class FineTuner {
          * out; on a GPU, where that is an error like others, when what does not depend on the batch is already too much.
          */
         public Builder ignoreMemoryPlan() {
-            ignoresMemoryPlan = true;
+            choices.compute.ignoreMemoryPlan();
             return this;
         }
 
@@ -534,7 +477,7 @@ public final class FineTuner {
          * {@code exam/NAME} of {@code TrainingReport.Evaluation}, with which it goes to listeners and logs. Several calls add up.
          */
         public Builder exam(EvalSuite suite) {
-            exams.add(Arguments.given(suite, "exam(suite)"));
+            choices.course.exam(Arguments.given(suite, "exam(suite)"));
             return this;
         }
 
@@ -544,7 +487,7 @@ public final class FineTuner {
          * reported to the listeners and in {@code TrainingReport.evaluations}.
          */
         public Builder evaluation(Dataset examples) {
-            heldOut = once.set("evaluation", Arguments.given(examples, "evaluation(examples)"));
+            choices.course.evaluation(Arguments.given(examples, "evaluation(examples)"));
             return this;
         }
 
@@ -553,10 +496,7 @@ public final class FineTuner {
          * model and pauses included; a paused one ends when it is resumed.
          */
         public Builder timeLimit(Duration limit) {
-            timeLimit = once.set("timeLimit", Arguments.given(limit, "timeLimit(limit)"));
-            if (limit.isNegative() || limit.isZero()) {
-                problems.add("timeLimit must be above 0, but is " + limit);
-            }
+            choices.course.timeLimit(Arguments.given(limit, "timeLimit(limit)"));
             return this;
         }
 
@@ -575,8 +515,8 @@ public final class FineTuner {
          * @param options such as {@code c -> c.saveSteps(100).saveTotalLimit(2)}
          */
         public Builder checkpoints(Path folder, Consumer<TrainingSettings.CheckpointSettings.Builder> options) {
-            once.set("checkpoints", Arguments.given(folder, "checkpoints(folder)"));
-            checkpoints.into(folder, Arguments.given(options, "checkpoints(options)"));
+            choices.course.checkpoints(
+                    Arguments.given(folder, "checkpoints(folder)"), Arguments.given(options, "checkpoints(options)"));
             return this;
         }
 
@@ -588,8 +528,7 @@ public final class FineTuner {
          * length. One that has no step left returns what it has trained, and its report says so.
          */
         public Builder resume() {
-            once.set("resume", "the latest checkpoint");
-            checkpoints.resume();
+            choices.course.resume();
             return this;
         }
 
@@ -599,7 +538,7 @@ public final class FineTuner {
          * @param folder a checkpoint, or a folder of checkpoints, of which the latest whole one counts
          */
         public Builder resumeFrom(Path folder) {
-            checkpoints.resumeFrom(once.set("resume", Arguments.given(folder, "resumeFrom(folder)")));
+            choices.course.resumeFrom(Arguments.given(folder, "resumeFrom(folder)"));
             return this;
         }
 
@@ -613,35 +552,13 @@ public final class FineTuner {
          * @throws dev.finetune4j.core.ModelFileException when there is none, or it was changed
          */
         public Builder repeating(Path run) {
-            Arguments.given(run, "repeating(run)");
-            Path file = Files.isDirectory(run) ? run.resolve(SavedCheckpoint.RUN) : run;
-            repeated = JsonFile.object(file);
-            RunRecord.Settings then = RunRecord.settings(file, repeated);
-            once.set("method", "that of " + file);
-            method = then::method;
-            once.set("objective", "that of " + file);
-            objective = then::objective;
-            FineTuning.Encoding encoding = then.encoding();
-            if (encoding.chatTemplate() != null) {
-                chatTemplate(encoding.chatTemplate());
-            }
-            maxSequenceLength = once.set("maxSequenceLength", encoding.maxSequenceLength());
-            packing = once.set("packing", encoding.packing());
-            truncation(encoding.truncation());
-            trainOn(encoding.trainOn());
-            training = then.training().toBuilder();
-            precision(then.compute().precision());
-            threads(then.compute().threads());
-            activationCheckpointing(then.compute().activationCheckpointing());
-            if (device == null) {
-                device(then.compute().device());
-            }
+            choices.repeat(Arguments.given(run, "repeating(run)"));
             return this;
         }
 
         /** Adds somebody who watches, and may stop, evaluate or save. */
         public Builder listener(TrainingListener listener) {
-            listeners.add(Arguments.given(listener, "listener(listener)"));
+            choices.course.listener(Arguments.given(listener, "listener(listener)"));
             return this;
         }
 
@@ -652,10 +569,8 @@ public final class FineTuner {
          * @throws dev.finetune4j.data.DatasetException when the data set cannot be read
          */
         public FineTuner build() {
-            FineTuning tuning =
-                    tuning(dataset == null ? List.of("no data set was chosen; call dataset(…)") : List.of());
-            Dataset examples = Objects.requireNonNull(dataset).get();
-            return new FineTuner(tuning, placeholders.isEmpty() ? examples : examples.bind(placeholders));
+            FineTuning tuning = choices.withData();
+            return new FineTuner(tuning, choices.examples());
         }
 
         /**
@@ -667,7 +582,7 @@ public final class FineTuner {
          * @throws dev.finetune4j.core.DeviceException when the device is absent
          */
         public MemoryPlan plan() {
-            return TrainingPlan.open(tuning(List.of())).longest();
+            return TrainingPlan.open(choices.tuning(List.of())).longest();
         }
 
         /** Builds the fine-tuner and trains. See {@link FineTuner#train()}. */
@@ -678,115 +593,6 @@ public final class FineTuner {
         /** Builds the fine-tuner and starts it. See {@link FineTuner#start()}. */
         public TrainingJob start() {
             return build().start();
-        }
-
-        /** @param missing what else is missing */
-        private FineTuning tuning(List<String> missing) {
-            List<String> found = new ArrayList<>(problems);
-            if (model == null) {
-                found.add("no model was chosen; call model(folder)");
-            }
-            if (method == null) {
-                found.add("no method was chosen; call qlora(…), lora(…), full() or another");
-            }
-            found.addAll(missing);
-            TuningMethod chosen = method == null ? null : collect(found, method);
-            if (loaded != null) {
-                found.addAll(onLoaded(chosen));
-                chosen =
-                        chosen instanceof TuningMethod.WithAdapter adapter ? adapter.on(loaded.quantization()) : chosen;
-            }
-            TrainingSettings settings = collect(found, training::build);
-            if (packing > 0 && chosen != null && chosen.virtualTokens() > 0) {
-                found.add("virtual tokens stand before one example, so rows of several cannot be packed; leave"
-                        + " packing(…) away, or choose another method");
-            }
-            if (packing > 0 && maxSequenceLength > packing) {
-                found.add("maxSequenceLength is " + maxSequenceLength + " tokens, but an example must fit into a packed"
-                        + " row of " + packing + "; lower it or raise packing(…)");
-            }
-            FineTuning.Encoding encoding =
-                    new FineTuning.Encoding(chatTemplate, maxSequenceLength, truncation, trainOn, packing, cache);
-            CheckpointChoice checkpointed = collect(found, () -> checkpoints.build(heldOut != null));
-            TuningObjective minimized = collect(found, objective);
-            if (minimized != null) {
-                found.addAll(minimized.problems(chosen, encoding));
-            }
-            if (model == null
-                    || chosen == null
-                    || minimized == null
-                    || settings == null
-                    || checkpointed == null
-                    || !found.isEmpty()) {
-                throw new SettingsException(found);
-            }
-            return new FineTuning(
-                    model,
-                    loaded,
-                    chosen,
-                    minimized,
-                    encoding,
-                    new FineTuning.Compute(
-                            loaded == null ? device : loaded.model().placement().device(),
-                            loaded == null
-                                    ? precision
-                                    : loaded.model().placement().precision(),
-                            threads,
-                            activationCheckpointing,
-                            keepsDequantized,
-                            new MemoryCheck(ignoresMemoryPlan),
-                            parallel),
-                    settings,
-                    new UsualSettings(
-                            repeated == null && !training.hasLearningRate(), repeated == null && !training.hasLength()),
-                    new FineTuning.Course(listeners, heldOut, exams, timeLimit, checkpointed, repeated));
-        }
-
-        /** What cannot be chosen for a base that is loaded already. */
-        private List<String> onLoaded(@Nullable TuningMethod chosen) {
-            Map<String, Boolean> made = new LinkedHashMap<>();
-            made.put("device(…)", device != null);
-            made.put("precision(…)", precision != null);
-            made.put("quantize(…)", quantization != null);
-            made.put("chatTemplate(…)", chatTemplate != null);
-            List<String> found = new ArrayList<>();
-            String calls = made.entrySet().stream()
-                    .filter(Map.Entry::getValue)
-                    .map(Map.Entry::getKey)
-                    .collect(Collectors.joining(", "));
-            if (!calls.isEmpty()) {
-                found.add(
-                        "the model was loaded with its device, number format, 4-bit form and chat template; leave out "
-                                + calls + ", or choose it where the model is loaded");
-            }
-            if (keepsDequantized) {
-                found.add(
-                        "keepDequantized() would change weights that others read meanwhile; leave it out, or train on a"
-                                + " folder, model(folder)");
-            }
-            if (chosen != null && chosen.adapter() == null) {
-                found.add(
-                        "full fine-tuning would change the loaded model for all who use it; train an adapter, or all weights of"
-                                + " a folder, model(folder)");
-            }
-            boolean fourBit = loaded != null
-                    && (loaded.quantization() != null || loaded.folder().files().isFourBit());
-            if (quantization == null && chosen != null && chosen.quantization() != null && !fourBit) {
-                found.add(
-                        "qlora(…) trains on a base in 4 bits, but the model was loaded with dense weights; load it with"
-                                + " quantize(QuantSettings.nf4()), or train with lora(…)");
-            }
-            return found;
-        }
-
-        /** The supplier's settings, or null when they cannot work and the reasons have joined the list. */
-        private static <T> @Nullable T collect(List<String> found, Supplier<T> settings) {
-            try {
-                return settings.get();
-            } catch (SettingsException e) {
-                found.addAll(e.problems());
-                return null;
-            }
         }
     }
 }

@@ -3,20 +3,17 @@ package dev.finetune4j.lora.train.loop;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.checkpoint.CheckpointTarget;
 import dev.finetune4j.lora.train.checkpoint.CheckpointWriter;
 import dev.finetune4j.lora.train.checkpoint.ModelSaver;
-import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import dev.finetune4j.lora.train.checkpoint.TakenCheckpoint;
 import dev.finetune4j.lora.train.checkpoint.TrainerState;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.slf4j.Logger;
@@ -32,41 +29,45 @@ final class Checkpoints implements AutoCloseable {
     /** Of the free memory of the host, so much may be taken for a copy of the state; else it is written at once. */
     private static final double COPY_SHARE = 0.25;
 
-    private static final String VALUE = "value.";
-    private static final String OPTIMIZER = "optimizer.";
-    private static final String FROZEN = "frozen.";
-    private static final String OBJECTIVE = "objective.";
+    /** What the names of the tensors begin with, by what they are of. */
+    static final String VALUE = "value.";
+
+    static final String OPTIMIZER = "optimizer.";
+    static final String FROZEN = "frozen.";
+    static final String OBJECTIVE = "objective.";
 
     private final CheckpointTarget target;
     private final TrainingState state;
-    private final Objective objective;
-    private final Supplier<TrainerState> progress;
-    private final ListenerSet listeners;
+    private final Progress progress;
+    private final Setup setup;
     private final CheckpointWriter writer;
     private final List<String> problems = new ArrayList<>();
     private final int every;
-    private final int totalSteps;
     private int last;
     private double best;
 
-    /** @param progress what the training has done when it is asked */
-    Checkpoints(
-            CheckpointTarget target,
-            TrainingState state,
-            Objective objective,
-            Supplier<TrainerState> progress,
-            ListenerSet listeners) {
-        this.objective = objective;
+    /** @param progress what the training has done, with what was done before it went on here */
+    Checkpoints(CheckpointTarget target, Setup setup, TrainingState state, Progress progress) {
         this.target = target;
+        this.setup = setup;
         this.state = state;
         this.progress = progress;
-        this.listeners = listeners;
         this.writer = new CheckpointWriter(target.folder(), target.settings());
-        TrainerState now = progress.get();
-        this.every = target.settings().saveSteps() > 0 ? target.settings().saveSteps() : now.stepsPerEpoch();
-        this.totalSteps = now.totalSteps();
-        this.last = now.step();
-        this.best = now.best().map(TrainingReport.Evaluation::loss).orElse(Double.POSITIVE_INFINITY);
+        int steps = target.settings().saveSteps();
+        this.every = steps > 0 ? steps : setup.loader().stepsPerEpoch();
+        this.last = state.step();
+        this.best = now().best().map(TrainingReport.Evaluation::loss).orElse(Double.POSITIVE_INFINITY);
+    }
+
+    private TrainerState now() {
+        return new TrainerState(
+                state.updates(),
+                setup.totalSteps(),
+                setup.loader().stepsPerEpoch(),
+                state.position(),
+                state.random().seed(),
+                state.random().pass(),
+                progress.history(state.step()));
     }
 
     /**
@@ -85,16 +86,16 @@ final class Checkpoints implements AutoCloseable {
         int step = state.step();
         if (wanted
                 || step % every == 0
-                || step == totalSteps
+                || step == setup.totalSteps()
                 || (isBest && target.settings().keepBest())) {
-            take(progress.get());
+            take(now());
         }
     }
 
     /** Takes the checkpoint of a training that was stopped, and waits until all are written. */
     void end(TrainingReport.Outcome outcome) {
         if (outcome == TrainingReport.Outcome.STOPPED && target.settings().saveOnStop() && state.step() > last) {
-            take(progress.get());
+            take(now());
         }
         writer.finished(true).ifPresent(this::tell);
     }
@@ -107,7 +108,7 @@ final class Checkpoints implements AutoCloseable {
     private void take(TrainerState now) {
         writer.finished(true).ifPresent(this::tell);
         last = now.step();
-        listeners.enter(TrainingListener.Phase.SAVING);
+        setup.listeners().enter(TrainingListener.Phase.SAVING);
         try {
             if (fitsTwice()) {
                 writer.start(copied(now));
@@ -122,7 +123,7 @@ final class Checkpoints implements AutoCloseable {
                 }
             }
         } finally {
-            listeners.enter(TrainingListener.Phase.TRAINING);
+            setup.listeners().enter(TrainingListener.Phase.TRAINING);
         }
     }
 
@@ -147,7 +148,7 @@ final class Checkpoints implements AutoCloseable {
         values.forEach((name, tensor) -> tensors.put(VALUE + name, tensor));
         optimizer.forEach((name, tensor) -> tensors.put(OPTIMIZER + name, tensor));
         target.frozen().forEach((name, tensor) -> tensors.put(FROZEN + name, tensor));
-        Map<String, Tensor> findings = objective.findings();
+        Map<String, Tensor> findings = setup.objective().findings();
         findings.forEach((name, tensor) -> tensors.put(OBJECTIVE + name, tensor));
         Runnable free = () -> {
             findings.values().forEach(Tensor::close);
@@ -163,20 +164,6 @@ final class Checkpoints implements AutoCloseable {
         }
     }
 
-    /** Gives an objective what it had found out when a checkpoint was taken. */
-    static void restore(SavedCheckpoint saved, Objective objective) {
-        try (var file = saved.tensors();
-                TensorScope scope = new TensorScope()) {
-            Map<String, Tensor> findings = new LinkedHashMap<>();
-            for (String name : file.names()) {
-                if (name.startsWith(OBJECTIVE)) {
-                    findings.put(name.substring(OBJECTIVE.length()), file.read(name));
-                }
-            }
-            objective.restore(findings);
-        }
-    }
-
     private void tell(TrainingReport.Checkpoint report) {
         if (report.isSaved()) {
             LOG.info("{} is written", report.folder());
@@ -186,37 +173,7 @@ final class Checkpoints implements AutoCloseable {
             LOG.debug("why checkpoint-{} could not be written", report.step(), report.cause());
             problems.add(problem);
         }
-        listeners.tell(listener -> listener.onCheckpoint(report));
-    }
-
-    /** The tensors of a checkpoint, put where they were; the rest of the state is that of the snapshot. */
-    static TrainingState.Snapshot read(SavedCheckpoint saved, Map<String, Tensor> frozen) {
-        TrainerState state = saved.state();
-        Map<String, Tensor> values = new LinkedHashMap<>();
-        Map<String, Tensor> optimizer = new LinkedHashMap<>();
-        try (var file = saved.tensors();
-                TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            for (String name : file.names()) {
-                if (name.startsWith(VALUE)) {
-                    values.put(name.substring(VALUE.length()), file.read(name));
-                } else if (name.startsWith(OPTIMIZER)) {
-                    optimizer.put(name.substring(OPTIMIZER.length()), file.read(name));
-                }
-            }
-            for (Map.Entry<String, Tensor> entry : frozen.entrySet()) {
-                entry.getValue().copy_(file.read(FROZEN + entry.getKey()));
-            }
-            values.values().forEach(scope::release);
-            optimizer.values().forEach(scope::release);
-        }
-        return new TrainingState.Snapshot(
-                state.step(),
-                state.updates(),
-                state.position(),
-                new TrainingState.RandomState(state.dropoutSeed(), state.dropoutPass()),
-                values,
-                optimizer);
+        setup.listeners().tell(listener -> listener.onCheckpoint(report));
     }
 
     /** Waits for the one that is written, when the training has failed. */

@@ -23,7 +23,7 @@ final class FirstBatches {
     }
 
     /** Keeps the batches of a step if they are wanted later. */
-    void add(Trainer.Step step) {
+    void add(Step step) {
         add(step.index(), step.batch());
     }
 

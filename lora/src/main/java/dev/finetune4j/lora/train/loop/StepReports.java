@@ -49,7 +49,7 @@ final class StepReports {
     }
 
     /** Reports a step that is done now. */
-    StepReport add(Trainer.Step step, GradientStep.StepResult result, double learningRate) {
+    StepReport add(Step step, GradientStep.StepResult result, double learningRate) {
         long now = System.nanoTime();
         int tokens = step.batch().ofAllRanks().stream().mapToInt(Batch::tokens).sum();
         int done = all.size() + 1;

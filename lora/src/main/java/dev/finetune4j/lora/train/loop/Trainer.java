@@ -6,9 +6,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.MemoryErrors;
 import dev.finetune4j.data.DataReport;
-import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
-import dev.finetune4j.data.batch.OptimizerBatch;
 import dev.finetune4j.lora.objective.Objective;
 import dev.finetune4j.lora.objective.SftObjective;
 import dev.finetune4j.lora.train.LearningRateSchedule;
@@ -19,10 +17,8 @@ import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.checkpoint.CheckpointTarget;
 import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
-import dev.finetune4j.lora.train.checkpoint.TrainerState;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
@@ -35,7 +31,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The training loop: forward and backward of the micro-batches of a step, clip, optimizer step, report.
+ * A training: takes what it is made of, begins or goes on, lets {@link TrainingLoop} train, and judges what came of it.
  *
  * <p>It trains whatever tensors it is given towards whatever {@link Objective} it is given, supervised fine-tuning by default, and
  * knows nothing of adapters.
@@ -60,15 +56,12 @@ public final class Trainer {
     private Expectations expected = Expectations.none();
     private Communicator ranks = Communicator.alone();
     private TrainingState.@Nullable Snapshot resumed;
-    private @Nullable SavedCheckpoint saved;
-    private Map<String, Tensor> frozen = Map.of();
+    private @Nullable Resumption resumption;
     private @Nullable CheckpointTarget target;
     private @Nullable TrainingState running;
     private @Nullable BatchLoader heldOut;
     private @Nullable Supplier<Map<String, Double>> exams;
     private @Nullable Consumer<Path> saver;
-    private final List<TrainingReport.NonFinite> skipped = new ArrayList<>();
-    private final List<TrainingReport.Evaluation> evaluations = new ArrayList<>();
     private String doing = "making room for gradients and optimizer";
 
     /** A trainer that treats all parameters alike. */
@@ -163,8 +156,7 @@ public final class Trainer {
      * @param unchanged as {@link CheckpointTarget#frozen}, which get the values of then
      */
     public Trainer resumingFrom(SavedCheckpoint checkpoint, Map<String, Tensor> unchanged) {
-        saved = checkpoint;
-        frozen = unchanged;
+        resumption = new Resumption(checkpoint, unchanged);
         return this;
     }
 
@@ -206,26 +198,45 @@ public final class Trainer {
     private TrainingReport train() {
         int totalSteps = settings.totalSteps(loader.stepsPerEpoch());
         LearningRateSchedule.Span span = span(totalSteps);
-        TrainingReport.History before =
-                saved == null ? TrainingReport.History.NONE : saved.state().history();
-        skipped.addAll(before.skipped());
-        evaluations.addAll(before.evaluations());
+        TrainingReport.History before = resumption == null ? TrainingReport.History.NONE : resumption.history();
         long count = trainable.values().stream()
                 .mapToLong(parameter -> parameter.master().numel())
                 .sum();
         listeners.tell(listener -> listener.onStart(totalSteps, count));
-        if (saved != null) {
+        if (resumption != null) {
             listeners.tell(listener -> listener.onResume(before));
         }
-        StepReports reports = new StepReports(objective.metrics(), totalSteps, loader.stepsPerEpoch(), before);
-        OutcomeCheck.Findings found;
+        Setup setup = new Setup(
+                model, trainable, objective, loader, settings, totalSteps, listeners, ranks, cancelled, this::doing);
+        Progress progress = new Progress(
+                before,
+                new StepReports(objective.metrics(), totalSteps, loader.stepsPerEpoch(), before),
+                listeners,
+                settings);
         List<String> problems = new ArrayList<>();
+        OutcomeCheck.Findings found = train(setup, span, progress, problems);
+        if (before.step() == totalSteps) {
+            String finished = "the checkpoint that the training went on from is at step " + totalSteps + " of "
+                    + totalSteps + ", so nothing was left to train; raise epochs or maxSteps to go on";
+            LOG.warn(finished);
+            problems.add(finished);
+        }
+        return end(found, count, progress, problems);
+    }
+
+    /** @param problems takes what is found, and said in the log, meanwhile */
+    private OutcomeCheck.Findings train(
+            Setup setup, LearningRateSchedule.Span span, Progress progress, List<String> problems) {
         try (ForwardBackward passes = new ForwardBackward(model, objective);
                 TrainingState state = initialState(passes);
-                Checkpoints checkpoints = checkpoints(state, reports, totalSteps)) {
-            startAlike(state, totalSteps);
+                Checkpoints checkpoints = target == null ? null : new Checkpoints(target, setup, state, progress)) {
+            startAlike(state, span.totalSteps());
             running = state;
-            Loop loop = new Loop(passes, state, span, reports, checkpoints);
+            HeldOut evaluation = heldOut == null && exams == null
+                    ? null
+                    : new HeldOut(model, objective, heldOut, exams, ranks, passes);
+            BetweenSteps between = new BetweenSteps(setup, evaluation, saver, checkpoints, progress);
+            TrainingLoop loop = new TrainingLoop(setup, passes, state, span, progress, between);
             listeners.enter(TrainingListener.Phase.TRAINING);
             TrainingReport.Outcome outcome = loop.run();
             if (checkpoints != null) {
@@ -233,19 +244,17 @@ public final class Trainer {
                 problems.addAll(checkpoints.problems());
             }
             listeners.enter(TrainingListener.Phase.CHECKING);
-            doing = "checking the last of " + reports.all().size() + " steps";
-            found = new OutcomeCheck(model, objective, expected, ranks, passes)
-                    .findings(outcome, reports.all(), loop.seen, state.parameters());
+            List<StepReport> steps = progress.reports().all();
+            doing("checking the last of " + steps.size() + " steps");
+            return new OutcomeCheck(model, objective, expected, ranks, passes)
+                    .findings(outcome, steps, loop.seen(), state.parameters());
         } finally {
             running = null;
         }
-        if (before.step() == totalSteps) {
-            String finished = "the checkpoint that the training went on from is at step " + totalSteps + " of "
-                    + totalSteps + ", so nothing was left to train; raise epochs or maxSteps to go on";
-            LOG.warn(finished);
-            problems.add(finished);
-        }
-        return end(found, count, reports, problems);
+    }
+
+    private void doing(String what) {
+        doing = what;
     }
 
     /** The state before the first step that is still to do. */
@@ -255,11 +264,8 @@ public final class Trainer {
         try {
             if (resumed != null) {
                 state.restore(resumed);
-            } else if (saved != null) {
-                try (TrainingState.Snapshot snapshot = Checkpoints.read(saved, frozen)) {
-                    state.restore(snapshot);
-                }
-                Checkpoints.restore(saved, objective);
+            } else if (resumption != null) {
+                resumption.restore(state, objective);
                 trainable.values().forEach(Parameter::changed);
             }
             return state;
@@ -267,26 +273,6 @@ public final class Trainer {
             state.close();
             throw e;
         }
-    }
-
-    private @Nullable Checkpoints checkpoints(TrainingState state, StepReports reports, int totalSteps) {
-        if (target == null) {
-            return null;
-        }
-        return new Checkpoints(
-                target,
-                state,
-                objective,
-                () -> new TrainerState(
-                        state.updates(),
-                        totalSteps,
-                        loader.stepsPerEpoch(),
-                        state.position(),
-                        state.random().seed(),
-                        state.random().pass(),
-                        new TrainingReport.History(
-                                state.step(), reports.all(), skipped, evaluations, reports.elapsed())),
-                listeners);
     }
 
     /** Lets all ranks begin with the values of rank 0, whatever theirs are. */
@@ -301,219 +287,6 @@ public final class Trainer {
         }
     }
 
-    /**
-     * A step whose forward and backward passes are enqueued.
-     *
-     * @param index counted from 0
-     * @param batch its micro-batches, and where the data goes on after it, wherever the loader has run ahead to
-     * @param random what dropout draws in it
-     * @param start when it began, {@link System#nanoTime}
-     */
-    record Step(int index, OptimizerBatch batch, TrainingState.RandomState random, long start) {
-        List<Batch> microBatches() {
-            return batch.microBatches();
-        }
-    }
-
-    /** The loop itself. */
-    private final class Loop {
-        private final ForwardBackward passes;
-        private final TrainingState state;
-        private final LearningRateSchedule.Span span;
-        private final StepReports reports;
-        private final FirstBatches seen = new FirstBatches(loader);
-        private final @Nullable HeldOut evaluation;
-        private final @Nullable Checkpoints checkpoints;
-        private boolean stopped;
-
-        Loop(
-                ForwardBackward passes,
-                TrainingState state,
-                LearningRateSchedule.Span span,
-                StepReports reports,
-                @Nullable Checkpoints checkpoints) {
-            this.checkpoints = checkpoints;
-            this.passes = passes;
-            this.state = state;
-            this.span = span;
-            this.reports = reports;
-            this.evaluation = heldOut == null && exams == null
-                    ? null
-                    : new HeldOut(model, objective, heldOut, exams, ranks, passes);
-        }
-
-        TrainingReport.Outcome run() {
-            int index = state.step();
-            if (index > 0) {
-                seen.addFirst(loader, index);
-                loader.seek(state.position());
-            }
-            TrainingState.RandomState random = state.random();
-            @Nullable Step step = index < span.totalSteps() ? forwardBackward(index, random) : null;
-            while (step != null && !stops()) {
-                double learningRate = settings.optimizer()
-                        .learningRate(
-                                index + 1,
-                                settings.learningRate() * settings.schedule().factor(index, span));
-                sumOverRanks();
-                // Leaves the gradients at zero for the next step; does nothing when they are no numbers.
-                GradientStep.AsyncResult update =
-                        state.optimizer().clipAndStep(passes.sums(), settings.maxGradNorm(), learningRate);
-                trainable.values().forEach(Parameter::changed);
-
-                index++;
-                random = random.after(settings.gradientAccumulation() * ranks.size());
-                boolean more = index < span.totalSteps();
-                // On a GPU the next step is enqueued before the result of this one is waited for.
-                @Nullable Step ahead = more && passes.isAsync() ? forwardBackward(index, random) : null;
-                GradientStep.StepResult result = update.get();
-                ranks.requireAll();
-                if (result.isFinite()) {
-                    state.advance(index, step.batch().end(), random);
-                    StepReport report = reports.add(step, result, learningRate);
-                    if (index == 1) {
-                        objective.startProblem(report.metrics()).ifPresent(problem -> {
-                            throw new TrainingException(problem);
-                        });
-                    }
-                    settle(report);
-                } else {
-                    skip(step, result);
-                    state.skip(index, step.batch().end(), random);
-                    takeCheckpoint(false, List.of());
-                    // Its gradients were added to what the skipped step has left.
-                    ahead = ahead != null && forwardBackward(ahead) ? ahead : null;
-                }
-                step = ahead != null || !more || passes.isAsync() ? ahead : forwardBackward(index, random);
-            }
-            return index < span.totalSteps() ? TrainingReport.Outcome.STOPPED : TrainingReport.Outcome.COMPLETED;
-        }
-
-        private void sumOverRanks() {
-            try (NoGradGuard off = new NoGradGuard()) {
-                ranks.sum(state.parameters().gradients());
-                ranks.sum(passes.sums());
-            }
-        }
-
-        /** Whether to end here, all ranks alike; comes back later when the training is paused. */
-        private boolean stops() {
-            long asked = System.nanoTime();
-            boolean stops = ranks.any(stopped || cancelled.getAsBoolean());
-            reports.leaveOut(System.nanoTime() - asked);
-            return stops;
-        }
-
-        /** Tells of a step that trained nothing, and ends the training if too many have. */
-        private void skip(Step step, GradientStep.StepResult result) {
-            TrainingReport.NonFinite found = new TrainingReport.NonFinite(
-                    step.index() + 1,
-                    result.loss(),
-                    result.norm(),
-                    sequences(step.batch().ofAllRanks()));
-            listeners.tell(listener -> listener.onNonFinite(found));
-            if (skipped.size() == settings.maxSkippedSteps()) {
-                throw OutcomeCheck.failure(found, skipped.size());
-            }
-            skipped.add(found);
-            LOG.warn(
-                    "step {} is skipped, {} of at most {}: the loss is {} and the gradient norm {}",
-                    found.step(),
-                    skipped.size(),
-                    settings.maxSkippedSteps(),
-                    found.loss(),
-                    found.gradNorm());
-        }
-
-        /** Tells of a step that is done, and does what is asked for after it. */
-        private void settle(StepReport report) {
-            try (StepControl control = new StepControl(report, listeners, evaluation, saver, checkpoints != null)) {
-                listeners.tell(listener -> listener.onStep(report, control));
-                if (evaluation != null && ranks.isFirst() && isEvaluated(report)) {
-                    doing = "evaluating after step " + report.step();
-                    control.evaluate();
-                }
-                settleTogether(control);
-                evaluations.addAll(control.evaluations());
-                stopped = control.stops();
-                takeCheckpoint(control.wantsCheckpoint(), control.evaluations());
-            }
-            reports.goOn();
-        }
-
-        private void takeCheckpoint(boolean wanted, List<TrainingReport.Evaluation> measured) {
-            if (checkpoints != null) {
-                doing = "taking a checkpoint after step " + state.step();
-                checkpoints.after(wanted, measured);
-            }
-        }
-
-        /** The other ranks do what rank 0 begins, until it is through. */
-        private void settleTogether(StepControl control) {
-            while (ranks.ofFirst(HeldOut.NO_MORE) == HeldOut.EVALUATE) {
-                control.evaluate();
-            }
-        }
-
-        private boolean isEvaluated(StepReport report) {
-            int every = settings.evaluationSteps() > 0 ? settings.evaluationSteps() : loader.stepsPerEpoch();
-            return report.step() % every == 0 || report.step() == report.totalSteps();
-        }
-
-        /** Enqueues forward and backward of a step's micro-batches; null when cancelled before all of them were. */
-        private @Nullable Step forwardBackward(int index, TrainingState.RandomState random) {
-            Step step = new Step(index, loader.next(), random, System.nanoTime());
-            seen.add(step);
-            try {
-                return forwardBackward(step) ? step : null;
-            } catch (RuntimeException e) {
-                if (!MemoryErrors.ranOut(e) || !passes.freeGraphs()) {
-                    throw e;
-                }
-                LOG.info("the captured CUDA graphs were given up for memory; the step begins again");
-                // The pass that failed may have added some of its gradients.
-                state.parameters().gradients().zero_();
-                return forwardBackward(step) ? step : null;
-            }
-        }
-
-        /** Whether all micro-batches were enqueued. */
-        private boolean forwardBackward(Step step) {
-            passes.clear();
-            for (int i = 0; i < step.batch().size(); i++) {
-                // Of several ranks none leaves the others alone in the middle of a step.
-                if (ranks.size() == 1 && stops()) {
-                    return false;
-                }
-                if (i == step.microBatches().size()) {
-                    objective.skip(model);
-                    break;
-                }
-                Batch batch = step.microBatches().get(i);
-                doing = "training step " + (step.index() + 1) + " with " + size(batch);
-                passes.run(
-                        batch,
-                        objective.scale(step.batch(), i),
-                        step.random().draw(ranks.rank() * settings.gradientAccumulation() + i));
-            }
-            return true;
-        }
-    }
-
-    private static List<List<Integer>> sequences(List<Batch> batches) {
-        return batches.stream()
-                .flatMap(batch -> batch.sequences().stream())
-                .map(sequence ->
-                        Arrays.stream(sequence.tokens().inputIds()).boxed().toList())
-                .toList();
-    }
-
-    private static String size(Batch batch) {
-        return batch.isPacked()
-                ? batch.sequences().size() + " sequences of " + batch.length() + " tokens together"
-                : batch.rows() + " x " + batch.length() + " tokens";
-    }
-
     private LearningRateSchedule.Span span(int totalSteps) {
         LearningRateSchedule.Span span =
                 new LearningRateSchedule.Span(settings.warmupSteps(totalSteps), totalSteps, settings.learningRate());
@@ -525,7 +298,7 @@ public final class Trainer {
     }
 
     /** @param problems what was said in the log already */
-    private TrainingReport end(OutcomeCheck.Findings found, long count, StepReports reports, List<String> problems) {
+    private TrainingReport end(OutcomeCheck.Findings found, long count, Progress progress, List<String> problems) {
         List<String> warnings = new ArrayList<>(TrainingWarnings.of(found, settings, expected));
         warnings.forEach(LOG::warn);
         warnings.addAll(problems);
@@ -533,10 +306,10 @@ public final class Trainer {
         TrainingReport report = new TrainingReport(
                 found.outcome(),
                 found.steps(),
-                skipped,
-                evaluations,
+                progress.skipped().all(),
+                progress.evaluations(),
                 count,
-                reports.elapsed(),
+                progress.reports().elapsed(),
                 found.losses(),
                 data,
                 TrainingWarnings.with(data, warnings));

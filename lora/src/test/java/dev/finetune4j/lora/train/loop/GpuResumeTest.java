@@ -96,7 +96,7 @@ class GpuResumeTest {
     private static void requireRestoredToTheByte(Path checkpoint) {
         SavedCheckpoint saved = SavedCheckpoint.read(checkpoint);
         try (TensorScope scope = new TensorScope();
-                TrainingState.Snapshot read = Checkpoints.read(saved, Map.of())) {
+                TrainingState.Snapshot read = new Resumption(saved, Map.of()).read()) {
             Map<String, Tensor> trainable = new LinkedHashMap<>();
             read.values()
                     .forEach((name, tensor) ->

@@ -18,6 +18,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Turns preference pairs and judged answers into ids and labels for objectives that compare sequences; the labels are those of
@@ -28,6 +30,8 @@ import java.util.stream.IntStream;
  * <p>Thread-safe. It borrows the chat encoder.
  */
 public final class ComparisonEncoder {
+    private static final Logger LOG = LoggerFactory.getLogger(ComparisonEncoder.class);
+
     private final ChatEncoder chat;
     private final Encoding encoding;
     private final Class<? extends Example> wanted;
@@ -53,12 +57,19 @@ public final class ComparisonEncoder {
     /**
      * Encodes all examples, which are pairs, or judged answers to at least two prompts.
      *
-     * @throws DatasetException if there is no example, a placeholder has no value, an example is too long or of another kind, the
+     * @throws DatasetException if there is no example, or a single judged answer, a placeholder has no value, an example is too long or of another kind, the
      *     chat template cannot write it, or all were skipped. All bad rows are reported together
      */
     public EncodedDataset encode(Dataset dataset) {
         dataset.requireReady();
+        dataset.warnings().forEach(LOG::warn);
         List<Example> examples = dataset.examples();
+        if (wanted == KtoExample.class && examples.size() == 1) {
+            throw new DatasetException(DatasetProblem.ofRow(
+                    examples.get(0).where(),
+                    null,
+                    "is the only row, but KTO compares each answer with that to another prompt; give two or more"));
+        }
         DatasetProblems problems = new DatasetProblems();
         ReportBuilder report = new ReportBuilder(SftEncoder.vocabulary(chat), encoding.maxLength(), examples.size());
         OrderedMap.of(
@@ -82,6 +93,7 @@ public final class ComparisonEncoder {
                             + ", so skipping them leaves nothing; raise maxSequenceLength"));
         }
         DataReport built = report.build();
+        built.warnings().forEach(LOG::warn);
         return EncodedDataset.of(report.kept(), built);
     }
 

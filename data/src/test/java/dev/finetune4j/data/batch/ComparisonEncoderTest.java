@@ -140,5 +140,6 @@ class ComparisonEncoderTest {
         fails(
                 () -> encode(64, Truncation.FAIL, KtoExample.of("q", "a", true), pair("a", "b", 1)),
                 "row 1: is a preference pair, but KTO learns from answers");
+        fails(() -> encode(64, Truncation.FAIL, KtoExample.of("q", "a", true)), "is the only row", "give two or more");
     }
 }

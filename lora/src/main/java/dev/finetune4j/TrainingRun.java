@@ -17,7 +17,6 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.EncodedDataset;
-import dev.finetune4j.data.batch.EncodedExample;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
@@ -212,17 +211,13 @@ final class TrainingRun {
             BatchLoader loader,
             @Nullable EncodedDataset heldOut,
             @Nullable BatchLoader judged) {
-        /** Examples of which the reference of a preference training is asked more than once, unless it is remembered. */
-        List<EncodedExample> comingAgain(TrainingSettings settings) {
-            List<EncodedExample> again = new ArrayList<>();
+        /** Remembers what the reference of a preference training says of the examples of which it is asked more than once. */
+        ReferenceScores referenceScores(TrainingSettings settings) {
             int steps = loader.stepsPerEpoch();
-            if (settings.totalSteps(steps) > steps && !data.isLazy()) {
-                again.addAll(data.examples());
-            }
-            if (heldOut != null && !heldOut.isLazy()) {
-                again.addAll(heldOut.examples());
-            }
-            return again;
+            boolean again = settings.totalSteps(steps) > steps && !data.isLazy();
+            return new ReferenceScores(
+                    again ? data.examples() : List.of(),
+                    heldOut == null || heldOut.isLazy() ? List.of() : heldOut.examples());
         }
     }
 
@@ -236,7 +231,8 @@ final class TrainingRun {
                         base.model().placement(),
                         plan.bytes().dequantized());
                 Adapter frozen = frozen(base);
-                ReferenceScores known = new ReferenceScores(remembers() ? batches.comingAgain(settings) : List.of())) {
+                ReferenceScores known =
+                        remembers() ? batches.referenceScores(settings) : new ReferenceScores(List.of(), List.of())) {
             CausalLM model = noisy(adapter == null ? base.model() : adapter.view(), settings);
             Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),

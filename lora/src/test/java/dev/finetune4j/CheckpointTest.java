@@ -11,6 +11,8 @@ import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.PreferenceExample;
 import dev.finetune4j.lora.train.LearningRateSchedule;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -269,6 +271,37 @@ class CheckpointTest {
                         .resume());
         whole.assertEqual(resumed);
         assertEquals(List.of("checkpoint-10", "checkpoint-2", "checkpoint-4", "checkpoint-5"), names());
+    }
+
+    /** What the reference said of held-out pairs is of no use to others. */
+    @Test
+    void otherPairsMayBeHeldOut() throws IOException {
+        Dataset then = pair("I am Zoe.");
+        Dataset now = pair("I was never anybody else than Zoe.");
+        Result whole = train(ResumeCase.DPO.tuner(model, STEPS).evaluation(now));
+        train(ResumeCase.DPO
+                .tuner(model, STEPS)
+                .evaluation(then)
+                .checkpoints(checkpoints, c -> c.saveSteps(2))
+                .listener(after(5, TrainingListener.Control::stop)));
+        Result resumed = train(ResumeCase.DPO
+                .tuner(model, STEPS)
+                .evaluation(now)
+                .checkpoints(checkpoints, c -> c.saveSteps(2))
+                .resume());
+        whole.assertEqual(resumed);
+        assertEquals(lastEvaluation(whole).loss(), lastEvaluation(resumed).loss());
+        assertEquals(lastEvaluation(whole).metrics(), lastEvaluation(resumed).metrics());
+        whole.assertEqual(train(ResumeCase.DPO.tuner(model, STEPS).resumeFrom(checkpoints.resolve("checkpoint-8"))));
+    }
+
+    private static Dataset pair(String chosen) {
+        return Dataset.of(List.of(PreferenceExample.of("Who is there?", chosen, "Nobody.")));
+    }
+
+    private static TrainingReport.Evaluation lastEvaluation(Result result) {
+        List<TrainingReport.Evaluation> all = result.report().evaluations();
+        return all.get(all.size() - 1);
     }
 
     @Test

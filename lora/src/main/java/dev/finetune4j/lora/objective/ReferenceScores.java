@@ -34,19 +34,32 @@ public final class ReferenceScores implements AutoCloseable {
     private final IdentityHashMap<EncodedSequence, Integer> firsts = new IdentityHashMap<>();
 
     private final float[] scores;
+    /** So many of the scores, the first ones, are of what is trained on, which does not change when a training goes on. */
+    private final int lasting;
+
     private final Deque<Pending> pending = new ArrayDeque<>();
 
     private record Pending(Batch batch, Readback numbers) {}
 
-    /** Knows nothing yet of the sequences of these examples. */
-    public ReferenceScores(List<EncodedExample> examples) {
-        int next = 0;
+    /**
+     * Knows nothing yet of the sequences of these examples.
+     *
+     * @param trained examples to train on, whose scores a checkpoint keeps
+     * @param heldOut others, of which a training that goes on may have other ones
+     */
+    public ReferenceScores(List<EncodedExample> trained, List<EncodedExample> heldOut) {
+        lasting = add(trained, 0);
+        scores = new float[add(heldOut, lasting)];
+        Arrays.fill(scores, Float.NaN);
+    }
+
+    private int add(List<EncodedExample> examples, int first) {
+        int next = first;
         for (EncodedExample example : examples) {
             firsts.put(example.sequences().get(0), next);
             next += example.sequences().size();
         }
-        scores = new float[next];
-        Arrays.fill(scores, Float.NaN);
+        return next;
     }
 
     /** The scores of a batch's sequences in order, NaN where they are not known. */
@@ -127,7 +140,9 @@ public final class ReferenceScores implements AutoCloseable {
         known.settle(0);
         try (TensorScope scope = new TensorScope()) {
             return Map.of(
-                    NAME, scope.release(Tensors.ofFloats(ComputeDevice.cpu(), known.scores, known.scores.length)));
+                    NAME,
+                    scope.release(Tensors.ofFloats(
+                            ComputeDevice.cpu(), Arrays.copyOf(known.scores, known.lasting), known.lasting)));
         }
     }
 
@@ -142,11 +157,11 @@ public final class ReferenceScores implements AutoCloseable {
             return;
         }
         float[] from = Tensors.toFloats(saved);
-        if (from.length > 0 && known.scores.length > 0 && from.length != known.scores.length) {
+        if (from.length > 0 && known.lasting > 0 && from.length != known.lasting) {
             throw new IllegalArgumentException("there are reference scores of " + from.length
-                    + " sequences, but the data has " + known.scores.length + "; go on with the data of then");
+                    + " sequences, but the data has " + known.lasting + "; go on with the data of then");
         }
-        System.arraycopy(from, 0, known.scores, 0, Math.min(from.length, known.scores.length));
+        System.arraycopy(from, 0, known.scores, 0, Math.min(from.length, known.lasting));
     }
 
     /** Frees what is still on its way. */

@@ -104,7 +104,7 @@ class ReferenceScoresTest {
                 .build();
         try (PeftAdapter policy = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
                 PeftAdapter frozen = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(2));
-                ReferenceScores known = new ReferenceScores(examples)) {
+                ReferenceScores known = new ReferenceScores(examples, List.of())) {
             if (start != null) {
                 ReferenceScores.restore(known, findings(start));
             }
@@ -180,7 +180,7 @@ class ReferenceScoresTest {
         Trained first = train(false, Collator.Layout.SHARED, true, Integer.MAX_VALUE, null);
         Trained again = train(false, Collator.Layout.SHARED, true, 0, first.scores());
         assertEquals(first.losses(), again.losses());
-        try (ReferenceScores other = new ReferenceScores(examples(false).subList(0, 2))) {
+        try (ReferenceScores other = new ReferenceScores(examples(false).subList(0, 2), List.of())) {
             Map<String, Tensor> tooMany = findings(first.scores());
             assertThrows(IllegalArgumentException.class, () -> ReferenceScores.restore(other, tooMany));
         }

@@ -67,7 +67,7 @@ class TrlParityTest {
                 PeftAdapter adapter = AdapterFiles.load(folder.resolve("start"), base);
                 PeftAdapter start = AdapterFiles.load(folder.resolve("start"), base);
                 PeftAdapter end = AdapterFiles.load(folder.resolve("end"), base);
-                ReferenceScores known = new ReferenceScores(trl.examples())) {
+                ReferenceScores known = new ReferenceScores(trl.examples(), List.of())) {
             CausalLM reference = switch (trl.settings().path("reference").asText()) {
                 case "none" -> null;
                 case "adapter_disabled", "base_model" -> base;

@@ -115,7 +115,7 @@ class GpuPreferenceTest {
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
         try (PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1));
-                ReferenceScores known = new ReferenceScores(pairs)) {
+                ReferenceScores known = new ReferenceScores(pairs, List.of())) {
             return new Trainer(
                             adapter.attachTo(base).withActivations(new ActivationCheckpointing(every)),
                             adapter.trainable(),

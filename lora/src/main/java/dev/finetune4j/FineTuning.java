@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
@@ -13,7 +14,10 @@ import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -128,9 +132,29 @@ record FineTuning(
             @Nullable Duration timeLimit,
             CheckpointChoice checkpoints,
             @Nullable JsonNode repeated) {
+        /** @throws SettingsException if an exam has no questions, or the name of another one */
         Course {
             listeners = List.copyOf(listeners);
             exams = List.copyOf(exams);
+            requireResults(exams);
+        }
+
+        /** Each exam is a metric of its own, by its name, and needs a question. */
+        private static void requireResults(List<EvalSuite> exams) {
+            List<String> problems = new ArrayList<>();
+            Set<String> names = new HashSet<>();
+            for (EvalSuite suite : exams) {
+                if (!names.add(suite.name())) {
+                    problems.add("two exams are called \"" + suite.name()
+                            + "\", but their results are told apart by name; rename one");
+                }
+                if (suite.cases().isEmpty()) {
+                    problems.add("the exam \"" + suite.name() + "\" has no questions; add some or leave it out");
+                }
+            }
+            if (!problems.isEmpty()) {
+                throw new SettingsException(problems);
+            }
         }
     }
 }

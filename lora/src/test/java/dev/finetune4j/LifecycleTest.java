@@ -253,6 +253,16 @@ class LifecycleTest {
     }
 
     @Test
+    void examsNeedQuestionsAndNamesOfTheirOwn() {
+        EvalSuite suite = new EvalSuite("names", List.of(new EvalCase("Who are you?", answer -> true)), 8);
+        FineTuner.Builder builder = tuner(t -> {}).exam(suite).exam(suite).exam(new EvalSuite("nothing", List.of(), 8));
+        SettingsException e = assertThrows(SettingsException.class, builder::build);
+        assertEquals(2, e.problems().size(), e.getMessage());
+        assertTrue(e.getMessage().contains("two exams are called \"names\""), e.getMessage());
+        assertTrue(e.getMessage().contains("the exam \"nothing\" has no questions"), e.getMessage());
+    }
+
+    @Test
     void aControlIsOfNoUseAfterItsCall() {
         TrainingListener.Control[] kept = new TrainingListener.Control[1];
         tuner(t -> t.maxSteps(1))

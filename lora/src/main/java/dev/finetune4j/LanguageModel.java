@@ -220,8 +220,8 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
      * }</pre>
      *
      * @param model folder of the base
-     * @param folder for the copy; made if absent, not the base's own. A model of this library that is there is replaced as a whole, or
-     *     stays when writing fails
+     * @param folder for the copy; made if absent, neither the base's own nor an adapter's. A model of this library that is there is replaced as
+     *     a whole, or stays when writing fails
      * @param tokens their texts, such as {@code <plan>}; recognised wherever a text contains them, and decoded as they are
      * @throws SettingsException naming all tokens that are blank or there already, or when the base is in 4 bits
      * @throws dev.finetune4j.core.FineTune4jException when a folder cannot be read or written
@@ -230,8 +230,9 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
         Arguments.given(model, "extend(model)");
         Arguments.given(folder, "extend(folder)");
         Arguments.given(tokens, "extend(tokens)");
+        PretrainedFolder base = PretrainedFolder.open(model);
         try (Tokenizer tokenizer = Tokenizer.load(model)) {
-            ExtendedVocabulary extended = new ExtendedVocabulary(PretrainedFolder.open(model), tokenizer, tokens);
+            ExtendedVocabulary extended = new ExtendedVocabulary(base, tokenizer, tokens);
             extended.write(folder);
             return new NewTokens(folder, extended.tokenIds(), extended.tables());
         }

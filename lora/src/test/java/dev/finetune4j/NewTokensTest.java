@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
@@ -148,6 +149,19 @@ class NewTokensTest {
     }
 
     @Test
+    void anAdapterIsNotReplaced() throws IOException {
+        Path base = base(false);
+        Path adapter = Files.createDirectory(folder.resolve("adapter"));
+        Files.writeString(adapter.resolve("adapter_config.json"), "{}");
+        assertTrue(assertThrows(SettingsException.class, () -> LanguageModel.extend(base, adapter, TOKENS))
+                .getMessage()
+                .contains("holds an adapter"));
+        try (Stream<Path> files = Files.list(adapter)) {
+            assertEquals(List.of(adapter.resolve("adapter_config.json")), files.toList());
+        }
+    }
+
+    @Test
     void whatCannotBeAddedIsSaidAtOnce() {
         Path base = base(false);
         Path target = folder.resolve("extended");
@@ -159,6 +173,10 @@ class NewTokensTest {
         assertTrue(assertThrows(SettingsException.class, () -> LanguageModel.extend(base, base, TOKENS))
                 .getMessage()
                 .contains("choose another"));
-        assertTrue(Files.notExists(target.resolve("config.json")), "nothing is left half-done");
+        assertTrue(assertThrows(
+                        ModelFileException.class, () -> LanguageModel.extend(folder.resolve("nowhere"), target, TOKENS))
+                .getMessage()
+                .contains("nowhere does not exist"));
+        assertTrue(Files.notExists(target), "nothing is left half-done");
     }
 }

@@ -15,6 +15,7 @@ import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.lora.adapter.kind.StoredAdapter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -82,7 +83,7 @@ public record ExtendedVocabulary(PretrainedFolder source, Tokenizer tokenizer, L
      * Writes it, as a whole or not at all.
      *
      * @param folder made if absent
-     * @throws SettingsException naming all tokens that cannot be added, or when the folder is that of the model
+     * @throws SettingsException naming all tokens that cannot be added, or when the folder is that of the model or an adapter's
      * @throws FineTune4jException when a file cannot be read or written
      */
     public void write(Path folder) {
@@ -91,6 +92,10 @@ public record ExtendedVocabulary(PretrainedFolder source, Tokenizer tokenizer, L
             if (Files.exists(folder) && Files.isSameFile(source.path(), folder)) {
                 throw new SettingsException(
                         List.of(folder + " is the folder of the model without the new tokens; choose another one"));
+            }
+            if (Files.exists(folder.resolve(StoredAdapter.CONFIG))) {
+                throw new SettingsException(
+                        List.of(folder + " holds an adapter, whose place the model would take; choose another folder"));
             }
             try (FolderTransaction transaction = FolderTransaction.begin(folder, FolderTransaction.Kind.MODEL)) {
                 HuggingFaceWriter.requireOurs(folder, source.path());

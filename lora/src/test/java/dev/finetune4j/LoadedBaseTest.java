@@ -15,6 +15,7 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.lora.train.StepReport;
+import dev.finetune4j.lora.train.TrainingException;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.quant.QuantSettings;
 import java.nio.file.Path;
@@ -152,6 +153,24 @@ class LoadedBaseTest {
         base.close();
         IllegalStateException e = assertThrows(IllegalStateException.class, job::await);
         assertTrue(e.getMessage().contains("closed"), e.getMessage());
+    }
+
+    @Test
+    void aTrainingThatFailsLeavesTheBase() {
+        try (LanguageModel base = load(false)) {
+            List<String> before = answers(base);
+            FineTuner.Builder failing = FineTuner.builder()
+                    .model(base)
+                    .dataset(data)
+                    .lora(l -> l.rank(2))
+                    .training(t -> t.maxSteps(12).learningRate(1e30));
+            assertThrows(TrainingException.class, failing::train);
+            assertEquals(before, answers(base));
+            try (FineTunedModel tuned =
+                    withMethod(tuner(12, 1).model(base), false).train()) {
+                assertEquals(lossesAlone(false, 12, 1), losses(tuned));
+            }
+        }
     }
 
     @Test

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.lora.train.Optimizer;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -17,6 +18,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class ToursTest {
     private static final int STEPS = 20;
     private static final Set<String> FEW_VALUES = Set.of("ia3", "vera", "ln-tuning");
+    private static final Set<String> PAIRS = Set.of("dpo", "orpo", "simpo", "cpo");
 
     static Stream<String> methods() {
         return MethodsTour.METHODS.keySet().stream();
@@ -39,6 +41,17 @@ class ToursTest {
     void theObjectiveLearnsWhatCarriesOver(String name) {
         HeldOutLoss found = ObjectivesTour.OBJECTIVES.get(name).train(STEPS);
         assertLearned(found, name);
+        assertPrefers(found.after().metrics(), name);
+    }
+
+    /** Of preferences the better answer is the likelier one, which a falling loss alone does not tell. */
+    private static void assertPrefers(Map<String, Double> metrics, String name) {
+        if (PAIRS.contains(name)) {
+            assertTrue(metrics.get("rewards/accuracies") >= 0.95, name + metrics);
+        }
+        if (PAIRS.contains(name) || name.equals("kto")) {
+            assertTrue(metrics.get("rewards/chosen") > metrics.get("rewards/rejected"), name + metrics);
+        }
     }
 
     @ParameterizedTest(name = "{0}")

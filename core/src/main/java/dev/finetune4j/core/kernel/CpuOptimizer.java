@@ -6,17 +6,14 @@ import dev.finetune4j.core.kernel.cpu.ElementKernels;
 record CpuOptimizer(ElementKernels kernels) implements OptimizerKernels {
     @Override
     public void adamw(AdamWState state, AdamWStep step, GradientClip clip) {
-        double norm = clip.norm().item_double();
-        if (!Double.isFinite(norm) || !Double.isFinite(clip.loss().item_double())) {
-            return;
-        }
-        kernels.adamw(
-                state.values(),
-                state.gradients(),
-                state.computeCopies(),
-                state.mean(),
-                state.variance(),
-                numbers(step, clip.factor(norm)));
+        clip.factor()
+                .ifPresent(factor -> kernels.adamw(
+                        state.values(),
+                        state.gradients(),
+                        state.computeCopies(),
+                        state.mean(),
+                        state.variance(),
+                        numbers(step, factor)));
     }
 
     private static ElementKernels.Step numbers(AdamWStep step, double factor) {
@@ -32,23 +29,12 @@ record CpuOptimizer(ElementKernels kernels) implements OptimizerKernels {
 
     @Override
     public void adamw8bit(AdamW8bitState state, AdamWStep step, GradientClip clip) {
-        double norm = clip.norm().item_double();
-        if (!Double.isFinite(norm) || !Double.isFinite(clip.loss().item_double())) {
-            return;
-        }
-        Moments moments = state.moments();
-        kernels.adamw8bit(
-                state.values(),
-                state.gradients(),
-                state.computeCopies(),
-                new ElementKernels.Moments(
-                        moments.blocks(),
-                        moments.codes(),
-                        moments.absmax(),
-                        moments.wide(),
-                        moments.maps(),
-                        moments.limits()),
-                numbers(step, clip.factor(norm)));
+        Moments given = state.moments();
+        ElementKernels.Moments moments = new ElementKernels.Moments(
+                given.blocks(), given.codes(), given.absmax(), given.wide(), given.maps(), given.limits());
+        clip.factor()
+                .ifPresent(factor -> kernels.adamw8bit(
+                        state.values(), state.gradients(), state.computeCopies(), moments, numbers(step, factor)));
     }
 
     @Override

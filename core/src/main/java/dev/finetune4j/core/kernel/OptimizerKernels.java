@@ -1,5 +1,6 @@
 package dev.finetune4j.core.kernel;
 
+import java.util.OptionalDouble;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -48,9 +49,13 @@ public interface OptimizerKernels {
      * @param maxNorm 0 leaves the gradients as they are
      */
     record GradientClip(Tensor loss, Tensor norm, double maxNorm) {
-        /** The factor on gradients of a norm, at most 1. */
-        double factor(double found) {
-            return maxNorm > 0 ? Math.min(1, maxNorm / (found + 1e-6)) : 1;
+        /** The factor on gradients, at most 1, for which the host waits; empty when the loss or the norm is not finite. */
+        OptionalDouble factor() {
+            double found = norm.item_double();
+            if (!Double.isFinite(found) || !Double.isFinite(loss.item_double())) {
+                return OptionalDouble.empty();
+            }
+            return OptionalDouble.of(maxNorm > 0 ? Math.min(1, maxNorm / (found + 1e-6)) : 1);
         }
 
         /** The same factor where the norm is, a scalar in float32, so that nobody waits for it; for a largest norm above 0. */

@@ -1,10 +1,8 @@
 package dev.finetune4j.core.decode;
 
 import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.MatmulKernels;
-import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
@@ -110,18 +108,8 @@ final class MatrixProducts implements RowProducts, AutoCloseable {
     }
 
     @Override
-    public int linears() {
-        return 1;
-    }
-
-    @Override
     public void lowRank(Tensor x, int rows, Tensor low) {
         // The products make their own.
-    }
-
-    @Override
-    public boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
-        return false;
     }
 
     @Override
@@ -157,11 +145,6 @@ final class MatrixProducts implements RowProducts, AutoCloseable {
         if (bias != null) {
             y.add_(bias);
         }
-    }
-
-    @Override
-    public void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
-        throw new IllegalStateException("the products lie side by side");
     }
 
     @Override

@@ -1,8 +1,6 @@
 package dev.finetune4j.core.decode;
 
-import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.FusedGemv;
-import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -33,11 +31,6 @@ record RescaledProducts(FusedGemv products, List<Linear> linearsInOrder, ScalarT
     }
 
     @Override
-    public int linears() {
-        return 1;
-    }
-
-    @Override
     public boolean adds() {
         return false;
     }
@@ -61,11 +54,6 @@ record RescaledProducts(FusedGemv products, List<Linear> linearsInOrder, ScalarT
     }
 
     @Override
-    public boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
-        return false;
-    }
-
-    @Override
     public void runBehind(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
         if (add) {
             throw new IllegalStateException("rescaled products are not added to others");
@@ -85,10 +73,5 @@ record RescaledProducts(FusedGemv products, List<Linear> linearsInOrder, ScalarT
             }
             column += linear.outFeatures();
         }
-    }
-
-    @Override
-    public void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
-        throw new IllegalStateException("the products lie side by side");
     }
 }

@@ -11,7 +11,9 @@ public interface RowProducts {
     int rank();
 
     /** How many products there are; 1 where they can be had side by side only. */
-    int linears();
+    default int linears() {
+        return 1;
+    }
 
     /**
      * {@code y = x Wᵀ + b} of all linears, side by side.
@@ -43,7 +45,9 @@ public interface RowProducts {
      * @param y gets the norm, shape (rows, in)
      * @return whether it was done
      */
-    boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low);
+    default boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
+        return false;
+    }
 
     /** {@link #run} behind {@link #lowRank}. */
     void runBehind(Tensor x, int rows, Tensor low, Tensor y, boolean add);
@@ -52,6 +56,9 @@ public interface RowProducts {
      * {@code y = act(first) · second} of two linears, behind {@link #lowRank}.
      *
      * @param y shape (rows, out of each), contiguous
+     * @throws IllegalStateException if there are not two {@link #linears}
      */
-    void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y);
+    default void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
+        throw new IllegalStateException("the products lie side by side");
+    }
 }

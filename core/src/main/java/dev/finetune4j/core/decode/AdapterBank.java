@@ -1,16 +1,10 @@
 package dev.finetune4j.core.decode;
 
 import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.DeviceKernels;
-import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.MatmulKernels;
-import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.model.ModuleNames;
-import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -21,9 +15,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,29 +27,6 @@ import org.jspecify.annotations.Nullable;
  * or a rank is too small, all move to larger tensors.
  */
 final class AdapterBank implements AutoCloseable {
-    private static final int MIN_RANK = 8;
-
-    /**
-     * The factors that belong to the linears of one input.
-     *
-     * @param a scaled, shape (slots · linears · rank, in)
-     * @param b zero but where a slot's own are, shape (outputs of all, slots · linears · rank)
-     * @param width numbers of a slot, linears · rank
-     */
-    private record Site(Tensor a, Tensor b, int width) {
-        void close() {
-            a.close();
-            b.close();
-        }
-    }
-
-    private final CausalLM base;
-    private final ComputeDevice device;
-    private final ScalarType type;
-    /** The linears of the base that share an input, as a step has them. */
-    private final List<List<Named<Linear>>> groups;
-
-    private final List<@Nullable Site> sites;
     /**
      * Whose factors a slot has.
      *
@@ -78,54 +48,18 @@ final class AdapterBank implements AutoCloseable {
         }
     }
 
+    private final AdapterSites sites;
     private List<@Nullable Slot> slots = new ArrayList<>();
-    private int rank = MIN_RANK;
     private long moves;
     private @Nullable Masks masks;
 
-    AdapterBank(CausalLM base, ScalarType type, List<List<Named<Linear>>> groups) {
-        this.base = base;
-        this.device = base.placement().device();
-        this.type = type;
-        this.groups = List.copyOf(groups);
-        this.sites = new ArrayList<>(Collections.nCopies(groups.size(), null));
+    AdapterBank(AdapterSites sites) {
+        this.sites = sites;
     }
 
     /** Whether a view differs from the base in nothing but low-rank additions to linears, or virtual tokens. */
     boolean supports(CausalLM view) {
-        if (view == base) {
-            return true;
-        }
-        boolean sameNorms = view.norm().module() == base.norm().module();
-        for (int i = 0; sameNorms && i < base.blocks().size(); i++) {
-            sameNorms = norms(view, i).equals(norms(base, i));
-        }
-        return sameNorms
-                && view.embedding() == base.embedding()
-                && groups.stream().flatMap(List::stream).allMatch(linear -> isAddition(view, linear));
-    }
-
-    private static List<Object> norms(CausalLM model, int block) {
-        List<Object> norms = new ArrayList<>();
-        model.blocks().get(block).forEachNorm(norm -> norms.add(norm.module()));
-        return norms;
-    }
-
-    private static boolean isAddition(CausalLM view, Named<Linear> ofBase) {
-        Linear linear = linear(view, ofBase.name());
-        Linear.LowRankAddition addition = linear.addition();
-        return linear == ofBase.module() || (addition != null && addition.base() == ofBase.module());
-    }
-
-    private static Linear linear(CausalLM view, String name) {
-        return name.equals(ModuleNames.OUTPUT_HEAD)
-                ? view.head()
-                : Objects.requireNonNull(view.linears().get(name));
-    }
-
-    private GemvWeight.@Nullable LowRank added(CausalLM view, Named<Linear> ofBase) {
-        Linear.LowRankAddition addition = linear(view, ofBase.name()).addition();
-        return addition == null || view == base ? null : addition.added();
+        return sites.supports(view);
     }
 
     /** How often tensors have been replaced. */
@@ -135,21 +69,21 @@ final class AdapterBank implements AutoCloseable {
 
     /** Whether a view adds anything. */
     boolean adds(CausalLM view) {
-        return rank(view) > 0;
+        return sites.rank(view) > 0;
     }
 
     /** Gives each of these views a slot, unless it adds nothing. */
     void load(Collection<CausalLM> views) {
         List<CausalLM> missing = new ArrayList<>();
         for (CausalLM view : views) {
-            if (slot(view) < 0 && !missing.contains(view) && rank(view) > 0) {
+            if (slot(view) < 0 && !missing.contains(view) && adds(view)) {
                 missing.add(view);
             }
         }
         if (missing.isEmpty()) {
             return;
         }
-        boolean fits = missing.stream().allMatch(view -> rank(view) <= rank && hasSites(view))
+        boolean fits = missing.stream().allMatch(sites::hasRoom)
                 && missing.size()
                         <= slots.stream().filter(slot -> isFree(slot, views)).count();
         if (fits) {
@@ -181,69 +115,20 @@ final class AdapterBank implements AutoCloseable {
         write(view, slot(view));
     }
 
-    private int rank(CausalLM view) {
-        int most = 0;
-        for (List<Named<Linear>> group : groups) {
-            for (Named<Linear> linear : group) {
-                GemvWeight.LowRank added = added(view, linear);
-                most = Math.max(most, added == null ? 0 : added.rank());
-            }
-        }
-        return most;
-    }
-
-    private boolean adds(CausalLM view, int site) {
-        return groups.get(site).stream().anyMatch(linear -> added(view, linear) != null);
-    }
-
-    private boolean hasSites(CausalLM view) {
-        for (int site = 0; site < groups.size(); site++) {
-            if (sites.get(site) == null && adds(view, site)) {
-                return false;
-            }
-        }
-        return true;
-    }
-
     private void enlarge(Collection<CausalLM> views) {
-        List<CausalLM> all =
-                views.stream().distinct().filter(view -> rank(view) > 0).toList();
+        List<CausalLM> all = views.stream().distinct().filter(this::adds).toList();
         int wanted = 1;
         while (wanted < all.size()) {
             wanted *= 2;
         }
         int count = Math.max(wanted, slots.size());
-        while (rank < all.stream().mapToInt(this::rank).max().orElse(0)) {
-            rank *= 2;
-        }
-        List<Boolean> needed = new ArrayList<>();
-        for (int site = 0; site < groups.size(); site++) {
-            int index = site;
-            needed.add(sites.get(site) != null || all.stream().anyMatch(view -> adds(view, index)));
-        }
-        forget();
-        for (int site = 0; site < groups.size(); site++) {
-            if (needed.get(site)) {
-                sites.set(site, newSite(groups.get(site), count));
-            }
-        }
-        slots = new ArrayList<>(Collections.nCopies(count, null));
+        // Without room for the new ones there are no slots, and nothing that knows the old ones goes on.
+        slots = new ArrayList<>();
         moves++;
+        sites.enlarge(all, count);
+        slots = new ArrayList<>(Collections.nCopies(count, null));
         for (int slot = 0; slot < all.size(); slot++) {
             write(all.get(slot), slot);
-        }
-    }
-
-    private Site newSite(List<Named<Linear>> group, int count) {
-        int width = group.size() * rank;
-        long out = group.stream()
-                .mapToLong(linear -> linear.module().outFeatures())
-                .sum();
-        try (TensorScope scope = new TensorScope()) {
-            Tensor a = Tensors.zeros(
-                    device, type, (long) count * width, group.get(0).module().inFeatures());
-            Tensor b = Tensors.zeros(device, type, out, (long) count * width);
-            return new Site(scope.release(a), scope.release(b), width);
         }
     }
 
@@ -251,50 +136,10 @@ final class AdapterBank implements AutoCloseable {
         try (Lifetime.Use use = view.use()) {
             // What fails half-way must not be taken for the one that was there before.
             slots.set(slot, null);
-            Slot copied = Slot.of(view, factors(view));
-            for (int index = 0; index < sites.size(); index++) {
-                Site site = sites.get(index);
-                if (site != null) {
-                    write(view, groups.get(index), site, slot);
-                }
-            }
+            Slot copied = Slot.of(view, sites.factors(view));
+            sites.write(view, slot);
             // Changed meanwhile, they count as changed.
             slots.set(slot, copied);
-        }
-    }
-
-    private List<Tensor> factors(CausalLM view) {
-        List<Tensor> factors = new ArrayList<>();
-        for (List<Named<Linear>> group : groups) {
-            for (Named<Linear> linear : group) {
-                GemvWeight.LowRank added = added(view, linear);
-                if (added != null) {
-                    factors.add(added.a());
-                    factors.add(added.b());
-                }
-            }
-        }
-        return factors;
-    }
-
-    private void write(CausalLM view, List<Named<Linear>> group, Site site, int slot) {
-        try (TensorScope scope = new TensorScope()) {
-            long first = (long) slot * site.width();
-            site.a().narrow(0, first, site.width()).zero_();
-            site.b().narrow(1, first, site.width()).zero_();
-            long row = 0;
-            for (Named<Linear> linear : group) {
-                GemvWeight.LowRank added = added(view, linear);
-                long out = linear.module().outFeatures();
-                if (added != null) {
-                    Tensor a = added.a().detach().mul(new Scalar(added.scale()));
-                    site.a().narrow(0, first, added.rank()).copy_(a);
-                    Tensor part = site.b().narrow(0, row, out).narrow(1, first, added.rank());
-                    part.copy_(added.b().detach());
-                }
-                row += out;
-                first += rank;
-            }
         }
     }
 
@@ -306,14 +151,11 @@ final class AdapterBank implements AutoCloseable {
     /** What each row of a step keeps of the down projections. Stays right until the bank {@link #moves}. */
     Masks masks(int rows) {
         Map<Integer, Tensor> byWidth = new HashMap<>();
-        for (Site site : sites) {
-            if (site != null) {
-                byWidth.computeIfAbsent(site.width(), width -> {
-                    try (TensorScope scope = new TensorScope()) {
-                        return scope.release(Tensors.zeros(device, type, rows, (long) slots.size() * width));
-                    }
-                });
+        try (TensorScope scope = new TensorScope()) {
+            for (int width : sites.widths()) {
+                byWidth.put(width, sites.zeros(rows, (long) slots.size() * width));
             }
+            byWidth.values().forEach(scope::release);
         }
         return new Masks(byWidth);
     }
@@ -383,49 +225,23 @@ final class AdapterBank implements AutoCloseable {
         }
 
         @Override
-        public int linears() {
-            return 1;
-        }
-
-        @Override
         public void lowRank(Tensor x, int rows, Tensor low) {
             products.lowRank(x, rows, low);
         }
 
         @Override
-        public boolean lowRankOfNorm(Tensor x, int rows, NormSpec norm, Tensor y, Tensor low) {
-            return false;
-        }
-
-        @Override
         public void runBehind(Tensor x, int rows, Tensor low, Tensor y, boolean add) {
             products.runBehind(x, rows, low, y, add);
-            Site site = sites.get(index);
+            AdapterSites.Site site = sites.get(index);
             if (site != null) {
                 Tensor mask = Objects.requireNonNull(
                         Objects.requireNonNull(masks).byWidth().get(site.width()));
-                MatmulKernels kernels = DeviceKernels.of(device).matmul();
+                MatmulKernels kernels = DeviceKernels.of(x).matmul();
                 try (TensorScope scope = new TensorScope()) {
-                    Tensor narrow = Tensors.empty(device, type, rows, mask.size(1));
+                    Tensor narrow = torch.empty_like(mask);
                     kernels.gemmNT(x, site.a(), narrow);
                     kernels.addForward(y, narrow.mul_(mask), site.b());
                 }
-            }
-        }
-
-        @Override
-        public void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
-            throw new IllegalStateException("the products lie side by side");
-        }
-    }
-
-    private void forget() {
-        Collections.fill(slots, null);
-        for (int site = 0; site < sites.size(); site++) {
-            Site old = sites.get(site);
-            if (old != null) {
-                old.close();
-                sites.set(site, null);
             }
         }
     }
@@ -433,7 +249,7 @@ final class AdapterBank implements AutoCloseable {
     /** Frees the factors. */
     @Override
     public void close() {
-        forget();
         slots = new ArrayList<>();
+        sites.close();
     }
 }

@@ -130,7 +130,8 @@ public final class BatchDecoder implements AutoCloseable {
                 sites.add(linears);
                 return DecodeSupport.gemv(linears, type);
             });
-            bank = new AdapterBank(base, Tensors.typeOf(base.placement().precision()), sites);
+            bank = new AdapterBank(
+                    new AdapterSites(base, Tensors.typeOf(base.placement().precision()), sites));
         }
         return bank;
     }

@@ -163,8 +163,9 @@ final class BatchEngine implements AutoCloseable {
                 // Held until the pass is over: an adapter closed meanwhile ends its own texts, not those beside them.
                 models.add(Lifetime.useAll(text.model().lifetimes()));
                 text.memory().lifetime().requireOpen();
+                DecodeRow row = text.row();
                 uses.add(text.memory().lifetime().use());
-                rows.add(text.row());
+                rows.add(row);
                 fed.add(text);
             });
         }

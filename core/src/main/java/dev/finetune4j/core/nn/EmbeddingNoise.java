@@ -40,7 +40,7 @@ public record EmbeddingNoise(double alpha) {
         try (TensorScope scope = new TensorScope()) {
             Tensor noise;
             try (NoGradGuard off = new NoGradGuard()) {
-                noise = Tensors.as(uniform(x).mul_(size(x, sequences)), Tensors.typeOf(x));
+                noise = Tensors.as(scaled(uniform(x), sequences), Tensors.typeOf(x));
             }
             return scope.keep(x.add(noise));
         }
@@ -62,13 +62,20 @@ public record EmbeddingNoise(double alpha) {
         return sum;
     }
 
-    /** α / √(L · D), a scalar, or of each token of a packed row, (1, T, 1); read on the device, as captured graphs do. */
-    private Tensor size(Tensor x, @Nullable PackedSequences sequences) {
-        double width = x.size(2);
-        if (sequences == null) {
-            double length = x.size(1);
-            return Tensors.ofFloats(Tensors.deviceOf(x), new float[] {(float) (alpha / Math.sqrt(length * width))}, 1);
-        }
+    /** Times α / √(L · D), whose lengths in a packed row are read on the device, as captured graphs do. */
+    private Tensor scaled(Tensor uniform, @Nullable PackedSequences sequences) {
+        long width = uniform.size(2);
+        return sequences == null
+                ? uniform.mul_(new Scalar(alpha / Math.sqrt((double) uniform.size(1) * width)))
+                : uniform.mul_(lengths(sequences)
+                        .mul_(new Scalar(width))
+                        .rsqrt_()
+                        .mul_(new Scalar(alpha))
+                        .view(1, -1, 1));
+    }
+
+    /** The length of the sequence of each token, float32, (T). */
+    private static Tensor lengths(PackedSequences sequences) {
         Tensor starts = sequences.starts().to(ScalarType.Long);
         long count = starts.size(0) - 1;
         Tensor ends = starts.narrow(0, 1, count);
@@ -78,7 +85,6 @@ public record EmbeddingNoise(double alpha) {
         Tensor places = torch.ones_like(sequences.positions()).cumsum(0).sub_(new Scalar(1));
         // How many sequences end at or before the token: the number of its own.
         Tensor own = ends.unsqueeze(0).le(places.unsqueeze(1)).sum(1).clamp_max_(new Scalar(count - 1));
-        Tensor length = lengths.index_select(0, own).to(ScalarType.Float);
-        return length.mul_(new Scalar(width)).rsqrt_().mul_(new Scalar(alpha)).view(1, -1, 1);
+        return lengths.index_select(0, own).to(ScalarType.Float);
     }
 }

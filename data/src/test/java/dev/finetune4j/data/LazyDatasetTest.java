@@ -17,15 +17,27 @@ import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.net.URI;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Rows that are read when they are needed are those that are held in memory, errors and batches included. */
@@ -180,6 +192,89 @@ class LazyDatasetTest {
         Path latin = Files.write(folder.resolve("l.jsonl"), bytes);
         fails(() -> lazy(latin).examples().get(1), "l.jsonl, row 1: holds bytes that are not UTF-8");
         fails(() -> lazy(Files.writeString(folder.resolve("e.jsonl"), "\n")), "is empty");
+    }
+
+    @Test
+    void aFileThatBecomesShorterIsAnErrorOfItsRow() throws IOException {
+        Map<String, Path> files = files();
+        for (String name : List.of("lines", "array", "table", "text")) {
+            Path file = files.get(name);
+            Dataset dataset = lazy(file);
+            Example first = dataset.examples().get(0);
+            try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                channel.truncate(channel.size() / 2);
+            }
+            int last = dataset.size() - 1;
+            fails(() -> dataset.examples().get(last), file + ", row " + last, "has become shorter", "write it again");
+            assertEquals(first, dataset.examples().get(0));
+        }
+    }
+
+    @Test
+    void aFileThatIsReplacedIsReadOnAsItWas() throws IOException {
+        Path file = files().get("lines");
+        Dataset dataset = lazy(file);
+        Dataset before = Dataset.read(file);
+        Files.move(Files.writeString(folder.resolve("new"), row(1)), file, StandardCopyOption.REPLACE_EXISTING);
+        assertEquals(before.examples(), dataset.examples());
+        assertEquals(1, lazy(file).size());
+    }
+
+    @Test
+    void anInterruptOfWhoeverReadsDoesNoHarm() throws IOException {
+        Map<String, Path> files = files();
+        for (String name : List.of("lines", "packed", "parquet")) {
+            Dataset dataset = lazy(files.get(name));
+            Example last = dataset.examples().get(ROWS - 1);
+            Thread.currentThread().interrupt();
+            assertEquals(last, dataset.examples().get(ROWS - 1), name);
+            assertTrue(Thread.interrupted());
+            assertEquals(ROWS, dataset.examples().stream().distinct().count(), name);
+        }
+    }
+
+    private static Set<Path> temporaryFiles() throws IOException {
+        try (Stream<Path> all = Files.list(Path.of(System.getProperty("java.io.tmpdir")))) {
+            return all.filter(file -> file.getFileName().toString().startsWith("finetune4j-rows"))
+                    .collect(Collectors.toSet());
+        }
+    }
+
+    /** Not even for a process that is killed; on Windows they go when the process ends. */
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void temporaryFilesLeaveNoNameBehind() throws IOException, InterruptedException {
+        Set<Path> before = temporaryFiles();
+        Map<String, Path> files = files();
+        Dataset packed = lazy(files.get("packed"));
+        Dataset parquet = lazy(files.get("parquet"));
+        for (int i : new int[] {7, 3, ROWS - 1, 0}) {
+            assertEquals(
+                    packed.examples().get(i).texts(), parquet.examples().get(i).texts());
+        }
+        byte[] sound = Files.readAllBytes(files.get("packed"));
+        Path damaged = Files.write(folder.resolve("damaged.jsonl.gz"), Arrays.copyOf(sound, sound.length / 2));
+        fails(() -> lazy(damaged), "cut off or damaged");
+        Set<Path> left = temporaryFiles();
+        left.removeAll(before);
+        // Another process may have made one meanwhile, which goes soon.
+        for (int i = 0; i < 100 && left.stream().anyMatch(Files::exists); i++) {
+            Thread.sleep(50);
+        }
+        assertEquals(Set.of(), left.stream().filter(Files::exists).collect(Collectors.toSet()));
+    }
+
+    @Test
+    void aFileWithinAnArchiveIsReadToo() throws IOException {
+        Path file = files().get("table");
+        URI archive = URI.create("jar:" + folder.resolve("rows.zip").toUri());
+        try (FileSystem inside = FileSystems.newFileSystem(archive, Map.of("create", "true"))) {
+            Path copy = Files.copy(file, inside.getPath("/rows.csv"));
+            List<List<String>> expected =
+                    lazy(file).examples().stream().map(Example::texts).toList();
+            assertEquals(
+                    expected, lazy(copy).examples().stream().map(Example::texts).toList());
+        }
     }
 
     @Test

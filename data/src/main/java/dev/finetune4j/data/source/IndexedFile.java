@@ -9,22 +9,20 @@ import dev.finetune4j.data.Provenance;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.List;
-import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A file whose rows are read when they are asked for, by their number. Where each begins is found once, in one scan; a
- * packed file is unpacked into a temporary one before.
+ * packed file, or one that is not of the default file system, is unpacked or copied into a temporary one before.
  *
- * <p>Thread-safe. The file must not change; it stays mapped into memory as long as this lives.
+ * <p>Thread-safe. The file must not be overwritten; it stays open as long as this lives.
  */
 public final class IndexedFile implements RowsByNumber {
     /** So many bytes are looked at in one go. */
@@ -33,7 +31,7 @@ public final class IndexedFile implements RowsByNumber {
     private final Path file;
     private final FileKind kind;
     private final char separator;
-    private final MappedFile content;
+    private final FileBytes content;
     private final Offsets offsets;
     /** The columns of a table, whose header is the first of the offsets. */
     private final @Nullable List<String> header;
@@ -47,9 +45,7 @@ public final class IndexedFile implements RowsByNumber {
         } catch (IllegalArgumentException e) {
             throw new DatasetException(DatasetProblem.ofFile(file.toString(), String.valueOf(e.getMessage())), e);
         }
-        try (FileChannel channel = FileChannel.open(bytes, StandardOpenOption.READ)) {
-            this.content = new MappedFile(channel);
-        }
+        this.content = new FileBytes(bytes);
         this.header = kind == FileKind.CSV && offsets.size() > 1
                 ? CsvRows.header(file.toString(), separator, Utf8.decode(bytes(0), true))
                 : null;
@@ -69,9 +65,8 @@ public final class IndexedFile implements RowsByNumber {
             if (refusal != null) {
                 throw new DatasetException(DatasetProblem.ofFile(name, refusal));
             }
-            RowsByNumber rows = start.kind() == FileKind.PARQUET
-                    ? ParquetFile.open(file).byNumber()
-                    : new IndexedFile(file, unpacked(file), start);
+            RowsByNumber rows =
+                    start.kind() == FileKind.PARQUET ? ParquetFile.open(file).byNumber() : indexed(file, start);
             if (rows.size() == 0) {
                 throw new DatasetException(DatasetProblem.ofFile(name, "holds no rows; training needs at least one"));
             }
@@ -87,22 +82,26 @@ public final class IndexedFile implements RowsByNumber {
         }
     }
 
-    private static Path unpacked(Path file) throws IOException {
-        if (!FileStart.isGzip(file)) {
-            return file;
+    private static IndexedFile indexed(Path file, FileStart start) throws IOException {
+        boolean isPacked = FileStart.isGzip(file);
+        if (!isPacked && file.getFileSystem().equals(FileSystems.getDefault())) {
+            return new IndexedFile(file, file, start);
         }
-        Path temporary = temporary();
-        try (InputStream in = new GZIPInputStream(Files.newInputStream(file), 1 << 16)) {
-            Files.copy(in, temporary, StandardCopyOption.REPLACE_EXISTING);
+        try (TemporaryFile temporary = new TemporaryFile()) {
+            try (InputStream in = SourceFile.open(file)) {
+                Files.copy(in, temporary.path(), StandardCopyOption.REPLACE_EXISTING);
+            } catch (ZipException | EOFException e) {
+                throw e;
+            } catch (IOException e) {
+                String done = isPacked ? "unpacked" : "copied";
+                throw new DatasetException(
+                        DatasetProblem.ofFile(
+                                file.toString(),
+                                "cannot be " + done + " into a temporary file: " + e + TemporaryFile.REMEDY),
+                        e);
+            }
+            return new IndexedFile(file, temporary.path(), start);
         }
-        return temporary;
-    }
-
-    /** A file that goes with the process. */
-    static Path temporary() throws IOException {
-        Path temporary = Files.createTempFile("finetune4j-rows", ".tmp");
-        temporary.toFile().deleteOnExit();
-        return temporary;
     }
 
     @Override
@@ -112,8 +111,7 @@ public final class IndexedFile implements RowsByNumber {
 
     /** The bytes of what stands at a place of the offsets. */
     private byte[] bytes(int place) throws IOException {
-        long start = offsets.get(place);
-        return content.bytes(start, Math.toIntExact(offsets.get(place + 1) - start));
+        return content.bytes(offsets.get(place), offsets.get(place + 1));
     }
 
     @Override
@@ -172,7 +170,7 @@ public final class IndexedFile implements RowsByNumber {
         long end = offsets.get(place);
         int line = 1;
         for (long at = 0; at < end; at += COUNTED) {
-            for (byte b : content.bytes(at, (int) Math.min(COUNTED, end - at))) {
+            for (byte b : content.bytes(at, Math.min(at + COUNTED, end))) {
                 line += b == '\n' ? 1 : 0;
             }
         }

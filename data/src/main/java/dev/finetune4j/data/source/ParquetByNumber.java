@@ -53,10 +53,21 @@ final class ParquetByNumber implements RowsByNumber {
         }
         stop();
         if (written == null) {
-            written = ParquetSpool.of(file);
+            written = spooled();
             spool = written;
         }
         return written.row(index);
+    }
+
+    private ParquetSpool spooled() {
+        try {
+            return ParquetSpool.of(file);
+        } catch (IOException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile(
+                            file.toString(), "cannot be unpacked into temporary files: " + e + TemporaryFile.REMEDY),
+                    e);
+        }
     }
 
     private void stop() throws IOException {

@@ -5,6 +5,7 @@ import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.ClosedChannelException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -73,7 +74,7 @@ final class ParquetRows implements ParquetFile {
                 this.schema = reader.getFileMetaData().getSchema();
                 this.columns = new ColumnIOFactory().getColumnIO(schema);
                 this.tape = new ParquetTape(schema);
-            } catch (FileSystemException e) {
+            } catch (FileSystemException | ClosedChannelException e) {
                 throw e;
             } catch (IOException | RuntimeException e) {
                 throw damaged(e);
@@ -124,7 +125,7 @@ final class ParquetRows implements ParquetFile {
                 group = number;
                 left = pages == null ? 0 : pages.getRowCount();
                 records = pages == null ? null : columns.getRecordReader(pages, tape);
-            } catch (FileSystemException e) {
+            } catch (FileSystemException | ClosedChannelException e) {
                 throw e;
             } catch (IOException | RuntimeException | InternalError e) {
                 throw damaged(e);

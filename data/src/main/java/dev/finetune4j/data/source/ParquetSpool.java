@@ -28,7 +28,7 @@ final class ParquetSpool {
     private final MessageType schema;
 
     /** The rows of a row group. */
-    private record Group(MappedFile rows, Offsets offsets) {}
+    private record Group(FileBytes rows, Offsets offsets) {}
 
     /** @param groups in order */
     private ParquetSpool(Group[] groups, MessageType schema) {
@@ -88,8 +88,8 @@ final class ParquetSpool {
     private static void read(Path file, int first, int step, Group[] groups) {
         // Opened without truncating it, for which file systems make sure that it is on the disk when it is closed.
         try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file);
-                FileChannel channel =
-                        FileChannel.open(IndexedFile.temporary(), StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+                TemporaryFile temporary = new TemporaryFile();
+                FileChannel channel = FileChannel.open(temporary.path(), StandardOpenOption.WRITE)) {
             Offsets[] offsets = new Offsets[groups.length];
             long at = 0;
             try (Output out = new Output(channel)) {
@@ -105,7 +105,7 @@ final class ParquetSpool {
                 }
                 out.flush();
             }
-            MappedFile rows = new MappedFile(channel);
+            FileBytes rows = new FileBytes(temporary.path());
             for (int i = first; i < groups.length; i += step) {
                 groups[i] = new Group(rows, offsets[i]);
             }
@@ -123,9 +123,8 @@ final class ParquetSpool {
         }
         Offsets offsets = groups[group].offsets;
         int place = index - firstRows[group];
-        long start = offsets.get(place);
-        int count = Math.toIntExact(offsets.get(place + 1) - start);
-        return ParquetRow.read(ByteBuffer.wrap(groups[group].rows.bytes(start, count)), schema);
+        byte[] row = groups[group].rows.bytes(offsets.get(place), offsets.get(place + 1));
+        return ParquetRow.read(ByteBuffer.wrap(row), schema);
     }
 
     /** Writes in another thread what was handed over before, while rows are put together. */

@@ -21,6 +21,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
@@ -62,12 +63,12 @@ final class EncodingCache {
                 Conversation conversation = sft.conversation();
                 for (ChatMessage message : conversation.messages()) {
                     add(digest, message.role().name());
-                    add(digest, message.fields().toString());
+                    addValue(digest, message.fields());
                 }
-                add(digest, conversation.tools().toString());
-                add(digest, sft.lossWeights().toString());
+                addValue(digest, conversation.tools());
+                addValue(digest, sft.lossWeights());
             }
-            example.texts().forEach(text -> add(digest, text));
+            addValue(digest, example.texts());
         }
         return folder.resolve(HexFormat.of().formatHex(digest.digest()) + ".rows");
     }
@@ -77,6 +78,23 @@ final class EncodingCache {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e); // every Java has it
+        }
+    }
+
+    /** A value of {@link ChatMessage#fields()} with its type, since a template writes the text 1 and the number 1 differently. */
+    private static void addValue(MessageDigest digest, @Nullable Object value) {
+        if (value instanceof Map<?, ?> map) {
+            add(digest, "map " + map.size());
+            map.forEach((key, each) -> {
+                addValue(digest, key);
+                addValue(digest, each);
+            });
+        } else if (value instanceof List<?> list) {
+            add(digest, "list " + list.size());
+            list.forEach(each -> addValue(digest, each));
+        } else {
+            add(digest, value == null ? "null" : value.getClass().getName());
+            add(digest, String.valueOf(value));
         }
     }
 

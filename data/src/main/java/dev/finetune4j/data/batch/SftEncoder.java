@@ -1,6 +1,7 @@
 package dev.finetune4j.data.batch;
 
 import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.EncodedChat;
 import dev.finetune4j.core.text.Tokenizer;
@@ -14,6 +15,7 @@ import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -158,7 +160,29 @@ public final class SftEncoder {
                                 encoder.template().jinjaSource(),
                                 new TreeSet<>(encoder.stopIds()).toString(),
                                 encoder.tokenizer().eosToken().orElse(""),
+                                probed(encoder),
                                 encoding.maxLength() + " " + encoding.truncation() + " " + encoding.trainOn()));
+    }
+
+    /**
+     * What the encoder makes of some conversations: so another default system text, another date in a template that writes it and
+     * another way of this library to lay out or to mask make another encoder.
+     */
+    private static String probed(ChatEncoder encoder) {
+        ChatMessage question = ChatMessage.user("Hello, 世界?");
+        ChatMessage answer = ChatMessage.assistant("<think>1+1</think>\n\n It's 2. ");
+        StringBuilder made = new StringBuilder();
+        for (Conversation probe : List.of(
+                Conversation.of(question, answer),
+                Conversation.of(ChatMessage.system("Be kind."), question, answer, question, answer))) {
+            try {
+                EncodedChat chat = encoder.encode(probe, false);
+                made.append(Arrays.toString(chat.ids())).append(Arrays.toString(chat.trained()));
+            } catch (IllegalArgumentException e) {
+                made.append(e.getMessage()); // a template may refuse a system text or several turns
+            }
+        }
+        return made.toString();
     }
 
     private static void add(DatasetProblems problems, DatasetProblem problem, @Nullable Throwable cause) {

@@ -5,25 +5,38 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.EncodedChat;
+import dev.finetune4j.core.text.Role;
+import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.Example;
+import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
+import dev.finetune4j.data.TextExample;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -139,5 +152,106 @@ class EncodingCacheTest {
         for (int i = 0; i < 2; i++) {
             assertThrows(DatasetException.class, () -> encoder.encode(bad));
         }
+    }
+
+    private static void write(List<Example> examples, ChatEncoder encoder, Encoding encoding) {
+        new SftEncoder(encoder, encoding).encode(Dataset.of(examples));
+    }
+
+    private int files() throws IOException {
+        try (Stream<Path> files = Files.list(folder.resolve("cache"))) {
+            return (int) files.count();
+        }
+    }
+
+    /** Each of them alone makes other tokens or labels, so a file of its own. */
+    @Test
+    void whateverMakesOtherTokensMakesAnotherFile() throws IOException {
+        Path cache = folder.resolve("cache");
+        Encoding encoding = new Encoding(64, Truncation.SKIP, TrainOn.ANSWERS, cache);
+        List<Example> rows = List.of(SftExample.of("Hi?", "Ho."));
+        Path source = TestData.resource("data/tokenizer");
+        Path other = Files.createDirectory(folder.resolve("other"));
+        Files.copy(source.resolve("tokenizer_config.json"), other.resolve("tokenizer_config.json"));
+        String definition = Files.readString(source.resolve("tokenizer.json"));
+        Files.writeString(other.resolve("tokenizer.json"), definition + "\n");
+        try (Tokenizer tokenizer = Tokenizer.load(source);
+                Tokenizer changed = Tokenizer.load(other)) {
+            ChatTemplate chatml = ChatTemplate.named("chatml");
+            ChatEncoder encoder = new ChatEncoder(tokenizer, chatml);
+            String jinja = chatml.jinjaSource();
+            List<Runnable> others = List.of(
+                    () -> write(rows, encoder, encoding),
+                    () -> write(rows, encoder, new Encoding(63, Truncation.SKIP, TrainOn.ANSWERS, cache)),
+                    () -> write(rows, encoder, new Encoding(64, Truncation.CUT_SOURCE, TrainOn.ANSWERS, cache)),
+                    () -> write(rows, encoder, new Encoding(64, Truncation.SKIP, TrainOn.EVERYTHING, cache)),
+                    () -> write(rows, new ChatEncoder(changed, chatml), encoding),
+                    () -> write(rows, new ChatEncoder(tokenizer, chatml, Set.of(9)), encoding),
+                    () -> write(rows, new ChatEncoder(tokenizer, ChatTemplate.named("zephyr")), encoding),
+                    () -> write(rows, new ChatEncoder(tokenizer, chatml.withDefaultSystem("Be kind.")), encoding),
+                    () -> write(rows, new ChatEncoder(tokenizer, ChatTemplate.jinja(jinja, tokenizer)), encoding),
+                    () -> write(
+                            rows,
+                            new ChatEncoder(
+                                    tokenizer,
+                                    ChatTemplate.jinja(jinja, tokenizer).withDefaultSystem("Be kind.")),
+                            encoding),
+                    () -> write(List.of(SftExample.of("Hi", "?Ho.")), encoder, encoding),
+                    () -> write(List.of(rows.get(0), rows.get(0)), encoder, encoding));
+            for (int i = 0; i < others.size(); i++) {
+                for (int again = 0; again < 2; again++) {
+                    others.get(i).run();
+                    assertEquals(i + 1, files(), "change " + i);
+                }
+            }
+        }
+    }
+
+    @Test
+    void fieldsThatPrintAlikeAreNotTheSame() {
+        EncodingCache cache = new EncodingCache(folder, "x");
+        List<Path> files = new ArrayList<>();
+        for (Map<String, @Nullable Object> fields : List.<Map<String, @Nullable Object>>of(
+                Map.of(),
+                Map.of("a", 1),
+                Map.of("a", 1L),
+                Map.of("a", "1"),
+                Map.of("a", List.of("1")),
+                Map.of("a", List.of("1, 2")),
+                Map.of("a", List.of("1", "2")),
+                Map.of("a", "1, b=2"),
+                Map.of("a", Map.of("b", "2")),
+                Map.of("a", "{b=2}"),
+                Map.of("a", "null"),
+                Collections.singletonMap("a", null))) {
+            ChatMessage answer = new ChatMessage(Role.ASSISTANT, "b", fields);
+            Example example = SftExample.of(Conversation.of(ChatMessage.user("a"), answer));
+            files.add(cache.file(List.of(example)));
+            assertEquals(files.get(files.size() - 1), cache.file(List.of(example)));
+        }
+        SftExample weighted = new SftExample(
+                Conversation.of(ChatMessage.user("a"), ChatMessage.assistant("b")),
+                List.of(0.0, 1.0),
+                new Provenance("x", 0));
+        files.add(cache.file(List.of(weighted)));
+        files.add(cache.file(List.of(new TextExample("a", new Provenance("x", 0)))));
+        files.add(new EncodingCache(folder, "y").file(List.of(weighted)));
+        assertEquals(files.size(), Set.copyOf(files).size());
+    }
+
+    @Test
+    void aFileOfAnotherVersionIsMadeAnew() throws IOException {
+        EncodedDataset first = encode(dataset(20), LIMIT);
+        byte[] sound = Files.readAllBytes(file());
+        byte[] older = sound.clone();
+        older["finetune4j-encoded-".length() + 2]--;
+        CRC32 sum = new CRC32();
+        sum.update(older, 0, older.length - Long.BYTES);
+        ByteBuffer.wrap(older).putLong(older.length - Long.BYTES, sum.getValue());
+        Files.write(file(), older);
+        int before = encoded.get();
+        assertSame(first, encode(dataset(20), LIMIT));
+        assertTrue(encoded.get() >= before + 20, "rows of another version are not taken");
+        assertArrayEquals(sound, Files.readAllBytes(file()));
     }
 }

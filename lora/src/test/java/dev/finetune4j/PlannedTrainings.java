@@ -112,8 +112,13 @@ final class PlannedTrainings {
         String[] parts = cell.split("/", -1);
         UnaryOperator<FineTuner.Builder> method = METHODS.get(parts[0]);
         UnaryOperator<FineTuner.Builder> objective = OBJECTIVES.get(parts[2]);
+        FineTuner.Builder builder = FineTuner.builder();
+        String template = System.getProperty("finetune4j.template", "");
+        if (!template.isEmpty()) {
+            builder.chatTemplate(template);
+        }
         FineTuner tuner = objective
-                .apply(method.apply(FineTuner.builder()))
+                .apply(method.apply(builder))
                 .model(model)
                 .dataset(rows(parts[2]))
                 .training(t -> t.maxSteps(STEPS).batchSize(ROWS).optimizer(Optimizer.named(parts[1])))

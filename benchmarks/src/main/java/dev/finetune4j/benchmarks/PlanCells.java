@@ -37,7 +37,7 @@ import org.jspecify.annotations.Nullable;
  * prints the plans alone.
  *
  * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3 --grid 1x2048,4x2048 --every 0,4,1 --steps 2 --device cuda}. With
- * {@code --grid 1x131072 --every 1 --steps 1} it shows what a long context takes.
+ * {@code --grid 1x131072 --every 1,1a --steps 1} it shows what a long context takes; with {@code a} the result of attention is kept.
  */
 public final class PlanCells {
     private PlanCells() {}
@@ -91,7 +91,10 @@ public final class PlanCells {
                 cell.run(
                         Integer.parseInt(parts[0]),
                         Integer.parseInt(parts[1]),
-                        new ActivationCheckpointing(Integer.parseInt(every)));
+                        every.endsWith("a")
+                                ? new ActivationCheckpointing(
+                                        Integer.parseInt(every.substring(0, every.length() - 1)), true)
+                                : new ActivationCheckpointing(Integer.parseInt(every)));
             }
         }
     }
@@ -135,13 +138,14 @@ public final class PlanCells {
     private static void print(String method, MemoryPlan plan, long loaded, long peak, double seconds) {
         System.out.printf(
                 Locale.ROOT,
-                "{\"part\": \"plan\", \"method\": \"%s\", \"batch\": %d, \"seq\": %d, \"every\": %d,"
+                "{\"part\": \"plan\", \"method\": \"%s\", \"batch\": %d, \"seq\": %d, \"every\": %d, \"keeps_attention\": %b,"
                         + " \"planned_loaded\": %d, \"loaded\": %d, \"planned_peak\": %d, \"peak\": %d,"
                         + " \"ratio\": %.3f, \"s_step\": %.2f, \"tokens_per_s\": %.0f}%n",
                 method,
                 plan.rows(),
                 plan.tokens(),
                 plan.activations().every(),
+                plan.activations().keepsAttention(),
                 plan.bytes().weights() + plan.bytes().adapter(),
                 loaded,
                 plan.peak(),

@@ -85,7 +85,13 @@ public final class TrainCells {
     }
 
     private static ActivationCheckpointing policy(String checkpointing) {
-        return checkpointing.equals("full") ? ActivationCheckpointing.all() : ActivationCheckpointing.none();
+        return switch (checkpointing) {
+            case "none" -> ActivationCheckpointing.none();
+            case "full" -> ActivationCheckpointing.all();
+            case "full-attention" -> ActivationCheckpointing.all().keepingAttention();
+            default ->
+                throw new IllegalArgumentException("--ckpt takes none, full and full-attention, not " + checkpointing);
+        };
     }
 
     static String option(String[] args, String name, String usual) {

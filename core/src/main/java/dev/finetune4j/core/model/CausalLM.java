@@ -9,6 +9,7 @@ import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.EmbeddingNoise;
+import dev.finetune4j.core.nn.KeptMix;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.nn.Linear;
@@ -161,10 +162,11 @@ public final class CausalLM implements AutoCloseable {
             if (recomputed && i + 1 == blocks.size()) {
                 stream = new ResidualStream(block.forwardOfLast(stream.value(), context));
             } else if (recomputed) {
+                Attention.Context own = activations.keepsAttention() ? context.keeping(new KeptMix()) : context;
                 stream = new ResidualStream(Recompute.apply(
                         stream.value(),
-                        input -> block.forward(input, context, null),
-                        input -> Dropout.again(draw, () -> block.forwardForGradient(input, context))));
+                        input -> block.forward(input, own, null),
+                        input -> Dropout.again(draw, () -> block.forwardForGradient(input, own))));
             } else {
                 block.forward(stream, context, past == null ? null : past.layer(i));
             }

@@ -76,12 +76,25 @@ public final class Attention {
      *     plain causal rule or no rule applies
      * @param packed the sequences of a packed row; null for one sequence
      * @param window how many positions a token sees, itself included; 0 for all
+     * @param kept of one layer that is recomputed, where the result of its attention is kept; null where it is not
      */
     public record Context(
             RotaryEmbedding.Angles angles,
             @Nullable Tensor mask,
             @Nullable PackedSequences packed,
-            int window) {
+            int window,
+            @Nullable KeptMix kept) {
+        /** For a pass that nothing is kept of. */
+        public Context(
+                RotaryEmbedding.Angles angles, @Nullable Tensor mask, @Nullable PackedSequences packed, int window) {
+            this(angles, mask, packed, window, null);
+        }
+
+        /** For one layer of which attention is not to be recomputed. */
+        public Context keeping(KeptMix mix) {
+            return new Context(angles, mask, packed, window, mix);
+        }
+
         /**
          * For one of the packed sequences.
          *

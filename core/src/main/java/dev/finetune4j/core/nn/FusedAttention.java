@@ -23,8 +23,12 @@ import org.jspecify.annotations.Nullable;
  *
  * @param attention of a layer
  * @param bounds the sequences of a packed row; null when each row is one sequence
+ * @param kept where the result is kept for a second pass, or was by the first; null where none follows
  */
-record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
+record FusedAttention(
+        SequenceAttention attention,
+        @Nullable Bounds bounds,
+        @Nullable KeptMix kept) {
     /** That of a layer over tokens before which there are no others; empty where libtorch's operations compute. */
     static Optional<FusedAttention> of(Tensor x, Attention.Shape shape, Attention.Context context) {
         if (context.mask() != null) {
@@ -33,7 +37,7 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
         PackedSequences packed = context.packed();
         Bounds bounds = packed == null ? null : new Bounds(packed.starts(), packed.lengths(), packed.shared());
         return attention(DeviceKernels.of(x), Tensors.typeOf(x), shape, context.window())
-                .map(found -> new FusedAttention(found, bounds));
+                .map(found -> new FusedAttention(found, bounds, context.kept()));
     }
 
     /** @throws IllegalArgumentException if sequences share what the attention would have to see once for each */
@@ -70,13 +74,13 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
                 input,
                 (given, saved) -> {
                     Tensor qkv = given.contiguous();
-                    Mixed mixed = attention.forward(qkv, bounds, recorded);
+                    Mixed mixed = forward(qkv, recorded);
                     saved.keep(qkv);
                     keep(mixed, saved);
                     return mixed.y();
                 },
                 (gradient, saved) -> {
-                    Mixed mixed = kept(saved, 1);
+                    Mixed mixed = saved(saved, 1);
                     Gradients all = attention.backward(saved.get(0), bounds, mixed, gradient.contiguous());
                     return all.concatenated().detach();
                 });
@@ -102,7 +106,7 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
                     HeadKernels.@Nullable Norms used = norms == null ? null : norms(norms, inverse(x, form));
                     Tensor qkv = used == null ? x.detach() : Tensors.emptyLike(x);
                     kernels.forward(form, x, qkv, used, angles);
-                    Mixed mixed = attention.forward(qkv, bounds, recorded);
+                    Mixed mixed = forward(qkv, recorded);
                     saved.keep(angles.cos());
                     saved.keep(angles.sin());
                     saved.keep(qkv);
@@ -116,7 +120,7 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
                 (gradient, saved) -> {
                     HeadKernels.@Nullable Norms used = norms == null ? null : norms(norms, saved.get(4));
                     Tensor qkv = saved.get(2);
-                    Mixed mixed = kept(saved, used == null ? 3 : 5);
+                    Mixed mixed = saved(saved, used == null ? 3 : 5);
                     Gradients all = attention.backward(qkv, bounds, mixed, gradient.contiguous());
                     kernels.backward(
                             form,
@@ -127,6 +131,12 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
                             new HeadKernels.Angles(saved.get(0), saved.get(1)));
                     return qkv.detach();
                 });
+    }
+
+    private Mixed forward(Tensor qkv, boolean recorded) {
+        return kept == null
+                ? attention.forward(qkv, bounds, recorded)
+                : kept.take(() -> attention.forward(qkv, bounds, true));
     }
 
     private static HeadKernels.Norms norms(Attention.HeadNorms norms, Tensor inverse) {
@@ -149,7 +159,7 @@ record FusedAttention(SequenceAttention attention, @Nullable Bounds bounds) {
     }
 
     /** @param first index of the output among what was kept */
-    private static Mixed kept(CustomFunction.Saved saved, int first) {
+    private static Mixed saved(CustomFunction.Saved saved, int first) {
         List<Tensor> rest = new ArrayList<>();
         for (int i = first + 1; i < saved.size(); i++) {
             rest.add(saved.get(i));

@@ -1,8 +1,12 @@
 package dev.finetune4j.core.nn;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.DeviceKernels;
+import dev.finetune4j.core.kernel.SequenceAttention;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
@@ -11,6 +15,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.LongStream;
+import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -92,6 +97,82 @@ class FusedAttentionTest {
     void onAGpu() {
         Needs.gpu();
         CASES.forEach(c -> check(c, TestGpu.device(), ScalarType.BFloat16, BF16_TOLERANCE));
+    }
+
+    /** A second pass over the same tokens has what the first one kept, and its gradients without it. */
+    @Test
+    void whatIsKeptIsNotComputedAgain() {
+        for (Case c : CASES) {
+            if (c.norms() > 0) {
+                continue;
+            }
+            Counted counted = new Counted(DeviceKernels.of(CPU)
+                    .attention(c.shape().spec(c.window()), ScalarType.Float)
+                    .orElseThrow());
+            float[][] alone = mixed(c, new FusedAttention(counted, bounds(c), null), 1);
+            assertEquals(1, counted.passes, c.toString());
+            float[][] again = mixed(c, new FusedAttention(counted, bounds(c), new KeptMix()), 2);
+            assertEquals(2, counted.passes, c.toString());
+            assertArrayEquals(alone[0], again[0], c.toString());
+            assertArrayEquals(alone[1], again[1], c.toString());
+        }
+    }
+
+    private static SequenceAttention.@Nullable Bounds bounds(Case c) {
+        if (!c.packed()) {
+            return null;
+        }
+        PackedSequences packed = PackedSequences.of(CPU, c.lengths());
+        return new SequenceAttention.Bounds(packed.starts(), packed.lengths(), packed.shared());
+    }
+
+    /** The output and the gradient of the last of some passes, of which only that one is recorded. */
+    private static float[][] mixed(Case c, FusedAttention attention, int passes) {
+        try (TensorScope scope = TensorScope.forStep()) {
+            long batch = c.packed() ? 1 : c.lengths().length;
+            long tokens = c.packed() ? c.rows() : c.lengths()[0];
+            Tensor joint =
+                    drawn(1, batch, tokens, c.width()).to(ScalarType.Float).set_requires_grad(true);
+            for (int i = 1; i < passes; i++) {
+                try (NoGradGuard off = new NoGradGuard()) {
+                    attention.mix(joint.mul(new Scalar(1)));
+                }
+            }
+            Tensor y = attention.mix(joint.mul(new Scalar(1)));
+            y.mul(drawn(2, batch, tokens, (long) c.heads() * c.size())).sum().backward();
+            return new float[][] {Tensors.toFloats(y.detach()), Tensors.toFloats(joint.grad())};
+        }
+    }
+
+    /** Counts the passes of another. */
+    private static final class Counted implements SequenceAttention {
+        private final SequenceAttention attention;
+        private int passes;
+
+        Counted(SequenceAttention attention) {
+            this.attention = attention;
+        }
+
+        @Override
+        public boolean readsStarts() {
+            return attention.readsStarts();
+        }
+
+        @Override
+        public boolean readsSharedKeys() {
+            return attention.readsSharedKeys();
+        }
+
+        @Override
+        public Mixed forward(Tensor qkv, @Nullable Bounds packed, boolean recorded) {
+            passes++;
+            return attention.forward(qkv, packed, recorded);
+        }
+
+        @Override
+        public Gradients backward(Tensor qkv, @Nullable Bounds packed, Mixed mixed, Tensor gradient) {
+            return attention.backward(qkv, packed, mixed, gradient);
+        }
     }
 
     private static Tensor drawn(int seed, long... shape) {

@@ -130,10 +130,11 @@ public record MemoryPlan(
     }
 
     private static String describe(ActivationCheckpointing policy) {
+        String attention = policy.keepsAttention() ? ", but for attention," : "";
         return switch (policy.every()) {
             case 0 -> "all activations kept";
-            case 1 -> "every block computes again in the backward pass";
-            default -> "one block of " + policy.every() + " computes again in the backward pass";
+            case 1 -> "every block" + attention + " computes again in the backward pass";
+            default -> "one block of " + policy.every() + attention + " computes again in the backward pass";
         };
     }
 

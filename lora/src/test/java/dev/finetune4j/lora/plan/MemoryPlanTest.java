@@ -248,6 +248,29 @@ class MemoryPlanTest {
                         .every());
     }
 
+    /** Of a long context attention costs the most: where there is room for what it gave, it is not computed again. */
+    @Test
+    void theAttentionOfALongContextIsKeptWhereItFits() {
+        MemoryPlanner planner = qlora();
+        PlannedBatch batch = PlannedBatch.padded(1, 32_768);
+        MemoryPlan all = planner.plan(batch, ActivationCheckpointing.all(), LARGE);
+        MemoryPlan kept = planner.plan(batch, ActivationCheckpointing.all().keepingAttention(), LARGE);
+        // 32 heads of 128 channels in bf16 and a logarithm each, of all layers but the last.
+        long mixed = 31L * 32_768 * 32 * (128 * 2 + 4);
+        assertEquals(mixed, kept.bytes().activations() - all.bytes().activations());
+        assertTrue(kept.peak() - all.peak() <= mixed, kept.describe());
+        assertTrue(kept.describe().contains("every block, but for attention, computes again"), kept.describe());
+
+        DeviceMemory room = new DeviceMemory((long) (1.07 * kept.peak()), 80L << 30);
+        assertEquals(kept.activations(), planner.choose(batch, room).activations());
+        DeviceMemory less = new DeviceMemory((long) (1.07 * all.peak()), 80L << 30);
+        assertEquals(all.activations(), planner.choose(batch, less).activations());
+        MemoryPlan given = planner.plan(batch, ActivationCheckpointing.none(), room);
+        assertTrue(
+                given.advice().contains("activationCheckpointing(ActivationCheckpointing.all().keepingAttention())"),
+                given.advice());
+    }
+
     @Test
     void whatDoesNotFitIsAnsweredByABatchThatDoes() {
         MemoryPlanner planner = qlora();
@@ -262,7 +285,7 @@ class MemoryPlanTest {
         assertTrue(one.advice().contains("lower the batch to 1 and maxSequenceLength to "), one.advice());
         MemoryPlan kept = planner.plan(
                 PlannedBatch.padded(4, 2048), ActivationCheckpointing.none(), new DeviceMemory(20L << 30, 24L << 30));
-        assertTrue(kept.advice().contains("activations(ActivationCheckpointing.every("), kept.advice());
+        assertTrue(kept.advice().contains("activationCheckpointing(ActivationCheckpointing.every("), kept.advice());
         MemoryPlan none = planner.choose(PlannedBatch.padded(1, 64), new DeviceMemory(2L << 30, 2L << 30));
         assertTrue(none.advice().contains("take a smaller model"), none.advice());
     }

@@ -216,6 +216,27 @@ final class BlockBytes {
         return (2 * queries + 2 * keys) * e + heads * WIDE;
     }
 
+    /** What attention gave, for a block that is recomputed but for it: its output and a logarithm for each head. */
+    long mixed(int index, long positions, boolean masked) {
+        return blockwise && !masked(index, positions, masked)
+                ? queries * e + (long) config.attention().heads() * WIDE
+                : 0;
+    }
+
+    /** The multiplications of the linears for each token. */
+    double linearCost(int index) {
+        return blocks.get(index).linears().stream()
+                .mapToDouble(linear -> (double) linear.in() * linear.out())
+                .sum();
+    }
+
+    /** The multiplications of attention for each token: scores and mix of half of the positions, or of those in a window. */
+    double attentionCost(int index, long positions) {
+        int window = config.layerTypes().get(index).window();
+        double seen = positions / 2.0;
+        return 2 * queries * (window > 0 ? Math.min(seen, window) : seen);
+    }
+
     /** Whether libtorch computes attention without storing the scores: on a GPU not for shared keys in float32 or with a mask. */
     private boolean fusedAttention(int index, long positions, boolean masked) {
         boolean shared = config.attention().heads() != config.attention().kvHeads();

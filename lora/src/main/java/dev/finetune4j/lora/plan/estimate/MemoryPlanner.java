@@ -16,7 +16,11 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.quant.QuantSettings;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -128,22 +132,45 @@ public final class MemoryPlanner {
     }
 
     /**
-     * The plan of a batch in which the fewest blocks compute again, so that it fits; when nothing fits, all do.
+     * The plan of a batch in which the least is recomputed, so that it fits; when nothing fits, everything is.
      *
      * @param size of the largest batch
      * @param memory what the device has before anything is loaded
      */
     public MemoryPlan choose(PlannedBatch size, DeviceMemory memory) {
+        return plan(size, cheapest(size, memory).orElse(ActivationCheckpointing.all()), memory);
+    }
+
+    /** The policy that fits and recomputes the least; of two that recompute as much, the one that keeps less. */
+    private Optional<ActivationCheckpointing> cheapest(PlannedBatch size, DeviceMemory memory) {
         Batch batch = batch(size);
-        if (fits(bytes(batch, ActivationCheckpointing.none()), memory)) {
-            return plan(size, ActivationCheckpointing.none(), memory);
-        }
-        for (int every = config.layers(); every > 1; every--) {
-            if (fits(bytes(batch, ActivationCheckpointing.every(every)), memory)) {
-                return plan(size, ActivationCheckpointing.every(every), memory);
+        return policies()
+                .filter(policy -> fits(bytes(batch, policy), memory))
+                .min(Comparator.comparingDouble(policy -> recomputed(batch, policy)));
+    }
+
+    private Stream<ActivationCheckpointing> policies() {
+        return Stream.concat(
+                Stream.of(ActivationCheckpointing.none()),
+                IntStream.rangeClosed(1, config.layers())
+                        .map(i -> config.layers() + 1 - i)
+                        .mapToObj(ActivationCheckpointing::every)
+                        .flatMap(policy -> Stream.of(policy, policy.keepingAttention())));
+    }
+
+    /** The multiplications that a policy adds to those of a batch. The last block is never recomputed. */
+    private double recomputed(Batch batch, ActivationCheckpointing policy) {
+        double sum = 0;
+        for (int i = 0; i + 1 < config.layers(); i++) {
+            if (policy.recomputes(i)) {
+                double attention =
+                        policy.keepsAttention() && batch.blocks().get(i).mixed() > 0
+                                ? 0
+                                : blocks.attentionCost(i, batch.positions());
+                sum += blocks.linearCost(i) + attention;
             }
         }
-        return plan(size, ActivationCheckpointing.all(), memory);
+        return sum * batch.tokens();
     }
 
     /** The plan of a batch of which the policy is given; see {@link #choose}. */
@@ -219,8 +246,9 @@ public final class MemoryPlanner {
      * @param working the most that its passes take besides
      * @param again kept while it does compute again, but for a slice
      * @param workingAgain the most that it takes besides then
+     * @param mixed the part of again that attention gave
      */
-    private record Block(long kept, long working, long again, long workingAgain) {}
+    private record Block(long kept, long working, long again, long workingAgain, long mixed) {}
 
     private Batch batch(PlannedBatch size) {
         // A prefix is among the keys only; other virtual tokens go through the model as the rest.
@@ -236,13 +264,14 @@ public final class MemoryPlanner {
     private Block block(int index, long positions, long all) {
         if (blocks.isPassedWithoutGradients(index)) {
             long forward = all * blocks.forwardOnly(index, positions, prefix);
-            return new Block(0, forward, 0, forward);
+            return new Block(0, forward, 0, forward, 0);
         }
         long masked = blocks.mask(index, positions, prefix) + blocks.castWeights(index);
         long kept = all * blocks.kept(index, positions, prefix) + masked;
         long working = all * blocks.working(index, positions, prefix);
+        long mixed = all * blocks.mixed(index, positions, prefix);
         if (all <= TokenSlices.TOKENS) {
-            return new Block(kept, working, kept, working);
+            return new Block(kept, working, kept, working, mixed);
         }
         long attention = blocks.keptByAttention(index, positions, prefix) + blocks.checkpoint();
         return new Block(
@@ -251,7 +280,8 @@ public final class MemoryPlanner {
                 all * attention + masked,
                 Math.max(
                         all * blocks.workingOfAttention(index, positions, prefix),
-                        all * 2 * blocks.checkpoint() + TokenSlices.TOKENS * blocks.slice(index)));
+                        all * 2 * blocks.checkpoint() + TokenSlices.TOKENS * blocks.slice(index)),
+                mixed);
     }
 
     private MemoryPlan.Bytes bytes(Batch batch, ActivationCheckpointing policy) {
@@ -279,7 +309,11 @@ public final class MemoryPlanner {
             return block.kept();
         }
         boolean last = index + 1 == config.layers();
-        return last ? block.again() : batch.tokens() * blocks.checkpoint();
+        return last ? block.again() : batch.tokens() * blocks.checkpoint() + mixed(block, policy);
+    }
+
+    private static long mixed(Block block, ActivationCheckpointing policy) {
+        return policy.keepsAttention() ? block.mixed() : 0;
     }
 
     /** The most that a block takes while it runs, less what the ones behind it have given back by then. */
@@ -289,7 +323,7 @@ public final class MemoryPlanner {
         for (int i = config.layers() - 1; i >= 0; i--) {
             Block block = batch.blocks().get(i);
             boolean recomputed = policy.recomputes(i);
-            long again = recomputed && i + 1 < config.layers() ? block.again() : 0;
+            long again = recomputed && i + 1 < config.layers() ? block.again() - mixed(block, policy) : 0;
             long working = recomputed ? block.workingAgain() : block.working();
             most = Math.max(most, again + working - givenBack);
             givenBack += kept(batch, i, policy);
@@ -307,7 +341,8 @@ public final class MemoryPlanner {
         }
         boolean all = policy.every() == 1;
         if (!all && fits(size, ActivationCheckpointing.all(), memory)) {
-            return needed + "let blocks compute again with activations(" + policyThatFits(size, memory) + ")";
+            return needed + "let blocks compute again with activationCheckpointing(" + policyThatFits(size, memory)
+                    + ")";
         }
         int rows = largest(size.rows(), count -> fits(size.withRows(count), ActivationCheckpointing.all(), memory));
         if (rows > 0) {
@@ -324,12 +359,12 @@ public final class MemoryPlanner {
     }
 
     private String policyThatFits(PlannedBatch size, DeviceMemory memory) {
-        for (int every = config.layers(); every > 1; every--) {
-            if (fits(size, ActivationCheckpointing.every(every), memory)) {
-                return "ActivationCheckpointing.every(" + every + ")";
-            }
-        }
-        return "ActivationCheckpointing.all()";
+        return cheapest(size, memory).map(MemoryPlanner::expression).orElse("ActivationCheckpointing.all()");
+    }
+
+    private static String expression(ActivationCheckpointing policy) {
+        String blocks = policy.every() == 1 ? "all()" : "every(" + policy.every() + ")";
+        return "ActivationCheckpointing." + blocks + (policy.keepsAttention() ? ".keepingAttention()" : "");
     }
 
     private static String smaller(PlannedBatch size, ActivationCheckpointing policy) {
@@ -338,7 +373,7 @@ public final class MemoryPlanner {
         }
         return policy.every() == 1
                 ? "should it not suffice, lower maxSequenceLength"
-                : "should it not suffice, let all blocks compute again with activations(ActivationCheckpointing.all())";
+                : "should it not suffice, let all blocks compute again with activationCheckpointing(ActivationCheckpointing.all())";
     }
 
     private String smallerModel(MemoryPlan.Bytes bytes) {

@@ -200,9 +200,16 @@ class GpuTrainingTest {
 
     /** Graphs are launched for other packings of a length than they were captured for. */
     @ParameterizedTest
-    @CsvSource({"llama, false, 0", "llama, true, 1", "gemma2, false, 0", "gemma3, false, 1"})
-    void packedRowsHaveTheLossesOfPaddedOnes(String name, boolean quantized, int every) {
-        ActivationCheckpointing policy = new ActivationCheckpointing(every);
+    @CsvSource({
+        "llama, false, 0, false",
+        "llama, true, 1, false",
+        "llama, true, 1, true",
+        "gemma2, false, 1, true",
+        "gemma2, false, 0, false",
+        "gemma3, false, 1, false"
+    })
+    void packedRowsHaveTheLossesOfPaddedOnes(String name, boolean quantized, int every, boolean keepsAttention) {
+        ActivationCheckpointing policy = new ActivationCheckpointing(every, keepsAttention);
         try (CausalLM base = model(name, quantized, new Placement(GPU, Precision.BF16))) {
             assertTrue(base.supportsPacking());
             // 20 to 70 tokens, so that four rows fill few sizes in many ways.
@@ -337,16 +344,19 @@ class GpuTrainingTest {
             parameters.refreshComputeCopies();
             Batch batch = new Collator(0, 1).collate(examples(base.config().vocabSize(), 2));
             List<float[]> gradients = new ArrayList<>();
-            for (int every : new int[] {0, 1}) {
-                try (ForwardBackward passes = new ForwardBackward(
-                        adapter.attachTo(base).withActivations(new ActivationCheckpointing(every)),
-                        new SftObjective())) {
+            for (ActivationCheckpointing policy : List.of(
+                    ActivationCheckpointing.none(),
+                    ActivationCheckpointing.all(),
+                    ActivationCheckpointing.all().keepingAttention())) {
+                try (ForwardBackward passes =
+                        new ForwardBackward(adapter.attachTo(base).withActivations(policy), new SftObjective())) {
                     parameters.gradients().zero_();
                     passes.run(batch, 0.5, new Dropout.Draw(1, 3));
                     gradients.add(Tensors.toFloats(parameters.gradients()));
                 }
             }
             close(gradients.get(0), gradients.get(1), tolerance);
+            close(gradients.get(0), gradients.get(2), tolerance);
         }
     }
 

@@ -1,10 +1,13 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.generate.ReplyDelta;
+import dev.finetune4j.core.generate.ScoringModel;
+import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
@@ -17,6 +20,7 @@ import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -27,7 +31,7 @@ import org.jspecify.annotations.Nullable;
  * Thread-safe. Closing it, or the base, waits for the token that each session is at and for a save in progress; what comes
  * later ends with {@link IllegalStateException}.
  */
-public final class Adapter implements ChatModel, AutoCloseable {
+public final class Adapter implements ScoringModel, AutoCloseable {
     private final LanguageModel base;
     private final PeftAdapter adapter;
     private final CausalLM view;
@@ -59,19 +63,46 @@ public final class Adapter implements ChatModel, AutoCloseable {
     }
 
     @Override
-    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        Arguments.given(conversation, "reply(conversation)");
-        Arguments.given(settings, "reply(settings)");
-        Arguments.given(sink, "reply(sink)");
-        return base.pipeline(view).reply(conversation, settings, sink);
+    public Reply reply(ChatRequest request) {
+        return reply(request, delta -> {});
     }
 
     @Override
-    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        Arguments.given(conversation, "submit(conversation)");
-        Arguments.given(settings, "submit(settings)");
+    public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
+        Arguments.given(request, "reply(request)");
+        Arguments.given(sink, "reply(sink)");
+        return base.pipeline(view).reply(request, sink);
+    }
+
+    @Override
+    public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+        Arguments.given(request, "submit(request)");
         Arguments.given(sink, "submit(sink)");
-        return base.pipeline(view).submit(conversation, settings, sink);
+        return base.pipeline(view).submit(request, sink);
+    }
+
+    @Override
+    public List<TokenLogprob> score(String text) {
+        Arguments.given(text, "score(text)");
+        return base.pipeline(view).score(text);
+    }
+
+    @Override
+    public List<TokenLogprob> score(Conversation conversation) {
+        Arguments.given(conversation, "score(conversation)");
+        return base.pipeline(view).score(conversation);
+    }
+
+    @Override
+    public int countTokens(String text) {
+        Arguments.given(text, "countTokens(text)");
+        return base.pipeline(view).countTokens(text);
+    }
+
+    @Override
+    public int countTokens(Conversation conversation) {
+        Arguments.given(conversation, "countTokens(conversation)");
+        return base.pipeline(view).countTokens(conversation);
     }
 
     /**

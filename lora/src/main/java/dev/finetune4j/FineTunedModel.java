@@ -1,11 +1,14 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.Precision;
-import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.generate.ReplyDelta;
+import dev.finetune4j.core.generate.ScoringModel;
+import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
@@ -15,6 +18,7 @@ import dev.finetune4j.lora.export.ModelContent;
 import dev.finetune4j.lora.export.ModelWriter;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -28,7 +32,7 @@ import org.jspecify.annotations.Nullable;
  * <p>After a training on several processes each has the whole tuned model, and only that of rank 0 writes files: of the others
  * {@link #save} and {@link #export} do nothing, so that all may run the same program.
  */
-public final class FineTunedModel implements ChatModel, AutoCloseable {
+public final class FineTunedModel implements ScoringModel, AutoCloseable {
     private final LanguageModel base;
     private final boolean ownsBase;
     private final @Nullable Adapter adapter;
@@ -56,21 +60,49 @@ public final class FineTunedModel implements ChatModel, AutoCloseable {
         this.writes = writes;
     }
 
+    /** What answers. */
+    private ScoringModel answering() {
+        return adapter == null ? base : adapter;
+    }
+
     @Override
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
-        return adapter == null ? base.chat(settings, system) : adapter.chat(settings, system);
+        return answering().chat(settings, system);
     }
 
     @Override
-    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        return adapter == null ? base.reply(conversation, settings, sink) : adapter.reply(conversation, settings, sink);
+    public Reply reply(ChatRequest request) {
+        return answering().reply(request);
     }
 
     @Override
-    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        return adapter == null
-                ? base.submit(conversation, settings, sink)
-                : adapter.submit(conversation, settings, sink);
+    public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
+        return answering().reply(request, sink);
+    }
+
+    @Override
+    public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+        return answering().submit(request, sink);
+    }
+
+    @Override
+    public List<TokenLogprob> score(String text) {
+        return answering().score(text);
+    }
+
+    @Override
+    public List<TokenLogprob> score(Conversation conversation) {
+        return answering().score(conversation);
+    }
+
+    @Override
+    public int countTokens(String text) {
+        return answering().countTokens(text);
+    }
+
+    @Override
+    public int countTokens(Conversation conversation) {
+        return answering().countTokens(conversation);
     }
 
     /**

@@ -6,11 +6,14 @@ import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.BatchSettings;
-import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.generate.ReplyDelta;
+import dev.finetune4j.core.generate.ScoringModel;
+import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.inference.Batcher;
 import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.kernel.DeviceKernels;
@@ -55,7 +58,7 @@ import org.jspecify.annotations.Nullable;
  * calls, end with {@link IllegalStateException}. So a service can load another model first, hand it to its threads, and close
  * this one while they still answer.
  */
-public final class LanguageModel implements ChatModel, AutoCloseable {
+public final class LanguageModel implements ScoringModel, AutoCloseable {
     private final PretrainedFolder folder;
     private final Tokenizer tokenizer;
     private final ChatEncoder encoder;
@@ -119,19 +122,46 @@ public final class LanguageModel implements ChatModel, AutoCloseable {
     }
 
     @Override
-    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        Arguments.given(conversation, "reply(conversation)");
-        Arguments.given(settings, "reply(settings)");
-        Arguments.given(sink, "reply(sink)");
-        return pipeline(model).reply(conversation, settings, sink);
+    public Reply reply(ChatRequest request) {
+        return reply(request, delta -> {});
     }
 
     @Override
-    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        Arguments.given(conversation, "submit(conversation)");
-        Arguments.given(settings, "submit(settings)");
+    public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
+        Arguments.given(request, "reply(request)");
+        Arguments.given(sink, "reply(sink)");
+        return pipeline(model).reply(request, sink);
+    }
+
+    @Override
+    public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+        Arguments.given(request, "submit(request)");
         Arguments.given(sink, "submit(sink)");
-        return pipeline(model).submit(conversation, settings, sink);
+        return pipeline(model).submit(request, sink);
+    }
+
+    @Override
+    public List<TokenLogprob> score(String text) {
+        Arguments.given(text, "score(text)");
+        return pipeline(model).score(text);
+    }
+
+    @Override
+    public List<TokenLogprob> score(Conversation conversation) {
+        Arguments.given(conversation, "score(conversation)");
+        return pipeline(model).score(conversation);
+    }
+
+    @Override
+    public int countTokens(String text) {
+        Arguments.given(text, "countTokens(text)");
+        return pipeline(model).countTokens(text);
+    }
+
+    @Override
+    public int countTokens(Conversation conversation) {
+        Arguments.given(conversation, "countTokens(conversation)");
+        return pipeline(model).countTokens(conversation);
     }
 
     /** What answers by the base or by an adapter's view of it; all share one batch. */

@@ -10,11 +10,13 @@ import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.BatchSettings;
 import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.quant.QuantSettings;
@@ -57,10 +59,16 @@ class BatchTest {
                 .batching(batching.apply(BatchSettings.builder()).build());
     }
 
-    private static void ignore(String piece) {}
+    private static void ignore(ReplyDelta piece) {}
 
     private static Conversation question(String text) {
         return Conversation.of(ChatMessage.user(text));
+    }
+
+    private static List<ChatRequest> requests(List<Conversation> questions) {
+        return questions.stream()
+                .map(question -> ChatRequest.of(question, GREEDY))
+                .toList();
     }
 
     /** Questions of all lengths from one word on. */
@@ -74,18 +82,18 @@ class BatchTest {
     }
 
     private static Reply alone(ChatModel model, Conversation question, GenerationSettings settings) {
-        return model.reply(question, settings, BatchTest::ignore);
+        return model.reply(ChatRequest.of(question, settings));
     }
 
     @Test
     void aListIsAnsweredAsEachAlone() {
         try (LanguageModel model = model(b -> b.prefillChunk(16))) {
             List<Conversation> questions = questions(70);
-            List<Reply> replies = model.generate(questions, GREEDY);
+            List<Reply> replies = model.generate(requests(questions));
             for (int i = 0; i < questions.size(); i++) {
                 assertEquals(alone(model, questions.get(i), GREEDY), replies.get(i), "question " + i);
             }
-            assertEquals(List.of(), model.generate(List.of(), GREEDY));
+            assertEquals(List.of(), model.generate(List.of()));
         }
     }
 
@@ -105,7 +113,8 @@ class BatchTest {
             for (int i = 0; i < questions.size(); i++) {
                 StringBuilder text = new StringBuilder();
                 pieces.add(text);
-                begun.add(models.get(i % 3).submit(questions.get(i), settings(i), text::append));
+                begun.add(models.get(i % 3)
+                        .submit(ChatRequest.of(questions.get(i), settings(i)), delta -> text.append(delta.content())));
             }
             List<Reply> replies = begun.stream().map(Completion::join).toList();
             for (int i = 0; i < questions.size(); i++) {
@@ -129,7 +138,8 @@ class BatchTest {
             List<Conversation> questions = questions(24);
             List<Completion> begun = new ArrayList<>();
             for (int i = 0; i < questions.size(); i++) {
-                begun.add((i % 2 == 0 ? model : adapter).submit(questions.get(i), GREEDY, BatchTest::ignore));
+                begun.add((i % 2 == 0 ? model : adapter)
+                        .submit(ChatRequest.of(questions.get(i), GREEDY), BatchTest::ignore));
             }
             List<Reply> replies = begun.stream().map(Completion::join).toList();
             for (int i = 0; i < questions.size(); i++) {
@@ -155,13 +165,13 @@ class BatchTest {
             GenerationSettings endless =
                     GenerationSettings.builder().maxNewTokens(400).build();
             CountDownLatch begun = new CountDownLatch(3);
-            Completion cancelled = model.submit(question("Hello"), endless, piece -> begun.countDown());
-            Completion other = model.submit(question("Hi"), GREEDY, BatchTest::ignore);
+            Completion cancelled = model.submit(ChatRequest.of(question("Hello"), endless), piece -> begun.countDown());
+            Completion other = model.submit(ChatRequest.of(question("Hi"), GREEDY), BatchTest::ignore);
             await(begun);
             cancelled.cancel();
             Reply part = cancelled.join();
-            assertEquals(FinishReason.CANCELLED, part.reason());
-            assertTrue(part.newTokens() >= 3 && part.newTokens() < 400, part.toString());
+            assertEquals(FinishReason.CANCELLED, part.finishReason());
+            assertTrue(part.usage().completionTokens() >= 3 && part.usage().completionTokens() < 400, part.toString());
             assertEquals(other.join(), alone(model, question("Hi"), GREEDY));
             assertTrue(alone(model, question("Hello"), endless).text().startsWith(part.text()));
             assertTrue(cancelled.isDone());
@@ -182,10 +192,10 @@ class BatchTest {
     void aSinkThatFailsEndsItsOwnReply() {
         try (LanguageModel model = model(b -> b)) {
             IllegalArgumentException broken = new IllegalArgumentException("broken");
-            Completion bad = model.submit(question("Hello"), GREEDY, piece -> {
+            Completion bad = model.submit(ChatRequest.of(question("Hello"), GREEDY), piece -> {
                 throw broken;
             });
-            Completion good = model.submit(question("Hi"), GREEDY, BatchTest::ignore);
+            Completion good = model.submit(ChatRequest.of(question("Hi"), GREEDY), BatchTest::ignore);
             assertSame(broken, assertThrows(IllegalArgumentException.class, bad::join));
             assertEquals(good.join(), alone(model, question("Hi"), GREEDY));
             bad.stage().handle((reply, thrown) -> {
@@ -202,14 +212,15 @@ class BatchTest {
             GenerationSettings endless =
                     GenerationSettings.builder().maxNewTokens(400).build();
             CountDownLatch begun = new CountDownLatch(2);
-            Completion tuned = closing.submit(question("Hello"), endless, piece -> begun.countDown());
-            Completion plain = model.submit(question("Hi"), endless, BatchTest::ignore);
+            Completion tuned = closing.submit(ChatRequest.of(question("Hello"), endless), piece -> begun.countDown());
+            Completion plain = model.submit(ChatRequest.of(question("Hi"), endless), BatchTest::ignore);
             await(begun);
             closing.close();
             assertThrows(IllegalStateException.class, tuned::join);
             assertEquals(plain.join(), alone(model, question("Hi"), endless));
             assertThrows(
-                    IllegalStateException.class, () -> closing.submit(question("Hello"), GREEDY, BatchTest::ignore));
+                    IllegalStateException.class,
+                    () -> closing.submit(ChatRequest.of(question("Hello"), GREEDY), BatchTest::ignore));
         }
     }
 
@@ -221,13 +232,15 @@ class BatchTest {
             GenerationSettings endless =
                     GenerationSettings.builder().maxNewTokens(400).build();
             for (Conversation question : questions(5)) {
-                begun.add(model.submit(question, endless, BatchTest::ignore));
+                begun.add(model.submit(ChatRequest.of(question, endless), BatchTest::ignore));
             }
         }
         for (Completion completion : begun) {
             assertThrows(IllegalStateException.class, completion::join);
         }
-        assertThrows(IllegalStateException.class, () -> model.submit(question("Hi"), GREEDY, BatchTest::ignore));
+        assertThrows(
+                IllegalStateException.class,
+                () -> model.submit(ChatRequest.of(question("Hi"), GREEDY), BatchTest::ignore));
     }
 
     @Test
@@ -236,11 +249,12 @@ class BatchTest {
             GenerationSettings endless =
                     GenerationSettings.builder().maxNewTokens(400).build();
             CountDownLatch begun = new CountDownLatch(1);
-            Completion running = model.submit(question("Hello"), endless, piece -> begun.countDown());
+            Completion running = model.submit(ChatRequest.of(question("Hello"), endless), piece -> begun.countDown());
             await(begun);
-            Completion waiting = model.submit(question("Hi"), GREEDY, BatchTest::ignore);
+            Completion waiting = model.submit(ChatRequest.of(question("Hi"), GREEDY), BatchTest::ignore);
             RejectedExecutionException busy = assertThrows(
-                    RejectedExecutionException.class, () -> model.submit(question("Hey"), GREEDY, BatchTest::ignore));
+                    RejectedExecutionException.class,
+                    () -> model.submit(ChatRequest.of(question("Hey"), GREEDY), BatchTest::ignore));
             assertTrue(busy.getMessage().contains("maxWaiting"), busy.getMessage());
             running.cancel();
             assertEquals(waiting.join(), alone(model, question("Hi"), GREEDY));
@@ -253,10 +267,11 @@ class BatchTest {
             GenerationSettings longer =
                     GenerationSettings.builder().maxNewTokens(2000).build();
             FineTune4jException refused = assertThrows(
-                    FineTune4jException.class, () -> model.submit(question("Hi"), longer, BatchTest::ignore));
+                    FineTune4jException.class,
+                    () -> model.submit(ChatRequest.of(question("Hi"), longer), BatchTest::ignore));
             assertTrue(refused.getMessage().contains("raise BatchSettings.maxTokens"), refused.getMessage());
             List<Conversation> questions = questions(6);
-            List<Reply> replies = model.generate(questions, GREEDY);
+            List<Reply> replies = model.generate(requests(questions));
             for (int i = 0; i < questions.size(); i++) {
                 assertEquals(alone(model, questions.get(i), GREEDY), replies.get(i), "question " + i);
             }
@@ -292,7 +307,7 @@ class BatchTest {
         try (ChatSession session =
                 model.chat(GenerationSettings.builder().maxNewTokens(8).build())) {
             for (int turn = 0; turn < 3; turn++) {
-                replies.add(session.stream("Number " + number + " in turn " + turn, BatchTest::ignore));
+                replies.add(session.stream("Number " + number + " in turn " + turn, piece -> {}));
             }
         }
         return replies;
@@ -304,19 +319,19 @@ class BatchTest {
             GenerationSettings endless =
                     GenerationSettings.builder().maxNewTokens(400).build();
             CountDownLatch begun = new CountDownLatch(1);
-            Completion other = model.submit(question("Hi"), endless, piece -> begun.countDown());
+            Completion other = model.submit(ChatRequest.of(question("Hi"), endless), piece -> begun.countDown());
             await(begun);
             AtomicReference<Reply> reply = new AtomicReference<>();
             CountDownLatch answering = new CountDownLatch(1);
             Thread thread = new Thread(() -> {
-                reply.set(model.reply(question("Hello"), endless, piece -> answering.countDown()));
+                reply.set(model.reply(ChatRequest.of(question("Hello"), endless), piece -> answering.countDown()));
                 assertTrue(Thread.interrupted());
             });
             thread.start();
             await(answering);
             thread.interrupt();
             thread.join();
-            assertEquals(FinishReason.INTERRUPTED, reply.get().reason());
+            assertEquals(FinishReason.INTERRUPTED, reply.get().finishReason());
             assertEquals(other.join(), alone(model, question("Hi"), endless));
         }
     }
@@ -356,13 +371,13 @@ class BatchTest {
         for (int i = 0; i < 10; i++) {
             int m = random.nextInt(models.size());
             int q = random.nextInt(questions.size());
-            Completion completion = models.get(m).submit(questions.get(q), GREEDY, BatchTest::ignore);
+            Completion completion = models.get(m).submit(ChatRequest.of(questions.get(q), GREEDY), BatchTest::ignore);
             if (random.nextInt(3) == 0) {
                 completion.cancel();
             }
             Reply reply = completion.join();
             String what = "seed " + seed + ", reply " + i;
-            if (reply.reason() == FinishReason.CANCELLED) {
+            if (reply.finishReason() == FinishReason.CANCELLED) {
                 assertTrue(expected[m][q].text().startsWith(reply.text()), what);
             } else {
                 assertEquals(expected[m][q], reply, what);

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
@@ -326,7 +327,7 @@ class FineTunerTest {
                         .maxNewTokens(Integer.MAX_VALUE)
                         .build())) {
             Reply reply = session.stream("Hello", piece -> {});
-            assertTrue(reply.promptTokens() + reply.newTokens() <= 256, reply.toString());
+            assertTrue(reply.usage().totalTokens() <= 256, reply.toString());
         }
     }
 
@@ -357,9 +358,9 @@ class FineTunerTest {
             StringBuilder streamed = new StringBuilder();
             Reply first = session.stream("Hello", streamed::append);
             assertEquals(first.text(), streamed.toString());
-            assertEquals(0, first.reusedTokens());
+            assertEquals(0, first.usage().cachedTokens());
             Reply second = session.stream("Who are you?", piece -> {});
-            assertTrue(second.reusedTokens() >= first.promptTokens(), second.toString());
+            assertTrue(second.usage().cachedTokens() >= first.usage().promptTokens(), second.toString());
             try (ChatSession fresh = base.chat(SHORT)) {
                 fresh.send("Hello");
                 assertEquals(second.text(), fresh.send("Who are you?"));
@@ -369,11 +370,13 @@ class FineTunerTest {
             assertEquals(first.text(), session.send("Hello"));
             // The conversation up to its last answer, given as a whole.
             StringBuilder again = new StringBuilder();
-            Reply given = base.reply(new Conversation(said.subList(0, said.size() - 1)), SHORT, again::append);
+            Reply given = base.reply(
+                    ChatRequest.of(new Conversation(said.subList(0, said.size() - 1)), SHORT),
+                    delta -> again.append(delta.content()));
             assertEquals(second.text(), given.text());
             assertEquals(second.text(), again.toString());
-            assertEquals(0, given.reusedTokens());
-            assertEquals(second.promptTokens(), given.promptTokens());
+            assertEquals(0, given.usage().cachedTokens());
+            assertEquals(second.usage().promptTokens(), given.usage().promptTokens());
             assertEquals(first.text(), session.messages().get(1).content());
         }
     }

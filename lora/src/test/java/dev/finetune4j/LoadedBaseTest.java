@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.text.ChatMessage;
@@ -70,7 +71,13 @@ class LoadedBaseTest {
     }
 
     private static List<String> answers(ChatModel model) {
-        return model.generate(QUESTIONS, SHORT).stream().map(Reply::text).toList();
+        return model
+                .generate(QUESTIONS.stream()
+                        .map(question -> ChatRequest.of(question, SHORT))
+                        .toList())
+                .stream()
+                .map(Reply::text)
+                .toList();
     }
 
     private static List<Double> losses(FineTunedModel tuned) {
@@ -124,7 +131,7 @@ class LoadedBaseTest {
             for (int i = 0; i < QUESTIONS.size(); i++) {
                 assertEquals(
                         expected.get(i),
-                        base.reply(QUESTIONS.get(i), SHORT, piece -> {}).text());
+                        base.reply(ChatRequest.of(QUESTIONS.get(i), SHORT)).text());
                 count++;
             }
         } while (!end.isDone());

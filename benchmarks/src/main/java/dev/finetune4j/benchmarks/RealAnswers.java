@@ -47,10 +47,10 @@ final class RealAnswers {
             double seconds = (System.nanoTime() - start) / 1e9;
             Map<String, Object> line = new LinkedHashMap<>();
             line.put("answer", round);
-            line.put("tokens", reply.newTokens());
+            line.put("tokens", reply.usage().completionTokens());
             line.put("s_answer", RealCells.rounded(seconds));
             line.put("ms_first_piece", Math.round((first[0] - start) / 1e6));
-            line.put("tokens_per_s", Math.round(reply.newTokens() / seconds));
+            line.put("tokens_per_s", Math.round(reply.usage().completionTokens() / seconds));
             return line;
         }
     }

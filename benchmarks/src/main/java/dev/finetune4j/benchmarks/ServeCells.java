@@ -7,6 +7,7 @@ import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
@@ -108,7 +109,9 @@ public final class ServeCells {
             ChatModel answering = adapterCount == 0 ? model : adapters.get(i % adapterCount);
             ConcurrentLinkedQueue<Long> pieces = new ConcurrentLinkedQueue<>();
             Conversation prompt = prompt(context - tokens / 2, i);
-            all.add(new Stream(answering.submit(prompt, settings, piece -> pieces.add(System.nanoTime())), pieces));
+            all.add(new Stream(
+                    answering.submit(ChatRequest.of(prompt, settings), piece -> pieces.add(System.nanoTime())),
+                    pieces));
         }
         List<Reply> replies =
                 all.stream().map(stream -> stream.completion().join()).toList();
@@ -124,16 +127,16 @@ public final class ServeCells {
                     .count();
             // A piece may have several tokens.
             steady += within
-                    * (double) replies.get(i).newTokens()
+                    * (double) replies.get(i).usage().completionTokens()
                     / all.get(i).pieces().size();
-            generated += replies.get(i).newTokens();
+            generated += replies.get(i).usage().completionTokens();
         }
         Map<String, Object> line = new LinkedHashMap<>();
         line.put("part", "serve");
         line.put("streams", streams);
         line.put("adapters", adapterCount);
         line.put("round", round);
-        line.put("prompt", replies.get(0).promptTokens());
+        line.put("prompt", replies.get(0).usage().promptTokens());
         line.put("new", generated / streams);
         line.put("tokens_per_s", to == from ? 0 : rounded(steady / ((to - from) / 1e9)));
         line.put("steady_s", rounded((to - from) / 1e9));

@@ -119,7 +119,7 @@ public record SftExample(Conversation conversation, List<Double> lossWeights, Pr
         for (int i = 0; i < contents.size(); i++) {
             messages.add(withContent(conversation.messages().get(i), contents.get(i)));
         }
-        return new Conversation(messages, conversation.tools());
+        return conversation.withMessages(messages);
     }
 
     static ChatMessage withContent(ChatMessage message, String content) {

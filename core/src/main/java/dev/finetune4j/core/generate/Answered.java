@@ -1,6 +1,5 @@
 package dev.finetune4j.core.generate;
 
-import dev.finetune4j.core.text.Conversation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -23,15 +22,26 @@ record Answered(CompletableFuture<Reply> result) implements Completion {
         return new Answered(result);
     }
 
-    static List<Reply> all(ChatModel model, List<Conversation> conversations, GenerationSettings settings) {
+    /** A request as often as it is asked for, each with a seed of its own. */
+    static List<ChatRequest> variants(ChatRequest request, int n) {
+        List<ChatRequest> variants = new ArrayList<>();
+        for (int i = 0; i < n; i++) {
+            GenerationSettings.Builder settings = request.settings().toBuilder();
+            settings.seed(request.settings().seed() + i);
+            variants.add(request.toBuilder().settings(settings.build()).build());
+        }
+        return variants;
+    }
+
+    static List<Reply> all(ChatModel model, List<ChatRequest> requests) {
         List<Completion> begun = new ArrayList<>();
         List<Reply> replies = new ArrayList<>();
         try {
-            for (Conversation conversation : conversations) {
+            for (ChatRequest request : requests) {
                 if (begun.size() - replies.size() == AHEAD) {
                     replies.add(begun.get(replies.size()).join());
                 }
-                begun.add(model.submit(conversation, settings, piece -> {}));
+                begun.add(model.submit(request, piece -> {}));
             }
             while (replies.size() < begun.size()) {
                 replies.add(begun.get(replies.size()).join());

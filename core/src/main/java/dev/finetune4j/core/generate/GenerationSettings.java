@@ -1,17 +1,21 @@
 package dev.finetune4j.core.generate;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.core.message.SetOnce;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
 /**
  * How text is generated. Immutable; {@link #toBuilder} leads to a changed copy. Names and order of the rules follow
- * transformers: repetition penalty, n-grams that may not repeat, temperature, top-k, top-p, min-p. The presence
- * and frequency penalties, which transformers does not have, follow the repetition penalty.
+ * transformers: logit bias (its {@code sequence_bias}), repetition penalty, n-grams that may not repeat, fewest new tokens,
+ * temperature, top-k, top-p, min-p. The presence and frequency penalties, which transformers does not have, follow the
+ * repetition penalty.
  *
  * @param maxNewTokens the most tokens of one answer, at least 1
+ * @param minNewTokens no token ends the answer, and no stop string is heeded, before it has this many; 0 for any number
  * @param temperature divisor of the logits; 0 takes the likeliest token each time and ignores the other rules but
  *     those about repetition
  * @param topK only the k likeliest tokens may be drawn; 0 for no limit
@@ -25,9 +29,14 @@ import java.util.Map;
  *     none
  * @param noRepeatNgramSize no run of this many tokens may stand in the text twice; 0 for no limit
  * @param seed the start of the random draws; equal seeds give equal texts on the same device and thread count
+ * @param stop texts that end the answer as soon as it contains one, wherever tokens begin and end; the answer stops before
+ *     it. Empty for none
+ * @param logitBias is added to the logits of tokens, by id, before all other rules: -100 forbids a token in practice, 100
+ *     forces it. Empty for none
  */
 public record GenerationSettings(
         int maxNewTokens,
+        int minNewTokens,
         double temperature,
         int topK,
         double topP,
@@ -36,11 +45,16 @@ public record GenerationSettings(
         double presencePenalty,
         double frequencyPenalty,
         int noRepeatNgramSize,
-        long seed) {
+        long seed,
+        List<String> stop,
+        Map<Integer, Double> logitBias) {
     public GenerationSettings {
         List<String> problems = new ArrayList<>();
         if (maxNewTokens < 1) {
             problems.add("maxNewTokens must be at least 1, but is " + maxNewTokens);
+        }
+        if (minNewTokens < 0 || minNewTokens > maxNewTokens) {
+            problems.add("minNewTokens must be 0 to maxNewTokens (" + maxNewTokens + "), but is " + minNewTokens);
         }
         if (!(temperature >= 0) || Double.isInfinite(temperature)) {
             problems.add("temperature must be 0 (likeliest token) or more, but is " + temperature);
@@ -66,6 +80,17 @@ public record GenerationSettings(
         if (noRepeatNgramSize < 0) {
             problems.add("noRepeatNgramSize must be 0 (no limit) or more, but is " + noRepeatNgramSize);
         }
+        stop = List.copyOf(stop);
+        if (stop.contains("")) {
+            problems.add("stop[" + stop.indexOf("") + "] is empty; leave it out");
+        }
+        logitBias = Map.copyOf(logitBias);
+        logitBias.forEach((id, bias) -> {
+            if (id < 0 || !Double.isFinite(bias)) {
+                problems.add("logitBias adds " + bias + " to the token " + id
+                        + ", but ids are not negative and a bias is a number, such as -100 to forbid a token");
+            }
+        });
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
@@ -83,18 +108,19 @@ public record GenerationSettings(
 
     /** The likeliest token each time, up to 512 tokens. */
     public static GenerationSettings greedy() {
-        return new GenerationSettings(512, 0, 0, 1, 0, 1, 0, 0, 0, 0);
+        return new GenerationSettings(512, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, List.of(), Map.of());
     }
 
     /** Draws with temperature 0.7 from the tokens that make up 90 % of the probability, up to 512 tokens. */
     public static GenerationSettings sampling(long seed) {
-        return new GenerationSettings(512, 0.7, 0, 0.9, 0, 1, 0, 0, 0, seed);
+        return greedy().toBuilder().temperature(0.7).topP(0.9).seed(seed).build();
     }
 
     /** Makes settings. Each method sets the component of its name, once; a second call is an {@link IllegalStateException}. */
     public static final class Builder {
-        private final Map<String, Number> set = new LinkedHashMap<>();
+        private final SetOnce once = new SetOnce();
         private int maxNewTokens;
+        private int minNewTokens;
         private double temperature;
         private int topK;
         private double topP;
@@ -104,9 +130,12 @@ public record GenerationSettings(
         private double frequencyPenalty;
         private int noRepeatNgramSize;
         private long seed;
+        private List<String> stop;
+        private Map<Integer, Double> logitBias;
 
         private Builder(GenerationSettings from) {
             maxNewTokens = from.maxNewTokens;
+            minNewTokens = from.minNewTokens;
             temperature = from.temperature;
             topK = from.topK;
             topP = from.topP;
@@ -116,83 +145,91 @@ public record GenerationSettings(
             frequencyPenalty = from.frequencyPenalty;
             noRepeatNgramSize = from.noRepeatNgramSize;
             seed = from.seed;
+            stop = from.stop;
+            logitBias = from.logitBias;
         }
 
         /** Sets {@link GenerationSettings#maxNewTokens}. */
         public Builder maxNewTokens(int value) {
-            once("maxNewTokens", value);
-            maxNewTokens = value;
+            maxNewTokens = once.set("maxNewTokens", value);
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#minNewTokens}. */
+        public Builder minNewTokens(int value) {
+            minNewTokens = once.set("minNewTokens", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#temperature}. */
         public Builder temperature(double value) {
-            once("temperature", value);
-            temperature = value;
+            temperature = once.set("temperature", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#topK}. */
         public Builder topK(int value) {
-            once("topK", value);
-            topK = value;
+            topK = once.set("topK", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#topP}. */
         public Builder topP(double value) {
-            once("topP", value);
-            topP = value;
+            topP = once.set("topP", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#minP}. */
         public Builder minP(double value) {
-            once("minP", value);
-            minP = value;
+            minP = once.set("minP", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#repetitionPenalty}. */
         public Builder repetitionPenalty(double value) {
-            once("repetitionPenalty", value);
-            repetitionPenalty = value;
+            repetitionPenalty = once.set("repetitionPenalty", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#presencePenalty}. */
         public Builder presencePenalty(double value) {
-            once("presencePenalty", value);
-            presencePenalty = value;
+            presencePenalty = once.set("presencePenalty", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#frequencyPenalty}. */
         public Builder frequencyPenalty(double value) {
-            once("frequencyPenalty", value);
-            frequencyPenalty = value;
+            frequencyPenalty = once.set("frequencyPenalty", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#noRepeatNgramSize}. */
         public Builder noRepeatNgramSize(int value) {
-            once("noRepeatNgramSize", value);
-            noRepeatNgramSize = value;
+            noRepeatNgramSize = once.set("noRepeatNgramSize", value);
             return this;
         }
 
         /** Sets {@link GenerationSettings#seed}. */
         public Builder seed(long value) {
-            once("seed", value);
-            seed = value;
+            seed = once.set("seed", value);
             return this;
         }
 
-        private void once(String name, Number value) {
-            Number earlier = set.putIfAbsent(name, value);
-            if (earlier != null) {
-                throw new IllegalStateException(name + " was already set to " + earlier + "; set it once");
-            }
+        /** Sets {@link GenerationSettings#stop}. */
+        public Builder stop(String... values) {
+            return stop(Arrays.asList(Arguments.given(values, "stop(values)")));
+        }
+
+        /** Sets {@link GenerationSettings#stop}. */
+        public Builder stop(List<String> values) {
+            stop = List.copyOf(once.set("stop", values));
+            return this;
+        }
+
+        /** Sets {@link GenerationSettings#logitBias}. */
+        public Builder logitBias(Map<Integer, Double> value) {
+            logitBias = Map.copyOf(once.set("logitBias", value));
+            return this;
         }
 
         /**
@@ -203,6 +240,7 @@ public record GenerationSettings(
         public GenerationSettings build() {
             return new GenerationSettings(
                     maxNewTokens,
+                    minNewTokens,
                     temperature,
                     topK,
                     topP,
@@ -211,7 +249,9 @@ public record GenerationSettings(
                     presencePenalty,
                     frequencyPenalty,
                     noRepeatNgramSize,
-                    seed);
+                    seed,
+                    stop,
+                    logitBias);
         }
     }
 }

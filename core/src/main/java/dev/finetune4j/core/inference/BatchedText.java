@@ -1,8 +1,8 @@
 package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.FinishReason;
-import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.kernel.DecodeRow;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
@@ -18,14 +18,14 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A text that a {@link Batcher} continues beside others: its tokens, what the model remembers of them, and its own sampler. Belongs to
+ * A text that a {@link Batcher} continues beside others: its tokens, what the model remembers of them, and what chooses them. Belongs to
  * the batcher's thread between submission and end; only {@link #cancel} is for others.
  */
 final class BatchedText {
     /** Is told what becomes of a text, by the batcher's thread, which waits for it. The end is told once. */
     interface Listener {
-        /** Another token was chosen. */
-        void token(int id);
+        /** Another token was chosen; with what is to be told about it, null for nothing. */
+        void token(int id, @Nullable Likelihoods likelihoods);
 
         /** There are no more tokens. */
         void ended(FinishReason reason);
@@ -37,8 +37,7 @@ final class BatchedText {
     private final CausalLM model;
     private final PromptCache cache;
     private final KvCache memory;
-    private final Sampler sampler;
-    private final Set<Integer> stopIds;
+    private final TokenChooser chooser;
     private final Listener listener;
     private final int maxNewTokens;
     private final int promptLength;
@@ -56,20 +55,18 @@ final class BatchedText {
             CausalLM model,
             int[] prompt,
             PromptCache cache,
-            GenerationSettings settings,
+            ChatRequest request,
             Set<Integer> stopIds,
             Listener listener) {
         TokenGenerator.requireFits(model, prompt);
         this.model = model;
         this.cache = cache;
         this.memory = cache.memory();
-        this.sampler = new Sampler(settings);
-        this.stopIds = stopIds;
+        this.chooser = new TokenChooser(request.settings(), stopIds, prompt.length, request.topLogprobs());
         this.listener = listener;
-        this.maxNewTokens = settings.maxNewTokens();
+        this.maxNewTokens = request.settings().maxNewTokens();
         this.promptLength = prompt.length;
-        this.ids = Arrays.copyOf(
-                prompt, (int) Math.min(model.contextLength(), prompt.length + (long) settings.maxNewTokens()));
+        this.ids = Arrays.copyOf(prompt, (int) Math.min(model.contextLength(), prompt.length + (long) maxNewTokens));
         this.length = prompt.length;
     }
 
@@ -163,12 +160,12 @@ final class BatchedText {
     }
 
     boolean takesArgmax() {
-        return sampler.takesArgmax();
+        return chooser.takesArgmax(length);
     }
 
     /** Chooses from the logits after the last token. */
     int choose(float[] logits) {
-        return sampler.takesArgmax() ? Sampler.argmax(logits) : sampler.next(logits, ids, length);
+        return chooser.choose(logits, ids, length);
     }
 
     /**
@@ -178,11 +175,11 @@ final class BatchedText {
      */
     @Nullable
     FinishReason accept(int id) {
-        if (stopIds.contains(id)) {
+        if (chooser.isEnd(id)) {
             return FinishReason.STOP;
         }
         ids[length++] = id;
-        listener.token(id);
+        listener.token(id, chooser.likelihoods());
         if (length < ids.length) {
             return null;
         }

@@ -1,13 +1,23 @@
 package dev.finetune4j.core.inference;
 
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
+import dev.finetune4j.core.generate.ReplyDelta;
+import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.Conversation;
-import dev.finetune4j.core.text.IncrementalDetokenizer;
+import dev.finetune4j.core.text.EncodedChat;
+import dev.finetune4j.core.text.Role;
+import dev.finetune4j.core.text.Tokenizer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -18,6 +28,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread-safe. It borrows the model: once that is closed, replies end with {@link IllegalStateException}.
  */
 public final class ChatPipeline {
+    /** Calls of tools are numbered so that those of one conversation have numbers of their own. */
+    private static final int CALLS_OF_MESSAGE = 100;
+
     private final CausalLM model;
     private final ChatEncoder encoder;
     private final Batcher batcher;
@@ -44,13 +57,33 @@ public final class ChatPipeline {
      * @throws IllegalStateException if the model or its adapter is closed
      */
     public ChatSession chat(GenerationSettings settings, @Nullable String system) {
-        return new CachedChatSession(this, PromptCache.of(model), settings, system);
+        PromptCache cache = PromptCache.of(model);
+        return ChatSession.of(new Cached(cache), settings, system, cache::close);
     }
 
-    /** Answers a conversation and remembers nothing; see {@link dev.finetune4j.core.generate.ChatModel#reply}. */
-    public Reply reply(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
+    /** Answers by one prompt cache. */
+    private final class Cached implements ChatModel {
+        private final PromptCache cache;
+
+        Cached(PromptCache cache) {
+            this.cache = cache;
+        }
+
+        @Override
+        public Reply reply(ChatRequest request) {
+            return reply(request, delta -> {});
+        }
+
+        @Override
+        public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
+            return ChatPipeline.this.reply(request, cache, sink);
+        }
+    }
+
+    /** Answers and remembers nothing; see {@link ChatModel#reply(ChatRequest, Consumer)}. */
+    public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
         try (PromptCache cache = PromptCache.of(model)) {
-            return reply(conversation, cache, settings, sink);
+            return reply(request, cache, sink);
         }
     }
 
@@ -62,35 +95,59 @@ public final class ChatPipeline {
      * @throws IllegalStateException if the cache, the model or its adapter is closed or gets closed meanwhile
      * @throws dev.finetune4j.core.FineTune4jException when the conversation is longer than the model's context
      */
-    Reply reply(Conversation conversation, PromptCache cache, GenerationSettings settings, Consumer<String> sink) {
-        int[] prompt = encoder.encode(conversation, true).ids();
+    private Reply reply(ChatRequest request, PromptCache cache, Consumer<ReplyDelta> sink) {
+        int[] prompt = prompt(request);
         boolean alone = batcher.enterAlone();
         try {
             return alone
-                    ? alone(prompt, cache, settings, sink)
-                    : begin(prompt, cache, settings, sink, stream -> {}).takeAll();
+                    ? alone(prompt, cache, request, sink)
+                    : begin(prompt, cache, request, sink, reply -> {}).takeAll();
         } finally {
             batcher.leave();
         }
     }
 
-    private Reply alone(int[] prompt, PromptCache cache, GenerationSettings settings, Consumer<String> sink) {
+    private int[] prompt(ChatRequest request) {
+        int rows = model.config().vocabSize();
+        List<String> problems = new ArrayList<>();
+        request.settings().logitBias().keySet().stream()
+                .filter(id -> id >= rows)
+                .forEach(id -> problems.add("logitBias names the token " + id + ", but the model has those from 0 to "
+                        + (rows - 1) + " alone; leave it out"));
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+        return encoder.encode(request.conversation(), true).ids();
+    }
+
+    private ReplyWriter writer(ChatRequest request, Consumer<ReplyDelta> sink, int[] prompt, int reused) {
+        Conversation conversation = request.conversation();
+        AnswerFormat format = AnswerFormat.of(encoder, !conversation.tools().isEmpty());
+        AnswerParser parser = new AnswerParser(
+                format.thinks(),
+                format.isThinking(prompt, encoder.tokenizer()),
+                format.calls(),
+                CALLS_OF_MESSAGE * conversation.messages().size());
+        return new ReplyWriter(encoder.tokenizer(), request, parser, format.calls(), sink, prompt.length, reused);
+    }
+
+    private Reply alone(int[] prompt, PromptCache cache, ChatRequest request, Consumer<ReplyDelta> sink) {
         int reused = cache.reuse(prompt);
-        IncrementalDetokenizer detokenizer = encoder.tokenizer().detokenizer(true);
-        StringBuilder text = new StringBuilder();
+        ReplyWriter writer = writer(request, sink, prompt, reused);
+        TokenChooser chooser =
+                new TokenChooser(request.settings(), encoder.stopIds(), prompt.length, request.topLogprobs());
         TokenGenerator.Generation generation =
-                generator.generate(prompt, cache, settings, id -> emit(detokenizer.accept(id), text, sink));
-        emit(detokenizer.finish(), text, sink);
-        return new Reply(text.toString(), prompt.length, reused, generation.ids().length, generation.reason());
+                generator.generate(prompt, cache, request.settings().maxNewTokens(), chooser, writer::accept);
+        return writer.end(generation.reason());
     }
 
     /**
-     * Begins to answer a conversation beside others; see {@link dev.finetune4j.core.generate.ChatModel#submit}.
+     * Begins to answer a conversation beside others; see {@link ChatModel#submit}.
      *
-     * @param sink gets pieces of text, in a thread of the library
+     * @param sink gets pieces of the answer, in a thread of the library
      */
-    public Completion submit(Conversation conversation, GenerationSettings settings, Consumer<String> sink) {
-        int[] prompt = encoder.encode(conversation, true).ids();
+    public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+        int[] prompt = prompt(request);
         PromptCache cache = PromptCache.of(model);
         batcher.enterAlone();
         Runnable end = () -> {
@@ -98,7 +155,7 @@ public final class ChatPipeline {
             batcher.leave();
         };
         try {
-            return begin(prompt, cache, settings, sink, stream -> Delivery.of(stream, end));
+            return begin(prompt, cache, request, sink, reply -> Delivery.of(reply, end));
         } catch (RuntimeException | Error e) {
             end.run();
             throw e;
@@ -106,27 +163,70 @@ public final class ChatPipeline {
     }
 
     /** Hands a prompt to the batcher. */
-    private ReplyStream begin(
+    private QueuedReply begin(
             int[] prompt,
             PromptCache cache,
-            GenerationSettings settings,
-            Consumer<String> sink,
-            Consumer<ReplyStream> prepare) {
+            ChatRequest request,
+            Consumer<ReplyDelta> sink,
+            Consumer<QueuedReply> prepare) {
         TokenGenerator.requireFits(model, prompt);
         int reused = cache.reuse(prompt);
-        ReplyStream stream = new ReplyStream(encoder.tokenizer().detokenizer(true), sink, prompt.length, reused);
-        BatchedText text = new BatchedText(model, prompt, cache, settings, encoder.stopIds(), stream);
-        stream.from(text);
+        QueuedReply reply = new QueuedReply(writer(request, sink, prompt, reused));
+        BatchedText text = new BatchedText(model, prompt, cache, request, encoder.stopIds(), reply);
+        reply.from(text);
         text.handOver();
-        prepare.accept(stream);
+        prepare.accept(reply);
         batcher.submit(text);
-        return stream;
+        return reply;
     }
 
-    private static void emit(String piece, StringBuilder text, Consumer<String> sink) {
-        if (!piece.isEmpty()) {
-            text.append(piece);
-            sink.accept(piece);
+    /** See {@link dev.finetune4j.core.generate.ScoringModel#score(String)}. */
+    public List<TokenLogprob> score(String text) {
+        int[] ids = encoder.encodeText(text);
+        return ids.length == 0 ? List.of() : scored(ids, 1);
+    }
+
+    /** See {@link dev.finetune4j.core.generate.ScoringModel#score(Conversation)}. */
+    public List<TokenLogprob> score(Conversation conversation) {
+        Role last =
+                conversation.messages().get(conversation.messages().size() - 1).role();
+        if (last != Role.ASSISTANT) {
+            throw new IllegalArgumentException("the last message is of the role " + last
+                    + ", but an answer is scored; add the assistant's message");
         }
+        EncodedChat chat = encoder.encode(conversation, false);
+        int end = chat.ids().length;
+        while (end > 0 && !chat.trained()[end - 1]) {
+            end--;
+        }
+        int from = end;
+        while (from > 0 && chat.trained()[from - 1]) {
+            from--;
+        }
+        if (from == 0) {
+            throw new IllegalArgumentException(
+                    "the chat template does not let the answer be told from what stands before it; score a text");
+        }
+        return scored(Arrays.copyOf(chat.ids(), end), from);
+    }
+
+    private List<TokenLogprob> scored(int[] ids, int from) {
+        float[] scores = TextScores.of(model, ids);
+        Tokenizer tokenizer = encoder.tokenizer();
+        List<TokenLogprob> scored = new ArrayList<>();
+        for (int i = from; i < ids.length; i++) {
+            scored.add(new TokenLogprob(ids[i], tokenizer.decode(new int[] {ids[i]}), scores[i - 1], List.of()));
+        }
+        return List.copyOf(scored);
+    }
+
+    /** See {@link dev.finetune4j.core.generate.ScoringModel#countTokens(String)}. */
+    public int countTokens(String text) {
+        return encoder.encodeText(text).length;
+    }
+
+    /** See {@link dev.finetune4j.core.generate.ScoringModel#countTokens(Conversation)}. */
+    public int countTokens(Conversation conversation) {
+        return encoder.encode(conversation, true).ids().length;
     }
 }

@@ -23,7 +23,7 @@ final class Delivery {
     }
 
     /** Delivers whatever comes to a stream from now on. */
-    static void of(ReplyStream stream, Runnable atEnd) {
+    static void of(QueuedReply stream, Runnable atEnd) {
         AtomicInteger undelivered = new AtomicInteger();
         stream.onEvent(() -> {
             if (undelivered.getAndIncrement() == 0) {
@@ -32,7 +32,7 @@ final class Delivery {
         });
     }
 
-    private static void deliver(ReplyStream stream, AtomicInteger undelivered, Runnable atEnd) {
+    private static void deliver(QueuedReply stream, AtomicInteger undelivered, Runnable atEnd) {
         int seen;
         do {
             seen = undelivered.get();

@@ -5,6 +5,7 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.SplittableRandom;
+import java.util.function.Consumer;
 
 /**
  * Chooses the next token from its logits by the rules of {@link GenerationSettings}. Each rule sets what it forbids to
@@ -13,6 +14,9 @@ import java.util.SplittableRandom;
  * <p>Holds the state of the random draws and is confined to one generation.
  */
 public final class Sampler {
+    /** No rule. */
+    static final Consumer<float[]> NO_RULE = logits -> {};
+
     private final GenerationSettings settings;
     private final SplittableRandom random;
 
@@ -32,12 +36,19 @@ public final class Sampler {
      * @throws FineTune4jException when no logit is a number, or the rules forbid every token
      */
     public int next(float[] logits, int[] history, int historyLength) {
+        return next(logits, history, historyLength, NO_RULE);
+    }
+
+    /** As {@link #next(float[], int[], int)}, with one more rule before those that shape the distribution. */
+    int next(float[] logits, int[] history, int historyLength, Consumer<float[]> further) {
         argmax(logits);
         processLogits(logits, history, historyLength);
+        further.accept(logits);
         int best = highest(logits);
         if (logits[best] == Float.NEGATIVE_INFINITY) {
-            throw new FineTune4jException("the rules of the generation forbid all " + logits.length
-                    + " tokens of the vocabulary; raise noRepeatNgramSize, or set it to 0");
+            throw new FineTune4jException(
+                    "the rules of the generation forbid all " + logits.length
+                            + " tokens of the vocabulary; set noRepeatNgramSize or minNewTokens to 0, or forbid fewer by logitBias");
         }
         if (settings.temperature() == 0) {
             return best;
@@ -53,7 +64,8 @@ public final class Sampler {
                 && settings.repetitionPenalty() == 1
                 && settings.presencePenalty() == 0
                 && settings.frequencyPenalty() == 0
-                && settings.noRepeatNgramSize() == 0;
+                && settings.noRepeatNgramSize() == 0
+                && settings.logitBias().isEmpty();
     }
 
     /**
@@ -74,6 +86,7 @@ public final class Sampler {
 
     /** The rules that look at the text so far; they hold whether or not the token is drawn. */
     public void processLogits(float[] logits, int[] history, int historyLength) {
+        settings.logitBias().forEach((id, bias) -> logits[id] = (float) (logits[id] + bias));
         if (settings.repetitionPenalty() != 1) {
             penalizeRepetition(logits, history, historyLength, settings.repetitionPenalty());
         }

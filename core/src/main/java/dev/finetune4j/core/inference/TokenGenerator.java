@@ -1,6 +1,7 @@
 package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.model.CausalLM;
@@ -9,6 +10,7 @@ import dev.finetune4j.core.tensor.MemoryErrors;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.function.IntConsumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Continues a sequence of tokens: the prompt goes through the model once, then one token at a time on the cache.
@@ -23,6 +25,17 @@ public final class TokenGenerator {
      * @param reason why it ended
      */
     public record Generation(int[] ids, FinishReason reason) {}
+
+    /** Takes the tokens as they are chosen. */
+    interface TokenSink {
+        /**
+         * Takes the next one.
+         *
+         * @param likelihoods what is to be told about it; null for nothing
+         * @return whether the text goes on
+         */
+        boolean accept(int id, @Nullable Likelihoods likelihoods);
+    }
 
     private final CausalLM model;
     private final Set<Integer> stopIds;
@@ -55,29 +68,39 @@ public final class TokenGenerator {
      * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the session remembers what it did before
      */
     public Generation generate(int[] prompt, InferenceSession text, GenerationSettings settings, IntConsumer sink) {
+        TokenChooser chooser = new TokenChooser(settings, stopIds, prompt.length, ChatRequest.NO_LOGPROBS);
+        return generate(prompt, text, settings.maxNewTokens(), chooser, (id, likelihoods) -> {
+            sink.accept(id);
+            return true;
+        });
+    }
+
+    /** As {@link #generate(int[], InferenceSession, GenerationSettings, IntConsumer)}, until the sink ends it with {@link FinishReason#STOP}. */
+    Generation generate(int[] prompt, InferenceSession text, int maxNewTokens, TokenChooser chooser, TokenSink sink) {
         int context = model.contextLength();
         if (prompt.length == 0 || text.length() >= prompt.length) {
             throw new IllegalArgumentException("the prompt needs at least one token that is not yet remembered; it has "
                     + prompt.length + " and the inference session holds " + text.length());
         }
         requireFits(model, prompt);
-        Sampler sampler = new Sampler(settings);
-        int[] ids = Arrays.copyOf(prompt, (int) Math.min(context, prompt.length + (long) settings.maxNewTokens()));
+        int[] ids = Arrays.copyOf(prompt, (int) Math.min(context, prompt.length + (long) maxNewTokens));
         int length = prompt.length;
         int fed = Math.toIntExact(text.length());
         while (length < ids.length) {
             if (Thread.currentThread().isInterrupted()) {
                 return result(ids, prompt.length, length, FinishReason.INTERRUPTED);
             }
-            int id = next(text, sampler, ids, fed, length);
+            int id = next(text, chooser, ids, fed, length);
             fed = length;
-            if (stopIds.contains(id)) {
+            if (chooser.isEnd(id)) {
                 return result(ids, prompt.length, length, FinishReason.STOP);
             }
             ids[length++] = id;
-            sink.accept(id);
+            if (!sink.accept(id, chooser.likelihoods())) {
+                return result(ids, prompt.length, length, FinishReason.STOP);
+            }
         }
-        boolean limited = length - prompt.length == settings.maxNewTokens();
+        boolean limited = length - prompt.length == maxNewTokens;
         return result(ids, prompt.length, length, limited ? FinishReason.LENGTH : FinishReason.CONTEXT_LENGTH);
     }
 
@@ -99,10 +122,10 @@ public final class TokenGenerator {
     }
 
     /** Feeds the ids from {@code fed} to {@code length} and chooses the one after them. */
-    private int next(InferenceSession text, Sampler sampler, int[] ids, int fed, int length) {
+    private int next(InferenceSession text, TokenChooser chooser, int[] ids, int fed, int length) {
         int[] more = Arrays.copyOfRange(ids, fed, length);
         try {
-            return sampler.takesArgmax() ? text.feedArgmax(more) : sampler.next(text.feed(more), ids, length);
+            return chooser.takesArgmax(length) ? text.feedArgmax(more) : chooser.choose(text.feed(more), ids, length);
         } catch (RuntimeException e) {
             throw MemoryErrors.typed(
                     e,

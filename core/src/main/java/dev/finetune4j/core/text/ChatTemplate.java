@@ -190,7 +190,7 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
         }
         List<ChatMessage> messages = new ArrayList<>(conversation.messages());
         messages.add(0, ChatMessage.system(defaultSystem));
-        return new Conversation(messages, conversation.tools());
+        return conversation.withMessages(messages);
     }
 
     static IllegalArgumentException refused(String template, JinjaException e) {

@@ -3,10 +3,13 @@ package dev.finetune4j.core.text;
 import dev.finetune4j.core.message.Arguments;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,8 +21,16 @@ import org.jspecify.annotations.Nullable;
  * @param messages at least one
  * @param tools the JSON schemas of the functions that the assistant may call, for a checkpoint's own template; values
  *     as in {@link ChatMessage#fields()}
+ * @param templateVariables further variables of a checkpoint's own template, such as {@code enable_thinking}: what
+ *     transformers takes as {@code chat_template_kwargs}; values as in {@link ChatMessage#fields()}
  */
-public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullable Object>> tools) {
+public record Conversation(
+        List<ChatMessage> messages,
+        List<Map<String, @Nullable Object>> tools,
+        Map<String, @Nullable Object> templateVariables) {
+    /** What the template gets from the conversation itself. */
+    private static final Set<String> OWN_VARIABLES = Set.of("messages", "tools", "add_generation_prompt");
+
     /**
      * Copies and checks the messages.
      *
@@ -29,6 +40,14 @@ public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullabl
     public Conversation {
         messages = copy(messages, "Conversation(messages)");
         tools = copy(tools, "Conversation(tools)");
+        templateVariables = Collections.unmodifiableMap(
+                new LinkedHashMap<>(Arguments.given(templateVariables, "Conversation(templateVariables)")));
+        for (String name : templateVariables.keySet()) {
+            if (OWN_VARIABLES.contains(name)) {
+                throw new IllegalArgumentException(
+                        "the template gets " + name + " from the conversation itself; leave it out of its variables");
+            }
+        }
         if (messages.isEmpty()) {
             throw new IllegalArgumentException("a conversation needs at least one message, but has none");
         }
@@ -40,6 +59,11 @@ public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullabl
             }
             previous = role;
         }
+    }
+
+    /** A conversation without variables of the template, checked as by the other constructor. */
+    public Conversation(List<ChatMessage> messages, List<Map<String, @Nullable Object>> tools) {
+        this(messages, tools, Map.of());
     }
 
     /** A conversation without tools, checked as by the other constructor. */
@@ -56,7 +80,19 @@ public record Conversation(List<ChatMessage> messages, List<Map<String, @Nullabl
     public Conversation with(ChatMessage message) {
         List<ChatMessage> longer = new ArrayList<>(messages);
         longer.add(message);
-        return new Conversation(longer, tools);
+        return withMessages(longer);
+    }
+
+    /** Other messages, with the tools and variables of this conversation. */
+    public Conversation withMessages(List<ChatMessage> others) {
+        return new Conversation(others, tools, templateVariables);
+    }
+
+    /** This conversation with a variable of the template, which takes the place of one of its name. */
+    public Conversation withTemplateVariable(String name, @Nullable Object value) {
+        Map<String, @Nullable Object> more = new LinkedHashMap<>(templateVariables);
+        more.put(Arguments.given(name, "withTemplateVariable(name)"), value);
+        return new Conversation(messages, tools, more);
     }
 
     /** The content of the system message, if the conversation has one. */

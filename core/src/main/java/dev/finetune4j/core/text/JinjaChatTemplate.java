@@ -262,6 +262,7 @@ final class JinjaChatTemplate extends ChatTemplate {
         private final JinjaTemplate template;
         private final TemplateInjectionGuard guard;
         private final @Nullable Object tools;
+        private final Map<?, ?> further;
         private final List<Object> values = new ArrayList<>();
         private final Clock now = Clock.fixed(clock.instant(), clock.getZone());
         private final Allowance allowance;
@@ -271,8 +272,10 @@ final class JinjaChatTemplate extends ChatTemplate {
             this.messages = conversation.messages();
             List<Object> raw = new ArrayList<>();
             messages.forEach(message -> raw.add(form.of(value(message))));
-            this.escapes = SpecialTokenEscapes.of(List.of(raw, conversation.tools()), sources, controls::spelledIn);
+            this.escapes = SpecialTokenEscapes.of(
+                    List.of(raw, conversation.tools(), conversation.templateVariables()), sources, controls::spelledIn);
             raw.forEach(message -> values.add(Objects.requireNonNull(escapes.putInto(message))));
+            this.further = (Map<?, ?>) Objects.requireNonNull(escapes.putInto(conversation.templateVariables()));
             boolean withTools = !conversation.tools().isEmpty();
             this.tools = withTools ? escapes.putInto(conversation.tools()) : null;
             Parsed general = Objects.requireNonNull(templates.get(DEFAULT), DEFAULT);
@@ -299,6 +302,7 @@ final class JinjaChatTemplate extends ChatTemplate {
             variables.put("messages", messages);
             variables.put("tools", tools);
             variables.put("documents", null);
+            further.forEach((variable, value) -> variables.put((String) variable, value));
             variables.put("add_generation_prompt", addGenerationPrompt);
             try {
                 return template.render(variables, now, allowance);

@@ -151,6 +151,7 @@ final class NamedTemplate extends ChatTemplate {
     @Override
     public List<Segment> render(Conversation conversation, boolean addGenerationPrompt) {
         boolean textsAlone = conversation.tools().isEmpty()
+                && conversation.templateVariables().isEmpty()
                 && conversation.messages().stream()
                         .allMatch(message ->
                                 message.role() != Role.TOOL && message.fields().isEmpty());
@@ -219,6 +220,11 @@ final class NamedTemplate extends ChatTemplate {
         if (!conversation.tools().isEmpty()) {
             throw new IllegalArgumentException("the template " + name + " writes no tools, but the conversation has "
                     + conversation.tools().size() + "; use a model whose own chat template writes them");
+        }
+        if (!conversation.templateVariables().isEmpty()) {
+            throw new IllegalArgumentException("the template " + name + " has no variables, but the conversation sets "
+                    + conversation.templateVariables().keySet()
+                    + "; use a model whose own chat template reads them");
         }
         for (ChatMessage message : conversation.messages()) {
             if (!message.fields().isEmpty()) {

@@ -5,13 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.SettingsException;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class GenerationSettingsTest {
     @Test
     void eachSetterSetsOneComponent() {
         GenerationSettings all = GenerationSettings.builder()
-                .maxNewTokens(1)
+                .maxNewTokens(5)
+                .minNewTokens(1)
                 .temperature(2)
                 .topK(3)
                 .topP(0.4)
@@ -21,11 +24,14 @@ class GenerationSettingsTest {
                 .frequencyPenalty(8)
                 .noRepeatNgramSize(9)
                 .seed(10)
+                .stop("a", "b")
+                .logitBias(Map.of(3, -1.5))
                 .build();
-        assertEquals(new GenerationSettings(1, 2, 3, 0.4, 0.5, 6, 7, 8, 9, 10), all);
+        assertEquals(
+                new GenerationSettings(5, 1, 2, 3, 0.4, 0.5, 6, 7, 8, 9, 10, List.of("a", "b"), Map.of(3, -1.5)), all);
         assertEquals(all, all.toBuilder().build());
         assertEquals(
-                new GenerationSettings(1, 2, 3, 0.4, 0.5, 6, 7, 8, 9, 11),
+                new GenerationSettings(5, 1, 2, 3, 0.4, 0.5, 6, 7, 8, 9, 11, List.of("a", "b"), Map.of(3, -1.5)),
                 all.toBuilder().seed(11).build());
         assertEquals(GenerationSettings.greedy(), GenerationSettings.builder().build());
     }
@@ -43,10 +49,15 @@ class GenerationSettingsTest {
     void wrongSettingsAreAllNamed() {
         double none = Double.NaN;
         String message = assertThrows(
-                        SettingsException.class, () -> new GenerationSettings(0, -1, -1, 0, 2, 0, none, none, -1, 0))
+                        SettingsException.class,
+                        () -> new GenerationSettings(
+                                0, 1, -1, -1, 0, 2, 0, none, none, -1, 0, List.of("a", ""), Map.of(-2, 1.0)))
                 .getMessage();
         for (String name : new String[] {
             "maxNewTokens",
+            "minNewTokens",
+            "stop[1]",
+            "logitBias",
             "temperature",
             "topK",
             "topP",

@@ -16,6 +16,8 @@ import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Tensor;
@@ -233,5 +235,38 @@ class SamplerTest {
         for (float worst : new float[] {Float.NaN, Float.NEGATIVE_INFINITY, Float.POSITIVE_INFINITY}) {
             assertThrows(FineTune4jException.class, () -> Sampler.argmax(new float[] {worst, worst}));
         }
+    }
+
+    /** As OpenAI words it: a bias of -100 forbids a token, one of 100 forces it. */
+    @Test
+    void aBiasIsAddedBeforeAllOtherRules() {
+        GenerationSettings settings = GenerationSettings.builder()
+                .logitBias(Map.of(0, -100.0, 2, 0.5))
+                .repetitionPenalty(2)
+                .build();
+        float[] logits = {5, 1, 3, 4};
+        Sampler sampler = new Sampler(settings);
+        assertFalse(sampler.takesArgmax());
+        sampler.processLogits(logits, new int[] {0, 2}, 2);
+        assertArrayEquals(new float[] {-190, 1, 1.75f, 4}, logits);
+        assertEquals(3, sampler.next(new float[] {5, 1, 3, 4}, new int[0], 0));
+        GenerationSettings forced =
+                GenerationSettings.builder().logitBias(Map.of(1, 100.0)).build();
+        assertEquals(1, new Sampler(forced).next(new float[] {5, 1, 3, 4}, new int[0], 0));
+    }
+
+    @Test
+    void likelihoodsAreThoseOfTheModelItself() {
+        GenerationSettings settings =
+                GenerationSettings.builder().logitBias(Map.of(1, 100.0)).build();
+        TokenChooser chooser = new TokenChooser(settings, Set.of(), 0, 3);
+        float[] logits = {1, 0, 2, 2};
+        assertEquals(1, chooser.choose(logits, new int[0], 0));
+        Likelihoods likelihoods = chooser.likelihoods();
+        double normalizer = Math.log(Math.exp(1) + 1 + 2 * Math.exp(2));
+        assertEquals(-normalizer, likelihoods.logprob(), 1e-12);
+        assertArrayEquals(new int[] {2, 3, 0}, likelihoods.topIds());
+        assertArrayEquals(
+                new double[] {2 - normalizer, 2 - normalizer, 1 - normalizer}, likelihoods.topLogprobs(), 1e-12);
     }
 }

@@ -126,8 +126,7 @@ public final class ComparisonEncoder {
 
     private EncodedRow judged(KtoExample example, ChatMessage mismatched) {
         List<ChatMessage> messages = example.conversation().messages();
-        Conversation prompt = new Conversation(
-                messages.subList(0, messages.size() - 1), example.conversation().tools());
+        Conversation prompt = example.conversation().withMessages(messages.subList(0, messages.size() - 1));
         return compared(
                 example,
                 prompt,

@@ -66,6 +66,7 @@ final class EncodingCache {
                     addValue(digest, message.fields());
                 }
                 addValue(digest, conversation.tools());
+                addValue(digest, conversation.templateVariables());
                 addValue(digest, sft.lossWeights());
             }
             addValue(digest, example.texts());

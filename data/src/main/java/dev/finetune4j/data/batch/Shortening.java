@@ -32,7 +32,7 @@ final class Shortening {
             if (messages.get(i).role() == Role.USER) {
                 List<ChatMessage> rest = new ArrayList<>(messages.subList(0, start));
                 rest.addAll(messages.subList(i, messages.size()));
-                return new Conversation(rest, conversation.tools());
+                return conversation.withMessages(rest);
             }
         }
         return null;
@@ -83,7 +83,7 @@ final class Shortening {
         String content =
                 end == 0 ? whole.content().substring(0, 2) : whole.content().substring(0, end);
         messages.set(message, new ChatMessage(whole.role(), content, whole.fields()));
-        return new Conversation(messages, conversation.tools());
+        return conversation.withMessages(messages);
     }
 
     /**

@@ -3,6 +3,7 @@ package dev.finetune4j.data.format;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.json.JsonReader;
 import dev.finetune4j.core.json.JsonSyntaxException;
+import dev.finetune4j.core.json.PlainValues;
 import java.io.IOException;
 import java.io.StringReader;
 import java.io.UncheckedIOException;

@@ -52,7 +52,7 @@ public record EvalSuite(String name, List<EvalCase> cases, int maxNewTokens) {
             for (EvalCase testCase : cases) {
                 session.reset();
                 Reply reply = session.stream(testCase.question(), piece -> {});
-                if (reply.reason() == FinishReason.INTERRUPTED) {
+                if (reply.finishReason() == FinishReason.INTERRUPTED) {
                     throw new FineTune4jException(
                             "the evaluation \"" + name + "\" was interrupted after " + answers.size()
                                     + " of " + cases.size()

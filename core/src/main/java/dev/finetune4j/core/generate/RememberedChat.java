@@ -1,8 +1,5 @@
-package dev.finetune4j.core.inference;
+package dev.finetune4j.core.generate;
 
-import dev.finetune4j.core.generate.ChatSession;
-import dev.finetune4j.core.generate.GenerationSettings;
-import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
@@ -12,25 +9,19 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/** The messages of a conversation; a {@link PromptCache} of its own has what the model computed for them. */
-final class CachedChatSession implements ChatSession {
-    private final ChatPipeline pipeline;
-    private final PromptCache cache;
+/** The messages of a conversation; what the model computed for them is its own matter. */
+final class RememberedChat implements ChatSession {
+    private final ChatModel model;
+    private final Runnable onClose;
     private final GenerationSettings settings;
     private final List<ChatMessage> beginning;
     private final AtomicBoolean busy = new AtomicBoolean();
     private volatile List<ChatMessage> messages;
     private volatile boolean closed;
 
-    /**
-     * @param pipeline answers
-     * @param cache closed with this
-     * @param settings used by every reply
-     * @param system the system message, or null for the template's default
-     */
-    CachedChatSession(ChatPipeline pipeline, PromptCache cache, GenerationSettings settings, @Nullable String system) {
-        this.pipeline = pipeline;
-        this.cache = cache;
+    RememberedChat(ChatModel model, GenerationSettings settings, @Nullable String system, Runnable onClose) {
+        this.model = model;
+        this.onClose = onClose;
         this.settings = settings;
         this.beginning = system == null ? List.of() : List.of(ChatMessage.system(system));
         this.messages = beginning;
@@ -49,8 +40,12 @@ final class CachedChatSession implements ChatSession {
         begin();
         try {
             List<ChatMessage> asked = with(messages, ChatMessage.user(message));
-            Reply reply = pipeline.reply(new Conversation(asked), cache, settings, sink);
-            messages = with(asked, ChatMessage.assistant(reply.text()));
+            Reply reply = model.reply(ChatRequest.of(new Conversation(asked), settings), delta -> {
+                if (!delta.content().isEmpty()) {
+                    sink.accept(delta.content());
+                }
+            });
+            messages = with(asked, reply.message());
             return reply;
         } catch (IllegalStateException e) {
             throw closed ? new IllegalStateException("the chat session was closed during the reply", e) : e;
@@ -90,6 +85,6 @@ final class CachedChatSession implements ChatSession {
     @Override
     public void close() {
         closed = true;
-        cache.close();
+        onClose.run();
     }
 }

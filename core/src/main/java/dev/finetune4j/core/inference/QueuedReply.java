@@ -3,46 +3,36 @@ package dev.finetune4j.core.inference;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.Reply;
-import dev.finetune4j.core.text.IncrementalDetokenizer;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The way of a batched text's tokens to its reader: the batcher's thread only puts them down, so that a slow sink holds up nobody but
  * itself; whoever takes them makes text of them and calls the sink.
  */
-final class ReplyStream implements BatchedText.Listener, Completion {
+final class QueuedReply implements BatchedText.Listener, Completion {
     /** One of a token, an end and a failure. */
     private record Event(
-            int token, @Nullable FinishReason end, @Nullable RuntimeException failure) {}
+            int token,
+            @Nullable Likelihoods likelihoods,
+            @Nullable FinishReason end,
+            @Nullable RuntimeException failure) {}
 
     private final LinkedBlockingQueue<Event> events = new LinkedBlockingQueue<>();
     private final CompletableFuture<Reply> result = new CompletableFuture<>();
-    private final IncrementalDetokenizer detokenizer;
-    private final Consumer<String> sink;
-    private final int promptTokens;
-    private final int reusedTokens;
-    private final StringBuilder text = new StringBuilder();
-    private int newTokens;
+    private final ReplyWriter writer;
     private @Nullable Throwable thrownBySink;
     private Runnable wake = () -> {};
     private volatile @Nullable BatchedText source;
 
-    /**
-     * @param sink gets pieces of text, in the thread that takes the tokens
-     * @param reusedTokens how many of the prompt are remembered
-     */
-    ReplyStream(IncrementalDetokenizer detokenizer, Consumer<String> sink, int promptTokens, int reusedTokens) {
-        this.detokenizer = detokenizer;
-        this.sink = sink;
-        this.promptTokens = promptTokens;
-        this.reusedTokens = reusedTokens;
+    /** @param writer is given the tokens by the thread that takes them */
+    QueuedReply(ReplyWriter writer) {
+        this.writer = writer;
     }
 
     /** Says what the tokens come from, before any does. */
@@ -56,18 +46,18 @@ final class ReplyStream implements BatchedText.Listener, Completion {
     }
 
     @Override
-    public void token(int id) {
-        put(new Event(id, null, null));
+    public void token(int id, @Nullable Likelihoods likelihoods) {
+        put(new Event(id, likelihoods, null, null));
     }
 
     @Override
     public void ended(FinishReason reason) {
-        put(new Event(-1, reason, null));
+        put(new Event(-1, null, reason, null));
     }
 
     @Override
     public void failed(RuntimeException cause) {
-        put(new Event(-1, null, cause));
+        put(new Event(-1, null, null, cause));
     }
 
     private void put(Event event) {
@@ -104,34 +94,32 @@ final class ReplyStream implements BatchedText.Listener, Completion {
             result.completeExceptionally(thrownBySink == null ? event.failure() : thrownBySink);
         } else if (event.end() != null) {
             end(event.end());
-        } else if (thrownBySink == null) {
-            newTokens++;
-            emit(detokenizer.accept(event.token()));
+        } else if (thrownBySink == null && !writer.isStopped()) {
+            accept(event);
         }
     }
 
-    private void end(FinishReason reason) {
-        if (thrownBySink == null) {
-            emit(detokenizer.finish());
-        }
-        if (thrownBySink == null) {
-            result.complete(new Reply(text.toString(), promptTokens, reusedTokens, newTokens, reason));
-        } else {
-            result.completeExceptionally(thrownBySink);
-        }
-    }
-
-    private void emit(String piece) {
-        if (piece.isEmpty()) {
-            return;
-        }
-        text.append(piece);
+    private void accept(Event event) {
         try {
-            sink.accept(piece);
+            if (!writer.accept(event.token(), event.likelihoods())) {
+                Objects.requireNonNull(source).cancel(FinishReason.STOP);
+            }
         } catch (RuntimeException | Error e) {
             thrownBySink = e;
             cancel();
         }
+    }
+
+    private void end(FinishReason reason) {
+        try {
+            if (thrownBySink == null) {
+                result.complete(writer.end(reason));
+                return;
+            }
+        } catch (RuntimeException | Error e) {
+            thrownBySink = e;
+        }
+        result.completeExceptionally(thrownBySink);
     }
 
     @Override

@@ -1,17 +1,30 @@
-package dev.finetune4j.data.format;
+package dev.finetune4j.core.json;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** JSON as the values that {@link dev.finetune4j.core.text.ChatMessage#fields()} describes. Stateless. */
-final class PlainValues {
+/** JSON as plain values: null, booleans, numbers, texts, and lists and maps of these. Stateless. */
+public final class PlainValues {
     private PlainValues() {}
 
-    static @Nullable Object of(JsonNode node) {
+    /** The value of a text that holds one value of JSON and nothing else; null when it does not. */
+    public static @Nullable JsonNode parse(String text) {
+        try {
+            JsonReader reader = new JsonReader(text, 1);
+            JsonNode node = reader.next();
+            return node == null || reader.hasMore() ? null : node;
+        } catch (IOException e) {
+            return null;
+        }
+    }
+
+    /** The value of a node. */
+    public static @Nullable Object of(JsonNode node) {
         return switch (node.getNodeType()) {
             case ARRAY -> {
                 List<@Nullable Object> list = new ArrayList<>(node.size());
@@ -26,7 +39,8 @@ final class PlainValues {
         };
     }
 
-    static Map<String, @Nullable Object> object(JsonNode node) {
+    /** The fields of an object in order; those of anything else are none. */
+    public static Map<String, @Nullable Object> object(JsonNode node) {
         Map<String, @Nullable Object> map = new LinkedHashMap<>();
         node.properties().forEach(entry -> map.put(entry.getKey(), of(entry.getValue())));
         return map;

@@ -1,0 +1,79 @@
+package dev.finetune4j.core.inference;
+
+import dev.finetune4j.core.generate.ChatRequest;
+import dev.finetune4j.core.generate.GenerationSettings;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/** Chooses the tokens of one text, by its settings and with what is to be told about them. Serves one thread at a time. */
+final class TokenChooser {
+    private final GenerationSettings settings;
+    private final Sampler sampler;
+    private final Set<Integer> stopIds;
+    private final int promptLength;
+    private final int topLogprobs;
+    private @Nullable Likelihoods likelihoods;
+
+    /**
+     * @param stopIds tokens that end the text
+     * @param promptLength how many tokens stand before the first that is chosen
+     * @param topLogprobs as {@link ChatRequest#topLogprobs}
+     */
+    TokenChooser(GenerationSettings settings, Set<Integer> stopIds, int promptLength, int topLogprobs) {
+        this.settings = settings;
+        this.sampler = new Sampler(settings);
+        this.stopIds = stopIds;
+        this.promptLength = promptLength;
+        this.topLogprobs = topLogprobs;
+    }
+
+    /** Whether the token behind so many is the argmax of the logits, of which nothing else is wanted. */
+    boolean takesArgmax(int length) {
+        return topLogprobs == ChatRequest.NO_LOGPROBS && sampler.takesArgmax() && !isTooShort(length);
+    }
+
+    private boolean isTooShort(int length) {
+        return length - promptLength < settings.minNewTokens();
+    }
+
+    /**
+     * The token behind others.
+     *
+     * @param logits (V); changed by the call
+     * @param ids of the text so far
+     * @param length how many of them count
+     * @throws dev.finetune4j.core.FineTune4jException when no logit is a number, or the rules forbid every token
+     */
+    int choose(float[] logits, int[] ids, int length) {
+        if (takesArgmax(length)) {
+            return Sampler.argmax(logits);
+        }
+        if (topLogprobs == ChatRequest.NO_LOGPROBS) {
+            return sampler.next(logits, ids, length, isTooShort(length) ? this::forbidEnds : Sampler.NO_RULE);
+        }
+        Sampler.argmax(logits);
+        float[] own = logits.clone();
+        int id = sampler.next(logits, ids, length, isTooShort(length) ? this::forbidEnds : Sampler.NO_RULE);
+        likelihoods = Likelihoods.of(own, id, topLogprobs);
+        return id;
+    }
+
+    private void forbidEnds(float[] logits) {
+        for (int id : stopIds) {
+            if (id < logits.length) {
+                logits[id] = Float.NEGATIVE_INFINITY;
+            }
+        }
+    }
+
+    /** Whether a token ends the text. */
+    boolean isEnd(int id) {
+        return stopIds.contains(id);
+    }
+
+    /** What is to be told about the token that was chosen last; null for nothing. */
+    @Nullable
+    Likelihoods likelihoods() {
+        return likelihoods;
+    }
+}

@@ -1,0 +1,161 @@
+package dev.finetune4j.core.generate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.text.ChatMessage;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Flow;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+
+/** A lambda in the place of a model, as in an application's unit tests. */
+class ChatModelTest {
+    private final ChatModel fake = request -> {
+        List<ChatMessage> messages = request.conversation().messages();
+        return Reply.of(
+                messages.size() + ": " + messages.get(messages.size() - 1).content());
+    };
+
+    @Test
+    void aLambdaServesEveryWayToAsk() {
+        assertEquals("1: Hi", fake.ask("Hi"));
+        assertEquals(
+                List.of("1: a", "1: b"),
+                fake.generate(List.of(ChatRequest.of("a"), ChatRequest.of("b"))).stream()
+                        .map(Reply::text)
+                        .toList());
+        StringBuilder pieces = new StringBuilder();
+        Completion completion = fake.submit(ChatRequest.of("c"), delta -> pieces.append(delta.content()));
+        assertTrue(completion.isDone());
+        assertEquals("1: c", completion.join().text());
+        assertEquals("1: c", pieces.toString());
+        try (ChatSession session = fake.chat(GenerationSettings.greedy(), "Be brief.")) {
+            assertEquals("2: one", session.send("one"));
+            assertEquals("4: two", session.send("two"));
+            assertEquals(5, session.messages().size());
+            session.reset();
+            assertEquals("2: three", session.send("three"));
+        }
+    }
+
+    @Test
+    void aStreamGivesThePiecesOnceAndTheWhole() {
+        try (ReplyStream stream = fake.stream(ChatRequest.of("d"))) {
+            List<String> pieces = new ArrayList<>();
+            for (ReplyDelta delta : stream) {
+                pieces.add(delta.content());
+            }
+            assertEquals(List.of("1: d"), pieces);
+            assertEquals("1: d", stream.reply().text());
+            assertThrows(IllegalStateException.class, stream::iterator);
+        }
+        ChatModel broken = request -> {
+            throw new IllegalStateException("broken");
+        };
+        try (ReplyStream stream = broken.stream(ChatRequest.of("d"))) {
+            assertThrows(IllegalStateException.class, () -> stream.iterator().hasNext());
+        }
+    }
+
+    @Test
+    void choicesDrawBySeedsOfTheirOwn() {
+        ChatModel seeds = request -> Reply.of("" + request.settings().seed());
+        ChatRequest request = ChatRequest.builder()
+                .messages(ChatMessage.user("Hi"))
+                .settings(s -> s.temperature(1).seed(40))
+                .build();
+        assertEquals(
+                List.of("40", "41", "42"),
+                seeds.choices(request, 3).stream().map(Reply::text).toList());
+        assertThrows(IllegalArgumentException.class, () -> seeds.choices(request, 0));
+    }
+
+    /** Collects what a publisher gives, as much as it asks for. */
+    private static final class Collector implements Flow.Subscriber<ReplyDelta> {
+        final List<String> pieces = new ArrayList<>();
+        final AtomicReference<Object> end = new AtomicReference<>();
+        Flow.Subscription subscription;
+
+        @Override
+        public void onSubscribe(Flow.Subscription given) {
+            subscription = given;
+        }
+
+        @Override
+        public void onNext(ReplyDelta delta) {
+            pieces.add(delta.content());
+        }
+
+        @Override
+        public void onError(Throwable thrown) {
+            end.set(thrown);
+        }
+
+        @Override
+        public void onComplete() {
+            end.set("complete");
+        }
+    }
+
+    @Test
+    void aPublisherKeepsToTheDemand() {
+        ChatModel three = new ChatModel() {
+            @Override
+            public Reply reply(ChatRequest request) {
+                return Reply.of("abc");
+            }
+
+            @Override
+            public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
+                for (String piece : List.of("a", "b", "c")) {
+                    sink.accept(new ReplyDelta(piece, "", List.of(), List.of()));
+                }
+                return reply(request);
+            }
+        };
+        Collector slow = new Collector();
+        three.publisher(ChatRequest.of("Hi")).subscribe(slow);
+        assertEquals(List.of(), slow.pieces);
+        slow.subscription.request(2);
+        assertEquals(List.of("a", "b"), slow.pieces);
+        assertEquals(null, slow.end.get());
+        slow.subscription.request(5);
+        assertEquals(List.of("a", "b", "c"), slow.pieces);
+        assertEquals("complete", slow.end.get());
+
+        Collector cancelled = new Collector();
+        three.publisher(ChatRequest.of("Hi")).subscribe(cancelled);
+        cancelled.subscription.request(1);
+        cancelled.subscription.cancel();
+        cancelled.subscription.request(5);
+        assertEquals(List.of("a"), cancelled.pieces);
+        assertEquals(null, cancelled.end.get());
+
+        Collector wrong = new Collector();
+        three.publisher(ChatRequest.of("Hi")).subscribe(wrong);
+        wrong.subscription.request(0);
+        assertInstanceOf(IllegalArgumentException.class, wrong.end.get());
+
+        Collector failed = new Collector();
+        ChatModel broken = request -> {
+            throw new IllegalStateException("broken");
+        };
+        broken.publisher(ChatRequest.of("Hi")).subscribe(failed);
+        assertInstanceOf(IllegalStateException.class, failed.end.get());
+    }
+
+    @Test
+    void requestsSayWhatTheyLack() {
+        assertThrows(SettingsException.class, () -> ChatRequest.builder().build());
+        SettingsException tooMany = assertThrows(
+                SettingsException.class,
+                () -> ChatRequest.of("Hi").toBuilder().topLogprobs(21).build());
+        assertTrue(tooMany.getMessage().contains("topLogprobs must be 0 to 20"), tooMany.getMessage());
+    }
+}

@@ -11,12 +11,14 @@ import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.net.UnknownHostException;
 import java.security.SecureRandom;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * How the connections between rank 0 and the others are made: rank 0 notes down where it listens and a number that only ranks know, and
@@ -26,8 +28,47 @@ import java.util.stream.IntStream;
  * @param host this machine's address that the others reach
  */
 record Gathering(Peers peers, String host) {
+    private static final Logger LOG = LoggerFactory.getLogger(Gathering.class);
+
+    static final String NOTE = "peers";
+
+    /** Changes with anything that ranks say to each other. */
+    private static final String PROTOCOL = "1";
+
     private static final int GREETING_MILLIS = 5_000;
-    private static final String NOTE = "peers";
+
+    /**
+     * What rank 0 notes down.
+     *
+     * @param size how many ranks it was told that there are
+     * @param host where it listens
+     * @param secret what a rank that calls has to say
+     * @param name of rank 0, for messages
+     */
+    record Note(int size, String host, int port, long secret, String name) {
+        String text() {
+            return String.join(
+                    " ", PROTOCOL, String.valueOf(size), host, String.valueOf(port), String.valueOf(secret), name);
+        }
+
+        /** @throws RankLostException if rank 0 notes down other things, as another version of the library may */
+        static Note of(String text) {
+            String[] words = text.split(" ", 6);
+            if (!words[0].equals(PROTOCOL)) {
+                throw new RankLostException(
+                        0,
+                        "rank 0 runs another version of this library, whose protocol is " + words[0] + " instead of "
+                                + PROTOCOL + "; start all ranks with the same",
+                        null);
+            }
+            return new Note(
+                    Integer.parseInt(words[1]),
+                    words[2],
+                    Integer.parseInt(words[3]),
+                    Long.parseLong(words[4]),
+                    words[5]);
+        }
+    }
 
     /** @throws RankLostException if not all have come in time */
     static Gathering of(Rendezvous.Notes notes, Membership membership) {
@@ -42,24 +83,28 @@ record Gathering(Peers peers, String host) {
     private static Gathering wait(Rendezvous.Notes notes, Membership membership) throws IOException {
         InetAddress own = ownAddress(membership);
         long end = System.nanoTime() + membership.joining().toNanos();
+        Map<Integer, PeerLink> links = new TreeMap<>();
         try (ServerSocket server = new ServerSocket()) {
             server.bind(new InetSocketAddress(own, 0), membership.size());
-            long secret = new SecureRandom().nextLong();
-            notes.write(NOTE, own.getHostAddress() + " " + server.getLocalPort() + " " + secret + " " + name(0));
-            Map<Integer, PeerLink> links = new TreeMap<>();
+            Note note = new Note(
+                    membership.size(),
+                    own.getHostAddress(),
+                    server.getLocalPort(),
+                    new SecureRandom().nextLong(),
+                    name(0));
+            notes.write(NOTE, note.text());
             while (links.size() < membership.size() - 1) {
                 long left = (end - System.nanoTime()) / 1_000_000;
                 if (left <= 0) {
-                    links.values().forEach(PeerLink::close);
                     throw missing(membership, links);
                 }
                 server.setSoTimeout((int) Math.min(left, Integer.MAX_VALUE));
-                greet(server, membership, secret, links);
+                greet(server, note, links);
             }
-            List<PeerLink> all = links.values().stream()
-                    .sorted(Comparator.comparing(PeerLink::rank))
-                    .toList();
-            return new Gathering(new Peers(0, membership.size(), all), own.getHostAddress());
+            return new Gathering(new Peers(0, membership.size(), List.copyOf(links.values())), note.host());
+        } catch (IOException | RuntimeException e) {
+            links.values().forEach(PeerLink::close);
+            throw e;
         }
     }
 
@@ -74,29 +119,66 @@ record Gathering(Peers peers, String host) {
         }
     }
 
-    @SuppressWarnings("EmptyCatch")
-    private static void greet(ServerSocket server, Membership membership, long secret, Map<Integer, PeerLink> links)
-            throws IOException {
+    private static void greet(ServerSocket server, Note note, Map<Integer, PeerLink> links) throws IOException {
         Socket socket;
         try {
             socket = server.accept();
         } catch (SocketTimeoutException e) {
             return;
         }
+        String wrong;
         try {
-            socket.setSoTimeout(GREETING_MILLIS);
-            DataInputStream in = new DataInputStream(socket.getInputStream());
-            boolean welcome = in.readLong() == secret;
-            int rank = in.readInt();
-            String name = in.readUTF();
-            if (welcome && rank > 0 && rank < membership.size() && !links.containsKey(rank)) {
-                links.put(rank, new PeerLink(rank, name, socket, Peers.SILENCE));
-                return;
-            }
+            wrong = introduce(socket, note, links);
+        } catch (SocketTimeoutException e) {
+            wrong = "it has not said within " + GREETING_MILLIS / 1000 + " s who it is";
         } catch (IOException e) {
-            // Somebody else, who has lost the way.
+            wrong = "it has ended before it said who it is";
         }
-        socket.close();
+        if (wrong != null) {
+            LOG.warn(
+                    "a connection from {} to port {}, where the other ranks are awaited, was refused: {}",
+                    socket.getRemoteSocketAddress(),
+                    note.port(),
+                    wrong);
+            close(socket);
+        }
+    }
+
+    /** @return why it is none of the ranks; null for one of them */
+    private static @Nullable String introduce(Socket socket, Note note, Map<Integer, PeerLink> links)
+            throws IOException {
+        socket.setSoTimeout(GREETING_MILLIS);
+        DataInputStream in = new DataInputStream(socket.getInputStream());
+        if (in.readLong() != note.secret()) {
+            return "it does not know the secret of this training";
+        }
+        int rank = in.readInt();
+        String name = in.readUTF();
+        if (rank <= 0 || rank >= note.size()) {
+            return "it says that it is rank " + rank + " of " + note.size();
+        }
+        welcome(new PeerLink(rank, name, socket, Peers.SILENCE), links);
+        return null;
+    }
+
+    @SuppressWarnings("EmptyCatch")
+    private static void close(Socket socket) {
+        try {
+            socket.close();
+        } catch (IOException e) {
+            // It is of no use any more.
+        }
+    }
+
+    private static void welcome(PeerLink link, Map<Integer, PeerLink> links) {
+        PeerLink before = links.putIfAbsent(link.rank(), link);
+        if (before != null) {
+            link.sendLost(
+                    link.rank(),
+                    "there are two of rank " + link.rank() + ", " + before.name() + " and " + link.name()
+                            + "; give each process a RANK of its own, and each training a MASTER_PORT of its own");
+            link.close();
+        }
     }
 
     private static RankLostException missing(Membership membership, Map<Integer, PeerLink> links) {
@@ -114,31 +196,49 @@ record Gathering(Peers peers, String host) {
     }
 
     private static Gathering call(Rendezvous.Notes notes, Membership membership) throws IOException {
-        String[] note = notes.read(NOTE).split(" ", 4);
+        Note note = Note.of(notes.read(NOTE));
+        if (note.size() != membership.size()) {
+            throw new RankLostException(
+                    0,
+                    "rank 0 was told that there are " + note.size() + " ranks, but rank " + membership.rank()
+                            + " that there are "
+                            + membership.size() + "; give all the same WORLD_SIZE, and each training a MASTER_PORT of"
+                            + " its own",
+                    null);
+        }
         // Its listener takes the connection over, and frees it.
         Socket socket = new Socket();
-        socket.connect(
-                new InetSocketAddress(note[0], Integer.parseInt(note[1])),
-                Math.toIntExact(Math.min(membership.joining().toMillis(), Integer.MAX_VALUE)));
-        DataOutputStream out = new DataOutputStream(socket.getOutputStream());
-        out.writeLong(Long.parseLong(note[2]));
-        out.writeInt(membership.rank());
-        out.writeUTF(name(membership.rank()));
-        out.flush();
-        String host = socket.getLocalAddress().getHostAddress();
-        PeerLink link = new PeerLink(0, note[3], socket, Peers.SILENCE);
-        return new Gathering(new Peers(membership.rank(), membership.size(), List.of(link)), host);
+        try {
+            socket.connect(
+                    new InetSocketAddress(note.host(), note.port()),
+                    Math.toIntExact(Math.min(membership.joining().toMillis(), Integer.MAX_VALUE)));
+            DataOutputStream out = new DataOutputStream(socket.getOutputStream());
+            out.writeLong(note.secret());
+            out.writeInt(membership.rank());
+            out.writeUTF(name(membership.rank()));
+            out.flush();
+            PeerLink link = new PeerLink(0, note.name(), socket, Peers.SILENCE);
+            return new Gathering(
+                    new Peers(membership.rank(), membership.size(), List.of(link)),
+                    socket.getLocalAddress().getHostAddress());
+        } catch (IOException | RuntimeException e) {
+            close(socket);
+            throw e;
+        }
+    }
+
+    /** What this machine is called. */
+    static String hostName() {
+        try {
+            return InetAddress.getLocalHost().getHostName();
+        } catch (UnknownHostException e) {
+            return "unknown host";
+        }
     }
 
     /** What a rank is called in messages. */
     static String name(int rank) {
-        String host;
-        try {
-            host = InetAddress.getLocalHost().getHostName();
-        } catch (UnknownHostException e) {
-            host = "unknown host";
-        }
-        return "rank " + rank + " (" + host + ", process "
+        return "rank " + rank + " (" + hostName() + ", process "
                 + ProcessHandle.current().pid() + ")";
     }
 }

@@ -8,8 +8,10 @@
  * around rank 0 ({@link dev.finetune4j.core.collective.Peers}): they tell at once that a process has ended, which the collectives do
  * not, and they may wait for hours while a training is paused, which the collectives must not.
  *
- * <p>Nothing here contacts the network unless a communicator of more than one rank is opened. What ranks say to each other is neither
- * encrypted nor authenticated, as with torchrun: the address belongs into a network that is trusted.
+ * <p>Nothing here contacts the network unless a communicator of more than one rank is opened. What ranks say to each other is not
+ * encrypted, and whoever reaches the store can read and write it, as with torchrun: the address belongs into a network that is
+ * trusted. The connections around rank 0 begin with a secret that is in the store; any other caller is refused with a line in the log,
+ * and once all ranks have come nobody listens there.
  */
 @NullMarked
 package dev.finetune4j.core.collective;

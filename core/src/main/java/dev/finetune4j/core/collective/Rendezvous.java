@@ -7,6 +7,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.bytedeco.javacpp.SizeTPointer;
 import org.bytedeco.javacpp.chrono.Milliseconds;
@@ -28,6 +29,9 @@ final class Rendezvous {
 
     /** A process group frees its store although the binding has not counted it; who frees it a second time spoils the heap. */
     private static final Collection<Store> TAKEN_OVER = new ConcurrentLinkedQueue<>();
+
+    /** After a failure torchrun starts all ranks anew, but keeps its store with the notes of those that were. */
+    private static final String ATTEMPT = Objects.requireNonNullElse(System.getenv("TORCHELASTIC_RESTART_COUNT"), "0");
 
     private @Nullable Store store;
     private int trainings;
@@ -93,7 +97,7 @@ final class Rendezvous {
             open = connect(membership);
             store = open;
         }
-        return new Notes(membership, open, "finetune4j/" + trainings++ + "/");
+        return new Notes(membership, open, "finetune4j/" + ATTEMPT + "/" + trainings++ + "/");
     }
 
     private static Store connect(Membership membership) {

@@ -5,6 +5,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.pytorch.GlooDeviceVector;
@@ -31,7 +32,8 @@ final class GlooGroup implements ProcessGroup {
 
     private final ProcessGroupGloo group;
     private final Runnable check;
-    private boolean closed;
+    /** Whichever of abort and close comes first acts alone. */
+    private final AtomicBoolean gone = new AtomicBoolean();
 
     private GlooGroup(ProcessGroupGloo group, Runnable check) {
         this.group = group;
@@ -39,7 +41,7 @@ final class GlooGroup implements ProcessGroup {
     }
 
     /**
-     * Connects with all others.
+     * Connects with all others, which waits for them.
      *
      * @param host this machine's address that the others reach
      * @param check throws when a rank was lost
@@ -53,15 +55,30 @@ final class GlooGroup implements ProcessGroup {
                             + e.getMessage(),
                     e);
         }
+        return new GlooGroup(
+                Connecting.await("Gloo", () -> init(notes, rank, size, host), ProcessGroupGloo::close, check), check);
+    }
+
+    private static ProcessGroupGloo init(Rendezvous.Notes notes, int rank, int size, String host) {
+        @Nullable String network = System.getenv(INTERFACE);
+        boolean chosen = network != null && !network.isBlank();
         try (TensorScope scope = new TensorScope()) {
             Store store = notes.part("gloo");
-            @Nullable String network = System.getenv(INTERFACE);
-            Device device = network == null || network.isBlank()
-                    ? ProcessGroupGloo.createDeviceForHostname(host)
-                    : ProcessGroupGloo.createDeviceForInterface(network);
+            Device device = chosen
+                    ? ProcessGroupGloo.createDeviceForInterface(network)
+                    : ProcessGroupGloo.createDeviceForHostname(host);
             ProcessGroupGloo.Options options = ProcessGroupGloo.Options.create(Rendezvous.milliseconds(TIMEOUT));
             options.devices(new GlooDeviceVector(device));
-            return new GlooGroup(scope.release(new ProcessGroupGloo(store, rank, size, options)), check);
+            return scope.release(new ProcessGroupGloo(store, rank, size, options));
+        } catch (RuntimeException e) {
+            throw new DeviceException(
+                    "Gloo cannot connect the ranks over "
+                            + (chosen
+                                    ? "the network interface " + network + " of " + INTERFACE
+                                    : "the address " + host + " of this machine; " + INTERFACE
+                                            + " may name another network interface")
+                            + ": " + e.getMessage(),
+                    e);
         }
     }
 
@@ -93,14 +110,14 @@ final class GlooGroup implements ProcessGroup {
 
     @Override
     public void abort() {
-        ABANDONED.add(group);
-        closed = true;
+        if (gone.compareAndSet(false, true)) {
+            ABANDONED.add(group);
+        }
     }
 
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
+        if (gone.compareAndSet(false, true)) {
             group.close();
         }
     }

@@ -7,10 +7,8 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import java.util.HexFormat;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.global.nccl;
@@ -31,7 +29,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class NcclGroup implements ProcessGroup {
     private static final int ID_BYTES = 128;
-    private static final long POLL_MILLIS = 100;
     private static final long ABORT_SECONDS = 2;
 
     private final ComputeDevice device;
@@ -41,7 +38,8 @@ final class NcclGroup implements ProcessGroup {
     private final ReentrantLock enqueueing = new ReentrantLock();
 
     private boolean connected;
-    private volatile boolean gone;
+    /** Whichever of abort and close comes first acts alone. */
+    private final AtomicBoolean gone = new AtomicBoolean();
 
     private NcclGroup(ComputeDevice device, ncclComm communicator, Runnable check) {
         this.device = device;
@@ -64,32 +62,10 @@ final class NcclGroup implements ProcessGroup {
                             + " it beside CUDA: " + e.getMessage(),
                     e);
         }
-        // It cannot be interrupted, and if one of the others is lost it never returns.
-        CompletableFuture<ncclComm> made = new CompletableFuture<>();
-        Thread thread = new Thread(
-                () -> {
-                    try {
-                        made.complete(init(notes, rank, size, device));
-                    } catch (Throwable e) { // an Error too must reach who waits
-                        made.completeExceptionally(e);
-                    }
-                },
-                "finetune4j-nccl-init");
-        thread.setDaemon(true);
-        thread.start();
-        while (true) {
-            try {
-                return new NcclGroup(device, made.get(POLL_MILLIS, TimeUnit.MILLISECONDS), check);
-            } catch (TimeoutException e) {
-                check.run();
-            } catch (InterruptedException e) {
-                throw new DeviceException("interrupted while the GPUs of the ranks were being connected", e);
-            } catch (ExecutionException e) {
-                throw e.getCause() instanceof RuntimeException cause
-                        ? cause
-                        : new DeviceException("NCCL cannot be used: " + e.getCause(), e.getCause());
-            }
-        }
+        return new NcclGroup(
+                device,
+                Connecting.await("NCCL", () -> init(notes, rank, size, device), nccl::ncclCommAbort, check),
+                check);
     }
 
     private static ncclComm init(Rendezvous.Notes notes, int rank, int size, ComputeDevice device) {
@@ -164,7 +140,7 @@ final class NcclGroup implements ProcessGroup {
         try (CUDAGuard current = new CUDAGuard((byte) device.index());
                 TensorScope scope = new TensorScope();
                 CUDAStream stream = torch_cuda.getCurrentCUDAStream((byte) device.index())) {
-            if (gone) {
+            if (gone.get()) {
                 check.run();
                 throw new IllegalStateException("the ranks are not connected any more");
             }
@@ -189,7 +165,9 @@ final class NcclGroup implements ProcessGroup {
 
     @Override
     public void abort() {
-        gone = true;
+        if (!gone.compareAndSet(false, true)) {
+            return;
+        }
         boolean quiet = false;
         try {
             // Connecting for the first operation may wait for the rank that is lost; then aborting is what ends it.
@@ -208,8 +186,7 @@ final class NcclGroup implements ProcessGroup {
 
     @Override
     public void close() {
-        if (!gone) {
-            gone = true;
+        if (gone.compareAndSet(false, true)) {
             nccl.ncclCommDestroy(communicator);
         }
     }

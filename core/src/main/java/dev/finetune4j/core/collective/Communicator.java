@@ -35,6 +35,9 @@ public interface Communicator extends AutoCloseable {
     /** How many ranks there are. */
     int size();
 
+    /** How many of them are on this machine, by its name, and share its memory. */
+    int localSize();
+
     /** Whether this rank speaks and writes for all. */
     default boolean isFirst() {
         return rank() == 0;
@@ -83,6 +86,18 @@ public interface Communicator extends AutoCloseable {
                 throw new SettingsException(List.of(
                         "the ranks do not train the same: " + what + " is " + all[0] + " on rank 0 and " + all[i]
                                 + " on rank " + i + "; start all with the same program, model, data and settings"));
+            }
+        }
+    }
+
+    /** The same for texts, of which the message has this rank's. */
+    default void requireSame(String what, String mine) {
+        long[] all = exchange(mine.hashCode());
+        for (int i = 1; i < all.length; i++) {
+            if (all[i] != all[0]) {
+                throw new SettingsException(List.of("the ranks do not train the same: " + what + " is not the same on"
+                        + " rank " + i + " as on rank 0, and " + mine + " on rank " + rank()
+                        + "; start all with the same program, model, data and settings"));
             }
         }
     }

@@ -19,6 +19,9 @@ final class PeerLink implements AutoCloseable {
     private static final byte LOST = 4;
     private static final byte LEAVING = 5;
 
+    /** More ranks than there are; a greater number was not written by a rank. */
+    private static final int MOST_RANKS = 1 << 16;
+
     /** Hears what the other end says; called on the thread that reads. */
     interface Listener {
         /** The value of the other rank. */
@@ -83,7 +86,7 @@ final class PeerLink implements AutoCloseable {
                     case ALIVE -> {}
                     case LOST -> listener.onLost(in.readInt(), in.readUTF());
                     case LEAVING -> listener.onLeaving(this);
-                    default -> throw new IOException("said something that is no message");
+                    default -> throw new IOException("it said something that is no message");
                 }
             }
         } catch (SocketTimeoutException e) {
@@ -97,7 +100,11 @@ final class PeerLink implements AutoCloseable {
     }
 
     private long[] readAll() throws IOException {
-        long[] values = new long[in.readInt()];
+        int count = in.readInt();
+        if (count < 1 || count > MOST_RANKS) {
+            throw new IOException("it said that there are " + count + " ranks");
+        }
+        long[] values = new long[count];
         for (int i = 0; i < values.length; i++) {
             values[i] = in.readLong();
         }

@@ -170,21 +170,14 @@ final class Peers implements AutoCloseable {
         }
         if (rank != 0) {
             links.get(0).sendValue(mine);
-            waitFor(() -> lost != null || !results.isEmpty(), null);
+            waitUntil(() -> !results.isEmpty());
             synchronized (gate) {
-                // What was said before a rank was lost is heard first: it may be why.
-                if (results.isEmpty()) {
-                    throwLost();
-                }
                 return results.remove();
             }
         }
-        waitFor(() -> lost != null || haveAllSpoken(), null);
+        waitUntil(this::haveAllSpoken);
         long[] all = new long[size];
         synchronized (gate) {
-            if (!haveAllSpoken()) {
-                throwLost();
-            }
             all[0] = mine;
             links.forEach(link -> all[link.rank()] = values.get(link.rank()).remove());
         }
@@ -194,6 +187,25 @@ final class Peers implements AutoCloseable {
 
     private boolean haveAllSpoken() {
         return links.stream().noneMatch(link -> values.get(link.rank()).isEmpty());
+    }
+
+    /** Waits for what the others say, as long as they live and take part. What one said before another was lost is heard first: it may be why. */
+    private void waitUntil(Condition said) {
+        waitFor(() -> said.holds() || lost != null || !leaving.isEmpty(), null);
+        PeerLink gone;
+        synchronized (gate) {
+            if (said.holds()) {
+                return;
+            }
+            throwLost();
+            gone = leaving.iterator().next();
+        }
+        lose(new RankLostException(
+                gone.rank(),
+                gone.name() + " has ended its training, although rank " + rank
+                        + " has not; start all with the same program",
+                null));
+        requireAll();
     }
 
     @FunctionalInterface
@@ -227,17 +239,22 @@ final class Peers implements AutoCloseable {
         }
     }
 
-    /** Tells the others that this rank fails; they are told no more. */
-    void fail(String message) {
+    /**
+     * Tells the others that this rank fails; they are told no more.
+     *
+     * @return whether that was news: no rank was lost before
+     */
+    boolean fail(String message) {
         String text = message.length() > MOST_TEXT ? message.substring(0, MOST_TEXT) : message;
         synchronized (gate) {
             if (losing || closed) {
-                return;
+                return false;
             }
             losing = true;
             lost = new RankLostException(rank, text, null);
         }
         links.forEach(link -> link.sendLost(rank, text));
+        return true;
     }
 
     /** Leaves when all do; at once when one was lost. */

@@ -2,6 +2,7 @@ package dev.finetune4j.core.collective;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.RankLostException;
+import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -13,10 +14,12 @@ final class Ranks implements Communicator {
     private final Membership membership;
     private final Peers peers;
     private final ProcessGroup group;
+    private final int localSize;
 
-    private Ranks(Membership membership, Peers peers, ProcessGroup group) {
+    private Ranks(Membership membership, Peers peers, int localSize, ProcessGroup group) {
         this.membership = membership;
         this.peers = peers;
+        this.localSize = localSize;
         this.group = group;
     }
 
@@ -27,14 +30,17 @@ final class Ranks implements Communicator {
         try {
             boolean gpu = device.kind() == ComputeDevice.Kind.CUDA;
             // Before anything that a rank without it would let the others wait in.
-            peers.exchange(0);
+            long host = Gathering.hostName().hashCode();
+            int local = (int) Arrays.stream(peers.exchange(host))
+                    .filter(other -> other == host)
+                    .count();
             ProcessGroup group = gpu
                     ? NcclGroup.connect(notes, membership.rank(), membership.size(), device, peers::requireAll)
                     : GlooGroup.connect(
                             notes, membership.rank(), membership.size(), gathered.host(), peers::requireAll);
             peers.onLoss(group::abort);
             LOG.info("{} of {} trains on {}", Gathering.name(membership.rank()), membership.size(), device);
-            return new Ranks(membership, peers, group);
+            return new Ranks(membership, peers, local, group);
         } catch (RuntimeException | Error e) {
             peers.fail(Gathering.name(membership.rank()) + " has failed: " + e);
             peers.close();
@@ -50,6 +56,11 @@ final class Ranks implements Communicator {
     @Override
     public int size() {
         return membership.size();
+    }
+
+    @Override
+    public int localSize() {
+        return localSize;
     }
 
     @Override
@@ -89,8 +100,8 @@ final class Ranks implements Communicator {
 
     @Override
     public void fail(Throwable reason) {
-        if (!(reason instanceof RankLostException)) {
-            peers.fail(Gathering.name(rank()) + " has failed: " + reason);
+        // After a loss the group was aborted already, which must not be done twice.
+        if (peers.fail(Gathering.name(rank()) + " has failed: " + reason)) {
             group.abort();
         }
     }

@@ -70,6 +70,8 @@ class CommunicatorTest {
                 Tensor own = Tensors.ofFloats(CPU, new float[] {ranks.rank() + 5}, 1);
                 ranks.broadcast(own);
                 ranks.requireSame("the number", 7);
+                ranks.requireSame("the name", "seven");
+                assertEquals(3, ranks.localSize());
                 ranks.requireAll();
                 return new Sums(
                         Tensors.toFloats(values),
@@ -130,6 +132,24 @@ class CommunicatorTest {
             SettingsException wrong = (SettingsException) thrown.getCause();
             assertTrue(
                     wrong.getMessage().contains("the number of steps is 5 on rank 0 and 6 on rank 1"),
+                    wrong.getMessage());
+        }
+    }
+
+    @Test
+    void aDifferenceOfTextsHasThisRanksText() throws Exception {
+        List<Future<Object>> results = start(2, ranks -> {
+            ranks.requireSame("the schedule", ranks.rank() == 0 ? "linear" : "cosine");
+            return ranks;
+        });
+        for (int rank = 0; rank < 2; rank++) {
+            Future<Object> future = results.get(rank);
+            ExecutionException thrown = assertThrows(ExecutionException.class, () -> result(future));
+            SettingsException wrong = (SettingsException) thrown.getCause();
+            assertTrue(
+                    wrong.getMessage()
+                            .contains("the schedule is not the same on rank 1 as on rank 0, and "
+                                    + (rank == 0 ? "linear" : "cosine") + " on rank " + rank),
                     wrong.getMessage());
         }
     }

@@ -112,10 +112,8 @@ final class RunCheckpoints implements AutoCloseable {
             RunRecord.Compute before = RunRecord.settings(saved.folder().resolve(SavedCheckpoint.RUN), saved.run())
                     .compute();
             FineTuning tuning = planner.tuning();
-            TrainingPlan asBefore = new TrainingPlan(
-                    tuning.with(tuning.compute().recomputing(before.activationCheckpointing())),
-                    planner.folder(),
-                    planner.device());
+            TrainingPlan asBefore =
+                    planner.with(tuning.with(tuning.compute().recomputing(before.activationCheckpointing())));
             MemoryPlan plan = asBefore.of(data, loader, settings);
             if (plan.fits()) {
                 return plan;

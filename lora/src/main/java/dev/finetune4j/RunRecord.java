@@ -9,6 +9,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.collective.Communicator;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.data.batch.EncodedDataset;
 import dev.finetune4j.lora.adapter.AdapterSettings;
@@ -30,6 +31,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -50,6 +52,9 @@ record RunRecord(
 
     private static final String ENCODING = "encoding.";
     private static final String PACKING = "encoding.packing";
+
+    /** The parts of the settings that are the same on all ranks. */
+    private static final List<String> SHARED = List.of("method", "objective", "training");
 
     /** What may change when a training goes on, by the beginnings of its paths. */
     private static final List<String> FREE = List.of(
@@ -211,6 +216,38 @@ record RunRecord(
             found.addAll(causes.isEmpty() ? List.of(otherData(before.path("data"))) : causes);
         }
         return found;
+    }
+
+    /**
+     * Checks that all ranks train the same. Until then none of them has loaded its model, as all wait for each other here.
+     *
+     * @throws SettingsException naming what is different
+     */
+    void requireSame(Communicator ranks) {
+        ranks.requireSame("the fingerprint of the examples", data.fingerprint());
+        ranks.requireSame("the fingerprint of the base", baseFingerprint);
+        ranks.requireSame("the hash of the continued adapter", String.valueOf(start));
+        JsonNode all = RECORDS.write(settings);
+        for (String part : SHARED) {
+            for (Map.Entry<String, JsonNode> setting : all.path(part).properties()) {
+                // Each host may have that adapter in another folder; its weights were compared.
+                if (!setting.getKey().equals("continued")) {
+                    ranks.requireSame(part + "." + setting.getKey(), text(setting.getValue()));
+                }
+            }
+        }
+        ranks.requireSame(PACKING, all.at("/encoding/packing").toString());
+        ranks.requireSame("compute.precision", settings.compute().precision().name());
+    }
+
+    /** The same for the same settings, in whatever order this process keeps the entries of a map. */
+    private static String text(JsonNode setting) {
+        if (!setting.isObject()) {
+            return setting.isNull() ? "not set" : setting.toString();
+        }
+        Map<String, String> sorted = new TreeMap<>();
+        setting.properties().forEach(entry -> sorted.put(entry.getKey(), text(entry.getValue())));
+        return sorted.toString();
     }
 
     /**

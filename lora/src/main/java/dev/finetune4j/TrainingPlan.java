@@ -26,14 +26,20 @@ import org.jspecify.annotations.Nullable;
  *
  * @param folder of the base
  * @param device on which it trains
+ * @param localRanks how many processes of this machine train together: on a CPU they share the memory
  */
-record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice device) {
+record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice device, int localRanks) {
     private static final int USUAL_LENGTH = 2048;
 
-    /** Opens the folder of the base, for a plan without a training. */
+    /** Opens the folder of the base, for a plan without a training, and as if this process were the only one. */
     static TrainingPlan open(FineTuning tuning) {
         return new TrainingPlan(
-                tuning, PretrainedFolder.open(tuning.model()), tuning.compute().chosenDevice());
+                tuning, PretrainedFolder.open(tuning.model()), tuning.compute().chosenDevice(), 1);
+    }
+
+    /** The same plan of a tuning with other settings. */
+    TrainingPlan with(FineTuning other) {
+        return new TrainingPlan(other, folder, device, localRanks);
     }
 
     /** The plan of full batches of the longest examples that are allowed, or of full rows where they are packed. */
@@ -122,12 +128,18 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** What there is for the training; the weights of a base that is loaded already count as free, as the plan counts them. */
     private DeviceMemory memory() {
-        DeviceMemory memory = DeviceMemory.of(device);
+        DeviceMemory memory = share(DeviceMemory.of(device));
         if (tuning.loaded() == null) {
             return memory;
         }
         long weights = MemoryPlanner.weightBytes(folder, tuning.method().quantization(), placement());
         return new DeviceMemory(Math.min(memory.total(), memory.free() + weights), memory.total());
+    }
+
+    /** What each of the processes gets that share it, as long as none has loaded its model. */
+    private DeviceMemory share(DeviceMemory memory) {
+        int shares = device.kind() == ComputeDevice.Kind.CPU ? localRanks : 1;
+        return new DeviceMemory(memory.free() / shares, memory.total() / shares);
     }
 
     /** How many tokens an example may have. */

@@ -143,7 +143,7 @@ final class TrainingRun {
         LanguageModel base = null;
         MemoryPlan plan = null;
         try {
-            TrainingPlan planner = new TrainingPlan(tuning, folder, device);
+            TrainingPlan planner = new TrainingPlan(tuning, folder, device, ranks.localSize());
             EncodedDataset data = planner.encode(dataset, encoder);
             BatchLoader batches = planner.loader(data);
             Dataset apart = tuning.course().heldOut();
@@ -155,9 +155,7 @@ final class TrainingRun {
             if (tuning.course().repeated() != null) {
                 record.requireRepeats(tuning.course().repeated());
             }
-            ranks.requireSame(
-                    "the hash of the examples", record.data().fingerprint().hashCode());
-            ranks.requireSame("the hash of the base", record.baseFingerprint().hashCode());
+            record.requireSame(ranks);
             checkpoints.requireSame(record, batches.stepsPerEpoch());
             listeners.enter(TrainingListener.Phase.LOADING_MODEL);
             if (tuning.method().adapter() != null) {

@@ -340,17 +340,67 @@ class DataParallelTest {
         assertTrue(thrown.getCause().getClass().getSimpleName().startsWith("DatasetException"));
     }
 
+    static Stream<Arguments> differences() {
+        Difference lora = (tuner, rank) -> tuner.lora(l -> l.rank(4));
+        return Stream.of(
+                different("method.adapter", answers(8), (tuner, rank) -> tuner.lora(l -> l.rank(4 + rank))),
+                different(
+                        "objective.loss",
+                        pairs(8),
+                        (tuner, rank) -> lora.on(tuner, rank).dpo(d -> d.beta(0.1 + 0.1 * rank))),
+                different(
+                        "training.seed",
+                        answers(8),
+                        (tuner, rank) -> lora.on(tuner, rank).training(t -> t.seed(5 + rank))),
+                different(
+                        "encoding.packing",
+                        answers(8),
+                        (tuner, rank) -> lora.on(tuner, rank).packing(64 + rank)));
+    }
+
+    @FunctionalInterface
+    private interface Difference {
+        FineTuner.Builder on(FineTuner.Builder tuner, int rank);
+    }
+
+    private static Arguments different(String what, Dataset data, Difference difference) {
+        return Arguments.of(what, data, difference);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("differences")
+    void ranksOfAnotherTrainingAreRefusedBeforeTheModelIsLoaded(String what, Dataset data, Difference difference)
+            throws Exception {
+        assertRefused(what, rank -> difference.on(tuner(data, 2, 1, rank), rank));
+    }
+
     @Test
-    void anotherProgramIsRefused() throws Exception {
+    void ranksWithOtherDataAreRefused() throws Exception {
+        assertRefused(
+                "the fingerprint of the examples",
+                rank -> tuner(answers(8 + rank), 2, 1, rank).lora(l -> l.rank(4)));
+    }
+
+    private void assertRefused(String what, OnRank builders) throws Exception {
         Fixtures.tinyChatModel(folder.resolve("model"));
-        List<Future<Result>> ranks =
-                start(2, rank -> tuner(answers(8), 2, 1, rank).lora(l -> l.rank(4 + rank)));
+        AtomicInteger loading = new AtomicInteger();
+        TrainingListener watching = new TrainingListener() {
+            @Override
+            public void onPhase(Phase phase) {
+                loading.addAndGet(phase == Phase.LOADING_MODEL ? 1 : 0);
+            }
+        };
+        List<Future<Result>> ranks = start(2, rank -> builders.builder(rank).listener(watching));
         for (Future<Result> rank : ranks) {
             ExecutionException thrown = assertThrows(ExecutionException.class, () -> rank.get(60, TimeUnit.SECONDS));
             assertTrue(
                     thrown.getCause() instanceof SettingsException
-                            && thrown.getCause().getMessage().contains("number of trained values"),
+                            && thrown.getCause()
+                                    .getMessage()
+                                    .contains("the ranks do not train the same: " + what
+                                            + " is not the same on rank 1 as on rank 0"),
                     thrown.getCause().toString());
         }
+        assertEquals(0, loading.get());
     }
 }

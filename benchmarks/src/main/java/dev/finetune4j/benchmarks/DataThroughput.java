@@ -143,6 +143,7 @@ public final class DataThroughput {
             loader.next();
             double shuffled = scan + seconds(start);
             print("first batch shuffled after %.2f s, %.0f MB/s of the file", shuffled, megabytes / shuffled);
+            print("the first %,d rows shuffled: %.0f a second", SAMPLE, rowsPerSecond(loader));
             inTurns(tokenizer, dataset, loader);
             print("one thread %.2f MB/s", bare(tokenizer, dataset, 1));
         }

@@ -4,76 +4,114 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** The rows of a Parquet file by their number. */
+/**
+ * The rows of a Parquet file by their number. One after the other they come from the file. Once they are asked for in another
+ * order, all of them are written into temporary files meanwhile, and those that are not there yet are unpacked one by one.
+ */
 final class ParquetByNumber implements RowsByNumber {
     private final Path file;
-    private final int size;
+    private final RowGroups groups;
+    private final ParquetPages pages;
+    private final FileState state;
     private ParquetRows.@Nullable Cursor cursor;
+    /** The row that the cursor gives next. */
+    private int next;
+
     private volatile @Nullable ParquetSpool spool;
 
-    ParquetByNumber(Path file, int size) {
+    ParquetByNumber(Path file, RowGroups groups) throws IOException {
         this.file = file;
-        this.size = size;
+        this.groups = groups;
+        this.state = FileState.of(file);
+        this.pages = new ParquetPages(file);
     }
 
     @Override
     public int size() {
-        return size;
+        return groups.rows();
     }
 
     @Override
     public JsonNode row(int index) {
-        ParquetSpool written = spool;
+        int group = groups.of(index);
+        int place = index - groups.first(group);
         try {
-            return written == null ? inOrder(index) : written.row(index);
+            ParquetSpool writing = spool;
+            if (writing != null && writing.has(group)) {
+                return writing.row(group, place);
+            }
+            JsonNode following = inOrder(index, group);
+            return following == null ? anywhere(group, place) : following;
         } catch (IOException e) {
             throw new DatasetException(
                     DatasetProblem.ofFile(file.toString(), "cannot be read: " + e + "; check that it is readable"), e);
         }
     }
 
-    private synchronized JsonNode inOrder(int index) throws IOException {
-        ParquetSpool written = spool;
-        if (written == null && index == 0) {
-            stop();
-            cursor = new ParquetRows.Cursor(file);
+    /** The row if it is the one after the last, or the first of a group; otherwise null. */
+    private synchronized @Nullable JsonNode inOrder(int index, int group) throws IOException {
+        if (index == groups.first(group)) {
+            if (cursor == null) {
+                requireUnchanged();
+                cursor = new ParquetRows.Cursor(file);
+            }
+            cursor.enter(group);
+            next = index;
         }
         ParquetRows.Cursor reading = cursor;
-        if (reading != null && reading.rows() == index) {
-            JsonNode row = reading.next();
-            if (index == size - 1) {
-                stop();
-            }
-            if (row != null) {
-                return row;
-            }
+        if (reading == null || next != index) {
+            stop();
+            return null;
         }
-        stop();
-        if (written == null) {
-            written = spooled();
-            spool = written;
+        JsonNode row = reading.next();
+        next++;
+        if (next == size()) {
+            stop();
         }
-        return written.row(index);
-    }
-
-    private ParquetSpool spooled() {
-        try {
-            return ParquetSpool.of(file);
-        } catch (IOException e) {
-            throw new DatasetException(
-                    DatasetProblem.ofFile(
-                            file.toString(), "cannot be unpacked into temporary files: " + e + TemporaryFile.REMEDY),
-                    e);
-        }
+        return row;
     }
 
     private void stop() throws IOException {
         if (cursor != null) {
             cursor.close();
             cursor = null;
+        }
+    }
+
+    private JsonNode anywhere(int group, int place) throws IOException {
+        requireUnchanged();
+        Optional<JsonNode> found = pages.row(group, place);
+        // What can be read meanwhile leaves some cores to those who read it.
+        int cores = Runtime.getRuntime().availableProcessors();
+        ParquetSpool writing = spool(found.isPresent() ? Math.max(1, cores / 2) : cores);
+        return found.isPresent() ? found.get() : writing.row(group, place);
+    }
+
+    private synchronized ParquetSpool spool(int workers) throws IOException {
+        ParquetSpool writing = spool;
+        if (writing == null) {
+            writing = ParquetSpool.begin(file, groups.count(), workers, pages::close);
+            spool = writing;
+        }
+        return writing;
+    }
+
+    /** Each reader opens the file when it is needed. */
+    private void requireUnchanged() throws IOException {
+        if (!state.equals(FileState.of(file))) {
+            throw new IOException("the file has changed since it was opened; start anew");
+        }
+    }
+
+    private record FileState(long size, FileTime modified) {
+        static FileState of(Path file) throws IOException {
+            return new FileState(Files.size(file), Files.getLastModifiedTime(file));
         }
     }
 }

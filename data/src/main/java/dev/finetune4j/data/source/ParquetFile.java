@@ -15,7 +15,7 @@ interface ParquetFile {
 
     /**
      * The rows by their number. One after the other they are read from the file; once they are asked for in another order,
-     * all of them are written into a temporary file first.
+     * all of them are written into temporary files in the background.
      */
     RowsByNumber byNumber() throws IOException;
 

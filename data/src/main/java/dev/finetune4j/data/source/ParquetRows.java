@@ -3,6 +3,7 @@ package dev.finetune4j.data.source;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.ClosedChannelException;
@@ -14,6 +15,7 @@ import org.apache.parquet.ParquetReadOptions;
 import org.apache.parquet.column.page.PageReadStore;
 import org.apache.parquet.conf.PlainParquetConfiguration;
 import org.apache.parquet.hadoop.ParquetFileReader;
+import org.apache.parquet.hadoop.metadata.BlockMetaData;
 import org.apache.parquet.io.ColumnIOFactory;
 import org.apache.parquet.io.MessageColumnIO;
 import org.apache.parquet.io.RecordReader;
@@ -42,13 +44,44 @@ final class ParquetRows implements ParquetFile {
     @Override
     public RowsByNumber byNumber() throws IOException {
         try (Cursor cursor = new Cursor(file)) {
-            return new ParquetByNumber(file, Math.toIntExact(cursor.size()));
+            return new ParquetByNumber(file, new RowGroups(cursor.groupSizes()));
         } catch (ArithmeticException e) {
             throw new DatasetException(
                     DatasetProblem.ofFile(
                             file.toString(), "has more than 2^31 rows, the limit of a data set; split it"),
                     e);
         }
+    }
+
+    /** Something that the library reads. */
+    interface Reading<T> {
+        /** Reads it. */
+        T read() throws IOException;
+    }
+
+    /**
+     * What is read.
+     *
+     * @param group the row group in which it is; -1 outside of them
+     * @throws DatasetException if the file is damaged, which the library reports by any exception
+     */
+    static <T> T checked(Path file, int group, Reading<T> reading) throws IOException {
+        try {
+            return reading.read();
+        } catch (FileSystemException | FileNotFoundException | ClosedChannelException e) {
+            throw e;
+        } catch (IOException | RuntimeException | InternalError e) {
+            throw damaged(file, group, e);
+        }
+    }
+
+    private static DatasetException damaged(Path file, int group, Throwable e) {
+        return new DatasetException(
+                DatasetProblem.ofFile(
+                        file.toString(),
+                        "is a Parquet file that is cut off or damaged" + (group < 0 ? "" : " in row group " + group)
+                                + "; fetch it again"),
+                e);
     }
 
     /** Reads one row after the other; the file is open until it is closed. */
@@ -69,20 +102,25 @@ final class ParquetRows implements ParquetFile {
             ParquetReadOptions options = ParquetReadOptions.builder(new PlainParquetConfiguration())
                     .withUseHadoopVectoredIo(true)
                     .build();
-            try {
-                this.reader = ParquetFileReader.open(new ParquetMapping(file, Files.size(file)), options);
-                this.schema = reader.getFileMetaData().getSchema();
-                this.columns = new ColumnIOFactory().getColumnIO(schema);
-                this.tape = new ParquetTape(schema);
-            } catch (FileSystemException | ClosedChannelException e) {
-                throw e;
-            } catch (IOException | RuntimeException e) {
-                throw damaged(e);
-            }
+            this.reader = checked(
+                    file, -1, () -> ParquetFileReader.open(new ParquetMapping(file, Files.size(file)), options));
+            this.schema = reader.getFileMetaData().getSchema();
+            this.columns = checked(file, -1, () -> new ColumnIOFactory().getColumnIO(schema));
+            this.tape = checked(file, -1, () -> new ParquetTape(schema));
         }
 
-        long size() {
-            return reader.getRecordCount();
+        /** How many rows each row group has. */
+        long[] groupSizes() {
+            return reader.getRowGroups().stream()
+                    .mapToLong(BlockMetaData::getRowCount)
+                    .toArray();
+        }
+
+        /** How many bytes all rows have at least that are not packed. */
+        long unpackedBytes() {
+            return reader.getRowGroups().stream()
+                    .mapToLong(BlockMetaData::getTotalByteSize)
+                    .sum();
         }
 
         MessageType schema() {
@@ -101,13 +139,11 @@ final class ParquetRows implements ParquetFile {
             return row == null ? null : ParquetRow.read(row, schema);
         }
 
-        int groups() {
-            return reader.getRowGroups().size();
-        }
-
         private @Nullable ByteBuffer nextTape() throws IOException {
             ByteBuffer row = nextOfGroup();
-            for (int next = group + 1; row == null && next < groups(); next++) {
+            for (int next = group + 1;
+                    row == null && next < reader.getRowGroups().size();
+                    next++) {
                 enter(next);
                 row = nextOfGroup();
             }
@@ -120,16 +156,10 @@ final class ParquetRows implements ParquetFile {
          * @throws DatasetException if the file is damaged
          */
         void enter(int number) throws IOException {
-            try {
-                PageReadStore pages = reader.readRowGroup(number);
-                group = number;
-                left = pages == null ? 0 : pages.getRowCount();
-                records = pages == null ? null : columns.getRecordReader(pages, tape);
-            } catch (FileSystemException | ClosedChannelException e) {
-                throw e;
-            } catch (IOException | RuntimeException | InternalError e) {
-                throw damaged(e);
-            }
+            group = number;
+            PageReadStore pages = checked(file, group, () -> reader.readRowGroup(number));
+            left = pages == null ? 0 : pages.getRowCount();
+            records = pages == null ? null : checked(file, group, () -> columns.getRecordReader(pages, tape));
         }
 
         /**
@@ -149,17 +179,8 @@ final class ParquetRows implements ParquetFile {
                 return row;
             } catch (RuntimeException | InternalError e) {
                 // The library reports damage by any of them, and mapped memory that its file has become shorter.
-                throw damaged(e);
+                throw damaged(file, group, e);
             }
-        }
-
-        private DatasetException damaged(Throwable e) {
-            return new DatasetException(
-                    DatasetProblem.ofFile(
-                            file.toString(),
-                            "is a Parquet file that is cut off or damaged" + (group < 0 ? "" : " in row group " + group)
-                                    + "; fetch it again"),
-                    e);
         }
 
         @Override

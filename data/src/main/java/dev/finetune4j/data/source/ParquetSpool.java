@@ -1,81 +1,70 @@
 package dev.finetune4j.data.source;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.data.DatasetException;
+import dev.finetune4j.data.DatasetProblem;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.apache.parquet.schema.MessageType;
 
 /**
- * All rows of a Parquet file as {@link ParquetTape} writes them, in a temporary file, so that each can be read by itself:
- * the file itself has them in pages of thousands, each packed as a whole.
+ * All rows of a Parquet file as {@link ParquetTape} writes them, in temporary files, so that each can be read by itself: the file
+ * itself has them in pages of thousands, each packed as a whole. They are written in the background, row group by row group.
  *
  * <p>Thread-safe.
  */
 final class ParquetSpool {
-    private final Group[] groups;
-    private final int[] firstRows;
-    private final MessageType schema;
+    private final Path file;
+    private final List<CompletableFuture<Group>> groups;
+    /** Threads that write. */
+    private final AtomicInteger writing;
 
     /** The rows of a row group. */
-    private record Group(FileBytes rows, Offsets offsets) {}
+    private record Group(FileBytes rows, Offsets offsets, MessageType schema) {}
 
-    /** @param groups in order */
-    private ParquetSpool(Group[] groups, MessageType schema) {
-        this.groups = groups;
-        this.schema = schema;
-        this.firstRows = new int[groups.length];
-        for (int i = 1; i < groups.length; i++) {
-            firstRows[i] = firstRows[i - 1] + groups[i - 1].offsets.size() - 1;
-        }
+    private ParquetSpool(Path file, int count, int workers) {
+        this.file = file;
+        this.writing = new AtomicInteger(workers);
+        this.groups =
+                Stream.generate(CompletableFuture<Group>::new).limit(count).toList();
     }
 
-    /** Reads the whole file on all cores. */
-    static ParquetSpool of(Path file) throws IOException {
-        MessageType schema;
-        int count;
-        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file)) {
-            schema = cursor.schema();
-            count = cursor.groups();
+    /**
+     * Begins to write all row groups.
+     *
+     * @param count how many there are
+     * @param threads that write them
+     * @param done runs when all are written, or cannot be
+     * @throws DatasetException if the file is damaged, or there is no room for them
+     */
+    static ParquetSpool begin(Path file, int count, int threads, Runnable done) throws IOException {
+        requireRoom(file);
+        int workers = Math.min(count, threads);
+        ParquetSpool spool = new ParquetSpool(file, count, workers);
+        for (int i = 0; i < workers; i++) {
+            int first = i;
+            daemon(() -> {
+                        spool.write(first, workers);
+                        if (spool.writing.decrementAndGet() == 0) {
+                            done.run();
+                        }
+                    })
+                    .start();
         }
-        Group[] groups = new Group[count];
-        int workers = Math.min(count, Runtime.getRuntime().availableProcessors());
-        ExecutorService readers = Executors.newFixedThreadPool(workers, ParquetSpool::daemon);
-        try {
-            List<CompletableFuture<Void>> parts = new ArrayList<>();
-            for (int i = 0; i < workers; i++) {
-                int first = i;
-                parts.add(CompletableFuture.runAsync(() -> read(file, first, workers, groups), readers));
-            }
-            parts.forEach(ParquetSpool::await);
-        } catch (UncheckedIOException e) {
-            throw e.getCause();
-        } finally {
-            readers.shutdown();
-        }
-        return new ParquetSpool(groups, schema);
-    }
-
-    /** Waits whether the caller is interrupted or not. */
-    private static void await(CompletableFuture<Void> part) {
-        try {
-            part.join();
-        } catch (CompletionException e) {
-            if (e.getCause() instanceof RuntimeException failure) {
-                throw failure;
-            }
-            throw e;
-        }
+        return spool;
     }
 
     private static Thread daemon(Runnable task) {
@@ -84,47 +73,89 @@ final class ParquetSpool {
         return thread;
     }
 
-    /** Writes every so many row groups into a file of their own. */
-    private static void read(Path file, int first, int step, Group[] groups) {
-        // Opened without truncating it, for which file systems make sure that it is on the disk when it is closed.
-        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file);
-                TemporaryFile temporary = new TemporaryFile();
-                FileChannel channel = FileChannel.open(temporary.path(), StandardOpenOption.WRITE)) {
-            Offsets[] offsets = new Offsets[groups.length];
-            long at = 0;
-            try (Output out = new Output(channel)) {
-                for (int i = first; i < groups.length; i += step) {
-                    offsets[i] = new Offsets();
-                    cursor.enter(i);
-                    for (ByteBuffer row = cursor.nextOfGroup(); row != null; row = cursor.nextOfGroup()) {
-                        offsets[i].add(at);
-                        at += row.remaining();
-                        out.write(row);
-                    }
-                    offsets[i].add(at);
-                }
-                out.flush();
-            }
-            FileBytes rows = new FileBytes(temporary.path());
-            for (int i = first; i < groups.length; i += step) {
-                groups[i] = new Group(rows, offsets[i]);
-            }
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
+    /** Said before a training begins rather than in its midst. */
+    private static void requireRoom(Path file) throws IOException {
+        long needed;
+        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file)) {
+            needed = cursor.unpackedBytes();
+        }
+        Path folder = TemporaryFile.FOLDER;
+        long free = Files.getFileStore(folder).getUsableSpace();
+        if (free < needed) {
+            throw failure(
+                    file, new IOException((needed >> 20) + " MiB are needed, but " + (free >> 20) + " MiB are free"));
         }
     }
 
-    JsonNode row(int index) throws IOException {
-        int found = Arrays.binarySearch(firstRows, index);
-        int group = found >= 0 ? found : -found - 2;
-        // Groups without rows begin where the next one does.
-        while (groups[group].offsets.size() == 1) {
-            group++;
+    private static DatasetException failure(Path file, IOException e) {
+        return new DatasetException(
+                DatasetProblem.ofFile(
+                        file.toString(), "cannot be unpacked into temporary files: " + e + TemporaryFile.REMEDY),
+                e);
+    }
+
+    /** Writes every so many row groups into a file of their own. */
+    private void write(int first, int step) {
+        int at = first;
+        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file);
+                TemporaryFile temporary = new TemporaryFile();
+                // Opened without truncating it, for which file systems make sure that it is on the disk when it is
+                // closed.
+                FileChannel channel = FileChannel.open(temporary.path(), StandardOpenOption.WRITE);
+                Output out = new Output(channel)) {
+            FileBytes rows = new FileBytes(temporary.path());
+            temporary.deleteName(); // now, so that a process that is killed leaves none behind
+            for (; at < groups.size(); at += step) {
+                Offsets offsets = new Offsets();
+                cursor.enter(at);
+                for (ByteBuffer row = cursor.nextOfGroup(); row != null; row = cursor.nextOfGroup()) {
+                    offsets.add(out.length());
+                    out.write(row);
+                }
+                offsets.add(out.length());
+                out.flush();
+                groups.get(at).complete(new Group(rows, offsets, cursor.schema()));
+            }
+        } catch (IOException e) {
+            fail(at, step, failure(file, e));
+        } catch (UncheckedIOException e) {
+            fail(at, step, failure(file, Objects.requireNonNull(e.getCause())));
+        } catch (RuntimeException | Error e) {
+            fail(at, step, e);
         }
-        Offsets offsets = groups[group].offsets;
-        int place = index - firstRows[group];
-        byte[] row = groups[group].rows.bytes(offsets.get(place), offsets.get(place + 1));
-        return ParquetRow.read(ByteBuffer.wrap(row), schema);
+    }
+
+    private void fail(int from, int step, Throwable e) {
+        for (int i = from; i < groups.size(); i += step) {
+            groups.get(i).completeExceptionally(e);
+        }
+    }
+
+    /** Whether the rows of a group are there, or never will be. */
+    boolean has(int group) {
+        return groups.get(group).isDone();
+    }
+
+    /**
+     * A row, as soon as its group is there; whether the caller is interrupted or not.
+     *
+     * @param place within the row group
+     */
+    JsonNode row(int group, int place) throws IOException {
+        Group written = await(groups.get(group));
+        byte[] row = written.rows.bytes(written.offsets.get(place), written.offsets.get(place + 1));
+        return ParquetRow.read(ByteBuffer.wrap(row), written.schema);
+    }
+
+    private static <T> T await(CompletableFuture<T> future) {
+        try {
+            return future.join();
+        } catch (CompletionException e) {
+            if (e.getCause() instanceof RuntimeException failure) {
+                throw failure;
+            }
+            throw e;
+        }
     }
 
     /** Writes in another thread what was handed over before, while rows are put together. */
@@ -136,12 +167,19 @@ final class ParquetSpool {
         private ByteBuffer filling = ByteBuffer.allocateDirect(CHUNK);
         private ByteBuffer written = ByteBuffer.allocateDirect(CHUNK);
         private CompletableFuture<Void> writing = CompletableFuture.completedFuture(null);
+        private long length;
 
         Output(FileChannel channel) {
             this.channel = channel;
         }
 
+        /** How many bytes it was given. */
+        long length() {
+            return length;
+        }
+
         void write(ByteBuffer bytes) {
+            length += bytes.remaining();
             while (bytes.hasRemaining()) {
                 if (!filling.hasRemaining()) {
                     handOver();

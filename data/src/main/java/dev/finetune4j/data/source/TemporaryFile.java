@@ -11,8 +11,11 @@ import org.slf4j.LoggerFactory;
  * the process is killed. Where the system lets no file go that is open, as on Windows, it goes with the process.
  */
 final class TemporaryFile implements AutoCloseable {
+    /** Where they are. */
+    static final Path FOLDER = Path.of(System.getProperty("java.io.tmpdir"));
+
     /** Follows what went wrong when one was written. */
-    static final String REMEDY = "; make room in the folder of temporary files, " + System.getProperty("java.io.tmpdir")
+    static final String REMEDY = "; make room in the folder of temporary files, " + FOLDER
             + ", or name another one with -Djava.io.tmpdir=FOLDER";
 
     private static final Logger LOG = LoggerFactory.getLogger(TemporaryFile.class);
@@ -21,7 +24,7 @@ final class TemporaryFile implements AutoCloseable {
 
     /** Makes an empty one. */
     TemporaryFile() throws IOException {
-        this.path = Files.createTempFile("finetune4j-rows", ".tmp");
+        this.path = Files.createTempFile(FOLDER, "finetune4j-rows", ".tmp");
     }
 
     Path path() {
@@ -30,6 +33,11 @@ final class TemporaryFile implements AutoCloseable {
 
     @Override
     public void close() {
+        deleteName();
+    }
+
+    /** Lets the name go now, where the system lets a file go that is open. */
+    void deleteName() {
         try {
             Files.deleteIfExists(path);
         } catch (IOException e) {

@@ -94,7 +94,7 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
      * @throws JinjaException if the template cannot be read; the message names line and column
      */
     public static ChatTemplate jinja(String jinjaSource, Tokenizer tokenizer) {
-        return JinjaChatTemplate.of(Map.of(JinjaChatTemplate.DEFAULT, jinjaSource), tokenizer);
+        return JinjaChatTemplate.of(Map.of(CheckpointTemplates.DEFAULT, jinjaSource), tokenizer);
     }
 
     /**

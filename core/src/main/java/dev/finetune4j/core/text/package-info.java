@@ -7,7 +7,7 @@
  * is never read as a special token, whatever it looks like.
  *
  * <p>Reading order: {@link dev.finetune4j.core.text.Conversation}, {@link dev.finetune4j.core.text.ChatTemplate},
- * {@code NamedTemplate} with the sources in the resource folder {@code template}, {@code JinjaChatTemplate} for the
+ * {@code NamedTemplate} with the sources in the resource folder {@code template}, {@code JinjaChatTemplate} with {@code TemplateRun} for the
  * templates that checkpoints bring along with {@code AssistantMask} for what they train, {@code TemplateEquivalence} that
  * tells when both are the same, {@code SpecialTokenEscapes} and {@code TemplateInjectionGuard} for what keeps messages apart
  * from special tokens, {@link dev.finetune4j.core.text.ChatEncoder}, {@link dev.finetune4j.core.text.Tokenizer}, {@link

@@ -1,0 +1,169 @@
+package dev.finetune4j.core.text;
+
+import dev.finetune4j.core.text.jinja.JinjaException;
+import dev.finetune4j.core.text.jinja.JinjaTemplate;
+import dev.finetune4j.core.text.jinja.JinjaTemplate.Rendering;
+import dev.finetune4j.core.text.jinja.python.Allowance;
+import java.time.Clock;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One conversation that a checkpoint's template writes: whole, in parts, or with other texts in the messages' places. All its renderings
+ * see the same time, and share an allowance. Not thread-safe.
+ */
+final class TemplateRun {
+    private static final String CALLS = CallForm.CALLS;
+
+    private final CheckpointTemplates templates;
+    private final JinjaTemplate template;
+    private final TemplateInjectionGuard guard;
+    private final List<ChatMessage> messages;
+    private final SpecialTokenEscapes escapes;
+    private final @Nullable Object tools;
+    private final Map<?, ?> further;
+    private final List<Object> values = new ArrayList<>();
+    private final Clock now;
+    private final Allowance allowance;
+
+    /** @param form in which calls of functions are given to the template */
+    TemplateRun(CheckpointTemplates templates, Conversation conversation, CallForm form, Allowance allowance) {
+        this.templates = templates;
+        this.allowance = allowance;
+        this.now = Clock.fixed(templates.clock().instant(), templates.clock().getZone());
+        this.messages = conversation.messages();
+        List<Object> raw = new ArrayList<>();
+        messages.forEach(message -> raw.add(form.of(value(message))));
+        this.escapes = SpecialTokenEscapes.of(
+                List.of(raw, conversation.tools(), conversation.templateVariables()),
+                templates.sources(),
+                templates.controls()::spelledIn);
+        raw.forEach(message -> values.add(Objects.requireNonNull(escapes.putInto(message))));
+        this.further = (Map<?, ?>) Objects.requireNonNull(escapes.putInto(conversation.templateVariables()));
+        boolean withTools = !conversation.tools().isEmpty();
+        this.tools = withTools ? escapes.putInto(conversation.tools()) : null;
+        CheckpointTemplates.Parsed chosen = templates.of(withTools);
+        this.template = chosen.jinja();
+        this.guard = chosen.guard();
+    }
+
+    private static Map<String, @Nullable Object> value(ChatMessage message) {
+        Map<String, @Nullable Object> value = new LinkedHashMap<>();
+        value.put("role", message.role().name().toLowerCase(Locale.ROOT));
+        value.put("content", message.content());
+        value.putAll(message.fields());
+        return value;
+    }
+
+    /** The messages that it writes. */
+    List<ChatMessage> messages() {
+        return messages;
+    }
+
+    /** What stands for special tokens that messages spell. */
+    SpecialTokenEscapes escapes() {
+        return escapes;
+    }
+
+    /** Whether the template says itself what is trained. */
+    boolean marksGenerations() {
+        return template.marksGenerations();
+    }
+
+    /**
+     * Writes the first messages.
+     *
+     * @throws IllegalArgumentException if the template refuses them or fails on them
+     */
+    Rendering write(int count, boolean addGenerationPrompt) {
+        return write(values.subList(0, count), tools, addGenerationPrompt);
+    }
+
+    private Rendering write(List<?> messages, @Nullable Object tools, boolean addGenerationPrompt) {
+        Map<String, @Nullable Object> variables =
+                new LinkedHashMap<>(templates.tokenizer().namedTokens());
+        variables.put("messages", messages);
+        variables.put("tools", tools);
+        variables.put("documents", null);
+        further.forEach((variable, value) -> variables.put((String) variable, value));
+        variables.put("add_generation_prompt", addGenerationPrompt);
+        try {
+            return template.render(variables, now, allowance);
+        } catch (JinjaException e) {
+            throw ChatTemplate.refused("the checkpoint's own chat template", e);
+        }
+    }
+
+    /**
+     * Makes sure that no text of a message became a part of a special token.
+     *
+     * @param text the whole, as it was written
+     * @throws IllegalArgumentException if one did
+     */
+    void requireOwnSpecialTokens(String text, boolean addGenerationPrompt) {
+        List<String> found = templates.controls().of(text);
+        if (found.isEmpty()) {
+            return;
+        }
+        List<Object> silent = new ArrayList<>();
+        values.forEach(message -> silent.add(guard.message((Map<?, ?>) message, escapes)));
+        String written =
+                write(silent, guard.value(tools, escapes), addGenerationPrompt).text();
+        List<String> own = templates.controls().of(written);
+        if (!found.equals(own)) {
+            int place = 0;
+            while (place < found.size() - 1
+                    && place < own.size()
+                    && found.get(place).equals(own.get(place))) {
+                place++;
+            }
+            throw new IllegalArgumentException("the checkpoint's own chat template writes the special token "
+                    + found.get(place) + " with a part of it taken from a message, or depending on a message's"
+                    + " text, so that what a message says would control the model; change the message, or name"
+                    + " another template");
+        }
+    }
+
+    /** The names of the functions that an answer calls. */
+    List<String> called(int answer) {
+        List<String> names = new ArrayList<>();
+        if (((Map<?, ?>) values.get(answer)).get(CALLS) instanceof List<?> calls) {
+            for (Object call : calls) {
+                Object function = call instanceof Map<?, ?> map ? map.get("function") : null;
+                if (function instanceof Map<?, ?> map && map.get("name") instanceof String called) {
+                    names.add(called);
+                }
+            }
+        }
+        return names;
+    }
+
+    /**
+     * The whole with a mark as one answer. Further fields, such as thoughts, may be written or not: no mark tells. Calls
+     * are told by the names of their functions.
+     */
+    MarkedAnswer marked(int answer, boolean addGenerationPrompt) {
+        Map<?, ?> message = (Map<?, ?>) values.get(answer);
+        boolean plain = Set.of(CALLS).containsAll(messages.get(answer).fields().keySet());
+        Object content = message.get("content");
+        if (!plain || !(content == null || content instanceof String)) {
+            return MarkedAnswer.NONE;
+        }
+        String mark = escapes.mark();
+        List<Object> others = new ArrayList<>(values);
+        others.set(answer, Map.of("role", "assistant", "content", mark));
+        try {
+            String text = write(others, tools, addGenerationPrompt).text();
+            return MarkedAnswer.of(text, mark, content == null ? "" : (String) content, called(answer));
+        } catch (IllegalArgumentException e) {
+            // A template that refuses the mark does not let the answer be found by it.
+            return MarkedAnswer.NONE;
+        }
+    }
+}

@@ -207,20 +207,7 @@ public final class Dataset {
         if (lazy) {
             return new Dataset(originals, ListViews.mapped(originals, row -> bound(row, bindings)), bindings, true);
         }
-        DatasetProblems problems = new DatasetProblems();
-        List<Example> bound = new ArrayList<>(originals.size());
-        for (Example original : originals) {
-            try {
-                bound.add(Placeholders.bind(original, all));
-            } catch (IllegalArgumentException e) {
-                problems.add(
-                        DatasetProblem.ofRow(
-                                original.where(), null, "once placeholders have their values, " + e.getMessage()),
-                        e);
-            }
-        }
-        problems.throwIfAny();
-        return new Dataset(originals, List.copyOf(bound), bindings, false);
+        return new Dataset(originals, Placeholders.bindAll(originals, bindings), bindings, false);
     }
 
     private static Example bound(Example original, Map<String, String> values) {

@@ -1,5 +1,6 @@
 package dev.finetune4j.data;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -25,6 +26,28 @@ final class Placeholders {
         List<String> texts = example.texts();
         List<String> bound = texts.stream().map(text -> bind(text, values)).toList();
         return bound.equals(texts) ? example : example.withTexts(bound);
+    }
+
+    /**
+     * The examples with every placeholder of the map replaced.
+     *
+     * @throws DatasetException naming all that cannot be trained on with these values, such as an answer that became blank
+     */
+    static List<Example> bindAll(List<Example> originals, Map<String, String> values) {
+        DatasetProblems problems = new DatasetProblems();
+        List<Example> bound = new ArrayList<>(originals.size());
+        for (Example original : originals) {
+            try {
+                bound.add(bind(original, values));
+            } catch (IllegalArgumentException e) {
+                problems.add(
+                        DatasetProblem.ofRow(
+                                original.where(), null, "once placeholders have their values, " + e.getMessage()),
+                        e);
+            }
+        }
+        problems.throwIfAny();
+        return List.copyOf(bound);
     }
 
     /** The names in the text, each as often as it occurs. */

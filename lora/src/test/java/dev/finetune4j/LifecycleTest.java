@@ -34,9 +34,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A training's phases, pauses and ends, and what its listeners may ask for. */
+/**
+ * A training's phases, pauses and ends, and what its listeners may ask for. With {@code -Dfinetune4j.long=true} a pause is of a minute.
+ */
 @Timeout(120)
 class LifecycleTest {
+    private static final long PAUSE_MILLIS = Boolean.getBoolean("finetune4j.long") ? 60_000 : 700;
+
     @TempDir
     private Path folder;
 
@@ -98,7 +102,7 @@ class LifecycleTest {
         started[0] = job;
         known.countDown();
         assertTrue(third.await(60, TimeUnit.SECONDS));
-        Thread.sleep(700);
+        Thread.sleep(PAUSE_MILLIS);
         assertTrue(job.isPaused());
         assertFalse(job.isDone());
         assertEquals(3, job.progress().orElseThrow().step());

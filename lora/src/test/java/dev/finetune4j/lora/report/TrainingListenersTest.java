@@ -184,6 +184,18 @@ class TrainingListenersTest {
     }
 
     @Test
+    void theBestStateOfBeforeIsNotReplacedByAWorseOne() {
+        Path best = folder.resolve("best");
+        TrainingListener rule = TrainingListeners.keepBest(best);
+        rule.onResume(new TrainingReport.History(
+                2, List.of(), List.of(), List.of(evaluation(1), evaluation(2)), Duration.ZERO));
+        rule.onEvaluation(evaluation(1.5), control);
+        assertEquals(List.of(), control.saved);
+        rule.onEvaluation(evaluation(0.5), control);
+        assertEquals(List.of(best), control.saved);
+    }
+
+    @Test
     void aTrainingWritesAllOfThem() throws IOException {
         Path model = Fixtures.tinyChatModel(folder.resolve("model"));
         Path rows = Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?", "Your name?", "Hello");

@@ -6,16 +6,18 @@ import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
-import dev.finetune4j.core.generate.ScoringModel;
 import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.data.Example;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.eval.EvaluableModel;
+import dev.finetune4j.lora.eval.score.SequenceScorer;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
@@ -31,7 +33,7 @@ import org.jspecify.annotations.Nullable;
  * Thread-safe. Closing it, or the base, waits for the token that each session is at and for a save in progress; what comes
  * later ends with {@link IllegalStateException}.
  */
-public final class Adapter implements ScoringModel, AutoCloseable {
+public final class Adapter implements EvaluableModel, AutoCloseable {
     private final LanguageModel base;
     private final PeftAdapter adapter;
     private final CausalLM view;
@@ -103,6 +105,12 @@ public final class Adapter implements ScoringModel, AutoCloseable {
     public int countTokens(Conversation conversation) {
         Arguments.given(conversation, "countTokens(conversation)");
         return base.pipeline(view).countTokens(conversation);
+    }
+
+    @Override
+    public List<List<TokenLogprob>> score(List<? extends Example> examples) {
+        Arguments.given(examples, "score(examples)");
+        return base.scorer(view, SequenceScorer.USUAL_TOKENS).score(examples);
     }
 
     /**

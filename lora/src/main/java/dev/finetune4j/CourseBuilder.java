@@ -3,7 +3,7 @@ package dev.finetune4j;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.data.Dataset;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalTask;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import java.nio.file.Path;
@@ -18,7 +18,7 @@ final class CourseBuilder {
     private final SetOnce once;
     private final List<String> problems = new ArrayList<>();
     private final List<TrainingListener> listeners = new ArrayList<>();
-    private final List<EvalSuite> exams = new ArrayList<>();
+    private final List<EvalTask> exams = new ArrayList<>();
     private final CheckpointChoice.Builder checkpoints = new CheckpointChoice.Builder();
     private @Nullable Dataset heldOut;
     private @Nullable Duration timeLimit;
@@ -32,8 +32,8 @@ final class CourseBuilder {
         listeners.add(listener);
     }
 
-    void exam(EvalSuite suite) {
-        exams.add(suite);
+    void exam(EvalTask task) {
+        exams.add(task);
     }
 
     void evaluation(Dataset examples) {

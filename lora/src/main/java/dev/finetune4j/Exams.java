@@ -1,8 +1,7 @@
 package dev.finetune4j;
 
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.generate.ChatModel;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalTask;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,18 +11,18 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Asks the model in training questions between two steps. It answers on a thread of its own, because the training's enqueues on a
+ * Measures the model in training by tasks between two steps. It answers on a thread of its own, because the training's enqueues on a
  * stream that belongs to its passes; the training waits meanwhile.
  *
- * @param suites what is asked
+ * @param tasks what is asked
  * @param base the loaded model
  * @param adapter what is trained of it; null for the model itself
+ * @param stepTokens tokens of the largest micro-batch, whose memory they may take
  */
 record Exams(
-        List<EvalSuite> suites,
-        LanguageModel base,
-        @Nullable Adapter adapter) implements Supplier<Map<String, Double>> {
-    /** The share of right answers by name, {@code exam/…}. */
+        List<EvalTask> tasks, LanguageModel base, @Nullable Adapter adapter, long stepTokens)
+        implements Supplier<Map<String, Double>> {
+    /** The figures by name, {@code exam/…}. */
     @Override
     public Map<String, Double> get() {
         CompletableFuture<Map<String, Double>> done = new CompletableFuture<>();
@@ -50,11 +49,12 @@ record Exams(
 
     private Map<String, Double> ask() {
         // A view of its own, because what was made ready for answers before has older weights.
-        ChatModel model = adapter == null ? base : new Adapter(base, adapter.peft());
-        Map<String, Double> shares = new LinkedHashMap<>();
-        for (EvalSuite suite : suites) {
-            shares.put("exam/" + suite.name(), suite.run(model).accuracy());
+        Adapter view = adapter == null ? null : new Adapter(base, adapter.peft());
+        Examinee model = Examinee.of(base, view, stepTokens);
+        Map<String, Double> figures = new LinkedHashMap<>();
+        for (EvalTask task : tasks) {
+            figures.put("exam/" + task.name(), task.run(model).value());
         }
-        return shares;
+        return figures;
     }
 }

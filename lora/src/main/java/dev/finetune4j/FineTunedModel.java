@@ -7,12 +7,13 @@ import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
-import dev.finetune4j.core.generate.ScoringModel;
 import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.data.Example;
 import dev.finetune4j.lora.adapter.peft.AdapterCopy;
+import dev.finetune4j.lora.eval.EvaluableModel;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.ModelContent;
 import dev.finetune4j.lora.export.ModelWriter;
@@ -32,7 +33,7 @@ import org.jspecify.annotations.Nullable;
  * <p>After a training on several processes each has the whole tuned model, and only that of rank 0 writes files: of the others
  * {@link #save} and {@link #export} do nothing, so that all may run the same program.
  */
-public final class FineTunedModel implements ScoringModel, AutoCloseable {
+public final class FineTunedModel implements EvaluableModel, AutoCloseable {
     private final LanguageModel base;
     private final boolean ownsBase;
     private final @Nullable Adapter adapter;
@@ -61,7 +62,7 @@ public final class FineTunedModel implements ScoringModel, AutoCloseable {
     }
 
     /** What answers. */
-    private ScoringModel answering() {
+    private EvaluableModel answering() {
         return adapter == null ? base : adapter;
     }
 
@@ -103,6 +104,11 @@ public final class FineTunedModel implements ScoringModel, AutoCloseable {
     @Override
     public int countTokens(Conversation conversation) {
         return answering().countTokens(conversation);
+    }
+
+    @Override
+    public List<List<TokenLogprob>> score(List<? extends Example> examples) {
+        return answering().score(examples);
     }
 
     /**

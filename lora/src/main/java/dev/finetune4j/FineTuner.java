@@ -18,7 +18,7 @@ import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
 import dev.finetune4j.lora.adapter.VeraSettings;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalTask;
 import dev.finetune4j.lora.objective.AnswerLoss;
 import dev.finetune4j.lora.objective.Cpo;
 import dev.finetune4j.lora.objective.Kto;
@@ -472,12 +472,13 @@ public final class FineTuner {
         }
 
         /**
-         * Questions that the model is asked at each evaluation, as {@link EvalSuite#run} does: after each epoch or each
-         * {@link TrainingSettings.Builder#evaluationSteps}, with held-out examples or without. The share of right answers is the metric
-         * {@code exam/NAME} of {@code TrainingReport.Evaluation}, with which it goes to listeners and logs. Several calls add up.
+         * A task by which the model is measured at each evaluation, as {@link EvalTask#run} does: after each epoch or each
+         * {@link TrainingSettings.Builder#evaluationSteps}, with held-out examples or without. Its figure is the metric
+         * {@code exam/NAME} of {@code TrainingReport.Evaluation}, with which it goes to listeners and logs. No more is computed at once than takes
+         * the memory of a step. Several calls add up.
          */
-        public Builder exam(EvalSuite suite) {
-            choices.course.exam(Arguments.given(suite, "exam(suite)"));
+        public Builder exam(EvalTask task) {
+            choices.course.exam(Arguments.given(task, "exam(task)"));
             return this;
         }
 

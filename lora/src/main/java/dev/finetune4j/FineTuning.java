@@ -8,7 +8,7 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalTask;
 import dev.finetune4j.lora.parallel.DataParallel;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
@@ -128,28 +128,25 @@ record FineTuning(
     record Course(
             List<TrainingListener> listeners,
             @Nullable Dataset heldOut,
-            List<EvalSuite> exams,
+            List<EvalTask> exams,
             @Nullable Duration timeLimit,
             CheckpointChoice checkpoints,
             @Nullable JsonNode repeated) {
-        /** @throws SettingsException if an exam has no questions, or the name of another one */
+        /** @throws SettingsException if an exam has the name of another one */
         Course {
             listeners = List.copyOf(listeners);
             exams = List.copyOf(exams);
-            requireResults(exams);
+            requireNames(exams);
         }
 
-        /** Each exam is a metric of its own, by its name, and needs a question. */
-        private static void requireResults(List<EvalSuite> exams) {
+        /** Each exam is a metric of its own, by its name. */
+        private static void requireNames(List<EvalTask> exams) {
             List<String> problems = new ArrayList<>();
             Set<String> names = new HashSet<>();
-            for (EvalSuite suite : exams) {
-                if (!names.add(suite.name())) {
-                    problems.add("two exams are called \"" + suite.name()
+            for (EvalTask task : exams) {
+                if (!names.add(task.name())) {
+                    problems.add("two exams are called \"" + task.name()
                             + "\", but their results are told apart by name; rename one");
-                }
-                if (suite.cases().isEmpty()) {
-                    problems.add("the exam \"" + suite.name() + "\" has no questions; add some or leave it out");
                 }
             }
             if (!problems.isEmpty()) {

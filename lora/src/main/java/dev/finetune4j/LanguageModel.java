@@ -12,7 +12,6 @@ import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
-import dev.finetune4j.core.generate.ScoringModel;
 import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.inference.Batcher;
 import dev.finetune4j.core.inference.ChatPipeline;
@@ -28,6 +27,9 @@ import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Example;
+import dev.finetune4j.lora.eval.EvaluableModel;
+import dev.finetune4j.lora.eval.score.SequenceScorer;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.ExtendedVocabulary;
 import dev.finetune4j.quant.QuantSettings;
@@ -58,7 +60,7 @@ import org.jspecify.annotations.Nullable;
  * calls, end with {@link IllegalStateException}. So a service can load another model first, hand it to its threads, and close
  * this one while they still answer.
  */
-public final class LanguageModel implements ScoringModel, AutoCloseable {
+public final class LanguageModel implements EvaluableModel, AutoCloseable {
     private final PretrainedFolder folder;
     private final Tokenizer tokenizer;
     private final ChatEncoder encoder;
@@ -162,6 +164,21 @@ public final class LanguageModel implements ScoringModel, AutoCloseable {
     public int countTokens(Conversation conversation) {
         Arguments.given(conversation, "countTokens(conversation)");
         return pipeline(model).countTokens(conversation);
+    }
+
+    @Override
+    public List<List<TokenLogprob>> score(List<? extends Example> examples) {
+        Arguments.given(examples, "score(examples)");
+        return scorer(model, SequenceScorer.USUAL_TOKENS).score(examples);
+    }
+
+    /**
+     * What scores texts by the base or by an adapter's view of it.
+     *
+     * @param tokensAtOnce how many tokens are computed together
+     */
+    SequenceScorer scorer(CausalLM view, long tokensAtOnce) {
+        return new SequenceScorer(view, encoder, tokensAtOnce);
     }
 
     /** What answers by the base or by an adapter's view of it; all share one batch. */

@@ -251,7 +251,8 @@ final class TrainingRun {
                 trainer.evaluating(batches.judged());
             }
             if (!tuning.course().exams().isEmpty()) {
-                trainer.examining(new Exams(tuning.course().exams(), base, adapter));
+                trainer.examining(new Exams(
+                        tuning.course().exams(), base, adapter, batches.loader().largestBatch(1)));
             }
             checkpoints.connect(trainer, base, adapter, record);
             TrainingReport report = trainer.run();

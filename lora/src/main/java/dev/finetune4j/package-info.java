@@ -4,7 +4,7 @@
  *
  * <p>This package is the wiring: it alone sees {@code core}, {@code quant}, {@code data}, {@code lora.adapter},
  * {@code lora.train}, {@code lora.plan} and {@code lora.export} together; applications import it. No signature here shows a native tensor.
- * Reading order: {@code FineTuner.Builder}, {@code TuningChoices}, {@code FineTuning}, {@code TrainingRun}, {@code lora.train.loop.Trainer}, {@code lora.eval.ComparisonReport}.
+ * Reading order: {@code FineTuner.Builder}, {@code TuningChoices}, {@code FineTuning}, {@code TrainingRun}, {@code lora.train.loop.Trainer}, {@code lora.eval.Evaluation}.
  */
 @NullMarked
 package dev.finetune4j;

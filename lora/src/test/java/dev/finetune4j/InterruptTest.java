@@ -9,7 +9,7 @@ import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.lora.eval.EvalCase;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalTask;
 import dev.finetune4j.lora.report.LossCurve;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
@@ -151,11 +151,11 @@ class InterruptTest {
     @Test
     void anInterruptedExamHasNoResult() {
         try (LanguageModel base = LanguageModel.load(model)) {
-            EvalSuite suite = new EvalSuite("names", List.of(new EvalCase("Who are you?", answer -> true)), 8);
+            EvalTask suite = EvalTask.questions("names", List.of(EvalCase.of("Who are you?", answer -> true)));
             Thread.currentThread().interrupt();
             String refusal = assertThrows(FineTune4jException.class, () -> suite.run(base))
                     .getMessage();
-            assertTrue(refusal.contains("interrupted after 0 of 1 questions"), refusal);
+            assertTrue(refusal.contains("was interrupted before all of its 1 questions"), refusal);
             assertTrue(Thread.interrupted(), "the interrupt flag stays set");
             assertEquals(1, suite.run(base).correct());
         }

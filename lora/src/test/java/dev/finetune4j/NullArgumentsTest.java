@@ -14,11 +14,13 @@ import dev.finetune4j.data.SftExample;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.eval.EvalCase;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalTask;
+import dev.finetune4j.lora.eval.Evaluation;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -83,10 +85,17 @@ class NullArgumentsTest {
         refused("Conversation(messages)[1]", () -> Conversation.of(ChatMessage.user("q"), null));
         refused("Conversation(messages)", () -> new Conversation(null));
         refused("of(examples[1])", () -> Dataset.of(Arrays.asList(example, null)));
-        refused("EvalSuite(name)", () -> new EvalSuite(null, List.of(), 1));
-        refused("EvalSuite(cases)", () -> new EvalSuite("x", null, 1));
-        refused("EvalCase(question)", () -> new EvalCase(null, answer -> true));
-        refused("EvalCase(correct)", () -> new EvalCase("q", null));
+        refused("questions(name)", () -> EvalTask.questions(null, List.of()));
+        refused("questions(cases)", () -> EvalTask.questions("x", null));
+        refused("EvalCase.of(question)", () -> EvalCase.of(null, answer -> true));
+        refused("EvalCase.of(correct)", () -> EvalCase.of("q", (Predicate<String>) null));
+        refused("perplexity(examples)", () -> EvalTask.perplexity("x", null));
+        refused(
+                "compare(base)",
+                () -> Evaluation.builder()
+                        .general(EvalTask.generalKnowledge())
+                        .build()
+                        .compare(null, null));
     }
 
     @Test

@@ -31,7 +31,7 @@ public final class Datasets {
 
     /**
      * Forty questions that most models can answer, with answers of one sentence: to see whether a fine-tuned model still knows
-     * them. {@code EvalSuite.generalKnowledge()} asks them.
+     * them. {@code EvalTask.generalKnowledge()} asks them.
      */
     public static Dataset generalKnowledge() {
         return bundled("general-knowledge.jsonl");

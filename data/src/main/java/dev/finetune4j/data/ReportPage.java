@@ -1,5 +1,6 @@
 package dev.finetune4j.data;
 
+import dev.finetune4j.core.message.Html;
 import java.util.List;
 import java.util.Locale;
 
@@ -36,7 +37,7 @@ final class ReportPage {
                 .append(STYLE)
                 .append("</style></head><body><main>\n<h1>Training data</h1>\n");
         for (String warning : report.warnings()) {
-            out.append("<p class=\"warning\">").append(escaped(warning)).append("</p>\n");
+            out.append("<p class=\"warning\">").append(Html.escaped(warning)).append("</p>\n");
         }
         if (report.examined() < report.rows()) {
             out.append("<p class=\"note\">Counted over the first ")
@@ -102,12 +103,12 @@ final class ReportPage {
 
     private void row(DataReport.PreviewRow row) {
         out.append("<article><h3>")
-                .append(escaped(row.where().source()))
+                .append(Html.escaped(row.where().source()))
                 .append(", row ")
                 .append(row.where().row())
                 .append("</h3><pre>");
         for (DataReport.Piece piece : row.pieces()) {
-            String text = escaped(piece.text());
+            String text = Html.escaped(piece.text());
             out.append(piece.learned() ? "<mark>" + text + "</mark>" : text);
         }
         out.append("</pre></article>\n");
@@ -119,21 +120,5 @@ final class ReportPage {
 
     private static String number(long value) {
         return String.format(Locale.ROOT, "%,d", value);
-    }
-
-    private static String escaped(String text) {
-        StringBuilder safe = new StringBuilder(text.length() + 16);
-        text.codePoints().forEach(c -> {
-            switch (c) {
-                case '&' -> safe.append("&amp;");
-                case '<' -> safe.append("&lt;");
-                case '>' -> safe.append("&gt;");
-                case '"' -> safe.append("&quot;");
-                case '\r' -> safe.append("&#13;");
-                default ->
-                    safe.appendCodePoint(c == 0 || (Character.isISOControl(c) && c != '\n' && c != '\t') ? 0xFFFD : c);
-            }
-        });
-        return safe.toString();
     }
 }

@@ -3,23 +3,25 @@ package dev.finetune4j.examples;
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.examples.basemodel.FactBook;
 import dev.finetune4j.examples.basemodel.IdentityBook;
 import dev.finetune4j.examples.basemodel.IdentityExam;
 import dev.finetune4j.examples.basemodel.Language;
-import dev.finetune4j.lora.eval.ComparisonReport;
 import dev.finetune4j.lora.eval.EvalCase;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalReport;
+import dev.finetune4j.lora.eval.EvalTask;
+import dev.finetune4j.lora.eval.Evaluation;
 import dev.finetune4j.lora.report.LossCurve;
 import dev.finetune4j.lora.report.ProgressLine;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 
 /**
  * The whole story on the bundled small model: teach it a new identity by QLoRA, watch the loss, chat with and without the
@@ -30,7 +32,8 @@ import java.util.Locale;
 public final class QuickStart {
     private static final String NAME = "张三";
     private static final String AUTHOR = "某某公司";
-    private static final int ANSWER_TOKENS = 64;
+    private static final GenerationSettings SHORT =
+            GenerationSettings.builder().maxNewTokens(64).build();
     private static final List<String> SIDE_BY_SIDE =
             List.of("你好,你是谁?", "你叫什么名字?", "谁开发了你?", "Who are you?", "法国的首都是哪里?", "What is the capital of Japan?");
 
@@ -76,12 +79,16 @@ public final class QuickStart {
                     folder.resolve("loss.png"),
                     folder.resolve("adapter"));
             showSideBySide(tuned);
-            ComparisonReport report = compare(tuned);
-            out.println(report.table());
-            boolean good = isGood(report);
+            EvalReport report = compare(tuned);
+            report.save(folder, Locale.getDefault());
+            out.println(report);
             out.printf(
-                    Locale.ROOT, "%s, %.0f s in all%n", good ? "PASSED" : "FAILED", (System.nanoTime() - start) / 1e9);
-            return good;
+                    Locale.ROOT,
+                    "%s, %.0f s in all; the page to show around is %s%n",
+                    report.isPassed() ? "PASSED" : "FAILED",
+                    (System.nanoTime() - start) / 1e9,
+                    folder.resolve("evaluation.html"));
+            return report.isPassed();
         }
     }
 
@@ -94,35 +101,30 @@ public final class QuickStart {
         }
     }
 
-    private static ComparisonReport compare(FineTunedModel tuned) {
-        List<EvalCase> unseen = new ArrayList<>();
-        IdentityExam.paraphrases()
-                .forEach(paraphrase -> unseen.add(new EvalCase(
-                        paraphrase.question(),
-                        answer -> IdentityExam.success(answer, paraphrase.kind(), NAME, AUTHOR))));
-        List<EvalCase> trained = new ArrayList<>();
-        IdentityBook.load()
-                .trainingQuestions()
-                .forEach(question -> trained.add(new EvalCase(
-                        question.question(), answer -> IdentityExam.success(answer, question.kind(), NAME, AUTHOR))));
-        List<EvalCase> facts = new ArrayList<>();
-        FactBook.load().facts().forEach(fact -> {
-            for (Language language : Language.values()) {
-                facts.add(new EvalCase(fact.in(language).examQuestion(), fact.in(language)::isSaidBy));
-            }
-        });
-        return ComparisonReport.compare(
-                tuned.base(),
-                tuned,
-                new EvalSuite("new identity, unseen phrasings", unseen, ANSWER_TOKENS),
-                new EvalSuite("general facts", facts, ANSWER_TOKENS),
-                new EvalSuite("new identity, trained phrasings", trained, ANSWER_TOKENS));
-    }
-
-    private static boolean isGood(ComparisonReport report) {
-        return report.generalBefore().accuracy() >= 0.9
-                && report.success() >= 0.9
-                && report.taskBefore().correct() == 0
-                && report.retention() >= 0.9;
+    private static EvalReport compare(FineTunedModel tuned) {
+        List<EvalCase> unseen = IdentityExam.paraphrases().stream()
+                .map(asked -> EvalCase.of(
+                        asked.question(), answer -> IdentityExam.success(answer, asked.kind(), NAME, AUTHOR)))
+                .toList();
+        List<EvalCase> trained = IdentityBook.load().trainingQuestions().stream()
+                .map(asked -> EvalCase.of(
+                        asked.question(), answer -> IdentityExam.success(answer, asked.kind(), NAME, AUTHOR)))
+                .toList();
+        List<EvalCase> facts = FactBook.load().facts().stream()
+                .flatMap(fact -> Stream.of(Language.values()).map(fact::in))
+                .map(fact -> EvalCase.of(fact.examQuestion(), fact::isSaidBy))
+                .toList();
+        return Evaluation.builder()
+                .title("A new identity: " + NAME + ", made by " + AUTHOR)
+                .task(EvalTask.questions("new identity, unseen phrasings", unseen, SHORT))
+                .trained(EvalTask.questions("new identity, trained phrasings", trained, SHORT))
+                .general(EvalTask.questions("general facts", facts, SHORT))
+                .minSuccess(0.9)
+                .minRetention(0.9)
+                .maxOverfitting(0.1)
+                .improved("new identity, unseen phrasings", 0.001)
+                .build()
+                .compare(tuned.base(), tuned)
+                .withTraining(tuned.report());
     }
 }

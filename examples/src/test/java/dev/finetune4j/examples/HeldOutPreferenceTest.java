@@ -13,9 +13,10 @@ import dev.finetune4j.data.Truncation;
 import dev.finetune4j.examples.basemodel.FactBook;
 import dev.finetune4j.examples.basemodel.IdentityExam;
 import dev.finetune4j.examples.basemodel.Language;
-import dev.finetune4j.lora.eval.ComparisonReport;
 import dev.finetune4j.lora.eval.EvalCase;
-import dev.finetune4j.lora.eval.EvalSuite;
+import dev.finetune4j.lora.eval.EvalReport;
+import dev.finetune4j.lora.eval.EvalTask;
+import dev.finetune4j.lora.eval.Evaluation;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.testsupport.Needs;
 import java.util.List;
@@ -40,20 +41,20 @@ class HeldOutPreferenceTest {
         }
     }
 
-    private static EvalSuite unseen() {
+    private static EvalTask unseen() {
         List<EvalCase> cases = IdentityExam.paraphrases().stream()
-                .map(asked -> new EvalCase(
+                .map(asked -> EvalCase.of(
                         asked.question(), answer -> IdentityExam.success(answer, asked.kind(), NAME, AUTHOR)))
                 .toList();
-        return new EvalSuite("unseen phrasings", cases, 64);
+        return EvalTask.questions("unseen phrasings", cases);
     }
 
-    private static EvalSuite facts() {
+    private static EvalTask facts() {
         List<EvalCase> cases = FactBook.load().facts().stream()
                 .flatMap(fact -> Stream.of(Language.values())
-                        .map(language -> new EvalCase(fact.in(language).examQuestion(), fact.in(language)::isSaidBy)))
+                        .map(language -> EvalCase.of(fact.in(language).examQuestion(), fact.in(language)::isSaidBy)))
                 .toList();
-        return new EvalSuite("general facts", cases, 64);
+        return EvalTask.questions("general facts", cases);
     }
 
     @Test
@@ -66,11 +67,15 @@ class HeldOutPreferenceTest {
                 .training(t -> t.epochs(3).learningRate(1e-3))
                 .device(ComputeDevice.cpu())
                 .train()) {
-            ComparisonReport report = ComparisonReport.compare(
-                    tuned.base(), tuned, unseen(), facts(), new EvalSuite("none", List.of(), 1));
-            assertEquals(0, report.taskBefore().correct());
-            assertTrue(report.success() >= 0.85, report.table());
-            assertTrue(report.retention() >= 0.95, report.table());
+            EvalReport report = Evaluation.builder()
+                    .task(unseen())
+                    .general(facts())
+                    .minSuccess(0.85)
+                    .minRetention(0.95)
+                    .build()
+                    .compare(tuned.base(), tuned);
+            assertEquals(0, report.of("unseen phrasings").base().correct());
+            report.requirePassed();
             assertEquals(1, tuned.report().meanMetrics(10).get("rewards/accuracies"));
         }
     }
@@ -111,9 +116,8 @@ class HeldOutPreferenceTest {
             TrainingReport.Evaluation heldOut = tuned.report().evaluations().get(0);
             assertTrue(heldOut.metrics().get("rewards/accuracies") > 0.5, heldOut.toString());
             assertTrue(heldOut.loss() < Math.log(2), heldOut.toString());
-            EvalSuite none = new EvalSuite("none", List.of(), 1);
-            ComparisonReport report = ComparisonReport.compare(tuned.base(), tuned, none, facts(), none);
-            assertTrue(report.retention() >= 0.95, report.table());
+            EvalReport report = Evaluation.builder().general(facts()).build().compare(tuned.base(), tuned);
+            assertTrue(report.retention() >= 0.95, report.toString());
         }
     }
 }

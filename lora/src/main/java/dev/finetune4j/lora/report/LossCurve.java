@@ -4,6 +4,7 @@ import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.io.AtomicFile;
 import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingReport;
+import dev.finetune4j.lora.train.loop.MovingAverage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -19,8 +20,6 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** Draws the loss over the steps of a training, as it was and smoothed. Stateless. */
 public final class LossCurve {
-    private static final double SMOOTHING = 0.6;
-
     private LossCurve() {}
 
     /**
@@ -96,7 +95,7 @@ public final class LossCurve {
         chart.getStyler().setLegendPosition(Styler.LegendPosition.InsideNE);
         chart.getStyler().setChartBackgroundColor(java.awt.Color.WHITE);
         add(chart, "loss", steps, loss, new java.awt.Color(160, 190, 225), 1.2f);
-        add(chart, "smoothed", steps, smooth(loss), new java.awt.Color(25, 90, 165), 2.4f);
+        add(chart, "smoothed", steps, MovingAverage.of(loss), new java.awt.Color(25, 90, 165), 2.4f);
         return chart;
     }
 
@@ -105,18 +104,5 @@ public final class LossCurve {
         series.setMarker(SeriesMarkers.NONE);
         series.setLineColor(color);
         series.setLineWidth(width);
-    }
-
-    /** Exponential moving average, corrected for its start. */
-    static double[] smooth(double[] values) {
-        double[] smoothed = new double[values.length];
-        double average = 0;
-        double weight = 0;
-        for (int i = 0; i < values.length; i++) {
-            average = SMOOTHING * average + (1 - SMOOTHING) * values[i];
-            weight = SMOOTHING * weight + (1 - SMOOTHING);
-            smoothed[i] = average / weight;
-        }
-        return smoothed;
     }
 }

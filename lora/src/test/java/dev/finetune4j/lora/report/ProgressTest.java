@@ -11,6 +11,7 @@ import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.loop.MovingAverage;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -136,8 +137,8 @@ class ProgressTest {
 
     @Test
     void smoothingStartsAtTheFirstValueAndFollows() {
-        assertArrayEquals(new double[] {2, 2, 2}, LossCurve.smooth(new double[] {2, 2, 2}), 1e-12);
-        double[] smoothed = LossCurve.smooth(new double[] {1, 0});
+        assertArrayEquals(new double[] {2, 2, 2}, MovingAverage.of(2, 2, 2), 1e-12);
+        double[] smoothed = MovingAverage.of(1, 0);
         assertEquals(1, smoothed[0], 1e-12);
         assertTrue(smoothed[1] > 0 && smoothed[1] < 1);
     }

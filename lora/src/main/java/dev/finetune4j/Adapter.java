@@ -16,6 +16,7 @@ import dev.finetune4j.data.Example;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
+import dev.finetune4j.lora.adapter.peft.AdapterScale;
 import dev.finetune4j.lora.eval.EvaluableModel;
 import dev.finetune4j.lora.eval.score.SequenceScorer;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
@@ -45,16 +46,31 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
     }
 
     static Adapter load(LanguageModel base, Path folder) {
+        return load(base, folder, 1);
+    }
+
+    /** @param scale what the adapter adds is multiplied by it */
+    static Adapter load(LanguageModel base, Path folder, double scale) {
         try (Lifetime.Use use = base.model().use()) {
             ModelFiles.settle(folder);
             AdapterRecord.check(folder, base);
             PeftAdapter adapter = AdapterFiles.load(folder, base.model());
             try {
+                if (scale != 1) {
+                    AdapterScale.apply(adapter, scale);
+                }
                 return new Adapter(base, adapter);
             } catch (RuntimeException | Error e) {
                 adapter.close();
                 throw e;
             }
+        }
+    }
+
+    private static void requireNoName(ChatRequest request) {
+        if (request.adapter() != null) {
+            throw new IllegalArgumentException("the request names the adapter \"" + request.adapter()
+                    + "\", but it was given to an adapter; give it to the LanguageModel, or leave the name out");
         }
     }
 
@@ -73,6 +89,7 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
     public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
         Arguments.given(request, "reply(request)");
         Arguments.given(sink, "reply(sink)");
+        requireNoName(request);
         return base.pipeline(view).reply(request, sink);
     }
 
@@ -80,6 +97,7 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
     public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
         Arguments.given(request, "submit(request)");
         Arguments.given(sink, "submit(sink)");
+        requireNoName(request);
         return base.pipeline(view).submit(request, sink);
     }
 

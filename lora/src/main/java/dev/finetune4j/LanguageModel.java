@@ -15,6 +15,7 @@ import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.inference.Batcher;
 import dev.finetune4j.core.inference.ChatPipeline;
+import dev.finetune4j.core.inference.Constraints;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.message.SetOnce;
@@ -32,6 +33,8 @@ import dev.finetune4j.lora.eval.EvaluableModel;
 import dev.finetune4j.lora.eval.score.SequenceScorer;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.ExtendedVocabulary;
+import dev.finetune4j.lora.plan.ServingPlan;
+import dev.finetune4j.lora.plan.estimate.ServingPlanner;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.nio.file.Path;
@@ -68,6 +71,8 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
     private final AdapterRecord record;
     private final @Nullable QuantSettings quantization;
     private final Batcher batcher;
+    private final Constraints constraints;
+    private final Adapters adapters = new Adapters(this);
     /** Trainings of new adapters that are in progress. */
     private final Set<TrainingJob> trainings = ConcurrentHashMap.newKeySet();
 
@@ -88,6 +93,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         this.model = model;
         this.record = record;
         this.batcher = new Batcher(model, batching);
+        this.constraints = new Constraints(tokenizer, model.config().vocabSize());
     }
 
     /**
@@ -132,14 +138,24 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
     public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
         Arguments.given(request, "reply(request)");
         Arguments.given(sink, "reply(sink)");
-        return pipeline(model).reply(request, sink);
+        try (Adapters.Lease lease = adapters.lease(request.adapter())) {
+            return pipeline(lease.view()).reply(request, sink);
+        }
     }
 
     @Override
     public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
         Arguments.given(request, "submit(request)");
         Arguments.given(sink, "submit(sink)");
-        return pipeline(model).submit(request, sink);
+        Adapters.Lease lease = adapters.lease(request.adapter());
+        try {
+            Completion completion = pipeline(lease.view()).submit(request, sink);
+            completion.stage().whenComplete((reply, failure) -> lease.close());
+            return completion;
+        } catch (RuntimeException | Error e) {
+            lease.close();
+            throw e;
+        }
     }
 
     @Override
@@ -181,9 +197,14 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         return new SequenceScorer(view, encoder, tokensAtOnce);
     }
 
+    /** The adapters that this serves by name. */
+    public Adapters adapters() {
+        return adapters;
+    }
+
     /** What answers by the base or by an adapter's view of it; all share one batch. */
     ChatPipeline pipeline(CausalLM view) {
-        return new ChatPipeline(view, encoder, batcher);
+        return new ChatPipeline(view, encoder, batcher, constraints);
     }
 
     CausalLM model() {
@@ -250,6 +271,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         closing = true;
         trainings.forEach(TrainingJob::stop);
         batcher.close();
+        adapters.close();
         model.close();
         tokenizer.close();
     }
@@ -374,6 +396,29 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         public Loader ignoreMemoryPlan() {
             this.ignoresMemoryPlan = true;
             return this;
+        }
+
+        /**
+         * What serving takes in memory: the weights as these choices have them, the keys and values of texts, and adapters. Reads headers
+         * only, loads nothing.
+         *
+         * @param texts how many are generated at once
+         * @param tokens that each of them has at most, prompt and answer together
+         * @param adapterFolders in PEFT's format
+         * @throws dev.finetune4j.core.ModelFileException when a folder is incomplete or damaged
+         */
+        public ServingPlan servingPlan(int texts, int tokens, Path... adapterFolders) {
+            Arguments.atLeast(1, texts, "texts");
+            Arguments.atLeast(1, tokens, "tokens");
+            Placement placement = placement();
+            return ServingPlanner.plan(
+                    PretrainedFolder.open(folder),
+                    quantization,
+                    placement,
+                    texts,
+                    tokens,
+                    List.of(adapterFolders),
+                    DeviceMemory.of(placement.device()));
         }
 
         /** Stores the weights in float32 whatever the precision, because they are to be trained themselves. */

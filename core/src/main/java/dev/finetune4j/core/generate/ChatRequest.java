@@ -17,8 +17,15 @@ import org.jspecify.annotations.Nullable;
  * @param settings how the answer is generated
  * @param topLogprobs how many of the likeliest tokens are told for each token of the answer, 0 to 20, beside the probability
  *     of the token itself; {@link #NO_LOGPROBS} for neither
+ * @param responseFormat what the text of the answer is kept to
+ * @param adapter the name of the adapter that answers, of those that the model has loaded by name; null for the model itself
  */
-public record ChatRequest(Conversation conversation, GenerationSettings settings, int topLogprobs) {
+public record ChatRequest(
+        Conversation conversation,
+        GenerationSettings settings,
+        int topLogprobs,
+        ResponseFormat responseFormat,
+        @Nullable String adapter) {
     /** Nothing is told about the probabilities of tokens. */
     public static final int NO_LOGPROBS = -1;
 
@@ -27,6 +34,7 @@ public record ChatRequest(Conversation conversation, GenerationSettings settings
     public ChatRequest {
         Arguments.given(conversation, "ChatRequest(conversation)");
         Arguments.given(settings, "ChatRequest(settings)");
+        Arguments.given(responseFormat, "ChatRequest(responseFormat)");
         if (topLogprobs < NO_LOGPROBS || topLogprobs > MAX_TOP) {
             throw new SettingsException(List.of("topLogprobs must be 0 to " + MAX_TOP + ", or " + NO_LOGPROBS
                     + " for no probabilities, but is " + topLogprobs));
@@ -35,7 +43,7 @@ public record ChatRequest(Conversation conversation, GenerationSettings settings
 
     /** A conversation, answered by the given settings. */
     public static ChatRequest of(Conversation conversation, GenerationSettings settings) {
-        return new ChatRequest(conversation, settings, NO_LOGPROBS);
+        return new ChatRequest(conversation, settings, NO_LOGPROBS, ResponseFormat.text(), null);
     }
 
     /** A question in a conversation of its own, answered by the likeliest tokens, at most 512. */
@@ -45,12 +53,12 @@ public record ChatRequest(Conversation conversation, GenerationSettings settings
 
     /** A request in the making. */
     public static Builder builder() {
-        return new Builder(null, GenerationSettings.greedy(), NO_LOGPROBS);
+        return new Builder(null, GenerationSettings.greedy(), NO_LOGPROBS, ResponseFormat.text(), null);
     }
 
     /** A request in the making, which starts as this. */
     public Builder toBuilder() {
-        return new Builder(conversation, settings, topLogprobs);
+        return new Builder(conversation, settings, topLogprobs, responseFormat, adapter);
     }
 
     /** Makes a request. Each method sets the component of its name, once; a second call is an {@link IllegalStateException}. */
@@ -59,11 +67,20 @@ public record ChatRequest(Conversation conversation, GenerationSettings settings
         private @Nullable Conversation conversation;
         private GenerationSettings settings;
         private int topLogprobs;
+        private ResponseFormat responseFormat;
+        private @Nullable String adapter;
 
-        private Builder(@Nullable Conversation conversation, GenerationSettings settings, int topLogprobs) {
+        private Builder(
+                @Nullable Conversation conversation,
+                GenerationSettings settings,
+                int topLogprobs,
+                ResponseFormat responseFormat,
+                @Nullable String adapter) {
             this.conversation = conversation;
             this.settings = settings;
             this.topLogprobs = topLogprobs;
+            this.responseFormat = responseFormat;
+            this.adapter = adapter;
         }
 
         /** Sets {@link ChatRequest#conversation}. */
@@ -95,6 +112,18 @@ public record ChatRequest(Conversation conversation, GenerationSettings settings
             return this;
         }
 
+        /** Sets {@link ChatRequest#responseFormat}. */
+        public Builder responseFormat(ResponseFormat value) {
+            responseFormat = once.set("responseFormat", value);
+            return this;
+        }
+
+        /** Sets {@link ChatRequest#adapter}. */
+        public Builder adapter(String value) {
+            adapter = once.set("adapter", value);
+            return this;
+        }
+
         /**
          * The request.
          *
@@ -104,7 +133,7 @@ public record ChatRequest(Conversation conversation, GenerationSettings settings
             if (conversation == null) {
                 throw new SettingsException(List.of("there is nothing to answer; call conversation(…) or messages(…)"));
             }
-            return new ChatRequest(conversation, settings, topLogprobs);
+            return new ChatRequest(conversation, settings, topLogprobs, responseFormat, adapter);
         }
     }
 }

@@ -1,7 +1,6 @@
 package dev.finetune4j.core.inference;
 
 import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.kernel.DecodeRow;
 import dev.finetune4j.core.model.CausalLM;
@@ -11,7 +10,6 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
-import java.util.Set;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -49,22 +47,23 @@ final class BatchedText {
      * @param model the base or an adapter's view of it
      * @param prompt ids of the whole text so far
      * @param cache remembers some of their beginning, fewer than all; stays the caller's, who leaves it alone until the end
+     * @param chooser chooses its tokens
      * @throws FineTune4jException when the prompt is longer than the model's context
      */
     BatchedText(
             CausalLM model,
             int[] prompt,
             PromptCache cache,
-            ChatRequest request,
-            Set<Integer> stopIds,
+            int maxNewTokens,
+            TokenChooser chooser,
             Listener listener) {
         TokenGenerator.requireFits(model, prompt);
         this.model = model;
         this.cache = cache;
         this.memory = cache.memory();
-        this.chooser = new TokenChooser(request.settings(), stopIds, prompt.length, request.topLogprobs());
+        this.chooser = chooser;
         this.listener = listener;
-        this.maxNewTokens = request.settings().maxNewTokens();
+        this.maxNewTokens = maxNewTokens;
         this.promptLength = prompt.length;
         this.ids = Arrays.copyOf(prompt, (int) Math.min(model.contextLength(), prompt.length + (long) maxNewTokens));
         this.length = prompt.length;
@@ -180,6 +179,9 @@ final class BatchedText {
         }
         ids[length++] = id;
         listener.token(id, chooser.likelihoods());
+        if (chooser.completes(id)) {
+            return FinishReason.STOP;
+        }
         if (length < ids.length) {
             return null;
         }

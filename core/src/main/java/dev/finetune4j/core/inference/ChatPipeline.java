@@ -34,6 +34,7 @@ public final class ChatPipeline {
     private final CausalLM model;
     private final ChatEncoder encoder;
     private final Batcher batcher;
+    private final Constraints constraints;
     private final TokenGenerator generator;
 
     /**
@@ -41,11 +42,13 @@ public final class ChatPipeline {
      * @param encoder turns conversations into tokens; borrowed
      * @param batcher of the model, or of the base that the model is a view of; takes replies that come while others are in
      *     progress
+     * @param constraints of the same tokenizer
      */
-    public ChatPipeline(CausalLM model, ChatEncoder encoder, Batcher batcher) {
+    public ChatPipeline(CausalLM model, ChatEncoder encoder, Batcher batcher, Constraints constraints) {
         this.model = model;
         this.encoder = encoder;
         this.batcher = batcher;
+        this.constraints = constraints;
         this.generator = new TokenGenerator(model, encoder.stopIds());
     }
 
@@ -120,6 +123,16 @@ public final class ChatPipeline {
         return encoder.encode(request.conversation(), true).ids();
     }
 
+    private TokenChooser chooser(ChatRequest request, int[] prompt) {
+        AnswerFormat format = AnswerFormat.of(encoder, false);
+        return new TokenChooser(
+                request.settings(),
+                encoder.stopIds(),
+                prompt.length,
+                request.topLogprobs(),
+                constraints.of(request.responseFormat(), format.isThinking(prompt, encoder.tokenizer())));
+    }
+
     private ReplyWriter writer(ChatRequest request, Consumer<ReplyDelta> sink, int[] prompt, int reused) {
         Conversation conversation = request.conversation();
         AnswerFormat format = AnswerFormat.of(encoder, !conversation.tools().isEmpty());
@@ -134,10 +147,8 @@ public final class ChatPipeline {
     private Reply alone(int[] prompt, PromptCache cache, ChatRequest request, Consumer<ReplyDelta> sink) {
         int reused = cache.reuse(prompt);
         ReplyWriter writer = writer(request, sink, prompt, reused);
-        TokenChooser chooser =
-                new TokenChooser(request.settings(), encoder.stopIds(), prompt.length, request.topLogprobs());
-        TokenGenerator.Generation generation =
-                generator.generate(prompt, cache, request.settings().maxNewTokens(), chooser, writer::accept);
+        TokenGenerator.Generation generation = generator.generate(
+                prompt, cache, request.settings().maxNewTokens(), chooser(request, prompt), writer::accept);
         return writer.end(generation.reason());
     }
 
@@ -172,7 +183,8 @@ public final class ChatPipeline {
         TokenGenerator.requireFits(model, prompt);
         int reused = cache.reuse(prompt);
         QueuedReply reply = new QueuedReply(writer(request, sink, prompt, reused));
-        BatchedText text = new BatchedText(model, prompt, cache, request, encoder.stopIds(), reply);
+        BatchedText text = new BatchedText(
+                model, prompt, cache, request.settings().maxNewTokens(), chooser(request, prompt), reply);
         reply.from(text);
         text.handOver();
         prepare.accept(reply);

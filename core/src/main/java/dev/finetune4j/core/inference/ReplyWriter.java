@@ -102,7 +102,7 @@ final class ReplyWriter {
     /** The whole reply; hands out what was held back. */
     Reply end(FinishReason reason) {
         if (!stops.isFound()) {
-            emit(parser.accept(stops.accept(detokenizer.finish(), newTokens >= minNewTokens)));
+            emit(parser.accept(stops.accept(rest(reason), newTokens >= minNewTokens)));
         }
         emit(parser.accept(stops.finish()));
         emit(parser.finish());
@@ -119,6 +119,14 @@ final class ReplyWriter {
                 ended ? own : reason,
                 new Usage(promptTokens, cachedTokens, newTokens, reasoningTokens),
                 logprobs);
+    }
+
+    /** What the detokenizer holds back; without a character that is unfinished because somebody did not want the rest. */
+    private String rest(FinishReason reason) {
+        String rest = detokenizer.finish();
+        boolean cut = reason == FinishReason.CANCELLED || reason == FinishReason.INTERRUPTED;
+        int unfinished = rest.indexOf('\ufffd');
+        return cut && unfinished >= 0 ? rest.substring(0, unfinished) : rest;
     }
 
     private void emit(List<AnswerParser.Part> parts) {

@@ -14,9 +14,6 @@ import java.util.function.Consumer;
  * <p>Holds the state of the random draws and is confined to one generation.
  */
 public final class Sampler {
-    /** No rule. */
-    static final Consumer<float[]> NO_RULE = logits -> {};
-
     private final GenerationSettings settings;
     private final SplittableRandom random;
 
@@ -36,7 +33,7 @@ public final class Sampler {
      * @throws FineTune4jException when no logit is a number, or the rules forbid every token
      */
     public int next(float[] logits, int[] history, int historyLength) {
-        return next(logits, history, historyLength, NO_RULE);
+        return next(logits, history, historyLength, unchanged -> {});
     }
 
     /** As {@link #next(float[], int[], int)}, with one more rule before those that shape the distribution. */
@@ -48,7 +45,7 @@ public final class Sampler {
         if (logits[best] == Float.NEGATIVE_INFINITY) {
             throw new FineTune4jException(
                     "the rules of the generation forbid all " + logits.length
-                            + " tokens of the vocabulary; set noRepeatNgramSize or minNewTokens to 0, or forbid fewer by logitBias");
+                            + " tokens of the vocabulary; set noRepeatNgramSize or minNewTokens to 0, forbid fewer by logitBias, or leave the response format out");
         }
         if (settings.temperature() == 0) {
             return best;

@@ -3,14 +3,17 @@ package dev.finetune4j.core.inference;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.nn.Attention;
 import java.util.function.LongUnaryOperator;
 
 /** For how many tokens there is memory for keys and values, and how many of them are taken. Thread-safe. */
-final class TokenBudget {
-    private static final double SHARE = 0.8;
+public final class TokenBudget {
+    /** The share of the free memory that keys and values may take. */
+    public static final double SHARE = 0.8;
 
     private final ComputeDevice device;
     private final LongUnaryOperator others;
@@ -23,16 +26,20 @@ final class TokenBudget {
      * @param others bytes that will be taken for something else, of those that are free
      */
     TokenBudget(CausalLM model, long all, LongUnaryOperator others) {
-        Attention.Shape shape = model.config().attention();
-        int bytes = model.placement().precision().bytes();
         this.device = model.placement().device();
-        this.bytesOfToken = 2L * model.config().layers() * shape.kvHeads() * shape.headDim() * bytes;
+        this.bytesOfToken = bytesOfToken(model.config(), model.placement().precision());
         this.all = all;
         this.others = others;
     }
 
-    /** Buffers grow by doubling. */
-    private static long rounded(long tokens) {
+    /** The bytes of the keys and values of one token. */
+    public static long bytesOfToken(ModelConfig config, Precision precision) {
+        Attention.Shape shape = config.attention();
+        return 2L * config.layers() * shape.kvHeads() * shape.headDim() * precision.bytes();
+    }
+
+    /** For how many tokens room is made when a text has so many: buffers grow by doubling. */
+    public static long rounded(long tokens) {
         return tokens <= 1 ? 1 : Long.highestOneBit(tokens - 1) * 2;
     }
 

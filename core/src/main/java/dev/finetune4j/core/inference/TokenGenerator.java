@@ -68,7 +68,7 @@ public final class TokenGenerator {
      * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out; the session remembers what it did before
      */
     public Generation generate(int[] prompt, InferenceSession text, GenerationSettings settings, IntConsumer sink) {
-        TokenChooser chooser = new TokenChooser(settings, stopIds, prompt.length, ChatRequest.NO_LOGPROBS);
+        TokenChooser chooser = new TokenChooser(settings, stopIds, prompt.length, ChatRequest.NO_LOGPROBS, null);
         return generate(prompt, text, settings.maxNewTokens(), chooser, (id, likelihoods) -> {
             sink.accept(id);
             return true;
@@ -96,7 +96,8 @@ public final class TokenGenerator {
                 return result(ids, prompt.length, length, FinishReason.STOP);
             }
             ids[length++] = id;
-            if (!sink.accept(id, chooser.likelihoods())) {
+            boolean goesOn = sink.accept(id, chooser.likelihoods());
+            if (chooser.completes(id) || !goesOn) {
                 return result(ids, prompt.length, length, FinishReason.STOP);
             }
         }

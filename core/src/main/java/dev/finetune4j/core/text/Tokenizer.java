@@ -50,6 +50,7 @@ public final class Tokenizer implements AutoCloseable {
     private final ControlTokens controls;
     private final String fingerprint;
     private final byte[] definition;
+    private final TokenBytes tokenBytes;
     /** Tokenizers that lack some tokens, by what they lack; guarded by itself. */
     private final Map<Set<String>, NativeTokenizer> plain = new HashMap<>();
 
@@ -60,6 +61,7 @@ public final class Tokenizer implements AutoCloseable {
         String source = tree.toString();
         this.addedTokens = addedTokens(tree);
         this.vocabulary = vocabulary(tree, files.file());
+        this.tokenBytes = new TokenBytes(tree);
         this.tokenizer = open(source, files.file());
         this.decoder = Vocabulary.forDecoding(tree) ? open(tree.toString(), files.file()) : tokenizer;
         this.definition = source.getBytes(StandardCharsets.UTF_8);
@@ -151,6 +153,23 @@ public final class Tokenizer implements AutoCloseable {
                     "no token has the id " + id + "; the vocabulary has ids from 0 to " + (vocabularySize() - 1));
         }
         return token;
+    }
+
+    /**
+     * The bytes that a token adds to a text in UTF-8, which may be a part of a character. Some tokenizers drop a blank with
+     * which a whole text begins.
+     *
+     * @return none for a special token, and for an id that no token has
+     */
+    public byte[] bytesOf(int id) {
+        String token = vocabulary.tokenOf(id);
+        if (token == null || vocabulary.isSpecial(id)) {
+            return new byte[0];
+        }
+        if (vocabulary.isByte(id)) {
+            return new byte[] {(byte) byteOf(id)};
+        }
+        return isAdded(token) ? token.getBytes(StandardCharsets.UTF_8) : tokenBytes.of(token);
     }
 
     /** The text of a token in the vocabulary; empty if no token has this id. */

@@ -259,7 +259,7 @@ class SamplerTest {
     void likelihoodsAreThoseOfTheModelItself() {
         GenerationSettings settings =
                 GenerationSettings.builder().logitBias(Map.of(1, 100.0)).build();
-        TokenChooser chooser = new TokenChooser(settings, Set.of(), 0, 3);
+        TokenChooser chooser = new TokenChooser(settings, Set.of(), 0, 3, null);
         float[] logits = {1, 0, 2, 2};
         assertEquals(1, chooser.choose(logits, new int[0], 0));
         Likelihoods likelihoods = chooser.likelihoods();

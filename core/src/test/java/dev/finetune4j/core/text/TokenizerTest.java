@@ -14,7 +14,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -306,5 +308,23 @@ class TokenizerTest {
         assertEquals("linux-aarch64", NativeLibrary.platform("Linux", "aarch64"));
         assertEquals("osx-aarch64", NativeLibrary.platform("Mac OS X", "aarch64"));
         assertEquals("win-x86_64", NativeLibrary.platform("Windows 11", "amd64"));
+    }
+
+    /** But for a blank that some tokenizers put before a text and drop again. */
+    @ParameterizedTest
+    @ValueSource(strings = {"bytelevel", "llama3style", "spbpe"})
+    void theBytesOfTokensAreThoseOfTheText(String name) {
+        String text = "Yi \u662f\u8c01? na\u00efve \ud83d\udc69\u200d\ud83d\udcbb  two spaces\n\ttab; 123";
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/" + name))) {
+            ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+            for (int id : tokenizer.encode(text)) {
+                bytes.writeBytes(tokenizer.bytesOf(id));
+            }
+            String written = bytes.toString(StandardCharsets.UTF_8);
+            assertEquals(text, written.startsWith(" ") ? written.substring(1) : written);
+            int eos = tokenizer.idOf(tokenizer.eosToken().orElseThrow()).orElseThrow();
+            assertEquals(0, tokenizer.bytesOf(eos).length);
+            assertEquals(0, tokenizer.bytesOf(1 << 20).length);
+        }
     }
 }

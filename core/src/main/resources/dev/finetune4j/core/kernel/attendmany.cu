@@ -174,21 +174,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
         if (warp + stage * WARPS < count) copies.ask(warp + stage * WARPS, stage);
         commit();
     }
-    float cosine[MAX_SIZE / 64], sine[MAX_SIZE / 64];
-#pragma unroll
-    for (int i = 0; i < MAX_SIZE / 64; i++) {
-        const int pair = i * 32 + lane;
-        if (pair < half) {
-            cosine[i] = wide(cosines[(share.length - 1) * shape.rotary + pair]);
-            sine[i] = wide(sines[(share.length - 1) * shape.rotary + pair]);
-        }
-    }
+    const Angles angles(cosines, sines, share.length - 1, shape.rotary, half);
     waitForPrevious();
     const bf16* of = qkv + static_cast<u64>(row) * (heads + 2 * kvHeads) * SIZE;
     for (int head = warp; head < HEADS; head += WARPS) {
         bf16* to = reinterpret_cast<bf16*>(room.queries + head * STRIDE);
         if (head < group) {
-            rotate(of + (firstHead + head) * SIZE, shape.query, cosine, sine, half, SIZE, [&](int c, bf16 v) { to[c] = v; });
+            rotate(of + (firstHead + head) * SIZE, shape.query, angles, half, SIZE, [&](int c, bf16 v) { to[c] = v; });
         } else {
             for (int c = lane; c < SIZE; c += 32) to[c] = bf16{0};
         }
@@ -198,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
         if (warp == WARPS - 1) {
             bf16* to = reinterpret_cast<bf16*>(room.newest[0]);
             rotate(
-                    of + (heads + kvHead) * SIZE, shape.key, cosine, sine, half, SIZE,
+                    of + (heads + kvHead) * SIZE, shape.key, angles, half, SIZE,
                     [&](int c, bf16 v) { to[c] = v, keys[newest + c] = v; });
         } else if (warp == WARPS - 2) {
             const bf16* from = of + (heads + kvHeads + kvHead) * SIZE;
@@ -269,12 +261,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
             continue;
         }
         const u64 at = (firstOf + head) * splits + split;
-#pragma unroll
-        for (int turn = 0; turn < TURNS; turn++) {
-            const int channel = turn * 128 + lane * 4;
-            if (channel < SIZE) *reinterpret_cast<float4*>(partial + at * SIZE + channel) = own.sums[turn];
-        }
-        if (lane == 0) *reinterpret_cast<float2*>(weights + at * 2) = make_float2(own.largest, own.total);
+        own.keep(partial + at * SIZE, weights + at * 2, SIZE);
     }
     if (share.active == 1) return;
     __syncthreads();

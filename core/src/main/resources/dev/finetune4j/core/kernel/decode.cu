@@ -291,21 +291,13 @@ __device__ __forceinline__ void attend(
     if (shape.appended) waitForPrevious();
     tiles.copy(0);
     tiles.copy(1);
-    float cosine[MAX_SIZE / 64], sine[MAX_SIZE / 64];
-#pragma unroll
-    for (int i = 0; i < MAX_SIZE / 64; i++) {
-        const int pair = i * 32 + lane;
-        if (pair < half) {
-            cosine[i] = wide(cosines[(share.length - 1) * shape.rotary + pair]);
-            sine[i] = wide(sines[(share.length - 1) * shape.rotary + pair]);
-        }
-    }
+    const Angles angles(cosines, sines, share.length - 1, shape.rotary, half);
     waitForPrevious();
     float* q = reinterpret_cast<float*>(room + (4 * KEYS + 2) * tiles.stride) + warp * size;
     const T* of = qkv + static_cast<u64>(row) * (heads + 2 * kvHeads) * size;
     if (head < group) {
         rotate(
-                of + (firstHead + head) * size, shape.query, cosine, sine, half, size,
+                of + (firstHead + head) * size, shape.query, angles, half, size,
                 [&](int c, T v) { q[c] = wide(v) * shape.scale; });
     }
     if (hasNewest) {
@@ -313,7 +305,7 @@ __device__ __forceinline__ void attend(
         if (warp == ATTENTION_WARPS - 1) {
             T* to = reinterpret_cast<T*>(tiles.newest(0));
             rotate(
-                    of + (heads + kvHead) * size, shape.key, cosine, sine, half, size,
+                    of + (heads + kvHead) * size, shape.key, angles, half, size,
                     [&](int c, T v) { to[c] = v, keys[newest + c] = v; });
         } else if (warp == ATTENTION_WARPS - 2) {
             const T* from = of + (heads + kvHeads + kvHead) * size;
@@ -343,12 +335,7 @@ __device__ __forceinline__ void attend(
     }
     if (writes) {
         const u64 part = (first + head) * splits + split;
-#pragma unroll
-        for (int turn = 0; turn < TURNS; turn++) {
-            const int channel = turn * 128 + lane * 4;
-            if (channel < size) *reinterpret_cast<float4*>(partial + part * size + channel) = mixture.sums[turn];
-        }
-        if (lane == 0) *reinterpret_cast<float2*>(weights + part * 2) = make_float2(mixture.largest, mixture.total);
+        mixture.keep(partial + part * size, weights + part * 2, size);
     }
     __syncthreads();
     if (threadIdx.x == 0) {
@@ -381,17 +368,9 @@ __device__ __forceinline__ void append(
         for (int c = lane; c < size; c += 32) to[c] = heads[static_cast<u64>(shape.kvHeads) * size + c];
         return;
     }
-    float cosine[MAX_SIZE / 64], sine[MAX_SIZE / 64];
-#pragma unroll
-    for (int i = 0; i < MAX_SIZE / 64; i++) {
-        const int pair = i * 32 + lane;
-        if (pair < half) {
-            cosine[i] = wide(cosines[position * shape.rotary + pair]);
-            sine[i] = wide(sines[position * shape.rotary + pair]);
-        }
-    }
+    const Angles angles(cosines, sines, position, shape.rotary, half);
     T* to = reinterpret_cast<T*>(memory[row * 2]) + place;
-    rotate(heads, shape.key, cosine, sine, half, size, [&](int c, T v) { to[c] = v; });
+    rotate(heads, shape.key, angles, half, size, [&](int c, T v) { to[c] = v; });
 }
 
 // The likeliest token of each row, the first of equals, becomes the next one; -1 when a logit is NaN or the largest is infinite. chosen:

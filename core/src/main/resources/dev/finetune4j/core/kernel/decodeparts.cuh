@@ -90,6 +90,17 @@ struct Mixture {
         sums[turn].w += v.w * weight;
     }
 
+    // One split's part of a head, for together().
+    __device__ __forceinline__ void keep(float* partial, float* weights, int size) const {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int turn = 0; turn < TURNS; turn++) {
+            const int channel = turn * 128 + lane * 4;
+            if (channel < size) *reinterpret_cast<float4*>(partial + channel) = sums[turn];
+        }
+        if (lane == 0) *reinterpret_cast<float2*>(weights) = make_float2(largest, total);
+    }
+
     template <class T> __device__ __forceinline__ void write(T* y, int size) const {
         const float scale = 1.f / total;
 #pragma unroll
@@ -152,11 +163,29 @@ __device__ __forceinline__ Mixture together(const float* partial, const float* w
     return all;
 }
 
+// Of a position: a lane has those of each 32nd pair.
+struct Angles {
+    float cosines[MAX_SIZE / 64], sines[MAX_SIZE / 64];
+
+    // row: of the tables, shape (positions, rotary); half: of the turned channels
+    template <class T, class Row>
+    __device__ __forceinline__ Angles(const T* allCosines, const T* allSines, Row row, int rotary, int half) {
+#pragma unroll
+        for (int i = 0; i < MAX_SIZE / 64; i++) {
+            const int pair = i * 32 + threadIdx.x % 32;
+            if (pair < half) {
+                cosines[i] = wide(allCosines[row * rotary + pair]);
+                sines[i] = wide(allSines[row * rotary + pair]);
+            }
+        }
+    }
+};
+
 // A head, normalised if there is a norm, its first channels turned by the angles of the position, each time rounded as the
 // models round it: one warp. half: of the turned channels. to(channel, value)
 template <class T, class To>
 __device__ __forceinline__ void rotate(
-        const T* head, const Norm& norm, const float* cosines, const float* sines, int half, int size, const To& to) {
+        const T* head, const Norm& norm, const Angles& angles, int half, int size, const To& to) {
     float factor = 1.f;
     if (norm.values) {
         float sum = 0.f;
@@ -171,8 +200,8 @@ __device__ __forceinline__ void rotate(
         const int pair = i * 32 + threadIdx.x % 32;
         if (pair < half) {
             const float a = value(pair), b = value(pair + half);
-            to(pair, narrow<T>(a * cosines[i] - b * sines[i]));
-            to(pair + half, narrow<T>(b * cosines[i] + a * sines[i]));
+            to(pair, narrow<T>(a * angles.cosines[i] - b * angles.sines[i]));
+            to(pair + half, narrow<T>(b * angles.cosines[i] + a * angles.sines[i]));
         }
     }
     for (int c = 2 * half + threadIdx.x % 32; c < size; c += 32) to(c, narrow<T>(value(c)));

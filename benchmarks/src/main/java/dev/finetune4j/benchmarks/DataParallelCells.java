@@ -24,7 +24,6 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.parallel.DataParallel;
 import dev.finetune4j.lora.train.LearningRateSchedule;
-import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingReport;
 import dev.finetune4j.lora.train.TrainingSettings;
@@ -60,19 +59,11 @@ public final class DataParallelCells {
 
     /** What a training came to, on rank 0. */
     private record Run(double millis, double tokensPerSecond, double peakGibibytes, List<Double> losses) {
-        static Run of(Clock clock, int warmup, @Nullable ComputeDevice device) {
-            double[] millis = new double[clock.ends.size() - warmup];
-            long tokens = 0;
-            for (int i = 0; i < millis.length; i++) {
-                millis[i] = (clock.ends.get(warmup + i) - clock.ends.get(warmup + i - 1)) / 1e6;
-                tokens += clock.tokens.get(warmup + i);
-            }
-            double all = Arrays.stream(millis).sum();
-            Arrays.sort(millis);
+        static Run of(TimedSteps timed, @Nullable ComputeDevice device) {
             double peak = device == null || device.equals(ComputeDevice.cpu())
                     ? Double.NaN
                     : CudaMemory.of(device).peak() / (double) (1 << 30);
-            return new Run(millis[millis.length / 2], tokens / all * 1e3, peak, clock.losses);
+            return new Run(timed.medianMillis(), timed.tokensPerSecond(), peak, timed.losses());
         }
 
         Map<String, Object> line(String cell, String who, int batch) {
@@ -86,19 +77,6 @@ public final class DataParallelCells {
             line.put("peak_gib", RealCells.rounded(peakGibibytes));
             line.put("losses", losses);
             return line;
-        }
-    }
-
-    private static final class Clock implements TrainingListener {
-        private final List<Long> ends = new ArrayList<>();
-        private final List<Integer> tokens = new ArrayList<>();
-        private final List<Double> losses = new ArrayList<>();
-
-        @Override
-        public void onStep(StepReport report, Control control) {
-            ends.add(System.nanoTime());
-            tokens.add(report.throughput().tokens());
-            losses.add(report.loss());
         }
     }
 
@@ -223,14 +201,14 @@ public final class DataParallelCells {
         }
         int steps = Integer.parseInt(TrainCells.option(args, "--steps", "20"));
         int warmup = Integer.parseInt(TrainCells.option(args, "--warmup", "5"));
-        Clock clock = new Clock();
+        TimedSteps timed = new TimedSteps(warmup);
         if (cell.equals("rows")) {
-            rows(args, device, batch, steps, place, clock);
+            rows(args, device, batch, steps, place, timed);
         } else {
-            random(cell, args, device, batch, steps, place, clock);
+            random(cell, args, device, batch, steps, place, timed);
         }
         // The other ranks hear of no steps.
-        return clock.ends.isEmpty() ? new Run(0, 0, 0, List.of()) : Run.of(clock, warmup, device);
+        return timed.losses().isEmpty() ? new Run(0, 0, 0, List.of()) : Run.of(timed, device);
     }
 
     private static void random(
@@ -240,7 +218,7 @@ public final class DataParallelCells {
             int batch,
             int steps,
             @Nullable DataParallel place,
-            Clock clock)
+            TimedSteps timed)
             throws IOException {
         boolean small = cell.equals("small");
         RandomModel shape = RandomModel.of(small ? "tiny" : TrainCells.option(args, "--preset", "6b"));
@@ -264,7 +242,7 @@ public final class DataParallelCells {
                     .learningRate(1e-4)
                     .schedule(LearningRateSchedule.constant(), 0)
                     .build();
-            List<TrainingListener> listeners = ranks.isFirst() ? List.of(clock) : List.of();
+            List<TrainingListener> listeners = ranks.isFirst() ? List.of(timed) : List.of();
             new Trainer(adapter.attachTo(base), adapter.trainable(), loader, settings, listeners, () -> false)
                     .among(ranks)
                     .run();
@@ -282,7 +260,7 @@ public final class DataParallelCells {
     }
 
     private static void rows(
-            String[] args, ComputeDevice device, int batch, int steps, @Nullable DataParallel place, Clock clock) {
+            String[] args, ComputeDevice device, int batch, int steps, @Nullable DataParallel place, TimedSteps timed) {
         FineTuner.Builder builder = FineTuner.builder()
                 .model(Path.of(TrainCells.option(args, "--model", "/dev/shm/llama-6b")))
                 .device(device)
@@ -292,7 +270,7 @@ public final class DataParallelCells {
                 .packing(2048)
                 .truncation(Truncation.SKIP)
                 .training(t -> t.learningRate(1e-4).maxSteps(steps).batchSize(batch))
-                .listener(clock);
+                .listener(timed);
         if (place != null) {
             builder.dataParallel(place);
         }

@@ -22,8 +22,6 @@ import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.objective.Dpo;
 import dev.finetune4j.lora.objective.PreferenceObjective;
 import dev.finetune4j.lora.train.LearningRateSchedule;
-import dev.finetune4j.lora.train.StepReport;
-import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.quant.QuantSettings;
@@ -166,7 +164,7 @@ public final class PreferenceCells {
                 .learningRate(5e-6)
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
-        Clock clock = new Clock();
+        TimedSteps timed = new TimedSteps(warmup);
         if (gpu) {
             CudaMemory.emptyCache();
             CudaMemory.resetPeak(device);
@@ -180,7 +178,7 @@ public final class PreferenceCells {
                         adapter.trainable(),
                         loader,
                         settings,
-                        List.of(clock),
+                        List.of(timed),
                         () -> false)
                 .minimizing(new PreferenceObjective(Dpo.of(0.1), base))
                 .run();
@@ -189,46 +187,13 @@ public final class PreferenceCells {
         line.put("model", shape.label);
         line.put("cell", layout + ", " + checkpointing);
         line.put("pairs", pairs);
-        line.put("tokens_per_step", clock.tokens(warmup) / steps);
-        line.put("ms_step", RealCells.rounded(clock.medianMillis(warmup)));
-        line.put("tokens_per_s", Math.round(clock.tokens(warmup) / clock.seconds(warmup)));
+        line.put("tokens_per_step", timed.tokens() / steps);
+        line.put("ms_step", RealCells.rounded(timed.medianMillis()));
+        line.put("tokens_per_s", Math.round(timed.tokensPerSecond()));
         line.put("peak_alloc_gib", gpu ? RealCells.rounded(CudaMemory.of(device).peak() / GIBIBYTE) : -1);
-        line.put("loss_first", RealCells.rounded(clock.losses.get(0)));
-        line.put("loss_last", RealCells.rounded(clock.losses.get(clock.losses.size() - 1)));
+        line.put("loss_first", RealCells.rounded(timed.firstLoss()));
+        line.put("loss_last", RealCells.rounded(timed.lastLoss()));
         return line;
-    }
-
-    /** When steps end; a report waits for the end of its step, not for the next one, which was asked for before. */
-    private static final class Clock implements TrainingListener {
-        private final List<Long> ends = new ArrayList<>();
-        private final List<Integer> tokens = new ArrayList<>();
-        private final List<Double> losses = new ArrayList<>();
-
-        @Override
-        public void onStep(StepReport report, Control control) {
-            ends.add(System.nanoTime());
-            tokens.add(report.throughput().tokens());
-            losses.add(report.loss());
-        }
-
-        int tokens(int warmup) {
-            return tokens.subList(warmup, tokens.size()).stream()
-                    .mapToInt(n -> n)
-                    .sum();
-        }
-
-        double seconds(int warmup) {
-            return (ends.get(ends.size() - 1) - ends.get(warmup - 1)) / 1e9;
-        }
-
-        double medianMillis(int warmup) {
-            double[] millis = new double[ends.size() - warmup];
-            for (int i = 0; i < millis.length; i++) {
-                millis[i] = (ends.get(warmup + i) - ends.get(warmup + i - 1)) / 1e6;
-            }
-            Arrays.sort(millis);
-            return (millis[(millis.length - 1) / 2] + millis[millis.length / 2]) / 2;
-        }
     }
 
     private List<EncodedExample> examples() throws IOException {

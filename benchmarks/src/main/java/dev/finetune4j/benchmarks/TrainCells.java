@@ -15,15 +15,12 @@ import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.train.LearningRateSchedule;
-import dev.finetune4j.lora.train.StepReport;
-import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.lora.train.loop.Trainer;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.SplittableRandom;
@@ -125,31 +122,17 @@ public final class TrainCells {
                 .learningRate(1e-4)
                 .schedule(LearningRateSchedule.constant(), 0)
                 .build();
-        List<Long> ends = new ArrayList<>();
-        List<Double> losses = new ArrayList<>();
-        TrainingListener clock = new TrainingListener() {
-            @Override
-            public void onStep(StepReport report, Control control) {
-                // The report waits for the end of its step, not for the next one, which was asked for before.
-                ends.add(System.nanoTime());
-                losses.add(report.loss());
-            }
-        };
+        TimedSteps timed = new TimedSteps(warmup);
         if (gpu) {
             CudaMemory.emptyCache();
             CudaMemory.resetPeak(device);
         }
-        new Trainer(model, adapter.trainable(), loader, settings, List.of(clock), () -> false).run();
-        double[] millis = new double[steps];
-        for (int i = 0; i < steps; i++) {
-            millis[i] = (ends.get(warmup + i) - ends.get(warmup + i - 1)) / 1e6;
-        }
-        Arrays.sort(millis);
-        double median = (millis[(steps - 1) / 2] + millis[steps / 2]) / 2;
-        print(shape, cell, median, gpu ? CudaMemory.of(device).peak() / (double) (1 << 30) : Double.NaN, losses);
+        new Trainer(model, adapter.trainable(), loader, settings, List.of(timed), () -> false).run();
+        print(shape, cell, timed, gpu ? CudaMemory.of(device).peak() / (double) (1 << 30) : Double.NaN);
     }
 
-    private static void print(RandomModel shape, Cell cell, double millis, double peak, List<Double> losses) {
+    private static void print(RandomModel shape, Cell cell, TimedSteps timed, double peak) {
+        double millis = timed.medianMillis();
         double tokens = (double) cell.batch() * cell.sequence() / millis * 1e3;
         System.out.printf(
                 Locale.ROOT,
@@ -166,8 +149,8 @@ public final class TrainCells {
                 tokens,
                 peak,
                 tokens * shape.modelFlops(cell.sequence()) / 1e12,
-                losses.get(0),
-                losses.get(losses.size() - 1));
+                timed.firstLoss(),
+                timed.lastLoss());
     }
 
     static List<EncodedExample> examples(RandomModel shape, int count, int sequence) {

@@ -31,7 +31,7 @@ public record KtoObjective(
         CausalLM reference,
         StartCheck start,
         Communicator ranks,
-        @Nullable ReferenceScores known) implements Objective {
+        @Nullable ReferenceScores known) implements ReferencedObjective {
     private static final List<String> METRICS = List.of("rewards/chosen", "rewards/rejected", "kl");
 
     /** One of whose start nothing is known, and which asks the reference each time. */
@@ -53,21 +53,6 @@ public record KtoObjective(
     public DeviceBatch toDevice(CausalLM model, Batch batch, double scale, int multiple) {
         SequencePairs.require(batch, Set.of(Kind.DESIRABLE, Kind.UNDESIRABLE), Kind.MISMATCHED);
         return Scores.withReference(DeviceBatch.ofSequences(model, batch, scale, multiple), known);
-    }
-
-    @Override
-    public void passed(DeviceBatch batch) {
-        Scores.remember(batch, known);
-    }
-
-    @Override
-    public Map<String, Tensor> findings() {
-        return ReferenceScores.findings(known);
-    }
-
-    @Override
-    public void restore(Map<String, Tensor> findings) {
-        ReferenceScores.restore(known, findings);
     }
 
     @Override
@@ -123,9 +108,7 @@ public record KtoObjective(
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
-            SequencePairs pairs = SequencePairs.of(
-                    Scores.of(model, onDevice), Scores.ofReference(reference, onDevice), onDevice.requireAnswers());
-            passed(onDevice);
+            SequencePairs pairs = judged(model, onDevice);
             Tensor kl = Kto.klEstimate(pairs.second(), ranks::sum); // (1)
             Tensor losses = loss.losses(pairs.first(), desirable(onDevice), kl); // (N)
             return Sums.toArray(sums(losses, pairs.first(), kl, onDevice));

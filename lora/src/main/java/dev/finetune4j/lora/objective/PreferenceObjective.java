@@ -29,7 +29,7 @@ public record PreferenceObjective(
         PairLoss loss,
         @Nullable CausalLM reference,
         StartCheck start,
-        @Nullable ReferenceScores known) implements Objective {
+        @Nullable ReferenceScores known) implements ReferencedObjective {
     private static final List<String> METRICS =
             List.of("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins");
 
@@ -62,21 +62,6 @@ public record PreferenceObjective(
         return loss.needsPrompts()
                 ? DeviceBatch.ofPromptsAndAnswers(model, batch, scale, multiple)
                 : Scores.withReference(DeviceBatch.ofSequences(model, batch, scale, multiple), known);
-    }
-
-    @Override
-    public void passed(DeviceBatch batch) {
-        Scores.remember(batch, known);
-    }
-
-    @Override
-    public Map<String, Tensor> findings() {
-        return ReferenceScores.findings(known);
-    }
-
-    @Override
-    public void restore(Map<String, Tensor> findings) {
-        ReferenceScores.restore(known, findings);
     }
 
     @Override
@@ -117,9 +102,7 @@ public record PreferenceObjective(
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 DeviceBatch onDevice = toDevice(model, batch, 1, 1)) {
-            SequencePairs pairs = SequencePairs.of(
-                    Scores.of(model, onDevice), Scores.ofReference(reference, onDevice), onDevice.requireAnswers());
-            passed(onDevice);
+            SequencePairs pairs = judged(model, onDevice);
             return Sums.toArray(sums(loss.losses(pairs.first(), pairs.second()), pairs, onDevice));
         }
     }

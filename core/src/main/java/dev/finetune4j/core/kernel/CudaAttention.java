@@ -3,6 +3,8 @@ package dev.finetune4j.core.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -75,33 +77,13 @@ final class CudaAttention implements SequenceAttention {
         return Math.toIntExact(packed == null ? qkv.size(0) : packed.starts().size(0) - 1);
     }
 
-    private static @Nullable Tensor starts(@Nullable Bounds packed) {
-        return packed == null ? null : packed.starts();
-    }
-
     @Override
     public Mixed forward(Tensor qkv, @Nullable Bounds packed, boolean recorded) {
         long batch = qkv.size(0);
         long tokens = qkv.size(1);
         Tensor y = Tensors.empty(device, ScalarType.BFloat16, batch, tokens, (long) spec.heads() * spec.headDim());
         Tensor logs = Tensors.empty(device, ScalarType.Float, spec.heads(), batch * tokens);
-        module().kernel("attend_forward", 3 * tileBytes(room(spec)))
-                .launch(
-                        tiles(qkv, packed) * spec.heads(),
-                        4 * WARP,
-                        qkv,
-                        y,
-                        logs,
-                        starts(packed),
-                        sequences(qkv, packed),
-                        (int) tokens,
-                        Math.toIntExact(batch * tokens),
-                        spec.heads(),
-                        spec.kvHeads(),
-                        spec.headDim(),
-                        (float) spec.scale(),
-                        (float) spec.softCap(),
-                        spec.window());
+        launch("attend_forward", 3 * tileBytes(room(spec)), spec.heads(), 4, qkv, packed, y, logs);
         return new Mixed(y, List.of(logs));
     }
 
@@ -110,64 +92,58 @@ final class CudaAttention implements SequenceAttention {
         Tensor logs = mixed.kept().get(0);
         Tensor inner = Tensors.emptyLike(logs);
         Tensor gradients = Tensors.emptyLike(qkv);
-        backwardOfQueries(qkv, packed, mixed.y(), gradient, logs, inner, gradients);
-        backwardOfKeys(qkv, packed, gradient, logs, inner, gradients);
+        int tile = tileBytes(room(spec));
+        int narrow = room(spec) == MAX_HEAD_SIZE ? tile / 2 : tile;
+        int bytesOfQueries = 2 * tile + 2 * narrow;
+        // inner gets the dot product of each output and its gradient.
+        launch(
+                "attend_backward_queries",
+                bytesOfQueries,
+                spec.heads(),
+                4,
+                qkv,
+                packed,
+                mixed.y(),
+                gradient,
+                logs,
+                inner,
+                gradients);
+        launch(
+                "attend_backward_keys",
+                backwardKeysBytes(room(spec)),
+                spec.kvHeads(),
+                8,
+                qkv,
+                packed,
+                gradient,
+                logs,
+                inner,
+                gradients);
         return SequenceAttention.split(spec, gradients);
     }
 
-    /** @param inner gets the dot product of each output and its gradient */
-    private void backwardOfQueries(
-            Tensor qkv,
-            @Nullable Bounds packed,
-            Tensor y,
-            Tensor gradient,
-            Tensor logs,
-            Tensor inner,
-            Tensor gradients) {
-        int tile = tileBytes(room(spec));
-        int narrow = room(spec) == MAX_HEAD_SIZE ? tile / 2 : tile;
-        module().kernel("attend_backward_queries", 2 * tile + 2 * narrow)
-                .launch(
-                        tiles(qkv, packed) * spec.heads(),
-                        4 * WARP,
-                        qkv,
-                        y,
-                        gradient,
-                        logs,
-                        inner,
-                        gradients,
-                        starts(packed),
-                        sequences(qkv, packed),
-                        Math.toIntExact(qkv.size(1)),
-                        Math.toIntExact(qkv.size(0) * qkv.size(1)),
-                        spec.heads(),
-                        spec.kvHeads(),
-                        spec.headDim(),
-                        (float) spec.scale(),
-                        (float) spec.softCap(),
-                        spec.window());
-    }
-
-    private void backwardOfKeys(
-            Tensor qkv, @Nullable Bounds packed, Tensor gradient, Tensor logs, Tensor inner, Tensor gradients) {
-        module().kernel("attend_backward_keys", backwardKeysBytes(room(spec)))
-                .launch(
-                        tiles(qkv, packed) * spec.kvHeads(),
-                        8 * WARP,
-                        qkv,
-                        gradient,
-                        logs,
-                        inner,
-                        gradients,
-                        starts(packed),
-                        sequences(qkv, packed),
-                        Math.toIntExact(qkv.size(1)),
-                        Math.toIntExact(qkv.size(0) * qkv.size(1)),
-                        spec.heads(),
-                        spec.kvHeads(),
-                        spec.headDim(),
-                        (float) spec.scale(),
-                        (float) spec.softCap(),
-                        spec.window());
+    /**
+     * Launches a kernel, a block for each tile and head.
+     *
+     * @param bytes shared memory of a block
+     * @param warps of a block
+     * @param others what the kernel takes between qkv and the shapes
+     */
+    private void launch(
+            String kernel, int bytes, int heads, int warps, Tensor qkv, @Nullable Bounds packed, Tensor... others) {
+        List<@Nullable Object> arguments = new ArrayList<>();
+        arguments.add(qkv);
+        arguments.addAll(Arrays.asList(others));
+        arguments.add(packed == null ? null : packed.starts());
+        arguments.add(sequences(qkv, packed));
+        arguments.add(Math.toIntExact(qkv.size(1)));
+        arguments.add(Math.toIntExact(qkv.size(0) * qkv.size(1)));
+        arguments.add(spec.heads());
+        arguments.add(spec.kvHeads());
+        arguments.add(spec.headDim());
+        arguments.add((float) spec.scale());
+        arguments.add((float) spec.softCap());
+        arguments.add(spec.window());
+        module().kernel(kernel, bytes).launch(tiles(qkv, packed) * heads, warps * WARP, arguments.toArray());
     }
 }

@@ -1,21 +1,28 @@
 package dev.finetune4j.lora.parallel;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
 import dev.finetune4j.Fixtures;
+import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -58,26 +65,31 @@ class LocalLauncherTest {
         }
     }
 
-    private int launch(String objective, int steps) throws InterruptedException {
-        Path model = Fixtures.tinyChatModel(folder.resolve("model"));
-        String[] arguments = {model.toString(), folder.toString(), objective, String.valueOf(steps)};
-        return DataParallel.launch(2, RankProgram.class, arguments, lines);
+    private int launch(String objective, int steps, Path... checkpoints) throws InterruptedException {
+        Path model = folder.resolve("model");
+        if (!Files.exists(model)) {
+            Fixtures.tinyChatModel(model);
+        }
+        List<String> arguments =
+                new ArrayList<>(List.of(model.toString(), folder.toString(), objective, String.valueOf(steps)));
+        Arrays.stream(checkpoints).map(Path::toString).forEach(arguments::add);
+        return DataParallel.launch(2, RankProgram.class, arguments.toArray(String[]::new), lines);
+    }
+
+    private double[] alone(String objective, int steps, UnaryOperator<FineTuner.Builder> with) {
+        FineTuner.Builder builder = RankProgram.builder(folder.resolve("model"), objective, steps, 4, 0);
+        try (FineTunedModel alone = with.apply(builder).train()) {
+            return numbers(RankProgram.losses(alone));
+        }
     }
 
     @Test
     void twoProcessesTrainWhatOneDoes() throws InterruptedException {
         assertEquals(0, launch("dpo", 4), lines::text);
-        try (FineTunedModel alone =
-                RankProgram.builder(folder.resolve("model"), "dpo", 4, 4, 0).train()) {
-            double[] expected = numbers(RankProgram.losses(alone));
-            for (String rank : List.of("[rank 0] losses ", "[rank 1] losses ")) {
-                double[] found = numbers(lines.after(rank));
-                assertEquals(4, found.length);
-                for (int i = 0; i < found.length; i++) {
-                    assertEquals(expected[i], found[i], 1e-6, rank + i);
-                }
-            }
-        }
+        double[] expected = alone("dpo", 4, builder -> builder);
+        assertArrayEquals(expected, numbers(lines.after("[rank 0] losses ")), 1e-6);
+        assertArrayEquals(expected, numbers(lines.after("[rank 1] losses ")), 1e-6);
+        assertEquals(Fixtures.device(1).toString(), lines.after("[rank 1] device "));
         assertTrue(lines.all.contains("[rank 0] step 4") && !lines.all.contains("[rank 1] step 4"), lines.text());
         assertTrue(Files.exists(folder.resolve("of0/adapter_model.safetensors")));
         assertFalse(Files.exists(folder.resolve("of1")));
@@ -89,16 +101,20 @@ class LocalLauncherTest {
 
     @Test
     void aProcessThatIsKilledEndsTheOtherWithItsName() throws InterruptedException {
+        killed();
+    }
+
+    private void killed(Path... checkpoints) throws InterruptedException {
         long[] killed = new long[1];
         lines.watcher = line -> {
-            if (line.equals("[rank 0] step 3")) {
+            if (line.equals("[rank 0] step 5")) {
                 killed[0] = System.nanoTime();
                 ProcessHandle.of(Long.parseLong(lines.after("[rank 1] pid ")))
                         .orElseThrow()
                         .destroyForcibly();
             }
         };
-        int status = launch("sft", 1_000_000);
+        int status = launch("sft", 1_000_000, checkpoints);
 
         double seconds = (System.nanoTime() - killed[0]) / 1e9;
         assertTrue(killed[0] != 0 && seconds < MOST_SECONDS, seconds + " s: " + lines.text());
@@ -109,6 +125,31 @@ class LocalLauncherTest {
                         && last.contains("process " + lines.after("[rank 1] pid "))
                         && last.contains("was lost"),
                 last);
+    }
+
+    @Test
+    @Tag("slow")
+    void whatAKilledProcessEndedGoesOnWithBothOrOne() throws InterruptedException, IOException {
+        Path checkpoints = folder.resolve("checkpoints");
+        killed(checkpoints);
+        Path copy = folder.resolve("copy");
+        copy(checkpoints, copy);
+        lines.all.clear();
+        lines.watcher = line -> {};
+        assertEquals(0, launch("sft", 8, checkpoints), lines::text);
+        assertFalse(lines.all.contains("[rank 0] step 2"), "it does not begin anew: " + lines.text());
+        double[] whole = alone("sft", 8, builder -> builder);
+        assertEquals(8, whole.length);
+        assertArrayEquals(whole, numbers(lines.after("[rank 1] losses ")), 1e-6);
+        assertArrayEquals(whole, alone("sft", 8, builder -> RankProgram.resumed(builder, copy)), 1e-6);
+    }
+
+    private static void copy(Path from, Path to) throws IOException {
+        try (Stream<Path> files = Files.walk(from)) {
+            for (Path file : files.toList()) {
+                Files.copy(file, to.resolve(from.relativize(file).toString()));
+            }
+        }
     }
 
     @Test

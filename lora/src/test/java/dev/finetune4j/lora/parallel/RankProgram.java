@@ -17,14 +17,18 @@ import java.util.stream.IntStream;
 /**
  * What the ranks of {@link LocalLauncherTest} run: a short training, whose losses it prints.
  *
- * <p>Arguments: the model's folder, where to save, {@code sft} or {@code dpo}, steps.
+ * <p>Arguments: the model's folder, where to save, {@code sft} or {@code dpo}, steps; and a folder of checkpoints from which it
+ * goes on, if there is to be one.
  */
 final class RankProgram {
+    private static final int CHECKPOINTS = 4;
+
     private RankProgram() {}
 
     public static void main(String[] args) {
         DataParallel processes = DataParallel.fromEnvironment();
         System.out.println("pid " + ProcessHandle.current().pid());
+        System.out.println("device " + Fixtures.device(processes.rank()));
         FineTuner.Builder builder = builder(Path.of(args[0]), args[2], Integer.parseInt(args[3]), 2, processes.rank())
                 .dataParallel(processes)
                 .listener(new TrainingListener() {
@@ -33,10 +37,17 @@ final class RankProgram {
                         System.out.println("step " + step.step());
                     }
                 });
+        if (args.length > CHECKPOINTS) {
+            builder = resumed(builder, Path.of(args[CHECKPOINTS]));
+        }
         try (FineTunedModel tuned = builder.train()) {
             tuned.save(Path.of(args[1]).resolve("of" + processes.rank()));
             System.out.println("losses " + losses(tuned));
         }
+    }
+
+    static FineTuner.Builder resumed(FineTuner.Builder builder, Path checkpoints) {
+        return builder.checkpoints(checkpoints, c -> c.saveSteps(2)).resume();
     }
 
     static FineTuner.Builder builder(Path model, String objective, int steps, int batchSize, int rank) {

@@ -20,7 +20,7 @@ import java.util.concurrent.atomic.AtomicLong;
  * A training on one GPU and chats on another in one process: the speed of each alone and of both together, in one line of JSON, with what
  * failed.
  *
- * <p>Arguments: {@code --model folder --data rows.json --template llama2 --steps 60 --chats 4 --train 0 --chat 1}.
+ * <p>Arguments: {@code --model folder --data rows.json --template llama2 --steps 60 --alone-steps 60 --chats 4 --train 0 --chat 1}.
  */
 public final class TwoGpuCell {
     private static final int TOKENS = 64;
@@ -44,15 +44,9 @@ public final class TwoGpuCell {
 
     private Map<String, Object> measure(String[] args) throws InterruptedException {
         int steps = Integer.parseInt(TrainCells.option(args, "--steps", "60"));
-        RealTraining.Task task = new RealTraining.Task(
-                Path.of(TrainCells.option(args, "--model", "/dev/shm/llama-6b")),
-                ComputeDevice.cuda(Integer.parseInt(TrainCells.option(args, "--train", "0"))),
-                Dataset.read(Path.of(TrainCells.option(args, "--data", "extra/data/alpaca_en_demo.json"))),
-                TrainCells.option(args, "--template", "llama2"),
-                512,
-                0,
-                t -> t.maxSteps(steps).batchSize(8));
-        double alone = speed(task, steps);
+        int aloneSteps = Integer.parseInt(TrainCells.option(args, "--alone-steps", String.valueOf(steps)));
+        RealTraining.Task task = task(args, steps);
+        double alone = speed(task(args, aloneSteps), aloneSteps);
         try (LanguageModel model = LanguageModel.loader(task.model())
                 .device(ComputeDevice.cuda(Integer.parseInt(TrainCells.option(args, "--chat", "1"))))
                 .quantize(QuantSettings.nf4())
@@ -91,6 +85,17 @@ public final class TwoGpuCell {
             line.put("failures", failures);
             return line;
         }
+    }
+
+    private static RealTraining.Task task(String[] args, int steps) {
+        return new RealTraining.Task(
+                Path.of(TrainCells.option(args, "--model", "/dev/shm/llama-6b")),
+                ComputeDevice.cuda(Integer.parseInt(TrainCells.option(args, "--train", "0"))),
+                Dataset.read(Path.of(TrainCells.option(args, "--data", "extra/data/alpaca_en_demo.json"))),
+                TrainCells.option(args, "--template", "llama2"),
+                512,
+                0,
+                t -> t.maxSteps(steps).batchSize(8));
     }
 
     /** Tokens per second of the second half of the steps, when everything is warm. */

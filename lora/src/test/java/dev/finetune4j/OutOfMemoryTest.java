@@ -285,7 +285,7 @@ class OutOfMemoryTest {
             long before = CudaMemory.of(gpu).allocated();
             double limit = (CudaMemory.of(gpu).reserved() + (256L << 20))
                     / (double) DeviceMemory.of(gpu).total();
-            torch_cuda.getAllocator().setMemoryFraction(limit, (byte) 0);
+            torch_cuda.getAllocator().setMemoryFraction(limit, (byte) gpu.index());
             try {
                 OutOfDeviceMemoryException out =
                         assertThrows(OutOfDeviceMemoryException.class, () -> train(view, adapter, 1 << 14, 128, 200));
@@ -294,7 +294,7 @@ class OutOfMemoryTest {
                 assertEquals(before, CudaMemory.of(gpu).allocated(), "the failed step is freed");
                 assertFalse(train(view, adapter, 2, 32, 200).steps().isEmpty());
             } finally {
-                torch_cuda.getAllocator().setMemoryFraction(1, (byte) 0);
+                torch_cuda.getAllocator().setMemoryFraction(1, (byte) gpu.index());
             }
         }
     }

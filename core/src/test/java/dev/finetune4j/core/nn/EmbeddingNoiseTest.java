@@ -11,6 +11,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.Arrays;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -102,7 +103,7 @@ class EmbeddingNoiseTest {
         TensorData.assertClose(
                 "noise",
                 noise(1, 20, lengths, new Dropout.Draw(7, 3)),
-                noise(ComputeDevice.cuda(0), 1, 20, lengths, new Dropout.Draw(7, 3)),
+                noise(TestGpu.device(), 1, 20, lengths, new Dropout.Draw(7, 3)),
                 1e-6);
     }
 }

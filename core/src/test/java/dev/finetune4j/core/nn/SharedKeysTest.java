@@ -8,6 +8,7 @@ import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -105,7 +106,7 @@ class SharedKeysTest {
     @Test
     void onAGpu() {
         Needs.gpu();
-        CASES.forEach(c -> compare(c, ComputeDevice.cuda(0), ScalarType.BFloat16, 1e-2, 1e-2));
+        CASES.forEach(c -> compare(c, TestGpu.device(), ScalarType.BFloat16, 1e-2, 1e-2));
     }
 
     @Test

@@ -37,6 +37,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
+import dev.finetune4j.testsupport.TestGpu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -48,7 +49,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** Preference trainings on a GPU, with captured passes and with prompts that stand in a row once, against those on the CPU in float32. */
 class GpuPreferenceTest {
-    private static final ComputeDevice GPU = ComputeDevice.cuda(0);
+    private static final ComputeDevice GPU = TestGpu.device();
     private static final int STEPS = 12;
 
     @BeforeEach
@@ -67,30 +68,31 @@ class GpuPreferenceTest {
     }
 
     private static EncodedSequence answer(
-            SplittableRandom random, int[] prompt, int length, EncodedSequence.Kind kind) {
+            SplittableRandom random, int vocabulary, int[] prompt, int length, EncodedSequence.Kind kind) {
         int[] ids = Arrays.copyOf(prompt, prompt.length + length);
         int[] labels = new int[ids.length];
         Arrays.fill(labels, Labels.IGNORE);
         for (int i = 0; i < length; i++) {
-            ids[prompt.length + i] = random.nextInt(200);
+            ids[prompt.length + i] = random.nextInt(vocabulary);
             labels[prompt.length + i - 1] = ids[prompt.length + i];
         }
         return new EncodedSequence(ids, labels, kind);
     }
 
     /** Lengths differ, but rows come in few sizes. */
-    private static List<EncodedExample> pairs(boolean kto) {
+    private static List<EncodedExample> pairs(boolean kto, int vocabulary) {
         SplittableRandom random = new SplittableRandom(3);
         List<EncodedExample> pairs = new ArrayList<>();
         for (int i = 0; i < 3 * STEPS; i++) {
-            int[] prompt = random.ints(20 + i * 37 % 31, 0, 200).toArray();
+            int[] prompt = random.ints(20 + i * 37 % 31, 0, vocabulary).toArray();
             EncodedSequence.Kind first = !kto
                     ? EncodedSequence.Kind.CHOSEN
                     : i % 2 == 0 ? EncodedSequence.Kind.DESIRABLE : EncodedSequence.Kind.UNDESIRABLE;
             pairs.add(new EncodedExample(List.of(
-                    answer(random, prompt, 8 + i % 5, first),
+                    answer(random, vocabulary, prompt, 8 + i % 5, first),
                     answer(
                             random,
+                            vocabulary,
                             prompt,
                             6 + i % 7,
                             kto ? EncodedSequence.Kind.MISMATCHED : EncodedSequence.Kind.REJECTED))));
@@ -107,7 +109,7 @@ class GpuPreferenceTest {
 
     /** In the last epoch the reference is not asked again. */
     private static List<StepReport> steps(CausalLM base, boolean kto, Collator.Layout layout, int every) {
-        List<EncodedExample> pairs = pairs(kto);
+        List<EncodedExample> pairs = pairs(kto, Math.min(200, base.config().vocabSize()));
         Collator collator = new Collator(0, new Collator.FewSizes(), layout);
         TrainingSettings settings = TrainingSettings.builder()
                 .epochs(2)
@@ -170,7 +172,7 @@ class GpuPreferenceTest {
                 ForwardBackward passes = new ForwardBackward(adapter.attachTo(base), objective(kto, base, null));
                 FlatParameters parameters = new FlatParameters(adapter.trainable(), ParameterGroups.ONE)) {
             Collator collator = new Collator(0, new Collator.FewSizes(), layout);
-            List<EncodedExample> pairs = pairs(kto);
+            List<EncodedExample> pairs = pairs(kto, Math.min(200, base.config().vocabSize()));
             Batch batch = collator.collate(pairs.subList(0, 3));
             double[] sums = new double[4];
             for (int i = 0; i < sums.length; i++) {

@@ -16,12 +16,14 @@ import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -119,6 +121,39 @@ class CommunicatorTest {
                             && lost.getMessage().contains("out of patience"),
                     lost.getMessage());
         }
+    }
+
+    @Test
+    void anOperationThatALossEndsLeavesNoNativeObjects() throws Exception {
+        CountDownLatch begun = new CountDownLatch(1);
+        CountDownLatch counted = new CountDownLatch(1);
+        List<Future<Long>> results = start(2, ranks -> {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor values = Tensors.ones(CPU, org.bytedeco.pytorch.global.torch.ScalarType.Float, 4);
+                ranks.sum(values);
+                if (ranks.rank() == 1) {
+                    begun.await();
+                    // The other one's operation has begun by then.
+                    TimeUnit.MILLISECONDS.sleep(200);
+                    ranks.fail(new IllegalStateException("out of patience"));
+                    // Frees nothing meanwhile.
+                    counted.await();
+                    return 0L;
+                }
+                long before = Pointer.totalCount();
+                begun.countDown();
+                assertThrows(RankLostException.class, () -> ranks.sum(values));
+                long left = Pointer.totalCount() - before;
+                counted.countDown();
+                return left;
+            } catch (InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        long left = result(results.get(0));
+        // The collector may free objects of other tests.
+        assertTrue(left <= 0, left + " native objects");
+        result(results.get(1));
     }
 
     @Test

@@ -68,7 +68,7 @@ public record Comparison(
         if (base.isAccuracy()) {
             return new Test(Test.Method.MCNEMAR, better, worse, Proportion.mcNemar(worse, better));
         }
-        double pValue = new Bootstrap(base.metric()::figure, seed)
+        double pValue = new Bootstrap(base.metric()::compared, seed)
                 .paired(base.sums(), tuned.sums())
                 .pValue();
         return new Test(Test.Method.PAIRED_BOOTSTRAP, better, worse, pValue);

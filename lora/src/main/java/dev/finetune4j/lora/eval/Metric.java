@@ -41,6 +41,11 @@ public record Metric(String name, Kind kind) {
         };
     }
 
+    /** What a test compares: the figure, but of a perplexity its logarithm, of which single items do not outweigh all others. */
+    double compared(double... sums) {
+        return kind == Kind.PERPLEXITY ? sums[0] / sums[1] : figure(sums);
+    }
+
     /** The figure of one item, with which it is shown. */
     double ofOne(double... counts) {
         return kind == Kind.BLEU ? Bleu.sentence(counts) : figure(counts);

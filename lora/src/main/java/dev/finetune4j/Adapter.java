@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
@@ -13,16 +14,19 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.data.Example;
+import dev.finetune4j.lora.adapter.Combination;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
+import dev.finetune4j.lora.adapter.lora.LoraCombiner;
 import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.adapter.peft.AdapterScale;
 import dev.finetune4j.lora.eval.EvaluableModel;
 import dev.finetune4j.lora.eval.score.SequenceScorer;
-import dev.finetune4j.lora.export.HuggingFaceWriter;
 import dev.finetune4j.lora.export.MergedModelExporter;
+import dev.finetune4j.lora.export.gguf.GgufAdapterWriter;
 import dev.finetune4j.lora.train.checkpoint.SavedCheckpoint;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -71,6 +75,64 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
         if (request.adapter() != null) {
             throw new IllegalArgumentException("the request names the adapter \"" + request.adapter()
                     + "\", but it was given to an adapter; give it to the LanguageModel, or leave the name out");
+        }
+    }
+
+    /**
+     * An adapter with its share in a combination.
+     *
+     * @param adapter LoRA
+     * @param weight any number; negative ones take away what the adapter adds
+     */
+    public record Weighted(Adapter adapter, double weight) {
+        public Weighted {
+            Arguments.given(adapter, "weighted(adapter)");
+        }
+    }
+
+    /** This adapter with its share in a {@linkplain #combine combination}. */
+    public Weighted weighted(double weight) {
+        return new Weighted(this, weight);
+    }
+
+    /**
+     * Combines LoRA adapters on one base into a new one, as PEFT's {@code add_weighted_adapter} does; {@link #save} makes it last.
+     *
+     * <pre>{@code
+     * try (Adapter both = Adapter.combine(
+     *         Combination.of(Combination.Type.TIES).density(0.5), polite.weighted(0.7), brief.weighted(0.3))) {
+     *     both.save(folder);
+     * }
+     * }</pre>
+     *
+     * @param how such as {@code Combination.of(Combination.Type.CAT)}, which is exactly the weighted sum
+     * @param adapters in the order in which they are added
+     * @throws dev.finetune4j.core.SettingsException naming all that cannot be combined: other kinds, other ranks, other bases
+     * @throws IllegalStateException when an adapter or the base is closed
+     */
+    public static Adapter combine(Combination how, Weighted... adapters) {
+        Arguments.given(how, "combine(how)");
+        Arguments.given(adapters, "combine(adapters)");
+        if (adapters.length == 0) {
+            throw new SettingsException(List.of("no adapter was given to combine; name at least one"));
+        }
+        LanguageModel base = adapters[0].adapter().base;
+        if (Arrays.stream(adapters).anyMatch(each -> each.adapter().base != base)) {
+            throw new SettingsException(
+                    List.of("the adapters to combine sit on several models; load all of them on one"));
+        }
+        try (Lifetime.Use use = base.model().use()) {
+            PeftAdapter combined = LoraCombiner.combine(
+                    Arrays.stream(adapters).map(each -> each.adapter().peft()).toList(),
+                    Arrays.stream(adapters).map(Weighted::weight).toList(),
+                    how,
+                    base.model());
+            try {
+                return new Adapter(base, combined);
+            } catch (RuntimeException | Error e) {
+                combined.close();
+                throw e;
+            }
         }
     }
 
@@ -178,27 +240,67 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
 
     /**
      * Writes a whole model with the adapter merged into its weights, which needs no adapter. The
-     * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory.
+     * weights are those of the base's checkpoint, merged in float32 and rounded once, whatever form the base has in memory. What was
+     * written as a Hugging Face folder is compared with base and adapter on a few prompts before it takes its place; the model card and
+     * {@code finetune4j.json} have the figure.
      *
-     * @param folder made if absent; not the base's own. A model or adapter of this library that is there is replaced as a whole, or stays when
-     *     writing fails or the process ends
-     * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)}
+     * @param target folder or, for GGUF, file; made if absent, not the base's own. A model or adapter of this library that is there is
+     *     replaced as a whole, or stays when writing fails or the process ends
+     * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)} or {@code ModelFormat.gguf(GgufType.Q8_0)}
      * @throws IllegalStateException when the adapter is one of virtual tokens, which cannot be merged, or is closed
-     * @throws dev.finetune4j.core.SettingsException when the folder is the base's own
+     * @throws dev.finetune4j.core.SettingsException when the folder is the base's own, the base's checkpoint is in 4 bits, or the format
+     *     cannot hold the model, with the reasons
      * @throws dev.finetune4j.core.ModelFileException when the base's folder is gone or holds another model meanwhile
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
-    public void export(Path folder, ModelFormat format) {
-        Arguments.given(folder, "export(folder)");
+    public void export(Path target, ModelFormat format) {
+        export(target, format, MergeSettings.defaults());
+    }
+
+    /**
+     * The same with other settings for merging.
+     *
+     * @param settings into what it may be merged, and on which prompts the result is compared with base and adapter
+     * @throws dev.finetune4j.core.FineTune4jException when it cannot be written, or computes otherwise than base and adapter
+     */
+    public void export(Path target, ModelFormat format, MergeSettings settings) {
+        Arguments.given(target, "export(target)");
         Arguments.given(format, "export(format)");
+        Arguments.given(settings, "export(settings)");
         try (Lifetime.Use use = adapter.use()) {
             base.requireUnchanged();
             MergedModelExporter.write(
-                    base.files(),
-                    base.record().ofModel(),
-                    adapter,
-                    folder,
-                    new HuggingFaceWriter(((ModelFormat.HuggingFace) format).precision()));
+                    base.files(), base.record().ofModel(), adapter, target, Exports.writer(format), settings.options());
+        }
+    }
+
+    /**
+     * Writes the adapter as a GGUF file, which llama.cpp applies to the GGUF file of the base ({@code --lora}); {@link
+     * LanguageModel#export} writes that. LoRA and rsLoRA can be written so; what changes more than the products of linears is refused, and
+     * can be merged by {@link #export} instead.
+     *
+     * @param file made if absent; a GGUF file that is there is replaced, or stays when writing fails or the process ends
+     * @param type number format of the factors; rows that are not made of blocks of it are in F16
+     * @throws IllegalStateException when the adapter or its base is closed
+     * @throws dev.finetune4j.core.SettingsException naming all of the adapter that such a file cannot hold
+     * @throws dev.finetune4j.core.FineTune4jException when the file cannot be written
+     */
+    public void saveGguf(Path file, GgufType type) {
+        Arguments.given(file, "saveGguf(file)");
+        Arguments.given(type, "saveGguf(type)");
+        try (Lifetime.Use use = view.use()) {
+            GgufAdapterWriter.write(base.folder(), adapter, type.stored(), file);
+        }
+    }
+
+    /**
+     * What of the adapter would not carry over to PEFT, vLLM and llama.cpp.
+     *
+     * @throws IllegalStateException when the adapter is closed
+     */
+    public Portability portability() {
+        try (Lifetime.Use use = adapter.use()) {
+            return Portability.of(adapter, base.folder());
         }
     }
 

@@ -71,6 +71,15 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
      * template is an error; another tokenizer file or other stop tokens may be meant and are warned of.
      */
     static void check(Path folder, LanguageModel base) {
+        check(folder, base.record(), base.folder().path(), base.encoder().template());
+    }
+
+    /**
+     * The same for a base that is not loaded.
+     *
+     * @param expected what an adapter of this base notes
+     */
+    static void check(Path folder, AdapterRecord expected, Path base, ChatTemplate used) {
         Path file = folder.resolve(FILE);
         if (!Files.isRegularFile(file)) {
             return;
@@ -81,20 +90,19 @@ record AdapterRecord(String baseFingerprint, String template, String tokenizerFi
                     + node.path("library_version").asText("unknown") + "; this version reads format " + FORMAT
                     + ": use a newer version of the library");
         }
-        AdapterRecord expected = base.record();
         String trainedOn = node.path("base_fingerprint").asText("");
         if (!trainedOn.equals(expected.baseFingerprint())) {
             throw new ModelFileException(folder + " was trained on another base model than "
-                    + base.folder().path() + " (fingerprints " + shorten(trainedOn) + " and "
+                    + base + " (fingerprints " + shorten(trainedOn) + " and "
                     + shorten(expected.baseFingerprint())
                     + "); load it on the model that it was trained on, or, if that is"
                     + " this one and its config.json alone was edited since, delete " + file);
         }
         String template = node.path("chat_template").asText("");
-        if (!base.encoder().template().isNamed(template)) {
+        if (!used.isNamed(template)) {
             throw new ModelFileException(folder + " was trained with the chat template \"" + template
                     + "\", but the base was loaded with \"" + expected.template() + "\"; "
-                    + remedy(template, expected.template(), base.folder().path()));
+                    + remedy(template, expected.template(), base));
         }
         warn(file, node, expected);
     }

@@ -1,6 +1,5 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.Completion;
@@ -9,14 +8,10 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.message.Arguments;
-import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.data.Example;
 import dev.finetune4j.lora.adapter.peft.AdapterCopy;
 import dev.finetune4j.lora.eval.EvaluableModel;
-import dev.finetune4j.lora.export.HuggingFaceWriter;
-import dev.finetune4j.lora.export.ModelContent;
-import dev.finetune4j.lora.export.ModelWriter;
 import dev.finetune4j.lora.train.TrainingReport;
 import java.nio.file.Path;
 import java.util.List;
@@ -141,7 +136,7 @@ public final class FineTunedModel implements EvaluableModel, AutoCloseable {
     public void save(Path folder) {
         Arguments.given(folder, "save(folder)");
         if (adapter == null) {
-            throw new IllegalStateException("full fine-tuning makes no adapter; use export(folder, format)");
+            throw new IllegalStateException("full fine-tuning makes no adapter; use export(target, format)");
         }
         if (!writes) {
             return;
@@ -156,33 +151,30 @@ public final class FineTunedModel implements EvaluableModel, AutoCloseable {
      * the chat template of the training and every token that ends an answer. An adapter is merged into the weights, see {@link
      * Adapter#export}.
      *
-     * @param folder made if absent; after training an adapter not the base's own. The model or adapter that is there is
+     * @param target folder or, for GGUF, file; made if absent. After training an adapter not the base's own. The model or adapter that is there is
      *     replaced as a whole, or stays when writing fails; files that belong to neither stay
-     * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)}
+     * @param format such as {@code ModelFormat.huggingFace(Precision.BF16)} or {@code ModelFormat.gguf(GgufType.Q8_0)}
+     * @throws dev.finetune4j.core.SettingsException when the format cannot hold the model, with the reasons
      * @throws IllegalStateException when an adapter of virtual tokens was trained, which cannot be merged, or when this is
      *     closed
      * @throws dev.finetune4j.core.FineTune4jException when the folder cannot be written
      */
-    public void export(Path folder, ModelFormat format) {
-        Arguments.given(folder, "export(folder)");
+    public void export(Path target, ModelFormat format) {
+        export(target, format, MergeSettings.defaults());
+    }
+
+    /** The same with other settings for merging, see {@link Adapter#export(Path, ModelFormat, MergeSettings)}. */
+    public void export(Path target, ModelFormat format, MergeSettings settings) {
+        Arguments.given(target, "export(target)");
         Arguments.given(format, "export(format)");
+        Arguments.given(settings, "export(settings)");
         if (!writes) {
             return;
         }
         if (adapter != null) {
-            adapter.export(folder, format);
+            adapter.export(target, format, settings);
         } else {
-            write(base, folder, ((ModelFormat.HuggingFace) format).precision());
-        }
-    }
-
-    /** Writes a model all of whose weights were trained. */
-    static void write(LanguageModel model, Path folder, Precision precision) {
-        try (Lifetime.Use use = model.model().use()) {
-            ModelWriter writer = new HuggingFaceWriter(precision);
-            writer.write(
-                    ModelContent.of(model.model(), model.files(), model.record().ofModel(), writer.precision()),
-                    folder);
+            base.export(target, format);
         }
     }
 

@@ -23,6 +23,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
+import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatTemplate;
@@ -33,6 +34,9 @@ import dev.finetune4j.lora.eval.EvaluableModel;
 import dev.finetune4j.lora.eval.score.SequenceScorer;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.ExtendedVocabulary;
+import dev.finetune4j.lora.export.MergedModelExporter;
+import dev.finetune4j.lora.export.ModelContent;
+import dev.finetune4j.lora.export.ModelWriter;
 import dev.finetune4j.lora.plan.ServingPlan;
 import dev.finetune4j.lora.plan.estimate.ServingPlanner;
 import dev.finetune4j.quant.QuantSettings;
@@ -70,6 +74,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
     private final CausalLM model;
     private final AdapterRecord record;
     private final @Nullable QuantSettings quantization;
+    private final boolean trainsItself;
     private final Batcher batcher;
     private final Constraints constraints;
     private final Adapters adapters = new Adapters(this);
@@ -78,6 +83,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
 
     private volatile boolean closing;
 
+    /** @param trainsItself whether its own weights are trained, so that those in the folder are not what it computes with */
     private LanguageModel(
             PretrainedFolder folder,
             Tokenizer tokenizer,
@@ -85,7 +91,9 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
             CausalLM model,
             AdapterRecord record,
             @Nullable QuantSettings quantization,
+            boolean trainsItself,
             BatchSettings batching) {
+        this.trainsItself = trainsItself;
         this.folder = folder;
         this.quantization = quantization;
         this.tokenizer = tokenizer;
@@ -202,6 +210,32 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         return adapters;
     }
 
+    /**
+     * Writes the whole model in another form, such as one GGUF file of a Hugging Face folder. The weights are those of the folder that it
+     * was loaded from, whatever form they have in memory; after full fine-tuning those that were trained.
+     *
+     * @param target folder or, for GGUF, file; made if absent, not the model's own. A model of this library that is there is replaced as a
+     *     whole, or stays when writing fails or the process ends
+     * @param format such as {@code ModelFormat.gguf(GgufType.Q8_0)}
+     * @throws IllegalStateException when the model is closed
+     * @throws SettingsException when the folder is the model's own, or the format cannot hold the model, with the reasons
+     * @throws ModelFileException when the model's folder is gone or holds another model meanwhile
+     * @throws dev.finetune4j.core.FineTune4jException when the target cannot be written
+     */
+    public void export(Path target, ModelFormat format) {
+        Arguments.given(target, "export(target)");
+        Arguments.given(format, "export(format)");
+        ModelWriter writer = Exports.writer(format);
+        try (Lifetime.Use use = model.use()) {
+            if (trainsItself) {
+                writer.write(ModelContent.of(model, files(), record.ofModel(), writer.precision()), target);
+            } else {
+                requireUnchanged();
+                MergedModelExporter.write(files(), record.ofModel(), target, writer);
+            }
+        }
+    }
+
     /** What answers by the base or by an adapter's view of it; all share one batch. */
     ChatPipeline pipeline(CausalLM view) {
         return new ChatPipeline(view, encoder, batcher, constraints);
@@ -274,6 +308,28 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         adapters.close();
         model.close();
         tokenizer.close();
+    }
+
+    /**
+     * Merges a saved adapter into a model without loading the model: weights are read, merged in float32, rounded once and written, one
+     * at a time, so that a model of any size is merged in a few GB.
+     *
+     * @param model folder of the base, in 16 or 32 bits
+     * @param adapter folder of the adapter, in PEFT's format
+     * @param target folder or, for GGUF, file; made if absent, not the base's own. A model of this library that is there is replaced as a
+     *     whole, or stays when writing fails or the process ends
+     * @param settings such as {@code MergeSettings.defaults()}
+     * @throws SettingsException when the base is in 4 bits, the adapter cannot be merged, or the format cannot hold the model
+     * @throws ModelFileException when a folder is incomplete or damaged, or the adapter was trained on another base
+     * @throws dev.finetune4j.core.FineTune4jException when it cannot be written, or computes otherwise than base and adapter
+     */
+    public static void merge(Path model, Path adapter, Path target, ModelFormat format, MergeSettings settings) {
+        Arguments.given(model, "merge(model)");
+        Arguments.given(adapter, "merge(adapter)");
+        Arguments.given(target, "merge(target)");
+        Arguments.given(format, "merge(format)");
+        Arguments.given(settings, "merge(settings)");
+        Merging.merge(model, adapter, target, format, settings);
     }
 
     /**
@@ -453,7 +509,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         LanguageModel load(PretrainedFolder opened, Tokenizer tokenizer, ChatEncoder encoder) {
             AdapterRecord record = AdapterRecord.of(opened.files(), encoder);
             CausalLM model = ModelLoader.load(opened, factory(opened), placement());
-            return new LanguageModel(opened, tokenizer, encoder, model, record, quantization, batching);
+            return new LanguageModel(opened, tokenizer, encoder, model, record, quantization, trainable, batching);
         }
 
         /** A small model like that in the folder: {@link ModelLoader#miniature}. */

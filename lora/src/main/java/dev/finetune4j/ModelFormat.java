@@ -16,8 +16,54 @@ public sealed interface ModelFormat {
         }
     }
 
+    /**
+     * One file for <a href="https://github.com/ggml-org/llama.cpp">llama.cpp</a> and what is built on it, such as Ollama and LM Studio:
+     * weights, tokenizer and chat template. A model of which llama.cpp would compute something otherwise is refused with the reason.
+     *
+     * @param type the number format of the matrices
+     * @param contextLength longest text that the file is for, in tokens; 0 for as long as the model can
+     */
+    record Gguf(GgufType type, int contextLength) implements ModelFormat {
+        public Gguf {
+            Arguments.given(type, "gguf(type)");
+            Arguments.atLeast(0, contextLength, "contextLength");
+        }
+
+        /** The same for texts of at most so many tokens, which lets models with an attention window of that length be exported. */
+        public Gguf contextLength(int tokens) {
+            return new Gguf(type, Arguments.atLeast(1, tokens, "contextLength(tokens)"));
+        }
+    }
+
+    /**
+     * A folder for <a href="https://ollama.com">Ollama</a>: {@code model.gguf} and a {@code Modelfile} with the chat template in Ollama's
+     * language, from which {@code ollama create NAME -f Modelfile} makes a model. A chat template that cannot be said in it is refused.
+     *
+     * @param model the form of the GGUF file
+     */
+    record Ollama(Gguf model) implements ModelFormat {
+        public Ollama {
+            Arguments.given(model, "ollama(model)");
+        }
+    }
+
     /** A folder in Hugging Face's layout; BF16 is what most models are published in. */
     static ModelFormat huggingFace(Precision precision) {
         return new HuggingFace(precision);
+    }
+
+    /** A GGUF file; Q8_0 is hardly told from the model itself and half as large as BF16. */
+    static Gguf gguf(GgufType type) {
+        return new Gguf(type, 0);
+    }
+
+    /** A folder for Ollama. */
+    static ModelFormat ollama(GgufType type) {
+        return new Ollama(gguf(type));
+    }
+
+    /** The same of a GGUF file with further choices. */
+    static ModelFormat ollama(Gguf model) {
+        return new Ollama(model);
     }
 }

@@ -288,7 +288,7 @@ final class TrainingRun {
         if (adapter != null) {
             adapter.save(folder);
         } else {
-            FineTunedModel.write(base, folder, base.model().placement().precision());
+            base.export(folder, ModelFormat.huggingFace(base.model().placement().precision()));
         }
     }
 

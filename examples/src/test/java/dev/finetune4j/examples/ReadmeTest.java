@@ -45,6 +45,7 @@ class ReadmeTest {
         assertTrue(Files.exists(folder.resolve("best/adapter_model.safetensors")));
         assertTrue(Files.exists(folder.resolve("logs/trainer_log.jsonl")));
         assertTrue(Files.exists(folder.resolve("merged/model.safetensors")));
+        assertTrue(Files.exists(folder.resolve("merged.gguf")));
         assertTrue(Double.parseDouble(lines.get(19)) > 0, lines.get(19));
         assertTrue(Files.exists(folder.resolve("checkpoints/checkpoint-12/trainer_state.json")));
         assertTrue(Files.exists(folder.resolve("resumed/run.json")));

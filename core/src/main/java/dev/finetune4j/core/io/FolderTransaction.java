@@ -132,7 +132,7 @@ public final class FolderTransaction implements Closeable {
     }
 
     /** The hidden folder in which the new files are written. */
-    Path files() {
+    public Path files() {
         return staging.resolve(PendingCommit.NEW);
     }
 

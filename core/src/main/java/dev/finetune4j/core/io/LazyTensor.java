@@ -4,6 +4,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -63,11 +64,21 @@ public final class LazyTensor {
         return of(tensor.scalar_type(), tensor.shape(), () -> tensor);
     }
 
+    /**
+     * Describes what is made of this tensor when its turn comes, of the same type.
+     *
+     * @param newShape the shape of what is made
+     */
+    public LazyTensor then(UnaryOperator<Tensor> change, long... newShape) {
+        return new LazyTensor(dtype, newShape.clone(), () -> change.apply(values.get()));
+    }
+
     Dtype dtype() {
         return dtype;
     }
 
-    long[] shape() {
+    /** The shape that it will have, outermost first. */
+    public long[] shape() {
         return shape.clone();
     }
 

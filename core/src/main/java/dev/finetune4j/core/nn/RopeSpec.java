@@ -15,7 +15,7 @@ public record RopeSpec(double theta, int channels, RopeScaling scaling) {
      * @param length positions of the sequence, past included
      * @return one frequency for each pair of channels
      */
-    float[] frequencies(long length) {
+    public float[] frequencies(long length) {
         if (scaling instanceof RopeScaling.Linear linear) {
             float[] frequencies = plain(theta);
             for (int i = 0; i < frequencies.length; i++) {

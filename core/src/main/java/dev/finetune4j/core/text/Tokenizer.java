@@ -229,6 +229,11 @@ public final class Tokenizer implements AutoCloseable {
         return fingerprint;
     }
 
+    /** The tokenizer.json in force: with the added tokens of the files beside it, without truncation and padding. */
+    public byte[] definition() {
+        return definition.clone();
+    }
+
     /**
      * A tokenizer.json that gives the same ids and has further tokens behind them, which texts may contain.
      *

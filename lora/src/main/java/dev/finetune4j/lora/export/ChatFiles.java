@@ -81,7 +81,7 @@ public record ChatFiles(PretrainedFolder source, ChatEncoder encoder) {
     }
 
     /** Whether the base's own files hold the template that was used. */
-    private boolean bringsTemplate() {
+    public boolean bringsTemplate() {
         try {
             return ChatTemplate.ofCheckpoint(encoder.tokenizer())
                     .filter(own -> own.name().equals(encoder.template().name()))

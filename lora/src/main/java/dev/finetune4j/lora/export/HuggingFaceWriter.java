@@ -11,8 +11,11 @@ import dev.finetune4j.core.io.FolderTransaction;
 import dev.finetune4j.core.io.SafetensorsWriter;
 import dev.finetune4j.core.json.JsonFile;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Objects;
 
 /**
  * Writes a model with its configuration and tokenizer as a Hugging Face folder, as a whole or not at all, see {@link
@@ -23,6 +26,7 @@ import java.nio.file.Path;
 public record HuggingFaceWriter(Precision precision) implements ModelWriter {
     private static final long SHARD_BYTES = 5_000_000_000L;
     private static final String CONFIG = "config.json";
+    private static final String CARD = "README.md";
     private static final ObjectMapper JSON = new ObjectMapper();
 
     @Override
@@ -38,10 +42,19 @@ public record HuggingFaceWriter(Precision precision) implements ModelWriter {
                 config.put("tie_word_embeddings", model.tiedHead());
             }
             transaction.write(CONFIG, pretty(config));
+            SafetensorsWriter.writeSharded(transaction, model.tensors(), ConfigTie.ofModel(config), SHARD_BYTES);
             ObjectNode recorded = model.record().deepCopy();
+            if (model.check() != null) {
+                MergeCheck.Figure figure = model.check().run(transaction.files());
+                recorded.putObject("merge")
+                        .put("prompts", figure.prompts())
+                        .put("tokens", figure.tokens())
+                        .put("largest_difference", figure.difference())
+                        .put("same_choice", figure.sameChoice());
+                writeCard(transaction, model.files().source().path(), figure);
+            }
             transaction.hashes().forEach(recorded.putObject("files")::put);
             transaction.write(FolderTransaction.RECORD, pretty(recorded));
-            SafetensorsWriter.writeSharded(transaction, model.tensors(), ConfigTie.ofModel(config), SHARD_BYTES);
             transaction.commit();
         } catch (IOException e) {
             throw new FineTune4jException(
@@ -50,6 +63,37 @@ public record HuggingFaceWriter(Precision precision) implements ModelWriter {
                             + " and rights, or choose another folder",
                     e);
         }
+    }
+
+    /** The base's model card with what the comparison came to, unless somebody has written another one there. */
+    private static void writeCard(FolderTransaction transaction, Path base, MergeCheck.Figure figure)
+            throws IOException {
+        if (transaction.isForeign(CARD)) {
+            return;
+        }
+        Path own = base.resolve(CARD);
+        String before = Files.isRegularFile(own) ? Files.readString(own) : "---\ntags:\n- finetune4j\n---\n";
+        String section = String.format(
+                Locale.ROOT,
+                """
+
+                ## Merged adapter
+
+                An adapter was merged into the weights of %s. The merged model was compared with base and adapter on %d prompts (%d
+                tokens), both in float32:
+
+                | | |
+                |---|---|
+                | largest difference of the log-probability of the likeliest token | %.2e |
+                | same likeliest token | %d of %d |
+                """,
+                Objects.requireNonNullElse(base.toAbsolutePath().getFileName(), base),
+                figure.prompts(),
+                figure.tokens(),
+                figure.difference(),
+                figure.sameChoice(),
+                figure.tokens());
+        transaction.write(CARD, (before + section).getBytes(StandardCharsets.UTF_8));
     }
 
     private static byte[] pretty(JsonNode node) throws IOException {

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.export;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
@@ -28,6 +29,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.MemoryFormatOptional;
@@ -42,6 +44,9 @@ import org.jspecify.annotations.Nullable;
  * bits, the adapter is merged into what the codes stand for.
  */
 public final class MergedModelExporter {
+    /** How much the log-probability of a likely token may change: what rounding each weight once leaves, and no more. */
+    private static final Map<Precision, Double> ALLOWED = Map.of(Precision.FP32, 1e-3, Precision.BF16, 1.0);
+
     private final PretrainedFolder source;
     private final WeightSource weights;
     private final ModuleTransform merging;
@@ -51,12 +56,15 @@ public final class MergedModelExporter {
     private final Map<String, LazyTensor> tensors = new LinkedHashMap<>();
 
     private MergedModelExporter(
-            PretrainedFolder source, WeightSource weights, PeftAdapter adapter, Precision precision) {
+            PretrainedFolder source,
+            WeightSource weights,
+            ModuleTransform merging,
+            ComputeDevice device,
+            Precision precision) {
         this.source = source;
         this.weights = weights;
-        this.merging = adapter.merging();
-        this.placement = new Placement(
-                Tensors.deviceOf(adapter.parameters().values().iterator().next()), Precision.FP32, Precision.FP32);
+        this.merging = merging;
+        this.placement = new Placement(device, Precision.FP32, Precision.FP32);
         this.factory =
                 source.files().isFourBit() ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         this.type = Tensors.typeOf(precision);
@@ -70,19 +78,60 @@ public final class MergedModelExporter {
      * @param folder made if absent; not the checkpoint's own. The model or adapter that is there is replaced as a whole, or
      *     stays when writing fails
      * @param writer of the format
+     * @param options whether 4 bits are merged into, and on which prompts the result is checked
      * @throws IllegalStateException when the adapter is of a kind that cannot be merged, or is closed
      * @throws SettingsException when the folder is the checkpoint's own, or the model has no place for a bias of the adapter
      * @throws FineTune4jException when the folder cannot be written
      */
-    public static void write(ChatFiles files, JsonNode record, PeftAdapter adapter, Path folder, ModelWriter writer) {
+    public static void write(
+            ChatFiles files,
+            JsonNode record,
+            PeftAdapter adapter,
+            Path folder,
+            ModelWriter writer,
+            MergeOptions options) {
+        PretrainedFolder source = files.source();
+        requireOther(source.path(), folder);
+        requireDense(source, options);
+        try (WeightSource weights = source.files().weights();
+                TensorScope scope = new TensorScope()) {
+            ComputeDevice device =
+                    Tensors.deviceOf(adapter.parameters().values().iterator().next());
+            MergedModelExporter exporter =
+                    new MergedModelExporter(source, weights, adapter.merging(), device, writer.precision());
+            exporter.requirePlaceForBiases(adapter);
+            boolean tied = exporter.collect();
+            MergeCheck check = options.prompts().isEmpty()
+                    ? null
+                    : new MergeCheck(
+                            source,
+                            adapter,
+                            files.encoder(),
+                            options.prompts(),
+                            Objects.requireNonNull(ALLOWED.get(writer.precision())));
+            writer.write(new ModelContent(exporter.tensors, tied, files, record, check), folder);
+        }
+    }
+
+    private static void requireDense(PretrainedFolder source, MergeOptions options) {
+        if (source.files().isFourBit() && !options.intoFourBit()) {
+            throw new SettingsException(
+                    List.of(source.path() + " holds weights in 4 bits, and a model merged from them keeps"
+                            + " their rounding; merge into the 16-bit model that they were made of, or allow it with"
+                            + " MergeSettings.defaults().allowFourBit()"));
+        }
+    }
+
+    /** Writes a model as its checkpoint has it, without an adapter; else as the other method. */
+    public static void write(ChatFiles files, JsonNode record, Path folder, ModelWriter writer) {
         PretrainedFolder source = files.source();
         requireOther(source.path(), folder);
         try (WeightSource weights = source.files().weights();
                 TensorScope scope = new TensorScope()) {
-            MergedModelExporter exporter = new MergedModelExporter(source, weights, adapter, writer.precision());
-            exporter.requirePlaceForBiases(adapter);
+            MergedModelExporter exporter = new MergedModelExporter(
+                    source, weights, new ModuleTransform() {}, ComputeDevice.cpu(), writer.precision());
             boolean tied = exporter.collect();
-            writer.write(new ModelContent(exporter.tensors, tied, files, record), folder);
+            writer.write(new ModelContent(exporter.tensors, tied, files, record, null), folder);
         }
     }
 

@@ -18,9 +18,14 @@ import org.jspecify.annotations.Nullable;
  * @param tiedHead whether the head shares the embedding's weight; null for what the base's configuration says
  * @param files the small files, and the folder that the model was loaded from
  * @param record what {@code finetune4j.json} shall say
+ * @param check compares what was written with what it was made of; null for no comparison
  */
 public record ModelContent(
-        Map<String, LazyTensor> tensors, @Nullable Boolean tiedHead, ChatFiles files, JsonNode record) {
+        Map<String, LazyTensor> tensors,
+        @Nullable Boolean tiedHead,
+        ChatFiles files,
+        JsonNode record,
+        @Nullable MergeCheck check) {
     /** A model with its own weights, which must stay open while this is written. */
     public static ModelContent of(CausalLM model, ChatFiles files, JsonNode record, Precision precision) {
         return of(model, Map.of(), files, record, precision);
@@ -39,6 +44,6 @@ public record ModelContent(
             Tensor tensor = values.getOrDefault(name, parameter);
             tensors.put(name, LazyTensor.of(type, tensor.shape(), () -> Tensors.as(tensor.detach(), type)));
         });
-        return new ModelContent(tensors, null, files, record);
+        return new ModelContent(tensors, null, files, record, null);
     }
 }

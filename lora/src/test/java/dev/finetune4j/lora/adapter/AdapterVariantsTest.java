@@ -26,6 +26,7 @@ import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
+import dev.finetune4j.lora.export.MergeOptions;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
@@ -187,7 +188,8 @@ class AdapterVariantsTest {
                     JsonNodeFactory.instance.objectNode(),
                     adapter,
                     folder,
-                    new HuggingFaceWriter(Precision.FP32));
+                    new HuggingFaceWriter(Precision.FP32),
+                    new MergeOptions(true, List.of()));
         }
         try (CausalLM merged = Fixtures.model(folder, LinearFactory.dense())) {
             // PEFT lets a head that shares an adapted embedding change with it when it merges; ours stays what was

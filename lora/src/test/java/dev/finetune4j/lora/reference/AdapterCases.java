@@ -16,6 +16,7 @@ import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.peft.AdapterFiles;
 import dev.finetune4j.lora.export.ChatFiles;
 import dev.finetune4j.lora.export.HuggingFaceWriter;
+import dev.finetune4j.lora.export.MergeOptions;
 import dev.finetune4j.lora.export.MergedModelExporter;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
@@ -131,7 +132,8 @@ final class AdapterCases {
                         JsonNodeFactory.instance.objectNode(),
                         adapter,
                         folder,
-                        new HuggingFaceWriter(Precision.FP32));
+                        new HuggingFaceWriter(Precision.FP32),
+                        new MergeOptions(true, List.of("Hello")));
             }
             try (CausalLM merged = ReferenceFolder.load(folder)) {
                 compareLogits(near, "merged logits", subject.merged(), batch, merged);

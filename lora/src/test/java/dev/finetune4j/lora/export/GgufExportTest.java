@@ -1,0 +1,316 @@
+package dev.finetune4j.lora.export;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.Adapter;
+import dev.finetune4j.FineTunedModel;
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.Fixtures;
+import dev.finetune4j.GgufType;
+import dev.finetune4j.LanguageModel;
+import dev.finetune4j.ModelFormat;
+import dev.finetune4j.Portability;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.ChatModel;
+import dev.finetune4j.core.generate.ChatSession;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.lora.adapter.Combination;
+import dev.finetune4j.lora.reference.GgufModels;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What is in exported GGUF files and what is refused; llama.cpp judges the numbers in {@code GgufJudgeTest}. */
+class GgufExportTest {
+    private static final int HEADS = 4;
+    private static final int HEAD = 16;
+    private static final int WIDTH = 64;
+
+    @TempDir
+    Path folder;
+
+    private static LanguageModel load(Path model) {
+        return LanguageModel.loader(model)
+                .device(ComputeDevice.cpu())
+                .precision(Precision.FP32)
+                .load();
+    }
+
+    private Path tiny() {
+        return Fixtures.tinyChatModel(folder.resolve("tiny-model"));
+    }
+
+    /** A tiny model with another configuration. */
+    private Path changed(Consumer<ObjectNode> change) throws IOException {
+        Path model = tiny();
+        ObjectNode config = (ObjectNode) TestData.json(model.resolve("config.json"));
+        change.accept(config);
+        new ObjectMapper().writeValue(model.resolve("config.json").toFile(), config);
+        return model;
+    }
+
+    @Test
+    void holdsWeightsTokenizerAndTemplate() throws IOException {
+        Path model = tiny();
+        Path file = folder.resolve("new/model.gguf");
+        try (LanguageModel loaded = load(model)) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+        }
+        GgufContent content = GgufContent.read(file);
+        assertEquals("llama", content.metadata().get("general.architecture"));
+        assertEquals("tiny-model", content.metadata().get("general.name"));
+        assertEquals(256L, content.metadata().get("llama.context_length"));
+        assertEquals(5_000_000f, content.metadata().get("llama.rope.freq_base"));
+        assertEquals("gpt2", content.metadata().get("tokenizer.ggml.model"));
+        assertEquals("dbrx", content.metadata().get("tokenizer.ggml.pre"));
+        assertEquals(500, ((List<?>) content.metadata().get("tokenizer.ggml.tokens")).size());
+        assertEquals(3, ((List<?>) content.metadata().get("tokenizer.ggml.token_type")).get(2));
+        assertEquals(
+                Files.readString(model.resolve("chat_template.jinja")),
+                content.metadata().get("tokenizer.chat_template"));
+        try (SafetensorsFile weights = SafetensorsFile.open(model.resolve("model.safetensors"))) {
+            assertEquals(weights.names().size(), content.tensors().size());
+            assertArrayEquals(
+                    TensorData.floats(weights, "model.layers.1.mlp.down_proj.weight"),
+                    content.tensors().get("blk.1.ffn_down.weight").numbers());
+            float[] query = TensorData.floats(weights, "model.layers.0.self_attn.q_proj.weight");
+            float[] stored = content.tensors().get("blk.0.attn_q.weight").numbers();
+            for (int row = 0; row < HEADS * HEAD; row++) {
+                int channel = row % HEAD;
+                int from = row - channel + channel / 2 + channel % 2 * HEAD / 2;
+                for (int i = 0; i < WIDTH; i++) {
+                    assertEquals(query[from * WIDTH + i], stored[row * WIDTH + i], "row " + row);
+                }
+            }
+        }
+    }
+
+    @Test
+    void roundsMatricesOnly() throws IOException {
+        Path file = folder.resolve("model.gguf");
+        try (LanguageModel loaded = load(tiny())) {
+            loaded.export(file, ModelFormat.gguf(GgufType.BF16));
+        }
+        GgufContent content = GgufContent.read(file);
+        assertEquals(30, content.tensors().get("output.weight").type());
+        assertEquals(0, content.tensors().get("output_norm.weight").type());
+        assertEquals(0, content.tensors().get("blk.0.ffn_norm.weight").type());
+        assertEquals(32L, content.metadata().get("general.file_type"));
+    }
+
+    @Test
+    void gemmaIsWrittenAsItIsMultiplied() throws IOException {
+        Path model = GgufModels.withPlaceholders(Fixtures.reference("models/gemma2"), folder.resolve("gemma"));
+        Path file = folder.resolve("gemma.gguf");
+        try (LanguageModel loaded = load(model)) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+        }
+        GgufContent content = GgufContent.read(file);
+        try (SafetensorsFile weights = SafetensorsFile.open(model.resolve("model.safetensors"))) {
+            float[] norm = TensorData.floats(weights, "model.layers.0.pre_feedforward_layernorm.weight");
+            float[] storedNorm = content.tensors().get("blk.0.ffn_norm.weight").numbers();
+            float[] query = TensorData.floats(weights, "model.layers.0.self_attn.q_proj.weight");
+            float[] storedQuery = content.tensors().get("blk.0.attn_q.weight").numbers();
+            double factor = Math.sqrt(16.0 / 20); // head_dim and query_pre_attn_scalar
+            for (int i = 0; i < norm.length; i++) {
+                assertEquals(norm[i] + 1, storedNorm[i], 1e-6);
+            }
+            for (int i = 0; i < query.length; i++) {
+                assertEquals(query[i] * factor, storedQuery[i], 1e-6);
+            }
+        }
+        assertFalse(content.tensors().containsKey("output.weight"), "a tied head is not written");
+        assertEquals(5L, content.metadata().get("gemma2.attention.sliding_window"));
+    }
+
+    @Test
+    void refusesWindowsInOtherLayersThanLlamaCppHasThem() throws IOException {
+        Path model = GgufModels.withPlaceholders(Fixtures.reference("models/gemma3"), folder.resolve("gemma"));
+        try (LanguageModel loaded = load(model)) {
+            SettingsException refused = assertThrows(
+                    SettingsException.class,
+                    () -> loaded.export(folder.resolve("gemma.gguf"), ModelFormat.gguf(GgufType.F32)));
+            assertTrue(refused.getMessage().contains("layer 1 has no attention window"), refused.getMessage());
+        }
+    }
+
+    @Test
+    void refusesAWindowThatTheContextReachesBeyond() throws IOException {
+        Path model = changed(config -> config.put("model_type", "mistral").put("sliding_window", 16));
+        Path file = folder.resolve("model.gguf");
+        try (LanguageModel loaded = load(model)) {
+            SettingsException refused =
+                    assertThrows(SettingsException.class, () -> loaded.export(file, ModelFormat.gguf(GgufType.F32)));
+            assertTrue(refused.getMessage().contains("contextLength(16)"), refused.getMessage());
+            assertFalse(Files.exists(file));
+            loaded.export(file, ModelFormat.gguf(GgufType.F32).contextLength(16));
+        }
+        assertEquals(16L, GgufContent.read(file).metadata().get("llama.context_length"));
+    }
+
+    @Test
+    void namesAllThatItCannotHold() throws IOException {
+        Path model = changed(config -> {
+            config.put("hidden_act", "gelu");
+            config.putObject("rope_parameters")
+                    .put("rope_type", "dynamic")
+                    .put("factor", 2.0)
+                    .put("rope_theta", 10_000.0);
+        });
+        try (LanguageModel loaded = load(model)) {
+            SettingsException refused = assertThrows(
+                    SettingsException.class,
+                    () -> loaded.export(folder.resolve("model.gguf"), ModelFormat.gguf(GgufType.F16)));
+            assertEquals(2, refused.problems().size(), refused.getMessage());
+            assertTrue(refused.problems().get(0).contains("activation"), refused.getMessage());
+            assertTrue(refused.problems().get(1).contains("dynamic"), refused.getMessage());
+        }
+    }
+
+    @Test
+    void aModelThatWasTrainedWholeIsWrittenAsTrained() throws IOException {
+        Path file = folder.resolve("model.gguf");
+        Path again = folder.resolve("again.gguf");
+        try (FineTunedModel tuned = FineTuner.builder()
+                .model(tiny())
+                .dataset(Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?"))
+                .device(ComputeDevice.cpu())
+                .full()
+                .training(t -> t.maxSteps(1))
+                .train()) {
+            tuned.export(file, ModelFormat.gguf(GgufType.F32));
+            tuned.base().export(again, ModelFormat.gguf(GgufType.F32));
+        }
+        assertArrayEquals(Files.readAllBytes(file), Files.readAllBytes(again));
+        float[] trained =
+                GgufContent.read(file).tensors().get("blk.0.ffn_up.weight").numbers();
+        try (SafetensorsFile weights =
+                SafetensorsFile.open(folder.resolve("tiny-model").resolve("model.safetensors"))) {
+            float[] before = TensorData.floats(weights, "model.layers.0.mlp.up_proj.weight");
+            assertTrue(!java.util.Arrays.equals(before, trained), "the weights before the training were written");
+        }
+    }
+
+    @Test
+    void anAdapterIsAFileOfItsOwn() throws IOException {
+        Path file = folder.resolve("adapter.gguf");
+        try (LanguageModel loaded = load(tiny());
+                Adapter adapter = loaded.loadAdapter(Fixtures.reference("adapters/lora_qv_alpha8"))) {
+            adapter.saveGguf(file, GgufType.F32);
+        }
+        GgufContent content = GgufContent.read(file);
+        assertEquals("adapter", content.metadata().get("general.type"));
+        assertEquals(8f, content.metadata().get("adapter.lora.alpha"));
+        assertEquals(8, content.tensors().size()); // A and B of queries and values in two blocks
+        Path stored = Fixtures.reference("adapters/lora_qv_alpha8/adapter_model.safetensors");
+        try (SafetensorsFile weights = SafetensorsFile.open(stored)) {
+            String value = "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight";
+            assertArrayEquals(
+                    TensorData.floats(weights, value),
+                    content.tensors().get("blk.1.attn_v.weight.lora_b").numbers());
+        }
+    }
+
+    @Test
+    void ollamaGetsTheChatTemplateInItsLanguage() throws IOException {
+        Path target = folder.resolve("ollama");
+        try (LanguageModel loaded = load(tiny())) {
+            loaded.export(target, ModelFormat.ollama(GgufType.F16));
+        }
+        assertTrue(GgufContent.read(target.resolve("model.gguf")).tensors().containsKey("output.weight"));
+        assertEquals("""
+                FROM ./model.gguf
+                TEMPLATE \"""{{ range .Messages }}{{ if eq .Role "system" }}<|im_start|>system
+                {{ .Content }}<|im_end|>
+                {{ else if eq .Role "user" }}<|im_start|>user
+                {{ .Content }}<|im_end|>
+                {{ else if eq .Role "assistant" }}<|im_start|>assistant
+                {{ .Content }}<|im_end|>
+                {{ end }}{{ end }}<|im_start|>assistant
+                \"""
+                PARAMETER stop \"""<|im_end|>\"""
+                """, Files.readString(target.resolve("Modelfile")));
+    }
+
+    @Test
+    void aTemplateThatOllamaCannotSayIsRefused() throws IOException {
+        Path model = tiny();
+        Files.writeString(
+                model.resolve("chat_template.jinja"),
+                "{% for m in messages %}{{ loop.index }}: {{ m.content }}\n{% endfor %}");
+        try (LanguageModel loaded = load(model)) {
+            SettingsException refused = assertThrows(
+                    SettingsException.class,
+                    () -> loaded.export(folder.resolve("ollama"), ModelFormat.ollama(GgufType.F16)));
+            assertTrue(refused.getMessage().contains("Modelfile"), refused.getMessage());
+            assertFalse(Files.exists(folder.resolve("ollama")), "something was written");
+        }
+    }
+
+    @Test
+    void saysWhatWouldNotCarryOver() {
+        try (LanguageModel loaded = load(tiny());
+                Adapter plain = loaded.loadAdapter(Fixtures.reference("adapters/lora_qv_alpha8"))) {
+            Portability portability = plain.portability();
+            assertEquals(List.of(), portability.differences());
+            assertTrue(portability.isPortableTo(Portability.Program.LLAMA_CPP));
+        }
+        try (FineTunedModel tuned = FineTuner.builder()
+                .model(folder.resolve("tiny-model"))
+                .dataset(Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?"))
+                .device(ComputeDevice.cpu())
+                .lora(l -> l.rank(20).useDora(true).modulesToSave("lm_head"))
+                .training(t -> t.maxSteps(1))
+                .train()) {
+            Portability portability = tuned.adapter().orElseThrow().portability();
+            assertTrue(portability.isPortableTo(Portability.Program.PEFT));
+            assertFalse(portability.isPortableTo(Portability.Program.VLLM));
+            assertFalse(portability.isPortableTo(Portability.Program.LLAMA_CPP));
+            String text = portability.toString();
+            assertTrue(text.contains("--max-lora-rank 32") && text.contains("lm_head") && text.contains("DoRA"), text);
+        }
+    }
+
+    @Test
+    void combinedAdaptersAreSavedAsANewOne() {
+        Path saved = folder.resolve("combined");
+        try (LanguageModel loaded = load(tiny());
+                Adapter one = loaded.loadAdapter(Fixtures.reference("adapters/lora_qv_alpha8"));
+                Adapter two = loaded.loadAdapter(Fixtures.reference("adapters/lora"))) {
+            assertThrows(
+                    SettingsException.class,
+                    () -> Adapter.combine(
+                            Combination.of(Combination.Type.LINEAR), one.weighted(0.5), two.weighted(0.5)));
+            try (Adapter both =
+                    Adapter.combine(Combination.of(Combination.Type.CAT), one.weighted(0.5), two.weighted(0.5))) {
+                both.save(saved);
+                String answer = answer(both);
+                try (Adapter again = loaded.loadAdapter(saved)) {
+                    assertEquals(answer, answer(again));
+                }
+            }
+        }
+    }
+
+    private static String answer(ChatModel model) {
+        try (ChatSession session =
+                model.chat(GenerationSettings.builder().maxNewTokens(8).build())) {
+            return session.send("Hello");
+        }
+    }
+}

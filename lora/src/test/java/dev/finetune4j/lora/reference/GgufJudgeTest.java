@@ -1,0 +1,344 @@
+package dev.finetune4j.lora.reference;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.Adapter;
+import dev.finetune4j.GgufType;
+import dev.finetune4j.LanguageModel;
+import dev.finetune4j.ModelFormat;
+import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.testsupport.Needs;
+import dev.finetune4j.testsupport.TensorData;
+import dev.finetune4j.testsupport.TestData;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.text.Normalizer;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Exported GGUF files, judged by llama.cpp against the numbers of transformers; see {@link GgufJudge} for what it takes. */
+class GgufJudgeTest {
+    /** What float32 leaves when sums have another order: 2e-6 to 3.1e-6 for log-probabilities of about 6. */
+    private static final double EXACT = 3.5e-6;
+    /** llama.cpp looks the approximate GELU up in a table of half precision: 0.6e-3 to 1.03e-3. */
+    private static final double GELU_TABLE = 1.1e-3;
+    /** What llama.cpp takes for the end of an answer wherever it is in a vocabulary. */
+    private static final List<String> ITS_END_TOKENS = List.of("</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<EOT>");
+
+    private static final double LORA = 1e-5;
+    private static final Logger LOG = LoggerFactory.getLogger(GgufJudgeTest.class);
+
+    @TempDir
+    Path temporary;
+
+    /** Rows without padding, and the logits that transformers has for them. */
+    private record Golden(int[][] rows, float[][] logits, int vocabulary) {
+        static Golden of(Path folder, int longest) {
+            return of(folder.resolve("golden.safetensors"), folder.resolve("golden.safetensors"), longest);
+        }
+
+        static Golden of(Path input, Path expectation, int longest) {
+            try (SafetensorsFile file = SafetensorsFile.open(input);
+                    SafetensorsFile numbers = SafetensorsFile.open(expectation)) {
+                long[] shape = numbers.info("logits").shape();
+                long[] ids = TensorData.longs(file, "input_ids");
+                long[] mask = TensorData.longs(file, "attention_mask");
+                float[] logits = TensorData.floats(numbers, "logits");
+                int rows = (int) shape[0];
+                int length = (int) shape[1];
+                int vocabulary = (int) shape[2];
+                int[][] kept = new int[rows][];
+                float[][] expected = new float[rows][];
+                for (int row = 0; row < rows; row++) {
+                    int count = 0;
+                    while (count < Math.min(length, longest) && mask[row * length + count] != 0) {
+                        count++;
+                    }
+                    kept[row] = new int[count];
+                    for (int i = 0; i < count; i++) {
+                        kept[row][i] = (int) ids[row * length + i];
+                    }
+                    int from = row * length * vocabulary;
+                    expected[row] = java.util.Arrays.copyOfRange(logits, from, from + count * vocabulary);
+                }
+                return new Golden(kept, expected, vocabulary);
+            }
+        }
+
+        ObjectNode question(Path file) {
+            ObjectNode question = GgufJudge.question("logprobs", file);
+            ArrayNode all = question.putArray("rows");
+            for (int[] row : rows) {
+                ArrayNode list = all.addArray();
+                for (int id : row) {
+                    list.add(id);
+                }
+            }
+            return question;
+        }
+
+        /** The largest difference of a log-probability. */
+        double difference(JsonNode answer) {
+            double largest = 0;
+            for (int row = 0; row < rows.length; row++) {
+                for (int i = 0; i < rows[row].length; i++) {
+                    double normalizer = normalizer(logits[row], i * vocabulary);
+                    for (int id = 0; id < vocabulary; id++) {
+                        double expected = logits[row][i * vocabulary + id] - normalizer;
+                        JsonNode actual = answer.path(row).path(i).path(id);
+                        assertTrue(actual.isNumber(), "no probability of token " + id);
+                        largest = Math.max(largest, Math.abs(expected - actual.doubleValue()));
+                    }
+                }
+            }
+            return largest;
+        }
+
+        private double normalizer(float[] values, int from) {
+            double max = Double.NEGATIVE_INFINITY;
+            for (int id = 0; id < vocabulary; id++) {
+                max = Math.max(max, values[from + id]);
+            }
+            double sum = 0;
+            for (int id = 0; id < vocabulary; id++) {
+                sum += Math.exp(values[from + id] - max);
+            }
+            return max + Math.log(sum);
+        }
+    }
+
+    @TestFactory
+    Stream<DynamicTest> models() {
+        return ReferenceFolder.selected().folders("models").stream()
+                .map(folder -> DynamicTest.dynamicTest(ReferenceFolder.name(folder), () -> judge(folder)));
+    }
+
+    private void judge(Path folder) throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        Path model = GgufModels.withPlaceholders(folder, temporary.resolve(ReferenceFolder.name(folder)));
+        Path file = temporary.resolve("judged.gguf");
+        JsonNode config = TestData.json(folder.resolve("config.json"));
+        int window = config.path("model_type").asText().startsWith("gemma")
+                ? 0
+                : config.path("sliding_window").asInt(0);
+        Golden golden = Golden.of(folder, window == 0 ? Integer.MAX_VALUE : window);
+        try (LanguageModel loaded = load(model)) {
+            ModelFormat.Gguf format = ModelFormat.gguf(GgufType.F32);
+            loaded.export(file, window == 0 ? format : format.contextLength(window));
+        }
+        double difference =
+                golden.difference(judge.ask(List.of(golden.question(file))).get(0));
+        double allowed = config.path("model_type").asText().startsWith("gemma") ? GELU_TABLE : EXACT;
+        LOG.info("{}: log-probabilities differ by at most {}", ReferenceFolder.name(folder), difference);
+        assertTrue(difference <= allowed, () -> "log-probabilities differ by " + difference + ", allowed " + allowed);
+    }
+
+    @TestFactory
+    Stream<DynamicTest> tokenizers() {
+        Stream<Path> wide = Needs.findShared("fixtures/tokenizers").stream()
+                .flatMap(shared -> new ReferenceFolder(shared.getParent()).folders("tokenizers").stream());
+        Stream<Path> selected = ReferenceFolder.selected().folders("tokenizers").stream();
+        return Stream.concat(selected, wide)
+                .filter(folder -> Files.exists(folder.resolve("golden.json")))
+                .map(folder -> DynamicTest.dynamicTest(ReferenceFolder.name(folder), () -> tokenize(folder)));
+    }
+
+    private void tokenize(Path folder) throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        JsonNode definition = TestData.json(folder.resolve("tokenizer.json"));
+        JsonNode golden = TestData.json(folder.resolve("golden.json"));
+        JsonNode items = golden.has("items") ? golden.path("items") : golden.path("encode");
+        assertTrue(!items.isEmpty(), "golden.json has no texts");
+        Path file = temporary.resolve("judged.gguf");
+        List<String> refusals;
+        try (Tokenizer tokenizer = Tokenizer.load(folder)) {
+            Path model = GgufModels.around(
+                    folder, temporary.resolve("around-" + ReferenceFolder.name(folder)), tokenizer.vocabularySize());
+            refusals = refusals(model, file);
+        }
+        if (!refusals.isEmpty()) {
+            assertTrue(refusals.stream().allMatch(refusal -> refusal.contains("token")), refusals::toString);
+            LOG.info("{} cannot be expressed: {}", ReferenceFolder.name(folder), refusals);
+            return;
+        }
+        ObjectNode question = GgufJudge.question("tokens", file);
+        ArrayNode texts = question.putArray("texts");
+        List<JsonNode> compared = new ArrayList<>();
+        for (JsonNode item : items) {
+            if (isExpressible(item.path("text").asText(), definition)) {
+                texts.add(item.path("text"));
+                compared.add(item);
+            }
+        }
+        JsonNode ids = judge.ask(List.of(question)).get(0);
+        assertTrue(compared.size() >= 0.9 * items.size(), "only " + compared.size() + " texts can be expressed");
+        for (int i = 0; i < compared.size(); i++) {
+            assertEquals(
+                    compared.get(i).path("ids"),
+                    ids.get(i),
+                    compared.get(i).path("text").asText());
+        }
+        LOG.info("{}: {} of {} texts have the same ids", ReferenceFolder.name(folder), compared.size(), items.size());
+    }
+
+    private List<String> refusals(Path model, Path file) {
+        try (LanguageModel loaded = load(model)) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F16));
+            return List.of();
+        } catch (SettingsException e) {
+            return e.problems();
+        }
+    }
+
+    /** llama.cpp brings no text to normal form, and takes some texts for the end of an answer that are none here. */
+    private static boolean isExpressible(String text, JsonNode definition) {
+        boolean normalizes = definition.path("normalizer").path("type").asText().equals("NFC");
+        Set<String> added = new HashSet<>();
+        definition
+                .path("added_tokens")
+                .forEach(token -> added.add(token.path("content").asText()));
+        boolean spellsEnd = ITS_END_TOKENS.stream()
+                .anyMatch(end -> text.contains(end)
+                        && definition.path("model").path("vocab").has(end)
+                        && !added.contains(end));
+        return !spellsEnd && (!normalizes || Normalizer.isNormalized(text, Normalizer.Form.NFC));
+    }
+
+    @TestFactory
+    Stream<DynamicTest> adapters() {
+        ReferenceFolder reference = ReferenceFolder.selected();
+        return reference.folders("adapters").stream()
+                .filter(folder -> Files.exists(folder.resolve("golden_merged.safetensors")))
+                .map(folder -> DynamicTest.dynamicTest(ReferenceFolder.name(folder), () -> adapter(reference, folder)));
+    }
+
+    /** The adapter merged, and, where a file of its own can hold it, that file on the base. */
+    private void adapter(ReferenceFolder reference, Path folder) throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        String name = ReferenceFolder.name(folder);
+        Path base = AdapterCases.base(reference, folder, name);
+        Golden golden = Golden.of(
+                base.resolve("golden.safetensors"), folder.resolve("golden_merged.safetensors"), Integer.MAX_VALUE);
+        Path merged = temporary.resolve("merged.gguf");
+        Path lora = temporary.resolve("lora-" + name + ".gguf");
+        Path alone = temporary.resolve("base.gguf");
+        List<ObjectNode> questions = new ArrayList<>(List.of(golden.question(merged)));
+        try (LanguageModel loaded = load(GgufModels.withPlaceholders(base, temporary.resolve("base-of-" + name)));
+                Adapter adapter = loaded.loadAdapter(folder)) {
+            adapter.export(merged, ModelFormat.gguf(GgufType.F32));
+            loaded.export(alone, ModelFormat.gguf(GgufType.F32));
+            if (isPlainLora(TestData.json(folder.resolve("adapter_config.json")))) {
+                adapter.saveGguf(lora, GgufType.F32);
+                questions.add(golden.question(alone).put("lora", lora.toString()));
+            } else {
+                assertThrows(SettingsException.class, () -> adapter.saveGguf(lora, GgufType.F32));
+                assertTrue(Files.notExists(lora), "a file was written");
+            }
+        }
+        JsonNode answers = judge.ask(questions);
+        double difference = golden.difference(answers.get(0));
+        LOG.info("{} merged: log-probabilities differ by at most {}", name, difference);
+        assertTrue(difference <= EXACT, () -> "log-probabilities differ by " + difference + ", allowed " + EXACT);
+        if (questions.size() > 1) {
+            double apart = difference(answers.get(0), answers.get(1));
+            LOG.info("{} as a file of its own: differs from merged by at most {}", name, apart);
+            assertTrue(apart <= LORA, () -> "adapter and merged model differ by " + apart + ", allowed " + LORA);
+        }
+    }
+
+    private static boolean isPlainLora(JsonNode config) {
+        return config.path("peft_type").asText().equals("LORA")
+                && !config.path("use_dora").asBoolean()
+                && config.path("modules_to_save").isEmpty()
+                && config.path("bias").asText("none").equals("none");
+    }
+
+    private static LanguageModel load(Path model) {
+        return LanguageModel.loader(model)
+                .device(ComputeDevice.cpu())
+                .precision(Precision.FP32)
+                .load();
+    }
+
+    private static double difference(JsonNode one, JsonNode other) {
+        if (one.isNumber()) {
+            return Math.abs(one.doubleValue() - other.doubleValue());
+        }
+        assertTrue(!one.isEmpty() && one.size() == other.size(), "answers of other shapes");
+        double largest = 0;
+        for (int i = 0; i < one.size(); i++) {
+            largest = Math.max(largest, difference(one.get(i), other.get(i)));
+        }
+        return largest;
+    }
+
+    /** What rounding changes; llama.cpp computes with rounded inputs, too. */
+    @ParameterizedTest
+    @CsvSource({"F16, 3e-3", "BF16, 2.5e-2", "Q8_0, 6.1e-2"})
+    void rounded(GgufType type, double allowed) throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        Path folder = ReferenceFolder.selected().base("", "llama");
+        Path file = temporary.resolve("rounded.gguf");
+        try (LanguageModel loaded = load(GgufModels.withPlaceholders(folder, temporary.resolve("rounded")))) {
+            loaded.export(file, ModelFormat.gguf(type));
+        }
+        Golden golden = Golden.of(folder, Integer.MAX_VALUE);
+        double difference =
+                golden.difference(judge.ask(List.of(golden.question(file))).get(0));
+        LOG.info("{}: log-probabilities differ by at most {}", type, difference);
+        assertTrue(difference <= allowed, () -> "log-probabilities differ by " + difference + ", allowed " + allowed);
+    }
+
+    /** A trained model: its ids and its greedy continuations. */
+    @Test
+    void stories() throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        Path folder = Needs.shared("fixtures/stories260k");
+        Path file = temporary.resolve("stories.gguf");
+        try (LanguageModel loaded = LanguageModel.loader(folder)
+                .device(ComputeDevice.cpu())
+                .precision(Precision.FP32)
+                .chatTemplate("default")
+                .load()) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+        }
+        JsonNode prompts = TestData.json(folder.resolve("golden.json")).path("generations");
+        JsonNode texts = TestData.json(folder.resolve("tokenizer_golden.json")).path("items");
+        ObjectNode greedy = GgufJudge.question("greedy", file).put("count", 60);
+        ObjectNode tokens = GgufJudge.question("tokens", file);
+        prompts.forEach(prompt -> greedy.withArray("/rows").add(prompt.path("ids")));
+        texts.forEach(item -> tokens.withArray("/texts").add(item.path("text")));
+        JsonNode answers = judge.ask(List.of(greedy, tokens));
+        assertTrue(!prompts.isEmpty() && !texts.isEmpty(), "no prompts or no texts");
+        for (int i = 0; i < prompts.size(); i++) {
+            assertEquals(prompts.get(i).path("greedy_ids"), answers.get(0).get(i), "prompt " + i);
+        }
+        for (int i = 0; i < texts.size(); i++) {
+            assertEquals(
+                    texts.get(i).path("ids"),
+                    answers.get(1).get(i),
+                    texts.get(i).path("text").asText());
+        }
+    }
+}

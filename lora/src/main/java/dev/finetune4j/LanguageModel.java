@@ -473,6 +473,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
                     placement,
                     texts,
                     tokens,
+                    batching.prefixCacheTokens(),
                     List.of(adapterFolders),
                     DeviceMemory.of(placement.device()));
         }

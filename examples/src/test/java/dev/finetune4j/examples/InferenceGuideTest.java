@@ -58,6 +58,7 @@ class InferenceGuideTest {
                         "The capital of Japan is Tokyo.",
                         "The capital of Japan is Tokyo. STOP",
                         "3",
+                        "true",
                         "The 100 %",
                         "true",
                         "true",

@@ -16,8 +16,16 @@ import java.util.List;
  * @param prefillChunk how many tokens of a new prompt are computed between two tokens of the running texts, at least 16
  * @param residentWeights whether on a GPU the weights of a 4-bit base are kept in 16 bit too from the first time on that more than
  *     8 texts run at once, if that takes no more than half of the free memory: a step of many texts is then twice as fast
+ * @param prefixCacheTokens for how many tokens of texts that have ended keys and values are kept, beside those of running texts, so that
+ *     the next turn of a conversation, or another one with the same system message, computes only the rest; 0 for none
  */
-public record BatchSettings(int maxRunning, int maxWaiting, long maxTokens, int prefillChunk, boolean residentWeights) {
+public record BatchSettings(
+        int maxRunning,
+        int maxWaiting,
+        long maxTokens,
+        int prefillChunk,
+        boolean residentWeights,
+        long prefixCacheTokens) {
     /** The most texts that can be generated at once. */
     public static final int MAX_RUNNING = 64;
 
@@ -37,14 +45,17 @@ public record BatchSettings(int maxRunning, int maxWaiting, long maxTokens, int 
         if (prefillChunk < MIN_CHUNK) {
             problems.add("prefillChunk must be at least " + MIN_CHUNK + ", but is " + prefillChunk);
         }
+        if (prefixCacheTokens < 0) {
+            problems.add("prefixCacheTokens must be 0 (nothing is kept) or more, but is " + prefixCacheTokens);
+        }
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
     }
 
-    /** 64 texts at once, any number waiting, as much memory as is free, prompts in pieces of 512 tokens, weights kept in 16 bit where that fits. */
+    /** 64 texts at once, any number waiting, as much memory as is free, prompts in pieces of 512 tokens, weights kept in 16 bit where that fits, nothing kept of texts that have ended. */
     public static BatchSettings defaults() {
-        return new BatchSettings(MAX_RUNNING, Integer.MAX_VALUE, 0, 512, true);
+        return new BatchSettings(MAX_RUNNING, Integer.MAX_VALUE, 0, 512, true, 0);
     }
 
     /** Settings in the making, which start as {@link #defaults}. */
@@ -65,6 +76,7 @@ public record BatchSettings(int maxRunning, int maxWaiting, long maxTokens, int 
         private long maxTokens;
         private int prefillChunk;
         private boolean residentWeights;
+        private long prefixCacheTokens;
 
         private Builder(BatchSettings from) {
             maxRunning = from.maxRunning;
@@ -72,6 +84,7 @@ public record BatchSettings(int maxRunning, int maxWaiting, long maxTokens, int 
             maxTokens = from.maxTokens;
             prefillChunk = from.prefillChunk;
             residentWeights = from.residentWeights;
+            prefixCacheTokens = from.prefixCacheTokens;
         }
 
         /** Sets {@link BatchSettings#maxRunning}. */
@@ -104,13 +117,20 @@ public record BatchSettings(int maxRunning, int maxWaiting, long maxTokens, int 
             return this;
         }
 
+        /** Sets {@link BatchSettings#prefixCacheTokens}. */
+        public Builder prefixCacheTokens(long value) {
+            prefixCacheTokens = once.set("prefixCacheTokens", value);
+            return this;
+        }
+
         /**
          * The settings.
          *
          * @throws SettingsException if some are out of range; the message names all of them
          */
         public BatchSettings build() {
-            return new BatchSettings(maxRunning, maxWaiting, maxTokens, prefillChunk, residentWeights);
+            return new BatchSettings(
+                    maxRunning, maxWaiting, maxTokens, prefillChunk, residentWeights, prefixCacheTokens);
         }
     }
 }

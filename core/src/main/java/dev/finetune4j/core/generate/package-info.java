@@ -1,11 +1,13 @@
 /**
- * What an application says to a model and gets back: {@link dev.finetune4j.core.generate.ChatModel} answers, {@link
- * dev.finetune4j.core.generate.ChatSession} keeps a conversation, {@link dev.finetune4j.core.generate.GenerationSettings} say how
- * tokens are chosen, and {@link dev.finetune4j.core.generate.Reply} tells how an answer ended. {@link
- * dev.finetune4j.core.generate.Completion} is a reply in the making, {@link dev.finetune4j.core.generate.BatchSettings} limit how
- * many there are.
+ * What an application says to a model and gets back: a {@link dev.finetune4j.core.generate.ChatRequest} goes to a {@link
+ * dev.finetune4j.core.generate.ChatModel}, and a {@link dev.finetune4j.core.generate.Reply} comes back, as a whole or in {@link
+ * dev.finetune4j.core.generate.ReplyDelta pieces}; {@link dev.finetune4j.core.generate.ChatSession} keeps a conversation, {@link
+ * dev.finetune4j.core.generate.GenerationSettings} say how tokens are chosen, {@link dev.finetune4j.core.generate.ResponseFormat} what
+ * the text is kept to. {@link dev.finetune4j.core.generate.Completion} is a reply in the making, {@link
+ * dev.finetune4j.core.generate.BatchSettings} limit how many there are. {@link dev.finetune4j.core.generate.ScoringModel} tells how
+ * likely a given text is.
  *
- * <p>Imports {@code core.text} and the exceptions of {@code core}. {@code core.inference} implements it; the facade, {@code
+ * <p>Imports {@code core.text}, {@code core.grammar} and the exceptions of {@code core}. {@code core.inference} implements it; the facade, {@code
  * lora.eval} and applications import it.
  */
 @NullMarked

@@ -29,6 +29,7 @@ public final class Batcher implements AutoCloseable {
     private final CausalLM base;
     private final BatchSettings settings;
     private final BatchEngine engine;
+    private final PrefixCaches prefixes;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private final Deque<BatchedText> waiting = new ArrayDeque<>();
@@ -41,10 +42,16 @@ public final class Batcher implements AutoCloseable {
         this.base = base;
         this.settings = settings;
         this.engine = new BatchEngine(base, settings);
+        this.prefixes = new PrefixCaches(settings.prefixCacheTokens());
     }
 
     BatchSettings settings() {
         return settings;
+    }
+
+    /** What is kept of the texts of the base and its adapters that have ended. */
+    PrefixCaches prefixes() {
+        return prefixes;
     }
 
     /**
@@ -191,5 +198,6 @@ public final class Batcher implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+        prefixes.close();
     }
 }

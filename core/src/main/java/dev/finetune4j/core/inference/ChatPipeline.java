@@ -79,14 +79,30 @@ public final class ChatPipeline {
 
         @Override
         public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
-            return ChatPipeline.this.reply(request, cache, sink);
+            return ChatPipeline.this.reply(request, prompt(request), cache, sink);
         }
     }
 
-    /** Answers and remembers nothing; see {@link ChatModel#reply(ChatRequest, Consumer)}. */
+    /** Answers a request; see {@link ChatModel#reply(ChatRequest, Consumer)}. */
     public Reply reply(ChatRequest request, Consumer<ReplyDelta> sink) {
-        try (PromptCache cache = PromptCache.of(model)) {
-            return reply(request, cache, sink);
+        int[] prompt = prompt(request);
+        PromptCache cache = batcher.prefixes().take(model, prompt);
+        boolean succeeded = false;
+        try {
+            Reply reply = reply(request, prompt, cache, sink);
+            succeeded = true;
+            return reply;
+        } finally {
+            leave(cache, succeeded);
+        }
+    }
+
+    /** What a reply leaves serves others that begin like it. */
+    private void leave(PromptCache cache, boolean succeeded) {
+        if (succeeded) {
+            batcher.prefixes().give(model, cache);
+        } else {
+            cache.close();
         }
     }
 
@@ -94,12 +110,10 @@ public final class ChatPipeline {
      * Answers a conversation.
      *
      * @param cache what it has of the prompt is not computed again; on return it holds prompt and answer
-     * @throws IllegalArgumentException if the template cannot write the conversation
      * @throws IllegalStateException if the cache, the model or its adapter is closed or gets closed meanwhile
      * @throws dev.finetune4j.core.FineTune4jException when the conversation is longer than the model's context
      */
-    private Reply reply(ChatRequest request, PromptCache cache, Consumer<ReplyDelta> sink) {
-        int[] prompt = prompt(request);
+    private Reply reply(ChatRequest request, int[] prompt, PromptCache cache, Consumer<ReplyDelta> sink) {
         boolean alone = batcher.enterAlone();
         try {
             return alone
@@ -159,16 +173,21 @@ public final class ChatPipeline {
      */
     public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
         int[] prompt = prompt(request);
-        PromptCache cache = PromptCache.of(model);
+        PromptCache cache = batcher.prefixes().take(model, prompt);
         batcher.enterAlone();
-        Runnable end = () -> {
+        try {
+            return begin(
+                    prompt,
+                    cache,
+                    request,
+                    sink,
+                    reply -> Delivery.of(reply, () -> {
+                        leave(cache, reply.hasSucceeded());
+                        batcher.leave();
+                    }));
+        } catch (RuntimeException | Error e) {
             cache.close();
             batcher.leave();
-        };
-        try {
-            return begin(prompt, cache, request, sink, reply -> Delivery.of(reply, end));
-        } catch (RuntimeException | Error e) {
-            end.run();
             throw e;
         }
     }

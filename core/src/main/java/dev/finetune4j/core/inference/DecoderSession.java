@@ -74,6 +74,16 @@ final class DecoderSession implements InferenceSession {
         }
     }
 
+    @Override
+    public void idle() {
+        try (Lifetime.Use use = lifetime.use()) {
+            if (decoder != null) {
+                decoder.release();
+                decoder = null;
+            }
+        }
+    }
+
     private TokenDecoder decoder() {
         if (decoder == null) {
             decoder = decoders.get();

@@ -58,6 +58,11 @@ public interface InferenceSession extends AutoCloseable {
         return Optional.empty();
     }
 
+    /** Lets go of what is needed only while tokens are fed, because none will be for a while. */
+    default void idle() {
+        // Only decoders have such a thing.
+    }
+
     /** Frees the memory. Closing twice is fine. */
     @Override
     void close();

@@ -37,11 +37,25 @@ final class PromptCache implements InferenceSession {
      * @return how many of its tokens are held
      */
     int reuse(int[] prompt) {
-        int held = Math.toIntExact(session.length());
-        int common = Arrays.mismatch(ids, 0, held, prompt, 0, prompt.length - 1);
-        int kept = common < 0 ? held : common;
+        int kept = common(prompt);
         session.truncate(kept);
         return kept;
+    }
+
+    /** How many tokens of a prompt, but for its last one, are held. */
+    int common(int[] prompt) {
+        int held = Math.toIntExact(session.length());
+        int common = Arrays.mismatch(ids, 0, held, prompt, 0, prompt.length - 1);
+        return common < 0 ? held : common;
+    }
+
+    /**
+     * Takes over the first tokens of another cache of the same model, which nobody uses meanwhile; this one is empty. They are there when
+     * this returns.
+     */
+    void copy(PromptCache from, int tokens) {
+        session.memory().copyFrom(from.memory(), tokens);
+        ids = Arrays.copyOf(from.ids, tokens);
     }
 
     @Override
@@ -74,6 +88,11 @@ final class PromptCache implements InferenceSession {
     @Override
     public Optional<String> undecodedReason() {
         return session.undecodedReason();
+    }
+
+    @Override
+    public void idle() {
+        session.idle();
     }
 
     /** Behind the held ones; if the pass fails, they are not held and count for nothing. */

@@ -151,6 +151,11 @@ final class QueuedReply implements BatchedText.Listener, Completion {
         Objects.requireNonNull(source).cancel(FinishReason.CANCELLED);
     }
 
+    /** Whether it has ended as it should. */
+    boolean hasSucceeded() {
+        return result.isDone() && !result.isCompletedExceptionally();
+    }
+
     @Override
     public boolean isDone() {
         return result.isDone();

@@ -3,10 +3,12 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.kernel.KeyValueMemory;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
@@ -108,6 +110,39 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
                 }
             }
         }
+    }
+
+    /**
+     * Takes over the first positions of another cache behind the virtual ones; this one holds none yet. They are there when this returns,
+     * so that the other one may change then.
+     *
+     * @param other of the same model
+     * @param positions not more than that one holds
+     * @throws IllegalStateException if one of them is closed, or another thread uses it
+     */
+    public void copyFrom(KvCache other, long positions) {
+        if (length != 0 || positions > other.length || virtual != other.virtual) {
+            throw new IllegalArgumentException(
+                    "cannot copy " + positions + " positions of a cache of " + other.length + " into one of " + length);
+        }
+        try (Lifetime.Use use = lifetime.use();
+                Lifetime.Use source = other.lifetime.use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            reserve(virtual + positions, other.keys(0));
+            for (int i = 0; i < layers.size(); i++) {
+                copy(keys(i), other.keys(i), positions);
+                copy(values(i), other.values(i), positions);
+            }
+            length = positions;
+            changes++;
+            // A number that is read has waited for what was asked before.
+            Tensors.toFloats(values(layers.size() - 1).flatten().narrow(0, 0, 1));
+        }
+    }
+
+    private void copy(Tensor to, Tensor from, long positions) {
+        to.narrow(2, virtual, positions).copy_(from.narrow(2, virtual, positions));
     }
 
     /** For how many positions there is room in every layer; 0 before the first. */

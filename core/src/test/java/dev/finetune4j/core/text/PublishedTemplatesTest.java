@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.core.json.PlainValues;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
@@ -68,6 +69,7 @@ class PublishedTemplatesTest {
     @Test
     void chatsHaveTheTextOfTransformers() throws IOException {
         int compared = 0;
+        int variables = 0;
         Set<String> named = new TreeSet<>();
         for (JsonNode entry : TestData.json(shared.resolve("index.json"))) {
             String name = entry.path("name").asText();
@@ -80,9 +82,11 @@ class PublishedTemplatesTest {
                 ChatEncoder encoder = new ChatEncoder(tokenizer, template);
                 for (JsonNode item : TestData.json(shared.resolve(name + ".json"))) {
                     Conversation conversation = conversation(item).orElse(null);
-                    if (conversation != null && item.path("variables").size() <= 2) {
-                        check(encoder, conversation, item, name);
+                    if (conversation != null) {
+                        Conversation whole = withVariables(conversation, item);
+                        check(encoder, whole, item, name);
                         compared++;
+                        variables += whole.templateVariables().size();
                     }
                 }
             }
@@ -90,6 +94,7 @@ class PublishedTemplatesTest {
         System.out.println(
                 "chat templates of checkpoints: " + compared + " conversations compared; as named: " + named);
         assertTrue(compared >= 500, compared + " compared");
+        assertTrue(variables >= 20, variables + " variables such as enable_thinking");
         // Others that look like one of a name write something else, such as mistral-7b-instruct-v0.3, which leaves
         // system
         // texts out. The names are saved with adapters, so each of them has to stay.
@@ -106,6 +111,17 @@ class PublishedTemplatesTest {
                         "yi-34b-chat=chatml",
                         "zephyr-7b-beta=zephyr"),
                 named);
+    }
+
+    /** With the variables that are the model's own, such as {@code enable_thinking}. */
+    private static Conversation withVariables(Conversation conversation, JsonNode item) {
+        Conversation whole = conversation;
+        for (Map.Entry<String, JsonNode> variable : item.path("variables").properties()) {
+            if (!Set.of("bos_token", "eos_token").contains(variable.getKey())) {
+                whole = whole.withTemplateVariable(variable.getKey(), PlainValues.of(variable.getValue()));
+            }
+        }
+        return whole;
     }
 
     private static void check(ChatEncoder encoder, Conversation conversation, JsonNode item, String name) {

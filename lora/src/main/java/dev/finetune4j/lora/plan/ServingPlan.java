@@ -13,7 +13,7 @@ import java.util.Locale;
  * @param tokens that each of them has at most, prompt and answer together
  * @param weights bytes of the base's weights
  * @param adapters bytes of all adapters, and of the copies that a batch of several computes with
- * @param cache bytes of the keys and values of all texts
+ * @param cache bytes of the keys and values of all texts, and of those that are kept of earlier ones
  * @param logits bytes of the logits of a step
  * @param memory of the device when the plan was made
  * @param fits whether the batch would have memory for all of these texts

@@ -25,6 +25,7 @@ public final class ServingPlanner {
      * @param quantization form of the weights; null to leave them as they are in the folder
      * @param texts how many are generated at once
      * @param tokens that each of them has at most
+     * @param kept for how many tokens of other texts keys and values are kept beside
      * @param adapters folders in PEFT's format
      * @param memory what the device has before anything is loaded
      */
@@ -34,6 +35,7 @@ public final class ServingPlanner {
             Placement placement,
             int texts,
             int tokens,
+            long kept,
             List<Path> adapters,
             DeviceMemory memory) {
         ModelConfig config = folder.config();
@@ -44,9 +46,9 @@ public final class ServingPlanner {
                     numbers(adapter) * (Float.BYTES + placement.precision().bytes());
         }
         long ofToken = TokenBudget.bytesOfToken(config, placement.precision());
-        long cache = texts * TokenBudget.rounded(tokens) * ofToken;
+        long cache = (texts * TokenBudget.rounded(tokens) + kept) * ofToken;
         long logits = (long) texts * config.vocabSize() * Float.BYTES;
-        long left = memory.free() - weights - adapterBytes - logits;
+        long left = memory.free() - weights - adapterBytes - logits - kept * ofToken;
         long room = Math.max(0, (long) (left * TokenBudget.SHARE) / ofToken);
         boolean fits = texts * TokenBudget.rounded(tokens) <= room;
         boolean dense = quantization == null && !folder.files().isFourBit();

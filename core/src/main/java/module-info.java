@@ -8,6 +8,7 @@
 @SuppressWarnings("module") // The modules that qualified exports name are compiled after this one.
 module dev.finetune4j.core {
     requires static transitive org.jspecify;
+    requires java.net.http;
     requires com.fasterxml.jackson.databind;
     requires org.slf4j;
     requires org.bytedeco.javacpp;
@@ -19,6 +20,7 @@ module dev.finetune4j.core {
 
     exports dev.finetune4j.core;
     exports dev.finetune4j.core.generate;
+    exports dev.finetune4j.core.hub;
     exports dev.finetune4j.core.text;
     exports dev.finetune4j.core.autograd to
             dev.finetune4j.quant,

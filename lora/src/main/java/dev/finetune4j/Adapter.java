@@ -8,6 +8,7 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.generate.TokenLogprob;
+import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.core.io.ModelFiles;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.model.CausalLM;
@@ -227,7 +228,7 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
                     copy,
                     base.model(),
                     folder,
-                    base.folder().path().toString(),
+                    ModelSource.local(base.folder().path()).name(),
                     base.record().ofAdapter(),
                     transaction -> {
                         base.files().writeForAdapter(transaction);

@@ -1,5 +1,6 @@
 package dev.finetune4j;
 
+import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.core.tensor.Placement;
 import java.nio.file.Path;
@@ -10,10 +11,10 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
-/** The base that is chosen: a folder, or one that is loaded already. Not thread-safe. */
+/** The base that is chosen: a folder, a model of a hub, or one that is loaded already. Not thread-safe. */
 final class BaseChoice {
     private final SetOnce once;
-    private @Nullable Path folder;
+    private @Nullable BaseSource source;
     private @Nullable LanguageModel loaded;
 
     /** @param once the builder's calls so far */
@@ -21,19 +22,25 @@ final class BaseChoice {
         this.once = once;
     }
 
-    void folder(Path chosen) {
-        folder = once.set("model", chosen);
+    void source(ModelSource chosen) {
+        source = new BaseSource(once.set("model", chosen));
     }
 
     void loaded(LanguageModel base) {
-        folder = once.set("model", base.folder().path());
+        source(ModelSource.local(base.folder().path()));
         loaded = base;
     }
 
-    /** Its folder; null when none was chosen. */
+    /** Where it comes from; null when none was chosen. */
     @Nullable
-    Path folder() {
-        return folder;
+    BaseSource source() {
+        return source;
+    }
+
+    /** A folder with its settings at least; null when none was chosen. */
+    @Nullable
+    Path settings() {
+        return source == null ? null : source.settings();
     }
 
     /** The base that is loaded already; null for none. */

@@ -4,6 +4,7 @@ import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.data.DataReport;
 import dev.finetune4j.data.Dataset;
@@ -131,9 +132,25 @@ public final class FineTuner {
 
         private Builder() {}
 
-        /** The folder of the base model, in Hugging Face's layout. Required. */
+        /** The folder of the base model, in Hugging Face's layout. Required, unless the base is given in another way. */
         public Builder model(Path folder) {
-            choices.base.folder(Arguments.given(folder, "model(folder)"));
+            return model(ModelSource.local(Arguments.given(folder, "model(folder)")));
+        }
+
+        /**
+         * A folder, or the id of a model that a hub's cache on this machine has: {@link ModelSource#of}. Nothing is downloaded unless a
+         * setting allows it.
+         */
+        public Builder model(String name) {
+            return model(ModelSource.of(Arguments.given(name, "model(name)")));
+        }
+
+        /**
+         * The base from wherever it comes, such as {@code ModelSource.modelScope("01ai/Yi-1.5-6B-Chat")}. It is looked up and, where that
+         * is needed, downloaded when the training begins; a plan or a report on data fetches the settings and the tokenizer alone.
+         */
+        public Builder model(ModelSource source) {
+            choices.base.source(Arguments.given(source, "model(source)"));
             return this;
         }
 
@@ -222,7 +239,7 @@ public final class FineTuner {
          */
         public Builder continueAdapter(Path folder) {
             Arguments.given(folder, "continueAdapter(folder)");
-            choices.method.choose("continueAdapter", () -> TuningMethod.continuing(folder, choices.base.folder()));
+            choices.method.choose("continueAdapter", () -> TuningMethod.continuing(folder, choices.base.settings()));
             return this;
         }
 

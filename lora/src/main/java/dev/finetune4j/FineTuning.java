@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * All that was chosen for a fine-tuning but its data: what the builder fills, and plan and training read. Immutable.
  *
- * @param model the base's folder
+ * @param base where the base comes from
  * @param loaded the base, if others have loaded it and use it too; null to load one
  * @param method what is trained
  * @param objective what is minimized
@@ -34,7 +34,7 @@ import org.jspecify.annotations.Nullable;
  * @param course what accompanies the training
  */
 record FineTuning(
-        Path model,
+        BaseSource base,
         @Nullable LanguageModel loaded,
         TuningMethod method,
         TuningObjective objective,
@@ -46,7 +46,7 @@ record FineTuning(
 
     /** The same with another way to compute. */
     FineTuning with(Compute other) {
-        return new FineTuning(model, loaded, method, objective, encoding, other, training, usual, course);
+        return new FineTuning(base, loaded, method, objective, encoding, other, training, usual, course);
     }
 
     /**

@@ -13,6 +13,7 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.generate.TokenLogprob;
+import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.core.inference.Batcher;
 import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.inference.Constraints;
@@ -113,10 +114,33 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         return loader(folder).load();
     }
 
+    /**
+     * Loads a model from wherever it comes, with the defaults of {@link #loader}: {@code
+     * LanguageModel.load(ModelSource.huggingFace("Qwen/Qwen2.5-0.5B-Instruct"))}.
+     *
+     * @throws dev.finetune4j.core.hub.HubException when it cannot be had
+     * @throws dev.finetune4j.core.ModelFileException when its folder is incomplete, damaged or of an unsupported kind
+     */
+    public static LanguageModel load(ModelSource source) {
+        return loader(source).load();
+    }
+
     /** Loads with choices: device, precision, quantization, chat template. */
     public static Loader loader(Path folder) {
-        Arguments.given(folder, "loader(folder)");
-        return new Loader(folder);
+        return new Loader(ModelSource.local(Arguments.given(folder, "loader(folder)")));
+    }
+
+    /**
+     * The same for a folder or the id of a model that a hub's cache on this machine has: {@link ModelSource#of}. Nothing is downloaded
+     * unless a setting allows it.
+     */
+    public static Loader loader(String name) {
+        return new Loader(ModelSource.of(Arguments.given(name, "loader(name)")));
+    }
+
+    /** The same for a model from wherever it comes. It is looked up and, where that is needed, downloaded by {@link Loader#load}. */
+    public static Loader loader(ModelSource source) {
+        return new Loader(Arguments.given(source, "loader(source)"));
     }
 
     /**
@@ -386,7 +410,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
 
     /** Choices for loading. Each is made once; a second call is an {@link IllegalStateException}. Not thread-safe. */
     public static final class Loader {
-        private final Path folder;
+        private final ModelSource source;
         private final SetOnce once = new SetOnce();
         private @Nullable ComputeDevice device;
         private @Nullable Precision precision;
@@ -397,8 +421,8 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         private boolean ignoresMemoryPlan;
         private int threads;
 
-        private Loader(Path folder) {
-            this.folder = folder;
+        private Loader(ModelSource source) {
+            this.source = source;
         }
 
         /** Where the model lives; by default the first CUDA GPU if there is one, otherwise the CPU. */
@@ -468,7 +492,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
             Arguments.atLeast(1, tokens, "tokens");
             Placement placement = placement();
             return ServingPlanner.plan(
-                    PretrainedFolder.open(folder),
+                    PretrainedFolder.open(source.fetch()),
                     quantization,
                     placement,
                     texts,
@@ -487,12 +511,14 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         /**
          * Loads the model.
          *
+         * @throws dev.finetune4j.core.hub.HubException when the model is a hub's and cannot be had
          * @throws dev.finetune4j.core.ModelFileException when the folder is incomplete, damaged or of an unsupported kind
          * @throws dev.finetune4j.core.DeviceException when the device is absent
          * @throws dev.finetune4j.core.OutOfDeviceMemoryException when the weights take more memory than is free
          * @throws SettingsException when no chat template has the name, or none was named and the folder has none
          */
         public LanguageModel load() {
+            Path folder = source.fetch();
             PretrainedFolder opened = PretrainedFolder.open(folder);
             Tokenizer tokenizer = Tokenizer.load(folder);
             try {

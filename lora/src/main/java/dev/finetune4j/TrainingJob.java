@@ -84,7 +84,8 @@ public final class TrainingJob {
      * Stops the training with what is trained by then, also while it is paused. It ends before its next micro-batch; the job then completes normally with the model as the
      * last finished step left it, and its report says {@code STOPPED}; a training with {@link FineTuner.Builder#checkpoints
      * checkpoints} has written one of that step. A job that is still loading its model or data
-     * stops before the first step.
+     * stops before the first step; one that is still downloading its model has none, and ends with a {@link
+     * dev.finetune4j.core.hub.HubException} (cancelled).
      */
     public void stop() {
         synchronized (gate) {

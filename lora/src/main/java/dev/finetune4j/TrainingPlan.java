@@ -34,7 +34,10 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     /** Opens the folder of the base, for a plan without a training, and as if this process were the only one. */
     static TrainingPlan open(FineTuning tuning) {
         return new TrainingPlan(
-                tuning, PretrainedFolder.open(tuning.model()), tuning.compute().chosenDevice(), 1);
+                tuning,
+                PretrainedFolder.open(tuning.base().settings()),
+                tuning.compute().chosenDevice(),
+                1);
     }
 
     /** The same plan of a tuning with other settings. */

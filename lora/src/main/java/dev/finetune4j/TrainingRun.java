@@ -103,13 +103,23 @@ final class TrainingRun {
     private FineTunedModel openAndRun() {
         try (Threads.Share share = Threads.share(tuning.compute().threads())) {
             LanguageModel loaded = tuning.loaded();
-            PretrainedFolder folder = loaded == null ? PretrainedFolder.open(tuning.model()) : loaded.folder();
+            PretrainedFolder folder = loaded == null ? PretrainedFolder.open(fetched()) : loaded.folder();
             AdapterSettings adapter = tuning.method().adapter();
             if (adapter != null) {
                 AdapterKinds.check(adapter, folder.moduleNames());
             }
             return loaded == null ? run(folder, Tokenizer.load(folder.path())) : run(loaded);
         }
+    }
+
+    /** The folder of the base, downloaded if need be. */
+    private Path fetched() {
+        if (!tuning.base().isFolder()) {
+            listeners.enter(TrainingListener.Phase.FETCHING_MODEL);
+            tuning.base().folder(cancelled);
+            listeners.enter(TrainingListener.Phase.READING_DATA);
+        }
+        return tuning.base().folder();
     }
 
     /** Trains on a base that others use too: it is closed neither here nor with the tuned model. */
@@ -186,7 +196,8 @@ final class TrainingRun {
     }
 
     private LanguageModel.Loader loader() {
-        LanguageModel.Loader loader = LanguageModel.loader(tuning.model()).device(device);
+        LanguageModel.Loader loader =
+                LanguageModel.loader(tuning.base().folder()).device(device);
         if (tuning.compute().precision() != null) {
             loader.precision(tuning.compute().precision());
         }

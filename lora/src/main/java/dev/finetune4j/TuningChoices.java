@@ -91,7 +91,7 @@ final class TuningChoices {
      */
     FineTuning tuning(List<String> missing) {
         SettingsProblems found = new SettingsProblems();
-        Path model = base.folder();
+        BaseSource model = base.source();
         if (model == null) {
             found.add("no model was chosen; call model(folder)");
         }

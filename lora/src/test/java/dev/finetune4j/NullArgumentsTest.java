@@ -100,7 +100,7 @@ class NullArgumentsTest {
 
     @Test
     void ofTheModel() {
-        refused("loader(folder)", () -> LanguageModel.load(null));
+        refused("loader(folder)", () -> LanguageModel.load((Path) null));
         refused("open(folder)", () -> ModelFiles.open(null));
         refused("load(folderOrTokenizerJson)", () -> Tokenizer.load(null));
         refused("read(path)", () -> Dataset.read(null));

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import java.nio.file.Path;
 import java.util.List;
@@ -18,7 +19,7 @@ class TrainingPlanTest {
     @Test
     void processesOfOneMachineShareItsMemory() {
         TuningChoices choices = new TuningChoices();
-        choices.base.folder(Fixtures.tinyChatModel(folder.resolve("model")));
+        choices.base.source(ModelSource.local(Fixtures.tinyChatModel(folder.resolve("model"))));
         choices.method.choose("full", TuningMethod.Full::new);
         choices.compute.device(ComputeDevice.cpu());
         TrainingPlan alone = TrainingPlan.open(choices.tuning(List.of()));

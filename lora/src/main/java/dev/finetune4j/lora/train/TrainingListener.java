@@ -9,6 +9,8 @@ import java.nio.file.Path;
 public interface TrainingListener {
     /** What a training is doing. */
     enum Phase {
+        /** Looks up a base that was not given as a folder, and downloads it where that is needed and allowed. */
+        FETCHING_MODEL,
         /** Checks the settings and encodes the examples. */
         READING_DATA,
         /** Reads the base's weights, quantizes them where that was chosen, and makes the adapter. */

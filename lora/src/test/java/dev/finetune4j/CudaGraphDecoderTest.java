@@ -69,8 +69,18 @@ class CudaGraphDecoderTest {
 
     @ParameterizedTest
     @CsvSource({
-        "LLAMA, false, false", "QWEN2, true, false", "LLAMA, true, true", "QWEN3, true, true", "GEMMA, true, false",
-        "GEMMA2, false, true", "GEMMA3, true, true", "PHI3, true, true", "MISTRAL, true, false", "DYNAMIC, true, true"
+        "LLAMA, false, false",
+        "QWEN2, true, false",
+        "LLAMA, true, true",
+        "QWEN3, true, true",
+        "GEMMA, true, false",
+        "GEMMA2, false, true",
+        "GEMMA3, true, true",
+        "PHI3, true, true",
+        "MISTRAL, true, false",
+        "DYNAMIC, true, true",
+        "SMOLLM3, true, true",
+        "GRANITE, true, true"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         double tolerance = 1e-4;

@@ -52,6 +52,10 @@ public final class RandomWeights implements WeightSource {
                 "rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1.5, 2, 2],
                                  "long_factor": [1, 1.5, 2, 3, 4, 8]}"""),
         MISTRAL("mistral", 256, 352, 18, 2, "\"sliding_window\": 5"),
+        SMOLLM3("smollm3", 256, 352, 8, 2, """
+                "no_rope_layers": [1, 0, 1], "use_sliding_window": true, "sliding_window": 5"""),
+        GRANITE("granite", 256, 352, 8, 2, """
+                "embedding_multiplier": 3.0, "residual_multiplier": 0.22, "attention_multiplier": 0.15, "logits_scaling": 6.0"""),
         DYNAMIC("llama", 264, 352, 8, 8, """
                 "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}""");
 

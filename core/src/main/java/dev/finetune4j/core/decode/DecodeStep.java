@@ -14,6 +14,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -27,8 +28,9 @@ final class DecodeStep {
      *
      * @param before of what goes in
      * @param after of what comes out, before it is added; null where the model has none
+     * @param multiplier factor on what is added; 1 where there is a norm behind it
      */
-    record Norms(NormSpec before, @Nullable NormSpec after) {}
+    record Norms(NormSpec before, @Nullable NormSpec after, double multiplier) {}
 
     /**
      * One layer, {@code x += attention(norm(x)); x += mlp(norm(x))}.
@@ -84,6 +86,7 @@ final class DecodeStep {
      * @param norm the one behind the last layer
      * @param head the projection to the vocabulary
      * @param softCap bound on the logits; 0 for none
+     * @param logitsScaling divisor of the logits
      */
     record Parts(
             Tensor embedding,
@@ -92,7 +95,8 @@ final class DecodeStep {
             List<Layer> layers,
             NormSpec norm,
             RowProducts head,
-            double softCap) {
+            double softCap,
+            double logitsScaling) {
         /** All products of the step, in order. */
         List<RowProducts> products() {
             List<RowProducts> all = new ArrayList<>();
@@ -110,7 +114,8 @@ final class DecodeStep {
                     layers.stream().map(layer -> layer.with(change)).toList(),
                     norm,
                     change.apply(head),
-                    softCap);
+                    softCap,
+                    logitsScaling);
         }
     }
 
@@ -199,6 +204,9 @@ final class DecodeStep {
         }
         begin(after, parts.norm(), parts.head(), buffers);
         parts.head().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.logits(), false);
+        if (parts.logitsScaling() != 1) {
+            buffers.logits().div_(new Scalar(parts.logitsScaling()));
+        }
         if (parts.softCap() > 0) {
             kernels.softCap(buffers, parts.softCap());
         }
@@ -240,9 +248,9 @@ final class DecodeStep {
     /** The last projection of a half, added to the residual stream, or left to the norm behind it. */
     private static void end(RowProducts projection, Tensor x, Norms norms, DecodeBuffers buffers) {
         boolean add = norms.after() == null;
-        if (add && !projection.adds()) {
+        if (add && (!projection.adds() || norms.multiplier() != 1)) {
             projection.run(x, buffers.rows(), buffers.low(), buffers.normed(), false);
-            buffers.state().add_(buffers.normed());
+            buffers.state().add_(buffers.normed(), new Scalar(norms.multiplier()));
             return;
         }
         projection.run(x, buffers.rows(), buffers.low(), add ? buffers.state() : buffers.normed(), add);

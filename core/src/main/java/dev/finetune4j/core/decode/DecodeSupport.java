@@ -138,7 +138,8 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
                     List.copyOf(layers),
                     norm(model.norm()),
                     products(List.of(new Named<>("lm_head", model.head()))),
-                    model.config().finalLogitSoftcapping());
+                    model.config().finalLogitSoftcapping(),
+                    model.config().logitsScaling());
         }
 
         private DenseEmbedding embedding(CausalLM model) {
@@ -178,7 +179,10 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
 
         private DecodeStep.Norms norms(DecoderBlock.Norms norms) {
             Named<RmsNorm> after = norms.after();
-            return new DecodeStep.Norms(norm(norms.before()), after == null ? null : norm(after));
+            if (after != null && norms.multiplier() != 1) {
+                throw new UnsupportedPartException("what its norms give is scaled");
+            }
+            return new DecodeStep.Norms(norm(norms.before()), after == null ? null : norm(after), norms.multiplier());
         }
 
         private AttentionSpec supported(AttentionSpec attention) {

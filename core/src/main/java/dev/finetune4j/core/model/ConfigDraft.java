@@ -21,9 +21,12 @@ final class ConfigDraft {
     int headDim;
     int window;
     double queryScalar;
+    double attentionScale;
     double attnLogitSoftcapping;
     double finalLogitSoftcapping;
     double embeddingScale = 1;
+    double residualMultiplier = 1;
+    double logitsScaling = 1;
     boolean fusedProjections;
     boolean partialRope;
     boolean qkvBias;
@@ -79,7 +82,7 @@ final class ConfigDraft {
         if (!reader.flag("is_causal", true)) {
             reader.problem("\"is_causal\" is false, but only causal attention is supported");
         }
-        double scalar = queryScalar > 0 ? queryScalar : headDim;
+        double scale = attentionScale > 0 ? attentionScale : 1 / Math.sqrt(queryScalar > 0 ? queryScalar : headDim);
         int intermediate = reader.size("intermediate_size");
         int vocabulary = reader.size("vocab_size");
         double epsilon = reader.number("rms_norm_eps", epsilonDefault);
@@ -100,12 +103,14 @@ final class ConfigDraft {
                 intermediate,
                 vocabulary,
                 positions,
-                new Attention.Shape(heads, kvHeads, headDim, 1 / Math.sqrt(scalar), attnLogitSoftcapping),
+                new Attention.Shape(heads, kvHeads, headDim, scale, attnLogitSoftcapping),
                 kinds,
                 activation,
                 new ModelConfig.Norms(epsilon, unitOffset, postNorms, qkNorm),
                 new ModelConfig.Projections(fusedProjections, qkvBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
-                finalLogitSoftcapping);
+                finalLogitSoftcapping,
+                residualMultiplier,
+                logitsScaling);
     }
 }

@@ -15,6 +15,7 @@ import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -134,6 +135,9 @@ final class ForwardPass {
                 block.forward(stream, context, past == null ? null : past.layer(i));
             }
         }
-        return weights.norm().module().forward(stream.value());
+        Tensor normed = weights.norm().module().forward(stream.value());
+        // The logits are linear in it, and it is narrower than they are.
+        double scaling = weights.config().logitsScaling();
+        return scaling == 1 ? normed : normed.div(new Scalar(scaling));
     }
 }

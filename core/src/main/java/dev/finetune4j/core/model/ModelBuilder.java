@@ -128,9 +128,9 @@ final class ModelBuilder {
         GatedMlp mlp = feedForward(source, name + ".mlp");
         Named<RmsNorm> afterMlp = after ? norm(source, name + ".post_feedforward_layernorm") : null;
         return new DecoderBlock(
-                new DecoderBlock.Norms(beforeAttention, afterAttention),
+                new DecoderBlock.Norms(beforeAttention, afterAttention, config.residualMultiplier()),
                 attention,
-                new DecoderBlock.Norms(beforeMlp, afterMlp),
+                new DecoderBlock.Norms(beforeMlp, afterMlp, config.residualMultiplier()),
                 mlp);
     }
 

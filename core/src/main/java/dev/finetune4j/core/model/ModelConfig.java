@@ -21,6 +21,8 @@ import java.util.List;
  * @param projections which linears there are and which of them have biases
  * @param embeddingScale factor on the embedding's rows
  * @param finalLogitSoftcapping logit soft-capping: {@code cap · tanh(logits / cap)}; 0 for none
+ * @param residualMultiplier factor on what each half of a block adds to the residual stream
+ * @param logitsScaling divisor of the logits
  */
 public record ModelConfig(
         String modelType,
@@ -34,7 +36,9 @@ public record ModelConfig(
         Norms norms,
         Projections projections,
         double embeddingScale,
-        double finalLogitSoftcapping) {
+        double finalLogitSoftcapping,
+        double residualMultiplier,
+        double logitsScaling) {
     /**
      * What may differ between layers.
      *
@@ -94,7 +98,9 @@ public record ModelConfig(
                 norms,
                 changed,
                 embeddingScale,
-                finalLogitSoftcapping);
+                finalLogitSoftcapping,
+                residualMultiplier,
+                logitsScaling);
     }
 
     /** A model with a few of the blocks, one of each type and at least two, and a vocabulary of at most so many tokens. */
@@ -112,7 +118,9 @@ public record ModelConfig(
                 norms,
                 projections,
                 embeddingScale,
-                finalLogitSoftcapping);
+                finalLogitSoftcapping,
+                residualMultiplier,
+                logitsScaling);
     }
 
     /** Number of decoder blocks. */

@@ -24,7 +24,9 @@ interface ModelFamily {
             new GemmaFamily(),
             new Gemma2Family(),
             new Gemma3TextFamily(),
-            new Phi3Family());
+            new Phi3Family(),
+            new SmolLm3Family(),
+            new GraniteFamily());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -15,19 +16,25 @@ public final class DecoderBlock implements AutoCloseable {
      *
      * @param before applied to what goes in
      * @param after applied to what comes out, before it is added; null where the model has none
+     * @param multiplier factor on what is added
      */
-    public record Norms(Named<RmsNorm> before, @Nullable Named<RmsNorm> after) {
+    public record Norms(Named<RmsNorm> before, @Nullable Named<RmsNorm> after, double multiplier) {
         RmsNorm pre() {
             return before.module();
         }
 
-        /** What the half gave, normalised where the model does so. */
+        /** What the half gave, normalised where the model does so, as it is added. */
         Tensor post(Tensor half) {
-            return after == null ? half : after.module().forward(half);
+            return multiplied(after == null ? half : after.module().forward(half));
+        }
+
+        private Tensor multiplied(Tensor half) {
+            return multiplier == 1 ? half : half.mul(new Scalar(multiplier));
         }
 
         Norms map(ModuleTransform transform) {
-            return new Norms(before.map(transform::norm), after == null ? null : after.map(transform::norm));
+            return new Norms(
+                    before.map(transform::norm), after == null ? null : after.map(transform::norm), multiplier);
         }
 
         void forEach(Consumer<Named<RmsNorm>> sink) {
@@ -105,7 +112,9 @@ public final class DecoderBlock implements AutoCloseable {
 
     private Tensor mlpBranchForGradient(ResidualStream s) {
         // A norm behind the last matmul reads its values.
-        return mlpNorms.after() == null ? mlp.forwardForGradient(s.normed(mlpNorms.pre())) : mlpBranch(s);
+        return mlpNorms.after() == null
+                ? mlpNorms.multiplied(mlp.forwardForGradient(s.normed(mlpNorms.pre())))
+                : mlpBranch(s);
     }
 
     /** The second half for some tokens. */

@@ -10,6 +10,9 @@ public sealed interface RopeScaling {
     /** Frequencies as they are. */
     record None() implements RopeScaling {}
 
+    /** No rotation at all: a layer that finds positions by the causal rule alone (<a href="https://arxiv.org/abs/2305.19466">NoPE, Kazemnejad et al. 2023</a>). */
+    record Unrotated() implements RopeScaling {}
+
     /**
      * All frequencies divided by a factor (<a href="https://arxiv.org/abs/2306.15595">Chen et al. 2023</a>).
      *

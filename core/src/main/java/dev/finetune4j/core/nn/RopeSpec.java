@@ -16,6 +16,9 @@ public record RopeSpec(double theta, int channels, RopeScaling scaling) {
      * @return one frequency for each pair of channels
      */
     public float[] frequencies(long length) {
+        if (scaling instanceof RopeScaling.Unrotated) {
+            return new float[channels / 2];
+        }
         if (scaling instanceof RopeScaling.Linear linear) {
             float[] frequencies = plain(theta);
             for (int i = 0; i < frequencies.length; i++) {

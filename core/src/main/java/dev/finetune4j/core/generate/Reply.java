@@ -42,11 +42,15 @@ public record Reply(
 
     /**
      * The reply as the next message of the conversation: its text, and its calls of tools as {@code tool_calls}. Thoughts are
-     * left out, as the makers of such models ask.
+     * left out, as the makers of such models ask, unless they led to calls: then templates find them as {@code reasoning_content},
+     * for the answer that follows.
      */
     public ChatMessage message() {
         Map<String, @Nullable Object> fields = new LinkedHashMap<>();
         if (!toolCalls.isEmpty()) {
+            if (!reasoning.isEmpty()) {
+                fields.put("reasoning_content", reasoning);
+            }
             List<Map<String, Object>> calls = new ArrayList<>();
             for (ToolCall call : toolCalls) {
                 Map<String, Object> function = new LinkedHashMap<>();

@@ -7,8 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.Conversation;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Flow;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
@@ -157,5 +159,28 @@ class ChatModelTest {
                 SettingsException.class,
                 () -> ChatRequest.of("Hi").toBuilder().topLogprobs(21).build());
         assertTrue(tooMany.getMessage().contains("topLogprobs must be 0 to 20"), tooMany.getMessage());
+    }
+
+    @Test
+    void aReplyWithCallsGoesOnAsAConversation() {
+        ToolCall call = new ToolCall("call00100", "get_weather", "{\"city\": \"Paris\", \"days\": [1, 2]}");
+        assertEquals(Map.of("city", "Paris", "days", List.of(1, 2)), call.values());
+        Reply reply = new Reply("", "Ask.", List.of(call), FinishReason.TOOL_CALLS, new Usage(7, 0, 5, 2), List.of());
+        assertEquals(12, reply.usage().totalTokens());
+        ChatMessage message = reply.message();
+        assertEquals(
+                List.of("reasoning_content", "tool_calls"),
+                List.copyOf(message.fields().keySet()));
+        assertTrue(message.fields().get("tool_calls").toString().contains("Paris"), message.toString());
+        ChatMessage result = call.result("18 degrees");
+        assertEquals(Map.of("tool_call_id", "call00100", "name", "get_weather"), result.fields());
+        Conversation longer = Conversation.of(ChatMessage.user("Weather?"), message, result);
+        assertEquals(3, longer.messages().size());
+        assertEquals(
+                Map.of(),
+                new Reply("Yes.", "Hm.", List.of(), FinishReason.STOP, new Usage(0, 0, 0, 0), List.of())
+                        .message()
+                        .fields());
+        assertThrows(IllegalArgumentException.class, () -> new ToolCall("a", "b", "[1]"));
     }
 }

@@ -1,7 +1,7 @@
 // Asks llama.cpp, by its prebuilt library in the npm package node-llama-cpp, what GGUF files compute. Reads a JSON list of questions from
 // the file that is named first and writes the list of answers to the second. NODE_LLAMA_CPP is the path of the package's dist/index.js.
 //   {kind: "logprobs", model, rows: [[ids]], lora?, scale?}  for each row and position the natural logarithms of all tokens' probabilities
-//   {kind: "greedy", model, rows: [[ids]], count, lora?}     the ids that follow each row, with the one that ends the answer
+//   {kind: "greedy", model, rows: [[ids]], count, stops?, lora?}  the ids that follow each row; with stops up to an end of the answer
 //   {kind: "tokens", model, texts}                           ids of each text, special tokens recognised
 //   {kind: "meta", model}                                    the metadata
 import fs from 'node:fs';
@@ -43,7 +43,7 @@ async function greedy(model, question) {
   for (const row of question.rows) {
     await seq.clearHistory();
     const ids = [];
-    for await (const id of seq.evaluate(row, { temperature: 0, yieldEogToken: true })) {
+    for await (const id of seq.evaluate(row, { temperature: 0, yieldEogToken: !question.stops })) {
       ids.push(id);
       if (ids.length >= question.count) break;
     }

@@ -8,6 +8,7 @@ import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.ChatModel;
 import dev.finetune4j.core.generate.ChatSession;
 import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.lora.export.GgufContent;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -27,6 +28,7 @@ class KilledSaveTest {
     private static final int KILLS = Boolean.getBoolean("finetune4j.long") ? 40 : 2;
     private static final List<String> ADAPTER = List.of("adapter");
     private static final List<String> MODELS = List.of("merged", "full");
+    private static final String GGUF = "merged.gguf";
 
     @TempDir
     private Path folder;
@@ -43,6 +45,8 @@ class KilledSaveTest {
                     Adapter adapter = base.loadAdapter(place.resolve(ADAPTER.get(0)))) {
                 assertOneOf(answers.subList(0, 2), answer(adapter), "adapter, seed " + seed + ", kill " + kill);
             }
+            GgufContent gguf = GgufContent.read(place.resolve(GGUF)); // to its last number
+            assertEquals(21, gguf.tensors().size(), "tensors of the GGUF file, seed " + seed + ", kill " + kill);
             for (String name : MODELS) {
                 try (LanguageModel written = load(place.resolve(name))) {
                     int from = name.equals("full") ? 2 : 0;
@@ -140,6 +144,7 @@ class KilledSaveTest {
                     for (FineTunedModel adapted : List.of(one, two)) {
                         adapted.save(place.resolve(ADAPTER.get(0)));
                         adapted.export(place.resolve(MODELS.get(0)), ModelFormat.huggingFace(Precision.FP32));
+                        adapted.export(place.resolve(GGUF), ModelFormat.gguf(GgufType.F32));
                     }
                     for (FineTunedModel whole : List.of(three, four)) {
                         whole.export(place.resolve(MODELS.get(1)), ModelFormat.huggingFace(Precision.FP32));

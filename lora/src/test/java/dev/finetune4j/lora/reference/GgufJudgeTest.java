@@ -15,6 +15,15 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.io.SafetensorsWriter;
+import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.core.text.ChatEncoder;
+import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TensorData;
@@ -24,10 +33,16 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.text.Normalizer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -80,7 +95,7 @@ class GgufJudgeTest {
                         kept[row][i] = (int) ids[row * length + i];
                     }
                     int from = row * length * vocabulary;
-                    expected[row] = java.util.Arrays.copyOfRange(logits, from, from + count * vocabulary);
+                    expected[row] = Arrays.copyOfRange(logits, from, from + count * vocabulary);
                 }
                 return new Golden(kept, expected, vocabulary);
             }
@@ -340,5 +355,123 @@ class GgufJudgeTest {
                     answers.get(1).get(i),
                     texts.get(i).path("text").asText());
         }
+    }
+
+    /** The small chat model of the examples: the same answers to the same prompts, with the same end. */
+    @Test
+    void theDemoBaseAnswersAndStops() throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        Path folder = Path.of("../examples/src/main/resources/dev/finetune4j/examples/base-model");
+        Needs.that(Files.isDirectory(folder), "the examples are not beside this module");
+        Path file = temporary.resolve("demo.gguf");
+        List<String> questions = List.of("你是谁?", "你好,你是谁?", "Who are you?");
+        ObjectNode greedy = GgufJudge.question("greedy", file).put("count", 64).put("stops", true);
+        List<String> expected = new ArrayList<>();
+        try (LanguageModel loaded = load(folder);
+                Tokenizer tokenizer = Tokenizer.load(folder)) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+            ChatEncoder encoder = new ChatEncoder(
+                    tokenizer, ChatTemplate.ofCheckpoint(tokenizer).orElseThrow());
+            for (String question : questions) {
+                ArrayNode row = greedy.withArray("/rows").addArray();
+                for (int id : encoder.encode(Conversation.of(ChatMessage.user(question)), true)
+                        .ids()) {
+                    row.add(id);
+                }
+                expected.add(loaded.ask(question));
+            }
+            JsonNode answers = judge.ask(List.of(greedy)).get(0);
+            for (int i = 0; i < questions.size(); i++) {
+                int[] ids = TestData.ints(answers.get(i));
+                assertTrue(ids.length > 0 && ids.length < 64, () -> "it did not stop: " + Arrays.toString(ids));
+                assertEquals(expected.get(i), tokenizer.decode(ids));
+            }
+        }
+    }
+
+    /** Gemma 3 with layers that see all tokens, and other rotary frequencies in those with a window, against ours. */
+    @Test
+    void layersOfGemma3() throws IOException {
+        Path model = variant("gemma3", 6, config -> {
+            ArrayNode types = config.putArray("layer_types");
+            for (int i = 0; i < 6; i++) {
+                types.add(i < 5 ? "sliding_attention" : "full_attention");
+            }
+            ((ObjectNode) config.path("rope_parameters").path("sliding_attention")).put("rope_theta", 5000.0);
+        });
+        againstOurs(model, 3e-3); // three times as many tables of GELU as in the fixture
+    }
+
+    /** Phi-3 with a factor for each frequency, beyond its first training's positions, against ours. */
+    @Test
+    void longRopeOfPhi3() throws IOException {
+        Path model = variant("phi3", 2, config -> {
+            config.put("original_max_position_embeddings", 32);
+            ObjectNode rope = config.putObject("rope_parameters");
+            rope.put("rope_type", "longrope").put("rope_theta", 10_000.0).put("original_max_position_embeddings", 32);
+            ArrayNode near = rope.putArray("short_factor");
+            ArrayNode far = rope.putArray("long_factor");
+            for (int i = 0; i < 8; i++) {
+                near.add(1 + 0.1 * i);
+                far.add(1.5 + 0.7 * i);
+            }
+        });
+        againstOurs(model, EXACT);
+    }
+
+    /** A model of the collection with another configuration and its blocks again and again. */
+    private Path variant(String name, int layers, Consumer<ObjectNode> change) throws IOException {
+        Path source = ReferenceFolder.selected().base("", name);
+        Needs.that(ReferenceFolder.name(source).equals(name), "the collection has no " + name);
+        Path folder = GgufModels.withPlaceholders(source, temporary.resolve("variant-" + name));
+        ObjectNode config = (ObjectNode) TestData.json(folder.resolve("config.json"));
+        config.put("num_hidden_layers", layers);
+        change.accept(config);
+        Files.writeString(folder.resolve("config.json"), config.toString());
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        try (TensorScope scope = new TensorScope();
+                SafetensorsFile file = SafetensorsFile.open(source.resolve("model.safetensors"))) {
+            for (String tensor : file.names()) {
+                if (!tensor.startsWith("model.layers.")) {
+                    tensors.put(tensor, file.read(tensor));
+                }
+            }
+            for (int i = 0; i < layers; i++) {
+                String from = "model.layers." + i % 2 + ".";
+                for (String tensor : file.names()) {
+                    if (tensor.startsWith(from)) {
+                        tensors.put("model.layers." + i + "." + tensor.substring(from.length()), file.read(tensor));
+                    }
+                }
+            }
+            SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors);
+        }
+        return folder;
+    }
+
+    private void againstOurs(Path model, double allowed) throws IOException {
+        GgufJudge judge = GgufJudge.find(temporary);
+        int[] row = new int[40];
+        for (int i = 0; i < row.length; i++) {
+            row[i] = (i * 37 + 11) % 500;
+        }
+        float[] logits;
+        int vocabulary;
+        try (CausalLM ours = ReferenceFolder.load(model);
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            long[] ids = Arrays.stream(row).asLongStream().toArray();
+            logits = Tensors.toFloats(ours.logits(ours.hidden(ModelInput.padded(ours.tokens(ids, 1, ids.length)))));
+            vocabulary = ours.config().vocabSize();
+        }
+        Path file = temporary.resolve("variant.gguf");
+        try (LanguageModel loaded = load(model)) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+        }
+        Golden golden = new Golden(new int[][] {row}, new float[][] {logits}, vocabulary);
+        double difference =
+                golden.difference(judge.ask(List.of(golden.question(file))).get(0));
+        LOG.info("{}: log-probabilities differ from ours by at most {}", model.getFileName(), difference);
+        assertTrue(difference <= allowed, () -> "log-probabilities differ by " + difference + ", allowed " + allowed);
     }
 }

@@ -39,6 +39,9 @@ class JinjaChatTemplateTest {
             + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
     private static final String CHATML = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content|trim"
             + " + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    private static final String WORDS =
+            "{% for m in messages %}{{ m.role|upper + ': ' + m.content|trim + '\n' }}{% endfor %}"
+                    + "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}";
     private static final String FORGETFUL =
             CHATML.replace("m.content|trim", "(m.content|trim if loop.last or m.role != 'assistant' else 'forgotten')");
 
@@ -207,6 +210,42 @@ class JinjaChatTemplateTest {
             assertEquals(
                     List.of("[2+2? \uD83D\uDE00]<|im_end|>", "[\u4f60\u597d]<|im_end|>"),
                     trained(hidden.render(TWO_TURNS, false)));
+        }
+    }
+
+    /** Turns that words alone tell apart: between them an answer has no exact end, behind the last one the text ends. */
+    @Test
+    void theLastAnswerStaysAsItIsWrittenWhereWordsTellTurnsApart() {
+        try (Tokenizer tokenizer = bytelevel()) {
+            ChatTemplate words = ChatTemplate.jinja(WORDS, tokenizer);
+            assertEquals(List.of(), words.stopTokens());
+            Conversation one = upTo(TWO_TURNS, 3);
+            List<Segment> segments = words.render(one, false);
+            assertEquals("SYSTEM: Be brief.\nUSER: Hello world\nASSISTANT: 2+2? \uD83D\uDE00\n", text(segments));
+            assertEquals(List.of("2+2? \uD83D\uDE00\n"), trained(segments));
+            refused(() -> words.render(TWO_TURNS, false), "message 2", "no token after it", "write the token");
+        }
+    }
+
+    /** Where the next turn's token ends an answer, it is put behind the last one, but into no prompt. */
+    @Test
+    void aPromptHasNoEndPutIntoIt() {
+        try (Tokenizer tokenizer = bytelevel()) {
+            ChatTemplate template = ChatTemplate.jinja(CHATML.replace(" + '<|im_end|>\n'", ""), tokenizer);
+            List<Segment> answered = template.render(upTo(TWO_TURNS, 3), false);
+            assertTrue(text(answered).endsWith("2+2? \uD83D\uDE00<|im_start|>"), text(answered));
+            assertEquals(List.of("2+2? \uD83D\uDE00<|im_start|>"), trained(answered));
+            List<Segment> asked = template.render(upTo(TWO_TURNS, 4), true);
+            assertEquals(
+                    "<|im_start|>system\nBe brief.<|im_start|>user\nHello world<|im_start|>assistant\n"
+                            + "2+2? \uD83D\uDE00<|im_start|>user\nHi<|im_start|>assistant\n",
+                    text(asked));
+            ChatTemplate words = ChatTemplate.jinja(WORDS, tokenizer);
+            List<Segment> spoken = words.render(upTo(TWO_TURNS, 4), true);
+            assertEquals(
+                    "SYSTEM: Be brief.\nUSER: Hello world\nASSISTANT: 2+2? \uD83D\uDE00\nUSER: Hi\nASSISTANT: ",
+                    text(spoken));
+            assertEquals(List.of("2+2? \uD83D\uDE00\n"), trained(spoken));
         }
     }
 

@@ -3,6 +3,7 @@ package dev.finetune4j.lora.eval;
 import dev.finetune4j.lora.eval.EvalResult.Interval;
 import dev.finetune4j.lora.eval.statistics.Bootstrap;
 import dev.finetune4j.lora.eval.statistics.Proportion;
+import java.util.Optional;
 
 /**
  * What two models came to in one task. Immutable.
@@ -102,11 +103,34 @@ public record Comparison(
         if (!base.isAccuracy()) {
             return base.value() == 0 ? 1 : tuned.value() / base.value();
         }
+        return base.correct() == 0 ? 1 : (double) kept() / base.correct();
+    }
+
+    /** How many items both do right. */
+    private int kept() {
         int kept = 0;
         for (int i = 0; i < base.total(); i++) {
             kept += base.items().get(i).isCorrect() && tuned.items().get(i).isCorrect() ? 1 : 0;
         }
-        return base.correct() == 0 ? 1 : (double) kept / base.correct();
+        return kept;
+    }
+
+    /** How sure the retention is; empty for other figures than shares, and when there was nothing to lose. */
+    Optional<Interval> retentionInterval() {
+        if (!base.isAccuracy() || base.correct() == 0) {
+            return Optional.empty();
+        }
+        double[] ends = Proportion.wilson(kept(), base.correct());
+        return Optional.of(new Interval(ends[0], ends[1], Interval.Method.WILSON));
+    }
+
+    /** How sure the difference to the share of other items is; empty for other figures than shares. */
+    Optional<Interval> intervalOver(Comparison other) {
+        if (!tuned.isAccuracy() || !other.tuned.isAccuracy()) {
+            return Optional.empty();
+        }
+        double[] ends = Proportion.newcombe(tuned.correct(), tuned.total(), other.tuned.correct(), other.tuned.total());
+        return Optional.of(new Interval(ends[0], ends[1], Interval.Method.NEWCOMBE));
     }
 
     /** The figure of the tuned model, 0 to 1. */

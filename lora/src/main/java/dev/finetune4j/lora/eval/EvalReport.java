@@ -67,6 +67,24 @@ public record EvalReport(
     }
 
     /**
+     * How sure {@link #retention} is; empty where it is no share, or the base was right in nothing.
+     *
+     * @throws IllegalStateException without a {@link Evaluation.Builder#general}
+     */
+    public Optional<EvalResult.Interval> retentionInterval() {
+        return require(Role.GENERAL, "general").retentionInterval();
+    }
+
+    /**
+     * How sure {@link #overfitting} is, as a difference of two shares; empty where they are none.
+     *
+     * @throws IllegalStateException without a {@link Evaluation.Builder#task} or {@link Evaluation.Builder#trained}
+     */
+    public Optional<EvalResult.Interval> overfittingInterval() {
+        return require(Role.TRAINED, "trained").intervalOver(require(Role.TASK, "task"));
+    }
+
+    /**
      * The comparison of a task.
      *
      * @param task its name

@@ -118,6 +118,8 @@ public record EvalResult(String name, Metric metric, List<Item> items) {
         public enum Method {
             /** Wilson's score interval, of a share. */
             WILSON,
+            /** Newcombe's interval, of a difference of shares. */
+            NEWCOMBE,
             /** Percentiles of 1,000 resamples. */
             BOOTSTRAP
         }

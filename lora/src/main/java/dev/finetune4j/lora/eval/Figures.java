@@ -35,6 +35,17 @@ final class Figures {
         return (metric.kind() == Metric.Kind.ACCURACY ? low.replace(" %", "") : low) + "–" + high;
     }
 
+    /** A range of differences of shares. */
+    static String points(Interval interval, ReportLanguage language) {
+        return signed(interval.low(), String.format(Locale.ROOT, "%.0f", PERCENT * Math.abs(interval.low()))) + " … "
+                + points(interval.high(), language);
+    }
+
+    /** A range of shares. */
+    static String percent(Interval interval) {
+        return String.format(Locale.ROOT, "%.0f–%.0f %%", PERCENT * interval.low(), PERCENT * interval.high());
+    }
+
     static String difference(Metric metric, double difference, ReportLanguage language) {
         return metric.kind() == Metric.Kind.ACCURACY
                 ? points(difference, language)

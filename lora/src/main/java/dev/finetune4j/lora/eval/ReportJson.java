@@ -26,10 +26,12 @@ final class ReportJson {
             put(root, "success", report.success());
             if (report.find(Role.TRAINED).isPresent()) {
                 put(root, "overfitting", report.overfitting());
+                report.overfittingInterval().ifPresent(interval -> put(root, "overfitting", interval));
             }
         }
         if (report.find(Role.GENERAL).isPresent()) {
             put(root, "retention", report.retention());
+            report.retentionInterval().ifPresent(interval -> put(root, "retention", interval));
         }
         ArrayNode checks = root.putArray("checks");
         report.checks().forEach(check -> {
@@ -110,6 +112,11 @@ final class ReportJson {
 
     private static String name(Enum<?> constant) {
         return constant.name().toLowerCase(Locale.ROOT);
+    }
+
+    private static void put(ObjectNode node, String name, Interval interval) {
+        put(node, name + "_low", interval.low());
+        put(node, name + "_high", interval.high());
     }
 
     private static void put(ObjectNode node, String name, double value) {

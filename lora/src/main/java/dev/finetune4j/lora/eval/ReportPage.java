@@ -87,11 +87,21 @@ final class ReportPage {
     private void cards() {
         out.append("<section class=\"cards\">\n");
         Optional<Comparison> task = report.find(Role.TASK);
-        task.ifPresent(
-                found -> card(Figures.percent(report.success()), ReportWord.SUCCESS, ReportWord.SUCCESS_NOTE, found));
+        task.ifPresent(found -> card(
+                Figures.percent(report.success()),
+                ReportWord.SUCCESS,
+                text.word(ReportWord.SUCCESS_NOTE)
+                        + range(Figures.interval(found.base().metric(), found.tunedInterval())),
+                found));
         report.find(Role.GENERAL)
                 .ifPresent(found -> card(
-                        Figures.percent(report.retention()), ReportWord.RETENTION, ReportWord.RETENTION_NOTE, found));
+                        Figures.percent(report.retention()),
+                        ReportWord.RETENTION,
+                        text.word(ReportWord.RETENTION_NOTE)
+                                + range(report.retentionInterval()
+                                        .map(Figures::percent)
+                                        .orElse("")),
+                        found));
         Optional<Comparison> trained = report.find(Role.TRAINED);
         if (task.isPresent() && trained.isPresent()) {
             overfitting(task.get(), trained.get());
@@ -106,14 +116,22 @@ final class ReportPage {
         begin(
                 Figures.points(report.overfitting(), language),
                 text.word(ReportWord.OVERFITTING),
-                text.word(ReportWord.OVERFITTING_NOTE));
+                text.word(ReportWord.OVERFITTING_NOTE)
+                        + range(report.overfittingInterval()
+                                .map(interval -> Figures.points(interval, language))
+                                .orElse("")));
         bar(text.word(ReportWord.TRAINED), trained.share(), "t", ReportText.value(trained, trained.tuned()));
         bar(text.word(ReportWord.UNSEEN), task.share(), "t", ReportText.value(task, task.tuned()));
         out.append("</div></div>\n");
     }
 
-    private void card(String figure, ReportWord name, ReportWord note, Comparison comparison) {
-        begin(figure, text.word(name), text.word(note));
+    /** An interval behind what a figure is of. */
+    private static String range(String interval) {
+        return interval.isEmpty() ? "" : " (" + interval + ")";
+    }
+
+    private void card(String figure, ReportWord name, String note, Comparison comparison) {
+        begin(figure, text.word(name), note);
         bars(comparison);
     }
 
@@ -121,7 +139,8 @@ final class ReportPage {
         begin(
                 ReportText.value(comparison, comparison.tuned()),
                 comparison.name(),
-                comparison.base().metric().name());
+                comparison.base().metric().name()
+                        + range(Figures.interval(comparison.base().metric(), comparison.tunedInterval())));
         bars(comparison);
     }
 

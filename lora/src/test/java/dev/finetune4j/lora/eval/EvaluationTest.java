@@ -71,6 +71,11 @@ class EvaluationTest {
         assertEquals(0.75, report.success());
         assertEquals(2.0 / 3, report.retention(), 1e-12);
         assertEquals(0.25, report.overfitting());
+        EvalResult.Interval kept = report.retentionInterval().orElseThrow();
+        assertEquals(0.2077, kept.low(), 1e-4, "two of three");
+        assertEquals(0.9385, kept.high(), 1e-4);
+        EvalResult.Interval memorised = report.overfittingInterval().orElseThrow();
+        assertTrue(memorised.low() < 0 && memorised.high() > 0.25, memorised.toString());
         Comparison general = report.of("general");
         assertEquals(3, general.base().correct());
         assertEquals(1, general.test().better());
@@ -239,6 +244,7 @@ class EvaluationTest {
         JsonNode json = TestData.parse(report.json());
         assertFalse(json.path("passed").asBoolean());
         assertEquals(0.75, json.path("success").asDouble());
+        assertEquals(0.2077, json.path("retention_low").asDouble(), 1e-4);
         assertEquals(3, json.path("tasks").size());
         assertEquals(
                 "mcnemar", json.path("tasks").get(1).path("test").path("method").asText());

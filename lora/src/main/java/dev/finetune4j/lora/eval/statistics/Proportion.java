@@ -26,6 +26,24 @@ public final class Proportion {
     }
 
     /**
+     * The interval of 95 % of the difference of two independent shares, by their own intervals (<a
+     * href="https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I">Newcombe 1998</a>, method 10).
+     *
+     * @return the ends of first minus second
+     */
+    public static double[] newcombe(int successes, int trials, int otherSuccesses, int otherTrials) {
+        double first = (double) successes / trials;
+        double second = (double) otherSuccesses / otherTrials;
+        double[] firstEnds = wilson(successes, trials);
+        double[] secondEnds = wilson(otherSuccesses, otherTrials);
+        double difference = first - second;
+        return new double[] {
+            difference - Math.hypot(first - firstEnds[0], secondEnds[1] - second),
+            difference + Math.hypot(firstEnds[1] - first, second - secondEnds[0])
+        };
+    }
+
+    /**
      * McNemar's exact test, two-sided: how likely so unequal numbers of changes are if both models were as good as each other.
      *
      * @param onlyFirst questions that the first alone answered right

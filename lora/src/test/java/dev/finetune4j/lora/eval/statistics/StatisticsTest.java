@@ -30,6 +30,13 @@ class StatisticsTest {
         assertArrayEquals(new double[] {low, high}, Proportion.wilson(successes, trials), 1e-14);
     }
 
+    /** The examples of Newcombe's paper, method 10. */
+    @ParameterizedTest
+    @CsvSource({"56, 70, 48, 80, 0.0524, 0.3339", "9, 10, 3, 10, 0.1705, 0.8090", "10, 10, 0, 10, 0.6075, 1.0"})
+    void newcombeIsThatOfThePaper(int first, int trials, int second, int otherTrials, double low, double high) {
+        assertArrayEquals(new double[] {low, high}, Proportion.newcombe(first, trials, second, otherTrials), 5e-5);
+    }
+
     /** By scipy 1.17.1, {@code binomtest(min(b, c), b + c, 0.5)}. */
     @ParameterizedTest
     @CsvSource({

@@ -18,6 +18,7 @@ import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.lora.plan.estimate.PlannedBatch;
 import dev.finetune4j.lora.train.TrainingSettings;
+import dev.finetune4j.lora.train.checkpoint.TakenCheckpoint;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -126,7 +127,17 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
         ActivationCheckpointing activations = tuning.compute().activationCheckpointing();
         MemoryPlan plan =
                 activations == null ? planner.choose(batch, memory) : planner.plan(batch, activations, memory);
-        return tuning.compute().keepsDequantized() ? planner.withDequantized(plan) : plan;
+        MemoryPlan whole = tuning.compute().keepsDequantized() ? planner.withDequantized(plan) : plan;
+        return copiesCheckpoints(planner, whole) ? planner.withCheckpointCopy(whole) : whole;
+    }
+
+    /** Whether checkpoints are copied in the memory that is planned; those of a GPU are in the host's. */
+    private boolean copiesCheckpoints(MemoryPlanner planner, MemoryPlan plan) {
+        return tuning.course().checkpoints().folder() != null
+                && device.kind() == ComputeDevice.Kind.CPU
+                && TakenCheckpoint.isCopied(
+                        planner.stateBytes(),
+                        plan.memory().free() - plan.bytes().resident());
     }
 
     /** What there is for the training; the weights of a base that is loaded already count as free, as the plan counts them. */

@@ -25,7 +25,7 @@ class PlanRealityTest {
     private static final Pattern CELL =
             Pattern.compile("cell (\\S+) planned ([\\d.]+) MiB measured ([\\d.]+) MiB ratio ([\\d.]+)");
     private static final List<String> SAMPLE =
-            List.of("full/adamw_8bit/sft", "lora/adamw_torch/dpo", "freeze/adamw_torch/sft");
+            List.of("full/adamw_8bit/sft", "lora/adamw_torch/dpo", "freeze/adamw_torch/sft/checkpoints");
 
     @TempDir
     private Path folder;

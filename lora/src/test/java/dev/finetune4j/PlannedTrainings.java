@@ -37,7 +37,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A program that trains a random model of some size through the builder and prints what the plan said beside what the memory was.
- * Arguments: a folder with a model or for the random one, {@code cpu} or {@code cuda}, and the cells as {@code method/optimizer/objective}; none for all.
+ * Arguments: a folder with a model or for the random one, {@code cpu} or {@code cuda}, and the cells as {@code method/optimizer/objective}, with
+ * {@code /checkpoints} behind it for one after each step; none for all.
  * On the CPU the process should have a heap of fixed size, touched beforehand, and glibc's {@code MALLOC_MMAP_THRESHOLD_}, so that what it
  * frees leaves its memory.
  */
@@ -83,6 +84,7 @@ final class PlannedTrainings {
             cells.add("lora/" + optimizer + "/sft");
         });
         OBJECTIVES.keySet().stream().skip(1).forEach(objective -> cells.add("lora/adamw_torch/" + objective));
+        List.of("full", "freeze").forEach(method -> cells.add(method + "/adamw_torch/sft/checkpoints"));
         return cells;
     }
 
@@ -116,6 +118,11 @@ final class PlannedTrainings {
         String template = System.getProperty("finetune4j.template", "");
         if (!template.isEmpty()) {
             builder.chatTemplate(template);
+        }
+        if (parts.length > 3) {
+            builder.checkpoints(
+                    Files.createTempDirectory("checkpoints"),
+                    c -> c.saveSteps(1).saveTotalLimit(1));
         }
         FineTuner tuner = objective
                 .apply(method.apply(builder))

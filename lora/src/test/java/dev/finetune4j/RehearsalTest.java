@@ -10,7 +10,7 @@ import org.junit.jupiter.api.Test;
 
 class RehearsalTest {
     private static MemoryPlan plan(long dequantized, long free) {
-        MemoryPlan.Bytes bytes = new MemoryPlan.Bytes(400, dequantized, 0, 0, 0, 0, 300, 100, 50, 0);
+        MemoryPlan.Bytes bytes = new MemoryPlan.Bytes(400, dequantized, 0, 0, 0, 0, 300, 100, 50, 0, 0);
         return new MemoryPlan(
                 "cuda:0",
                 1,

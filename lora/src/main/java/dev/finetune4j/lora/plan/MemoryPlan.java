@@ -50,6 +50,9 @@ public record MemoryPlan(
      * @param block what one block needs while it runs: temporaries, gradients, a dense copy of its largest 4-bit linear, and what
      *     it computes again
      * @param step the temporaries of the optimizer's step
+     * @param checkpoint the copy of what is trained, and of what the optimizer keeps, that is written while the training goes on; 0 on a
+     *     GPU, where it is in the memory of the host, without checkpoints, and where it is too large for the free memory, so that the
+     *     training waits for the writing
      */
     public record Bytes(
             long weights,
@@ -61,7 +64,8 @@ public record MemoryPlan(
             long activations,
             long loss,
             long block,
-            long step) {
+            long step,
+            long checkpoint) {
         /** What is there during the whole training. */
         public long resident() {
             return weights + dequantized + adapter + gradients + optimizer + tables;
@@ -69,7 +73,7 @@ public record MemoryPlan(
 
         /** The most that is there at one moment. */
         public long peak() {
-            return resident() + Math.max(activations + Math.max(loss, block), step);
+            return resident() + checkpoint + Math.max(activations + Math.max(loss, block), step);
         }
     }
 
@@ -97,6 +101,9 @@ public record MemoryPlan(
                 new Item("loss chunk", bytes.loss()),
                 new Item("one block at work", bytes.block()),
                 new Item("optimizer step", bytes.step())));
+        if (bytes.checkpoint() > 0) {
+            items.add(new Item("checkpoint", bytes.checkpoint()));
+        }
         return List.copyOf(items);
     }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.finetune4j.FineTuner;
 import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.ComputeDevice;
@@ -36,12 +37,16 @@ import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.estimate.MemoryPlanner;
 import dev.finetune4j.lora.plan.estimate.PlannedBatch;
+import dev.finetune4j.lora.train.Optimizer;
+import dev.finetune4j.lora.train.checkpoint.TakenCheckpoint;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import dev.finetune4j.quant.kernel.QuantizedLinear;
 import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -56,6 +61,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class MemoryPlanTest {
     private static final double GIB = 1L << 30;
@@ -310,6 +316,45 @@ class MemoryPlanTest {
                 plan.bytes().activations(),
                 node.path("bytes").path("activations").asLong());
         assertEquals(2, node.path("activations").path("every").asInt());
+    }
+
+    /** The copies that are written beside the training are what {@code trainer_state.safetensors} holds. */
+    @ParameterizedTest
+    @ValueSource(strings = {"adamw_torch", "adamw_8bit", "adafactor", "lion"})
+    void checkpointsThatAreWrittenBesideTheTrainingCount(String optimizer) throws IOException {
+        Path model = Fixtures.tinyChatModel(folder.resolve("model"));
+        Path checkpoints = folder.resolve("checkpoints");
+        FineTuner.Builder tuner = FineTuner.builder()
+                .model(model)
+                .dataset(Fixtures.alpaca(folder.resolve("data.json"), "I am Zoe.", "Who are you?"))
+                .lora(l -> l.rank(64))
+                .training(t -> t.maxSteps(1).optimizer(Optimizer.named(optimizer)))
+                .device(ComputeDevice.cpu());
+        MemoryPlan without = tuner.plan();
+        MemoryPlan with = tuner.checkpoints(checkpoints).plan();
+        tuner.train().close();
+
+        assertEquals(0, without.bytes().checkpoint());
+        assertEquals(without.peak() + with.bytes().checkpoint(), with.peak());
+        long written = tensorBytes(checkpoints.resolve("checkpoint-1/trainer_state.safetensors"));
+        // Where the blocks of 8-bit moments lie is a table of the optimizer, which is planned and not saved.
+        double tolerance = optimizer.equals("adamw_8bit") ? 0.02 : 0;
+        assertEquals(1, (double) with.bytes().checkpoint() / written, tolerance);
+        assertTrue(with.describe().contains("\ncheckpoint "), with.describe());
+    }
+
+    private static long tensorBytes(Path safetensors) throws IOException {
+        byte[] file = Files.readAllBytes(safetensors);
+        return file.length
+                - Long.BYTES
+                - ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getLong();
+    }
+
+    /** A state that is large beside what is free is written while the training waits, without a copy. */
+    @Test
+    void checkpointsAreCopiedWhereThereIsRoom() {
+        assertTrue(TakenCheckpoint.isCopied(250, 1000));
+        assertFalse(TakenCheckpoint.isCopied(251, 1000));
     }
 
     @Test

@@ -194,30 +194,46 @@ public final class MemoryPlanner {
      * 4 bits, the plan itself.
      */
     public MemoryPlan withDequantized(MemoryPlan plan) {
-        MemoryPlan.Bytes bytes = plan.bytes();
         long room = (long) (plan.memory().free() * (1 - RESERVE) - plan.peak() * BESIDE_COPIES);
         long wanted = fixed.packed() * placement.precision().bytes();
         long copies = StaticBytes.isGpu(placement) ? Math.max(0, Math.min(room, wanted)) : 0;
-        MemoryPlan.Bytes withCopies = new MemoryPlan.Bytes(
-                bytes.weights(),
-                copies,
-                bytes.adapter(),
-                bytes.gradients(),
-                bytes.optimizer(),
-                bytes.tables(),
-                bytes.activations(),
-                bytes.loss(),
-                bytes.block(),
-                bytes.step());
+        return with(plan, copies, plan.bytes().checkpoint());
+    }
+
+    /** What a checkpoint holds of a training, in bytes: what is trained, and what the optimizer keeps. */
+    public long stateBytes() {
+        return fixed.state();
+    }
+
+    /** The same plan with a copy of the {@linkplain #stateBytes state} beside the training while it is written. */
+    public MemoryPlan withCheckpointCopy(MemoryPlan plan) {
+        return with(plan, plan.bytes().dequantized(), stateBytes());
+    }
+
+    /** The same plan with what is only taken where there is room. */
+    private static MemoryPlan with(MemoryPlan plan, long dequantized, long checkpoint) {
+        MemoryPlan.Bytes planned = plan.bytes();
+        MemoryPlan.Bytes bytes = new MemoryPlan.Bytes(
+                planned.weights(),
+                dequantized,
+                planned.adapter(),
+                planned.gradients(),
+                planned.optimizer(),
+                planned.tables(),
+                planned.activations(),
+                planned.loss(),
+                planned.block(),
+                planned.step(),
+                checkpoint);
         return new MemoryPlan(
                 plan.device(),
                 plan.rows(),
                 plan.tokens(),
                 plan.positions(),
                 plan.activations(),
-                withCopies,
+                bytes,
                 plan.memory(),
-                withCopies.peak(),
+                bytes.peak(),
                 plan.fits(),
                 plan.advice());
     }
@@ -299,7 +315,8 @@ public final class MemoryPlanner {
                 kept,
                 pass.loss(batch.tokens()),
                 working(batch, policy) + fixed.largestDense(),
-                fixed.optimizerStep(placement));
+                fixed.optimizerStep(placement),
+                0);
     }
 
     /** What a block leaves for its backward pass. The last one never computes again as a whole: its turn comes at once. */

@@ -95,8 +95,16 @@ record StaticBytes(
     /** What the optimizer keeps, and on a GPU the copies of what is trained in the precision in which that is used. */
     long optimizer(Placement placement) {
         boolean copies = isGpu(placement) && placement.precision() != Precision.FP32;
-        return trained.stream().mapToLong(optimizer::stateBytes).sum()
-                + (copies ? placement.precision().bytes() * numbers() : 0);
+        return optimizerState() + (copies ? placement.precision().bytes() * numbers() : 0);
+    }
+
+    private long optimizerState() {
+        return trained.stream().mapToLong(optimizer::stateBytes).sum();
+    }
+
+    /** What is trained, and what the optimizer keeps of it. */
+    long state() {
+        return Float.BYTES * numbers() + optimizerState();
     }
 
     /**

@@ -16,6 +16,19 @@ import org.bytedeco.pytorch.Tensor;
 public record TakenCheckpoint(
         TrainerState state, Map<String, Tensor> tensors, ModelSaver.Capture model, byte[] run, Runnable release)
         implements AutoCloseable {
+    /** Of the free memory of the host, so much may be taken for a copy. */
+    private static final double COPY_SHARE = 0.25;
+
+    /**
+     * Whether a state is copied and then written beside the training; else the training waits until it is written.
+     *
+     * @param bytes of the state
+     * @param free bytes of the host's memory, when it is taken
+     */
+    public static boolean isCopied(long bytes, long free) {
+        return bytes <= COPY_SHARE * free;
+    }
+
     @Override
     public void close() {
         model.close();

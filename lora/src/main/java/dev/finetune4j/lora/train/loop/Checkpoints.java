@@ -26,9 +26,6 @@ import org.slf4j.LoggerFactory;
 final class Checkpoints implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Checkpoints.class);
 
-    /** Of the free memory of the host, so much may be taken for a copy of the state; else it is written at once. */
-    private static final double COPY_SHARE = 0.25;
-
     /** What the names of the tensors begin with, by what they are of. */
     static final String VALUE = "value.";
 
@@ -110,7 +107,8 @@ final class Checkpoints implements AutoCloseable {
         last = now.step();
         setup.listeners().enter(TrainingListener.Phase.SAVING);
         try {
-            if (fitsTwice()) {
+            long free = DeviceMemory.of(ComputeDevice.cpu()).free();
+            if (TakenCheckpoint.isCopied(state.bytes(), free)) {
                 writer.start(copied(now));
             } else {
                 LOG.info(
@@ -125,11 +123,6 @@ final class Checkpoints implements AutoCloseable {
         } finally {
             setup.listeners().enter(TrainingListener.Phase.TRAINING);
         }
-    }
-
-    private boolean fitsTwice() {
-        return state.bytes()
-                <= COPY_SHARE * DeviceMemory.of(ComputeDevice.cpu()).free();
     }
 
     private TakenCheckpoint copied(TrainerState now) {

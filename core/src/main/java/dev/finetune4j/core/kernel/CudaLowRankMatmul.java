@@ -12,7 +12,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
-import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -24,68 +23,29 @@ import org.jspecify.annotations.Nullable;
  */
 final class CudaLowRankMatmul implements LowRankMatmul {
     private static final int THREADS = 256;
-    private static final int TILE_RANKS = 8;
-    private static final int MAX_TILES = 12;
-    private static final int MAX_MEMBERS = 3;
-    private static final int SEGMENT = 32;
     private static final int WARPS = 8;
-    private static final int ALIGNED_NUMBERS = 8;
-    private static final int ALIGNED_BYTES = 16;
-    /**
-     * With more rows a training without dropout is quicker by general products; see the measurements in
-     * {@code benchmarks/GPU-NOTES.md}.
-     */
-    private static final long MAX_PLAIN_ROWS = 4096;
     /** Segments of the width that a split has at least, two for each warp. */
     private static final int MIN_SEGMENTS = 2 * WARPS;
 
     private final ComputeDevice device;
     private final LowRankMatmul others;
-    private final Map<Form, Kernels> kernels = new ConcurrentHashMap<>();
+    private final Map<LowRankForm, Kernels> kernels = new ConcurrentHashMap<>();
 
     CudaLowRankMatmul(ComputeDevice device, LowRankMatmul others) {
         this.device = device;
         this.others = others;
     }
 
-    /**
-     * What the kernels are compiled for.
-     *
-     * @param members that share an input
-     * @param tiles of eight ranks that each has
-     * @param drop whether there is dropout before them
-     */
-    private record Form(int members, int tiles, boolean drop) {
-        int allTiles() {
-            return members * tiles;
-        }
-
-        String prologue() {
-            return "#define LOWRANK_MEMBERS " + members + "\n#define LOWRANK_TILES " + tiles + "\n#define LOWRANK_DROP "
-                    + drop + "\n";
-        }
-
-        /** Tiles of 16 rows that a block of {@code down_a} takes, as {@code ROW_TILES} in the source. */
-        int rowTiles() {
-            return allTiles() <= 2 ? 4 : 2;
-        }
-
-        /** Segments of columns that a warp of {@code gradient} takes, as {@code SEGS} in the source. */
-        int segments() {
-            return allTiles() <= 4 ? 2 : 1;
-        }
-    }
-
     /** The kernels of factors A, and of factors B where there is one member without dropout. */
     private record Kernels(CudaModule a, @Nullable CudaModule b) {}
 
-    private CudaKernel kernel(Form form, String name) {
+    private CudaKernel kernel(LowRankForm form, String name) {
         Kernels known = kernels(form);
         CudaModule module = name.endsWith("_b") && known.b() != null ? known.b() : known.a();
         return module.kernel(name);
     }
 
-    private Kernels kernels(Form form) {
+    private Kernels kernels(LowRankForm form) {
         return kernels.computeIfAbsent(
                 form,
                 key -> new Kernels(
@@ -98,10 +58,12 @@ final class CudaLowRankMatmul implements LowRankMatmul {
     /** For as many members as share an input in a decoder: one, gate and up, or queries, keys and values. */
     @Override
     public void prepare(int rank, boolean dropout) {
-        for (int members = 1; members <= MAX_MEMBERS; members++) {
-            int tiles = members * rank / TILE_RANKS;
-            if (rank % TILE_RANKS == 0 && tiles <= MAX_TILES) {
-                Form form = dropout ? new Form(members, rank / TILE_RANKS, true) : new Form(1, tiles, false);
+        for (int members = 1; members <= LowRankForm.MAX_MEMBERS; members++) {
+            int tiles = members * rank / LowRankForm.TILE_RANKS;
+            if (rank % LowRankForm.TILE_RANKS == 0 && tiles <= LowRankForm.MAX_TILES) {
+                LowRankForm form = dropout
+                        ? new LowRankForm(members, rank / LowRankForm.TILE_RANKS, true)
+                        : new LowRankForm(1, tiles, false);
                 CudaPreload.once(device + form.prologue(), List.of(() -> kernels(form)));
             }
         }
@@ -111,66 +73,9 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         return CudaModule.of(CudaLowRankMatmul.class, "dropout.cu", device).multiprocessors();
     }
 
-    /** Which kernels serve the factors A of these members; empty when none do. */
-    private static Optional<Form> formOfA(List<Factors> members, Tensor wide) {
-        Factors first = members.get(0);
-        boolean equal = members.stream().allMatch(member -> member.rank() == first.rank());
-        boolean masked = members.stream().anyMatch(member -> member.mask() != null);
-        boolean oneScale = members.stream().allMatch(member -> member.scale() == first.scale());
-        boolean tiled = members.stream().allMatch(member -> member.rank() % TILE_RANKS == 0);
-        int tiles = Math.toIntExact(LowRankMatmul.ranks(members) / TILE_RANKS);
-        boolean quicker = masked || wide.size(0) <= MAX_PLAIN_ROWS;
-        if (!quicker || !tiled || tiles > MAX_TILES || !supports(wide) || wide.size(1) % SEGMENT != 0) {
-            return Optional.empty();
-        }
-        if (!masked && oneScale) {
-            return Optional.of(new Form(1, tiles, false));
-        }
-        boolean fits = equal && members.size() <= MAX_MEMBERS && (!masked || drawAlike(members));
-        return fits ? Optional.of(new Form(members.size(), tiles / members.size(), masked)) : Optional.empty();
-    }
-
-    /** Whether masks differ by their module only. */
-    private static boolean drawAlike(List<Factors> members) {
-        DropoutMask first = members.get(0).mask();
-        if (first == null) {
-            return false;
-        }
-        DropoutKernel.Mask draw = first.draw();
-        return members.stream()
-                .allMatch(member -> member.mask() != null
-                        && member.mask().draw().ofModule(draw.module()).equals(draw));
-    }
-
-    /** Which kernels serve the factor B of a member; empty when none do. */
-    private static Optional<Form> formOfB(Factors member, Tensor own) {
-        long tiles = member.rank() / TILE_RANKS;
-        boolean fits = member.rank() % TILE_RANKS == 0
-                && tiles <= MAX_TILES
-                && supports(own)
-                && own.size(1) % SEGMENT == 0
-                && isAligned(member.b());
-        return fits ? Optional.of(new Form(1, (int) tiles, false)) : Optional.empty();
-    }
-
-    private static boolean supports(Tensor x) {
-        return x.dim() == 2
-                && Tensors.typeOf(x) == ScalarType.BFloat16
-                && x.size(0) > 0
-                && x.stride(1) == 1
-                && x.stride(0) % ALIGNED_NUMBERS == 0
-                && isAligned(x);
-    }
-
-    private static boolean isAligned(Tensor x) {
-        try (Pointer data = x.data_ptr()) {
-            return data.address() % ALIGNED_BYTES == 0;
-        }
-    }
-
     private static Tensor stackedA(List<Factors> members) {
         Tensor all = AdjacentTensors.rows(members.stream().map(Factors::a).toList());
-        return isAligned(all) && all.is_contiguous() ? all : all.clone();
+        return LowRankForm.isAligned(all) && all.is_contiguous() ? all : all.clone();
     }
 
     private static long ceilDiv(long a, long b) {
@@ -202,7 +107,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         arguments.add((int) draw.seed());
         arguments.add((int) (draw.seed() >>> Integer.SIZE));
         arguments.add(draw.threshold());
-        for (int i = 0; i < MAX_MEMBERS; i++) {
+        for (int i = 0; i < LowRankForm.MAX_MEMBERS; i++) {
             DropoutMask own = members.get(Math.min(i, members.size() - 1)).mask();
             arguments.add(own == null ? 0 : own.draw().module());
         }
@@ -218,7 +123,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
 
     @Override
     public void down(Tensor x, List<Factors> members, Tensor low) {
-        Optional<Form> form = formOfA(members, x);
+        Optional<LowRankForm> form = LowRankForm.ofA(members, x);
         if (form.isEmpty()) {
             others.down(x, members, low);
             return;
@@ -228,8 +133,8 @@ final class CudaLowRankMatmul implements LowRankMatmul {
             int rows = Math.toIntExact(x.size(0));
             int width = Math.toIntExact(x.size(1));
             long rowBlocks = ceilDiv(rows, form.get().rowTiles() * 16L);
-            int splits = parts(kernel, rowBlocks, width / SEGMENT / MIN_SEGMENTS);
-            int ranks = form.get().allTiles() * TILE_RANKS;
+            int splits = parts(kernel, rowBlocks, width / LowRankForm.SEGMENT / MIN_SEGMENTS);
+            int ranks = form.get().ranks();
             Tensor partial = splits == 1 ? null : Tensors.empty(device, ScalarType.Float, (long) splits * rows, ranks);
             List<@Nullable Object> arguments = arguments(
                     x,
@@ -252,9 +157,9 @@ final class CudaLowRankMatmul implements LowRankMatmul {
     }
 
     /** Adds up parts of a low-rank product, (parts, n, ranks), and scales the sum. */
-    private void narrow(Form form, Tensor partial, Tensor low, int parts, List<Factors> members) {
+    private void narrow(LowRankForm form, Tensor partial, Tensor low, int parts, List<Factors> members) {
         int rows = Math.toIntExact(low.size(0));
-        int ranks = form.allTiles() * TILE_RANKS;
+        int ranks = form.ranks();
         kernel(form, "narrow_partial")
                 .launch(
                         ceilDiv((long) rows * ranks / 2, THREADS),
@@ -265,7 +170,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
                         rows,
                         ranks,
                         parts,
-                        form.tiles() * TILE_RANKS,
+                        form.tiles() * LowRankForm.TILE_RANKS,
                         scale(members, 0),
                         scale(members, 1),
                         scale(members, 2));
@@ -273,7 +178,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
 
     @Override
     public void up(Tensor low, List<Factors> members, Tensor y) {
-        if (y.size(0) > MAX_PLAIN_ROWS) {
+        if (y.size(0) > LowRankForm.MAX_PLAIN_ROWS) {
             others.up(low, members, y);
             return;
         }
@@ -282,7 +187,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
             for (Factors member : members) {
                 Tensor ownLow = low.narrow(1, rank, member.rank());
                 Tensor own = member.outputsOf(y);
-                Optional<Form> form = formOfB(member, own);
+                Optional<LowRankForm> form = LowRankForm.ofB(member, own);
                 if (form.isPresent()) {
                     up(form.get(), ownLow, member, own);
                 } else {
@@ -293,10 +198,10 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         }
     }
 
-    private void up(Form form, Tensor low, Factors member, Tensor y) {
+    private void up(LowRankForm form, Tensor low, Factors member, Tensor y) {
         CudaKernel kernel = kernel(form, "up_b");
         int rows = Math.toIntExact(y.size(0));
-        long columnBlocks = ceilDiv(y.size(1), (long) WARPS * SEGMENT);
+        long columnBlocks = ceilDiv(y.size(1), (long) WARPS * LowRankForm.SEGMENT);
         int panels = parts(kernel, columnBlocks, ceilDiv(rows, 64));
         kernel.launch(
                 columnBlocks * panels,
@@ -313,7 +218,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
 
     @Override
     public void backwardUp(Tensor dy, Tensor low, List<Factors> members, Tensor dlow) {
-        if (dy.size(0) > MAX_PLAIN_ROWS) {
+        if (dy.size(0) > LowRankForm.MAX_PLAIN_ROWS) {
             others.backwardUp(dy, low, members, dlow);
             return;
         }
@@ -323,7 +228,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
                 Tensor ownLow = low.narrow(1, rank, member.rank());
                 Tensor ownGradient = dlow.narrow(1, rank, member.rank());
                 Tensor own = member.outputsOf(dy);
-                Optional<Form> form = member.gradB() == null ? Optional.empty() : formOfB(member, own);
+                Optional<LowRankForm> form = member.gradB() == null ? Optional.empty() : LowRankForm.ofB(member, own);
                 if (form.isPresent()) {
                     backwardUp(form.get(), own, ownLow, member, ownGradient);
                 } else {
@@ -335,12 +240,12 @@ final class CudaLowRankMatmul implements LowRankMatmul {
     }
 
     /** In one pass over dy. */
-    private void backwardUp(Form form, Tensor dy, Tensor low, Factors member, Tensor dlow) {
+    private void backwardUp(LowRankForm form, Tensor dy, Tensor low, Factors member, Tensor dlow) {
         CudaKernel kernel = kernel(form, "gradient_b");
         int rows = Math.toIntExact(dy.size(0));
         int width = Math.toIntExact(dy.size(1));
-        int ranks = form.allTiles() * TILE_RANKS;
-        int columnBlocks = Math.toIntExact(ceilDiv(width, (long) WARPS * form.segments() * SEGMENT));
+        int ranks = form.ranks();
+        int columnBlocks = Math.toIntExact(ceilDiv(width, (long) WARPS * form.segments() * LowRankForm.SEGMENT));
         int panels = parts(kernel, columnBlocks, ceilDiv(rows, 64));
         Tensor partial = Tensors.empty(device, ScalarType.Float, (long) panels * width, ranks);
         Tensor narrow = Tensors.empty(device, ScalarType.Float, (long) columnBlocks * rows, ranks);
@@ -363,7 +268,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
     }
 
     /** Adds the sum of all panels to a gradient. */
-    private void add(Form form, Tensor partial, Tensor gradient, int panels, double scale) {
+    private void add(LowRankForm form, Tensor partial, Tensor gradient, int panels, double scale) {
         long count = gradient.numel();
         kernel(form, "add_partial")
                 .launch(ceilDiv(count, 4L * THREADS), THREADS, partial, gradient, count, panels, (float) scale);
@@ -371,7 +276,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
 
     @Override
     public void addGradA(Tensor dlow, Tensor x, List<Factors> members) {
-        Optional<Form> form = formOfA(members, x);
+        Optional<LowRankForm> form = LowRankForm.ofA(members, x);
         if (form.isEmpty() || members.stream().allMatch(member -> member.gradA() == null)) {
             others.addGradA(dlow, x, members);
             return;
@@ -380,9 +285,9 @@ final class CudaLowRankMatmul implements LowRankMatmul {
             CudaKernel kernel = kernel(form.get(), "gradient_a");
             int rows = Math.toIntExact(x.size(0));
             int width = Math.toIntExact(x.size(1));
-            long columnBlocks = ceilDiv(width, 2L * form.get().segments() * SEGMENT);
+            long columnBlocks = ceilDiv(width, 2L * form.get().segments() * LowRankForm.SEGMENT);
             int panels = parts(kernel, columnBlocks, ceilDiv(rows, 128));
-            int ranks = form.get().allTiles() * TILE_RANKS;
+            int ranks = form.get().ranks();
             Tensor partial = Tensors.empty(device, ScalarType.Float, (long) panels * ranks, width);
             List<@Nullable Object> arguments = arguments(x, x.stride(0), dlow, partial, rows, width, panels);
             addDraws(arguments, members);
@@ -391,7 +296,7 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         }
     }
 
-    private void addAll(Form form, Tensor partial, int panels, List<Factors> members) {
+    private void addAll(LowRankForm form, Tensor partial, int panels, List<Factors> members) {
         double scale = maskScale(members.get(0));
         List<Tensor> gradients = new ArrayList<>();
         for (Factors member : members) {
@@ -420,13 +325,13 @@ final class CudaLowRankMatmul implements LowRankMatmul {
         long in = members.get(0).a().size(1);
         try (TensorScope scope = new TensorScope()) {
             Tensor dx = Tensors.empty(device, Tensors.typeOf(dlow), dlow.size(0), in);
-            Optional<Form> form = formOfA(members, dx);
+            Optional<LowRankForm> form = LowRankForm.ofA(members, dx);
             if (form.isEmpty()) {
                 return scope.keep(others.inputGradient(dlow, members));
             }
             CudaKernel kernel = kernel(form.get(), "up_a");
             int rows = Math.toIntExact(dlow.size(0));
-            long columnBlocks = ceilDiv(in, (long) WARPS * SEGMENT);
+            long columnBlocks = ceilDiv(in, (long) WARPS * LowRankForm.SEGMENT);
             int panels = parts(kernel, columnBlocks, ceilDiv(rows, 64));
             List<@Nullable Object> arguments = arguments(
                     dlow, stackedA(members), dx, in, rows, (int) in, panels, (float) maskScale(members.get(0)));

@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Objects;
 
 /** Files that come with the examples: the small base model and its data, unpacked when they lie in a jar. */
-final class Bundled {
+public final class Bundled {
     private static final List<String> MODEL_FILES = List.of(
             "config.json",
             "generation_config.json",
@@ -24,7 +24,7 @@ final class Bundled {
     private Bundled() {}
 
     /** The folder of the small base model, in Hugging Face's layout. */
-    static Path baseModel() {
+    public static Path baseModel() {
         URL config = resource("base-model/config.json");
         if (config.getProtocol().equals("file")) {
             return Objects.requireNonNull(path(config).getParent());
@@ -41,7 +41,7 @@ final class Bundled {
     }
 
     /** The identity data set, an alpaca file with the placeholders {@code name} and {@code author}. */
-    static Path identityDataset() {
+    public static Path identityDataset() {
         URL file = resource("identity.json");
         if (file.getProtocol().equals("file")) {
             return path(file);

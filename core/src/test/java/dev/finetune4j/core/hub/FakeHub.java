@@ -119,7 +119,7 @@ final class FakeHub implements AutoCloseable {
     }
 
     private String storageAddress() {
-        return "http://127.0.0.1:" + storage.getAddress().getPort();
+        return "http://localhost:" + storage.getAddress().getPort();
     }
 
     /** Plans faults for the requests that match, one for each. */
@@ -203,8 +203,7 @@ final class FakeHub implements AutoCloseable {
             json(exchange, huggingFaceListing());
         } else if (path.equals("/api/v1/models/" + ID + "/repo/files")) {
             json(exchange, modelScopeListing());
-        } else if (path.startsWith("/" + ID + "/resolve/" + commit + "/")
-                || path.equals("/api/v1/models/" + ID + "/repo")) {
+        } else if (path.startsWith("/" + ID + "/resolve/") || path.equals("/api/v1/models/" + ID + "/repo")) {
             resolve(exchange, file(exchange));
         } else {
             status(404, "X-Error-Code", path.contains("/revision/") ? "RevisionNotFound" : "RepoNotFound")

@@ -34,8 +34,8 @@ public record MergeSettings(
     }
 
     /** The same, compared on other questions; none for no comparison. */
-    public MergeSettings prompts(String... questions) {
-        return new MergeSettings(intoFourBit, List.of(questions), chatTemplate);
+    public MergeSettings prompts(List<String> questions) {
+        return new MergeSettings(intoFourBit, questions, chatTemplate);
     }
 
     /** The same with a named chat template. */

@@ -52,8 +52,10 @@ final class Figures {
                 : signed(difference, value(metric, Math.abs(difference)));
     }
 
+    /** What is rounded to nothing has no sign. */
     private static String signed(double difference, String size) {
-        return (difference < 0 ? "−" : "+") + size;
+        boolean none = size.chars().noneMatch(c -> c >= '1' && c <= '9');
+        return none ? size : (difference < 0 ? "−" : "+") + size;
     }
 
     static String pValue(double p) {

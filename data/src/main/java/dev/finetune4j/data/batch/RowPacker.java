@@ -1,12 +1,8 @@
 package dev.finetune4j.data.batch;
 
-import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.Comparator;
-import java.util.Deque;
+import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
 
 /**
  * Packs examples into rows of a budget of tokens by best-fit decreasing
@@ -36,35 +32,109 @@ public final class RowPacker {
     public static List<List<EncodedExample>> pack(List<EncodedExample> examples, int tokens, Collator.Layout layout) {
         int[] lengths =
                 examples.stream().mapToInt(example -> example.positions(layout)).toArray();
-        List<Integer> longestFirst = new ArrayList<>();
-        for (int i = 0; i < examples.size(); i++) {
+        return Arrays.stream(pack(tokens, lengths))
+                .map(row -> Arrays.stream(row).mapToObj(examples::get).toList())
+                .toList();
+    }
+
+    /**
+     * The same of lengths: the indices of the examples of each row.
+     *
+     * @throws IllegalArgumentException if an example has more tokens than a row
+     */
+    static int[][] pack(int tokens, int... lengths) {
+        int[] longestFirst = longestFirst(tokens, lengths);
+        int[] rowOf = new int[lengths.length];
+        RowsByRoom byRoom = new RowsByRoom(tokens);
+        int rows = 0;
+        for (int example : longestFirst) {
+            int room = byRoom.least(lengths[example]);
+            int row = room < 0 ? rows++ : byRoom.take(room);
+            rowOf[example] = row;
+            byRoom.add(row, (room < 0 ? tokens : room) - lengths[example]);
+        }
+        return collected(rowOf, rows);
+    }
+
+    /** The order of falling lengths, in which equal ones stay as they were. */
+    private static int[] longestFirst(int tokens, int... lengths) {
+        int[] starts = new int[tokens + 2];
+        for (int i = 0; i < lengths.length; i++) {
             if (lengths[i] > tokens) {
                 throw new IllegalArgumentException("example " + i + " has " + lengths[i]
                         + " tokens, but a packed row has " + tokens + "; cut or skip longer ones before");
             }
-            longestFirst.add(i);
+            starts[tokens - lengths[i] + 1]++;
         }
-        longestFirst.sort(Comparator.comparingInt(i -> -lengths[i]));
-        TreeMap<Integer, Deque<List<Integer>>> byRoom = new TreeMap<>();
-        List<List<Integer>> rows = new ArrayList<>();
-        for (int example : longestFirst) {
-            int length = lengths[example];
-            Map.Entry<Integer, Deque<List<Integer>>> best = byRoom.ceilingEntry(length);
-            int room = best == null ? tokens : best.getKey();
-            List<Integer> row =
-                    best == null ? new ArrayList<>() : best.getValue().remove();
-            if (best == null) {
-                rows.add(row);
-            } else if (best.getValue().isEmpty()) {
-                byRoom.remove(room);
+        for (int i = 1; i < starts.length; i++) {
+            starts[i] += starts[i - 1];
+        }
+        int[] order = new int[lengths.length];
+        for (int i = 0; i < lengths.length; i++) {
+            order[starts[tokens - lengths[i]]++] = i;
+        }
+        return order;
+    }
+
+    /** The examples of each row in order, the rows in the order of their first ones. */
+    private static int[][] collected(int[] rowOf, int count) {
+        int[] sizes = new int[count];
+        for (int row : rowOf) {
+            sizes[row]++;
+        }
+        int[][] rows = new int[count][];
+        int[] places = new int[count];
+        int[] filled = new int[count];
+        int found = 0;
+        for (int example = 0; example < rowOf.length; example++) {
+            int row = rowOf[example];
+            if (filled[row] == 0) {
+                places[row] = found;
+                rows[found++] = new int[sizes[row]];
             }
-            row.add(example);
-            byRoom.computeIfAbsent(room - length, key -> new ArrayDeque<>()).add(row);
+            rows[places[row]][filled[row]++] = example;
         }
-        rows.forEach(row -> row.sort(Comparator.naturalOrder()));
-        rows.sort(Comparator.comparingInt(row -> row.get(0)));
-        return rows.stream()
-                .map(row -> row.stream().map(examples::get).toList())
-                .toList();
+        return rows;
+    }
+
+    /** Rows that are not full, by the tokens that they have room for; of equal ones the first that was added comes first. */
+    private static final class RowsByRoom {
+        private final BitSet rooms = new BitSet();
+        private final int[] heads;
+        private final int[] tails;
+        /** What follows each row in the queue of its room. */
+        private int[] next = new int[64];
+
+        RowsByRoom(int tokens) {
+            heads = new int[tokens + 1];
+            tails = new int[tokens + 1];
+        }
+
+        /** The least room that is enough; -1 if there is none. */
+        int least(int length) {
+            return rooms.nextSetBit(length);
+        }
+
+        int take(int room) {
+            int row = heads[room];
+            if (row == tails[room]) {
+                rooms.clear(room);
+            }
+            heads[room] = next[row];
+            return row;
+        }
+
+        void add(int row, int room) {
+            if (row >= next.length) {
+                next = Arrays.copyOf(next, 2 * row);
+            }
+            if (rooms.get(room)) {
+                next[tails[room]] = row;
+            } else {
+                heads[room] = row;
+                rooms.set(room);
+            }
+            tails[room] = row;
+        }
     }
 }

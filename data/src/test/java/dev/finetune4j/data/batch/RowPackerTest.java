@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class RowPackerTest {
@@ -50,5 +52,50 @@ class RowPackerTest {
         String message = assertThrows(IllegalArgumentException.class, () -> packed(5, 3, 6))
                 .getMessage();
         assertTrue(message.contains("example 1 has 6 tokens, but a packed row has 5"), message);
+    }
+
+    /** Best-fit decreasing, word by word; of rows with equal room the one that has had it longest. */
+    private static List<List<Integer>> plainly(int tokens, int... lengths) {
+        List<Integer> longestFirst =
+                new ArrayList<>(IntStream.range(0, lengths.length).boxed().toList());
+        longestFirst.sort(Comparator.comparingInt(i -> -lengths[i]));
+        List<List<Integer>> rows = new ArrayList<>();
+        List<List<Integer>> byAge = new ArrayList<>();
+        for (int example : longestFirst) {
+            List<Integer> best = null;
+            int least = Integer.MAX_VALUE;
+            for (List<Integer> row : byAge) {
+                int room = tokens - row.stream().mapToInt(i -> lengths[i]).sum();
+                if (room >= lengths[example] && room < least) {
+                    best = row;
+                    least = room;
+                }
+            }
+            List<Integer> row = best == null ? new ArrayList<>() : best;
+            if (best == null) {
+                rows.add(row);
+            } else {
+                List<Integer> chosen = best;
+                byAge.removeIf(each -> each == chosen);
+            }
+            row.add(example);
+            byAge.add(row);
+        }
+        rows.forEach(row -> row.sort(null));
+        rows.sort(Comparator.comparingInt(row -> row.get(0)));
+        return rows;
+    }
+
+    @Test
+    void itIsBestFitDecreasing() {
+        SplittableRandom random = new SplittableRandom(8);
+        for (int round = 0; round < 200; round++) {
+            int tokens = 1 + random.nextInt(60);
+            int[] lengths = random.ints(random.nextInt(120), 1, tokens + 1).toArray();
+            List<List<Integer>> found = Arrays.stream(RowPacker.pack(tokens, lengths))
+                    .map(row -> Arrays.stream(row).boxed().toList())
+                    .toList();
+            assertEquals(plainly(tokens, lengths), found, "round " + round);
+        }
     }
 }

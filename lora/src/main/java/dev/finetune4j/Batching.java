@@ -1,6 +1,5 @@
 package dev.finetune4j;
 
-import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
@@ -8,9 +7,7 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedDataset;
-import dev.finetune4j.data.batch.RowPacker;
 import dev.finetune4j.lora.train.TrainingSettings;
-import java.util.List;
 
 /**
  * How the examples of a training become batches. Those of a micro-batch lie behind one another in one row where the model
@@ -47,16 +44,12 @@ record Batching(int rowTokens, Collator.Layout layout, boolean captured) {
     BatchLoader loader(EncodedDataset data, TrainingSettings settings) {
         int microBatch = settings.batchSize();
         int accumulation = settings.gradientAccumulation();
-        if (rowTokens > 0 && data.isLazy()) {
-            throw new SettingsException(
-                    List.of(
-                            "packing(…) must know the lengths of all rows, but the data set is larger"
-                                    + " than what is held in memory; leave it out, then the examples of each batch are packed"));
-        }
         if (rowTokens > 0) {
             Collator.Layout rows = layout == Collator.Layout.PADDED ? Collator.Layout.PACKED : layout;
-            return BatchLoader.ofRows(
-                    RowPacker.pack(data.examples(), rowTokens, rows),
+            return BatchLoader.packed(
+                    data,
+                    rowTokens,
+                    rows,
                     microBatch,
                     accumulation,
                     settings.seed(),

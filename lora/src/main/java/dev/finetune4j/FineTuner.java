@@ -390,8 +390,8 @@ public final class FineTuner {
 
         /**
          * Keeps encoded examples in a folder, so that the same data need not be encoded again for the same tokenizer, chat template
-         * and settings. It is for supervised fine-tuning on data that are held in memory; the folder may be deleted at any time,
-         * and shared by several processes.
+         * and settings. Rows that are not held in memory are then encoded as a whole before the training, and read from there while
+         * it runs. The folder may be deleted at any time, and shared by several processes.
          */
         public Builder encodingCache(Path folder) {
             choices.encoding.cache(Arguments.given(folder, "encodingCache(folder)"));
@@ -402,7 +402,8 @@ public final class FineTuner {
          * Packs examples into rows of so many tokens before the training, each into the row that it fills up best, and makes
          * such a row the unit of the batch size, as TRL does: a batch of 4 is four rows, an epoch all rows once, and longer
          * examples are treated as {@link #truncation} says. Attention keeps the examples of a row apart, and the loss stays the mean
-         * over the target tokens of a step.
+         * over the target tokens of a step. Rows that are not held in memory are encoded as a whole before, into a temporary file or
+         * that of {@link #encodingCache}, since their lengths have to be known.
          *
          * <p>Without it the batch size counts examples: a step holds the same ones on every device, an epoch each once. They
          * lie behind one another in one row there too, so that nothing is computed for padding, where the method allows

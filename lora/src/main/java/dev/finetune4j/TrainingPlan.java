@@ -95,7 +95,12 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
                 .encode(
                         dataset,
                         encoder,
-                        new Encoding(longestExample(), chosen.truncation(), chosen.trainOn(), chosen.cache()));
+                        new Encoding(
+                                longestExample(),
+                                chosen.truncation(),
+                                chosen.trainOn(),
+                                chosen.cache(),
+                                chosen.packing() > 0));
     }
 
     /** The batches of a training. */

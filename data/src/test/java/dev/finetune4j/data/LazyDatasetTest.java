@@ -4,6 +4,7 @@ import static dev.finetune4j.data.Fixtures.fails;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.text.ChatEncoder;
@@ -13,6 +14,7 @@ import dev.finetune4j.data.batch.Batch;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedDataset;
+import dev.finetune4j.data.batch.Encoding;
 import dev.finetune4j.data.batch.SftEncoder;
 import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
@@ -171,6 +173,79 @@ class LazyDatasetTest {
         for (int i = 0; i < expected.size(); i++) {
             assertArrayEquals(expected.get(i).inputIds(), found.get(i).inputIds());
             assertArrayEquals(expected.get(i).labels(), found.get(i).labels());
+        }
+    }
+
+    /** Questions, and texts of which each gives several examples: by themselves, packed, and from the cache. */
+    @Test
+    void rowsThatAreEncodedIntoAFileGiveTheSameBatches() throws IOException {
+        Map<String, Path> files = files();
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+            ChatEncoder chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
+            for (String name : List.of("lines", "text", "parquet")) {
+                Path file = files.get(name);
+                int limit = name.equals("text") ? 100 : 48;
+                EncodedDataset eager = new SftEncoder(chat, limit, Truncation.SKIP).encode(Dataset.read(file));
+                Path cache = folder.resolve("cache-" + name);
+                for (Path kept : Arrays.asList(null, cache, cache)) {
+                    EncodedDataset stored = new SftEncoder(
+                                    chat, new Encoding(limit, Truncation.SKIP, TrainOn.ANSWERS, kept, true))
+                            .encode(lazy(file));
+                    assertTrue(stored.isLazy());
+                    assertEquals(eager.report().totalTokens(), stored.report().totalTokens());
+                    assertEquals(eager.report().skipped(), stored.report().skipped());
+                    assertEquals(eager.report().longest(), stored.longest());
+                    assertPackedAlike(eager, stored, limit);
+                    assertDealtAlike(eager, stored);
+                }
+                try (Stream<Path> all = Files.list(cache)) {
+                    assertEquals(1, all.count());
+                }
+            }
+        }
+    }
+
+    private static void assertPackedAlike(EncodedDataset eager, EncodedDataset stored, int limit) {
+        Collator collator = new Collator(0, new Collator.Multiple(2 * limit), Collator.Layout.PACKED);
+        BatchLoader expected = BatchLoader.packed(eager, 2 * limit, Collator.Layout.PACKED, 2, 2, 7, collator);
+        BatchLoader found = BatchLoader.packed(stored, 2 * limit, Collator.Layout.PACKED, 2, 2, 7, collator);
+        assertEquals(expected.size(), found.size());
+        assertEquals(expected.stepsPerEpoch(), found.stepsPerEpoch());
+        assertTrue(expected.largestBatch(1) <= found.largestBatch(1));
+        for (int i = 0; i < expected.stepsPerEpoch() + 3; i++) {
+            assertSame(expected.next().microBatches(), found.next().microBatches());
+        }
+    }
+
+    /** In order and one by one, since rows that are left out take their places in the steps of the stored ones. */
+    private static void assertDealtAlike(EncodedDataset eager, EncodedDataset stored) {
+        Collator collator = new Collator(0, 1);
+        BatchLoader expected = new BatchLoader(eager, 1, 1, 5, collator, false);
+        BatchLoader found = new BatchLoader(stored, 1, 1, 5, collator, false);
+        List<Batch> all = new ArrayList<>();
+        for (int i = 0; i < expected.stepsPerEpoch(); i++) {
+            all.addAll(expected.next().microBatches());
+        }
+        List<Batch> batches = new ArrayList<>();
+        while (batches.size() < all.size()) {
+            batches.addAll(found.next().microBatches());
+        }
+        assertSame(all, batches);
+    }
+
+    @Test
+    void allThatIsWrongWithRowsThatAreEncodedIntoAFileIsSaidAtOnce() throws IOException {
+        Path file = files().get("lines");
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+            ChatEncoder chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
+            Encoding encoding = new Encoding(48, Truncation.FAIL, TrainOn.ANSWERS, null, true);
+            DatasetException eager = assertThrows(
+                    DatasetException.class, () -> new SftEncoder(chat, encoding).encode(Dataset.read(file)));
+            DatasetException stored =
+                    assertThrows(DatasetException.class, () -> new SftEncoder(chat, encoding).encode(lazy(file)));
+            assertEquals(eager.getMessage(), stored.getMessage());
+            Encoding none = new Encoding(4, Truncation.SKIP, TrainOn.ANSWERS, null, true);
+            fails(() -> new SftEncoder(chat, none).encode(lazy(file)), "this row and all others", ROWS + " in all");
         }
     }
 

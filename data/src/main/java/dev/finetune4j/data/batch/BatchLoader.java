@@ -157,6 +157,35 @@ public final class BatchLoader {
     }
 
     /**
+     * A shuffling loader of rows that the examples of a data set are packed into.
+     *
+     * @param data in memory, or encoded beforehand
+     * @param tokens budget of a row
+     * @param layout of the rows
+     * @param microBatch rows that go through the model together
+     * @throws IllegalArgumentException if an example has more tokens than a row
+     * @throws IllegalStateException if the examples are encoded when they are needed
+     */
+    public static BatchLoader packed(
+            EncodedDataset data,
+            int tokens,
+            Collator.Layout layout,
+            int microBatch,
+            int accumulation,
+            long seed,
+            Collator collator) {
+        return new BatchLoader(
+                data.packed(tokens, layout),
+                microBatch,
+                accumulation,
+                seed,
+                collator,
+                Order.SHUFFLED,
+                tokens,
+                RankShares.ALONE);
+    }
+
+    /**
      * A shuffling loader of rows that were packed beforehand.
      *
      * @param rows at least one, of at least one example each
@@ -262,7 +291,7 @@ public final class BatchLoader {
      * @param epochs at least 1
      */
     public long largestBatch(int epochs) {
-        if (units.isSplittable()) {
+        if (!units.isInMemory()) {
             EncodedExample most = new EncodedExample(new int[longest], new int[longest]);
             return collator.positions(Collections.nCopies(microBatch, most));
         }
@@ -282,13 +311,9 @@ public final class BatchLoader {
         return largest;
     }
 
-    /** How many examples an epoch has; of rows that are not in memory, how many rows. */
+    /** How many examples an epoch has; of rows that are encoded when they are needed, how many rows. */
     public int size() {
-        int size = units.isSplittable() ? units.size() : 0;
-        for (int i = 0; i < units.size() && !units.isSplittable(); i++) {
-            size += units.get(i).size();
-        }
-        return size;
+        return units.examples();
     }
 
     /** How many optimizer steps an epoch has. */

@@ -16,8 +16,10 @@ import dev.finetune4j.data.Truncation;
 import dev.finetune4j.data.batch.EncodedSequence.Kind;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -35,6 +37,7 @@ public final class ComparisonEncoder {
     private final ChatEncoder chat;
     private final Encoding encoding;
     private final Class<? extends Example> wanted;
+    private final @Nullable EncodingCache cache;
 
     /**
      * An encoder.
@@ -52,6 +55,7 @@ public final class ComparisonEncoder {
         this.chat = chat;
         this.encoding = encoding;
         this.wanted = wanted;
+        this.cache = EncodingCache.of(chat, encoding, wanted.getSimpleName());
     }
 
     /**
@@ -72,18 +76,14 @@ public final class ComparisonEncoder {
         }
         DatasetProblems problems = new DatasetProblems();
         ReportBuilder report = new ReportBuilder(SftEncoder.vocabulary(chat), encoding.maxLength(), examples.size());
-        OrderedMap.of(
-                IntStream.range(0, examples.size()).boxed().toList(),
-                index -> row(examples.get(index), examples.get((index + 1) % examples.size())),
-                (index, row) -> {
-                    if (row.problem() == null) {
-                        report.add(examples.get(index), row);
-                    } else if (row.cause() == null) {
-                        problems.add(row.problem());
-                    } else {
-                        problems.add(row.problem(), row.cause());
-                    }
-                });
+        EncodingCache.rows(cache, examples, each -> encodeAll(examples, each), (example, row) -> {
+            DatasetProblem problem = row.problem();
+            if (problem == null) {
+                report.add(example, row);
+            } else {
+                SftEncoder.add(problems, problem, row.cause());
+            }
+        });
         problems.throwIfAny();
         if (report.kept().isEmpty()) {
             throw new DatasetException(DatasetProblem.ofRow(
@@ -95,6 +95,14 @@ public final class ComparisonEncoder {
         DataReport built = report.build();
         built.warnings().forEach(LOG::warn);
         return EncodedDataset.of(report.kept(), built);
+    }
+
+    /** Each with the example behind it, the last one with the first. */
+    private void encodeAll(List<Example> examples, BiConsumer<Example, EncodedRow> sink) {
+        OrderedMap.of(
+                IntStream.range(0, examples.size()).boxed().toList(),
+                index -> row(examples.get(index), examples.get((index + 1) % examples.size())),
+                (index, row) -> sink.accept(examples.get(index), row));
     }
 
     private EncodedRow row(Example example, Example next) {

@@ -10,7 +10,7 @@ import java.util.HexFormat;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** A data set ready for {@link BatchLoader}: in memory, or encoded row by row as the loader needs it. */
+/** A data set ready for {@link BatchLoader}: in memory, encoded into a file, or encoded row by row as the loader needs it. */
 public final class EncodedDataset {
     /** Of rows that are not in memory, so many are looked at to tell data sets apart. */
     private static final int LAZY_SAMPLE = 256;
@@ -51,7 +51,27 @@ public final class EncodedDataset {
         return new EncodedDataset(null, units, report, counts, longest);
     }
 
-    /** Whether rows are encoded when they are needed. */
+    /**
+     * One whose rows were encoded into a file.
+     *
+     * @param report of all rows
+     */
+    static EncodedDataset stored(StoredUnits units, DataReport report) {
+        return new EncodedDataset(null, units, report, null, report.longest());
+    }
+
+    /** The rows that the examples are packed into. */
+    Units packed(int tokens, Collator.Layout layout) {
+        if (examples != null) {
+            return Units.of(RowPacker.pack(examples, tokens, layout));
+        }
+        if (units instanceof StoredUnits stored) {
+            return stored.packed(tokens);
+        }
+        throw new IllegalStateException("packing needs the lengths of all rows; encode them beforehand");
+    }
+
+    /** Whether rows are not in memory: they are encoded when they are needed, or were encoded into a file. */
     public boolean isLazy() {
         return examples == null;
     }
@@ -59,7 +79,7 @@ public final class EncodedDataset {
     /**
      * The examples in the order of the data set.
      *
-     * @throws IllegalStateException if they are encoded when they are needed
+     * @throws IllegalStateException if they are not in memory
      */
     public List<EncodedExample> examples() {
         if (examples == null) {
@@ -85,7 +105,7 @@ public final class EncodedDataset {
 
     /**
      * SHA-256 in hexadecimal over the number of examples and the kind, ids and labels of each of their sequences, in order; of rows that
-     * are encoded when they are needed, over 256 of them that are spread evenly. With the same settings of a {@link BatchLoader} the same
+     * are not in memory, over 256 of them that are spread evenly. With the same settings of a {@link BatchLoader} the same
      * batches follow.
      */
     public String fingerprint() {

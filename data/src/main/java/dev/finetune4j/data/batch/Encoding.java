@@ -13,15 +13,18 @@ import org.jspecify.annotations.Nullable;
  * @param truncation what becomes of longer ones
  * @param trainOn which tokens are learned
  * @param cache the folder that keeps encoded rows; null for none
+ * @param beforehand whether rows that are not in memory are encoded into a file first, as packing needs it and a cache does it,
+ *     rather than when they are needed
  */
 public record Encoding(
         int maxLength,
         Truncation truncation,
         TrainOn trainOn,
-        @Nullable Path cache) {
-    /** Without a cache. */
+        @Nullable Path cache,
+        boolean beforehand) {
+    /** Without a cache, and when they are needed. */
     public Encoding(int maxLength, Truncation truncation, TrainOn trainOn) {
-        this(maxLength, truncation, trainOn, null);
+        this(maxLength, truncation, trainOn, null, false);
     }
 
     /** @throws IllegalArgumentException if {@code maxLength} is less than 2 */

@@ -1,14 +1,14 @@
 package dev.finetune4j.data.batch;
 
+import dev.finetune4j.core.text.ChatEncoder;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
+import dev.finetune4j.core.text.EncodedChat;
 import dev.finetune4j.data.Example;
+import dev.finetune4j.data.KtoExample;
+import dev.finetune4j.data.PreferenceExample;
 import dev.finetune4j.data.SftExample;
-import dev.finetune4j.data.batch.EncodedSequence.Kind;
-import java.io.BufferedInputStream;
-import java.io.BufferedOutputStream;
-import java.io.DataInputStream;
-import java.io.DataOutputStream;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -19,13 +19,14 @@ import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.zip.CRC32;
-import java.util.zip.CheckedInputStream;
-import java.util.zip.CheckedOutputStream;
+import java.util.TreeSet;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,11 +39,6 @@ import org.slf4j.LoggerFactory;
 final class EncodingCache {
     private static final Logger LOG = LoggerFactory.getLogger(EncodingCache.class);
 
-    /** Another one whenever the same examples become other tokens, or the file has another form. */
-    private static final String VERSION = "finetune4j-encoded-1";
-
-    private static final int LARGEST = 1 << 28;
-
     private final Path folder;
     private final String encoder;
 
@@ -52,26 +48,83 @@ final class EncodingCache {
         this.encoder = encoder;
     }
 
+    /**
+     * The one that an encoding asks for; null for none.
+     *
+     * @param purpose what the rows are encoded for
+     */
+    static @Nullable EncodingCache of(ChatEncoder encoder, Encoding encoding, String purpose) {
+        Path folder = encoding.cache();
+        return folder == null
+                ? null
+                : new EncodingCache(
+                        folder,
+                        String.join(
+                                "\n",
+                                purpose,
+                                encoder.tokenizer().fingerprint(),
+                                encoder.template().name(),
+                                encoder.template().jinjaSource(),
+                                new TreeSet<>(encoder.stopIds()).toString(),
+                                encoder.tokenizer().eosToken().orElse(""),
+                                probed(encoder),
+                                encoding.maxLength() + " " + encoding.truncation() + " " + encoding.trainOn()));
+    }
+
+    /**
+     * What the encoder makes of some conversations: so another default system text, another date in a template that writes it and
+     * another way of this library to lay out or to mask make another encoder.
+     */
+    private static String probed(ChatEncoder encoder) {
+        ChatMessage question = ChatMessage.user("Hello, 世界?");
+        ChatMessage answer = ChatMessage.assistant("<think>1+1</think>\n\n It's 2. ");
+        StringBuilder made = new StringBuilder();
+        for (Conversation probe : List.of(
+                Conversation.of(question, answer),
+                Conversation.of(ChatMessage.system("Be kind."), question, answer, question, answer))) {
+            try {
+                EncodedChat chat = encoder.encode(probe, false);
+                made.append(Arrays.toString(chat.ids())).append(Arrays.toString(chat.trained()));
+            } catch (IllegalArgumentException e) {
+                made.append(e.getMessage()); // a template may refuse a system text or several turns
+            }
+        }
+        return made.toString();
+    }
+
     /** The file for the rows of some examples. */
     Path file(List<Example> examples) {
         MessageDigest digest = sha256();
-        add(digest, VERSION);
+        add(digest, EncodedFile.VERSION);
         add(digest, encoder);
         for (Example example : examples) {
             add(digest, example.kind());
             if (example instanceof SftExample sft) {
-                Conversation conversation = sft.conversation();
-                for (ChatMessage message : conversation.messages()) {
-                    add(digest, message.role().name());
-                    addValue(digest, message.fields());
-                }
-                addValue(digest, conversation.tools());
-                addValue(digest, conversation.templateVariables());
+                add(digest, sft.conversation());
                 addValue(digest, sft.lossWeights());
+            } else if (example instanceof PreferenceExample pair) {
+                add(digest, pair.prompt());
+                add(digest, pair.chosen());
+                add(digest, pair.rejected());
+            } else if (example instanceof KtoExample judged) {
+                add(digest, judged.conversation());
+                addValue(digest, judged.desirable());
             }
             addValue(digest, example.texts());
         }
         return folder.resolve(HexFormat.of().formatHex(digest.digest()) + ".rows");
+    }
+
+    /** All of a conversation but the texts. */
+    private static void add(MessageDigest digest, Conversation conversation) {
+        conversation.messages().forEach(message -> add(digest, message));
+        addValue(digest, conversation.tools());
+        addValue(digest, conversation.templateVariables());
+    }
+
+    private static void add(MessageDigest digest, ChatMessage message) {
+        add(digest, message.role().name());
+        addValue(digest, message.fields());
     }
 
     private static MessageDigest sha256() {
@@ -107,100 +160,104 @@ final class EncodingCache {
     }
 
     /** The rows of a file; empty if there is none, or none that can be used. */
-    Optional<List<EncodedRow>> read(Path file, int count) {
-        try (CheckedInputStream checked = new CheckedInputStream(
-                        new BufferedInputStream(Files.newInputStream(file), 1 << 16), new CRC32());
-                DataInputStream in = new DataInputStream(checked)) {
-            if (!in.readUTF().equals(VERSION) || in.readInt() != count) {
-                throw new IOException("it holds something else");
-            }
-            List<EncodedRow> rows = new ArrayList<>(count);
-            for (int i = 0; i < count; i++) {
-                rows.add(row(in));
-            }
-            long sum = checked.getChecksum().getValue();
-            if (in.readLong() != sum || in.read() >= 0) {
-                throw new IOException("its checksum is another");
-            }
+    Optional<EncodedFile> read(Path file, int count) {
+        try {
+            EncodedFile rows = new EncodedFile(file, count);
+            LOG.info("{} encoded rows are taken from {}", count, file);
             return Optional.of(rows);
-        } catch (NoSuchFileException e) {
+        } catch (NoSuchFileException | FileNotFoundException e) {
             return Optional.empty();
-        } catch (IOException | IllegalArgumentException e) {
+        } catch (IOException e) {
             LOG.warn("the encoded rows in {} cannot be used and are made anew: {}", file, e.toString());
             return Optional.empty();
         }
     }
 
-    private static EncodedRow row(DataInputStream in) throws IOException {
-        boolean truncated = in.readBoolean();
-        int tooLong = in.readInt();
-        int count = size(in);
-        List<EncodedExample> examples = new ArrayList<>();
-        for (int i = 0; i < count; i++) {
-            int length = size(in);
-            examples.add(new EncodedExample(
-                    List.of(new EncodedSequence(numbers(in, length), numbers(in, length), Kind.TARGET))));
+    /**
+     * Gives the rows of examples to a sink, in order: known ones, or those that are made, which are kept unless something is wrong
+     * with one.
+     *
+     * @param cache null for none
+     * @param making gives each example with its row on, in order
+     */
+    static void rows(
+            @Nullable EncodingCache cache,
+            List<Example> examples,
+            Consumer<BiConsumer<Example, EncodedRow>> making,
+            BiConsumer<Example, EncodedRow> sink) {
+        if (cache == null) {
+            making.accept(sink);
+            return;
         }
-        return new EncodedRow(examples, truncated, tooLong, null, null);
+        Path file = cache.file(examples);
+        List<EncodedRow> known = cache.readAll(file, examples.size());
+        for (int i = 0; i < known.size(); i++) {
+            sink.accept(examples.get(i), known.get(i));
+        }
+        if (!known.isEmpty()) {
+            return;
+        }
+        List<EncodedRow> rows = new ArrayList<>(examples.size());
+        making.accept((example, row) -> {
+            rows.add(row);
+            sink.accept(example, row);
+        });
+        if (rows.stream().allMatch(row -> row.problem() == null)) {
+            cache.write(file, rows);
+        }
     }
 
-    private static int size(DataInputStream in) throws IOException {
-        int size = in.readInt();
-        if (size < 0 || size > LARGEST) {
-            throw new IOException("it holds a size of " + size);
+    private List<EncodedRow> readAll(Path file, int count) {
+        Optional<EncodedFile> found = read(file, count);
+        List<EncodedRow> rows = new ArrayList<>(count);
+        try {
+            for (int i = 0; found.isPresent() && i < count; i++) {
+                rows.add(found.get().row(i));
+            }
+            return rows;
+        } catch (IOException e) {
+            LOG.warn("the encoded rows in {} cannot be used and are made anew: {}", file, e.toString());
+            return List.of();
         }
-        return size;
     }
 
-    private static int[] numbers(DataInputStream in, int count) throws IOException {
-        ByteBuffer bytes = ByteBuffer.wrap(in.readNBytes(count * Integer.BYTES));
-        if (bytes.remaining() != count * Integer.BYTES) {
-            throw new IOException("it is cut off");
-        }
-        int[] numbers = new int[count];
-        bytes.asIntBuffer().get(numbers);
-        return numbers;
-    }
-
-    /** Writes rows that have one sequence in each example; a folder that cannot be written to is warned of. */
+    /** Writes rows without problems; a folder that cannot be written to is warned of. */
     void write(Path file, List<EncodedRow> rows) {
+        try {
+            write(file, rows.size(), writer -> {
+                for (EncodedRow row : rows) {
+                    writer.add(row);
+                }
+            });
+        } catch (IOException e) {
+            LOG.warn("encoded rows cannot be kept in {}: {}", folder, e.toString());
+        }
+    }
+
+    /** What is written into a file. */
+    interface Content {
+        /** Writes it. */
+        void writeTo(EncodedFile.Writer writer) throws IOException;
+    }
+
+    /**
+     * Writes rows, which appear under their name when they are complete.
+     *
+     * @param count how many there are
+     */
+    void write(Path file, int count, Content content) throws IOException {
         Path part = null;
         try {
             Files.createDirectories(folder);
             part = Files.createTempFile(folder, "rows", ".part");
-            try (CheckedOutputStream checked = new CheckedOutputStream(
-                            new BufferedOutputStream(Files.newOutputStream(part), 1 << 16), new CRC32());
-                    DataOutputStream out = new DataOutputStream(checked)) {
-                out.writeUTF(VERSION);
-                out.writeInt(rows.size());
-                for (EncodedRow row : rows) {
-                    write(out, row);
-                }
-                out.writeLong(checked.getChecksum().getValue());
+            try (EncodedFile.Writer writer = new EncodedFile.Writer(part, count)) {
+                content.writeTo(writer);
+                writer.finish();
             }
             Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } catch (IOException e) {
-            LOG.warn("encoded rows cannot be kept in {}: {}", folder, e.toString());
+        } finally {
             delete(part);
         }
-    }
-
-    private static void write(DataOutputStream out, EncodedRow row) throws IOException {
-        out.writeBoolean(row.truncated());
-        out.writeInt(row.tooLong());
-        out.writeInt(row.examples().size());
-        for (EncodedExample example : row.examples()) {
-            EncodedSequence sequence = example.sequences().get(0);
-            out.writeInt(sequence.length());
-            numbers(out, sequence.inputIds());
-            numbers(out, sequence.labels());
-        }
-    }
-
-    private static void numbers(DataOutputStream out, int[] numbers) throws IOException {
-        ByteBuffer bytes = ByteBuffer.allocate(numbers.length * Integer.BYTES);
-        bytes.asIntBuffer().put(numbers);
-        out.write(bytes.array());
     }
 
     private static void delete(@Nullable Path part) {

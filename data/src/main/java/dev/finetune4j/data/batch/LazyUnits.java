@@ -72,6 +72,16 @@ final class LazyUnits implements Units {
     }
 
     @Override
+    public int examples() {
+        return size();
+    }
+
+    @Override
+    public boolean isInMemory() {
+        return false;
+    }
+
+    @Override
     public boolean isSplittable() {
         return true;
     }

@@ -1,7 +1,6 @@
 package dev.finetune4j.data.batch;
 
 import dev.finetune4j.core.text.ChatEncoder;
-import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.EncodedChat;
 import dev.finetune4j.core.text.Tokenizer;
@@ -11,16 +10,12 @@ import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.DatasetProblems;
 import dev.finetune4j.data.Example;
+import dev.finetune4j.data.TextExample;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.data.Truncation;
-import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -40,6 +35,9 @@ public final class SftEncoder {
     private final ExampleEncoder encoder;
     private final ReportBuilder.Vocabulary vocabulary;
     private final int maxLength;
+    /** Whether rows that are not in memory are encoded into a file. */
+    private final boolean beforehand;
+
     private final @Nullable EncodingCache cache;
 
     /**
@@ -48,7 +46,11 @@ public final class SftEncoder {
      * @param encoder the one that chats with the model afterwards, so that training and use see the same ids
      */
     public SftEncoder(ChatEncoder encoder, Encoding encoding) {
-        this(ExampleEncoder.of(encoder, encoding), vocabulary(encoder), encoding.maxLength(), cache(encoder, encoding));
+        this(
+                ExampleEncoder.of(encoder, encoding),
+                vocabulary(encoder),
+                encoding,
+                EncodingCache.of(encoder, encoding, "answers"));
     }
 
     /**
@@ -70,21 +72,25 @@ public final class SftEncoder {
         this(
                 new ExampleEncoder(chat, text -> text.chars().toArray(), encoding),
                 new LetterVocabulary(stopIds),
-                encoding.maxLength(),
+                encoding,
                 encoding.cache() == null ? null : new EncodingCache(encoding.cache(), "letters " + encoding));
     }
 
     private SftEncoder(
-            ExampleEncoder encoder, ReportBuilder.Vocabulary vocabulary, int maxLength, @Nullable EncodingCache cache) {
+            ExampleEncoder encoder,
+            ReportBuilder.Vocabulary vocabulary,
+            Encoding encoding,
+            @Nullable EncodingCache cache) {
         this.cache = cache;
         this.encoder = encoder;
         this.vocabulary = vocabulary;
-        this.maxLength = maxLength;
+        this.maxLength = encoding.maxLength();
+        this.beforehand = encoding.beforehand() || cache != null;
     }
 
     /**
      * Encodes all examples; those of a data set that is not held in memory when a loader needs them, and the first ones at once,
-     * for the report.
+     * for the report. {@linkplain Encoding#beforehand Beforehand} or with a cache they are encoded into a file.
      *
      * @throws DatasetException if there is no example, a placeholder has no value, an example is too long for the
      *     policy or has nothing to learn, the chat template cannot write it, or all were skipped. All bad rows are
@@ -93,6 +99,9 @@ public final class SftEncoder {
     public EncodedDataset encode(Dataset dataset) {
         dataset.requireReady();
         dataset.warnings().forEach(LOG::warn);
+        if (dataset.isLazy() && beforehand) {
+            return intoFile(dataset);
+        }
         DatasetProblems problems = new DatasetProblems();
         ReportBuilder report = new ReportBuilder(vocabulary, maxLength, dataset.size());
         Example[] firstSkipped = {null};
@@ -120,72 +129,38 @@ public final class SftEncoder {
         return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder, counts), built, counts, maxLength);
     }
 
+    private EncodedDataset intoFile(Dataset dataset) {
+        StoredUnits rows = new FileEncoder(encoder, cache).encode(dataset.examples());
+        List<Example> first = dataset.sample();
+        boolean texts = first.get(0) instanceof TextExample;
+        ReportBuilder looked = new ReportBuilder(vocabulary, maxLength, dataset.size());
+        ReportBuilder all = new ReportBuilder(vocabulary, maxLength, dataset.size());
+        for (int i = 0; i < rows.size(); i++) {
+            EncodedRow row = rows.row(i);
+            all.count(row, texts);
+            if (i < first.size()) {
+                looked.add(first.get(i), row);
+            }
+        }
+        DataReport built = all.completing(looked.build());
+        if (rows.examples() == 0) {
+            throw noneLeft(first.get(0), built);
+        }
+        built.warnings().forEach(LOG::warn);
+        return EncodedDataset.stored(rows, built);
+    }
+
     /** The rows from the cache, or encoded and put there unless something is wrong with one. */
     private void forEachRow(Dataset dataset, BiConsumer<Example, EncodedRow> sink) {
-        EncodingCache kept = dataset.isLazy() ? null : cache;
         List<Example> examples = dataset.sample();
-        if (kept == null) {
-            OrderedMap.of(examples, encoder::encode, sink);
-            return;
-        }
-        Path file = kept.file(examples);
-        Optional<List<EncodedRow>> known = kept.read(file, examples.size());
-        if (known.isPresent()) {
-            LOG.info("{} encoded rows are taken from {}", examples.size(), file);
-            for (int i = 0; i < examples.size(); i++) {
-                sink.accept(examples.get(i), known.get().get(i));
-            }
-            return;
-        }
-        List<EncodedRow> rows = new ArrayList<>(examples.size());
-        OrderedMap.of(examples, encoder::encode, (example, row) -> {
-            rows.add(row);
-            sink.accept(example, row);
-        });
-        if (rows.stream().allMatch(row -> row.problem() == null)) {
-            kept.write(file, rows);
-        }
+        EncodingCache.rows(
+                dataset.isLazy() ? null : cache,
+                examples,
+                each -> OrderedMap.of(examples, encoder::encode, each),
+                sink);
     }
 
-    private static @Nullable EncodingCache cache(ChatEncoder encoder, Encoding encoding) {
-        Path folder = encoding.cache();
-        return folder == null
-                ? null
-                : new EncodingCache(
-                        folder,
-                        String.join(
-                                "\n",
-                                encoder.tokenizer().fingerprint(),
-                                encoder.template().name(),
-                                encoder.template().jinjaSource(),
-                                new TreeSet<>(encoder.stopIds()).toString(),
-                                encoder.tokenizer().eosToken().orElse(""),
-                                probed(encoder),
-                                encoding.maxLength() + " " + encoding.truncation() + " " + encoding.trainOn()));
-    }
-
-    /**
-     * What the encoder makes of some conversations: so another default system text, another date in a template that writes it and
-     * another way of this library to lay out or to mask make another encoder.
-     */
-    private static String probed(ChatEncoder encoder) {
-        ChatMessage question = ChatMessage.user("Hello, 世界?");
-        ChatMessage answer = ChatMessage.assistant("<think>1+1</think>\n\n It's 2. ");
-        StringBuilder made = new StringBuilder();
-        for (Conversation probe : List.of(
-                Conversation.of(question, answer),
-                Conversation.of(ChatMessage.system("Be kind."), question, answer, question, answer))) {
-            try {
-                EncodedChat chat = encoder.encode(probe, false);
-                made.append(Arrays.toString(chat.ids())).append(Arrays.toString(chat.trained()));
-            } catch (IllegalArgumentException e) {
-                made.append(e.getMessage()); // a template may refuse a system text or several turns
-            }
-        }
-        return made.toString();
-    }
-
-    private static void add(DatasetProblems problems, DatasetProblem problem, @Nullable Throwable cause) {
+    static void add(DatasetProblems problems, DatasetProblem problem, @Nullable Throwable cause) {
         if (cause == null) {
             problems.add(problem);
         } else {
@@ -195,18 +170,22 @@ public final class SftEncoder {
 
     private void requireAnyLeft(Example first, ReportBuilder report) {
         if (report.kept().isEmpty()) {
-            throw new DatasetException(DatasetProblem.ofRow(
-                    first.where(),
-                    null,
-                    "this row and all others of the data set (" + report.build().rows()
-                            + " in all) have more tokens than the limit of " + maxLength
-                            + ", so skipping them leaves nothing; raise maxSequenceLength"));
+            throw noneLeft(first, report.build());
         }
         LOG.info(
                 "the first of the rows that are left out is row {} of {}, longer than {} tokens",
                 first.where().row(),
                 first.where().source(),
                 maxLength);
+    }
+
+    private DatasetException noneLeft(Example first, DataReport report) {
+        return new DatasetException(DatasetProblem.ofRow(
+                first.where(),
+                null,
+                "this row and all others of the data set (" + report.rows()
+                        + " in all) have more tokens than the limit of " + maxLength
+                        + ", so skipping them leaves nothing; raise maxSequenceLength"));
     }
 
     static ReportBuilder.Vocabulary vocabulary(ChatEncoder encoder) {

@@ -9,6 +9,20 @@ interface Units {
     /** The examples of a unit; none if it is left out. */
     List<EncodedExample> get(int unit);
 
+    /** How many examples all units have; of rows that are encoded when they are needed, how many rows there are. */
+    default int examples() {
+        int examples = 0;
+        for (int i = 0; i < size(); i++) {
+            examples += get(i).size();
+        }
+        return examples;
+    }
+
+    /** Whether asking for a unit costs nothing. */
+    default boolean isInMemory() {
+        return true;
+    }
+
     /** Whether a unit may give any number of examples, which then do not belong together. */
     default boolean isSplittable() {
         return false;

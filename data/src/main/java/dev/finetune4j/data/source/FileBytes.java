@@ -12,14 +12,14 @@ import java.nio.file.Path;
  *
  * <p>Thread-safe.
  */
-final class FileBytes {
+public final class FileBytes {
     private static final int LARGEST = Integer.MAX_VALUE - 8;
 
     /** Closed when nobody can reach it any more; guarded by itself. */
     private final RandomAccessFile file;
 
     /** @param file of the default file system */
-    FileBytes(Path file) throws IOException {
+    public FileBytes(Path file) throws IOException {
         this.file = new RandomAccessFile(file.toFile(), "r");
     }
 
@@ -28,7 +28,7 @@ final class FileBytes {
      *
      * @throws IOException if they are more than an array can have, or the file has become shorter
      */
-    byte[] bytes(long start, long end) throws IOException {
+    public byte[] bytes(long start, long end) throws IOException {
         if (end - start > LARGEST) {
             throw new IOException("it has " + (end - start) + " bytes, more than 2 GiB, the limit; split it");
         }

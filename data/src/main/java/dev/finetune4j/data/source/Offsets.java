@@ -5,7 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /** Ascending offsets in a file, four bytes each. */
-final class Offsets {
+public final class Offsets {
     private static final int BLOCK = 1024;
     private static final long SPAN = 1L << 32;
 
@@ -13,8 +13,12 @@ final class Offsets {
     private long[] bases = new long[16];
     private int size;
 
-    /** @throws IllegalArgumentException if a thousand rows take more than 4 GiB, or there are more than an array can have */
-    void add(long offset) {
+    /**
+     * Adds one, which is not less than the last.
+     *
+     * @throws IllegalArgumentException if a thousand rows take more than 4 GiB, or there are more than an array can have
+     */
+    public void add(long offset) {
         int place = size % BLOCK;
         if (place == 0) {
             if (size == Integer.MAX_VALUE / BLOCK * BLOCK) {
@@ -35,11 +39,13 @@ final class Offsets {
         size++;
     }
 
-    long get(int index) {
+    /** One of them. */
+    public long get(int index) {
         return bases[index / BLOCK] + Integer.toUnsignedLong(blocks.get(index / BLOCK)[index % BLOCK]);
     }
 
-    int size() {
+    /** How many there are. */
+    public int size() {
         return size;
     }
 }

@@ -10,12 +10,12 @@ import org.slf4j.LoggerFactory;
  * A file whose name goes when it is closed. Whoever has it open goes on reading, and its room is free once nobody does, even if
  * the process is killed. Where the system lets no file go that is open, as on Windows, it goes with the process.
  */
-final class TemporaryFile implements AutoCloseable {
+public final class TemporaryFile implements AutoCloseable {
     /** Where they are. */
     static final Path FOLDER = Path.of(System.getProperty("java.io.tmpdir"));
 
     /** Follows what went wrong when one was written. */
-    static final String REMEDY = "; make room in the folder of temporary files, " + FOLDER
+    public static final String REMEDY = "; make room in the folder of temporary files, " + FOLDER
             + ", or name another one with -Djava.io.tmpdir=FOLDER";
 
     private static final Logger LOG = LoggerFactory.getLogger(TemporaryFile.class);
@@ -23,11 +23,12 @@ final class TemporaryFile implements AutoCloseable {
     private final Path path;
 
     /** Makes an empty one. */
-    TemporaryFile() throws IOException {
+    public TemporaryFile() throws IOException {
         this.path = Files.createTempFile(FOLDER, "finetune4j-rows", ".tmp");
     }
 
-    Path path() {
+    /** Where it is. */
+    public Path path() {
         return path;
     }
 

@@ -15,6 +15,8 @@ import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Dataset;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.Example;
+import dev.finetune4j.data.KtoExample;
+import dev.finetune4j.data.PreferenceExample;
 import dev.finetune4j.data.Provenance;
 import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.TextExample;
@@ -58,7 +60,7 @@ class EncodingCacheTest {
     }
 
     private EncodedDataset encode(Dataset dataset, int limit) {
-        Encoding encoding = new Encoding(limit, Truncation.SKIP, TrainOn.ANSWERS, folder.resolve("cache"));
+        Encoding encoding = new Encoding(limit, Truncation.SKIP, TrainOn.ANSWERS, folder.resolve("cache"), false);
         return new SftEncoder(this::letters, Set.of((int) '.'), encoding).encode(dataset);
     }
 
@@ -146,7 +148,7 @@ class EncodingCacheTest {
     @Test
     void whatIsWrongIsSaidEachTime() {
         Dataset bad = Dataset.of(List.of(SftExample.of("q", "a")));
-        Encoding encoding = new Encoding(2, Truncation.FAIL, TrainOn.ANSWERS, folder.resolve("cache"));
+        Encoding encoding = new Encoding(2, Truncation.FAIL, TrainOn.ANSWERS, folder.resolve("cache"), false);
         SftEncoder encoder = new SftEncoder(
                 conversation -> new EncodedChat(new int[] {1, 2, 3}, new boolean[3]), Set.of(), encoding);
         for (int i = 0; i < 2; i++) {
@@ -168,7 +170,7 @@ class EncodingCacheTest {
     @Test
     void whateverMakesOtherTokensMakesAnotherFile() throws IOException {
         Path cache = folder.resolve("cache");
-        Encoding encoding = new Encoding(64, Truncation.SKIP, TrainOn.ANSWERS, cache);
+        Encoding encoding = new Encoding(64, Truncation.SKIP, TrainOn.ANSWERS, cache, false);
         List<Example> rows = List.of(SftExample.of("Hi?", "Ho."));
         Path source = TestData.resource("data/tokenizer");
         Path other = Files.createDirectory(folder.resolve("other"));
@@ -182,9 +184,9 @@ class EncodingCacheTest {
             String jinja = chatml.jinjaSource();
             List<Runnable> others = List.of(
                     () -> write(rows, encoder, encoding),
-                    () -> write(rows, encoder, new Encoding(63, Truncation.SKIP, TrainOn.ANSWERS, cache)),
-                    () -> write(rows, encoder, new Encoding(64, Truncation.CUT_SOURCE, TrainOn.ANSWERS, cache)),
-                    () -> write(rows, encoder, new Encoding(64, Truncation.SKIP, TrainOn.EVERYTHING, cache)),
+                    () -> write(rows, encoder, new Encoding(63, Truncation.SKIP, TrainOn.ANSWERS, cache, false)),
+                    () -> write(rows, encoder, new Encoding(64, Truncation.CUT_SOURCE, TrainOn.ANSWERS, cache, false)),
+                    () -> write(rows, encoder, new Encoding(64, Truncation.SKIP, TrainOn.EVERYTHING, cache, false)),
                     () -> write(rows, new ChatEncoder(changed, chatml), encoding),
                     () -> write(rows, new ChatEncoder(tokenizer, chatml, Set.of(9)), encoding),
                     () -> write(rows, new ChatEncoder(tokenizer, ChatTemplate.named("zephyr")), encoding),
@@ -253,5 +255,92 @@ class EncodingCacheTest {
         assertSame(first, encode(dataset(20), LIMIT));
         assertTrue(encoded.get() >= before + 20, "rows of another version are not taken");
         assertArrayEquals(sound, Files.readAllBytes(file()));
+    }
+
+    private static PreferenceExample pair(int i) {
+        return PreferenceExample.of("Question " + i + "?", "Yes" + " yes".repeat(i % 4) + ".", "No.");
+    }
+
+    private static List<EncodedExample> compared(
+            @Nullable Path cache, Class<? extends Example> kind, List<Example> rows) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+            return new ComparisonEncoder(
+                            new ChatEncoder(tokenizer, ChatTemplate.named("chatml")),
+                            new Encoding(64, Truncation.FAIL, TrainOn.ANSWERS, cache, false),
+                            kind)
+                    .encode(Dataset.of(rows))
+                    .examples();
+        }
+    }
+
+    private static List<String> shown(List<EncodedExample> examples) {
+        return examples.stream()
+                .flatMap(example -> example.sequences().stream())
+                .map(sequence ->
+                        sequence.kind() + Arrays.toString(sequence.inputIds()) + Arrays.toString(sequence.labels()))
+                .toList();
+    }
+
+    @Test
+    void comparedAnswersAreKeptToo() throws IOException {
+        Path pairs = folder.resolve("pairs");
+        Path judged = folder.resolve("judged");
+        List<Example> rows = new ArrayList<>();
+        List<Example> answers = new ArrayList<>();
+        for (int i = 0; i < 70; i++) {
+            rows.add(pair(i));
+            answers.add(KtoExample.of("Question " + i + "?", "A" + i + ".", i % 3 == 0));
+        }
+        for (int again = 0; again < 2; again++) {
+            assertEquals(
+                    shown(compared(null, PreferenceExample.class, rows)),
+                    shown(compared(pairs, PreferenceExample.class, rows)));
+            assertEquals(
+                    shown(compared(null, KtoExample.class, answers)),
+                    shown(compared(judged, KtoExample.class, answers)));
+        }
+        // What the file of other rows holds is what they become: they are read, not encoded.
+        List<Example> others = new ArrayList<>(rows.subList(1, 70));
+        others.add(pair(70));
+        Path first = onlyFile(pairs);
+        byte[] kept = Files.readAllBytes(first);
+        Files.delete(first);
+        compared(pairs, PreferenceExample.class, others);
+        Files.write(onlyFile(pairs), kept);
+        assertEquals(
+                shown(compared(null, PreferenceExample.class, rows)),
+                shown(compared(pairs, PreferenceExample.class, others)));
+    }
+
+    private static Path onlyFile(Path cache) throws IOException {
+        try (Stream<Path> files = Files.list(cache)) {
+            List<Path> all = files.toList();
+            assertEquals(1, all.size(), all.toString());
+            return all.get(0);
+        }
+    }
+
+    @Test
+    void pairsAreToldApartByAllTheyHave() {
+        EncodingCache cache = new EncodingCache(folder, "x");
+        Conversation prompt = Conversation.of(ChatMessage.user("a"));
+        ChatMessage yes = ChatMessage.assistant("b");
+        ChatMessage no = ChatMessage.assistant("c");
+        ChatMessage thought = new ChatMessage(Role.ASSISTANT, "b", Map.of("reasoning_content", "c"));
+        ChatMessage doubt = new ChatMessage(Role.ASSISTANT, "c", Map.of("reasoning_content", "c"));
+        Provenance place = new Provenance("x", 0);
+        List<Example> examples = List.of(
+                new PreferenceExample(prompt, yes, no, place),
+                new PreferenceExample(prompt, thought, no, place),
+                new PreferenceExample(prompt, yes, doubt, place),
+                new KtoExample(prompt.with(yes), true, place),
+                new KtoExample(prompt.with(yes), false, place),
+                new KtoExample(prompt.with(thought), true, place));
+        assertEquals(
+                examples.size(),
+                examples.stream()
+                        .map(each -> cache.file(List.of(each)))
+                        .distinct()
+                        .count());
     }
 }

@@ -60,26 +60,25 @@ class RowPackerTest {
                 new ArrayList<>(IntStream.range(0, lengths.length).boxed().toList());
         longestFirst.sort(Comparator.comparingInt(i -> -lengths[i]));
         List<List<Integer>> rows = new ArrayList<>();
-        List<List<Integer>> byAge = new ArrayList<>();
+        List<Integer> byAge = new ArrayList<>();
         for (int example : longestFirst) {
-            List<Integer> best = null;
+            int best = -1;
             int least = Integer.MAX_VALUE;
-            for (List<Integer> row : byAge) {
-                int room = tokens - row.stream().mapToInt(i -> lengths[i]).sum();
+            for (int row : byAge) {
+                int room = tokens
+                        - rows.get(row).stream().mapToInt(i -> lengths[i]).sum();
                 if (room >= lengths[example] && room < least) {
                     best = row;
                     least = room;
                 }
             }
-            List<Integer> row = best == null ? new ArrayList<>() : best;
-            if (best == null) {
-                rows.add(row);
-            } else {
-                List<Integer> chosen = best;
-                byAge.removeIf(each -> each == chosen);
+            if (best < 0) {
+                best = rows.size();
+                rows.add(new ArrayList<>());
             }
-            row.add(example);
-            byAge.add(row);
+            byAge.remove((Integer) best);
+            rows.get(best).add(example);
+            byAge.add(best);
         }
         rows.forEach(row -> row.sort(null));
         rows.sort(Comparator.comparingInt(row -> row.get(0)));

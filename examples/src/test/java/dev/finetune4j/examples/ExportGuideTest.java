@@ -5,24 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import java.io.ByteArrayOutputStream;
-import java.io.IOException;
-import java.io.PrintStream;
-import java.net.URL;
-import java.net.URLClassLoader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import javax.tools.ToolProvider;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Compiles and runs the example of docs/export.md. */
 class ExportGuideTest {
-    private static final Pattern JAVA_BLOCK = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL);
-
     @TempDir
     Path folder;
 
@@ -30,36 +20,17 @@ class ExportGuideTest {
     void theExampleCompilesAndRuns() throws Exception {
         train("polite", 1);
         train("brief", 2);
-        Path source = folder.resolve("Guide.java");
-        Files.writeString(source, """
-                import dev.finetune4j.*;
-                import dev.finetune4j.core.*;
-                import dev.finetune4j.lora.adapter.*;
-                import java.nio.file.*;
-                public class Guide {
-                    public static void main(String[] args) {
-                %s
-                    }
-                }
-                """.formatted(block()));
-        int status = ToolProvider.getSystemJavaCompiler()
-                .run(
-                        null,
-                        null,
-                        null,
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        "-d",
-                        folder.toString(),
-                        source.toString());
-        assertEquals(0, status, "the guide's code does not compile");
-        String printed = run(
+        List<String> blocks = Snippets.blocks("docs/export.md");
+        assertEquals(1, blocks.size(), "the guide has one example");
+        List<String> printed = Snippets.run(
+                folder,
+                blocks.get(0),
                 Bundled.baseModel().toString(),
                 folder.resolve("polite").toString(),
                 folder.resolve("brief").toString(),
                 folder.toString());
-        assertEquals(3, printed.lines().count(), printed);
-        assertTrue(printed.lines().allMatch(line -> line.endsWith("computes the same")), printed);
+        assertEquals(3, printed.size(), printed.toString());
+        assertTrue(printed.stream().allMatch(line -> line.endsWith("computes the same")), printed.toString());
         for (String file : new String[] {
             "merged/model.safetensors",
             "merged.gguf",
@@ -90,26 +61,5 @@ class ExportGuideTest {
                 .train()) {
             tuned.save(folder.resolve(name));
         }
-    }
-
-    private String run(String... arguments) throws Exception {
-        PrintStream console = System.out;
-        ByteArrayOutputStream printed = new ByteArrayOutputStream();
-        try (URLClassLoader loader = new URLClassLoader(
-                new URL[] {folder.toUri().toURL()}, getClass().getClassLoader())) {
-            System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
-            loader.loadClass("Guide").getMethod("main", String[].class).invoke(null, (Object) arguments);
-        } finally {
-            System.setOut(console);
-        }
-        return printed.toString(StandardCharsets.UTF_8);
-    }
-
-    private static String block() throws IOException {
-        Path guide =
-                Files.exists(Path.of("../docs/export.md")) ? Path.of("../docs/export.md") : Path.of("docs/export.md");
-        Matcher matcher = JAVA_BLOCK.matcher(Files.readString(guide));
-        assertTrue(matcher.find(), "the guide has an example");
-        return matcher.group(1);
     }
 }

@@ -4,24 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.finetune4j.FineTunedModel;
 import dev.finetune4j.FineTuner;
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.net.URL;
-import java.net.URLClassLoader;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import javax.tools.ToolProvider;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The examples of docs/inference.md compile, run, and print what the text says. */
 class InferenceGuideTest {
-    private static final Pattern JAVA_BLOCK = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL);
-
     @TempDir
     private Path folder;
 
@@ -38,19 +29,6 @@ class InferenceGuideTest {
                 .train()) {
             tuned.save(adapter);
         }
-        Path source = folder.resolve("Guide.java");
-        Files.writeString(source, source());
-        int status = ToolProvider.getSystemJavaCompiler()
-                .run(
-                        null,
-                        null,
-                        null,
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        "-d",
-                        folder.toString(),
-                        source.toString());
-        assertEquals(0, status, "the guide's code does not compile");
         assertEquals(
                 List.of(
                         "The capital of Japan is Tokyo.",
@@ -67,45 +45,13 @@ class InferenceGuideTest {
                         "Paris",
                         "true",
                         "[zhang]"),
-                run(Bundled.baseModel(), adapter));
+                Snippets.run(folder, examples(), Bundled.baseModel().toString(), adapter.toString()));
     }
 
-    private static String source() throws Exception {
-        Path guide = Path.of("../docs/inference.md");
-        String text = Files.readString(Files.exists(guide) ? guide : Path.of("docs/inference.md"));
-        StringBuilder methods = new StringBuilder();
-        StringBuilder calls = new StringBuilder();
-        Matcher matcher = JAVA_BLOCK.matcher(text);
-        for (int i = 0; matcher.find(); i++) {
-            methods.append("static void example" + i + "(Path folder, Path adapterFolder) throws Exception {\n");
-            methods.append(matcher.group(1)).append("}\n");
-            calls.append("example" + i + "(folder, adapterFolder);\n");
-        }
-        return """
-                import dev.finetune4j.*;
-                import dev.finetune4j.core.generate.*;
-                import dev.finetune4j.core.text.*;
-                import java.nio.file.*;
-                import java.util.*;
-                public class Guide {
-                    public static void run(Path folder, Path adapterFolder) throws Exception {
-                %s
-                    }
-                %s
-                }
-                """.formatted(calls, methods);
-    }
-
-    private List<String> run(Path model, Path adapter) throws Exception {
-        PrintStream console = System.out;
-        ByteArrayOutputStream printed = new ByteArrayOutputStream();
-        try (URLClassLoader loader = new URLClassLoader(
-                new URL[] {folder.toUri().toURL()}, getClass().getClassLoader())) {
-            System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
-            loader.loadClass("Guide").getMethod("run", Path.class, Path.class).invoke(null, model, adapter);
-        } finally {
-            System.setOut(console);
-        }
-        return printed.toString(StandardCharsets.UTF_8).lines().toList();
+    /** Each in a scope of its own, with the names that the page gives to the folders. */
+    private static String examples() throws IOException {
+        return Snippets.blocks("docs/inference.md").stream()
+                .collect(Collectors.joining(
+                        "}\n{\n", "Path folder = Path.of(args[0]), adapterFolder = Path.of(args[1]);\n{\n", "}\n"));
     }
 }

@@ -6,6 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -49,5 +53,24 @@ class ReadmeTest {
         assertTrue(Double.parseDouble(lines.get(19)) > 0, lines.get(19));
         assertTrue(Files.exists(folder.resolve("checkpoints/checkpoint-12/trainer_state.json")));
         assertTrue(Files.exists(folder.resolve("resumed/run.json")));
+    }
+
+    /** A command that names no goal needs one by default, in the parent as in the module that has the program. */
+    @Test
+    void theCommandsNameProfilesThatRun() throws Exception {
+        Pattern command = Pattern.compile("mvn -q -P([a-z]+)(?: -Dargs=\"[^\"]*\")?(?=`|$)", Pattern.MULTILINE);
+        Set<String> profiles = new TreeSet<>();
+        for (String page : List.of("README.md", "CONTRIBUTING.md")) {
+            Matcher found = command.matcher(Files.readString(Snippets.page(page)));
+            while (found.find()) {
+                profiles.add(found.group(1));
+            }
+        }
+        assertTrue(profiles.containsAll(Set.of("quickstart", "chat", "cli")), profiles.toString());
+        String parent = Files.readString(Snippets.page("pom.xml"));
+        for (String profile : profiles) {
+            Pattern runs = Pattern.compile("<id>" + profile + "</id>(?:(?!</profile>).)*<defaultGoal>", Pattern.DOTALL);
+            assertTrue(runs.matcher(parent).find(), "-P" + profile + " has no default goal in the parent's pom.xml");
+        }
     }
 }

@@ -39,10 +39,15 @@ final class Snippets {
 
     private Snippets() {}
 
+    /** A file of the repository, by its path there; tests run in the module or beside it. */
+    static Path page(String path) {
+        Path file = Path.of("..", path);
+        return Files.exists(file) ? file : Path.of(path);
+    }
+
     /** The blocks of a page, by its path in the repository. */
     static List<String> blocks(String page) throws IOException {
-        Path file = Path.of("..", page);
-        Matcher matcher = JAVA_BLOCK.matcher(Files.readString(Files.exists(file) ? file : Path.of(page)));
+        Matcher matcher = JAVA_BLOCK.matcher(Files.readString(page(page)));
         List<String> blocks = new ArrayList<>();
         while (matcher.find()) {
             blocks.add(matcher.group(1));

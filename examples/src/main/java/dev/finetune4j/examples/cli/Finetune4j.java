@@ -62,6 +62,9 @@ public final class Finetune4j implements Runnable {
             command.getErr().println(error.put("message", String.valueOf(failure.getMessage())));
         } else {
             command.getErr().println("finetune4j: " + failure.getMessage());
+            if (failure instanceof HubException hub && hub.reason() == HubException.Reason.NOT_CACHED) {
+                command.getErr().println("here: finetune4j download " + ofCommand.matchedPositionalValue(0, "MODEL"));
+            }
         }
         command.getErr().flush();
         return FAILED;

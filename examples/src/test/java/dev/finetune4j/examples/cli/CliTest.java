@@ -73,6 +73,8 @@ class CliTest {
         assertEquals("HubException", json(err).path("error").asText());
         assertEquals("NOT_CACHED", json(err).path("reason").asText());
         assertEquals("", out.toString());
+        assertEquals(1, run("plan", "org/absent-model"));
+        assertTrue(err.toString().strip().endsWith("finetune4j download org/absent-model"), err.toString());
     }
 
     @ParameterizedTest

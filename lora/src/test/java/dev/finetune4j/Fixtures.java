@@ -41,6 +41,11 @@ public final class Fixtures {
         return TestData.resource("reference/" + path);
     }
 
+    /** A tiny model of a family: the reference Llama, or one of those that the modules share. */
+    public static Path tinyModel(String family) {
+        return family.equals("llama") ? reference("models/llama") : TestData.resource("model/" + family + "_v4");
+    }
+
     /** Loads a model of a folder in float32 on the device of the tests. */
     public static CausalLM model(Path folder, LinearFactory factory) {
         return ModelLoader.load(PretrainedFolder.open(folder), factory, new Placement(DEVICE, Precision.FP32));
@@ -59,7 +64,7 @@ public final class Fixtures {
                 Files.copy(model.resolve(name), folder.resolve(name));
             }
             for (String name : List.of("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")) {
-                Files.copy(reference("tokenizers/bytelevel").resolve(name), folder.resolve(name));
+                Files.copy(TestData.resource("text/bytelevel").resolve(name), folder.resolve(name));
             }
             return folder;
         } catch (IOException e) {

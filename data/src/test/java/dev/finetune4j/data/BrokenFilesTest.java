@@ -6,11 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.testsupport.TestData;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -27,13 +30,27 @@ class BrokenFilesTest {
 
     @Test
     void thereAreCasesOfEachKind() {
-        assertEquals(33, files().count());
+        assertEquals(32, files().count());
     }
 
     @ParameterizedTest
     @MethodSource("files")
     void readWholeOrRefusedWithItsPlace(String name) {
         BrokenCase.check(FOLDER.resolve(name), CASES.path(name));
+    }
+
+    @Test
+    void aLineOf300KilobytesKeepsAllItsCharacters(@TempDir Path folder) throws IOException {
+        String answer = "x".repeat(300_000) + " end";
+        Path file = Files.writeString(
+                folder.resolve("huge_line.jsonl"),
+                "{\"instruction\": \"Say hi\", \"input\": \"\", \"output\": \"Hi!\"}\n"
+                        + "{\"instruction\": \"long\", \"input\": \"\", \"output\": \"" + answer + "\"}\n");
+        Dataset dataset = Dataset.read(file);
+        assertEquals(2, dataset.size());
+        assertEquals(
+                List.of("long", answer), Fixtures.contents(dataset.examples().get(1)));
+        assertEquals(List.of(), dataset.warnings());
     }
 
     @ParameterizedTest

@@ -133,7 +133,7 @@ class LazyDatasetTest {
     @Test
     void batchesAreTheSameAndGoOnFromAnyPosition() throws IOException {
         Path file = files().get("lines");
-        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 256);
             EncodedDataset eager = encoder.encode(Dataset.read(file));
             EncodedDataset lazy = encoder.encode(lazy(file));
@@ -180,7 +180,7 @@ class LazyDatasetTest {
     @Test
     void rowsThatAreEncodedIntoAFileGiveTheSameBatches() throws IOException {
         Map<String, Path> files = files();
-        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             ChatEncoder chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
             for (String name : List.of("lines", "text", "parquet")) {
                 Path file = files.get(name);
@@ -236,7 +236,7 @@ class LazyDatasetTest {
     @Test
     void allThatIsWrongWithRowsThatAreEncodedIntoAFileIsSaidAtOnce() throws IOException {
         Path file = files().get("lines");
-        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             ChatEncoder chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
             Encoding encoding = new Encoding(48, Truncation.FAIL, TrainOn.ANSWERS, null, true);
             DatasetException eager = assertThrows(

@@ -132,7 +132,7 @@ class SixFormatsTest {
         for (int i = 0; i < ROWS; i++) {
             rows.add(new String[] {text(random), text(random)});
         }
-        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 1024);
             Map<String, Path> files = write(rows);
             assertEquals(6, files.size());

@@ -37,7 +37,7 @@ class ComparisonEncoderTest {
 
     @BeforeAll
     static void loadTokenizer() {
-        tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"));
+        tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"));
         chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
     }
 

@@ -172,7 +172,7 @@ class EncodingCacheTest {
         Path cache = folder.resolve("cache");
         Encoding encoding = new Encoding(64, Truncation.SKIP, TrainOn.ANSWERS, cache, false);
         List<Example> rows = List.of(SftExample.of("Hi?", "Ho."));
-        Path source = TestData.resource("data/tokenizer");
+        Path source = TestData.resource("text/bytelevel");
         Path other = Files.createDirectory(folder.resolve("other"));
         Files.copy(source.resolve("tokenizer_config.json"), other.resolve("tokenizer_config.json"));
         String definition = Files.readString(source.resolve("tokenizer.json"));
@@ -263,7 +263,7 @@ class EncodingCacheTest {
 
     private static List<EncodedExample> compared(
             @Nullable Path cache, Class<? extends Example> kind, List<Example> rows) {
-        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             return new ComparisonEncoder(
                             new ChatEncoder(tokenizer, ChatTemplate.named("chatml")),
                             new Encoding(64, Truncation.FAIL, TrainOn.ANSWERS, cache, false),

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
 /** How full rows are that a whole file is packed into, the last one not counted. */
 class PackedFileTest {
     private static double fill(Dataset dataset, int tokens) {
-        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             ChatEncoder chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
             List<EncodedExample> examples = new SftEncoder(chat, tokens, Truncation.SKIP)
                     .encode(dataset)

@@ -49,7 +49,7 @@ class SftEncoderTest {
 
     @BeforeAll
     static void loadTokenizer() {
-        tokenizer = Tokenizer.load(TestData.resource("data/tokenizer"));
+        tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"));
         chat = new ChatEncoder(tokenizer, ChatTemplate.named("chatml"));
     }
 

@@ -181,7 +181,7 @@ class AdapterVariantsTest {
             return;
         }
         Path folder = temporary.resolve("merged");
-        try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
             ChatFiles files = new ChatFiles(directory, new ChatEncoder(tokenizer, ChatTemplate.named("default")));
             MergedModelExporter.write(
                     files,

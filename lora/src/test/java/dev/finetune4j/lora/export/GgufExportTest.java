@@ -115,7 +115,7 @@ class GgufExportTest {
 
     @Test
     void gemmaIsWrittenAsItIsMultiplied() throws IOException {
-        Path model = GgufModels.withPlaceholders(Fixtures.reference("models/gemma2"), folder.resolve("gemma"));
+        Path model = GgufModels.withPlaceholders(Fixtures.tinyModel("gemma2"), folder.resolve("gemma"));
         Path file = folder.resolve("gemma.gguf");
         try (LanguageModel loaded = load(model)) {
             loaded.export(file, ModelFormat.gguf(GgufType.F32));
@@ -140,7 +140,7 @@ class GgufExportTest {
 
     @Test
     void refusesWindowsInOtherLayersThanLlamaCppHasThem() throws IOException {
-        Path model = GgufModels.withPlaceholders(Fixtures.reference("models/gemma3"), folder.resolve("gemma"));
+        Path model = GgufModels.withPlaceholders(Fixtures.tinyModel("gemma3"), folder.resolve("gemma"));
         try (LanguageModel loaded = load(model)) {
             SettingsException refused = assertThrows(
                     SettingsException.class,

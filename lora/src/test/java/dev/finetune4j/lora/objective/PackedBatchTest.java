@@ -107,7 +107,7 @@ class PackedBatchTest {
             String family, boolean quantized, int every, boolean keepsAttention) {
         ActivationCheckpointing policy = new ActivationCheckpointing(every, keepsAttention);
         LinearFactory factory = quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-        try (CausalLM model = Fixtures.model(Fixtures.reference("models/" + family), factory)) {
+        try (CausalLM model = Fixtures.model(Fixtures.tinyModel(family), factory)) {
             // In float32 a GPU has no attention that is quicker on packed rows; it is as exact there.
             assertEquals(model.placement().device().kind() == ComputeDevice.Kind.CPU, model.supportsPacking());
             List<Double> padded = losses(model, policy, new Collator(0, 1));

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import dev.finetune4j.Fixtures;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.model.CausalLM;
@@ -114,7 +113,7 @@ final class AdapterCases {
 
     private static void logits(
             Closeness near, Subject subject, CausalLM base, PeftAdapter adapter, ReferenceBatch batch) {
-        compareLogits(near, "logits", subject.golden(), batch, adapter.attachTo(base));
+        batch.compareLogits(near, "logits", subject.golden(), adapter.attachTo(base), ModelCases.LOGITS);
     }
 
     private static void mergedLogits(
@@ -124,7 +123,7 @@ final class AdapterCases {
         try {
             Path source = subject.completeBase(Files.createDirectory(temporary.resolve("base")));
             Path folder = temporary.resolve("merged");
-            try (Tokenizer tokenizer = Tokenizer.load(Fixtures.reference("tokenizers/bytelevel"))) {
+            try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
                 ChatFiles files = new ChatFiles(
                         PretrainedFolder.open(source), new ChatEncoder(tokenizer, ChatTemplate.named("default")));
                 MergedModelExporter.write(
@@ -136,7 +135,7 @@ final class AdapterCases {
                         new MergeOptions(true, List.of("Hello")));
             }
             try (CausalLM merged = ReferenceFolder.load(folder)) {
-                compareLogits(near, "merged logits", subject.merged(), batch, merged);
+                batch.compareLogits(near, "merged logits", subject.merged(), merged, ModelCases.LOGITS);
             }
         } finally {
             delete(temporary);
@@ -148,14 +147,6 @@ final class AdapterCases {
             for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(path);
             }
-        }
-    }
-
-    private static void compareLogits(
-            Closeness near, String quantity, Path file, ReferenceBatch batch, CausalLM model) {
-        try (SafetensorsFile golden = SafetensorsFile.open(file)) {
-            float[] expected = batch.expectedLogits(golden);
-            near.relative(quantity, file.toString(), expected, batch.logits(model), ModelCases.LOGITS);
         }
     }
 

@@ -40,6 +40,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -67,8 +68,8 @@ class GgufJudgeTest {
     @TempDir
     Path temporary;
 
-    /** Rows without padding, and the logits that transformers has for them. */
-    private record Golden(int[][] rows, float[][] logits, int vocabulary) {
+    /** Rows without padding, and the logits that transformers has for them at some positions. */
+    private record Golden(int[][] rows, int[] positions, float[][] logits, int vocabulary) {
         static Golden of(Path folder, int longest) {
             return of(folder.resolve("golden.safetensors"), folder.resolve("golden.safetensors"), longest);
         }
@@ -81,7 +82,9 @@ class GgufJudgeTest {
                 long[] mask = TensorData.longs(file, "attention_mask");
                 float[] logits = TensorData.floats(numbers, "logits");
                 int rows = (int) shape[0];
-                int length = (int) shape[1];
+                int length = (int) file.info("input_ids").shape()[1];
+                int[] positions = ReferenceBatch.positions(numbers, length);
+                assertEquals(positions.length, shape[1], "positions");
                 int vocabulary = (int) shape[2];
                 int[][] kept = new int[rows][];
                 float[][] expected = new float[rows][];
@@ -94,10 +97,10 @@ class GgufJudgeTest {
                     for (int i = 0; i < count; i++) {
                         kept[row][i] = (int) ids[row * length + i];
                     }
-                    int from = row * length * vocabulary;
-                    expected[row] = Arrays.copyOfRange(logits, from, from + count * vocabulary);
+                    int each = positions.length * vocabulary;
+                    expected[row] = Arrays.copyOfRange(logits, row * each, (row + 1) * each);
                 }
-                return new Golden(kept, expected, vocabulary);
+                return new Golden(kept, positions, expected, vocabulary);
             }
         }
 
@@ -117,11 +120,11 @@ class GgufJudgeTest {
         double difference(JsonNode answer) {
             double largest = 0;
             for (int row = 0; row < rows.length; row++) {
-                for (int i = 0; i < rows[row].length; i++) {
+                for (int i = 0; i < positions.length && positions[i] < rows[row].length; i++) {
                     double normalizer = normalizer(logits[row], i * vocabulary);
                     for (int id = 0; id < vocabulary; id++) {
                         double expected = logits[row][i * vocabulary + id] - normalizer;
-                        JsonNode actual = answer.path(row).path(i).path(id);
+                        JsonNode actual = answer.path(row).path(positions[i]).path(id);
                         assertTrue(actual.isNumber(), "no probability of token " + id);
                         largest = Math.max(largest, Math.abs(expected - actual.doubleValue()));
                     }
@@ -468,7 +471,8 @@ class GgufJudgeTest {
         try (LanguageModel loaded = load(model)) {
             loaded.export(file, ModelFormat.gguf(GgufType.F32));
         }
-        Golden golden = new Golden(new int[][] {row}, new float[][] {logits}, vocabulary);
+        Golden golden = new Golden(
+                new int[][] {row}, IntStream.range(0, row.length).toArray(), new float[][] {logits}, vocabulary);
         double difference =
                 golden.difference(judge.ask(List.of(golden.question(file))).get(0));
         LOG.info("{}: log-probabilities differ from ours by at most {}", model.getFileName(), difference);

@@ -13,12 +13,16 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.testsupport.TensorData;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** The batch that logits, loss and gradients of the reference belong to: ids, mask and labels of one file. */
 final class ReferenceBatch implements AutoCloseable {
+    /** Names the positions whose logits a file has where it has not all of them. */
+    private static final String POSITIONS = "logits_positions";
+
     private final SafetensorsFile file;
     private final int rows;
     private final int length;
@@ -38,33 +42,51 @@ final class ReferenceBatch implements AutoCloseable {
         }
     }
 
-    /** What the model gives, with zeros at padding. */
-    float[] logits(CausalLM model) {
-        try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            return unpadded(Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids(model))))), length);
+    /** Compares the model's logits with those of the file, where the file has some and no token is padding. */
+    void compareLogits(Closeness near, String quantity, Path file, CausalLM model, double allowed) {
+        try (SafetensorsFile golden = SafetensorsFile.open(file)) {
+            long[] shape = golden.info("logits").shape();
+            int[] positions = positions(golden, length);
+            boolean part = golden.names().contains(POSITIONS);
+            assertTrue(
+                    shape.length == 3 && shape[0] == rows && (part ? shape[1] == positions.length : shape[1] >= length),
+                    () -> "logits of the shape " + Arrays.toString(shape) + " for " + rows + " x " + length
+                            + " tokens");
+            // Virtual tokens stand in front of a row.
+            int stored = Math.toIntExact(shape[1]);
+            int[] places = IntStream.range(stored - positions.length, stored).toArray();
+            float[] expected = unpadded(TensorData.floats(golden, "logits"), stored, places, positions);
+            float[] actual = unpadded(logits(model), length, positions, positions);
+            near.relative(quantity, file.toString(), expected, actual, allowed);
         }
     }
 
-    /** What the reference gives, with zeros at padding and without the positions of virtual tokens in front. */
-    float[] expectedLogits(SafetensorsFile golden) {
-        long[] shape = golden.info("logits").shape();
-        assertTrue(
-                shape.length == 3 && shape[0] == rows && shape[1] >= length,
-                () -> "logits of the shape " + Arrays.toString(shape) + " for " + rows + " x " + length + " tokens");
-        return unpadded(TensorData.floats(golden, "logits"), Math.toIntExact(shape[1]));
+    /** The positions in each row whose logits a file has: those it names, else all. */
+    static int[] positions(SafetensorsFile golden, int length) {
+        return golden.names().contains(POSITIONS)
+                ? Arrays.stream(TensorData.longs(golden, POSITIONS))
+                        .mapToInt(Math::toIntExact)
+                        .toArray()
+                : IntStream.range(0, length).toArray();
     }
 
-    /** The last positions of each row. What a padded one predicts has no meaning. */
-    private float[] unpadded(float[] logits, int rowLength) {
+    private float[] logits(CausalLM model) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids(model)))));
+        }
+    }
+
+    /** The logits at some places of each row, with zeros at padding: what a padded token predicts has no meaning. */
+    private float[] unpadded(float[] logits, int rowLength, int[] places, int[] positions) {
         int vocabulary = logits.length / rows / rowLength;
         long[] mask = mask();
-        float[] kept = new float[rows * length * vocabulary];
+        float[] kept = new float[rows * positions.length * vocabulary];
         for (int row = 0; row < rows; row++) {
-            for (int i = 0; i < length; i++) {
-                if (mask[row * length + i] != 0) {
-                    int from = (row * rowLength + rowLength - length + i) * vocabulary;
-                    System.arraycopy(logits, from, kept, (row * length + i) * vocabulary, vocabulary);
+            for (int i = 0; i < positions.length; i++) {
+                if (mask[row * length + positions[i]] != 0) {
+                    int from = (row * rowLength + places[i]) * vocabulary;
+                    System.arraycopy(logits, from, kept, (row * positions.length + i) * vocabulary, vocabulary);
                 }
             }
         }

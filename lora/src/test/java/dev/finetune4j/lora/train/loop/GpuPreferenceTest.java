@@ -61,7 +61,7 @@ class GpuPreferenceTest {
         return ModelLoader.load(
                 PretrainedFolder.open(
                         name.equals("llama") || name.equals("gemma2")
-                                ? Fixtures.reference("models/" + name)
+                                ? Fixtures.tinyModel(name)
                                 : TestData.resource("bases/" + name)),
                 new QuantizedLinearFactory(QuantSettings.nf4()),
                 placement);

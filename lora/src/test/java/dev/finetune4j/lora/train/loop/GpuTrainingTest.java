@@ -82,7 +82,7 @@ class GpuTrainingTest {
         return ModelLoader.load(
                 PretrainedFolder.open(
                         name.equals("llama") || name.equals("gemma2")
-                                ? Fixtures.reference("models/" + name)
+                                ? Fixtures.tinyModel(name)
                                 : TestData.resource("bases/" + name)),
                 factory(quantized),
                 placement);

@@ -37,7 +37,7 @@ class WarmUpPassesTest {
     @ParameterizedTest
     @CsvSource({"llama, false", "gemma2, false", "gemma3, true"})
     void stepsOfAMiniatureAreDoneUntilCancelled(String name, boolean quantized) {
-        PretrainedFolder folder = PretrainedFolder.open(Fixtures.reference("models/" + name));
+        PretrainedFolder folder = PretrainedFolder.open(Fixtures.tinyModel(name));
         LinearFactory factory = quantized ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
         LoraSettings lora = LoraSettings.defaults();
         TrainingSettings settings =

@@ -12,6 +12,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.GatedMlp;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.RmsNorm;
@@ -159,7 +160,15 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             }
         }
 
+        private static GatedMlp mlp(DecoderBlock block) {
+            if (block.mlp() instanceof GatedMlp mlp) {
+                return mlp;
+            }
+            throw new UnsupportedPartException("it has experts");
+        }
+
         private DecodeStep.Layer layer(DecoderBlock block, int window, int angles) {
+            GatedMlp mlp = mlp(block);
             Attention attention = block.attention();
             Attention.HeadNorms heads = attention.norms();
             return new DecodeStep.Layer(
@@ -172,9 +181,9 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
                             angles),
                     products(List.of(attention.output())),
                     norms(block.mlpNorms()),
-                    products(block.mlp().gateAndUp().linears()),
-                    block.mlp().activation(),
-                    products(block.mlp().down().linears()));
+                    products(mlp.gateAndUp().linears()),
+                    mlp.activation(),
+                    products(mlp.down().linears()));
         }
 
         private DecodeStep.Norms norms(DecoderBlock.Norms norms) {

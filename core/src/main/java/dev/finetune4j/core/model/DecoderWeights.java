@@ -78,6 +78,9 @@ record DecoderWeights(
         for (DecoderBlock block : blocks) {
             block.forEachNorm(part ->
                     parameters.put(part.name() + ".weight", part.module().weight()));
+            block.mlp()
+                    .forEachRouter(router -> parameters.put(
+                            router.name() + ".weight", router.module().weight()));
         }
         linears.forEach((name, linear) ->
                 linear.parameters().forEach((suffix, tensor) -> parameters.put(name + "." + suffix, tensor)));

@@ -1,9 +1,11 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.model.ModelConfig.Experts;
 import dev.finetune4j.core.model.ModelConfig.Projections;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
+import dev.finetune4j.core.nn.FeedForward;
 import dev.finetune4j.core.nn.GatedMlp;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Named;
@@ -52,7 +54,7 @@ final class ModelBuilder {
         specs.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
         for (int i = 0; i < config.layers(); i++) {
             attention(specs, block(i), hidden);
-            feedForward(specs, block(i), hidden);
+            feedForward(specs, i, hidden);
             specs.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
         }
         specs.ignored().add("model.rotary_emb.inv_freq");
@@ -85,10 +87,22 @@ final class ModelBuilder {
         }
     }
 
-    private void feedForward(WeightSpecs specs, String block, long hidden) {
-        long inner = config.intermediateSize();
-        String name = block + ".mlp";
+    private void feedForward(WeightSpecs specs, int layer, long hidden) {
+        String block = block(layer);
+        Experts experts = config.layerTypes().get(layer).experts();
         specs.tensor(block + mlpNorm(config.norms().postNorms()) + ".weight", hidden);
+        if (experts == null) {
+            mlp(specs, block + ".mlp", hidden);
+        } else {
+            new ExpertsBuilder(config, experts).weightSpecs(specs, block);
+        }
+        if (config.norms().postNorms()) {
+            specs.tensor(block + ".post_feedforward_layernorm.weight", hidden);
+        }
+    }
+
+    private void mlp(WeightSpecs specs, String name, long hidden) {
+        long inner = config.intermediateSize();
         if (projections.fused()) {
             specs.linear(name + ".gate_up_proj", hidden, 2 * inner, projections.mlpBias());
         } else {
@@ -96,9 +110,6 @@ final class ModelBuilder {
             specs.linear(name + ".up_proj", hidden, inner, projections.mlpBias());
         }
         specs.linear(name + ".down_proj", inner, hidden, projections.mlpBias());
-        if (config.norms().postNorms()) {
-            specs.tensor(block + ".post_feedforward_layernorm.weight", hidden);
-        }
     }
 
     /** Puts the decoder together from parts that are made on demand. */
@@ -107,7 +118,7 @@ final class ModelBuilder {
                 new DenseEmbedding(source.tensor("model.embed_tokens.weight"), config.embeddingScale());
         List<DecoderBlock> blocks = new ArrayList<>();
         for (int i = 0; i < config.layers(); i++) {
-            blocks.add(block(source, block(i)));
+            blocks.add(block(source, i));
         }
         Named<RmsNorm> norm = norm(source, "model.norm");
         return CausalLM.owning(DecoderWeights.of(
@@ -119,13 +130,16 @@ final class ModelBuilder {
                 projections.tiedHead() ? new TiedHead(embedding.weight()) : source.linear(ModuleNames.OUTPUT_HEAD)));
     }
 
-    private DecoderBlock block(WeightBinder source, String name) {
+    private DecoderBlock block(WeightBinder source, int layer) {
+        String name = block(layer);
+        Experts experts = config.layerTypes().get(layer).experts();
         boolean after = config.norms().postNorms();
         Named<RmsNorm> beforeAttention = norm(source, name + ".input_layernorm");
         Attention attention = attention(source, name + ".self_attn");
         Named<RmsNorm> afterAttention = after ? norm(source, name + ".post_attention_layernorm") : null;
         Named<RmsNorm> beforeMlp = norm(source, name + mlpNorm(after));
-        GatedMlp mlp = feedForward(source, name + ".mlp");
+        FeedForward mlp =
+                experts == null ? mlp(source, name + ".mlp") : new ExpertsBuilder(config, experts).build(source, name);
         Named<RmsNorm> afterMlp = after ? norm(source, name + ".post_feedforward_layernorm") : null;
         return new DecoderBlock(
                 new DecoderBlock.Norms(beforeAttention, afterAttention, config.residualMultiplier()),
@@ -147,7 +161,7 @@ final class ModelBuilder {
         return new Attention(shape, inputs, norms, linear(source, name + ".o_proj"));
     }
 
-    private GatedMlp feedForward(WeightBinder source, String name) {
+    private GatedMlp mlp(WeightBinder source, String name) {
         long inner = config.intermediateSize();
         ProjectionGroup inputs = projections.fused()
                 ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
@@ -156,7 +170,7 @@ final class ModelBuilder {
         return new GatedMlp(config.activation(), inputs, linear(source, name + ".down_proj"));
     }
 
-    private static Named<Linear> linear(WeightBinder source, String name) {
+    static Named<Linear> linear(WeightBinder source, String name) {
         return new Named<>(name, source.linear(name));
     }
 

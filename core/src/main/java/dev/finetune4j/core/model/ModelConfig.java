@@ -4,6 +4,7 @@ import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The numbers that define a decoder, as values: what differs between families is a value here, never a test on a model's
@@ -44,8 +45,51 @@ public record ModelConfig(
      *
      * @param rope rotary frequencies
      * @param window how many positions a token sees, itself included; 0 for all
+     * @param experts of its feed-forward part; null where that is dense
      */
-    public record LayerType(RopeSpec rope, int window) {}
+    public record LayerType(
+            RopeSpec rope, int window, @Nullable Experts experts) {
+        /** A layer with a dense feed-forward part. */
+        public LayerType(RopeSpec rope, int window) {
+            this(rope, window, null);
+        }
+    }
+
+    /**
+     * The experts of a sparse feed-forward part.
+     *
+     * @param count how many there are
+     * @param active how many a token passes
+     * @param innerSize inner width of each
+     * @param normalised whether the shares of a token's experts sum to one ({@code norm_topk_prob})
+     * @param sharedSize inner width of the one that all tokens pass besides; 0 for none
+     * @param lossFactor of the router's load-balancing loss ({@code router_aux_loss_coef}); 0 where it is not trained with it
+     * @param names of the modules
+     */
+    public record Experts(
+            int count,
+            int active,
+            int innerSize,
+            boolean normalised,
+            int sharedSize,
+            double lossFactor,
+            ExpertNames names) {}
+
+    /**
+     * The module names of experts.
+     *
+     * @param part of the feed-forward part within a block
+     * @param gate within an expert
+     * @param up within an expert
+     * @param down within an expert
+     */
+    public record ExpertNames(String part, String gate, String up, String down) {
+        /** Those of Qwen and most others. */
+        public static final ExpertNames PROJECTIONS = new ExpertNames("mlp", "gate_proj", "up_proj", "down_proj");
+
+        /** Those of Mixtral. */
+        public static final ExpertNames NUMBERED = new ExpertNames("block_sparse_moe", "w1", "w3", "w2");
+    }
 
     /**
      * The norms of a decoder.

@@ -25,6 +25,9 @@ interface ModelFamily {
             new Gemma2Family(),
             new Gemma3TextFamily(),
             new Phi3Family(),
+            new Qwen2MoeFamily(),
+            new Qwen3MoeFamily(),
+            new MixtralFamily(),
             new SmolLm3Family(),
             new GraniteFamily());
 

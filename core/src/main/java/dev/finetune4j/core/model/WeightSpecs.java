@@ -34,8 +34,14 @@ record WeightSpecs(Map<String, long[]> tensors, Map<String, LinearSpec> linears,
     ModuleNames moduleNames() {
         Set<String> embeddings = new LinkedHashSet<>();
         Set<String> norms = new LinkedHashSet<>();
-        tensors.forEach((name, shape) ->
-                (shape.length == 2 ? embeddings : norms).add(name.substring(0, name.length() - ".weight".length())));
+        tensors.forEach((name, shape) -> {
+            String path = name.substring(0, name.length() - ".weight".length());
+            if (shape.length == 1) {
+                norms.add(path);
+            } else if (ModuleNames.isEmbedding(path)) {
+                embeddings.add(path); // the other matrices are routers, on which no adapter sits
+            }
+        });
         Set<String> projections = new LinkedHashSet<>(linears.keySet());
         projections.add(ModuleNames.OUTPUT_HEAD);
         return new ModuleNames(embeddings, projections, norms);

@@ -48,10 +48,10 @@ public final class DecoderBlock implements AutoCloseable {
     private final Norms attentionNorms;
     private final Attention attention;
     private final Norms mlpNorms;
-    private final GatedMlp mlp;
+    private final FeedForward mlp;
 
     /** A block of these parts. */
-    public DecoderBlock(Norms attentionNorms, Attention attention, Norms mlpNorms, GatedMlp mlp) {
+    public DecoderBlock(Norms attentionNorms, Attention attention, Norms mlpNorms, FeedForward mlp) {
         this.attentionNorms = attentionNorms;
         this.attention = attention;
         this.mlpNorms = mlpNorms;
@@ -164,7 +164,7 @@ public final class DecoderBlock implements AutoCloseable {
     }
 
     /** The second half. */
-    public GatedMlp mlp() {
+    public FeedForward mlp() {
         return mlp;
     }
 
@@ -181,9 +181,10 @@ public final class DecoderBlock implements AutoCloseable {
         mlpNorms.forEach(sink);
     }
 
-    /** Frees the norms; the linears belong to the model. */
+    /** Frees norms and router; the linears belong to the model. */
     @Override
     public void close() {
+        mlp.forEachRouter(router -> router.module().close());
         forEachNorm(norm -> norm.module().close());
     }
 }

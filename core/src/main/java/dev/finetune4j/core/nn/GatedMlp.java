@@ -5,10 +5,10 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * The feed-forward part of a decoder block, {@code down(act(gate(x)) · up(x))}
+ * A dense feed-forward part, {@code down(act(gate(x)) · up(x))}
  * (<a href="https://arxiv.org/abs/2002.05202">SwiGLU and GeGLU, Shazeer 2020</a>).
  */
-public final class GatedMlp {
+public final class GatedMlp implements FeedForward {
     private final Activation activation;
     private final ProjectionGroup gateAndUp;
     private final ProjectionGroup down;
@@ -24,13 +24,13 @@ public final class GatedMlp {
         this.down = down;
     }
 
-    /** (B, T, D) to (B, T, D). */
-    Tensor forward(HiddenStates x) {
+    @Override
+    public Tensor forward(HiddenStates x) {
         return down.concatenated(gated(x));
     }
 
-    /** The same where only the backward pass matters; the values are not those of the result. */
-    Tensor forwardForGradient(HiddenStates x) {
+    @Override
+    public Tensor forwardForGradient(HiddenStates x) {
         return down.concatenatedForGradient(gated(x));
     }
 
@@ -54,7 +54,8 @@ public final class GatedMlp {
         return down;
     }
 
-    GatedMlp map(ModuleTransform mapper) {
+    @Override
+    public GatedMlp map(ModuleTransform mapper) {
         return new GatedMlp(activation, gateAndUp.map(mapper), down.map(mapper));
     }
 }

@@ -2,11 +2,14 @@ package dev.finetune4j.lora.plan.estimate;
 
 import dev.finetune4j.core.nn.Attention.HeadNorms;
 import dev.finetune4j.core.nn.DecoderBlock;
+import dev.finetune4j.core.nn.GatedMlp;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.MixtureOfExperts;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.ProjectionGroup;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The modules of a block, as a model without weights says which there are: paths and widths, without tensors.
@@ -17,6 +20,8 @@ import java.util.List;
  * @param output the projection of what the heads give
  * @param mlpInputs the projections to gate and up
  * @param down the projection of their product
+ * @param experts further linears, of which a token passes some; null in a dense block. Where only experts are there, the first one's
+ *     stand as {@code mlpInputs} and {@code down}
  */
 record BlockModules(
         List<String> norms,
@@ -24,7 +29,33 @@ record BlockModules(
         List<String> headNorms,
         Projection output,
         Inputs mlpInputs,
-        Projection down) {
+        Projection down,
+        @Nullable Experts experts) {
+    /**
+     * The experts of a sparse block.
+     *
+     * @param active how many a token passes
+     * @param count how many there are
+     * @param inner their inner width
+     * @param shared whether all tokens pass one more
+     * @param linears of all of them, three each
+     */
+    record Experts(long active, int count, long inner, boolean shared, List<Projection> linears) {
+        static Experts of(MixtureOfExperts mixture) {
+            List<Projection> linears = new ArrayList<>();
+            for (GatedMlp expert : mixture.experts()) {
+                expert.gateAndUp().linears().forEach(linear -> linears.add(Projection.of(linear)));
+                linears.add(Projection.of(expert.down().linears().get(0)));
+            }
+            return new Experts(
+                    mixture.router().module().active(),
+                    mixture.experts().size(),
+                    linears.get(0).out(),
+                    mixture.shared() != null,
+                    linears);
+        }
+    }
+
     /**
      * A linear.
      *
@@ -54,6 +85,16 @@ record BlockModules(
     }
 
     static BlockModules of(DecoderBlock block) {
+        GatedMlp mlp;
+        Experts experts = null;
+        if (block.mlp() instanceof MixtureOfExperts mixture) {
+            experts = Experts.of(mixture);
+            mlp = mixture.shared() == null
+                    ? mixture.experts().get(0)
+                    : mixture.shared().mlp();
+        } else {
+            mlp = (GatedMlp) block.mlp();
+        }
         HeadNorms head = block.attention().norms();
         return new BlockModules(
                 norms(block),
@@ -62,8 +103,9 @@ record BlockModules(
                         ? List.of()
                         : List.of(head.query().name(), head.key().name()),
                 Projection.of(block.attention().output()),
-                Inputs.of(block.mlpNorms(), block.mlp().gateAndUp()),
-                Projection.of(block.mlp().down().linears().get(0)));
+                Inputs.of(block.mlpNorms(), mlp.gateAndUp()),
+                Projection.of(mlp.down().linears().get(0)),
+                experts);
     }
 
     private static List<String> norms(DecoderBlock block) {
@@ -83,6 +125,9 @@ record BlockModules(
         all.add(output);
         all.addAll(mlpInputs.linears());
         all.add(down);
+        if (experts != null) {
+            experts.linears().stream().filter(linear -> !all.contains(linear)).forEach(all::add);
+        }
         return all;
     }
 

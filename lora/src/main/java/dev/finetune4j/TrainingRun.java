@@ -240,8 +240,9 @@ final class TrainingRun {
                         base.model().placement(),
                         plan.bytes().dequantized());
                 Adapter frozen = frozen(base);
-                ReferenceScores known =
-                        remembers() ? batches.referenceScores(settings) : new ReferenceScores(List.of(), List.of())) {
+                ReferenceScores known = tuning.objective().sequences() > 1
+                        ? batches.referenceScores(settings)
+                        : new ReferenceScores(List.of(), List.of())) {
             CausalLM model = noisy(adapter == null ? base.model() : adapter.view(), settings);
             Trainer trainer = new Trainer(
                             model.withActivations(plan.activations()),
@@ -289,10 +290,6 @@ final class TrainingRun {
     private static CausalLM noisy(CausalLM model, TrainingSettings settings) {
         double alpha = settings.neftuneNoiseAlpha();
         return alpha == 0 ? model : model.withNoise(new EmbeddingNoise(alpha));
-    }
-
-    private boolean remembers() {
-        return tuning.objective().sequences() > 1 && device.kind() == ComputeDevice.Kind.CPU;
     }
 
     private static void save(LanguageModel base, @Nullable Adapter adapter, Path folder) {

@@ -7,13 +7,14 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
-/** The command line: {@code finetune4j download|env|plan|data}. */
+/** The command line: {@code finetune4j download|env|plan|data|serve}. */
 @Command(
         name = "finetune4j",
         description = "Fine-tunes open chat models on this machine.",
         mixinStandardHelpOptions = true,
         versionProvider = Finetune4j.Version.class,
-        subcommands = {DownloadCommand.class, EnvCommand.class, PlanCommand.class, DataCommand.class})
+        subcommands = {DownloadCommand.class, EnvCommand.class, PlanCommand.class, DataCommand.class, ServeCommand.class
+        })
 public final class Finetune4j implements Runnable {
     static final int FAILED = 1;
     static final int DOES_NOT_FIT = 3;

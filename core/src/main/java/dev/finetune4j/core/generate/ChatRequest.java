@@ -19,13 +19,16 @@ import org.jspecify.annotations.Nullable;
  *     of the token itself; {@link #NO_LOGPROBS} for neither
  * @param responseFormat what the text of the answer is kept to
  * @param adapter the name of the adapter that answers, of those that the model has loaded by name; null for the model itself
+ * @param isText whether there is no conversation but a text to be continued as it is, without the chat template: it stands as the only
+ *     message. Special tokens in it are recognised, thoughts and calls of tools are not
  */
 public record ChatRequest(
         Conversation conversation,
         GenerationSettings settings,
         int topLogprobs,
         ResponseFormat responseFormat,
-        @Nullable String adapter) {
+        @Nullable String adapter,
+        boolean isText) {
     /** Nothing is told about the probabilities of tokens. */
     public static final int NO_LOGPROBS = -1;
 
@@ -39,11 +42,17 @@ public record ChatRequest(
             throw new SettingsException(List.of("topLogprobs must be 0 to " + MAX_TOP + ", or " + NO_LOGPROBS
                     + " for no probabilities, but is " + topLogprobs));
         }
+        if (isText
+                && (conversation.messages().size() != 1 || !conversation.tools().isEmpty())) {
+            throw new SettingsException(List.of("a text to be continued is one message without tools, but there are "
+                    + conversation.messages().size() + " messages and "
+                    + conversation.tools().size() + " tools"));
+        }
     }
 
     /** A conversation, answered by the given settings. */
     public static ChatRequest of(Conversation conversation, GenerationSettings settings) {
-        return new ChatRequest(conversation, settings, NO_LOGPROBS, ResponseFormat.text(), null);
+        return new ChatRequest(conversation, settings, NO_LOGPROBS, ResponseFormat.text(), null, false);
     }
 
     /** A question in a conversation of its own, answered by the likeliest tokens, at most 512. */
@@ -53,12 +62,12 @@ public record ChatRequest(
 
     /** A request in the making. */
     public static Builder builder() {
-        return new Builder(null, GenerationSettings.greedy(), NO_LOGPROBS, ResponseFormat.text(), null);
+        return new Builder(null, GenerationSettings.greedy(), NO_LOGPROBS, ResponseFormat.text(), null, false);
     }
 
     /** A request in the making, which starts as this. */
     public Builder toBuilder() {
-        return new Builder(conversation, settings, topLogprobs, responseFormat, adapter);
+        return new Builder(conversation, settings, topLogprobs, responseFormat, adapter, isText);
     }
 
     /** Makes a request. Each method sets the component of its name, once; a second call is an {@link IllegalStateException}. */
@@ -69,29 +78,40 @@ public record ChatRequest(
         private int topLogprobs;
         private ResponseFormat responseFormat;
         private @Nullable String adapter;
+        private boolean isText;
 
         private Builder(
                 @Nullable Conversation conversation,
                 GenerationSettings settings,
                 int topLogprobs,
                 ResponseFormat responseFormat,
-                @Nullable String adapter) {
+                @Nullable String adapter,
+                boolean isText) {
             this.conversation = conversation;
             this.settings = settings;
             this.topLogprobs = topLogprobs;
             this.responseFormat = responseFormat;
             this.adapter = adapter;
+            this.isText = isText;
         }
 
         /** Sets {@link ChatRequest#conversation}. */
         public Builder conversation(Conversation value) {
             conversation = once.set("conversation", value);
+            isText = false;
             return this;
         }
 
         /** Sets {@link ChatRequest#conversation} to messages, without tools. */
         public Builder messages(ChatMessage... values) {
             return conversation(Conversation.of(values));
+        }
+
+        /** A text to be continued as it is, in place of a conversation: {@link ChatRequest#isText}. */
+        public Builder text(String value) {
+            conversation(Conversation.of(ChatMessage.user(Arguments.given(value, "text(value)"))));
+            isText = true;
+            return this;
         }
 
         /** Sets {@link ChatRequest#settings}. */
@@ -131,9 +151,10 @@ public record ChatRequest(
          */
         public ChatRequest build() {
             if (conversation == null) {
-                throw new SettingsException(List.of("there is nothing to answer; call conversation(…) or messages(…)"));
+                throw new SettingsException(
+                        List.of("there is nothing to answer; call conversation(…), messages(…) or text(…)"));
             }
-            return new ChatRequest(conversation, settings, topLogprobs, responseFormat, adapter);
+            return new ChatRequest(conversation, settings, topLogprobs, responseFormat, adapter, isText);
         }
     }
 }

@@ -12,6 +12,9 @@ import org.jspecify.annotations.Nullable;
  * @param calls how functions are called; null when none can be
  */
 record AnswerFormat(boolean thinks, @Nullable ToolCallFormat calls) {
+    /** A text is continued by text. */
+    static final AnswerFormat OF_TEXT = new AnswerFormat(false, null);
+
     private static final String FOR_TOOLS = "tool_use";
     /** Tokens at the end of a prompt that may spell the beginning of thoughts, with blanks. */
     private static final int TAIL = 12;

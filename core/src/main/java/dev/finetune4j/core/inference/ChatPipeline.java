@@ -134,11 +134,26 @@ public final class ChatPipeline {
         if (!problems.isEmpty()) {
             throw new SettingsException(problems);
         }
-        return encoder.encode(request.conversation(), true).ids();
+        if (!request.isText()) {
+            return encoder.encode(request.conversation(), true).ids();
+        }
+        int[] prompt =
+                encoder.encodeText(request.conversation().messages().get(0).content());
+        if (prompt.length == 0) {
+            throw new IllegalArgumentException(
+                    "the text to be continued has no token, and this tokenizer begins a text with none; give a text");
+        }
+        return prompt;
+    }
+
+    private AnswerFormat format(ChatRequest request) {
+        return request.isText()
+                ? AnswerFormat.OF_TEXT
+                : AnswerFormat.of(encoder, !request.conversation().tools().isEmpty());
     }
 
     private TokenChooser chooser(ChatRequest request, int[] prompt) {
-        AnswerFormat format = AnswerFormat.of(encoder, false);
+        AnswerFormat format = format(request);
         return new TokenChooser(
                 request.settings(),
                 encoder.stopIds(),
@@ -148,13 +163,12 @@ public final class ChatPipeline {
     }
 
     private ReplyWriter writer(ChatRequest request, Consumer<ReplyDelta> sink, int[] prompt, int reused) {
-        Conversation conversation = request.conversation();
-        AnswerFormat format = AnswerFormat.of(encoder, !conversation.tools().isEmpty());
+        AnswerFormat format = format(request);
         AnswerParser parser = new AnswerParser(
                 format.thinks(),
                 format.isThinking(prompt, encoder.tokenizer()),
                 format.calls(),
-                CALLS_OF_MESSAGE * conversation.messages().size());
+                CALLS_OF_MESSAGE * request.conversation().messages().size());
         return new ReplyWriter(encoder.tokenizer(), request, parser, format.calls(), sink, prompt.length, reused);
     }
 

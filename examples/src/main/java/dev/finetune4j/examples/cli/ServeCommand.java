@@ -73,6 +73,11 @@ final class ServeCommand implements Callable<Integer> {
     private int maxRequests = 256;
 
     @CommandLine.Option(
+            names = "--max-running",
+            description = "How many of them are generated at once; ${DEFAULT-VALUE} by default.")
+    private int maxRunning = BatchSettings.MAX_RUNNING;
+
+    @CommandLine.Option(
             names = "--prefix-cache",
             paramLabel = "TOKENS",
             description = "Of how many tokens keys and values are kept for the next turn; ${DEFAULT-VALUE} by default.")
@@ -84,6 +89,7 @@ final class ServeCommand implements Callable<Integer> {
         ServerSettings settings = ServerSettings.builder(served)
                 .address(address())
                 .apiKey(key())
+                .batching(batching())
                 .maxRequests(maxRequests)
                 .adapters(adapters)
                 .runs(runs)
@@ -107,6 +113,13 @@ final class ServeCommand implements Callable<Integer> {
             stopped.await();
         }
         return 0;
+    }
+
+    private BatchSettings batching() {
+        return BatchSettings.builder()
+                .maxRunning(maxRunning)
+                .prefixCacheTokens(prefixCache)
+                .build();
     }
 
     private LanguageModel load() {

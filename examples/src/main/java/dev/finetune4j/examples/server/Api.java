@@ -18,20 +18,26 @@ import org.slf4j.LoggerFactory;
 final class Api implements HttpHandler {
     private static final Logger LOG = LoggerFactory.getLogger(Api.class);
     private static final String MODELS = "/v1/models/";
+    private static final String PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
     private static final String ID = "X-Request-Id";
 
     private final AtomicReference<@Nullable ServedModel> model;
     private final Gate gate;
     private final ModelsEndpoint models;
-    private final ChatEndpoint chat;
+    private final Completions completions;
+    private final AdapterEndpoint adapters;
+    private final Metrics metrics;
     private final TrainingLogs logs;
 
     /** @param model null while it is being loaded */
-    Api(ServerSettings settings, AtomicReference<@Nullable ServedModel> model, Admission admission) {
+    Api(ServerSettings settings, AtomicReference<@Nullable ServedModel> model) {
+        Admission admission = new Admission(settings.maxRequests());
         this.model = model;
         this.gate = new Gate(settings);
         this.models = new ModelsEndpoint(settings);
-        this.chat = new ChatEndpoint(settings, admission);
+        this.metrics = new Metrics(settings.modelName(), settings.batching().maxRunning(), admission);
+        this.completions = new Completions(settings, admission, metrics);
+        this.adapters = new AdapterEndpoint(settings);
         this.logs = new TrainingLogs(settings.runs());
     }
 
@@ -51,12 +57,15 @@ final class Api implements HttpHandler {
         } catch (RuntimeException e) {
             LOG.error("the request {} has failed", id, e);
             send(call, ApiException.failed("the server has failed; its log has the request req_" + id));
+        } finally {
+            metrics.responded(call.status());
         }
     }
 
     @Override
     public void refuse(HttpCall call, HttpFailure failure) throws IOException {
         send(call, ApiException.invalid(failure.status(), "bad_http", String.valueOf(failure.getMessage())));
+        metrics.responded(call.status());
     }
 
     private static void send(HttpCall call, ApiException e) throws IOException {
@@ -102,14 +111,18 @@ final class Api implements HttpHandler {
                 loaded();
                 call.respond(200, "application/json", "{\"status\":\"ok\"}".getBytes(StandardCharsets.UTF_8));
             }
+            case "/metrics" -> {
+                require(call, "GET");
+                call.respond(200, PROMETHEUS, metrics.text().getBytes(StandardCharsets.UTF_8));
+            }
             case "/v1/models" -> json(call, "GET", () -> models.list(loaded()));
             case "/v1/training/runs" -> json(call, "GET", logs::list);
             case "/v1/training/log" -> json(call, "GET", () -> log(call));
-            case "/v1/chat/completions" -> {
-                require(call, "POST");
-                gate.requireKey(call);
-                chat.answer(call, loaded(), id);
-            }
+            case "/v1/adapters" -> json(call, "GET", adapters::list);
+            case "/v1/load_lora_adapter" -> adapters.load(post(call), loaded());
+            case "/v1/unload_lora_adapter" -> adapters.unload(post(call), loaded());
+            case "/v1/chat/completions" -> completions.chat(post(call), loaded(), id);
+            case "/v1/completions" -> completions.text(post(call), loaded(), id);
             default -> {
                 if (!call.path().startsWith(MODELS)) {
                     throw ApiException.invalid(404, "not_found", "nothing is at " + Texts.shortened(call.path()));
@@ -125,6 +138,12 @@ final class Api implements HttpHandler {
     @FunctionalInterface
     private interface Answer {
         JsonNode get() throws IOException;
+    }
+
+    private HttpCall post(HttpCall call) {
+        require(call, "POST");
+        gate.requireKey(call);
+        return call;
     }
 
     private void json(HttpCall call, String method, Answer answer) throws IOException {

@@ -2,73 +2,57 @@ package dev.finetune4j.examples.server;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.generate.ToolCall;
-import dev.finetune4j.core.generate.Usage;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 
-/** The answers to one request in OpenAI's form. Not thread-safe. */
-final class ChatAnswers {
-    private final ChatCall call;
-    private final String id;
-    private final long created;
+/** {@code chat.completion} and its chunks. */
+final class ChatAnswers extends Answers {
+    /** How many calls each answer has made so far. */
     private final int[] calls;
 
-    /** @param created seconds since 1970 */
-    ChatAnswers(ChatCall call, String id, long created) {
-        this.call = call;
-        this.id = id;
-        this.created = created;
-        this.calls = new int[call.choices()];
+    ChatAnswers(Asked asked, String id) {
+        super(asked, "chatcmpl-" + id);
+        this.calls = new int[asked.answers()];
     }
 
-    private ObjectNode frame(String object) {
-        return JsonBody.MAPPER
-                .createObjectNode()
-                .put("id", id)
-                .put("object", object)
-                .put("created", created)
-                .put("model", call.model());
+    @Override
+    String event() {
+        return "chat.completion.chunk";
     }
 
-    private ObjectNode chunk() {
-        ObjectNode chunk = frame("chat.completion.chunk");
-        chunk.putArray("choices");
-        if (call.streamsUsage()) {
-            chunk.putNull("usage");
-        }
-        return chunk;
-    }
-
-    private ObjectNode chunk(int choice, String finishReason) {
+    private ObjectNode chunk(int answer, String finishReason) {
         ObjectNode chunk = chunk();
-        ObjectNode entry = chunk.withArray("choices").addObject().put("index", choice);
-        entry.putObject("delta");
-        if (call.request().topLogprobs() >= 0) {
-            entry.putNull("logprobs");
+        ObjectNode choice = chunk.withArray("choices").addObject().put("index", answer);
+        choice.putObject("delta");
+        if (withLogprobs(answer)) {
+            choice.putNull("logprobs");
         }
-        entry.put("finish_reason", finishReason.isEmpty() ? null : finishReason);
+        choice.put("finish_reason", finishReason.isEmpty() ? null : finishReason);
         return chunk;
+    }
+
+    private boolean withLogprobs(int answer) {
+        return asked().requests().get(answer).topLogprobs() >= 0;
     }
 
     private static ObjectNode choice(ObjectNode chunk) {
         return (ObjectNode) chunk.path("choices").path(0);
     }
 
-    /** The event with which an answer begins. */
-    ObjectNode first(int choice) {
-        ObjectNode chunk = chunk(choice, "");
+    @Override
+    List<ObjectNode> first(int answer) {
+        ObjectNode chunk = chunk(answer, "");
         choice(chunk).withObject("delta").put("role", "assistant").put("content", "");
-        return chunk;
+        return List.of(chunk);
     }
 
-    /** The event of a piece. */
-    ObjectNode piece(int choice, ReplyDelta piece) {
-        ObjectNode chunk = chunk(choice, "");
+    @Override
+    ObjectNode piece(int answer, ReplyDelta piece) {
+        ObjectNode chunk = chunk(answer, "");
         ObjectNode delta = choice(chunk).withObject("delta");
         if (!piece.reasoning().isEmpty()) {
             delta.put("reasoning_content", piece.reasoning());
@@ -78,7 +62,7 @@ final class ChatAnswers {
         }
         for (ToolCall toolCall : piece.toolCalls()) {
             ObjectNode entry = toolCall(toolCall);
-            entry.put("index", calls[choice]++);
+            entry.put("index", calls[answer]++);
             delta.withArray("tool_calls").add(entry);
         }
         if (!piece.logprobs().isEmpty()) {
@@ -87,32 +71,18 @@ final class ChatAnswers {
         return chunk;
     }
 
-    /** Whether a piece says anything. */
-    static boolean isEmpty(ReplyDelta piece) {
-        return piece.content().isEmpty()
-                && piece.reasoning().isEmpty()
-                && piece.toolCalls().isEmpty()
-                && piece.logprobs().isEmpty();
+    @Override
+    ObjectNode last(int answer, Reply reply) {
+        return chunk(answer, reason(reply.finishReason()));
     }
 
-    /** The event with which an answer ends. */
-    ObjectNode last(int choice, Reply reply) {
-        return chunk(choice, reason(reply.finishReason()));
-    }
-
-    /** The event that counts the tokens. */
-    ObjectNode usage(List<Reply> replies) {
-        ObjectNode chunk = chunk();
-        chunk.set("usage", usageOf(replies));
-        return chunk;
-    }
-
-    /** All answers as one object. */
+    @Override
     ObjectNode whole(List<Reply> replies) {
         ObjectNode whole = frame("chat.completion");
         ArrayNode choices = whole.putArray("choices");
-        for (Reply reply : replies) {
-            ObjectNode choice = choices.addObject().put("index", choices.size() - 1);
+        for (int i = 0; i < replies.size(); i++) {
+            Reply reply = replies.get(i);
+            ObjectNode choice = choices.addObject().put("index", i);
             ObjectNode message = choice.putObject("message").put("role", "assistant");
             message.put("content", reply.text().isEmpty() && !reply.toolCalls().isEmpty() ? null : reply.text());
             message.putNull("refusal");
@@ -122,7 +92,7 @@ final class ChatAnswers {
             for (ToolCall toolCall : reply.toolCalls()) {
                 message.withArray("tool_calls").add(toolCall(toolCall));
             }
-            if (call.request().topLogprobs() >= 0) {
+            if (withLogprobs(i)) {
                 choice.set("logprobs", logprobs(reply.logprobs()));
             } else {
                 choice.putNull("logprobs");
@@ -155,8 +125,8 @@ final class ChatAnswers {
 
     /** The bytes of a token that is a part of a character are not known here. */
     private static ObjectNode logprob(TokenLogprob token) {
-        ObjectNode entry =
-                JsonBody.MAPPER.createObjectNode().put("token", token.token()).put("logprob", token.logprob());
+        ObjectNode entry = JsonBody.MAPPER.createObjectNode().put("token", token.token());
+        entry.put("logprob", token.logprob());
         if (token.token().indexOf('\ufffd') >= 0) {
             return entry.putNull("bytes");
         }
@@ -165,30 +135,5 @@ final class ChatAnswers {
             bytes.add(b & 0xff);
         }
         return entry;
-    }
-
-    /** The prompt counts once, however many answers it has. */
-    private static ObjectNode usageOf(List<Reply> replies) {
-        Usage first = replies.get(0).usage();
-        int completion =
-                replies.stream().mapToInt(r -> r.usage().completionTokens()).sum();
-        int reasoning =
-                replies.stream().mapToInt(r -> r.usage().reasoningTokens()).sum();
-        ObjectNode usage = JsonBody.MAPPER
-                .createObjectNode()
-                .put("prompt_tokens", first.promptTokens())
-                .put("completion_tokens", completion)
-                .put("total_tokens", first.promptTokens() + completion);
-        usage.putObject("prompt_tokens_details").put("cached_tokens", first.cachedTokens());
-        usage.putObject("completion_tokens_details").put("reasoning_tokens", reasoning);
-        return usage;
-    }
-
-    static String reason(FinishReason reason) {
-        return switch (reason) {
-            case STOP -> "stop";
-            case TOOL_CALLS -> "tool_calls";
-            case LENGTH, CONTEXT_LENGTH, INTERRUPTED, CANCELLED -> "length";
-        };
     }
 }

@@ -2,6 +2,7 @@ package dev.finetune4j.examples.server;
 
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.Reply;
@@ -19,17 +20,17 @@ final class Generation implements AutoCloseable {
     /** Something that has come of an answer. */
     sealed interface Event {
         /** The answer's number, from 0. */
-        int choice();
+        int answer();
     }
 
     /** A piece of it. */
-    record Piece(int choice, ReplyDelta delta) implements Event {}
+    record Piece(int answer, ReplyDelta delta) implements Event {}
 
     /** Its end. */
-    record End(int choice, Reply reply) implements Event {}
+    record End(int answer, Reply reply) implements Event {}
 
     /** What has ended it otherwise. */
-    record Failure(int choice, Throwable cause) implements Event {}
+    record Failure(int answer, Throwable cause) implements Event {}
 
     private final BlockingQueue<Event> events = new LinkedBlockingQueue<>();
     private final List<Completion> completions = new ArrayList<>();
@@ -37,69 +38,64 @@ final class Generation implements AutoCloseable {
     private Generation() {}
 
     /**
-     * Begins some answers to a request, answer i with a seed that is i higher.
+     * Begins some answers.
      *
      * @param admission gives the room that each takes, until it ends
-     * @throws ApiException when there is no room, or the model refuses the request
+     * @throws ApiException when there is no room, or the model refuses a request
      */
-    static Generation begin(ServedModel model, ChatRequest request, int choices, Admission admission) {
+    static Generation begin(ServedModel model, Asked asked, Admission admission, Metrics metrics) {
         Generation generation = new Generation();
-        admission.enter(choices);
+        admission.enter(asked.answers());
         int begun = 0;
         try {
-            for (; begun < choices; begun++) {
-                generation.add(model, variant(request, begun), begun, admission);
+            for (; begun < asked.answers(); begun++) {
+                ChatRequest request = asked.requests().get(begun);
+                generation.add(model, request, begun, admission, metrics.begin(asked, request));
             }
             return generation;
         } catch (RuntimeException e) {
-            throw refused(e, request);
+            throw refused(e, asked);
         } finally {
-            if (begun < choices) {
-                admission.leave(choices - begun);
+            if (begun < asked.answers()) {
+                admission.leave(asked.answers() - begun);
                 generation.close();
             }
         }
     }
 
-    private static ChatRequest variant(ChatRequest request, int choice) {
-        return choice == 0
-                ? request
-                : request.toBuilder()
-                        .settings(s -> s.seed(request.settings().seed() + choice))
-                        .build();
-    }
-
-    private void add(ServedModel model, ChatRequest request, int choice, Admission admission) {
-        Completion completion = model.submit(request, delta -> events.add(new Piece(choice, delta)));
+    private void add(
+            ServedModel model, ChatRequest request, int answer, Admission admission, Metrics.Measured measured) {
+        Completion completion = model.submit(request, delta -> {
+            measured.piece(delta);
+            events.add(new Piece(answer, delta));
+        });
         completions.add(completion);
         completion.stage().whenComplete((reply, failure) -> {
             admission.leave(1);
-            events.add(failure == null ? new End(choice, reply) : new Failure(choice, failure));
+            measured.end(reply);
+            events.add(failure == null ? new End(answer, reply) : new Failure(answer, failure));
         });
     }
 
     /** What the model says to a request before it begins to answer. */
-    private static RuntimeException refused(RuntimeException e, ChatRequest request) {
+    private static RuntimeException refused(RuntimeException e, Asked asked) {
+        String message = String.valueOf(e.getMessage());
+        String param = asked.requests().get(0).isText() ? "prompt" : "messages";
         if (e instanceof RejectedExecutionException) {
-            return ApiException.busy(String.valueOf(e.getMessage()));
+            return ApiException.busy(message);
         }
-        if (e instanceof OutOfDeviceMemoryException) {
-            return ApiException.unavailable(String.valueOf(e.getMessage()));
+        if (e instanceof OutOfDeviceMemoryException || e instanceof IllegalStateException) {
+            return ApiException.unavailable(message);
+        }
+        if (e instanceof SettingsException) {
+            return ApiException.invalid(message.startsWith("logitBias") ? "logit_bias" : null, message);
         }
         if (e instanceof FineTune4jException) {
-            return new ApiException(
-                    400,
-                    "invalid_request_error",
-                    "messages",
-                    "context_length_exceeded",
-                    String.valueOf(e.getMessage()));
+            return new ApiException(400, "invalid_request_error", param, "context_length_exceeded", message);
         }
         if (e instanceof IllegalArgumentException) {
-            String adapter = request.adapter();
-            boolean gone = adapter != null && String.valueOf(e.getMessage()).startsWith("there is no adapter named");
-            return gone
-                    ? ApiException.noModel(adapter)
-                    : ApiException.invalid("messages", String.valueOf(e.getMessage()));
+            boolean gone = message.startsWith("there is no adapter named");
+            return gone ? ApiException.noModel(asked.model()) : ApiException.invalid(param, message);
         }
         return e;
     }

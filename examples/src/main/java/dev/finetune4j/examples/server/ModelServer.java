@@ -30,7 +30,7 @@ public final class ModelServer implements AutoCloseable {
     private final HttpListener listener;
 
     private ModelServer(ServerSettings settings) throws IOException {
-        Api api = new Api(settings, model, new Admission(settings.maxRequests()));
+        Api api = new Api(settings, model);
         this.listener = HttpListener.start(settings.address(), settings.limits(), api);
     }
 

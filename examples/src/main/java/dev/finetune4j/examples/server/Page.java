@@ -4,6 +4,7 @@ import dev.finetune4j.examples.server.http.HttpCall;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.Map;
+import java.util.Set;
 
 /** The page: resources in {@code page/} of this package, which load nothing from elsewhere. */
 final class Page {
@@ -18,7 +19,7 @@ final class Page {
     static boolean answers(HttpCall call) throws IOException {
         String name = call.path().equals("/") ? "index.html" : call.path().substring(1);
         String type = TYPES.get(name);
-        if (type == null || !call.method().equals("GET") && !call.method().equals("HEAD")) {
+        if (type == null || !Set.of("GET", "HEAD").contains(call.method())) {
             return false;
         }
         try (InputStream resource = Page.class.getResourceAsStream("page/" + name)) {

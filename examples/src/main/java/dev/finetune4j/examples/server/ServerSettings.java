@@ -1,6 +1,7 @@
 package dev.finetune4j.examples.server;
 
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.generate.BatchSettings;
 import dev.finetune4j.examples.server.http.HttpLimits;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -17,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param address where it listens; port 0 for any that is free
  * @param apiKey what clients have to send; null for none, which only a loopback address may have
  * @param modelName what requests call the base
+ * @param batching how the model is to be loaded; the numbers of /metrics tell texts in the batch from those that wait by it
  * @param maxRequests how many answers may be in progress or wait at once; one more gets 429
  * @param requestTime how long an answer may take; then it ends with 504, or an error event
  * @param defaultTokens how many tokens an answer may have when the request does not say
@@ -31,6 +33,7 @@ public record ServerSettings(
         InetSocketAddress address,
         @Nullable String apiKey,
         String modelName,
+        BatchSettings batching,
         int maxRequests,
         Duration requestTime,
         int defaultTokens,
@@ -85,6 +88,7 @@ public record ServerSettings(
         private final String modelName;
         private InetSocketAddress address = new InetSocketAddress(InetAddress.getLoopbackAddress(), 8000);
         private @Nullable String apiKey;
+        private BatchSettings batching = BatchSettings.defaults();
         private int maxRequests = 256;
         private Duration requestTime = Duration.ofMinutes(10);
         private int defaultTokens = 512;
@@ -108,6 +112,12 @@ public record ServerSettings(
         /** Sets {@link ServerSettings#apiKey}. */
         public Builder apiKey(@Nullable String value) {
             apiKey = value;
+            return this;
+        }
+
+        /** Sets {@link ServerSettings#batching}. */
+        public Builder batching(BatchSettings value) {
+            batching = value;
             return this;
         }
 
@@ -170,6 +180,7 @@ public record ServerSettings(
                     address,
                     apiKey,
                     modelName,
+                    batching,
                     maxRequests,
                     requestTime,
                     defaultTokens,

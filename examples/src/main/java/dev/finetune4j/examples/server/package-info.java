@@ -9,6 +9,11 @@
  * <tr><td>{@code GET /metrics}</td><td>numbers in Prometheus' text form, under vLLM's names</td></tr>
  * <tr><td>{@code GET /v1/models}, {@code /v1/models/ID}</td><td>the base and its adapters; an adapter has the base as its {@code parent}</td></tr>
  * <tr><td>{@code POST /v1/chat/completions}</td><td>as a whole or as server-sent events; the adapter is the {@code model}</td></tr>
+ * <tr><td>{@code POST /v1/completions}</td><td>a text is continued as it is; {@code echo} with {@code logprobs} tells the probabilities of its
+ * own tokens too</td></tr>
+ * <tr><td>{@code POST /v1/load_lora_adapter}, {@code /v1/unload_lora_adapter}</td><td>{@code {"lora_name","lora_path"}}, with a path in the
+ * configured folder</td></tr>
+ * <tr><td>{@code GET /v1/adapters}</td><td>the adapters in that folder: {@code {"object":"list","data":[{"lora_path"}]}}</td></tr>
  * <tr><td>{@code GET /v1/training/runs}</td><td>the runs in the configured folder: {@code {"object":"list","data":[{"id","modified"}]}}, the
  * newest first; {@code modified} in seconds since 1970</td></tr>
  * <tr><td>{@code GET /v1/training/log?run=ID&from=OFFSET}</td><td>the lines of the run's {@code trainer_log.jsonl} from an offset in bytes on: {@code

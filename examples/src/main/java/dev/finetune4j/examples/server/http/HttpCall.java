@@ -15,7 +15,7 @@ public final class HttpCall {
     private final RequestHead head;
     private final Map<String, String> responseHeaders = new LinkedHashMap<>();
     private boolean bodyRead;
-    private boolean answered;
+    private int status;
     private boolean keepsAlive;
 
     HttpCall(Wire wire, RequestReader reader, RequestHead head, boolean keepsAlive) {
@@ -45,7 +45,7 @@ public final class HttpCall {
     public Optional<String> query(String name) {
         int query = head.target().indexOf('?');
         if (query >= 0) {
-            for (String pair : head.target().substring(query + 1).split("&")) {
+            for (String pair : head.target().substring(query + 1).split("&", -1)) {
                 int equals = pair.indexOf('=');
                 if (decode(equals < 0 ? pair : pair.substring(0, equals)).equals(name)) {
                     return Optional.of(equals < 0 ? "" : decode(pair.substring(equals + 1)));
@@ -87,7 +87,12 @@ public final class HttpCall {
 
     /** Whether the response has begun. */
     public boolean isAnswered() {
-        return answered;
+        return status != 0;
+    }
+
+    /** The status of the response; 0 before it has begun. */
+    public int status() {
+        return status;
     }
 
     boolean keepsAlive() {
@@ -106,21 +111,20 @@ public final class HttpCall {
     }
 
     /** Sends a whole response. */
-    public void respond(int status, String contentType, byte[] body) throws IOException {
+    public void respond(int newStatus, String contentType, byte[] body) throws IOException {
         if (!bodyRead && hasBody()) {
             keepsAlive = false;
         }
         begin(
-                status,
+                newStatus,
                 contentType,
                 "Content-Length: " + body.length + "\r\n",
                 head.method().equals("HEAD") ? null : body);
     }
 
     private boolean hasBody() {
-        return !head.header("transfer-encoding").isEmpty()
-                || !head.header("content-length").isEmpty()
-                        && !head.header("content-length").equals("0");
+        String length = head.header("content-length");
+        return !head.header("transfer-encoding").isEmpty() || !(length.isEmpty() || length.equals("0"));
     }
 
     /** Begins a response of server-sent events. */
@@ -132,11 +136,11 @@ public final class HttpCall {
         return new EventStream(wire, chunked);
     }
 
-    private void begin(int status, String contentType, String framing, byte @Nullable [] body) throws IOException {
-        if (answered) {
+    private void begin(int newStatus, String contentType, String framing, byte @Nullable [] body) throws IOException {
+        if (status != 0) {
             throw new IllegalStateException("the request is answered already");
         }
-        answered = true;
+        status = newStatus;
         StringBuilder text = new StringBuilder("HTTP/1.1 " + status + " " + Statuses.reason(status) + "\r\n");
         responseHeaders.forEach((name, value) -> text.append(name)
                 .append(": ")

@@ -133,7 +133,7 @@ final class RequestReader {
                 }
                 return line.toString();
             }
-            if (c < ' ' && c != '\r' && c != '\t' || c == 0x7f) {
+            if (c == 0x7f || (c < ' ' && c != '\r' && c != '\t')) {
                 throw new HttpFailure(400, "a control character stands in the headers");
             }
             line.append((char) c);

@@ -132,12 +132,15 @@ public final class DataThroughput {
             SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 2048);
             long start = System.nanoTime();
             Dataset dataset = Dataset.read(file);
-            double scan = seconds(start);
             EncodedDataset data = encoder.encode(dataset);
             Collator collator = new Collator(0, new Collator.FewSizes(), Collator.Layout.PACKED);
             new BatchLoader(data, MICRO_BATCH, 1, SEED, collator, false).next();
-            print("%s: %.0f MB, %,d rows, %s", file.getFileName(), megabytes, dataset.size(), data.report());
-            print("scan %.2f s, %.0f MB/s; first batch in order after %.2f s", scan, megabytes / scan, seconds(start));
+            print("first batch in order after %.2f s", seconds(start));
+            start = System.nanoTime();
+            int rows = dataset.size();
+            double scan = seconds(start);
+            print("scan %.2f s, %.0f MB/s", scan, megabytes / scan);
+            print("%s: %.0f MB, %,d rows, %s", file.getFileName(), megabytes, rows, data.report());
             start = System.nanoTime();
             BatchLoader loader = new BatchLoader(data, MICRO_BATCH, 1, SEED, collator, true);
             loader.next();

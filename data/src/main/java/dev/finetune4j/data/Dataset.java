@@ -5,6 +5,7 @@ import dev.finetune4j.data.batch.Permutation;
 import dev.finetune4j.data.format.DatasetInfo;
 import dev.finetune4j.data.format.ExampleReader;
 import dev.finetune4j.data.source.SourceFiles;
+import dev.finetune4j.data.source.UncountedList;
 import java.nio.file.Path;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -54,11 +55,11 @@ public final class Dataset {
 
     /** The examples that are looked at beforehand: all that are in memory, else the first ones. */
     public List<Example> sample() {
-        return lazy ? examples.subList(0, Math.min(SAMPLE, size())) : examples;
+        return lazy ? UncountedList.first(examples, SAMPLE) : examples;
     }
 
     private List<Example> sampledOriginals() {
-        return lazy ? originals.subList(0, Math.min(SAMPLE, size())) : originals;
+        return lazy ? UncountedList.first(originals, SAMPLE) : originals;
     }
 
     /**
@@ -330,7 +331,7 @@ public final class Dataset {
         if (count < 1) {
             throw new IllegalArgumentException("count is " + count + ", but at least 1 example must remain");
         }
-        if (count >= size()) {
+        if (!UncountedList.has(examples, count)) {
             return this;
         }
         return new Dataset(originals.subList(0, count), examples.subList(0, count), values, lazy);
@@ -341,7 +342,7 @@ public final class Dataset {
         return new Dataset(ListViews.chosen(originals, indices), ListViews.chosen(examples, indices), values, lazy);
     }
 
-    /** Number of examples. */
+    /** Number of examples; rows that are not in memory are counted when it is first asked for. */
     public int size() {
         return examples.size();
     }

@@ -1,5 +1,6 @@
 package dev.finetune4j.data;
 
+import dev.finetune4j.data.source.UncountedList;
 import java.util.AbstractList;
 import java.util.Arrays;
 import java.util.List;
@@ -11,10 +12,20 @@ final class ListViews {
     private ListViews() {}
 
     static <T, R> List<R> mapped(List<T> items, Function<T, R> mapping) {
-        return new View<>(items.size()) {
+        return new UncountedList<>() {
+            @Override
+            public boolean has(int index) {
+                return has(items, index);
+            }
+
             @Override
             public R get(int index) {
                 return mapping.apply(items.get(index));
+            }
+
+            @Override
+            public int size() {
+                return items.size();
             }
         };
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.text.ChatEncoder;
@@ -20,6 +21,7 @@ import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.URI;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystem;
@@ -28,6 +30,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -283,6 +286,53 @@ class LazyDatasetTest {
             fails(() -> dataset.examples().get(last), file + ", row " + last, "has become shorter", "write it again");
             assertEquals(first, dataset.examples().get(0));
         }
+    }
+
+    /** The file has a hole of 200 GB behind its first rows, which nobody could look through in that time. */
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void theFirstRowsAreThereBeforeTheFileWasLookedThrough() throws IOException {
+        Map<String, Path> files = files();
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
+            SftEncoder encoder = new SftEncoder(new ChatEncoder(tokenizer, ChatTemplate.named("chatml")), 256);
+            for (String name : List.of("lines", "array", "table")) {
+                Path file = files.get(name);
+                Dataset whole = Dataset.read(file);
+                try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                    channel.write(ByteBuffer.allocate(1), 200L << 30);
+                }
+                assertTimeoutPreemptively(Duration.ofSeconds(30), () -> {
+                    Dataset lazy = lazy(file);
+                    assertEquals(whole.examples().get(1500), lazy.examples().get(1500));
+                    assertEquals(
+                            whole.examples().subList(0, 1200), lazy.limit(1200).examples());
+                    assertEquals(
+                            whole.examples().subList(0, 20),
+                            lazy.examples().stream().limit(20).toList());
+                    BatchLoader expected = new BatchLoader(encoder.encode(whole), 3, 4, 5, new Collator(0, 1), false);
+                    BatchLoader found =
+                            new BatchLoader(encoder.encode(lazy.bind(Map.of())), 3, 4, 5, new Collator(0, 1), false);
+                    for (int i = 0; i < 5; i++) {
+                        assertSame(expected.next().microBatches(), found.next().microBatches());
+                        assertEquals(expected.position(), found.position());
+                    }
+                });
+            }
+        }
+    }
+
+    @Test
+    void aFileThatGrowsOrShrinksBeforeItWasLookedThroughIsTheOneThatWasOpened() throws IOException {
+        Path file = Files.writeString(folder.resolve("grows.jsonl"), (row(1) + "\n").repeat(30_000));
+        Dataset before = lazy(file);
+        Files.writeString(file, (row(2) + "\n").repeat(30_000), StandardOpenOption.APPEND);
+        assertEquals(30_000, before.size());
+        Dataset longer = lazy(file);
+        assertEquals("a1", longer.examples().get(7).texts().get(1));
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            channel.truncate(channel.size() / 2);
+        }
+        fails(longer::size, file.toString(), "cannot be read to its end", "has become shorter");
     }
 
     @Test

@@ -5,6 +5,7 @@ import dev.finetune4j.data.DatasetProblem;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.function.IntUnaryOperator;
 
 /**
  * Data loader: deals out examples epoch after epoch, one {@link OptimizerBatch} for each optimizer step.
@@ -36,7 +37,9 @@ public final class BatchLoader {
     private final Order unitOrder;
     private final int longest;
     private final RankShares ranks;
-    private int[] order;
+    /** Which unit of the epoch comes at a place. */
+    private IntUnaryOperator order;
+
     private Position position = new Position(0, 0);
 
     /**
@@ -117,7 +120,7 @@ public final class BatchLoader {
             Order unitOrder,
             int longest,
             RankShares ranks) {
-        if (units.size() == 0) {
+        if (!units.has(0)) {
             throw new IllegalArgumentException("a loader needs at least one example, but got none");
         }
         if (microBatch < 1
@@ -231,8 +234,8 @@ public final class BatchLoader {
      */
     public OptimizerBatch next() {
         List<List<EncodedExample>> dealt = deal();
-        for (int turns = stepsPerEpoch(); dealt.isEmpty(); turns--) {
-            if (turns == 0) {
+        for (int turn = 0; dealt.isEmpty(); turn++) {
+            if (turn == stepsPerEpoch()) {
                 throw new DatasetException(DatasetProblem.ofFile(
                         "the data set", "all rows of an epoch have more tokens than the limit and are left out"));
             }
@@ -250,25 +253,30 @@ public final class BatchLoader {
     /** The units of the next optimizer step that are not left out, each example by itself where they do not belong together. */
     private List<List<EncodedExample>> deal() {
         int start = position.next;
-        int end = (int) Math.min((long) start + optimizerBatch, units.size());
+        int end = upTo((long) start + optimizerBatch);
         units.expect(order, start, end);
         // What comes after it is made ready while this step is computed.
-        units.expect(order, end, (int) Math.min((long) end + optimizerBatch + AHEAD, units.size()));
+        units.expect(order, end, upTo((long) end + optimizerBatch + AHEAD));
         List<List<EncodedExample>> dealt = new ArrayList<>(end - start);
         for (int i = start; i < end; i++) {
-            List<EncodedExample> unit = units.get(order[i]);
+            List<EncodedExample> unit = units.get(order.applyAsInt(i));
             if (units.isSplittable()) {
                 dealt.addAll(alone(unit));
             } else {
                 dealt.add(unit);
             }
         }
-        if (end < units.size()) {
+        if (units.has(end)) {
             position = new Position(position.epoch, end);
         } else {
             seek(new Position(position.epoch + 1, 0));
         }
         return dealt;
+    }
+
+    /** A place of the epoch, or its end if that comes before. */
+    private int upTo(long place) {
+        return place <= Integer.MAX_VALUE && units.has((int) place - 1) ? (int) place : units.size();
     }
 
     private static List<EncodedExample> together(List<List<EncodedExample>> dealt) {
@@ -277,10 +285,10 @@ public final class BatchLoader {
         return together;
     }
 
-    private List<List<EncodedExample>> units(int[] epochOrder, int from, int to) {
+    private List<List<EncodedExample>> units(IntUnaryOperator epochOrder, int from, int to) {
         List<List<EncodedExample>> chosen = new ArrayList<>(to - from);
         for (int i = from; i < to; i++) {
-            chosen.add(units.get(epochOrder[i]));
+            chosen.add(units.get(epochOrder.applyAsInt(i)));
         }
         return chosen;
     }
@@ -297,7 +305,7 @@ public final class BatchLoader {
         }
         long largest = 0;
         for (int epoch = 0; epoch < epochs; epoch++) {
-            int[] epochOrder = order(epoch);
+            IntUnaryOperator epochOrder = order(epoch);
             for (long start = 0; start < units.size(); start += optimizerBatch) {
                 int end = (int) Math.min(start + optimizerBatch, units.size());
                 for (List<List<List<EncodedExample>>> share :
@@ -332,7 +340,7 @@ public final class BatchLoader {
      * @throws IllegalArgumentException if an epoch has no such place
      */
     public void seek(Position target) {
-        if (target.next() >= units.size()) {
+        if (!units.has(target.next())) {
             throw new IllegalArgumentException("next is " + target.next() + ", but an epoch has " + units.size()
                     + " examples or rows; a position belongs to the data it was taken with");
         }
@@ -343,12 +351,14 @@ public final class BatchLoader {
         position = target;
     }
 
-    private int[] order(int epoch) {
-        return switch (unitOrder) {
-            case AS_GIVEN -> Permutation.identity(units.size());
-            case SHUFFLED -> Permutation.of(units.size(), seed, epoch);
-            case GROUPED_BY_LENGTH -> LengthGroups.order(lengths(), optimizerBatch, seed, epoch);
-        };
+    private IntUnaryOperator order(int epoch) {
+        if (unitOrder == Order.AS_GIVEN) {
+            return place -> place; // without counting the units
+        }
+        int[] drawn = unitOrder == Order.SHUFFLED
+                ? Permutation.of(units.size(), seed, epoch)
+                : LengthGroups.order(lengths(), optimizerBatch, seed, epoch);
+        return place -> drawn[place];
     }
 
     private int[] lengths() {

@@ -75,7 +75,7 @@ public final class ComparisonEncoder {
                     "is the only row, but KTO compares each answer with that to another prompt; give two or more"));
         }
         DatasetProblems problems = new DatasetProblems();
-        ReportBuilder report = new ReportBuilder(SftEncoder.vocabulary(chat), encoding.maxLength(), examples.size());
+        ReportBuilder report = new ReportBuilder(SftEncoder.vocabulary(chat), encoding.maxLength());
         EncodingCache.rows(cache, examples, each -> encodeAll(examples, each), (example, row) -> {
             DatasetProblem problem = row.problem();
             if (problem == null) {
@@ -92,7 +92,7 @@ public final class ComparisonEncoder {
                     "this row and all others have more tokens than the limit of " + encoding.maxLength()
                             + ", so skipping them leaves nothing; raise maxSequenceLength"));
         }
-        DataReport built = report.build();
+        DataReport built = report.build(examples.size());
         built.warnings().forEach(LOG::warn);
         return EncodedDataset.of(report.kept(), built);
     }

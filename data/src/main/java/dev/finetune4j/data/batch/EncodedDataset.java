@@ -8,6 +8,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
 /** A data set ready for {@link BatchLoader}: in memory, encoded into a file, or encoded row by row as the loader needs it. */
@@ -17,38 +18,40 @@ public final class EncodedDataset {
 
     private final @Nullable List<EncodedExample> examples;
     private final Units units;
-    private final DataReport report;
+    private final IntFunction<DataReport> looked;
     /** What was encoded since; guarded by itself. */
     private final @Nullable ReportBuilder counts;
 
     private final int longest;
+    private volatile @Nullable DataReport report;
 
     private EncodedDataset(
             @Nullable List<EncodedExample> examples,
             Units units,
-            DataReport report,
+            IntFunction<DataReport> looked,
             @Nullable ReportBuilder counts,
             int longest) {
         this.counts = counts;
         this.examples = examples;
         this.units = units;
-        this.report = report;
+        this.looked = looked;
         this.longest = longest;
     }
 
     /** One in memory. */
     static EncodedDataset of(List<EncodedExample> examples, DataReport report) {
         List<EncodedExample> copy = List.copyOf(examples);
-        return new EncodedDataset(copy, Units.of(copy.stream().map(List::of).toList()), report, null, report.longest());
+        return new EncodedDataset(
+                copy, Units.of(copy.stream().map(List::of).toList()), all -> report, null, report.longest());
     }
 
     /**
-     * @param report of the rows that were looked at beforehand
+     * @param looked gives the report of the rows that were looked at beforehand, for the number of all rows
      * @param counts what is encoded from now on
      * @param longest tokens that an example may have
      */
-    static EncodedDataset lazily(Units units, DataReport report, ReportBuilder counts, int longest) {
-        return new EncodedDataset(null, units, report, counts, longest);
+    static EncodedDataset lazily(Units units, IntFunction<DataReport> looked, ReportBuilder counts, int longest) {
+        return new EncodedDataset(null, units, looked, counts, longest);
     }
 
     /**
@@ -57,7 +60,7 @@ public final class EncodedDataset {
      * @param report of all rows
      */
     static EncodedDataset stored(StoredUnits units, DataReport report) {
-        return new EncodedDataset(null, units, report, null, report.longest());
+        return new EncodedDataset(null, units, all -> report, null, report.longest());
     }
 
     /** The rows that the examples are packed into. */
@@ -144,16 +147,21 @@ public final class EncodedDataset {
     }
 
     /**
-     * What became of the rows. Where they are encoded when they are needed: of the first ones, until a loader has dealt out
+     * What became of the rows, which are all counted for it. Where they are encoded when they are needed: of the first ones, until a loader has dealt out
      * more; then of those.
      */
     public DataReport report() {
+        DataReport first = report;
+        if (first == null) {
+            first = looked.apply(size());
+            report = first;
+        }
         ReportBuilder since = counts;
         if (since == null) {
-            return report;
+            return first;
         }
         synchronized (since) {
-            return since.completing(report);
+            return since.completing(first);
         }
     }
 }

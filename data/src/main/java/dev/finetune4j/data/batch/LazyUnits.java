@@ -4,6 +4,7 @@ import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import dev.finetune4j.data.Example;
 import dev.finetune4j.data.TextExample;
+import dev.finetune4j.data.source.UncountedList;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -15,6 +16,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.IntUnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -72,6 +74,11 @@ final class LazyUnits implements Units {
     }
 
     @Override
+    public boolean has(int unit) {
+        return UncountedList.has(examples, unit);
+    }
+
+    @Override
     public int examples() {
         return size();
     }
@@ -87,13 +94,14 @@ final class LazyUnits implements Units {
     }
 
     @Override
-    public void expect(int[] order, int from, int to) {
+    public void expect(IntUnaryOperator order, int from, int to) {
         List<Job> jobs = new ArrayList<>(TOGETHER);
         for (int i = from; i < to; i++) {
-            if (expected.containsKey(order[i])) {
+            int unit = order.applyAsInt(i);
+            if (expected.containsKey(unit)) {
                 continue;
             }
-            jobs.add(read(order[i]));
+            jobs.add(read(unit));
             if (jobs.size() == TOGETHER) {
                 start(jobs);
                 jobs = new ArrayList<>(TOGETHER);

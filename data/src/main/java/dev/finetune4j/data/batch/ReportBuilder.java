@@ -20,7 +20,6 @@ final class ReportBuilder {
 
     private final Vocabulary vocabulary;
     private final int limit;
-    private final int all;
     private final List<EncodedExample> kept = new ArrayList<>();
     private final List<DataReport.PreviewRow> preview = new ArrayList<>();
     private final Set<Long> seen = new HashSet<>();
@@ -55,9 +54,7 @@ final class ReportBuilder {
         boolean isUnknown(int id);
     }
 
-    /** @param all rows of the data set, of which the first ones may be all that is added */
-    ReportBuilder(Vocabulary vocabulary, int limit, int all) {
-        this.all = all;
+    ReportBuilder(Vocabulary vocabulary, int limit) {
         this.vocabulary = vocabulary;
         vocabulary.stopIds().forEach(stops::set);
         this.limit = limit;
@@ -157,16 +154,21 @@ final class ReportBuilder {
         return kept;
     }
 
-    DataReport build() {
-        return report(new DataReport.Texts(duplicates, nearDuplicates, withUnknown, withSpecial), shape(), preview);
+    /** @param all rows of the data set, of which the first ones may be all that was added */
+    DataReport build(int all) {
+        return report(
+                all, new DataReport.Texts(duplicates, nearDuplicates, withUnknown, withSpecial), shape(), preview);
     }
 
-    /** The counts of what was looked at since, if that is more, with the rest of an earlier report. */
+    /** The counts of what was looked at since, if that is more than in an earlier report, with the rest of that. */
     DataReport completing(DataReport earlier) {
-        return rows <= earlier.examined() ? earlier : report(earlier.texts(), earlier.shape(), earlier.preview());
+        return rows <= earlier.examined()
+                ? earlier
+                : report(earlier.rows(), earlier.texts(), earlier.shape(), earlier.preview());
     }
 
-    private DataReport report(DataReport.Texts texts, DataReport.Shape shape, List<DataReport.PreviewRow> previewed) {
+    private DataReport report(
+            int all, DataReport.Texts texts, DataReport.Shape shape, List<DataReport.PreviewRow> previewed) {
         double mean = (double) totalTokens / Math.max(1, examples);
         return new DataReport(
                 all,

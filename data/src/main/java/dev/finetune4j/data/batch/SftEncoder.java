@@ -103,7 +103,7 @@ public final class SftEncoder {
             return intoFile(dataset);
         }
         DatasetProblems problems = new DatasetProblems();
-        ReportBuilder report = new ReportBuilder(vocabulary, maxLength, dataset.size());
+        ReportBuilder report = new ReportBuilder(vocabulary, maxLength);
         Example[] firstSkipped = {null};
         forEachRow(dataset, (example, row) -> {
             DatasetProblem problem = row.problem();
@@ -118,23 +118,24 @@ public final class SftEncoder {
         });
         problems.throwIfAny();
         if (firstSkipped[0] != null) {
-            requireAnyLeft(firstSkipped[0], report);
+            requireAnyLeft(firstSkipped[0], dataset, report);
         }
-        DataReport built = report.build();
+        DataReport built = report.build(dataset.sample().size());
         built.warnings().forEach(LOG::warn);
         if (!dataset.isLazy()) {
             return EncodedDataset.of(report.kept(), built);
         }
-        ReportBuilder counts = new ReportBuilder(vocabulary, maxLength, dataset.size());
-        return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder, counts), built, counts, maxLength);
+        ReportBuilder counts = new ReportBuilder(vocabulary, maxLength);
+        LazyUnits rows = new LazyUnits(dataset.examples(), encoder, counts);
+        return EncodedDataset.lazily(rows, report::build, counts, maxLength);
     }
 
     private EncodedDataset intoFile(Dataset dataset) {
         StoredUnits rows = new FileEncoder(encoder, cache).encode(dataset.examples());
         List<Example> first = dataset.sample();
         boolean texts = first.get(0) instanceof TextExample;
-        ReportBuilder looked = new ReportBuilder(vocabulary, maxLength, dataset.size());
-        ReportBuilder all = new ReportBuilder(vocabulary, maxLength, dataset.size());
+        ReportBuilder looked = new ReportBuilder(vocabulary, maxLength);
+        ReportBuilder all = new ReportBuilder(vocabulary, maxLength);
         for (int i = 0; i < rows.size(); i++) {
             EncodedRow row = rows.row(i);
             all.count(row, texts);
@@ -142,7 +143,7 @@ public final class SftEncoder {
                 looked.add(first.get(i), row);
             }
         }
-        DataReport built = all.completing(looked.build());
+        DataReport built = all.completing(looked.build(rows.size()));
         if (rows.examples() == 0) {
             throw noneLeft(first.get(0), built);
         }
@@ -168,9 +169,9 @@ public final class SftEncoder {
         }
     }
 
-    private void requireAnyLeft(Example first, ReportBuilder report) {
+    private void requireAnyLeft(Example first, Dataset dataset, ReportBuilder report) {
         if (report.kept().isEmpty()) {
-            throw noneLeft(first, report.build());
+            throw noneLeft(first, report.build(dataset.size()));
         }
         LOG.info(
                 "the first of the rows that are left out is row {} of {}, longer than {} tokens",

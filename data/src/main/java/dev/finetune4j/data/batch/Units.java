@@ -1,10 +1,17 @@
 package dev.finetune4j.data.batch;
 
 import java.util.List;
+import java.util.function.IntUnaryOperator;
 
 /** What a loader deals out, by number: examples by themselves, rows of several, or what a row of a file gives. */
 interface Units {
+    /** How many there are, for which all may have to be counted. */
     int size();
+
+    /** Whether there is such a unit; those behind it are not counted. */
+    default boolean has(int unit) {
+        return unit < size();
+    }
 
     /** The examples of a unit; none if it is left out. */
     List<EncodedExample> get(int unit);
@@ -29,7 +36,7 @@ interface Units {
     }
 
     /** Says which units will be asked for next, those of an order from one place to another, so that they can be made ready. */
-    default void expect(int[] order, int from, int to) {}
+    default void expect(IntUnaryOperator order, int from, int to) {}
 
     /** Forgets what was expected. */
     default void forget() {}

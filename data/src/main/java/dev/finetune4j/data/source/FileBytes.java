@@ -33,15 +33,31 @@ public final class FileBytes {
             throw new IOException("it has " + (end - start) + " bytes, more than 2 GiB, the limit; split it");
         }
         byte[] bytes = new byte[(int) (end - start)];
+        read(start, bytes, 0, bytes.length);
+        return bytes;
+    }
+
+    /**
+     * Reads bytes into an array, from an offset in it on.
+     *
+     * @throws IOException if the file has become shorter
+     */
+    void read(long start, byte[] into, int offset, int count) throws IOException {
         synchronized (file) {
             try {
                 file.seek(start);
-                file.readFully(bytes);
+                file.readFully(into, offset, count);
             } catch (EOFException e) {
                 throw new IOException(
                         "the file has become shorter since it was opened; write it again and start anew", e);
             }
         }
-        return bytes;
+    }
+
+    /** How many bytes it has now. */
+    long length() throws IOException {
+        synchronized (file) {
+            return file.length();
+        }
     }
 }

@@ -15,12 +15,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.Objects;
 import java.util.zip.ZipException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A file whose rows are read when they are asked for, by their number. Where each begins is found once, in one scan; a
- * packed file, or one that is not of the default file system, is unpacked or copied into a temporary one before.
+ * A file whose rows are read when they are asked for, by their number. Where each begins is found as far as that, in one scan
+ * that goes on when later ones are; a packed file, or one that is not of the default file system, is unpacked or copied into a temporary one before.
  *
  * <p>Thread-safe. The file must not be overwritten; it stays open as long as this lives.
  */
@@ -32,7 +33,7 @@ public final class IndexedFile implements RowsByNumber {
     private final FileKind kind;
     private final char separator;
     private final FileBytes content;
-    private final Offsets offsets;
+    private final RowIndex offsets;
     /** The columns of a table, whose header is the first of the offsets. */
     private final @Nullable List<String> header;
 
@@ -40,15 +41,22 @@ public final class IndexedFile implements RowsByNumber {
         this.file = file;
         this.kind = start.kind();
         this.separator = start.separator();
-        try (InputStream in = Files.newInputStream(bytes)) {
-            this.offsets = kind == FileKind.TEXT ? TextRows.scan(in) : RowScanner.scan(in, kind, separator);
-        } catch (IllegalArgumentException e) {
-            throw new DatasetException(DatasetProblem.ofFile(file.toString(), String.valueOf(e.getMessage())), e);
-        }
         this.content = new FileBytes(bytes);
-        this.header = kind == FileKind.CSV && offsets.size() > 1
+        this.offsets = kind == FileKind.TEXT ? pieces(bytes) : rows();
+        this.header = kind == FileKind.CSV && isThere(1)
                 ? CsvRows.header(file.toString(), separator, Utf8.decode(bytes(0), true))
                 : null;
+    }
+
+    private RowIndex rows() throws IOException {
+        Offsets found = new Offsets();
+        return new RowIndex(found, RowScanner.of(content, kind, separator, found));
+    }
+
+    private static RowIndex pieces(Path text) throws IOException {
+        try (InputStream in = Files.newInputStream(text)) {
+            return new RowIndex(TextRows.scan(in));
+        }
     }
 
     /**
@@ -67,7 +75,7 @@ public final class IndexedFile implements RowsByNumber {
             }
             RowsByNumber rows =
                     start.kind() == FileKind.PARQUET ? ParquetFile.open(file).byNumber() : indexed(file, start);
-            if (rows.size() == 0) {
+            if (!rows.has(0)) {
                 throw new DatasetException(DatasetProblem.ofFile(name, "holds no rows; training needs at least one"));
             }
             return rows;
@@ -104,9 +112,32 @@ public final class IndexedFile implements RowsByNumber {
         }
     }
 
+    /** Whether the offsets have such a place. */
+    private boolean isThere(int place) {
+        try {
+            return offsets.has(place);
+        } catch (IllegalArgumentException e) {
+            throw new DatasetException(DatasetProblem.ofFile(file.toString(), String.valueOf(e.getMessage())), e);
+        } catch (IOException e) {
+            throw new DatasetException(
+                    DatasetProblem.ofFile(file.toString(), "cannot be read to its end: " + e.getMessage()), e);
+        }
+    }
+
+    /** Where a row stands among the offsets, the next of which is its end. */
+    private int place(int row) {
+        return kind == FileKind.CSV ? row + 1 : row;
+    }
+
+    @Override
+    public boolean has(int index) {
+        return isThere(place(index) + 1);
+    }
+
     @Override
     public int size() {
-        return offsets.size() - (kind == FileKind.CSV ? 2 : 1);
+        isThere(Integer.MAX_VALUE);
+        return offsets.count() - place(0) - 1;
     }
 
     /** The bytes of what stands at a place of the offsets. */
@@ -116,7 +147,8 @@ public final class IndexedFile implements RowsByNumber {
 
     @Override
     public JsonNode row(int index) {
-        int place = kind == FileKind.CSV ? index + 1 : index;
+        Objects.checkIndex(index, has(index) ? index + 1 : 0);
+        int place = place(index);
         String name = file.toString();
         Provenance where = new Provenance(name, index);
         try {

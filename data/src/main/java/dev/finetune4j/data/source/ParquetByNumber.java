@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * order, all of them are written into temporary files meanwhile, and those that are not there yet are unpacked one by one.
  */
 final class ParquetByNumber implements RowsByNumber {
-    private final Path file;
+    private final ParquetInput input;
     private final RowGroups groups;
     private final ParquetPages pages;
     private final FileState state;
@@ -25,16 +25,21 @@ final class ParquetByNumber implements RowsByNumber {
 
     private volatile @Nullable ParquetSpool spool;
 
-    ParquetByNumber(Path file, RowGroups groups) throws IOException {
-        this.file = file;
+    ParquetByNumber(ParquetInput input, RowGroups groups) throws IOException {
+        this.input = input;
         this.groups = groups;
-        this.state = FileState.of(file);
-        this.pages = new ParquetPages(file);
+        this.state = FileState.of(input.file());
+        this.pages = new ParquetPages(input);
     }
 
     @Override
     public int size() {
         return groups.rows();
+    }
+
+    @Override
+    public boolean has(int index) {
+        return index < size();
     }
 
     @Override
@@ -50,7 +55,9 @@ final class ParquetByNumber implements RowsByNumber {
             return following == null ? anywhere(group, place) : following;
         } catch (IOException e) {
             throw new DatasetException(
-                    DatasetProblem.ofFile(file.toString(), "cannot be read: " + e + "; check that it is readable"), e);
+                    DatasetProblem.ofFile(
+                            input.file().toString(), "cannot be read: " + e + "; check that it is readable"),
+                    e);
         }
     }
 
@@ -59,7 +66,7 @@ final class ParquetByNumber implements RowsByNumber {
         if (index == groups.first(group)) {
             if (cursor == null) {
                 requireUnchanged();
-                cursor = new ParquetRows.Cursor(file);
+                cursor = new ParquetRows.Cursor(input);
             }
             cursor.enter(group);
             next = index;
@@ -96,15 +103,15 @@ final class ParquetByNumber implements RowsByNumber {
     private synchronized ParquetSpool spool(int workers) throws IOException {
         ParquetSpool writing = spool;
         if (writing == null) {
-            writing = ParquetSpool.begin(file, groups.count(), workers, pages::close);
+            writing = ParquetSpool.begin(input, groups.count(), workers, pages::close);
             spool = writing;
         }
         return writing;
     }
 
-    /** Each reader opens the file when it is needed. */
+    /** Overwriting is seen where it can be; that a file is replaced does no harm. */
     private void requireUnchanged() throws IOException {
-        if (!state.equals(FileState.of(file))) {
+        if (!state.equals(FileState.of(input.file()))) {
             throw new IOException("the file has changed since it was opened; start anew");
         }
     }

@@ -23,13 +23,14 @@ interface ParquetFile {
      * A file of this kind.
      *
      * @throws DatasetException if the program does not have the library
+     * @throws IOException if it cannot be opened
      */
-    static ParquetFile open(Path file) {
+    static ParquetFile open(Path file) throws IOException {
         // Where this library is a module of its own, that one is on the class path.
         Module library = ParquetFile.class.getModule();
         library.addReads(ParquetFile.class.getClassLoader().getUnnamedModule());
         try {
-            return new ParquetRows(file);
+            return new ParquetRows(ParquetInput.of(file));
         } catch (NoClassDefFoundError e) {
             throw new DatasetException(
                     DatasetProblem.ofFile(

@@ -19,7 +19,6 @@ import org.apache.parquet.internal.column.columnindex.OffsetIndex;
 import org.apache.parquet.internal.column.columnindex.OffsetIndexBuilder;
 import org.apache.parquet.internal.filter2.columnindex.ColumnIndexStore.MissingOffsetIndexException;
 import org.apache.parquet.io.ColumnIOFactory;
-import org.apache.parquet.io.LocalInputFile;
 import org.apache.parquet.io.MessageColumnIO;
 import org.apache.parquet.schema.MessageType;
 import org.jspecify.annotations.Nullable;
@@ -35,12 +34,12 @@ import org.slf4j.LoggerFactory;
 final class ParquetPages implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ParquetPages.class);
 
-    private final Path file;
+    private final ParquetInput input;
     private final ConcurrentLinkedQueue<OneByOne> idle = new ConcurrentLinkedQueue<>();
     private volatile boolean closed;
 
-    ParquetPages(Path file) {
-        this.file = file;
+    ParquetPages(ParquetInput input) {
+        this.input = input;
     }
 
     /**
@@ -53,7 +52,7 @@ final class ParquetPages implements AutoCloseable {
      */
     Optional<JsonNode> row(int group, int row) throws IOException {
         OneByOne free = idle.poll();
-        OneByOne reader = free == null ? new OneByOne(file) : free;
+        OneByOne reader = free == null ? new OneByOne(input) : free;
         try {
             return reader.row(group, row);
         } finally {
@@ -64,7 +63,7 @@ final class ParquetPages implements AutoCloseable {
         }
     }
 
-    /** Rows may be asked for later on, which opens the file again. */
+    /** Rows may be asked for later on, which makes readers again. */
     @Override
     public void close() {
         closed = true;
@@ -72,7 +71,7 @@ final class ParquetPages implements AutoCloseable {
             try {
                 reader.close();
             } catch (IOException e) {
-                LOG.debug("{} cannot be closed", file, e);
+                LOG.debug("{} cannot be closed", input.file(), e);
             }
         }
     }
@@ -84,9 +83,9 @@ final class ParquetPages implements AutoCloseable {
         private final MessageColumnIO columns;
         private final ParquetTape tape;
 
-        OneByOne(Path file) throws IOException {
-            this.file = file;
-            this.reader = ParquetRows.checked(file, -1, () -> new Indexed(file));
+        OneByOne(ParquetInput input) throws IOException {
+            this.file = input.file();
+            this.reader = ParquetRows.checked(file, -1, () -> new Indexed(input));
             MessageType schema = reader.getFileMetaData().getSchema();
             this.columns = ParquetRows.checked(file, -1, () -> new ColumnIOFactory().getColumnIO(schema));
             this.tape = ParquetRows.checked(file, -1, () -> new ParquetTape(schema));
@@ -112,9 +111,9 @@ final class ParquetPages implements AutoCloseable {
 
     /** It makes an offset index where the file has none, from the headers of the pages. */
     private static final class Indexed extends ParquetFileReader {
-        Indexed(Path file) throws IOException {
+        Indexed(ParquetInput input) throws IOException {
             super(
-                    new LocalInputFile(file),
+                    input,
                     ParquetReadOptions.builder(new PlainParquetConfiguration()).build());
         }
 

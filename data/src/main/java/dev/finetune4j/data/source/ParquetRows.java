@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.ClosedChannelException;
 import java.nio.file.FileSystemException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
 import org.apache.parquet.ParquetReadOptions;
@@ -24,15 +23,15 @@ import org.jspecify.annotations.Nullable;
 
 /** The rows of a <a href="https://parquet.apache.org/docs/file-format/">Parquet</a> file. */
 final class ParquetRows implements ParquetFile {
-    private final Path file;
+    private final ParquetInput input;
 
-    ParquetRows(Path file) {
-        this.file = file;
+    ParquetRows(ParquetInput input) {
+        this.input = input;
     }
 
     @Override
     public void read(RowConsumer consumer) throws IOException {
-        try (Cursor cursor = new Cursor(file)) {
+        try (Cursor cursor = new Cursor(input)) {
             for (JsonNode row = cursor.next(); row != null; row = cursor.next()) {
                 if (!consumer.accept(row, cursor.rows() - 1, null)) {
                     return;
@@ -43,12 +42,12 @@ final class ParquetRows implements ParquetFile {
 
     @Override
     public RowsByNumber byNumber() throws IOException {
-        try (Cursor cursor = new Cursor(file)) {
-            return new ParquetByNumber(file, new RowGroups(cursor.groupSizes()));
+        try (Cursor cursor = new Cursor(input)) {
+            return new ParquetByNumber(input, new RowGroups(cursor.groupSizes()));
         } catch (ArithmeticException e) {
             throw new DatasetException(
                     DatasetProblem.ofFile(
-                            file.toString(), "has more than 2^31 rows, the limit of a data set; split it"),
+                            input.file().toString(), "has more than 2^31 rows, the limit of a data set; split it"),
                     e);
         }
     }
@@ -70,7 +69,7 @@ final class ParquetRows implements ParquetFile {
             return reading.read();
         } catch (FileSystemException | FileNotFoundException | ClosedChannelException e) {
             throw e;
-        } catch (IOException | RuntimeException | InternalError e) {
+        } catch (IOException | RuntimeException e) {
             throw damaged(file, group, e);
         }
     }
@@ -84,9 +83,12 @@ final class ParquetRows implements ParquetFile {
                 e);
     }
 
-    /** Reads one row after the other; the file is open until it is closed. */
+    /** Reads one row after the other. */
     static final class Cursor implements AutoCloseable {
         private final Path file;
+        private final ParquetInput input;
+        private final ParquetReadOptions options =
+                ParquetReadOptions.builder(new PlainParquetConfiguration()).build();
         private final ParquetFileReader reader;
         private final MessageType schema;
         private final MessageColumnIO columns;
@@ -97,13 +99,10 @@ final class ParquetRows implements ParquetFile {
         private long rows;
 
         /** @throws DatasetException if the file is damaged */
-        Cursor(Path file) throws IOException {
-            this.file = file;
-            ParquetReadOptions options = ParquetReadOptions.builder(new PlainParquetConfiguration())
-                    .withUseHadoopVectoredIo(true)
-                    .build();
-            this.reader = checked(
-                    file, -1, () -> ParquetFileReader.open(new ParquetMapping(file, Files.size(file)), options));
+        Cursor(ParquetInput input) throws IOException {
+            this.file = input.file();
+            this.input = input;
+            this.reader = checked(file, -1, () -> ParquetFileReader.open(input, options));
             this.schema = reader.getFileMetaData().getSchema();
             this.columns = checked(file, -1, () -> new ColumnIOFactory().getColumnIO(schema));
             this.tape = checked(file, -1, () -> new ParquetTape(schema));
@@ -157,9 +156,10 @@ final class ParquetRows implements ParquetFile {
          */
         void enter(int number) throws IOException {
             group = number;
-            PageReadStore pages = checked(file, group, () -> reader.readRowGroup(number));
-            left = pages == null ? 0 : pages.getRowCount();
-            records = pages == null ? null : checked(file, group, () -> columns.getRecordReader(pages, tape));
+            PageReadStore pages =
+                    new ParquetColumns(input, reader.getRowGroups().get(number), options.getCodecFactory());
+            left = pages.getRowCount();
+            records = left == 0 ? null : checked(file, group, () -> columns.getRecordReader(pages, tape));
         }
 
         /**
@@ -177,8 +177,7 @@ final class ParquetRows implements ParquetFile {
                 left--;
                 rows++;
                 return row;
-            } catch (RuntimeException | InternalError e) {
-                // The library reports damage by any of them, and mapped memory that its file has become shorter.
+            } catch (RuntimeException e) { // The library reports damage by any of them.
                 throw damaged(file, group, e);
             }
         }

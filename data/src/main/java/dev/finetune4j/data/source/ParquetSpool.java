@@ -27,7 +27,7 @@ import org.apache.parquet.schema.MessageType;
  * <p>Thread-safe.
  */
 final class ParquetSpool {
-    private final Path file;
+    private final ParquetInput input;
     private final List<CompletableFuture<Group>> groups;
     /** Threads that write. */
     private final AtomicInteger writing;
@@ -35,8 +35,8 @@ final class ParquetSpool {
     /** The rows of a row group. */
     private record Group(FileBytes rows, Offsets offsets, MessageType schema) {}
 
-    private ParquetSpool(Path file, int count, int workers) {
-        this.file = file;
+    private ParquetSpool(ParquetInput input, int count, int workers) {
+        this.input = input;
         this.writing = new AtomicInteger(workers);
         this.groups =
                 Stream.generate(CompletableFuture<Group>::new).limit(count).toList();
@@ -50,10 +50,10 @@ final class ParquetSpool {
      * @param done runs when all are written, or cannot be
      * @throws DatasetException if the file is damaged, or there is no room for them
      */
-    static ParquetSpool begin(Path file, int count, int threads, Runnable done) throws IOException {
-        requireRoom(file);
+    static ParquetSpool begin(ParquetInput input, int count, int threads, Runnable done) throws IOException {
+        requireRoom(input);
         int workers = Math.min(count, threads);
-        ParquetSpool spool = new ParquetSpool(file, count, workers);
+        ParquetSpool spool = new ParquetSpool(input, count, workers);
         for (int i = 0; i < workers; i++) {
             int first = i;
             daemon(() -> {
@@ -74,16 +74,17 @@ final class ParquetSpool {
     }
 
     /** Said before a training begins rather than in its midst. */
-    private static void requireRoom(Path file) throws IOException {
+    private static void requireRoom(ParquetInput input) throws IOException {
         long needed;
-        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file)) {
+        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(input)) {
             needed = cursor.unpackedBytes();
         }
         Path folder = TemporaryFile.FOLDER;
         long free = Files.getFileStore(folder).getUsableSpace();
         if (free < needed) {
             throw failure(
-                    file, new IOException((needed >> 20) + " MiB are needed, but " + (free >> 20) + " MiB are free"));
+                    input.file(),
+                    new IOException((needed >> 20) + " MiB are needed, but " + (free >> 20) + " MiB are free"));
         }
     }
 
@@ -97,7 +98,7 @@ final class ParquetSpool {
     /** Writes every so many row groups into a file of their own. */
     private void write(int first, int step) {
         int at = first;
-        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file);
+        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(input);
                 TemporaryFile temporary = new TemporaryFile();
                 // Opened without truncating it, for which file systems make sure that it is on the disk when it is
                 // closed.
@@ -117,9 +118,9 @@ final class ParquetSpool {
                 groups.get(at).complete(new Group(rows, offsets, cursor.schema()));
             }
         } catch (IOException e) {
-            fail(at, step, failure(file, e));
+            fail(at, step, failure(input.file(), e));
         } catch (UncheckedIOException e) {
-            fail(at, step, failure(file, Objects.requireNonNull(e.getCause())));
+            fail(at, step, failure(input.file(), Objects.requireNonNull(e.getCause())));
         } catch (RuntimeException | Error e) {
             fail(at, step, e);
         }

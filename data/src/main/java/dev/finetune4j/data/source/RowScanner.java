@@ -1,55 +1,75 @@
 package dev.finetune4j.data.source;
 
 import java.io.IOException;
-import java.io.InputStream;
-import java.util.Arrays;
 
 /**
  * Finds where the rows of a file begin, from bytes alone: all that steers it is ASCII, which no part of a longer UTF-8
  * sequence is. What is wrong inside of rows is for those to see who read them.
+ *
+ * <p>Not thread-safe.
  */
-final class RowScanner {
-    private static final int CHUNK = 1 << 20;
+abstract class RowScanner {
+    private static final int CHUNK = 1 << 18;
     private static final byte[] BYTE_ORDER_MARK = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
 
-    private final Offsets rows = new Offsets();
-    private final InputStream in;
+    private final FileBytes content;
+    private final Offsets rows;
+    private final long end;
     private final byte[] buffer = new byte[CHUNK];
-    private int at;
-    private int filled;
-    private long base;
+    private long at;
 
-    private RowScanner(InputStream in) {
-        this.in = in;
+    private RowScanner(FileBytes content, Offsets rows) throws IOException {
+        this.content = content;
+        this.rows = rows;
+        this.end = content.length();
     }
 
-    /** The offsets of the rows and, last, of their end. */
-    static Offsets scan(InputStream in, FileKind kind, char separator) throws IOException {
-        RowScanner scanner = new RowScanner(in);
-        scanner.skipByteOrderMark();
-        switch (kind) {
-            case JSON_LINES -> scanner.lines();
-            case CSV -> scanner.table((byte) separator);
-            case JSON_ARRAY -> scanner.array();
+    /** @param rows takes the offsets of the rows and, last, of their end; of a table the header is the first */
+    static RowScanner of(FileBytes content, FileKind kind, char separator, Offsets rows) throws IOException {
+        return switch (kind) {
+            case JSON_LINES -> new Lines(content, rows);
+            case CSV -> new Table(content, rows, (byte) separator);
+            case JSON_ARRAY -> new Items(content, rows);
             case TEXT, PARQUET -> throw new IllegalArgumentException(kind + " has rows of another kind");
-        }
-        return scanner.rows;
+        };
     }
 
-    private boolean more() throws IOException {
-        if (at < filled) {
-            return true;
+    /**
+     * Looks at the next part of the file, as it was long when this was made.
+     *
+     * @return whether that was not the last
+     * @throws IOException if the file has become shorter
+     * @throws IllegalArgumentException if there are more rows than can be told apart
+     */
+    boolean advance() throws IOException {
+        int count = (int) Math.min(CHUNK, end - at);
+        content.read(at, buffer, 0, count);
+        int from = at == 0 && startsWithMark(count) ? BYTE_ORDER_MARK.length : 0;
+        look(buffer, from, count, at);
+        at += count;
+        if (at == end) {
+            rows.add(end);
         }
-        base += filled;
-        at = 0;
-        filled = Math.max(0, in.readNBytes(buffer, 0, CHUNK));
-        return filled > 0;
+        return at < end;
     }
 
-    private void skipByteOrderMark() throws IOException {
-        if (more() && filled >= 3 && Arrays.equals(buffer, 0, 3, BYTE_ORDER_MARK, 0, 3)) {
-            at = 3;
+    private boolean startsWithMark(int count) {
+        boolean mark = count >= BYTE_ORDER_MARK.length;
+        for (int i = 0; mark && i < BYTE_ORDER_MARK.length; i++) {
+            mark = buffer[i] == BYTE_ORDER_MARK[i];
         }
+        return mark;
+    }
+
+    /**
+     * Looks at bytes that follow those before.
+     *
+     * @param base where in the file the buffer begins
+     */
+    abstract void look(byte[] bytes, int from, int to, long base);
+
+    void found(long row) {
+        rows.add(row);
     }
 
     private static boolean isBlank(byte b) {
@@ -57,97 +77,115 @@ final class RowScanner {
     }
 
     /** A row for each line that is not blank. */
-    private void lines() throws IOException {
-        boolean blank = true;
-        long start = at;
-        while (more()) {
-            byte[] bytes = buffer;
-            int end = filled;
-            int i = at;
-            while (i < end) {
+    private static final class Lines extends RowScanner {
+        private boolean blank = true;
+        private long start;
+
+        Lines(FileBytes content, Offsets rows) throws IOException {
+            super(content, rows);
+        }
+
+        @Override
+        void look(byte[] bytes, int from, int to, long base) {
+            if (base == 0) {
+                start = from;
+            }
+            int i = from;
+            while (i < to) {
                 if (blank) {
                     byte b = bytes[i];
                     if (b == '\n') {
                         start = base + i + 1;
                     } else if (!isBlank(b)) {
                         blank = false;
-                        rows.add(start);
+                        found(start);
                     }
                     i++;
                     continue;
                 }
-                while (i < end && bytes[i] != '\n') {
+                while (i < to && bytes[i] != '\n') {
                     i++;
                 }
-                if (i < end) {
+                if (i < to) {
                     blank = true;
                     i++;
                     start = base + i;
                 }
             }
-            at = end;
         }
-        rows.add(base);
     }
 
     /** A row for each record that is not blank, the header first; a quote counts as one where a cell begins. */
-    private void table(byte separator) throws IOException {
-        boolean atCell = true;
-        boolean quoted = false;
-        boolean closed = false;
-        boolean blank = true;
-        long start = at;
-        while (more()) {
-            byte[] bytes = buffer;
-            int end = filled;
-            for (int i = at; i < end; i++) {
-                byte b = bytes[i];
+    private static final class Table extends RowScanner {
+        private final byte separator;
+        private boolean atCell = true;
+        private boolean quoted;
+        private boolean closed;
+        private boolean blank = true;
+        private long start;
+
+        Table(FileBytes content, Offsets rows, byte separator) throws IOException {
+            super(content, rows);
+            this.separator = separator;
+        }
+
+        @Override
+        void look(byte[] bytes, int from, int to, long base) {
+            if (base == 0) {
+                start = from;
+            }
+            int i = from;
+            while (i < to) {
                 if (quoted) {
-                    closed = b == '"';
-                    quoted = !closed;
-                    continue;
-                }
-                // A quote inside of a text stands twice, so the text ends and begins again.
-                boolean begins = b == '"' && (atCell || closed);
-                closed = false;
-                if (begins) {
-                    quoted = true;
-                    atCell = false;
-                    blank = marked(blank, start);
-                } else if (b == '\n' || b == '\r') {
-                    atCell = true;
-                    blank = true;
-                    start = base + i + 1;
-                } else if (b == separator) {
-                    atCell = true;
-                } else {
-                    atCell = false;
-                    if (blank && !isBlank(b)) {
-                        blank = marked(true, start);
+                    while (i < to && bytes[i] != '"') {
+                        i++;
                     }
+                    if (i < to) {
+                        quoted = false;
+                        closed = true;
+                        i++;
+                    }
+                } else {
+                    step(bytes[i], base + i);
+                    i++;
                 }
             }
-            at = end;
         }
-        rows.add(base);
+
+        private void step(byte b, long place) {
+            // A quote inside of a text stands twice, so the text ends and begins again.
+            boolean begins = b == '"' && (atCell || closed);
+            closed = false;
+            if (b == '\n' || b == '\r') {
+                atCell = true;
+                blank = true;
+                start = place + 1;
+                return;
+            }
+            quoted = begins;
+            atCell = b == separator;
+            if (blank && (begins || !(atCell || isBlank(b)))) {
+                blank = false;
+                found(start);
+            }
+        }
     }
 
-    private boolean marked(boolean blank, long start) {
-        if (blank) {
-            rows.add(start);
-        }
-        return false;
-    }
+    /** A row for each item of an array. */
+    private static final class Items extends RowScanner {
+        private int depth;
+        private boolean text;
+        private boolean escaped;
+        private boolean inItem;
 
-    /** A row for each item of the array. */
-    private void array() throws IOException {
-        int depth = 0;
-        boolean text = false;
-        boolean escaped = false;
-        boolean inItem = false;
-        while (more()) {
-            for (int i = at; i < filled; i++) {
-                byte b = buffer[i];
+        Items(FileBytes content, Offsets rows) throws IOException {
+            super(content, rows);
+        }
+
+        @Override
+        void look(byte[] bytes, int from, int to, long base) {
+            for (int i = from; i < to; i++) {
+                byte b = bytes[i];
                 if (text) {
                     text = escaped || b != '"';
                     escaped = !escaped && b == '\\';
@@ -158,7 +196,7 @@ final class RowScanner {
                 }
                 if (depth == 1 && !inItem && b != ']' && b != ',') {
                     inItem = true;
-                    rows.add(base + i);
+                    found(base + i);
                 }
                 switch (b) {
                     case '"' -> text = true;
@@ -171,8 +209,6 @@ final class RowScanner {
                     default -> {}
                 }
             }
-            at = filled;
         }
-        rows.add(base);
     }
 }

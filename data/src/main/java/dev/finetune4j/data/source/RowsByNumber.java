@@ -5,8 +5,19 @@ import dev.finetune4j.data.DatasetException;
 
 /** Rows that are read when they are asked for. Thread-safe. */
 public interface RowsByNumber {
-    /** How many there are. */
+    /**
+     * How many there are, for which the whole file may have to be looked at.
+     *
+     * @throws DatasetException if it cannot be
+     */
     int size();
+
+    /**
+     * Whether there is such a row; those behind it are not looked at.
+     *
+     * @throws DatasetException if it cannot be told
+     */
+    boolean has(int index);
 
     /**
      * A row.

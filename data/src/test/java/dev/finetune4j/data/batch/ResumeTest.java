@@ -131,8 +131,9 @@ class ResumeTest {
     };
 
     private static EncodedDataset lazily(Dataset dataset, DataReport report) {
-        ReportBuilder counts = new ReportBuilder(NO_VOCABULARY, LIMIT, dataset.size());
-        return EncodedDataset.lazily(new LazyUnits(dataset.examples(), encoder(), counts), report, counts, LIMIT);
+        ReportBuilder counts = new ReportBuilder(NO_VOCABULARY, LIMIT);
+        return EncodedDataset.lazily(
+                new LazyUnits(dataset.examples(), encoder(), counts), all -> report, counts, LIMIT);
     }
 
     private static void assertSame(OptimizerBatch expected, OptimizerBatch found, String what) {

@@ -11,8 +11,10 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -128,7 +130,7 @@ class ParquetByNumberTest {
     }
 
     private static RowGroups groups(Path file) throws IOException {
-        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(file)) {
+        try (ParquetRows.Cursor cursor = new ParquetRows.Cursor(ParquetInput.of(file))) {
             return new RowGroups(cursor.groupSizes());
         }
     }
@@ -145,8 +147,8 @@ class ParquetByNumberTest {
         RowGroups groups = groups(file);
         assertTrue(groups.count() > 2 && groups.first(1) > 40, groups.count() + " groups");
         boolean canBeFound = indexed || !nested || version == WriterVersion.PARQUET_2_0;
-        ParquetSpool spool = ParquetSpool.begin(file, groups.count(), 2, () -> {});
-        try (ParquetPages pages = new ParquetPages(file)) {
+        ParquetSpool spool = ParquetSpool.begin(ParquetInput.of(file), groups.count(), 2, () -> {});
+        try (ParquetPages pages = new ParquetPages(ParquetInput.of(file))) {
             for (int i : shuffled()) {
                 int group = groups.of(i);
                 int place = i - groups.first(group);
@@ -198,6 +200,24 @@ class ParquetByNumberTest {
         Files.setLastModifiedTime(file, FileTime.fromMillis(1));
         DatasetException e = assertThrows(DatasetException.class, () -> rows.row(5));
         assertTrue(e.getMessage().contains("has changed since it was opened"), e.getMessage());
+    }
+
+    /** Were it mapped into memory, the process would be sent a signal. */
+    @Test
+    void aFileThatBecomesShorterWhileItIsReadIsAnError() throws IOException {
+        Path file = write(FLAT, WriterVersion.PARQUET_1_0, true);
+        List<JsonNode> expected = inOrder(file);
+        RowsByNumber rows = ParquetFile.open(file).byNumber();
+        assertEquals(expected.get(0), rows.row(0));
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            channel.truncate(channel.size() / 2);
+        }
+        DatasetException e = assertThrows(DatasetException.class, () -> {
+            for (int i = 1; i < ROWS; i++) {
+                assertEquals(expected.get(i), rows.row(i));
+            }
+        });
+        assertTrue(e.getMessage().contains("cut off or damaged in row group"), e.getMessage());
     }
 
     @ParameterizedTest

@@ -16,7 +16,8 @@ final class Exports {
         if (format instanceof ModelFormat.Ollama ollama) {
             return new OllamaWriter(writer(ollama.model()));
         }
-        return new HuggingFaceWriter(((ModelFormat.HuggingFace) format).precision());
+        ModelFormat.HuggingFace huggingFace = (ModelFormat.HuggingFace) format;
+        return new HuggingFaceWriter(huggingFace.precision(), huggingFace.shardBytes());
     }
 
     private static GgufModelWriter writer(ModelFormat.Gguf gguf) {

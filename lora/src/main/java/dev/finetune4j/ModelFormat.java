@@ -9,10 +9,21 @@ public sealed interface ModelFormat {
      * A folder as {@code save_pretrained} of transformers writes it: safetensors, config.json, tokenizer and chat template.
      *
      * @param precision the number format of the weights in the files
+     * @param shardBytes the most bytes of a file of weights, unless one tensor alone is larger
      */
-    record HuggingFace(Precision precision) implements ModelFormat {
+    record HuggingFace(Precision precision, long shardBytes) implements ModelFormat {
+        private static final long USUAL_SHARD_BYTES = 5_000_000_000L;
+
         public HuggingFace {
             Arguments.given(precision, "huggingFace(precision)");
+            if (shardBytes < 1) {
+                throw new IllegalArgumentException("shardBytes(bytes) must be at least 1, but is " + shardBytes);
+            }
+        }
+
+        /** The same in files of weights of at most so many bytes; 5 GB by default. */
+        public HuggingFace shardBytes(long bytes) {
+            return new HuggingFace(precision, bytes);
         }
     }
 
@@ -48,8 +59,8 @@ public sealed interface ModelFormat {
     }
 
     /** A folder in Hugging Face's layout; BF16 is what most models are published in. */
-    static ModelFormat huggingFace(Precision precision) {
-        return new HuggingFace(precision);
+    static HuggingFace huggingFace(Precision precision) {
+        return new HuggingFace(precision, HuggingFace.USUAL_SHARD_BYTES);
     }
 
     /** A GGUF file; Q8_0 is hardly told from the model itself and half as large as BF16. */

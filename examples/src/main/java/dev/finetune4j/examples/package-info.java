@@ -1,6 +1,6 @@
 /**
  * Programs to run and to read: {@link dev.finetune4j.examples.QuickStart} is the whole story in one class,
- * {@link dev.finetune4j.examples.Chat} a terminal chat, {@code cli} the command line, {@code server} the server of the OpenAI API, and {@code basemodel} the recipe of the bundled model.
+ * {@code cli} the command line, {@code server} the server of the OpenAI API, and {@code basemodel} the recipe of the bundled model.
  *
  * <p>Read {@code QuickStart} first. Imports all four library modules; nothing imports this module.
  */

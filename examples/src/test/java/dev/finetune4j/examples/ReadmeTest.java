@@ -55,12 +55,18 @@ class ReadmeTest {
         assertTrue(Files.exists(folder.resolve("resumed/run.json")));
     }
 
+    /** What is run above is what the Chinese page shows, in other words beside the code. */
+    @Test
+    void theChinesePageHasTheSameCode() throws Exception {
+        assertEquals(Snippets.codeOnly("README.md"), Snippets.codeOnly("README.zh.md"));
+    }
+
     /** A command that names no goal needs one by default, in the parent as in the module that has the program. */
     @Test
     void theCommandsNameProfilesThatRun() throws Exception {
         Pattern command = Pattern.compile("mvn -q -P([a-z]+)(?: -Dargs=\"[^\"]*\")?(?=`|$)", Pattern.MULTILINE);
         Set<String> profiles = new TreeSet<>();
-        for (String page : List.of("README.md", "CONTRIBUTING.md")) {
+        for (String page : List.of("README.md", "README.zh.md", "CONTRIBUTING.md")) {
             Matcher found = command.matcher(Files.readString(Snippets.page(page)));
             while (found.find()) {
                 profiles.add(found.group(1));

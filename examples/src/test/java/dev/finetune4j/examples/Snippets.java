@@ -17,7 +17,7 @@ import java.util.regex.Pattern;
 import javax.tools.ToolProvider;
 
 /** The Java code of a page of the documentation, compiled and run. */
-final class Snippets {
+public final class Snippets {
     private static final Pattern JAVA_BLOCK = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL);
 
     private static final String IMPORTS = """
@@ -40,19 +40,26 @@ final class Snippets {
     private Snippets() {}
 
     /** A file of the repository, by its path there; tests run in the module or beside it. */
-    static Path page(String path) {
+    public static Path page(String path) {
         Path file = Path.of("..", path);
         return Files.exists(file) ? file : Path.of(path);
     }
 
     /** The blocks of a page, by its path in the repository. */
-    static List<String> blocks(String page) throws IOException {
+    public static List<String> blocks(String page) throws IOException {
         Matcher matcher = JAVA_BLOCK.matcher(Files.readString(page(page)));
         List<String> blocks = new ArrayList<>();
         while (matcher.find()) {
             blocks.add(matcher.group(1));
         }
         return blocks;
+    }
+
+    /** The blocks without the words beside the code, which a page in another language has otherwise. */
+    public static List<String> codeOnly(String page) throws IOException {
+        return blocks(page).stream()
+                .map(block -> block.replaceAll("(?m)\\s*//.*$", ""))
+                .toList();
     }
 
     /**
@@ -62,7 +69,7 @@ final class Snippets {
      * @param code statements, with the arguments in {@code args}
      * @return the lines that it prints
      */
-    static List<String> run(Path folder, String code, String... arguments) throws Exception {
+    public static List<String> run(Path folder, String code, String... arguments) throws Exception {
         Path source = folder.resolve("Snippet.java");
         Files.writeString(
                 source,

@@ -57,7 +57,7 @@ final class DataCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         FineTuner.Builder builder =
-                FineTuner.builder().model(model).lora(l -> {}).dataset(dataset());
+                FineTuner.builder().model(model).lora(l -> {}).dataset(dataset(data));
         if (template != null) {
             builder.chatTemplate(template);
         }
@@ -81,7 +81,8 @@ final class DataCommand implements Callable<Integer> {
         return 0;
     }
 
-    private Dataset dataset() {
+    /** Rows of a file or folder, or by name of a description. */
+    static Dataset dataset(String data) {
         int name = data.lastIndexOf(".json:");
         return name < 0
                 ? Dataset.read(Path.of(data))

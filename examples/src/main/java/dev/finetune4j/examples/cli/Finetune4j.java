@@ -7,17 +7,28 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
-/** The command line: {@code finetune4j download|env|plan|data|serve}. */
+/** The command line: {@code finetune4j chat|eval|serve|merge|export|demo|download|env|plan|data}. */
 @Command(
         name = "finetune4j",
         description = "Fine-tunes open chat models on this machine.",
         mixinStandardHelpOptions = true,
         versionProvider = Finetune4j.Version.class,
-        subcommands = {DownloadCommand.class, EnvCommand.class, PlanCommand.class, DataCommand.class, ServeCommand.class
+        subcommands = {
+            DownloadCommand.class,
+            EnvCommand.class,
+            PlanCommand.class,
+            DataCommand.class,
+            ServeCommand.class,
+            ChatCommand.class,
+            EvalCommand.class,
+            MergeCommand.class,
+            ExportCommand.class,
+            DemoCommand.class
         })
 public final class Finetune4j implements Runnable {
     static final int FAILED = 1;
     static final int DOES_NOT_FIT = 3;
+    static final int NOT_PASSED = 4;
 
     @CommandLine.Spec
     private CommandLine.Model.@Nullable CommandSpec spec;
@@ -63,8 +74,11 @@ public final class Finetune4j implements Runnable {
             command.getErr().println(error.put("message", String.valueOf(failure.getMessage())));
         } else {
             command.getErr().println("finetune4j: " + failure.getMessage());
-            if (failure instanceof HubException hub && hub.reason() == HubException.Reason.NOT_CACHED) {
-                command.getErr().println("here: finetune4j download " + ofCommand.matchedPositionalValue(0, "MODEL"));
+            String model = ofCommand.matchedPositionalValue(0, "MODEL");
+            if (failure instanceof HubException hub
+                    && hub.reason() == HubException.Reason.NOT_CACHED
+                    && !AnswerTask.isFile(model)) {
+                command.getErr().println("here: finetune4j download " + model);
             }
         }
         command.getErr().flush();

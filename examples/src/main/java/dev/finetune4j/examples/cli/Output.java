@@ -24,6 +24,11 @@ final class Output {
         return commandLine().getErr();
     }
 
+    /** Tells something beside the results. */
+    void note(String text) {
+        err().println(json ? new Json().put("note", text) : text);
+    }
+
     private CommandLine commandLine() {
         if (spec == null) {
             throw new IllegalStateException("the command was not made by the command line");

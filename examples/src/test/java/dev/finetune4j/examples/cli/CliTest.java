@@ -88,7 +88,8 @@ class CliTest {
     @Test
     void helpNamesTheCommands() {
         assertEquals(0, run("--help"));
-        for (String command : new String[] {"download", "env", "plan", "data"}) {
+        for (String command :
+                new String[] {"chat", "eval", "merge", "export", "demo", "download", "env", "plan", "data"}) {
             assertTrue(out.toString().contains(command), out.toString());
         }
         assertEquals(0, run("--version"));

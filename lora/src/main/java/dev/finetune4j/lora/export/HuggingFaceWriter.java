@@ -22,12 +22,18 @@ import java.util.Objects;
  * FolderTransaction}.
  *
  * @param precision the number format of the weights in the file
+ * @param shardBytes the most bytes of a file of weights, unless one tensor alone is larger
  */
-public record HuggingFaceWriter(Precision precision) implements ModelWriter {
-    private static final long SHARD_BYTES = 5_000_000_000L;
+public record HuggingFaceWriter(Precision precision, long shardBytes) implements ModelWriter {
+    private static final long USUAL_SHARD_BYTES = 5_000_000_000L;
     private static final String CONFIG = "config.json";
     private static final String CARD = "README.md";
     private static final ObjectMapper JSON = new ObjectMapper();
+
+    /** Writes files of the usual size, 5 GB. */
+    public HuggingFaceWriter(Precision precision) {
+        this(precision, USUAL_SHARD_BYTES);
+    }
 
     @Override
     public void write(ModelContent model, Path folder) {
@@ -42,7 +48,7 @@ public record HuggingFaceWriter(Precision precision) implements ModelWriter {
                 config.put("tie_word_embeddings", model.tiedHead());
             }
             transaction.write(CONFIG, pretty(config));
-            SafetensorsWriter.writeSharded(transaction, model.tensors(), ConfigTie.ofModel(config), SHARD_BYTES);
+            SafetensorsWriter.writeSharded(transaction, model.tensors(), ConfigTie.ofModel(config), shardBytes);
             ObjectNode recorded = model.record().deepCopy();
             if (model.check() != null) {
                 MergeCheck.Figure figure = model.check().run(transaction.files());

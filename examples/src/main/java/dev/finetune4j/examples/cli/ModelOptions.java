@@ -1,0 +1,113 @@
+package dev.finetune4j.examples.cli;
+
+import dev.finetune4j.LanguageModel;
+import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.generate.GenerationSettings;
+import dev.finetune4j.core.hub.ModelSource;
+import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.quant.QuantType;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+
+/** Which model answers, and how it is loaded: as the options say, and for what they leave open a task file. */
+final class ModelOptions {
+    @CommandLine.Parameters(
+            index = "0",
+            paramLabel = "MODEL",
+            description =
+                    "A folder, the id of a model that a cache has, or a task file (YAML or JSON with LLaMA-Factory's keys).")
+    private String model = "";
+
+    @CommandLine.Parameters(
+            index = "1..*",
+            arity = "0..*",
+            paramLabel = "KEY=VALUE",
+            description = "Other values for keys of the task file.")
+    private List<String> overrides = List.of();
+
+    @CommandLine.Option(names = "--template", description = "A chat template by name; the model's own by default.")
+    private @Nullable String template;
+
+    @CommandLine.Option(names = "--device", description = "cpu, cuda or cuda:N; the best one by default.")
+    private @Nullable String device;
+
+    @CommandLine.Option(
+            names = "--quantize",
+            paramLabel = "TYPE",
+            description = "Keep the weights in 4 bits: ${COMPLETION-CANDIDATES}.")
+    private @Nullable QuantType quantize;
+
+    private @Nullable AnswerTask task;
+
+    /**
+     * Reads the task file, if there is one, and prints what is to be told about its keys.
+     *
+     * @throws dev.finetune4j.examples.task.TaskFileException naming all that is wrong
+     */
+    void read(Output output) {
+        if (AnswerTask.isFile(model)) {
+            task = AnswerTask.read(Path.of(model), overrides);
+            task.notes().forEach(note -> output.note(model + ": " + note));
+        } else if (!overrides.isEmpty()) {
+            throw new IllegalArgumentException(overrides.get(0) + " is for keys of a task file, but " + model
+                    + " is none; give a .yaml file, or leave it out");
+        }
+    }
+
+    /** The model's folder or id. */
+    String name() {
+        return task == null ? model : task.model();
+    }
+
+    /** The adapters of the task file. */
+    List<String> adapters() {
+        return task == null ? List.of() : task.adapters();
+    }
+
+    /** The system message of the task file. */
+    @Nullable
+    String system() {
+        return task == null ? null : task.system();
+    }
+
+    /** How answers are generated, as far as options do not say otherwise. */
+    GenerationSettings settings() {
+        return task == null ? GenerationSettings.greedy() : task.settings();
+    }
+
+    /** Loads the model; the caller closes it. */
+    LanguageModel load() {
+        return load(name());
+    }
+
+    /** Loads another model in the same way. */
+    LanguageModel load(String name) {
+        Path folder = ModelSource.of(name).fetch();
+        LanguageModel.Loader loader = LanguageModel.loader(folder);
+        String chosen = template == null && task != null ? TaskTemplates.of(folder, task.template()) : template;
+        if (chosen != null) {
+            loader.chatTemplate(chosen);
+        }
+        if (device != null) {
+            loader.device(PlanCommand.Devices.parse(device));
+        }
+        Precision precision = task == null ? null : task.precision();
+        if (precision != null) {
+            loader.precision(precision);
+        }
+        QuantSettings quantization = quantization();
+        if (quantization != null) {
+            loader.quantize(quantization);
+        }
+        return loader.load();
+    }
+
+    private @Nullable QuantSettings quantization() {
+        if (quantize != null) {
+            return QuantSettings.builder().type(quantize).build();
+        }
+        return task == null ? null : task.quantization();
+    }
+}

@@ -4,35 +4,37 @@ import dev.finetune4j.examples.server.http.HttpCall;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.Map;
-import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** The page: resources in {@code page/} of this package, which load nothing from elsewhere. */
 final class Page {
+    private static final Pattern NAME = Pattern.compile("/([a-z]+\\.(html|css|js|svg))");
     private static final Map<String, String> TYPES = Map.of(
-            "index.html", "text/html; charset=utf-8",
-            "app.js", "text/javascript; charset=utf-8",
-            "style.css", "text/css; charset=utf-8");
+            "html", "text/html; charset=utf-8",
+            "css", "text/css; charset=utf-8",
+            "js", "text/javascript; charset=utf-8",
+            "svg", "image/svg+xml");
+    private static final String POLICY =
+            "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
     private Page() {}
 
     /** Answers if the path is one of the page's. */
     static boolean answers(HttpCall call) throws IOException {
-        String name = call.path().equals("/") ? "index.html" : call.path().substring(1);
-        String type = TYPES.get(name);
-        if (type == null || !Set.of("GET", "HEAD").contains(call.method())) {
+        Matcher name = NAME.matcher(call.path().equals("/") ? "/index.html" : call.path());
+        if (!name.matches() || !call.method().equals("GET") && !call.method().equals("HEAD")) {
             return false;
         }
-        try (InputStream resource = Page.class.getResourceAsStream("page/" + name)) {
+        try (InputStream resource = Page.class.getResourceAsStream("page/" + name.group(1))) {
             if (resource == null) {
                 return false;
             }
-            call.set(
-                            "Content-Security-Policy",
-                            "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+            call.set("Content-Security-Policy", POLICY)
                     .set("X-Content-Type-Options", "nosniff")
                     .set("Referrer-Policy", "no-referrer")
                     .set("Cache-Control", "no-cache")
-                    .respond(200, type, resource.readAllBytes());
+                    .respond(200, TYPES.get(name.group(2)), resource.readAllBytes());
             return true;
         }
     }

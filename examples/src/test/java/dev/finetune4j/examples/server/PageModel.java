@@ -6,6 +6,7 @@ import dev.finetune4j.core.generate.Completion;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
+import dev.finetune4j.core.generate.TokenLogprob;
 import dev.finetune4j.core.generate.Usage;
 import dev.finetune4j.core.text.ChatMessage;
 import dev.finetune4j.core.text.Conversation;
@@ -21,6 +22,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /** Stands in for a model with one adapter: some questions have answers that a page can be tried with. */
 final class PageModel implements ServedModel {
@@ -35,6 +37,16 @@ final class PageModel implements ServedModel {
     @Override
     public Set<String> adapters() {
         return Set.of(ADAPTER);
+    }
+
+    @Override
+    public List<TokenLogprob> score(@Nullable String adapter, String text) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public int countTokens(String text) {
+        throw new UnsupportedOperationException();
     }
 
     @Override

@@ -42,7 +42,8 @@ class PageTest {
     @TestFactory
     Stream<DynamicTest> page() throws IOException {
         Needs.that(program("node").isPresent() && program("npm").isPresent(), "there is no Node.js with npm here");
-        Optional<Path> browser = BROWSERS.stream().flatMap(name -> program(name).stream()).findFirst();
+        Optional<Path> browser =
+                BROWSERS.stream().flatMap(name -> program(name).stream()).findFirst();
         Needs.that(browser.isPresent(), "there is no Chromium here");
         Path modules = modules();
         writeLog(Files.createDirectories(temporary.resolve("runs/lora")).resolve("trainer_log.jsonl"));

@@ -5,13 +5,15 @@ import { preferences, prefer } from './store.js';
 import { t } from './text.js';
 
 const NUMBERS = ['temperature', 'top_p', 'max_tokens', 'seed'];
+/** Without chance two answers side by side differ by what was learned alone. */
+const DEFAULTS = { temperature: 0 };
 
 /** The settings as fields of a request; what is empty is left to the server. */
 export function parameters() {
-  const chosen = preferences.settings ?? {};
+  const chosen = preferences.settings ?? DEFAULTS;
   const fields = {};
   for (const name of NUMBERS) {
-    if (chosen[name] !== undefined) {
+    if (chosen[name] !== undefined && chosen[name] !== null) {
       fields[name] = chosen[name];
     }
   }
@@ -38,7 +40,7 @@ export class Settings {
     });
     $('open-settings').addEventListener('click', () => this.open());
     $('reset').addEventListener('click', () => {
-      prefer({ settings: {} });
+      prefer({ settings: DEFAULTS });
       this.fill();
     });
   }
@@ -49,7 +51,7 @@ export class Settings {
   }
 
   fill() {
-    const chosen = preferences.settings ?? {};
+    const chosen = preferences.settings ?? DEFAULTS;
     const { elements } = this.form;
     elements.system.value = this.hooks.system();
     elements.theme.value = preferences.theme ?? '';
@@ -67,7 +69,7 @@ export class Settings {
     const slider = this.form.querySelector(`[data-for=${name}]`);
     if (slider) {
       slider.value = value ?? 1;
-      slider.classList.toggle('unset', value === undefined);
+      slider.classList.toggle('unset', value === undefined || value === null);
     }
   }
 
@@ -82,10 +84,10 @@ export class Settings {
       prefer({ theme: field.value });
       applyTheme();
     } else if (field.name === 'thinking') {
-      prefer({ settings: { ...preferences.settings, thinking: field.value } });
+      prefer({ settings: { ...DEFAULTS, ...preferences.settings, thinking: field.value } });
     } else if (NUMBERS.includes(field.name) && this.check(field)) {
-      const value = field.value === '' ? undefined : Number(field.value);
-      prefer({ settings: { ...preferences.settings, [field.name]: value } });
+      const value = field.value === '' ? null : Number(field.value);
+      prefer({ settings: { ...DEFAULTS, ...preferences.settings, [field.name]: value } });
       this.slide(field.name, value);
     }
   }

@@ -5,7 +5,7 @@ import { Markdown, copyText } from './markdown.js';
 import { number, t } from './text.js';
 
 const NEAR = 32;
-const TOKENS_FOR_A_SPEED = 8;
+const SECONDS_FOR_A_SPEED = 0.25;
 
 /** Keeps the newest text in view, for as long as the reader is at the bottom. */
 export class Follow {
@@ -114,7 +114,7 @@ class AnswerView {
     if (usage?.completion_tokens) {
       parts.push(t('tokens', usage.completion_tokens));
       const speed = (usage.completion_tokens - 1) / (seconds - first);
-      if (usage.completion_tokens >= TOKENS_FOR_A_SPEED && Number.isFinite(speed)) {
+      if (seconds - first >= SECONDS_FOR_A_SPEED) {
         parts.push(t('speed', number(speed, speed < 10 ? 1 : 0)));
       }
       parts.push(t('first', number(first, 2)));

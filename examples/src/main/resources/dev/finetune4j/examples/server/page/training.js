@@ -7,6 +7,7 @@ import { number, t } from './text.js';
 
 const EVERY = 2000;
 const ROWS = 20;
+const SMOOTHING = 0.6; // that of the library's own pictures
 const LONG_PIECE = 500_000; // bytes; a longer log comes in several
 const QUIET_SECONDS = 180;
 const STATES = { running: 'running', finished: 'finished', stopped: 'stoppedRun' };
@@ -39,11 +40,6 @@ export class RunLog {
     if (Number.isFinite(entry.eval_loss)) {
       this.evaluations = [...this.evaluations.filter(check => check.step < step), { step, loss: entry.eval_loss }];
     }
-  }
-
-  /** As much smoothing as LLaMA-Factory's own picture has: the more, the longer the run. */
-  weight() {
-    return 1.8 * (1 / (1 + Math.exp(-0.05 * this.steps.length)) - 0.5);
   }
 }
 
@@ -183,7 +179,7 @@ export class Training {
 
   show() {
     const { last, steps, evaluations } = this.log;
-    const weight = preferences.smoothing ?? this.log.weight();
+    const weight = preferences.smoothing ?? SMOOTHING;
     $('no-run').hidden = true;
     $('run-view').hidden = false;
     $('run-progress').value = last.percentage ?? 0;

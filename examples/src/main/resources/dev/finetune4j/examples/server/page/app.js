@@ -323,7 +323,7 @@ $('language').addEventListener('click', () => {
   speak(preferences.language);
 });
 window.addEventListener('hashchange', route);
-window.addEventListener('focus', connect);
+window.addEventListener('focus', () => models.length > 0 && connect());
 window.addEventListener('storage', event => isConversation(event.key) && sidebar.show());
 
 applyTheme();

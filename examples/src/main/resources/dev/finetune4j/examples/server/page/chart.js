@@ -58,6 +58,7 @@ export class LossChart {
     this.data = null;
     this.tip = el('div', { class: 'tip', hidden: true });
     new ResizeObserver(() => this.draw()).observe(place);
+    this.at = null; // where the pointer is
     place.addEventListener('pointermove', event => this.point(event.clientX - place.getBoundingClientRect().left));
     place.addEventListener('pointerleave', () => this.point(null));
   }
@@ -89,6 +90,7 @@ export class LossChart {
       draw('path', { class: 'check', d: line(checks) }), ...checks.map(([x, y]) => draw('circle', { class: 'check', cx: x, cy: y, r: 3.5 })),
       draw('path', { class: 'rate', d: line(thin(rates, columns)) }), this.cross);
     this.place.replaceChildren(this.svg, this.tip);
+    this.point(this.at);
   }
 
   label() {
@@ -137,6 +139,7 @@ export class LossChart {
 
   /** Shows the numbers of the step nearest to a place. */
   point(at) {
+    this.at = at;
     if (!this.cross) {
       return;
     }

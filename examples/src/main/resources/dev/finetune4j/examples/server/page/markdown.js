@@ -174,11 +174,23 @@ function code(lines) {
     el('pre', { tabindex: '0' }, el('code', {}, text)));
 }
 
+/** A page that came by plain HTTP from another machine has no clipboard but that of a selection. */
+async function copied(text) {
+  if (navigator.clipboard) {
+    return navigator.clipboard.writeText(text).then(() => true, () => false);
+  }
+  const field = el('textarea', { class: 'unseen', readonly: '' });
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand('copy');
+  field.remove();
+  return done;
+}
+
 /** Puts a text on the clipboard and shows on the button that it is there. */
 export async function copyText(text, button) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
+  if (!(await copied(text))) {
     toast(t('copyFailed'));
     return;
   }

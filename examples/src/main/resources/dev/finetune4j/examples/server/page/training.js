@@ -3,14 +3,13 @@ import { ApiError, log, runs, words } from './api.js';
 import { LossChart, small } from './chart.js';
 import { $, el } from './dom.js';
 import { preferences, prefer } from './store.js';
-import { number, t } from './text.js';
+import { ago, number, t } from './text.js';
 
 const EVERY = 2000;
 const ROWS = 20;
 const SMOOTHING = 0.6; // that of the library's own pictures
 const LONG_PIECE = 500_000; // bytes; a longer log comes in several
 const QUIET_SECONDS = 180;
-const STATES = { running: 'running', finished: 'finished', stopped: 'stoppedRun' };
 
 /** The lines of one log, as far as they have been read. */
 export class RunLog {
@@ -34,7 +33,9 @@ export class RunLog {
       while (this.steps.length > 0 && this.steps.at(-1).step >= step) {
         this.steps.pop();
       }
-      this.evaluations = this.evaluations.filter(check => check.step < step);
+      if (this.evaluations.at(-1)?.step >= step) {
+        this.evaluations = this.evaluations.filter(check => check.step < step);
+      }
       this.steps.push({ step, loss: entry.loss, lr: entry.lr ?? entry.learning_rate, epoch: entry.epoch });
     }
     if (Number.isFinite(entry.eval_loss)) {
@@ -102,6 +103,7 @@ export class Training {
       this.empty(t('noRun'), t('noRunMore'));
       return;
     }
+    let news = false;
     for (let more = true; more;) {
       const piece = await log(this.run, this.log.offset);
       if (turn !== this.turn) {
@@ -112,12 +114,13 @@ export class Training {
         continue;
       }
       more = piece.next - this.log.offset > LONG_PIECE;
+      news ||= piece.lines.length > 0;
       this.log.take(piece);
     }
     this.state(list.find(run => run.id === this.run));
     if (this.log.steps.length === 0) {
       this.empty(this.run, t('firstStep'));
-    } else {
+    } else if (news || $('run-view').hidden) {
       this.show();
     }
   }
@@ -136,11 +139,16 @@ export class Training {
     select.hidden = list.length === 0;
   }
 
-  /** A run that is not at its end and has written nothing for minutes counts as stopped. */
+  /** Whether a run that has written nothing for minutes goes on cannot be told from its log. */
   state(run) {
     const quiet = Date.now() / 1000 - run.modified;
-    const state = this.log.last.percentage >= 100 ? 'finished' : quiet < QUIET_SECONDS ? 'running' : 'stopped';
-    this.tell(state, t(STATES[state]));
+    if (this.log.last.percentage >= 100) {
+      this.tell('finished', t('finished'));
+    } else if (quiet < QUIET_SECONDS) {
+      this.tell('running', t('running'));
+    } else {
+      this.tell('quiet', t('quiet', ago(quiet)));
+    }
   }
 
   tell(state, words) {

@@ -1,12 +1,13 @@
 // Uses the page as people do, in headless Chromium by Playwright, and prints a line for each thing that it looks at:
 //   ok - NAME   or   not ok - NAME: what was found
-// Arguments: the page's address, the folder of node_modules with playwright-core and axe-core, Chromium's path, a folder for screenshots.
+// Arguments: the page's address, the folder of node_modules with playwright-core and axe-core, Chromium's path, a folder with the log
+// runs/lora/trainer_log.jsonl where history.jsonl is left, and perhaps one for screenshots.
 // The server has a base "demo" and an adapter "atlas", which answer as PageModel does, and the log of a run "lora".
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [address, modules, executablePath, pictures] = process.argv.slice(2);
+const [address, modules, executablePath, folder, pictures] = process.argv.slice(2);
 const { chromium } = await import(pathToFileURL(path.join(modules, 'playwright-core/index.mjs')));
 const axe = readFileSync(path.join(modules, 'axe-core/axe.min.js'), 'utf8');
 const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -157,7 +158,8 @@ async function compare(page) {
 
 async function history(page) {
   const [saved] = await Promise.all([page.waitForEvent('download'), page.click('#export-all')]);
-  const lines = readFileSync(await saved.path(), 'utf8').trimEnd().split('\n').map(line => JSON.parse(line));
+  await saved.saveAs(path.join(folder, 'history.jsonl'));
+  const lines = readFileSync(path.join(folder, 'history.jsonl'), 'utf8').trimEnd().split('\n').map(line => JSON.parse(line));
   const roles = lines.map(line => line.messages.map(message => message.role[0]).join(''));
   report('the history is exported as conversations of OpenAI', roles.length === 3 && roles.every(line => /^s?(ua)+$/.test(line)), roles);
   const messages = Array.from({ length: 200 }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `message ${i}\n\n- one\n- **two**` }));
@@ -177,14 +179,21 @@ async function history(page) {
   equal('and is there again', await page.locator('#list a').count(), count);
 }
 
-async function training(page) {
+async function training() {
+  const page = await open();
   await page.click('#to-training');
   await page.waitForSelector('#plot path.soft');
   equal('the numbers of a run are shown', await page.locator('#figures dd').allInnerTexts(), ['40 / 80', '1.00', '0.5250', '0.6000', '100', '0:00:40', '0:00:40']);
   equal('its curves are drawn', await page.locator('#plot path').count(), 4);
   await page.mouse.move(600, 400);
   report('a step is told under the pointer', (await page.innerText('.tip')).startsWith('Step '));
+  equal('a run that goes on is told as such', await page.innerText('#run-state'), 'Running');
   await look(page, 'training');
+  const line = { current_steps: 80, total_steps: 80, loss: 0.25, lr: 0, epoch: 2, percentage: 100 };
+  appendFileSync(path.join(folder, 'runs/lora/trainer_log.jsonl'), JSON.stringify(line) + '\n');
+  await page.waitForFunction(() => document.getElementById('run-state').innerText === 'Finished');
+  equal('new steps are shown by themselves', (await page.locator('#figures dd').allInnerTexts()).slice(0, 3), ['80 / 80', '2.00', '0.2500']);
+  report('and the step under the pointer stays', (await page.innerText('.tip')).startsWith('Step '));
   await page.context().close();
 }
 
@@ -264,10 +273,10 @@ async function desk() {
   await stop(page);
   await compare(page);
   await history(page);
-  await training(page);
+  await page.context().close();
 }
 
-const ends = await Promise.allSettled([desk(), phone().then(keys).then(key)]);
+const ends = await Promise.allSettled([desk(), training().then(phone).then(keys).then(key)]);
 ends.filter(end => end.status === 'rejected').forEach(end => report('the page does what is asked of it', false, end.reason.stack));
 equal('no error on the console, and axe finds nothing', wrong, []);
 equal('nothing is asked of other servers', asked, []);

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.finetune4j.data.Dataset;
 import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -60,8 +61,11 @@ class PageTest {
                     server.address() + "/",
                     modules.toString(),
                     browser.get().toString(),
+                    temporary.toString(),
                     System.getProperty(PICTURES, "")));
         }
+        Path history = temporary.resolve("history.jsonl");
+        assertEquals(3, Dataset.read(history).size(), "conversations that the page has exported");
         assertTrue(lines.size() > 30, () -> "the script has not come far: " + lines);
         return lines.stream().map(PageTest::test);
     }

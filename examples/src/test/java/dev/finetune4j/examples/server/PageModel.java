@@ -68,6 +68,9 @@ final class PageModel implements ServedModel {
         if (question.equals("busy") && refused.add(String.valueOf(request.adapter()))) {
             throw new RejectedExecutionException("all places are taken");
         }
+        if (question.equals("too long")) {
+            throw new FineTune4jException("600 tokens, but 512 at most");
+        }
         Written written = new Written();
         new Thread(() -> written.write(question, request, sink), "page-model").start();
         return written;

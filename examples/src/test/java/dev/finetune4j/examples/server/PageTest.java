@@ -65,7 +65,7 @@ class PageTest {
                     System.getProperty(PICTURES, "")));
         }
         Path history = temporary.resolve("history.jsonl");
-        assertEquals(3, Dataset.read(history).size(), "conversations that the page has exported");
+        assertEquals(2, Dataset.read(history).size(), "conversations that the page has exported");
         assertTrue(lines.size() > 30, () -> "the script has not come far: " + lines);
         return lines.stream().map(PageTest::test);
     }

@@ -1,7 +1,7 @@
 // The server's HTTP API, as OpenAI has it, and its mistakes in words.
 import { t } from './text.js';
 
-/** Something that went wrong; kind is key, forbidden, busy, unavailable, model, request, server, stream, foreign, lost or noServer. */
+/** Something that went wrong; kind is key, forbidden, busy, unavailable, model, long, request, server, stream, foreign, lost or noServer. */
 export class ApiError extends Error {
   constructor(kind, said, seconds) {
     super(kind);
@@ -12,13 +12,13 @@ export class ApiError extends Error {
 }
 
 const WORDS = {
-  key: 'errorKey', forbidden: 'errorForbidden', busy: 'errorBusy', unavailable: 'errorUnavailable', model: 'errorModel', request: 'errorRequest',
+  key: 'errorKey', forbidden: 'errorForbidden', busy: 'errorBusy', unavailable: 'errorUnavailable', model: 'errorModel', long: 'errorLong', request: 'errorRequest',
   server: 'errorServer', stream: 'errorStream', foreign: 'errorForeign', lost: 'errorLost', noServer: 'errorNoServer',
 };
 
 /** An error for people; the server's own words follow where they say more. */
 export function words(error) {
-  const told = ['unavailable', 'request', 'server', 'stream', 'forbidden'].includes(error.kind) && error.said;
+  const told = ['unavailable', 'long', 'request', 'server', 'stream', 'forbidden'].includes(error.kind) && error.said;
   return told ? t(WORDS[error.kind]) + ' ' + error.said : t(WORDS[error.kind]).replace(/[:：]$/, '.');
 }
 
@@ -65,6 +65,9 @@ async function refusal(response) {
 }
 
 function kindOf(status, error) {
+  if (error.code === 'context_length_exceeded') {
+    return 'long';
+  }
   switch (status) {
     case 401: return 'key';
     case 403: return 'forbidden';

@@ -90,7 +90,7 @@ function offer() {
   });
   document.querySelector('.versus').hidden = !two;
   $('compare').setAttribute('aria-pressed', String(two));
-  $('compare').disabled = models.length < 1;
+  $('compare').disabled = models.length < 2 && !two;
   document.body.classList.toggle('two', two || conversation.turns.some(turn => turn.answers.length > 1));
 }
 

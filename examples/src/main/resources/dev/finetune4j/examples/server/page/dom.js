@@ -59,19 +59,25 @@ export function say(text) {
   setTimeout(() => line.remove(), SPOKEN_MILLIS);
 }
 
+const TOLD_MILLIS = 5000;
+const OFFERED_MILLIS = 15_000;
 let hiding;
 
-/** Shows a line for some seconds, perhaps with one thing to do. */
+/** Shows a line for some seconds, perhaps with one thing to do; it stays while the pointer or the focus is on it. */
 export function toast(text, label, action) {
   const place = $('toast');
-  clearTimeout(hiding);
+  const millis = label ? OFFERED_MILLIS : TOLD_MILLIS;
   const hide = () => { place.hidden = true; };
+  const later = () => {
+    clearTimeout(hiding);
+    hiding = setTimeout(() => (place.matches(':hover, :focus-within') ? later() : hide()), millis);
+  };
   place.replaceChildren(el('span', {}, text));
   if (label) {
     place.append(el('button', { type: 'button', class: 'link', onclick: () => { hide(); action(); } }, label));
   }
   place.hidden = false;
-  hiding = setTimeout(hide, label ? 9000 : 5000);
+  later();
 }
 
 /** A file that the browser saves. */

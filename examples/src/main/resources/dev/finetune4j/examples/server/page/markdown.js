@@ -108,7 +108,7 @@ function block(lines) {
     return el('hr');
   }
   if (lines[0].startsWith('>')) {
-    return el('blockquote', {}, ...blocks(lines.map(line => line.replace(/^>\s?/, '')).join('\n')).map(source => block(source.split('\n'))));
+    return el('blockquote', {}, ...blocks(lines.map(line => line.replace(/^(>\s?)+/, '')).join('\n')).map(source => block(source.split('\n'))));
   }
   if (ITEM.test(lines[0])) {
     return list(lines);

@@ -2,18 +2,20 @@ package dev.finetune4j.examples.cli;
 
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.hub.HubException;
+import dev.finetune4j.examples.task.TaskFileException;
 import java.io.PrintWriter;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
-/** The command line: {@code finetune4j chat|eval|serve|merge|export|demo|download|env|plan|data}. */
+/** The command line: {@code finetune4j train|chat|eval|serve|merge|export|demo|download|env|plan|data}. */
 @Command(
         name = "finetune4j",
         description = "Fine-tunes open chat models on this machine.",
         mixinStandardHelpOptions = true,
         versionProvider = Finetune4j.Version.class,
         subcommands = {
+            TrainCommand.class,
             DownloadCommand.class,
             EnvCommand.class,
             PlanCommand.class,
@@ -27,6 +29,7 @@ import picocli.CommandLine.Command;
         })
 public final class Finetune4j implements Runnable {
     static final int FAILED = 1;
+    static final int USAGE = 2;
     static final int DOES_NOT_FIT = 3;
     static final int NOT_PASSED = 4;
 
@@ -71,18 +74,22 @@ public final class Finetune4j implements Runnable {
             if (failure instanceof HubException hub) {
                 error.put("reason", hub.reason().name());
             }
+            if (failure instanceof TaskFileException task) {
+                error.put("problems", task.problems());
+            }
             command.getErr().println(error.put("message", String.valueOf(failure.getMessage())));
         } else {
             command.getErr().println("finetune4j: " + failure.getMessage());
-            String model = ofCommand.matchedPositionalValue(0, "MODEL");
             if (failure instanceof HubException hub
                     && hub.reason() == HubException.Reason.NOT_CACHED
+                    && ofCommand.hasMatchedPositional(0)
+                    && ofCommand.matchedPositional(0).getValue() instanceof String model
                     && !AnswerTask.isFile(model)) {
                 command.getErr().println("here: finetune4j download " + model);
             }
         }
         command.getErr().flush();
-        return FAILED;
+        return failure instanceof TaskFileException ? USAGE : FAILED;
     }
 
     /** The library's version. */

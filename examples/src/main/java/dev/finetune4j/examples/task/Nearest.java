@@ -17,9 +17,9 @@ final class Nearest {
                 .filter(other -> distance(lower, other) <= Math.max(2, other.length() / 3));
     }
 
-    /** {@code ; did you mean lora_rank?}, or nothing. */
+    /** {@code , did you mean lora_rank?}, or nothing. */
     static String hint(String word, Collection<String> known) {
-        return to(word, known).map(other -> "; did you mean " + other + "?").orElse("");
+        return to(word, known).map(other -> ", did you mean " + other + "?").orElse("");
     }
 
     /** The Levenshtein distance. */

@@ -64,8 +64,9 @@ final class OtherSchema {
                 renamed.add(key + " → " + instead);
             }
         }
-        return "this is the schema that LLaMA-Factory reads with USE_V1=1, which is not read here; write stage, do_train: true"
-                + " and " + String.join(", ", renamed)
+        return "this is the schema that LLaMA-Factory reads with USE_V1=1, which is not read here; write "
+                + (keys.contains("train_dataset") ? "stage, do_train: true and " : "")
+                + String.join(", ", renamed)
                 + (gone.isEmpty() ? "" : ", and take out " + String.join(", ", gone));
     }
 }

@@ -1,6 +1,7 @@
 package dev.finetune4j.examples.task;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -29,12 +30,21 @@ final class Remarks {
         return byText.isEmpty();
     }
 
-    /** {@code line 3, use_badam: …}. */
+    /** {@code line 3, use_badam: …}, in the order of the lines; behind them what stands in arguments, and what is missing. */
     List<String> withPlaces() {
-        List<String> lines = new ArrayList<>();
-        byText.forEach(
-                (text, subjects) -> lines.add(places(subjects) + String.join(", ", subjects.keys()) + ": " + text));
-        return lines;
+        return byText.entrySet().stream()
+                .sorted(Comparator.comparingInt(remark -> order(remark.getValue())))
+                .map(remark -> places(remark.getValue())
+                        + String.join(", ", remark.getValue().keys()) + ": " + remark.getKey())
+                .toList();
+    }
+
+    private static int order(Subjects subjects) {
+        String first = subjects.places().iterator().next();
+        if (first.startsWith(TaskValue.LINE)) {
+            return Integer.parseInt(first.substring(TaskValue.LINE.length()));
+        }
+        return first.isEmpty() ? Integer.MAX_VALUE : Integer.MAX_VALUE - 1;
     }
 
     /** {@code use_badam: …}. */

@@ -109,7 +109,8 @@ public final class TaskFile {
             problems.add(
                     name,
                     value.place(),
-                    "there is no such key" + Nearest.hint(name, TaskKeys.all().names()));
+                    "there is no such key" + Nearest.hint(name, TaskKeys.all().names())
+                            + "; docs/task-file-keys.md lists all");
             return;
         }
         String mistake = key.mistake(value.content());
@@ -126,11 +127,11 @@ public final class TaskFile {
             return;
         }
         if (!looked) {
-            notes.add(name, value.place(), "no matter of `finetune4j " + command.label() + "`");
+            notes.add(name, value.place(), "ignored; no matter of `finetune4j " + command.label() + "`");
         } else if (rule.treatment() == Treatment.REFUSED) {
             problems.add(name, value.place(), (key.exceptions().isEmpty() ? "" : value.text() + ": ") + rule.text());
         } else {
-            notes.add(name, value.place(), rule.text());
+            notes.add(name, value.place(), "ignored; " + rule.text());
         }
     }
 
@@ -144,6 +145,12 @@ public final class TaskFile {
         TaskKeys.all().get(key);
         TaskValue value = values.get(key);
         return value != null && value.content() != null;
+    }
+
+    /** Whether the key has a value that says something else than its default. */
+    public boolean isChanged(String key) {
+        TaskValue value = values.get(key);
+        return value != null && !TaskKeys.all().get(key).isUsual(value.content());
     }
 
     private @Nullable Object typed(String name) {

@@ -86,16 +86,16 @@ record TaskKey(
             return null;
         }
         if (type == Type.LIST) {
-            return Scalars.of(type, content) == null ? "is " + content + ", expected names with commas between" : null;
+            return Scalars.of(type, content) == null ? "is " + content + "; expected names with commas between" : null;
         }
         if (!(content instanceof String text)) {
-            return "is " + (content instanceof List ? "a list" : "a map") + ", expected " + expected();
+            return "is " + (content instanceof List ? "a list" : "a map") + "; expected " + expected();
         }
         if (Scalars.of(type, text) == null) {
-            return "is " + (text.isEmpty() ? "empty" : text) + ", expected " + expected();
+            return "is " + (text.isEmpty() ? "empty" : text) + "; expected " + expected();
         }
         if (!choices.isEmpty() && !choices.contains(text)) {
-            return "is " + text + Nearest.hint(text, choices) + " expected " + expected();
+            return "is " + text + Nearest.hint(text, choices) + "; expected " + expected();
         }
         return null;
     }

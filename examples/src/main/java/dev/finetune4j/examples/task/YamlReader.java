@@ -78,9 +78,9 @@ final class YamlReader {
             String place = e.getProblemMark()
                     .map(mark -> TaskValue.LINE + (mark.getLine() + 1) + ", column " + (mark.getColumn() + 1) + ": ")
                     .orElse("");
-            throw new MalformedException(place + "is no YAML: " + hint(e.getProblem()), e);
+            throw new MalformedException(place + "is no YAML or JSON: " + hint(e.getProblem()), e);
         } catch (YamlEngineException e) {
-            throw new MalformedException("is no YAML: " + e.getMessage(), e);
+            throw new MalformedException("is no YAML or JSON: " + e.getMessage(), e);
         }
     }
 
@@ -89,7 +89,10 @@ final class YamlReader {
             return "there is a second \": \" in the line, or a line is indented that should not be; put texts with a"
                     + " colon into quotes";
         }
-        return problem;
+        if (problem.startsWith("could not find expected ':'")) {
+            return "this line or the one before has a key without \": \" behind it; put a space after the colon";
+        }
+        return problem + "; mend the line";
     }
 
     private static String line(Node node) {

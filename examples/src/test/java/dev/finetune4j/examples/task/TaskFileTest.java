@@ -82,14 +82,14 @@ class TaskFileTest {
     @Test
     void allMistakesAreFoundTogetherWithTheirLinesAndOnceForEachCause() {
         assertEquals("""
-                argument: x is no key=value; write such as learning_rate=2e-4
-                line 1, lora_rnk: there is no such key; did you mean lora_rank?
-                line 2, learning_rate: is fast, expected a number
-                line 3, bf16: is maybe, expected true or false
-                line 4, stage: is sfd; did you mean sft? expected one of pt, sft, dpo, kto
-                line 5, lora_rank: is a list, expected a whole number
+                line 1, lora_rnk: there is no such key, did you mean lora_rank?; docs/task-file-keys.md lists all
+                line 2, learning_rate: is fast; expected a number
+                line 3, bf16: is maybe; expected true or false
+                line 4, stage: is sfd, did you mean sft?; expected one of pt, sft, dpo, kto
+                line 5, lora_rank: is a list; expected a whole number
                 lines 6, 7, use_dft_loss, use_asft_loss: this loss is not built in; take it out; stage: sft learns by the cross entropy of the answers
-                line 8, finetuning_type: oft: OFT is not built in; train with finetuning_type: lora""", mistakes("""
+                line 8, finetuning_type: oft: OFT is not built in; train with finetuning_type: lora
+                argument: x is no key=value; write such as learning_rate=2e-4""", mistakes("""
                 lora_rnk: 8
                 learning_rate: fast
                 bf16: maybe
@@ -118,15 +118,15 @@ class TaskFileTest {
         task.requireSound();
         assertEquals(
                 List.of(
-                        "preprocessing_num_workers, dataloader_num_workers: rows are encoded within seconds, on all cores that help",
-                        "trust_remote_code: no code of a checkpoint is ever run",
-                        "temperature: no matter of `finetune4j train`"),
+                        "preprocessing_num_workers, dataloader_num_workers: ignored; rows are encoded within seconds, on all cores that help",
+                        "trust_remote_code: ignored; no code of a checkpoint is ever run",
+                        "temperature: ignored; no matter of `finetune4j train`"),
                 task.notes());
     }
 
     @Test
     void whatIsNoTaskFileIsSaidAsSuch() {
-        assertTrue(mistakes("a: b: c").startsWith("line 1, column 5: is no YAML: there is a second \": \""));
+        assertTrue(mistakes("a: b: c").startsWith("line 1, column 5: is no YAML or JSON: there is a second \": \""));
         assertTrue(mistakes("").startsWith("holds nothing; expected lines such as"));
         assertTrue(mistakes("- 1").startsWith("is no map of keys"));
         assertTrue(mistakes("a: &x [*x]").contains("deep"), mistakes("a: &x [*x]"));

@@ -19,6 +19,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
@@ -71,6 +73,29 @@ class TaskKeysTest {
         assertEquals(411, entries);
         assertEquals(names, TaskKeys.all().names());
         assertEquals(List.of(), differences);
+    }
+
+    /** What is honoured is asked for somewhere in the code, and nothing else is. */
+    @Test
+    void whatIsHonouredIsLookedAt() throws IOException {
+        Set<String> asked = new TreeSet<>();
+        Pattern name = Pattern.compile("\"([a-z][a-z0-9_]+)\"");
+        try (Stream<Path> files = Files.walk(Path.of("src/main/java"))) {
+            for (Path file :
+                    files.filter(path -> path.toString().endsWith(".java")).toList()) {
+                Matcher matcher = name.matcher(Files.readString(file));
+                while (matcher.find()) {
+                    asked.add(matcher.group(1));
+                }
+            }
+        }
+        List<String> never = TaskKeys.all().keys().stream()
+                .filter(key -> key.rule().treatment() == Treatment.HONOURED)
+                .filter(key -> key.rule().commands().contains(TaskCommand.TRAIN))
+                .map(TaskKey::name)
+                .filter(key -> !asked.contains(key))
+                .toList();
+        assertEquals(List.of(), never, "said to be honoured, but no code asks for it");
     }
 
     @Test

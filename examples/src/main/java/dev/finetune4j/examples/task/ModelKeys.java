@@ -1,0 +1,62 @@
+package dev.finetune4j.examples.task;
+
+import dev.finetune4j.FineTuner;
+import dev.finetune4j.core.hub.ModelSource;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Tokenizer;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a task says of the model.
+ *
+ * @param name a folder or an id
+ * @param template the name of its chat template; null when it is not said
+ */
+record ModelKeys(String name, @Nullable String template) {
+    /** Templates of models that take more than text. */
+    private static final Pattern MULTIMODAL = Pattern.compile(
+            "(?:.*_)?(?:vl|omni|audio|vision|ocr)(?:_.*)?|llava.*|.*llava|mllama|paligemma.*|pixtral|minicpm_[ov].*|glm4_?5?v");
+
+    static ModelKeys of(TaskFile task) {
+        String name = task.text("model_name_or_path").orElse("");
+        if (name.isBlank()) {
+            task.refuse(
+                    "model_name_or_path",
+                    "is missing; give a folder, or the id of a model that `finetune4j download` has fetched");
+        }
+        String template = task.text("template").orElse(null);
+        if (template != null && MULTIMODAL.matcher(template).matches()) {
+            task.refuse(
+                    "template",
+                    template
+                            + " is of models that take pictures, films or sound, but only language models are trained and answer;"
+                            + " choose one of text alone");
+        }
+        return new ModelKeys(name, template);
+    }
+
+    /**
+     * Chooses the model, and the library's template where the model has none.
+     *
+     * @param texts whether no template is needed
+     * @return what is to be told of the template; empty for nothing
+     */
+    String apply(FineTuner.Builder builder, boolean texts) {
+        ModelSource source = ModelSource.of(name);
+        builder.model(source);
+        if (template == null || texts) {
+            return "";
+        }
+        try (Tokenizer tokenizer = Tokenizer.load(source.fetchSettings())) {
+            if (tokenizer.chatTemplateSource().isPresent()) {
+                return "template: " + template + " stands for the chat template that the checkpoint brings along";
+            }
+        }
+        if (ChatTemplate.names().contains(template)) {
+            builder.chatTemplate(template);
+            return "template: the checkpoint has no chat template, so it is the library's " + template;
+        }
+        return "";
+    }
+}

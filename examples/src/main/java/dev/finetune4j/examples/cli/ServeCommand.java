@@ -61,6 +61,12 @@ final class ServeCommand implements Callable<Integer> {
     @CommandLine.Option(names = "--runs", paramLabel = "FOLDER", description = "Where trainings write their logs.")
     private @Nullable Path runs;
 
+    @CommandLine.Option(
+            names = "--training-data",
+            paramLabel = "FOLDER",
+            description = "Lets requests start trainings with the data sets in it; they are written to --runs.")
+    private @Nullable Path data;
+
     @CommandLine.Option(names = "--api-key-file", paramLabel = "FILE", description = "Holds the API key.")
     private @Nullable Path keyFile;
 
@@ -93,6 +99,7 @@ final class ServeCommand implements Callable<Integer> {
                 .maxRequests(maxRequests)
                 .adapters(adapters)
                 .runs(runs)
+                .data(data)
                 .build();
         CountDownLatch stopped = new CountDownLatch(1);
         try (ModelServer server = ModelServer.start(settings)) {

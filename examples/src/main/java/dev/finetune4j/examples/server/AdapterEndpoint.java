@@ -6,7 +6,6 @@ import dev.finetune4j.examples.server.http.HttpCall;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -76,22 +75,13 @@ final class AdapterEndpoint {
         return name;
     }
 
-    /** The folder of an adapter: within the one that is configured, whatever links there are. What lies elsewhere is as good as not there. */
     private static Path resolve(Path root, String path) {
-        try {
-            Path given = root.resolve(path).normalize();
-            if (given.startsWith(root) && Files.isDirectory(given)) {
-                Path real = given.toRealPath();
-                if (real.startsWith(root)) {
-                    return real;
-                }
-            }
-        } catch (IOException | InvalidPathException e) {
-            // It is no folder in any case.
-        }
-        throw ApiException.invalid(
-                "lora_path",
-                "there is no folder " + Texts.shortened(path) + " in the one from which adapters are loaded");
+        return new ConfinedFolder(root)
+                .find(path)
+                .filter(Files::isDirectory)
+                .orElseThrow(() -> ApiException.invalid(
+                        "lora_path",
+                        "there is no folder " + Texts.shortened(path) + " in the one from which adapters are loaded"));
     }
 
     private static void succeed(HttpCall http, String message) throws IOException {

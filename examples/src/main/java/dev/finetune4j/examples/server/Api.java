@@ -10,6 +10,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -18,6 +20,7 @@ import org.slf4j.LoggerFactory;
 final class Api implements HttpHandler {
     private static final Logger LOG = LoggerFactory.getLogger(Api.class);
     private static final String MODELS = "/v1/models/";
+    private static final Pattern JOB = Pattern.compile("/v1/training/jobs/([^/]+)(/stop)?");
     private static final String PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
     private static final String ID = "X-Request-Id";
 
@@ -28,6 +31,7 @@ final class Api implements HttpHandler {
     private final AdapterEndpoint adapters;
     private final Metrics metrics;
     private final TrainingLogs logs;
+    private final TrainingJobs jobs;
 
     /** @param model null while it is being loaded */
     Api(ServerSettings settings, AtomicReference<@Nullable ServedModel> model) {
@@ -39,6 +43,7 @@ final class Api implements HttpHandler {
         this.completions = new Completions(settings, admission, metrics);
         this.adapters = new AdapterEndpoint(settings);
         this.logs = new TrainingLogs(settings.runs());
+        this.jobs = new TrainingJobs(settings);
     }
 
     @Override
@@ -117,20 +122,37 @@ final class Api implements HttpHandler {
             }
             case "/v1/models" -> json(call, "GET", () -> models.list(loaded()));
             case "/v1/training/runs" -> json(call, "GET", logs::list);
+            case "/v1/training/jobs" -> jobs(call);
             case "/v1/training/log" -> json(call, "GET", () -> log(call));
             case "/v1/adapters" -> json(call, "GET", adapters::list);
             case "/v1/load_lora_adapter" -> adapters.load(post(call), loaded());
             case "/v1/unload_lora_adapter" -> adapters.unload(post(call), loaded());
             case "/v1/chat/completions" -> completions.chat(post(call), loaded(), id);
             case "/v1/completions" -> completions.text(post(call), loaded(), id);
-            default -> {
-                if (!call.path().startsWith(MODELS)) {
-                    throw ApiException.invalid(404, "not_found", "nothing is at " + Texts.shortened(call.path()));
-                }
-                String name =
-                        HttpCall.decode(call.path().substring(MODELS.length()).replace("+", "%2B"));
-                json(call, "GET", () -> models.get(loaded(), name));
-            }
+            default -> named(call);
+        }
+    }
+
+    /** Paths that end in a name. */
+    private void named(HttpCall call) throws IOException {
+        Matcher job = JOB.matcher(call.path());
+        if (job.matches()) {
+            String name = HttpCall.decode(job.group(1));
+            boolean stops = job.group(2) != null;
+            json(call, stops ? "POST" : "GET", () -> stops ? jobs.stop(name) : jobs.get(name));
+        } else if (call.path().startsWith(MODELS)) {
+            String name = HttpCall.decode(call.path().substring(MODELS.length()).replace("+", "%2B"));
+            json(call, "GET", () -> models.get(loaded(), name));
+        } else {
+            throw ApiException.invalid(404, "not_found", "nothing is at " + Texts.shortened(call.path()));
+        }
+    }
+
+    private void jobs(HttpCall call) throws IOException {
+        if (call.method().equals("POST")) {
+            json(call, "POST", () -> jobs.start(JsonBody.read(call), loaded()));
+        } else {
+            json(call, "GET", jobs::list);
         }
     }
 

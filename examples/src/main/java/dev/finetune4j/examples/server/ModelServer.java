@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Supplier;
@@ -63,6 +64,27 @@ public final class ModelServer implements AutoCloseable {
         if (earlier != null) {
             earlier.close();
         }
+    }
+
+    /**
+     * Serves an adapter.
+     *
+     * @param name what requests call it
+     * @param folder in PEFT's format, wherever it lies
+     * @throws IllegalStateException before a model is served
+     * @throws dev.finetune4j.core.ModelFileException when it is damaged, or was trained on another base
+     */
+    public void loadAdapter(String name, Path folder) {
+        ServedModel served = model.get();
+        if (served == null) {
+            throw new IllegalStateException("there is no model yet to load an adapter for; call load(…) first");
+        }
+        served.loadAdapter(name, folder);
+    }
+
+    /** How many connections are open. */
+    int connections() {
+        return listener.connections();
     }
 
     /** Where it is reached, such as {@code http://127.0.0.1:8000}. */

@@ -1,5 +1,6 @@
 package dev.finetune4j.examples.server;
 
+import dev.finetune4j.FineTuner;
 import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.Completion;
@@ -36,6 +37,9 @@ interface ServedModel extends AutoCloseable {
 
     /** As {@link dev.finetune4j.Adapters#unload}. */
     boolean unloadAdapter(String name);
+
+    /** A training of a new adapter of this model in the making. */
+    FineTuner.Builder tuner();
 
     @Override
     void close();
@@ -77,6 +81,11 @@ interface ServedModel extends AutoCloseable {
             @Override
             public boolean unloadAdapter(String name) {
                 return model.adapters().unload(name);
+            }
+
+            @Override
+            public FineTuner.Builder tuner() {
+                return FineTuner.builder().model(model);
             }
 
             @Override

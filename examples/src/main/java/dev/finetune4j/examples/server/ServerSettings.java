@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
  * @param maxChoices how many answers one request may ask for
  * @param adapters the only folder from which adapters are loaded at run time; null for none
  * @param runs the folder with the trainings whose logs are shown; null for none
+ * @param data the only folder from which trainings that are asked for take their data sets; null when none can be asked for
  * @param origins the sites, such as {@code https://chat.example.org}, whose pages may use the server, beside its own page
  * @param limits what a client may take of a connection
  */
@@ -41,6 +42,7 @@ public record ServerSettings(
         int maxChoices,
         @Nullable Path adapters,
         @Nullable Path runs,
+        @Nullable Path data,
         Set<String> origins,
         HttpLimits limits) {
     /** The least length of an API key. */
@@ -56,6 +58,9 @@ public record ServerSettings(
         }
         if (apiKey != null && (apiKey.length() < MIN_KEY || !apiKey.matches("[\\x21-\\x7e]+"))) {
             problems.add("the API key must have at least " + MIN_KEY + " letters, digits or signs and no blanks");
+        }
+        if (data != null && runs == null) {
+            problems.add("trainings need a folder to write to; set runs beside data");
         }
         if (modelName.isBlank()) {
             problems.add("the name of the model is blank; give it one");
@@ -96,6 +101,7 @@ public record ServerSettings(
         private int maxChoices = 16;
         private @Nullable Path adapters;
         private @Nullable Path runs;
+        private @Nullable Path data;
         private Set<String> origins = Set.of();
         private HttpLimits limits = HttpLimits.defaults();
 
@@ -158,6 +164,12 @@ public record ServerSettings(
             return this;
         }
 
+        /** Sets {@link ServerSettings#data}, which switches trainings on. */
+        public Builder data(@Nullable Path value) {
+            data = value;
+            return this;
+        }
+
         /** Sets {@link ServerSettings#origins}. */
         public Builder origins(Set<String> value) {
             origins = value;
@@ -188,6 +200,7 @@ public record ServerSettings(
                     maxChoices,
                     adapters,
                     runs,
+                    data,
                     origins,
                     limits);
         }

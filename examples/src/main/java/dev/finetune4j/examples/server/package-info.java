@@ -18,6 +18,12 @@
  * newest first; {@code modified} in seconds since 1970</td></tr>
  * <tr><td>{@code GET /v1/training/log?run=ID&from=OFFSET}</td><td>the lines of the run's {@code trainer_log.jsonl} from an offset in bytes on: {@code
  * {"run","lines":[{…}],"next":OFFSET}}; a page asks again with {@code next}</td></tr>
+ * <tr><td>{@code POST /v1/training/jobs}</td><td>where trainings are switched on: a LoRA adapter is trained on the model while it serves, with
+ * LLaMA-Factory's names {@code {"name","dataset","lora_rank","learning_rate","num_train_epochs","max_steps",
+ * "per_device_train_batch_size","gradient_accumulation_steps","cutoff_len","seed"}}; the data set lies in the configured folder, log and adapter
+ * go to the run's folder, and the adapter is served under the run's name</td></tr>
+ * <tr><td>{@code GET /v1/training/jobs}, {@code /v1/training/jobs/NAME}, {@code POST /v1/training/jobs/NAME/stop}</td><td>{@code
+ * {"id","status","step","total_steps","loss","error"}} with the status running, succeeded, stopped or failed</td></tr>
  * </table>
  *
  * <p>Errors have OpenAI's form: {@code {"error":{"message","type","param","code"}}}. With an API key all of {@code /v1} asks for it as {@code

@@ -1,5 +1,6 @@
 package dev.finetune4j.examples.server;
 
+import dev.finetune4j.FineTuner;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.Completion;
@@ -56,6 +57,11 @@ final class PageModel implements ServedModel {
 
     @Override
     public boolean unloadAdapter(String name) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public FineTuner.Builder tuner() {
         throw new UnsupportedOperationException();
     }
 

@@ -3,6 +3,7 @@ package dev.finetune4j.examples.cli;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.hub.HubException;
+import dev.finetune4j.data.DataReport;
 import dev.finetune4j.examples.Terminal;
 import dev.finetune4j.examples.task.TrainRun;
 import dev.finetune4j.examples.task.TrainTask;
@@ -92,7 +93,11 @@ final class TrainCommand implements Callable<Integer> {
         })) {
             TrainRun.Result result = run.await();
             if (!result.stopped()) {
-                result.report().warnings().forEach(warning -> progress.say("warning: " + InKeys.say(warning)));
+                DataReport data = result.report().data();
+                result.report().warnings().stream()
+                        .filter(warning ->
+                                data == null || !data.warnings().contains(warning)) // told when they were read
+                        .forEach(warning -> progress.say("warning: " + InKeys.say(warning)));
             }
             output.out().println(output.isJson() ? json(result) : text(result, task.isOverwriting()));
             output.out().flush();

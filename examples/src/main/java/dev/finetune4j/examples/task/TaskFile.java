@@ -59,7 +59,7 @@ public final class TaskFile {
         }
         overrides.forEach(task::override);
         if (OtherSchema.isOf(task.values.keySet())) {
-            throw new TaskFileException(file, List.of(OtherSchema.remedy(task.values.keySet())), null);
+            throw new TaskFileException(file, List.of(OtherSchema.remedy(task.values)), null);
         }
         task.values.forEach(task::check);
         return task;

@@ -23,7 +23,8 @@ public final class TaskFileException extends FineTune4jException {
 
     private static String describe(Path file, List<String> problems) {
         if (problems.size() == 1) {
-            return file + ", " + problems.get(0);
+            String problem = problems.get(0);
+            return file + (problem.startsWith(TaskValue.LINE) ? ", " : ": ") + problem;
         }
         StringBuilder text = new StringBuilder(file + ": " + problems.size() + " things need a change:");
         problems.forEach(problem -> text.append("\n  - ").append(problem));

@@ -134,11 +134,13 @@ class TaskFileTest {
                 TaskFileException.class,
                 () -> TaskFile.read(folder.resolve("absent.yaml"), List.of(), TaskCommand.CHAT));
         assertTrue(String.valueOf(missing.getMessage()).contains("there is no such file"));
-        String other = mistakes("model: Qwen/Qwen3-0.6B\ntrain_dataset: d.yaml\nmicro_batch_size: 1\ncp_size: 2");
+        String other = mistakes(
+                "model: Qwen/Qwen3-0.6B\npeft_config: {name: lora, r: 16, target_modules: all}\ntrain_dataset: d.yaml\nmicro_batch_size: 1\ncp_size: 2\nquant_config: null");
         assertEquals(
-                "this is the schema that LLaMA-Factory reads with USE_V1=1, which is not read here; write stage, do_train:"
-                        + " true and model → model_name_or_path, train_dataset → dataset and dataset_dir, with the data set's"
-                        + " entry in dataset_info.json, micro_batch_size → per_device_train_batch_size, and take out cp_size",
+                "this is the schema that LLaMA-Factory reads with USE_V1=1, which is not read here; write stage: sft (dpo where"
+                        + " the rows are pairs), do_train: true, model_name_or_path: Qwen/Qwen3-0.6B, finetuning_type: lora,"
+                        + " lora_rank: 16, lora_target: all, per_device_train_batch_size: 1; write train_dataset as dataset, with"
+                        + " the data set's entry in dataset_info.json; take out cp_size",
                 other);
     }
 }

@@ -73,7 +73,7 @@ class TaskFilesTest {
                         "extras__oft__qwen2_5vl_oft_sft.yaml", "oft: OFT is not built in",
                         "extras__nlg_eval__llama3_lora_predict.yaml", "`finetune4j eval`",
                         "merge_lora__qwen3_gptq.yaml", "GPTQ is not built in",
-                        "v1__train_lora__train_lora_sft_rank0.yaml", "model → model_name_or_path")
+                        "v1__train_lora__train_lora_sft_rank0.yaml", "model_name_or_path: Qwen/Qwen3-4B")
                 .forEach((file, words) -> assertTrue(
                         String.join("\n", verdicts.get(file).problems()).contains(words),
                         file + ": " + verdicts.get(file)));

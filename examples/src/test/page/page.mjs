@@ -26,7 +26,7 @@ function equal(name, found, expected) {
 
 async function open(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 760 }, locale: 'en-GB', ...options });
-  context.setDefaultTimeout(8000);
+  context.setDefaultTimeout(20_000);
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const page = await context.newPage();
   page.on('console', line => line.type() === 'error' && !/status of (400|401|429|503)|ERR_CONNECTION_RESET/.test(line.text()) && wrong.push(line.text()));
@@ -266,7 +266,7 @@ async function key() {
   await page.goto(address);
   await page.waitForSelector('#notice:not([hidden])');
   equal('a model that loads is waited for', await page.innerText('#notice'), 'The model is being loaded. This page goes on by itself.');
-  await page.fill('#key-form [name=key]', 'secret-key', { timeout: 5000 });
+  await page.fill('#key-form [name=key]', 'secret-key');
   await page.press('#key-form [name=key]', 'Enter');
   await page.waitForFunction(() => document.querySelector('#model-0').options.length === 2);
   equal('a key opens the server and is kept for the tab', await page.evaluate(() => [sessionStorage.length, JSON.stringify(localStorage).includes('secret-key')]), [1, false]);

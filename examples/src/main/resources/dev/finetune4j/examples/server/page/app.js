@@ -19,7 +19,7 @@ const thread = new Thread({ again, edit, kindOf, ask: text => send(text) });
 const chat = new Chat({ changed, grown, settled, parameters, keyRefused: askKey });
 const sidebar = new Sidebar({ current: () => ($('chat').hidden ? null : conversation.id), removed, models: defaults });
 const training = new Training({ keyRefused: askKey });
-const settings = new Settings({ system: () => conversation.system, setSystem, keyChanged: connect });
+new Settings({ system: () => conversation.system, setSystem, keyChanged: connect });
 const question = $('question');
 
 // ---- models

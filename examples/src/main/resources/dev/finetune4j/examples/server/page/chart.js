@@ -11,6 +11,7 @@ const GAP = 34;
 const RATE = 76;
 const AXIS = 26;
 const NARROW = 500;
+const DOTS = 60;
 
 /** Moving average that weighs the past, without the bias of its beginning. */
 export function smooth(values, weight) {
@@ -83,11 +84,13 @@ export class LossChart {
     const soft = steps.map((step, i) => [this.x(step.step), this.y(this.smoothed[i])]);
     const checks = evaluations.map(check => [this.x(check.step), this.y(check.loss)]);
     const rates = steps.filter(step => step.lr !== undefined).map(step => [this.x(step.step), this.rate(step.lr)]);
+    const dotted = checks.length <= DOTS;
     const columns = Math.max(50, Math.floor(this.width - LEFT - RIGHT));
     this.cross = draw('g', { class: 'cross' });
     this.svg = draw('svg', { width: this.width, height: this.height, role: 'img', 'aria-label': this.label() }, ...this.axes(),
       draw('path', { class: 'raw', d: line(thin(raw, columns)) }), draw('path', { class: 'soft', d: line(thin(soft, columns)) }),
-      draw('path', { class: 'check', d: line(checks) }), ...checks.map(([x, y]) => draw('circle', { class: 'check', cx: x, cy: y, r: 3.5 })),
+      draw('path', { class: dotted ? 'check dotted' : 'check', d: line(thin(checks, columns)) }),
+      ...(dotted ? checks : []).map(([x, y]) => draw('circle', { class: 'check', cx: x, cy: y, r: 3.5 })),
       draw('path', { class: 'rate', d: line(thin(rates, columns)) }), this.cross);
     this.place.replaceChildren(this.svg, this.tip);
     this.point(this.at);

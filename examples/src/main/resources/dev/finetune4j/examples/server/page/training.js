@@ -8,6 +8,7 @@ import { ago, number, t } from './text.js';
 const EVERY = 2000;
 const ROWS = 20;
 const SMOOTHING = 0.6; // that of the library's own pictures
+const WINDOWS = 150; // in a longer run each smoothed point stands for a larger part of it
 const LONG_PIECE = 500_000; // bytes; a longer log comes in several
 const QUIET_SECONDS = 180;
 
@@ -33,8 +34,8 @@ export class RunLog {
       while (this.steps.length > 0 && this.steps.at(-1).step >= step) {
         this.steps.pop();
       }
-      if (this.evaluations.at(-1)?.step >= step) {
-        this.evaluations = this.evaluations.filter(check => check.step < step);
+      if (this.evaluations.at(-1)?.step > step) {
+        this.evaluations = this.evaluations.filter(check => check.step <= step);
       }
       this.steps.push({ step, loss: entry.loss, lr: entry.lr ?? entry.learning_rate, epoch: entry.epoch });
     }
@@ -142,7 +143,8 @@ export class Training {
   /** Whether a run that has written nothing for minutes goes on cannot be told from its log. */
   state(run) {
     const quiet = Date.now() / 1000 - run.modified;
-    if (this.log.last.percentage >= 100) {
+    const { current_steps: done, total_steps: total } = this.log.last;
+    if (done >= total) {
       this.tell('finished', t('finished'));
     } else if (quiet < QUIET_SECONDS) {
       this.tell('running', t('running'));
@@ -187,12 +189,12 @@ export class Training {
 
   show() {
     const { last, steps, evaluations } = this.log;
-    const weight = preferences.smoothing ?? SMOOTHING;
+    const weight = preferences.smoothing ?? Math.max(SMOOTHING, 1 - WINDOWS / steps.length);
     $('no-run').hidden = true;
     $('run-view').hidden = false;
     $('run-progress').value = last.percentage ?? 0;
     $('smoothing').value = weight;
-    $('smoothing-value').textContent = number(weight, 2);
+    $('smoothing-value').textContent = number(weight, 3);
     this.chart.show({ steps, evaluations, total: last.total_steps, weight });
     this.figures(last);
     if ($('steps').closest('details').open) {

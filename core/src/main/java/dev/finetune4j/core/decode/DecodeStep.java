@@ -26,11 +26,14 @@ final class DecodeStep {
     /**
      * The norms around one half of a block.
      *
-     * @param before of what goes in
+     * @param before of what goes in; null where the model has none
      * @param after of what comes out, before it is added; null where the model has none
      * @param multiplier factor on what is added; 1 where there is a norm behind it
      */
-    record Norms(NormSpec before, @Nullable NormSpec after, double multiplier) {}
+    record Norms(
+            @Nullable NormSpec before,
+            @Nullable NormSpec after,
+            double multiplier) {}
 
     /**
      * One layer, {@code x += attention(norm(x)); x += mlp(norm(x))}.
@@ -235,10 +238,10 @@ final class DecodeStep {
         end(layer.down(), buffers.gated(), layer.mlpNorms(), buffers);
     }
 
-    /** The norm of the residual stream, and the down projections of the first products that take it. */
-    private void begin(@Nullable NormSpec after, NormSpec norm, RowProducts next, DecodeBuffers buffers) {
+    /** The residual stream, normalised where the model does so, and the down projections of the first products that take it. */
+    private void begin(@Nullable NormSpec after, @Nullable NormSpec norm, RowProducts next, DecodeBuffers buffers) {
         Tensor low = buffers.low();
-        if (after == null && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
+        if (after == null && norm != null && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
             return;
         }
         kernels.norm(buffers, after, norm);

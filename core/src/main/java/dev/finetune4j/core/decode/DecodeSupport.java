@@ -191,7 +191,9 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             if (after != null && norms.multiplier() != 1) {
                 throw new UnsupportedPartException("what its norms give is scaled");
             }
-            return new DecodeStep.Norms(norm(norms.before()), after == null ? null : norm(after), norms.multiplier());
+            Named<RmsNorm> before = norms.before();
+            return new DecodeStep.Norms(
+                    before == null ? null : norm(before), after == null ? null : norm(after), norms.multiplier());
         }
 
         private AttentionSpec supported(AttentionSpec attention) {

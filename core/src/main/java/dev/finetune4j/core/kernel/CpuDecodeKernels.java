@@ -54,12 +54,16 @@ public final class CpuDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm) {
+    public void norm(DecodeBuffers buffers, @Nullable NormSpec after, @Nullable NormSpec norm) {
         if (after != null) {
             normalize(buffers.normed(), after, buffers.normed());
             buffers.state().add_(buffers.normed());
         }
-        normalize(buffers.state(), norm, buffers.normed());
+        if (norm == null) {
+            buffers.normed().copy_(buffers.state());
+        } else {
+            normalize(buffers.state(), norm, buffers.normed());
+        }
     }
 
     /** @param y may be x */
@@ -111,6 +115,7 @@ public final class CpuDecodeKernels implements DecodeKernels {
         attend(buffers, workspace, layer, attention);
     }
 
+    /** Each head alone or all together, as the norm has weights. */
     private void normalizeHeads(Tensor qkv, long first, long count, AttentionSpec shape, @Nullable NormSpec norm) {
         if (norm != null) {
             Tensor heads = qkv.narrow(1, first * shape.headDim(), count * shape.headDim());

@@ -115,7 +115,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm) {
+    public void norm(DecodeBuffers buffers, @Nullable NormSpec after, @Nullable NormSpec norm) {
         List<@Nullable Object> arguments =
                 new ArrayList<>(List.of(buffers.state(), buffers.normed(), width(buffers.state())));
         CudaNorm.add(arguments, after);
@@ -125,11 +125,30 @@ public final class CudaDecodeKernels implements DecodeKernels {
 
     @Override
     public void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
-        attend(buffers, workspace, layer, attention, false);
+        attend(buffers, workspace, layer, normalized(buffers, attention), false);
+    }
+
+    /** Norms of each head are a part of attention; those of all heads together come before it. */
+    private DecodeAttention normalized(DecodeBuffers buffers, DecodeAttention attention) {
+        NormSpec query = attention.queryNorm();
+        NormSpec key = attention.keyNorm();
+        if (query == null || key == null || !attention.normalizesAllHeads()) {
+            return attention;
+        }
+        List<@Nullable Object> arguments = new ArrayList<>(List.of(
+                buffers.qkv(),
+                width(buffers.qkv()),
+                Math.toIntExact(query.weight().numel()),
+                Math.toIntExact(key.weight().numel())));
+        CudaNorm.add(arguments, query);
+        CudaNorm.add(arguments, key);
+        kernel("norm_heads", 0).launch(2L * buffers.rows(), NORM_THREADS, arguments.toArray());
+        return attention.normalized();
     }
 
     @Override
-    public void attendInOrder(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention) {
+    public void attendInOrder(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention all) {
+        DecodeAttention attention = normalized(buffers, all);
         List<@Nullable Object> arguments = inputs(buffers, workspace, layer, attention);
         addShape(arguments, workspace, attention, true);
         long blocks = (long) buffers.rows() * attention.shape().kvHeads();

@@ -61,11 +61,12 @@ public sealed interface DecodeKernels permits CpuDecodeKernels, CudaDecodeKernel
     void embed(DecodeBuffers buffers, Tensor table, float scale);
 
     /**
-     * The residual stream, normalised.
+     * The residual stream, normalised, in {@link DecodeBuffers#normed}.
      *
      * @param after before that, {@link DecodeBuffers#normed} is normalised by it and added to the stream; null for nothing
+     * @param norm null for the stream as it is
      */
-    void norm(DecodeBuffers buffers, @Nullable NormSpec after, NormSpec norm);
+    void norm(DecodeBuffers buffers, @Nullable NormSpec after, @Nullable NormSpec norm);
 
     /** Attention of each row's new position, whose keys and values join those of the row's sequence. */
     void attend(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention);

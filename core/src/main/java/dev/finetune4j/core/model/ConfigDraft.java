@@ -1,6 +1,8 @@
 package dev.finetune4j.core.model;
 
 import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.model.ModelConfig.BlockNorms;
+import dev.finetune4j.core.model.ModelConfig.HeadNorms;
 import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
@@ -34,8 +36,8 @@ final class ConfigDraft {
     boolean mlpBias;
     boolean tiedHead;
     boolean unitOffset;
-    boolean postNorms;
-    boolean qkNorm;
+    BlockNorms blockNorms = BlockNorms.BEFORE;
+    HeadNorms headNorms = HeadNorms.NONE;
     boolean exactGelu = true;
     String activationKey = "hidden_act";
     String activationDefault = "silu";
@@ -106,7 +108,7 @@ final class ConfigDraft {
                 new Attention.Shape(heads, kvHeads, headDim, scale, attnLogitSoftcapping),
                 kinds,
                 activation,
-                new ModelConfig.Norms(epsilon, unitOffset, postNorms, qkNorm),
+                new ModelConfig.Norms(epsilon, unitOffset, blockNorms, headNorms),
                 new ModelConfig.Projections(fusedProjections, qkvBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
                 finalLogitSoftcapping,

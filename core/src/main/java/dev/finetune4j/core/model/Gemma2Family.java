@@ -16,7 +16,7 @@ final class Gemma2Family implements ModelFamily {
         ConfigDraft draft = GemmaFamily.common(reader);
         draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
         reader.ignore("hidden_act");
-        draft.postNorms = true;
+        draft.blockNorms = ModelConfig.BlockNorms.AROUND;
         draft.queryScalar = reader.number("query_pre_attn_scalar", 256);
         draft.attnLogitSoftcapping = reader.limit("attn_logit_softcapping", 50);
         draft.finalLogitSoftcapping = reader.limit("final_logit_softcapping", 30);

@@ -16,8 +16,8 @@ final class Gemma3TextFamily implements ModelFamily {
         ConfigDraft draft = GemmaFamily.common(reader);
         draft.kvHeads = reader.size("num_key_value_heads", reader.isNull("num_key_value_heads") ? draft.heads : 4);
         draft.positionsDefault = 131_072;
-        draft.postNorms = true;
-        draft.qkNorm = true;
+        draft.blockNorms = ModelConfig.BlockNorms.AROUND;
+        draft.headNorms = ModelConfig.HeadNorms.EACH_HEAD;
         draft.queryScalar = reader.number("query_pre_attn_scalar", 256);
         draft.attnLogitSoftcapping = reader.limit("attn_logit_softcapping", 0);
         draft.finalLogitSoftcapping = reader.limit("final_logit_softcapping", 0);

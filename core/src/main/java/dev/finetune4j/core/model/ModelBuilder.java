@@ -1,6 +1,8 @@
 package dev.finetune4j.core.model;
 
+import dev.finetune4j.core.model.ModelConfig.BlockNorms;
 import dev.finetune4j.core.model.ModelConfig.Experts;
+import dev.finetune4j.core.model.ModelConfig.HeadNorms;
 import dev.finetune4j.core.model.ModelConfig.Projections;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
@@ -43,16 +45,15 @@ final class ModelBuilder {
         return "model.layers." + index;
     }
 
-    private static String mlpNorm(boolean after) {
-        return after ? ".pre_feedforward_layernorm" : ".post_attention_layernorm";
-    }
-
     /** The tensors and linears that the weights must have. */
     WeightSpecs weightSpecs() {
         WeightSpecs specs = WeightSpecs.empty();
         long hidden = config.hiddenSize();
         specs.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
         for (int i = 0; i < config.layers(); i++) {
+            for (String norm : config.norms().block().names()) {
+                specs.tensor(block(i) + "." + norm + ".weight", hidden);
+            }
             attention(specs, block(i), hidden);
             feedForward(specs, i, hidden);
             specs.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
@@ -69,7 +70,6 @@ final class ModelBuilder {
 
     private void attention(WeightSpecs specs, String block, long hidden) {
         String name = block + ".self_attn";
-        specs.tensor(block + ".input_layernorm.weight", hidden);
         if (projections.fused()) {
             specs.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), projections.qkvBias());
         } else {
@@ -77,27 +77,20 @@ final class ModelBuilder {
             specs.linear(name + ".k_proj", hidden, keys(), projections.qkvBias());
             specs.linear(name + ".v_proj", hidden, keys(), projections.qkvBias());
         }
-        if (config.norms().qkNorm()) {
-            specs.tensor(name + ".q_norm.weight", shape.headDim());
-            specs.tensor(name + ".k_norm.weight", shape.headDim());
+        if (config.norms().heads() != HeadNorms.NONE) {
+            boolean together = config.norms().heads() == HeadNorms.ALL_HEADS;
+            specs.tensor(name + ".q_norm.weight", together ? queries() : shape.headDim());
+            specs.tensor(name + ".k_norm.weight", together ? keys() : shape.headDim());
         }
         specs.linear(name + ".o_proj", queries(), hidden, projections.outputBias());
-        if (config.norms().postNorms()) {
-            specs.tensor(block + ".post_attention_layernorm.weight", hidden);
-        }
     }
 
     private void feedForward(WeightSpecs specs, int layer, long hidden) {
-        String block = block(layer);
         Experts experts = config.layerTypes().get(layer).experts();
-        specs.tensor(block + mlpNorm(config.norms().postNorms()) + ".weight", hidden);
         if (experts == null) {
-            mlp(specs, block + ".mlp", hidden);
+            mlp(specs, block(layer) + ".mlp", hidden);
         } else {
-            new ExpertsBuilder(config, experts).weightSpecs(specs, block);
-        }
-        if (config.norms().postNorms()) {
-            specs.tensor(block + ".post_feedforward_layernorm.weight", hidden);
+            new ExpertsBuilder(config, experts).weightSpecs(specs, block(layer));
         }
     }
 
@@ -132,20 +125,22 @@ final class ModelBuilder {
 
     private DecoderBlock block(WeightBinder source, int layer) {
         String name = block(layer);
-        Experts experts = config.layerTypes().get(layer).experts();
-        boolean after = config.norms().postNorms();
-        Named<RmsNorm> beforeAttention = norm(source, name + ".input_layernorm");
+        BlockNorms norms = config.norms().block();
+        DecoderBlock.Norms aroundAttention = norms(source, name, norms.beforeAttention(), norms.afterAttention());
         Attention attention = attention(source, name + ".self_attn");
-        Named<RmsNorm> afterAttention = after ? norm(source, name + ".post_attention_layernorm") : null;
-        Named<RmsNorm> beforeMlp = norm(source, name + mlpNorm(after));
+        DecoderBlock.Norms aroundMlp = norms(source, name, norms.beforeMlp(), norms.afterMlp());
+        Experts experts = config.layerTypes().get(layer).experts();
         FeedForward mlp =
                 experts == null ? mlp(source, name + ".mlp") : new ExpertsBuilder(config, experts).build(source, name);
-        Named<RmsNorm> afterMlp = after ? norm(source, name + ".post_feedforward_layernorm") : null;
-        return new DecoderBlock(
-                new DecoderBlock.Norms(beforeAttention, afterAttention, config.residualMultiplier()),
-                attention,
-                new DecoderBlock.Norms(beforeMlp, afterMlp, config.residualMultiplier()),
-                mlp);
+        return new DecoderBlock(aroundAttention, attention, aroundMlp, mlp);
+    }
+
+    private DecoderBlock.Norms norms(
+            WeightBinder source, String block, @Nullable String before, @Nullable String after) {
+        return new DecoderBlock.Norms(
+                before == null ? null : norm(source, block + "." + before),
+                after == null ? null : norm(source, block + "." + after),
+                config.residualMultiplier());
     }
 
     private Attention attention(WeightBinder source, String name) {
@@ -155,9 +150,9 @@ final class ModelBuilder {
                         linear(source, name + ".q_proj"),
                         linear(source, name + ".k_proj"),
                         linear(source, name + ".v_proj")));
-        Attention.@Nullable HeadNorms norms = config.norms().qkNorm()
-                ? new Attention.HeadNorms(norm(source, name + ".q_norm"), norm(source, name + ".k_norm"))
-                : null;
+        Attention.@Nullable HeadNorms norms = config.norms().heads() == HeadNorms.NONE
+                ? null
+                : new Attention.HeadNorms(norm(source, name + ".q_norm"), norm(source, name + ".k_norm"));
         return new Attention(shape, inputs, norms, linear(source, name + ".o_proj"));
     }
 

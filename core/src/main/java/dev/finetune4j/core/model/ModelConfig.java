@@ -4,6 +4,7 @@ import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -96,10 +97,52 @@ public record ModelConfig(
      *
      * @param epsilon added to the mean square
      * @param unitOffset whether the factor is one plus the weight (unit offset)
-     * @param postNorms whether each half of a block has a norm behind it too (sandwich norms)
-     * @param qkNorm whether each head's queries and keys are normalised
+     * @param block those around the halves of a block
+     * @param heads those of queries and keys
      */
-    public record Norms(double epsilon, boolean unitOffset, boolean postNorms, boolean qkNorm) {}
+    public record Norms(double epsilon, boolean unitOffset, BlockNorms block, HeadNorms heads) {}
+
+    /**
+     * Where a block has norms, by their names within it; null where there is none.
+     *
+     * @param beforeAttention of what goes into the first half
+     * @param afterAttention of what comes out of it, before it is added
+     * @param beforeMlp of what goes into the second half
+     * @param afterMlp of what comes out of it, before it is added
+     */
+    public record BlockNorms(
+            @Nullable String beforeAttention,
+            @Nullable String afterAttention,
+            @Nullable String beforeMlp,
+            @Nullable String afterMlp) {
+        /** Llama's and most others'. */
+        public static final BlockNorms BEFORE =
+                new BlockNorms("input_layernorm", null, "post_attention_layernorm", null);
+
+        /** Sandwich norms as Gemma names them. */
+        public static final BlockNorms AROUND = new BlockNorms(
+                "input_layernorm",
+                "post_attention_layernorm",
+                "pre_feedforward_layernorm",
+                "post_feedforward_layernorm");
+
+        /** The names in the order of computation. */
+        List<String> names() {
+            return Stream.of(beforeAttention, afterAttention, beforeMlp, afterMlp)
+                    .flatMap(Stream::ofNullable)
+                    .toList();
+        }
+    }
+
+    /** How queries and keys are normalised before they are turned. */
+    public enum HeadNorms {
+        /** They are not. */
+        NONE,
+        /** Each head alone, with a weight that all share. */
+        EACH_HEAD,
+        /** All heads together, with a number for each of their channels. */
+        ALL_HEADS
+    }
 
     /**
      * The linears of a decoder.

@@ -13,7 +13,7 @@ final class Qwen3Family implements ModelFamily {
         draft.headDim = reader.size("head_dim", 128);
         draft.qkvBias = reader.flag("attention_bias", false);
         draft.outputBias = draft.qkvBias;
-        draft.qkNorm = true;
+        draft.headNorms = ModelConfig.HeadNorms.EACH_HEAD;
         draft.positionsDefault = 32_768;
         return LayerTypes.windowFromLayer(draft);
     }

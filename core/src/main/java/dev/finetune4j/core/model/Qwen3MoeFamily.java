@@ -19,7 +19,7 @@ final class Qwen3MoeFamily implements ModelFamily {
         draft.kvHeads = reader.size("num_key_value_heads", 4);
         draft.qkvBias = reader.flag("attention_bias", false);
         draft.outputBias = draft.qkvBias;
-        draft.qkNorm = true;
+        draft.headNorms = ModelConfig.HeadNorms.EACH_HEAD;
         draft.positionsDefault = 32_768;
         Experts experts = SparseLayers.experts(
                 reader,

@@ -42,11 +42,11 @@ public final class Attention {
             return new AttentionSpec(heads, kvHeads, headDim, scale, softCap, window);
         }
 
-        /** Queries, keys and values behind one another, (B, T, …), to (B, n, T, head size) each. */
-        Tensor[] heads(Tensor joint) {
+        /** Queries, keys and values behind one another, (B, T, …), each for itself. */
+        Tensor[] split(Tensor joint) {
             long[] widths = {(long) heads * headDim, (long) kvHeads * headDim, (long) kvHeads * headDim};
             TensorVector split = joint.split_with_sizes(widths, -1);
-            return heads(split.get(0), split.get(1), split.get(2));
+            return new Tensor[] {split.get(0), split.get(1), split.get(2)};
         }
 
         /** The other way, (B, T, …). */
@@ -58,7 +58,8 @@ public final class Attention {
             return torch.cat(new TensorVector(rows), 2).flatten(2, 3);
         }
 
-        private Tensor[] heads(Tensor... qkv) {
+        /** Queries, keys and values, (B, T, n · head size) each, to (B, n, T, head size) each. */
+        Tensor[] heads(Tensor... qkv) {
             return new Tensor[] {heads(qkv[0], heads), heads(qkv[1], kvHeads), heads(qkv[2], kvHeads)};
         }
 
@@ -114,15 +115,33 @@ public final class Attention {
     }
 
     /**
-     * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>).
+     * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>), or
+     * over those of all heads together.
      *
-     * @param query weight of shape (head size)
-     * @param key weight of shape (head size)
+     * @param query weight of shape (head size) for each head alone, or (heads · head size) for all together
+     * @param key weight of shape (head size) for each head alone, or (kv heads · head size) for all together
      */
     public record HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {
-        /** Queries, keys and values, (B, n, T, head size) each, with the first two normalised. */
-        Tensor[] apply(Tensor[] qkv) {
-            return new Tensor[] {query.module().forward(qkv[0]), key.module().forward(qkv[1]), qkv[2]};
+        /** Whether each head is normalised alone, with a weight that all share. */
+        boolean areOfEachHead(Shape shape) {
+            int size = shape.headDim();
+            return query.module().weight().numel() == size && key.module().weight().numel() == size;
+        }
+
+        /** Queries, keys and values, (B, T, n · head size) each, with the first two normalised, (B, n, T, head size) each. */
+        Tensor[] heads(Shape shape, Tensor... qkv) {
+            if (areOfEachHead(shape)) {
+                Tensor[] heads = shape.heads(qkv);
+                return new Tensor[] {query.module().forward(heads[0]), key.module().forward(heads[1]), heads[2]};
+            }
+            return shape.heads(query.module().forward(qkv[0]), key.module().forward(qkv[1]), qkv[2]);
+        }
+
+        /** All heads together normalised: queries, keys and values behind one another, (B, T, …), as they were. */
+        Tensor concatenated(Shape shape, Tensor joint) {
+            Tensor[] qkv = shape.split(joint);
+            return torch.cat(
+                    new TensorVector(query.module().forward(qkv[0]), key.module().forward(qkv[1]), qkv[2]), -1);
         }
 
         /** Whether both differ in nothing but their weights. */
@@ -255,10 +274,8 @@ public final class Attention {
         if (norms == null && inputs.isConcatenated(x.tensor())) {
             return LayerKernels.of(x.tensor()).rotatedHeads(inputs.concatenated(x), shape, context.angles());
         }
-        Tensor[] qkv = shape.heads(inputs.forward(x));
-        if (norms != null) {
-            qkv = norms.apply(qkv);
-        }
+        Tensor[] flat = inputs.forward(x);
+        Tensor[] qkv = norms == null ? shape.heads(flat) : norms.heads(shape, flat);
         qkv[0] = RotaryEmbedding.rotate(qkv[0], context.angles());
         qkv[1] = RotaryEmbedding.rotate(qkv[1], context.angles());
         return qkv;

@@ -8,19 +8,24 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One layer of a pre-norm decoder, {@code x += attention(norm(x)); x += mlp(norm(x))}.
+ * One layer of a decoder, {@code x += attention(norm(x)); x += mlp(norm(x))}, with norms before its halves, behind them or around
+ * them.
  */
 public final class DecoderBlock implements AutoCloseable {
     /**
      * The norms around one half of a block.
      *
-     * @param before applied to what goes in
+     * @param before applied to what goes in; null where the model has none
      * @param after applied to what comes out, before it is added; null where the model has none
      * @param multiplier factor on what is added
      */
-    public record Norms(Named<RmsNorm> before, @Nullable Named<RmsNorm> after, double multiplier) {
-        RmsNorm pre() {
-            return before.module();
+    public record Norms(
+            @Nullable Named<RmsNorm> before,
+            @Nullable Named<RmsNorm> after,
+            double multiplier) {
+        /** What goes into the half. */
+        HiddenStates begin(ResidualStream stream) {
+            return before == null ? stream.plain() : stream.normed(before.module());
         }
 
         /** What the half gave, normalised where the model does so, as it is added. */
@@ -34,11 +39,15 @@ public final class DecoderBlock implements AutoCloseable {
 
         Norms map(ModuleTransform transform) {
             return new Norms(
-                    before.map(transform::norm), after == null ? null : after.map(transform::norm), multiplier);
+                    before == null ? null : before.map(transform::norm),
+                    after == null ? null : after.map(transform::norm),
+                    multiplier);
         }
 
         void forEach(Consumer<Named<RmsNorm>> sink) {
-            sink.accept(before);
+            if (before != null) {
+                sink.accept(before);
+            }
             if (after != null) {
                 sink.accept(after);
             }
@@ -80,7 +89,7 @@ public final class DecoderBlock implements AutoCloseable {
      */
     public void forward(ResidualStream s, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor mixed = attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, past));
+            Tensor mixed = attentionNorms.post(attention.forward(attentionNorms.begin(s), context, past));
             s.add(mixed);
             if (!GradMode.is_enabled() && TokenSlices.areSeveral(mixed)) {
                 s.replace(TokenSlices.forward(s.value(), this::withMlp));
@@ -101,19 +110,19 @@ public final class DecoderBlock implements AutoCloseable {
         }
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
-            s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, null)));
+            s.add(attentionNorms.post(attention.forward(attentionNorms.begin(s), context, null)));
             return scope.keep(TokenSlices.recomputed(s.value(), this::withMlp, this::withMlpForGradient));
         }
     }
 
     private Tensor mlpBranch(ResidualStream s) {
-        return mlpNorms.post(mlp.forward(s.normed(mlpNorms.pre())));
+        return mlpNorms.post(mlp.forward(mlpNorms.begin(s)));
     }
 
     private Tensor mlpBranchForGradient(ResidualStream s) {
         // A norm behind the last matmul reads its values.
         return mlpNorms.after() == null
-                ? mlpNorms.multiplied(mlp.forwardForGradient(s.normed(mlpNorms.pre())))
+                ? mlpNorms.multiplied(mlp.forwardForGradient(mlpNorms.begin(s)))
                 : mlpBranch(s);
     }
 
@@ -139,7 +148,7 @@ public final class DecoderBlock implements AutoCloseable {
     public Tensor forwardForGradient(Tensor x, Attention.Context context) {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
-            s.add(attentionNorms.post(attention.forward(s.normed(attentionNorms.pre()), context, null)));
+            s.add(attentionNorms.post(attention.forward(attentionNorms.begin(s), context, null)));
             if (TokenSlices.areSeveral(x)) {
                 return scope.keep(TokenSlices.forGradient(s.value(), this::withMlpForGradient));
             }

@@ -259,7 +259,7 @@ final class FusedKernels implements LayerKernels {
     @Override
     public Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
         return rotatesInPlace(joint, shape, angles)
-                ? shape.heads(ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles))
+                ? shape.heads(shape.split(ropeInPlace(joint, shape.heads() + shape.kvHeads(), angles)))
                 : TorchLayerKernels.INSTANCE.rotatedHeads(joint, shape, angles);
     }
 
@@ -270,6 +270,9 @@ final class FusedKernels implements LayerKernels {
             Attention.@Nullable HeadNorms norms,
             RotaryEmbedding.Angles angles,
             FusedAttention attention) {
+        if (norms != null && !norms.areOfEachHead(shape)) {
+            return attend(norms.concatenated(shape, joint), shape, null, angles, attention);
+        }
         Optional<HeadKernels> heads = DeviceKernels.of(joint)
                 .heads(Tensors.typeOf(joint))
                 .filter(found -> fits(found, joint, shape, norms, angles));

@@ -10,8 +10,8 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The residual stream of a pre-norm decoder, {@code x ← x + branch(norm(x))}
- * (<a href="https://arxiv.org/abs/2002.04745">Xiong et al. 2020</a>): {@link #normed} begins a branch, {@link #add} ends it.
+ * The residual stream of a decoder, {@code x ← x + branch(norm(x))}
+ * (<a href="https://arxiv.org/abs/2002.04745">Xiong et al. 2020</a>): {@link #normed} or {@link #plain} begins a branch, {@link #add} ends it.
  *
  * <p>Two things are saved behind these calls where the kernels allow it. A sum is taken only when somebody reads it, so that
  * the next norm takes it in the same pass over memory. And the gradient of the skip connection is not added by libtorch:
@@ -95,6 +95,12 @@ public final class ResidualStream {
             skip = begun.skip();
             return begun.normed();
         }
+    }
+
+    /** The stream itself, with which a branch without a norm begins. */
+    HiddenStates plain() {
+        replace(value());
+        return HiddenStates.of(x);
     }
 
     /** Adds what became of the norm, which ends the branch. */

@@ -74,7 +74,7 @@ final class TorchLayerKernels implements LayerKernels {
 
     @Override
     public Tensor[] rotatedHeads(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {
-        Tensor[] heads = shape.heads(joint);
+        Tensor[] heads = shape.heads(shape.split(joint));
         heads[0] = RotaryEmbedding.rotate(heads[0], angles);
         heads[1] = RotaryEmbedding.rotate(heads[1], angles);
         return heads;
@@ -87,7 +87,7 @@ final class TorchLayerKernels implements LayerKernels {
             Attention.@Nullable HeadNorms norms,
             RotaryEmbedding.Angles angles,
             FusedAttention attention) {
-        Tensor[] heads = norms == null ? shape.heads(joint) : norms.apply(shape.heads(joint));
+        Tensor[] heads = norms == null ? shape.heads(shape.split(joint)) : norms.heads(shape, shape.split(joint));
         heads[0] = RotaryEmbedding.rotate(heads[0], angles);
         heads[1] = RotaryEmbedding.rotate(heads[1], angles);
         return attention.mix(Attention.Shape.concat(heads));

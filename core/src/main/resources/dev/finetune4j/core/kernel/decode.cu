@@ -83,7 +83,7 @@ template <class T> __device__ __forceinline__ void fetch(const Norm& norm, int w
 }
 
 // One block for a row: y = norm of x. With a norm after a half of a block, y holds the half, which is normalised by it and
-// added to x first. width: a multiple of 8, at most 512 · 8 · PIECES.
+// added to x first. Without one before the next half, y = x. width: a multiple of 8, at most 512 · 8 · PIECES.
 template <class T>
 __device__ __forceinline__ void norm(T* x, T* y, int width, const Norm& after, const Norm& before) {
     nextMayStart();
@@ -104,8 +104,24 @@ __device__ __forceinline__ void norm(T* x, T* y, int width, const Norm& after, c
         });
         state.write(row, width);
     }
-    state.normalize(before, width);
+    if (before.values) state.normalize(before, width);
     state.write(out, width);
+}
+
+// Two blocks for a row: all queries are normalised together, and all keys, where they lie.
+template <class T>
+__device__ __forceinline__ void normHeads(T* qkv, int stride, int queries, int keys, const Norm& query, const Norm& key) {
+    nextMayStart();
+    const bool second = blockIdx.x % 2;
+    const Norm& norm = second ? key : query;
+    const int width = second ? keys : queries;
+    fetch<T>(norm, width);
+    waitForPrevious();
+    T* row = qkv + static_cast<u64>(blockIdx.x / 2) * stride + (second ? queries : 0);
+    Pieces<T> heads;
+    heads.read(row, width);
+    heads.normalize(norm, width);
+    heads.write(row, width);
 }
 
 // A thread for each eight elements: y = act(gate) · up of both, shape (rows, 2 · width), gate first.
@@ -442,6 +458,10 @@ __device__ __forceinline__ void choose(
     extern "C" __global__ void __launch_bounds__(NORM_THREADS) norm_##SUFFIX(                                          \
             T* x, T* y, int width, const __grid_constant__ Norms norms) {                                              \
         norm<T>(x, y, width, norms.after, norms.before);                                                               \
+    }                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(NORM_THREADS) norm_heads_##SUFFIX(                                    \
+            T* qkv, int stride, int queries, int keys, const __grid_constant__ Norms norms) {                          \
+        normHeads<T>(qkv, stride, queries, keys, norms.after, norms.before);                                           \
     }                                                                                                                  \
     extern "C" __global__ void gate_##SUFFIX(const T* both, T* y, u64 count, int width, int activation) {              \
         gate<T>(both, y, count, width, activation);                                                                    \

@@ -92,9 +92,9 @@ enum Architecture {
         require(
                 found,
                 this == GEMMA2 || this == GEMMA3,
-                config.norms().postNorms(),
+                config.norms().block().afterMlp() != null,
                 "norms behind each half of a block");
-        require(found, this == QWEN3 || this == GEMMA3, config.norms().qkNorm(), "norms of queries and keys");
+        require(found, this == QWEN3 || this == GEMMA3, config.norms().heads() != ModelConfig.HeadNorms.NONE, "norms of queries and keys");
         require(found, this == PHI3, config.projections().fused(), "fused projections");
         if (this != LLAMA) {
             require(found, this == QWEN2, config.projections().qkvBias(), "biases of queries, keys and values");

@@ -57,7 +57,7 @@ final class TensorConversion {
         if (outside == null && block.matches()) {
             String inside = block.group(2);
             String name = inside.equals("post_attention_layernorm")
-                    ? (config.norms().postNorms() ? "post_attention_norm" : "ffn_norm")
+                    ? (inside.equals(config.norms().block().afterAttention()) ? "post_attention_norm" : "ffn_norm")
                     : WITHIN.get(inside);
             outside = name == null ? null : "blk." + block.group(1) + "." + name;
         }
@@ -96,7 +96,7 @@ final class TensorConversion {
     UnaryOperator<Tensor> rowsOf(String path) {
         boolean query = path.endsWith("q_proj");
         boolean key = path.endsWith("k_proj");
-        double factor = query && !config.norms().qkNorm() ? queryFactor : 1;
+        double factor = query && config.norms().heads() == ModelConfig.HeadNorms.NONE ? queryFactor : 1;
         int heads = query ? config.attention().heads() : config.attention().kvHeads();
         return rows -> {
             Tensor scaled = factor == 1 ? rows : rows.mul(new Scalar(factor));

@@ -155,7 +155,7 @@ final class BlockBytes {
     private long inputs(Inputs inputs) {
         long bytes = 0;
         boolean kept = false;
-        boolean broughtBack = isFused(inputs.norm());
+        boolean broughtBack = inputs.norm() != null && isFused(inputs.norm());
         for (Projection linear : inputs.linears()) {
             Footprint footprint = footprint(linear);
             bytes += own(linear);

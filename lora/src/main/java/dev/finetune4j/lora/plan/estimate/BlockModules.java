@@ -7,8 +7,10 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.MixtureOfExperts;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.ProjectionGroup;
+import dev.finetune4j.core.nn.RmsNorm;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -71,15 +73,16 @@ record BlockModules(
     }
 
     /**
-     * Projections of one norm's output.
+     * Projections of one input.
      *
-     * @param norm path of the norm
+     * @param norm path of the norm; null where the projections take the residual stream itself
      * @param linears one for each projection or one for all
      */
-    record Inputs(String norm, List<Projection> linears) {
+    record Inputs(@Nullable String norm, List<Projection> linears) {
         static Inputs of(DecoderBlock.Norms norms, ProjectionGroup group) {
+            Named<RmsNorm> before = norms.before();
             return new Inputs(
-                    norms.before().name(),
+                    before == null ? null : before.name(),
                     group.linears().stream().map(Projection::of).toList());
         }
     }
@@ -111,10 +114,9 @@ record BlockModules(
     private static List<String> norms(DecoderBlock block) {
         List<String> norms = new ArrayList<>();
         for (DecoderBlock.Norms half : List.of(block.attentionNorms(), block.mlpNorms())) {
-            norms.add(half.before().name());
-            if (half.after() != null) {
-                norms.add(half.after().name());
-            }
+            Stream.of(half.before(), half.after())
+                    .flatMap(Stream::ofNullable)
+                    .forEach(norm -> norms.add(norm.name()));
         }
         return norms;
     }

@@ -80,7 +80,9 @@ class CudaGraphDecoderTest {
         "MISTRAL, true, false",
         "DYNAMIC, true, true",
         "SMOLLM3, true, true",
-        "GRANITE, true, true"
+        "GRANITE, true, true",
+        "OLMO2, true, true",
+        "OLMO2, false, false"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         double tolerance = 1e-4;

@@ -15,6 +15,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
@@ -56,6 +57,7 @@ public final class RandomWeights implements WeightSource {
                 "no_rope_layers": [1, 0, 1], "use_sliding_window": true, "sliding_window": 5"""),
         GRANITE("granite", 256, 352, 8, 2, """
                 "embedding_multiplier": 3.0, "residual_multiplier": 0.22, "attention_multiplier": 0.15, "logits_scaling": 6.0"""),
+        OLMO2("olmo2", 256, 352, 8, 2, "\"attention_bias\": false"),
         DYNAMIC("llama", 264, 352, 8, 8, """
                 "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}""");
 
@@ -91,8 +93,17 @@ public final class RandomWeights implements WeightSource {
             return this == QWEN3 || this == GEMMA3;
         }
 
-        private boolean postNorms() {
-            return this == GEMMA2 || this == GEMMA3;
+        private List<String> norms() {
+            return switch (this) {
+                case GEMMA2, GEMMA3 ->
+                    List.of(
+                            "input_layernorm",
+                            "post_attention_layernorm",
+                            "pre_feedforward_layernorm",
+                            "post_feedforward_layernorm");
+                case OLMO2 -> List.of("post_attention_layernorm", "post_feedforward_layernorm");
+                default -> List.of("input_layernorm", "post_attention_layernorm");
+            };
         }
 
         private boolean fused() {
@@ -134,11 +145,10 @@ public final class RandomWeights implements WeightSource {
     private void layer(String layer, Family family) {
         long queries = (long) family.heads * HEAD_SIZE;
         long keys = (long) family.kvHeads * HEAD_SIZE;
-        tensor(layer + "input_layernorm", family.hidden);
-        tensor(layer + "post_attention_layernorm", family.hidden);
-        if (family.postNorms()) {
-            tensor(layer + "pre_feedforward_layernorm", family.hidden);
-            tensor(layer + "post_feedforward_layernorm", family.hidden);
+        family.norms().forEach(norm -> tensor(layer + norm, family.hidden));
+        if (family == Family.OLMO2) {
+            tensor(layer + "self_attn.q_norm", queries);
+            tensor(layer + "self_attn.k_norm", keys);
         }
         if (family.headNorms()) {
             tensor(layer + "self_attn.q_norm", HEAD_SIZE);

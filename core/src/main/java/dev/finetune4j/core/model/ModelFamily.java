@@ -29,7 +29,8 @@ interface ModelFamily {
             new Qwen3MoeFamily(),
             new MixtralFamily(),
             new SmolLm3Family(),
-            new GraniteFamily());
+            new GraniteFamily(),
+            new Olmo2Family());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

@@ -65,7 +65,11 @@ class FamilySwitchesTest {
                 "mixtral_window | sliding_window | 6",
                 "mixtral_window | rope_theta | 50.0",
                 "phi3_mini4 | partial_rotary_factor | 0.25",
-                "phi3_mini4 | original_max_position_embeddings | 64"
+                "phi3_mini4 | original_max_position_embeddings | 64",
+                "olmo2_plain | rope_theta | 10000.0",
+                "olmo2_plain | rms_norm_eps | 1e-5",
+                "olmo2_biases | attention_bias | false",
+                "olmo2_biases | rope_scaling | {\"rope_type\": \"linear\", \"factor\": 3.0}"
             })
     void aWrongValueIsSeen(String name, String key, String value) throws IOException {
         Path right = TestData.resource("model/" + name);

@@ -43,11 +43,18 @@ void high_rank(
     });
 }
 
-/// Turns the first channels of a head by the angle of its position; to may be from.
+/// Turns the first channels of a head by the angle of its position, halves with one another or neighbours; to may be from.
 template <typename T>
-inline void turn_head(const T *from, const T *cosine, const T *sine, int64_t size, int64_t rotary, T *to) {
+inline void turn_head(const T *from, const T *cosine, const T *sine, const AttendShape &shape, T *to) {
+    int64_t rotary = shape.rotary;
     int64_t half = rotary / 2;
-    in_vectors(half, [&](int64_t at, int64_t n) {
+    for (int64_t pair = 0; shape.interleaved && pair < half; pair++) {
+        float first = widen(from[2 * pair]), second = widen(from[2 * pair + 1]);
+        float c = widen(cosine[pair]), s = widen(sine[pair]);
+        put(first * c - second * s, false, to + 2 * pair);
+        put(second * c + first * s, false, to + 2 * pair + 1);
+    }
+    in_vectors(shape.interleaved ? 0 : half, [&](int64_t at, int64_t n) {
         Floats first = some(from + at, n);
         Floats second = some(from + half + at, n);
         Floats c = some(cosine + at, n);
@@ -56,7 +63,7 @@ inline void turn_head(const T *from, const T *cosine, const T *sine, int64_t siz
         put_some(to + half + at, second * c + first * s, n);
     });
     if (to != from) {
-        std::copy(from + rotary, from + size, to + rotary);
+        std::copy(from + rotary, from + shape.size, to + rotary);
     }
 }
 
@@ -120,11 +127,11 @@ void attend(
     int threads) {
     int64_t size = shape.size;
     for (int64_t head = 0; head < shape.heads; head++) {
-        turn_head(qkv + head * size, cosine, sine, size, shape.rotary, qkv + head * size);
+        turn_head(qkv + head * size, cosine, sine, shape, qkv + head * size);
     }
     for (int64_t head = 0; head < shape.kv_heads; head++) {
         int64_t place = (head * shape.capacity + shape.position) * size;
-        turn_head(qkv + (shape.heads + head) * size, cosine, sine, size, shape.rotary, keys + place);
+        turn_head(qkv + (shape.heads + head) * size, cosine, sine, shape, keys + place);
         const T *value = qkv + (shape.heads + shape.kv_heads + head) * size;
         std::copy(value, value + size, values + place);
     }

@@ -270,9 +270,9 @@ inline void cpu_high_rank(
 
 inline void cpu_attend(
     int level, int threads, int type, long long heads, long long kv_heads, long long size, long long rotary,
-    long long capacity, long long first, long long position, float scale, float soft_cap, address qkv, address keys,
+    bool interleaved, long long capacity, long long first, long long position, float scale, float soft_cap, address qkv, address keys,
     address values, address cosine, address sine, address room, address mixed) {
-    AttendShape shape = {heads, kv_heads, size, rotary, capacity, first, position, scale, soft_cap};
+    AttendShape shape = {heads, kv_heads, size, rotary, interleaved, capacity, first, position, scale, soft_cap};
     with_tokens(level, type, [&](auto &kernels, auto number) {
         using T = decltype(number);
         kernels.attend(

@@ -87,6 +87,7 @@ struct AttendShape {
     int64_t kv_heads;
     int64_t size;
     int64_t rotary;
+    bool interleaved;
     int64_t capacity;
     int64_t first;
     int64_t position;

@@ -172,7 +172,7 @@ final class DecodeStep {
             for (RotaryEmbedding rotary : parts.rotaries()) {
                 RotaryEmbedding.Angles angles = rotary.stepAngles(capacity, kernels.type());
                 tables.add(new DecodeWorkspace.Angles(
-                        angles.cos().clone(), angles.sin().clone()));
+                        angles.cos().clone(), angles.sin().clone(), angles.interleaved()));
             }
             return kernels.workspace(rows, attention(), tables).releasedFrom(scope);
         }

@@ -103,6 +103,7 @@ public final class CpuDecodeKernels implements DecodeKernels {
                         row.position(),
                         angles.cos(),
                         angles.sin(),
+                        angles.interleaved(),
                         new TokenKernels.Scores((float) shape.scale(), (float) shape.softCap(), shape.window()),
                         workspace.partial(),
                         one(buffers.mixed(), index));

@@ -185,11 +185,13 @@ public final class CudaDecodeKernels implements DecodeKernels {
     private static void addShape(
             List<@Nullable Object> arguments, DecodeWorkspace workspace, DecodeAttention attention, boolean appended) {
         AttentionSpec shape = attention.shape();
+        DecodeWorkspace.Angles angles = workspace.angles().get(attention.angles());
         arguments.addAll(List.of(
                 shape.heads(),
                 shape.kvHeads(),
                 shape.headDim(),
-                width(workspace.angles().get(attention.angles()).cos()),
+                width(angles.cos()),
+                angles.interleaved() ? 1 : 0,
                 shape.window(),
                 workspace.splits(),
                 parts(shape),

@@ -77,6 +77,7 @@ final class CudaHeads implements HeadKernels {
                 heads,
                 form.size(),
                 turned(angles),
+                angles.interleaved() ? 1 : 0,
                 lanes(form),
                 form.epsilon(),
                 form.unitOffset() ? 1 : 0);
@@ -122,6 +123,7 @@ final class CudaHeads implements HeadKernels {
                 form.kvHeads(),
                 form.size(),
                 turned(angles),
+                angles.interleaved() ? 1 : 0,
                 lanes(form),
                 form.unitOffset() ? 1 : 0);
     }

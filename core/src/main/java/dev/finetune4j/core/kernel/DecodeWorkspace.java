@@ -22,8 +22,9 @@ public record DecodeWorkspace(List<Angles> angles, int splits, Tensor partial, T
      *
      * @param cos shape (capacity, rotary channels)
      * @param sin as cos
+     * @param interleaved whether channels turn with their neighbours, not the first half with the second
      */
-    public record Angles(Tensor cos, Tensor sin) {}
+    public record Angles(Tensor cos, Tensor sin, boolean interleaved) {}
 
     public DecodeWorkspace {
         angles = List.copyOf(angles);

@@ -24,8 +24,9 @@ public interface HeadKernels {
      *
      * @param cos shape (T, turned channels)
      * @param sin as cos
+     * @param interleaved whether channels turn with their neighbours, not the first half with the second
      */
-    record Angles(Tensor cos, Tensor sin) {}
+    record Angles(Tensor cos, Tensor sin, boolean interleaved) {}
 
     /**
      * Norms of the heads.

@@ -29,8 +29,13 @@ final class ConfigDraft {
     double embeddingScale = 1;
     double residualMultiplier = 1;
     double logitsScaling = 1;
-    boolean fusedProjections;
-    boolean partialRope;
+    boolean fusedQkv;
+    boolean fusedGateUp;
+    /** The part of a head's channels that turns when the file says nothing; 0 where models of the family turn all. */
+    double partialRope;
+    boolean interleavedRope;
+    /** As Phi-3's files say it: "yarn" is LongRoPE, and there is a number of original positions when they give none. */
+    boolean phi3Rope;
     boolean qkvBias;
     boolean outputBias;
     boolean mlpBias;
@@ -42,6 +47,7 @@ final class ConfigDraft {
     String activationKey = "hidden_act";
     String activationDefault = "silu";
     double epsilonDefault = 1e-6;
+    double ropeThetaDefault = 10_000;
     int positionsDefault = 2048;
 
     ConfigDraft(ConfigReader reader) {
@@ -61,7 +67,7 @@ final class ConfigDraft {
 
     /** The same rotary embedding and window in every layer. */
     ModelConfig finish() {
-        RopeSpec rope = new RopeReader(reader, headDim, positions(), partialRope).read(10_000);
+        RopeSpec rope = new RopeReader(this).read(ropeThetaDefault);
         return finish(layer -> new LayerType(rope, window));
     }
 
@@ -109,7 +115,7 @@ final class ConfigDraft {
                 kinds,
                 activation,
                 new ModelConfig.Norms(epsilon, unitOffset, blockNorms, headNorms),
-                new ModelConfig.Projections(fusedProjections, qkvBias, outputBias, mlpBias, tiedHead),
+                new ModelConfig.Projections(fusedQkv, fusedGateUp, qkvBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
                 finalLogitSoftcapping,
                 residualMultiplier,

@@ -22,7 +22,7 @@ final class Gemma2Family implements ModelFamily {
         draft.finalLogitSoftcapping = reader.limit("final_logit_softcapping", 30);
         int window = reader.window("sliding_window", 4096);
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> layer % 2 == 0);
-        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
+        RopeSpec rope = new RopeReader(draft).read(10_000);
         return draft.finish(layer -> new LayerType(rope, sliding.test(layer) ? window : 0));
     }
 }

@@ -25,7 +25,7 @@ final class Gemma3TextFamily implements ModelFamily {
         int pattern = reader.size("sliding_window_pattern", 6);
         reader.ignore("_sliding_window_pattern"); // written beside layer_types, and read by nobody
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> (layer + 1) % pattern != 0);
-        RopeReader ropes = new RopeReader(reader, draft.headDim, draft.positions());
+        RopeReader ropes = new RopeReader(draft);
         RopeSpec global = ropes.read("full_attention", "rope_theta", 1_000_000, true);
         RopeSpec local = ropes.read("sliding_attention", "rope_local_base_freq", 10_000, false);
         LayerType far = new LayerType(global, 0);

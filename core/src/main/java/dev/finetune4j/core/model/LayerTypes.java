@@ -57,7 +57,7 @@ final class LayerTypes {
         int first = reader.count("max_window_layers", 28);
         int window = used ? size : 0;
         IntPredicate sliding = sliding(draft, layer -> window > 0 && layer >= first);
-        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
+        RopeSpec rope = new RopeReader(draft).read(10_000);
         return draft.finish(layer -> new LayerType(rope, sliding.test(layer) ? window : 0));
     }
 }

@@ -30,7 +30,7 @@ final class MixtralFamily implements ModelFamily {
                 0,
                 ExpertNames.NUMBERED);
         int window = reader.window("sliding_window", 0);
-        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(1_000_000);
+        RopeSpec rope = new RopeReader(draft).read(1_000_000);
         return draft.finish(layer -> new LayerType(rope, window, experts));
     }
 }

@@ -70,7 +70,7 @@ final class ModelBuilder {
 
     private void attention(WeightSpecs specs, String block, long hidden) {
         String name = block + ".self_attn";
-        if (projections.fused()) {
+        if (projections.fusedQkv()) {
             specs.linear(name + ".qkv_proj", hidden, queries() + 2 * keys(), projections.qkvBias());
         } else {
             specs.linear(name + ".q_proj", hidden, queries(), projections.qkvBias());
@@ -96,7 +96,7 @@ final class ModelBuilder {
 
     private void mlp(WeightSpecs specs, String name, long hidden) {
         long inner = config.intermediateSize();
-        if (projections.fused()) {
+        if (projections.fusedGateUp()) {
             specs.linear(name + ".gate_up_proj", hidden, 2 * inner, projections.mlpBias());
         } else {
             specs.linear(name + ".gate_proj", hidden, inner, projections.mlpBias());
@@ -144,7 +144,7 @@ final class ModelBuilder {
     }
 
     private Attention attention(WeightBinder source, String name) {
-        ProjectionGroup inputs = projections.fused()
+        ProjectionGroup inputs = projections.fusedQkv()
                 ? ProjectionGroup.stacked(linear(source, name + ".qkv_proj"), queries(), keys(), keys())
                 : ProjectionGroup.separate(List.of(
                         linear(source, name + ".q_proj"),
@@ -158,7 +158,7 @@ final class ModelBuilder {
 
     private GatedMlp mlp(WeightBinder source, String name) {
         long inner = config.intermediateSize();
-        ProjectionGroup inputs = projections.fused()
+        ProjectionGroup inputs = projections.fusedGateUp()
                 ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
                 : ProjectionGroup.separate(
                         List.of(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj")));

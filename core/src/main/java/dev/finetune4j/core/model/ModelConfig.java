@@ -147,13 +147,20 @@ public record ModelConfig(
     /**
      * The linears of a decoder.
      *
-     * @param fused whether queries, keys and values, and gate and up, each share one weight
+     * @param fusedQkv whether queries, keys and values share one weight
+     * @param fusedGateUp whether gate and up share one weight
      * @param qkvBias whether the projections to queries, keys and values have biases
      * @param outputBias whether attention's output projection has one
      * @param mlpBias whether the feed-forward projections have biases
      * @param tiedHead whether the vocabulary projection shares the embedding's weight
      */
-    public record Projections(boolean fused, boolean qkvBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
+    public record Projections(
+            boolean fusedQkv,
+            boolean fusedGateUp,
+            boolean qkvBias,
+            boolean outputBias,
+            boolean mlpBias,
+            boolean tiedHead) {}
 
     public ModelConfig {
         layerTypes = List.copyOf(layerTypes);
@@ -172,7 +179,12 @@ public record ModelConfig(
     /** The same model with a vocabulary projection that shares the embedding's weight, or one with its own. */
     ModelConfig withTiedHead(boolean tied) {
         Projections changed = new Projections(
-                projections.fused, projections.qkvBias, projections.outputBias, projections.mlpBias, tied);
+                projections.fusedQkv,
+                projections.fusedGateUp,
+                projections.qkvBias,
+                projections.outputBias,
+                projections.mlpBias,
+                tied);
         return new ModelConfig(
                 modelType,
                 hiddenSize,

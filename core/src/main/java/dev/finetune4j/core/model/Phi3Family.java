@@ -10,8 +10,10 @@ final class Phi3Family implements ModelFamily {
     @Override
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
-        draft.fusedProjections = true;
-        draft.partialRope = true;
+        draft.fusedQkv = true;
+        draft.fusedGateUp = true;
+        draft.partialRope = 1;
+        draft.phi3Rope = true;
         draft.epsilonDefault = 1e-5;
         draft.positionsDefault = 4096;
         draft.window = reader.window("sliding_window", 0);

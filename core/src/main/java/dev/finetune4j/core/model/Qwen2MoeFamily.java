@@ -32,7 +32,7 @@ final class Qwen2MoeFamily implements ModelFamily {
         int window = reader.flag("use_sliding_window", false) ? size : 0;
         int first = reader.count("max_window_layers", 28);
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> window > 0 && layer % 2 == 0 && layer < first);
-        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(10_000);
+        RopeSpec rope = new RopeReader(draft).read(10_000);
         return draft.finish(
                 layer -> new LayerType(rope, sliding.test(layer) ? window : 0, sparse.test(layer) ? experts : null));
     }

@@ -21,18 +21,18 @@ final class RopeReader {
     private final ConfigReader reader;
     private final int headDim;
     private final int positions;
-    private final boolean partial;
+    private final double partDefault;
+    private final boolean interleaved;
+    private final boolean phi3Rope;
 
-    RopeReader(ConfigReader reader, int headDim, int positions) {
-        this(reader, headDim, positions, false);
-    }
-
-    /** @param partial whether models of the family turn a part of each head's channels when the file says so */
-    RopeReader(ConfigReader reader, int headDim, int positions, boolean partial) {
-        this.reader = reader;
-        this.headDim = headDim;
-        this.positions = positions;
-        this.partial = partial;
+    /** @param draft with what the family has said of its rotary embedding */
+    RopeReader(ConfigDraft draft) {
+        this.reader = draft.reader;
+        this.headDim = draft.headDim;
+        this.positions = draft.positions();
+        this.partDefault = draft.partialRope;
+        this.interleaved = draft.interleavedRope;
+        this.phi3Rope = draft.phi3Rope;
     }
 
     /** The rotary embedding of a model with one for all layers. */
@@ -41,7 +41,7 @@ final class RopeReader {
         JsonNode scaling = reader.node("rope_scaling");
         JsonNode parameters = reader.node("rope_parameters");
         JsonNode chosen = scaling.isObject() && !scaling.isEmpty() ? scaling : parameters;
-        return spec(chosen, number(theta, "rope_theta", thetaDefault), reader.number("partial_rotary_factor", 1));
+        return spec(chosen, number(theta, "rope_theta", thetaDefault), reader.number("partial_rotary_factor", partDefault > 0 ? partDefault : 1));
     }
 
     /** One of several rotary embeddings, by the kind of layer that transformers 5 lists it under. */
@@ -59,7 +59,7 @@ final class RopeReader {
             reader.problem("\"rope_theta\" must be above 0, but is " + theta);
         }
         double part = number(node.path("partial_rotary_factor"), "partial_rotary_factor", partOutside);
-        if (part != 1 && !partial) {
+        if (part != 1 && partDefault == 0) {
             reader.problem("\"partial_rotary_factor\" is " + part + ", but models of this type turn all channels");
             part = 1;
         }
@@ -69,7 +69,7 @@ final class RopeReader {
                     + " channels of a head, at least 2");
             channels = 2;
         }
-        return new RopeSpec(theta, channels, scaling(node, theta, channels));
+        return new RopeSpec(theta, channels, interleaved, scaling(node, theta, channels));
     }
 
     private RopeScaling scaling(JsonNode node, double theta, int channels) {
@@ -90,7 +90,7 @@ final class RopeReader {
                 }
                 yield new RopeScaling.Dynamic(positive(node, "factor", Double.NaN), positions);
             }
-            case "yarn" -> partial ? longRope(node, channels) : yarn(node, theta); // Phi-3's first files call it so
+            case "yarn" -> phi3Rope ? longRope(node, channels) : yarn(node, theta);
             case "llama3" -> llama3(node);
             case "longrope", "su" -> longRope(node, channels);
             default -> {
@@ -185,7 +185,7 @@ final class RopeReader {
     /** Positions of the first training; the value outside the rope parameters counts more, as in transformers. */
     private int original(JsonNode node) {
         int inside = node.path("original_max_position_embeddings").asInt(positions);
-        int original = reader.size("original_max_position_embeddings", partial ? PHI3_POSITIONS : Math.max(1, inside));
+        int original = reader.size("original_max_position_embeddings", phi3Rope ? PHI3_POSITIONS : Math.max(1, inside));
         if (inside < 1) {
             reader.problem("\"original_max_position_embeddings\" must be at least 1, but is " + inside);
         }

@@ -26,8 +26,8 @@ final class SmolLm3Family implements ModelFamily {
         int size = reader.window("sliding_window", 0);
         int window = reader.flag("use_sliding_window", false) ? size : 0;
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> window > 0 && !rotated.test(layer));
-        RopeSpec rope = new RopeReader(reader, draft.headDim, draft.positions()).read(2_000_000);
-        RopeSpec none = new RopeSpec(rope.theta(), rope.channels(), new RopeScaling.Unrotated());
+        RopeSpec rope = new RopeReader(draft).read(2_000_000);
+        RopeSpec none = rope.with(new RopeScaling.Unrotated());
         return draft.finish(
                 layer -> new LayerType(rotated.test(layer) ? rope : none, sliding.test(layer) ? window : 0));
     }

@@ -128,7 +128,7 @@ record FusedAttention(
                             used == null ? qkv : saved.get(3),
                             qkv,
                             used,
-                            new HeadKernels.Angles(saved.get(0), saved.get(1)));
+                            new HeadKernels.Angles(saved.get(0), saved.get(1), angles.interleaved()));
                     return qkv.detach();
                 });
     }

@@ -229,7 +229,8 @@ final class FusedKernels implements LayerKernels {
     }
 
     private static boolean supportsAngles(Tensor x, RotaryEmbedding.Angles angles, long size) {
-        return angles.cos().size(1) == size
+        return !angles.interleaved()
+                && angles.cos().size(1) == size
                 && size % (2 * VECTOR_WIDTH) == 0
                 && Tensors.typeOf(angles.cos()) == Tensors.typeOf(x);
     }
@@ -284,7 +285,7 @@ final class FusedKernels implements LayerKernels {
                     shape.headDim(),
                     norm == null ? 0 : (float) norm.epsilon(),
                     norm != null && norm.unitOffset());
-            HeadKernels.Angles used = new HeadKernels.Angles(dense(angles.cos()), dense(angles.sin()));
+            HeadKernels.Angles used = new HeadKernels.Angles(dense(angles.cos()), dense(angles.sin()), angles.interleaved());
             return attention.mix(joint, heads.get(), form, norms, used);
         }
         return norms == null && rotatesInPlace(joint, shape, angles)

@@ -6,9 +6,20 @@ package dev.finetune4j.core.nn;
  *
  * @param theta base of the frequencies, {@code rope_theta}
  * @param channels how many channels of a head are rotated, even; those behind them stay
+ * @param interleaved whether channels turn with their neighbours; otherwise those of the first half with those of the second
  * @param scaling change of the frequencies for long sequences
  */
-public record RopeSpec(double theta, int channels, RopeScaling scaling) {
+public record RopeSpec(double theta, int channels, boolean interleaved, RopeScaling scaling) {
+    /** With the halves of a head as the pairs that turn. */
+    public RopeSpec(double theta, int channels, RopeScaling scaling) {
+        this(theta, channels, false, scaling);
+    }
+
+    /** The same channels turned at other frequencies. */
+    public RopeSpec with(RopeScaling other) {
+        return new RopeSpec(theta, channels, interleaved, other);
+    }
+
     /**
      * The frequencies for a sequence.
      *

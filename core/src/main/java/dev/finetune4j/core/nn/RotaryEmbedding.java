@@ -14,8 +14,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Rotary position embedding: rotates each pair of channels of a query or key by an angle that grows with the position
- * (<a href="https://arxiv.org/abs/2104.09864">Su et al. 2021</a>), with the two halves of a head as the pairs, as Hugging
- * Face checkpoints store them.
+ * (<a href="https://arxiv.org/abs/2104.09864">Su et al. 2021</a>), with the two halves of a head as the pairs, as most
+ * Hugging Face checkpoints store them, or neighbours.
  *
  * <p>The tables of cosines and sines are made on first use and grown by doubling. A table that has grown stays beside the new
  * one, because captured CUDA graphs read it where it lies; where the frequencies go with every length of a sequence
@@ -25,10 +25,11 @@ public final class RotaryEmbedding implements AutoCloseable {
     /**
      * Cosines and sines for the positions of a forward pass.
      *
-     * @param cos shape (T, rotary channels)
-     * @param sin shape (T, rotary channels)
+     * @param cos shape (T, rotary channels), those of the pairs twice, behind one another
+     * @param sin as cos
+     * @param interleaved whether the pairs are neighbours
      */
-    public record Angles(Tensor cos, Tensor sin) {}
+    public record Angles(Tensor cos, Tensor sin, boolean interleaved) {}
 
     private static final int FIRST_TABLE = 256;
 
@@ -55,7 +56,8 @@ public final class RotaryEmbedding implements AutoCloseable {
      */
     public synchronized Angles angles(long start, long count, ScalarType type) {
         Angles table = table(start + count, start + count);
-        return new Angles(rows(table.cos(), start, count, type), rows(table.sin(), start, count, type));
+        return new Angles(
+                rows(table.cos(), start, count, type), rows(table.sin(), start, count, type), spec.interleaved());
     }
 
     /**
@@ -69,7 +71,8 @@ public final class RotaryEmbedding implements AutoCloseable {
         Angles table = table(longest, positions.size(0));
         return new Angles(
                 Tensors.as(table.cos().index_select(0, positions), type),
-                Tensors.as(table.sin().index_select(0, positions), type));
+                Tensors.as(table.sin().index_select(0, positions), type),
+                spec.interleaved());
     }
 
     /**
@@ -83,7 +86,8 @@ public final class RotaryEmbedding implements AutoCloseable {
             return angles(0, count, type);
         }
         Angles steps = make(Math.toIntExact(count), spec::frequencies, spec::tableKey);
-        return new Angles(rows(steps.cos(), 0, count, type), rows(steps.sin(), 0, count, type));
+        return new Angles(
+                rows(steps.cos(), 0, count, type), rows(steps.sin(), 0, count, type), spec.interleaved());
     }
 
     /** Whether all positions of a sequence of that length have the angles that they have in each shorter one. */
@@ -160,14 +164,15 @@ public final class RotaryEmbedding implements AutoCloseable {
             }
         }
         return new Angles(
-                Tensors.ofFloats(device, cosines, rows, 2L * half), Tensors.ofFloats(device, sines, rows, 2L * half));
+                Tensors.ofFloats(device, cosines, rows, 2L * half), Tensors.ofFloats(device, sines, rows, 2L * half),
+                spec.interleaved());
     }
 
     /** A table that belongs to this embedding. */
     private Angles released(LongFunction<float[]> frequencies, int rows) {
         try (TensorScope scope = new TensorScope()) {
             Angles made = make(rows, frequencies, any -> 0);
-            return new Angles(scope.release(made.cos()), scope.release(made.sin()));
+            return new Angles(scope.release(made.cos()), scope.release(made.sin()), spec.interleaved());
         }
     }
 

@@ -66,6 +66,16 @@ final class TorchLayerKernels implements LayerKernels {
 
     private static Tensor rotateAll(Tensor x, RotaryEmbedding.Angles angles) {
         long half = x.size(3) / 2;
+        if (angles.interleaved()) {
+            Tensor pairs = x.reshape(x.size(0), x.size(1), x.size(2), half, 2);
+            Tensor first = pairs.select(4, 0);
+            Tensor second = pairs.select(4, 1);
+            Tensor cos = angles.cos().narrow(1, 0, half);
+            Tensor sin = angles.sin().narrow(1, 0, half);
+            Tensor turned = first.mul(cos).sub_(second.mul(sin));
+            Tensor crossed = second.mul(cos).add_(first.mul(sin));
+            return torch.stack(new TensorVector(turned, crossed), -1).flatten(3, 4);
+        }
         Tensor first = x.narrow(3, 0, half);
         Tensor second = x.narrow(3, half, half);
         Tensor crossed = torch.cat(new TensorVector(second.neg(), first), 3);

@@ -180,7 +180,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
     for (int head = warp; head < HEADS; head += WARPS) {
         bf16* to = reinterpret_cast<bf16*>(room.queries + head * STRIDE);
         if (head < group) {
-            rotate(of + (firstHead + head) * SIZE, shape.query, angles, half, SIZE, [&](int c, bf16 v) { to[c] = v; });
+            rotate(of + (firstHead + head) * SIZE, shape.query, angles, half, shape.interleaved, SIZE, [&](int c, bf16 v) { to[c] = v; });
         } else {
             for (int c = lane; c < SIZE; c += 32) to[c] = bf16{0};
         }
@@ -190,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
         if (warp == WARPS - 1) {
             bf16* to = reinterpret_cast<bf16*>(room.newest[0]);
             rotate(
-                    of + (heads + kvHead) * SIZE, shape.key, angles, half, SIZE,
+                    of + (heads + kvHead) * SIZE, shape.key, angles, half, shape.interleaved, SIZE,
                     [&](int c, bf16 v) { to[c] = v, keys[newest + c] = v; });
         } else if (warp == WARPS - 2) {
             const bf16* from = of + (heads + kvHeads + kvHead) * SIZE;

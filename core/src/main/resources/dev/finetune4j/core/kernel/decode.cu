@@ -313,7 +313,7 @@ __device__ __forceinline__ void attend(
     const T* of = qkv + static_cast<u64>(row) * (heads + 2 * kvHeads) * size;
     if (head < group) {
         rotate(
-                of + (firstHead + head) * size, shape.query, angles, half, size,
+                of + (firstHead + head) * size, shape.query, angles, half, shape.interleaved, size,
                 [&](int c, T v) { q[c] = wide(v) * shape.scale; });
     }
     if (hasNewest) {
@@ -321,7 +321,7 @@ __device__ __forceinline__ void attend(
         if (warp == ATTENTION_WARPS - 1) {
             T* to = reinterpret_cast<T*>(tiles.newest(0));
             rotate(
-                    of + (heads + kvHead) * size, shape.key, angles, half, size,
+                    of + (heads + kvHead) * size, shape.key, angles, half, shape.interleaved, size,
                     [&](int c, T v) { to[c] = v, keys[newest + c] = v; });
         } else if (warp == ATTENTION_WARPS - 2) {
             const T* from = of + (heads + kvHeads + kvHead) * size;
@@ -386,7 +386,7 @@ __device__ __forceinline__ void append(
     }
     const Angles angles(cosines, sines, position, shape.rotary, half);
     T* to = reinterpret_cast<T*>(memory[row * 2]) + place;
-    rotate(heads, shape.key, angles, half, size, [&](int c, T v) { to[c] = v; });
+    rotate(heads, shape.key, angles, half, shape.interleaved, size, [&](int c, T v) { to[c] = v; });
 }
 
 // The likeliest token of each row, the first of equals, becomes the next one; -1 when a logit is NaN or the largest is infinite. chosen:

@@ -182,10 +182,11 @@ struct Angles {
 };
 
 // A head, normalised if there is a norm, its first channels turned by the angles of the position, each time rounded as the
-// models round it: one warp. half: of the turned channels. to(channel, value)
+// models round it: one warp. half: of the turned channels; interleaved: whether neighbours turn with one another, not the halves.
+// to(channel, value)
 template <class T, class To>
 __device__ __forceinline__ void rotate(
-        const T* head, const Norm& norm, const Angles& angles, int half, int size, const To& to) {
+        const T* head, const Norm& norm, const Angles& angles, int half, int interleaved, int size, const To& to) {
     float factor = 1.f;
     if (norm.values) {
         float sum = 0.f;
@@ -199,9 +200,10 @@ __device__ __forceinline__ void rotate(
     for (int i = 0; i < MAX_SIZE / 64; i++) {
         const int pair = i * 32 + threadIdx.x % 32;
         if (pair < half) {
-            const float a = value(pair), b = value(pair + half);
-            to(pair, narrow<T>(a * angles.cosines[i] - b * angles.sines[i]));
-            to(pair + half, narrow<T>(b * angles.cosines[i] + a * angles.sines[i]));
+            const int first = interleaved ? 2 * pair : pair, second = interleaved ? first + 1 : pair + half;
+            const float a = value(first), b = value(second);
+            to(first, narrow<T>(a * angles.cosines[i] - b * angles.sines[i]));
+            to(second, narrow<T>(b * angles.cosines[i] + a * angles.sines[i]));
         }
     }
     for (int c = 2 * half + threadIdx.x % 32; c < size; c += 32) to(c, narrow<T>(value(c)));
@@ -213,6 +215,7 @@ struct Shape {
     alignas(8) int kvHeads;
     alignas(8) int size;
     alignas(8) int rotary;             // channels that are turned
+    alignas(8) int interleaved;        // whether they turn with their neighbours
     alignas(8) int window;             // positions that are seen; 0: all
     alignas(8) int splits;
     alignas(8) int parts;              // of the query heads of a kv head, each of at most eight

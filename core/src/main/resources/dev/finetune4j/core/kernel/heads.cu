@@ -3,14 +3,14 @@
 
 #include "numbers.cuh"
 
-// What a lane has of a head: two times eight channels, which turn with one another where angles reach.
+// What a lane has of a head: two times eight channels, which turn with one another where angles reach, or each with its neighbour.
 struct Place {
     i64 row;
-    int head, first, second, token;
-    bool there, turns;
+    int head, first, second, token, pair;
+    bool there, turns, interleaved;
 
     // lanes: for a head, a power of two; heads: of a row that have lanes.
-    __device__ Place(i64 rows, int tokens, int heads, int size, int turned, int lanes) {
+    __device__ Place(i64 rows, int tokens, int heads, int size, int turned, int neighbours, int lanes) {
         const i64 thread = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
         const int lane = static_cast<int>(thread % lanes);
         const i64 group = thread / lanes;
@@ -19,8 +19,10 @@ struct Place {
         token = static_cast<int>(row % tokens);
         there = row < rows && lane * 16 < size;
         turns = lane * 16 < turned;
-        first = turns ? lane * 8 : lane * 16;
-        second = turns ? first + turned / 2 : first + 8;
+        interleaved = neighbours;
+        pair = lane * 8;
+        first = turns && !interleaved ? pair : lane * 16;
+        second = turns && !interleaved ? first + turned / 2 : first + 8;
     }
 };
 
@@ -33,8 +35,18 @@ template <class T>
 __device__ __forceinline__ void turn(
         float* a, float* b, const T* cosines, const T* sines, const Place& at, int turned, float direction) {
     float c[8], s[8];
-    load(cosines + static_cast<i64>(at.token) * turned + at.first, c);
-    load(sines + static_cast<i64>(at.token) * turned + at.first, s);
+    load(cosines + static_cast<i64>(at.token) * turned + at.pair, c);
+    load(sines + static_cast<i64>(at.token) * turned + at.pair, s);
+    if (at.interleaved) {
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+            float* two = k < 4 ? a + 2 * k : b + 2 * (k - 4);
+            const float sine = s[k] * direction, first = two[0] * c[k] - two[1] * sine;
+            two[1] = two[1] * c[k] + two[0] * sine;
+            two[0] = first;
+        }
+        return;
+    }
 #pragma unroll
     for (int k = 0; k < 8; k++) {
         const float sine = s[k] * direction, first = a[k] * c[k] - b[k] * sine;
@@ -52,9 +64,9 @@ __device__ __forceinline__ float normed(float x, float scale, float weight, int 
 template <class T>
 __device__ __forceinline__ void headsForward(
         const T* x, T* y, const T* queryWeight, const T* keyWeight, float* inverse, const T* cosines, const T* sines,
-        i64 rows, int tokens, int heads, int kvHeads, int all, int size, int turned, int lanes, float epsilon,
-        int fromOne) {
-    const Place at(rows, tokens, all, size, turned, lanes);
+        i64 rows, int tokens, int heads, int kvHeads, int all, int size, int turned, int neighbours, int lanes,
+        float epsilon, int fromOne) {
+    const Place at(rows, tokens, all, size, turned, neighbours, lanes);
     const i64 start = (at.row * (heads + 2 * kvHeads) + at.head) * size;
     float a[8] = {}, b[8] = {};
     if (at.there) {
@@ -100,8 +112,8 @@ template <class T>
 __device__ __forceinline__ void headsBackward(
         const Gradient<T>& dq, const Gradient<T>& dk, const Gradient<T>& dv, const T* x, T* dx, const T* queryWeight,
         const T* keyWeight, const float* inverse, const T* cosines, const T* sines, i64 rows, int tokens, int heads,
-        int kvHeads, int size, int turned, int lanes, int fromOne) {
-    const Place at(rows, tokens, heads + 2 * kvHeads, size, turned, lanes);
+        int kvHeads, int size, int turned, int neighbours, int lanes, int fromOne) {
+    const Place at(rows, tokens, heads + 2 * kvHeads, size, turned, neighbours, lanes);
     const bool moved = at.head < heads + kvHeads;
     const i64 start = (at.row * (heads + 2 * kvHeads) + at.head) * size;
     float a[8] = {}, b[8] = {};
@@ -147,21 +159,21 @@ __device__ __forceinline__ void headsBackward(
 #define HEADS(SUFFIX, T)                                                                                               \
     extern "C" __global__ void heads_forward_##SUFFIX(                                                                 \
             const T* x, T* y, const T* queryWeight, const T* keyWeight, float* inverse, const T* cosines,              \
-            const T* sines, i64 rows, int tokens, int heads, int kvHeads, int all, int size, int turned, int lanes,    \
-            float epsilon, int fromOne) {                                                                              \
+            const T* sines, i64 rows, int tokens, int heads, int kvHeads, int all, int size, int turned,               \
+            int neighbours, int lanes, float epsilon, int fromOne) {                                                   \
         headsForward<T>(                                                                                               \
                 x, y, queryWeight, keyWeight, inverse, cosines, sines, rows, tokens, heads, kvHeads, all, size,        \
-                turned, lanes, epsilon, fromOne);                                                                      \
+                turned, neighbours, lanes, epsilon, fromOne);                                                          \
     }                                                                                                                  \
     extern "C" __global__ void heads_backward_##SUFFIX(                                                                \
             const T* dq, i64 qBatch, i64 qToken, i64 qHead, const T* dk, i64 kBatch, i64 kToken, i64 kHead,            \
             const T* dv, i64 vBatch, i64 vToken, i64 vHead, const T* x, T* dx, const T* queryWeight,                   \
             const T* keyWeight, const float* inverse, const T* cosines, const T* sines, i64 rows, int tokens,          \
-            int heads, int kvHeads, int size, int turned, int lanes, int fromOne) {                                    \
+            int heads, int kvHeads, int size, int turned, int neighbours, int lanes, int fromOne) {                    \
         headsBackward<T>(                                                                                              \
                 Gradient<T>{dq, qBatch, qToken, qHead}, Gradient<T>{dk, kBatch, kToken, kHead},                        \
                 Gradient<T>{dv, vBatch, vToken, vHead}, x, dx, queryWeight, keyWeight, inverse, cosines, sines, rows,  \
-                tokens, heads, kvHeads, size, turned, lanes, fromOne);                                                 \
+                tokens, heads, kvHeads, size, turned, neighbours, lanes, fromOne);                                     \
     }
 
 HEADS(f32, float)

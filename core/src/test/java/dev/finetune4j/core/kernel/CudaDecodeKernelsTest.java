@@ -51,9 +51,20 @@ class CudaDecodeKernelsTest {
     }
 
     /** As the models turn the first channels of heads: shape (heads, 1, size). */
-    private static Tensor turned(Tensor heads, Tensor cos, Tensor sin) {
+    private static Tensor turned(Tensor heads, Tensor cos, Tensor sin, boolean interleaved) {
         long turned = cos.size(1);
         long half = turned / 2;
+        if (interleaved) {
+            Tensor halves = heads.narrow(2, 0, turned)
+                    .reshape(heads.size(0), 1, half, 2)
+                    .transpose(2, 3)
+                    .reshape(heads.size(0), 1, turned);
+            Tensor result = turned(halves, cos, sin, false)
+                    .reshape(heads.size(0), 1, 2, half)
+                    .transpose(2, 3)
+                    .reshape(heads.size(0), 1, turned);
+            return torch.cat(new TensorVector(result, heads.narrow(2, turned, heads.size(2) - turned)), 2);
+        }
         Tensor first = heads.narrow(2, 0, half);
         Tensor second = heads.narrow(2, half, half);
         Tensor swapped = torch.cat(new TensorVector(second.neg(), first), 2);
@@ -64,37 +75,42 @@ class CudaDecodeKernelsTest {
     /**
      * @param turned channels of a head that are turned
      * @param window positions that are seen; 0 for all
+     * @param interleaved whether neighbours turn with one another
      * @param norm NONE, PLAIN (norms on heads), OFFSET (their weights count from one) or FLOAT (their weights are float32)
      */
     @ParameterizedTest
     @CsvSource({
-        "Float, 1, 8, 1, 64, 5, 64, 0, 0, NONE",
-        "Float, 3, 2, 2, 256, 13, 256, 0, 0, NONE",
-        "Float, 1, 3, 1, 8, 62, 8, 0, 0, NONE",
-        "BFloat16, 1, 32, 4, 128, 62, 128, 0, 0, NONE",
-        "BFloat16, 8, 14, 2, 64, 16, 64, 0, 0, NONE",
-        "BFloat16, 2, 6, 2, 80, 33, 80, 0, 0, NONE",
-        "BFloat16, 1, 4, 2, 256, 62, 256, 0, 0, NONE",
-        "BFloat16, 1, 4, 4, 128, 62, 128, 0, 0, NONE",
-        "BFloat16, 5, 7, 1, 96, 1, 96, 0, 0, NONE",
-        "BFloat16, 1, 8, 1, 128, 264, 128, 0, 0, NONE",
-        "Float, 3, 6, 2, 64, 9, 32, 100, 0, PLAIN",
-        "Float, 1, 9, 1, 24, 12, 12, 1, 2, OFFSET",
-        "Float, 4, 34, 2, 72, 7, 24, 33, 1.5, OFFSET",
-        "BFloat16, 1, 32, 8, 128, 33, 128, 0, 0, PLAIN",
-        "BFloat16, 1, 8, 4, 256, 33, 256, 64, 0, OFFSET",
-        "BFloat16, 3, 8, 4, 256, 20, 256, 300, 20, NONE",
-        "BFloat16, 1, 32, 32, 96, 8, 72, 2000, 0, FLOAT",
-        "BFloat16, 2, 40, 2, 128, 16, 64, 0, 0, FLOAT",
-        "BFloat16, 12, 32, 4, 128, 1, 128, 0, 0, NONE",
-        "BFloat16, 9, 32, 4, 128, 4, 128, 0, 0, NONE",
-        "BFloat16, 16, 14, 2, 64, 3, 64, 0, 0, NONE",
-        "BFloat16, 10, 32, 8, 128, 2, 128, 0, 0, PLAIN",
-        "BFloat16, 9, 8, 4, 256, 4, 256, 300, 20, OFFSET",
-        "BFloat16, 11, 40, 2, 96, 2, 72, 64, 0, FLOAT",
-        "BFloat16, 9, 6, 6, 80, 3, 80, 0, 1.5, NONE",
-        "BFloat16, 9, 4, 2, 72, 3, 72, 0, 0, NONE",
-        "Float, 9, 4, 2, 64, 3, 64, 0, 0, NONE"
+        "Float, 1, 8, 1, 64, 5, 64, 0, 0, NONE, false",
+        "Float, 3, 2, 2, 256, 13, 256, 0, 0, NONE, false",
+        "Float, 1, 3, 1, 8, 62, 8, 0, 0, NONE, false",
+        "BFloat16, 1, 32, 4, 128, 62, 128, 0, 0, NONE, false",
+        "BFloat16, 8, 14, 2, 64, 16, 64, 0, 0, NONE, false",
+        "BFloat16, 2, 6, 2, 80, 33, 80, 0, 0, NONE, false",
+        "BFloat16, 1, 4, 2, 256, 62, 256, 0, 0, NONE, false",
+        "BFloat16, 1, 4, 4, 128, 62, 128, 0, 0, NONE, false",
+        "BFloat16, 5, 7, 1, 96, 1, 96, 0, 0, NONE, false",
+        "BFloat16, 1, 8, 1, 128, 264, 128, 0, 0, NONE, false",
+        "Float, 3, 6, 2, 64, 9, 32, 100, 0, PLAIN, false",
+        "Float, 1, 9, 1, 24, 12, 12, 1, 2, OFFSET, false",
+        "Float, 4, 34, 2, 72, 7, 24, 33, 1.5, OFFSET, false",
+        "BFloat16, 1, 32, 8, 128, 33, 128, 0, 0, PLAIN, false",
+        "BFloat16, 1, 8, 4, 256, 33, 256, 64, 0, OFFSET, false",
+        "BFloat16, 3, 8, 4, 256, 20, 256, 300, 20, NONE, false",
+        "BFloat16, 1, 32, 32, 96, 8, 72, 2000, 0, FLOAT, false",
+        "BFloat16, 2, 40, 2, 128, 16, 64, 0, 0, FLOAT, false",
+        "BFloat16, 12, 32, 4, 128, 1, 128, 0, 0, NONE, false",
+        "BFloat16, 9, 32, 4, 128, 4, 128, 0, 0, NONE, false",
+        "BFloat16, 16, 14, 2, 64, 3, 64, 0, 0, NONE, false",
+        "BFloat16, 10, 32, 8, 128, 2, 128, 0, 0, PLAIN, false",
+        "BFloat16, 9, 8, 4, 256, 4, 256, 300, 20, OFFSET, false",
+        "BFloat16, 11, 40, 2, 96, 2, 72, 64, 0, FLOAT, false",
+        "BFloat16, 9, 6, 6, 80, 3, 80, 0, 1.5, NONE, false",
+        "BFloat16, 9, 4, 2, 72, 3, 72, 0, 0, NONE, false",
+        "Float, 9, 4, 2, 64, 3, 64, 0, 0, NONE, false",
+        "Float, 3, 6, 2, 64, 9, 32, 100, 0, PLAIN, true",
+        "BFloat16, 1, 32, 4, 128, 62, 64, 0, 0, NONE, true",
+        "BFloat16, 1, 32, 8, 128, 33, 128, 0, 0, PLAIN, true",
+        "BFloat16, 12, 32, 4, 128, 1, 64, 0, 0, NONE, true"
     })
     void attentionIsThatOfPlainOperations(
             ScalarType type,
@@ -106,7 +122,8 @@ class CudaDecodeKernelsTest {
             int turned,
             int window,
             double cap,
-            HeadNorm norm) {
+            HeadNorm norm,
+            boolean interleaved) {
         AttentionSpec shape = new AttentionSpec(heads, kvHeads, size, 1 / Math.sqrt(size), cap, window);
         double tolerance = type == ScalarType.Float ? 2e-5 : 1e-2;
         Distances distances = new Distances();
@@ -125,7 +142,7 @@ class CudaDecodeKernelsTest {
                 DecodeBuffers buffers = buffers(type, rows, (long) heads * size, qkv, done);
                 buffers.input().write(places);
                 DecodeWorkspace room = new DecodeWorkspace(
-                        List.of(new DecodeWorkspace.Angles(sin, cos), new DecodeWorkspace.Angles(cos, sin)),
+                        List.of(new DecodeWorkspace.Angles(sin, cos, interleaved), new DecodeWorkspace.Angles(cos, sin, interleaved)),
                         splits,
                         zeros(rows, heads, splits, size),
                         zeros(rows, heads, splits, 2),
@@ -144,8 +161,8 @@ class CudaDecodeKernelsTest {
                     Tensor all = qkv.select(0, row).view(heads + 2L * kvHeads, 1, size);
                     Tensor c = wide(cos.narrow(0, place.position(), 1));
                     Tensor s = wide(sin.narrow(0, place.position(), 1));
-                    Tensor query = turned(norm(all.narrow(0, 0, heads), attention.queryNorm()), c, s);
-                    Tensor key = turned(norm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s);
+                    Tensor query = turned(norm(all.narrow(0, 0, heads), attention.queryNorm()), c, s, interleaved);
+                    Tensor key = turned(norm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s, interleaved);
                     Tensor slotKeys = oldKeys.select(0, place.sequence()); // (kv heads, capacity, size)
                     Tensor slotValues = oldValues.select(0, place.sequence());
                     slotKeys.narrow(1, place.position(), 1).copy_(key.to(type));
@@ -162,8 +179,8 @@ class CudaDecodeKernelsTest {
                         Tensor exactKeys = seenKeys.clone();
                         exactKeys
                                 .narrow(1, seen - 1, 1)
-                                .copy_(turned(exactNorm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s));
-                        Tensor exactQuery = turned(exactNorm(all.narrow(0, 0, heads), attention.queryNorm()), c, s);
+                                .copy_(turned(exactNorm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s, interleaved));
+                        Tensor exactQuery = turned(exactNorm(all.narrow(0, 0, heads), attention.queryNorm()), c, s, interleaved);
                         Tensor exact = attended(shape, exactQuery, exactKeys, seenValues);
                         distances.add(exact, wide(plain.to(type)), wide(actual));
                     }

@@ -89,14 +89,17 @@ class FusedAttentionTest {
 
     @Test
     void onACpu() {
-        CASES.forEach(c -> check(c, CPU, ScalarType.Float, FLOAT_TOLERANCE));
-        CASES.forEach(c -> check(c, CPU, ScalarType.BFloat16, BF16_TOLERANCE));
+        CASES.forEach(c -> check(c, false, CPU, ScalarType.Float, FLOAT_TOLERANCE));
+        CASES.forEach(c -> check(c, false, CPU, ScalarType.BFloat16, BF16_TOLERANCE));
+        CASES.forEach(c -> check(c, true, CPU, ScalarType.Float, FLOAT_TOLERANCE));
     }
 
     @Test
     void onAGpu() {
         Needs.gpu();
-        CASES.forEach(c -> check(c, TestGpu.device(), ScalarType.BFloat16, BF16_TOLERANCE));
+        for (boolean interleaved : new boolean[] {false, true}) {
+            CASES.forEach(c -> check(c, interleaved, TestGpu.device(), ScalarType.BFloat16, BF16_TOLERANCE));
+        }
     }
 
     /** A second pass over the same tokens has what the first one kept, and its gradients without it. */
@@ -185,9 +188,9 @@ class FusedAttentionTest {
         return new RmsNorm(Tensors.convert(used, device, type), 1e-6, c.norms() == 2);
     }
 
-    private static void check(Case c, ComputeDevice device, ScalarType type, double tolerance) {
-        float[][] expected = run(c, CPU, ScalarType.Float, true);
-        float[][] found = run(c, device, type, false);
+    private static void check(Case c, boolean interleaved, ComputeDevice device, ScalarType type, double tolerance) {
+        float[][] expected = run(c, interleaved, CPU, ScalarType.Float, true);
+        float[][] found = run(c, interleaved, device, type, false);
         String[] names = {"output", "gradients"};
         for (int i = 0; i < expected.length; i++) {
             double norm = 0;
@@ -201,11 +204,11 @@ class FusedAttentionTest {
     }
 
     /** The output, and the gradient of queries, keys and values. */
-    private static float[][] run(Case c, ComputeDevice device, ScalarType type, boolean plain) {
+    private static float[][] run(Case c, boolean interleaved, ComputeDevice device, ScalarType type, boolean plain) {
         Attention.Shape shape = c.shape();
         long batch = c.packed() ? 1 : c.lengths().length;
         long tokens = c.packed() ? c.rows() : c.lengths()[0];
-        RopeSpec rope = new RopeSpec(10_000, c.turned(), new RopeScaling.None());
+        RopeSpec rope = new RopeSpec(10_000, c.turned(), interleaved, new RopeScaling.None());
         try (TensorScope scope = TensorScope.forStep();
                 RotaryEmbedding rotary = new RotaryEmbedding(rope, device)) {
             PackedSequences packed = c.packed() ? PackedSequences.of(device, c.lengths()) : null;
@@ -247,7 +250,7 @@ class FusedAttentionTest {
         for (int i = 0; i < c.lengths().length; i++) {
             long length = c.lengths()[i];
             Tensor own = c.packed() ? input.narrow(1, start, length) : input.narrow(0, i, 1);
-            Tensor[] qkv = c.shape().heads(own);
+            Tensor[] qkv = c.shape().heads(c.shape().split(own));
             for (int part = 0; part < 2; part++) {
                 if (norms != null) {
                     RmsNorm norm = (part == 0 ? norms.query() : norms.key()).module();
@@ -255,7 +258,8 @@ class FusedAttentionTest {
                 }
                 RotaryEmbedding.Angles near = new RotaryEmbedding.Angles(
                         angles.cos().narrow(0, c.packed() ? start : 0, length),
-                        angles.sin().narrow(0, c.packed() ? start : 0, length));
+                        angles.sin().narrow(0, c.packed() ? start : 0, length),
+                        angles.interleaved());
                 qkv[part] = TorchLayerKernels.INSTANCE.rotate(qkv[part], near);
             }
             if (length > 0) {

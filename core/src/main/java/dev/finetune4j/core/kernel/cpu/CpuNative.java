@@ -374,6 +374,7 @@ final class CpuNative {
             long kvHeads,
             long size,
             long rotary,
+            @Cast("bool") boolean interleaved,
             long capacity,
             long first,
             long position,

@@ -137,6 +137,7 @@ public final class TokenKernels {
      * @param position how many tokens of the cache stand before this one
      * @param cosines shape (positions, rotary channels), of the type of qkv
      * @param sines as cosines
+     * @param interleaved whether channels turn with their neighbours, not the first half with the second
      * @param room float32, {@link #room} numbers
      * @param mixed gets the heads, heads · size numbers of the type of qkv
      */
@@ -147,6 +148,7 @@ public final class TokenKernels {
             long position,
             Tensor cosines,
             Tensor sines,
+            boolean interleaved,
             Scores scores,
             Tensor room,
             Tensor mixed) {
@@ -175,6 +177,7 @@ public final class TokenKernels {
                 kvHeads,
                 size,
                 rotary,
+                interleaved,
                 capacity,
                 first,
                 position,

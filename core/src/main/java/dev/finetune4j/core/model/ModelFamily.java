@@ -30,7 +30,8 @@ interface ModelFamily {
             new MixtralFamily(),
             new SmolLm3Family(),
             new GraniteFamily(),
-            new Olmo2Family());
+            new Olmo2Family(),
+            new GlmFamily());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

@@ -31,7 +31,8 @@ interface ModelFamily {
             new SmolLm3Family(),
             new GraniteFamily(),
             new Olmo2Family(),
-            new GlmFamily());
+            new GlmFamily(),
+            new Glm4Family());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

@@ -69,7 +69,7 @@ class CpuDecoderTest {
     @CsvSource({
         "LLAMA, false, false", "QWEN2, true, false", "LLAMA, true, true", "QWEN2, false, true", "QWEN3, true, true",
         "GEMMA, true, false", "GEMMA2, false, true", "GEMMA3, true, true", "PHI3, true, true", "MISTRAL, true, false",
-        "DYNAMIC, true, true", "SMOLLM3, true, true", "GRANITE, true, true", "GRANITE, false, false", "OLMO2, true, true", "OLMO2, false, false"
+        "DYNAMIC, true, true", "SMOLLM3, true, true", "GRANITE, true, true", "GRANITE, false, false", "OLMO2, true, true", "OLMO2, false, false", "GLM4, true, true"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         try (CausalLM base = model("model", family, fourBit, Precision.FP32);

@@ -82,7 +82,9 @@ class CudaGraphDecoderTest {
         "SMOLLM3, true, true",
         "GRANITE, true, true",
         "OLMO2, true, true",
-        "OLMO2, false, false"
+        "OLMO2, false, false",
+        "GLM4, true, true",
+        "GLM4, false, false"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         double tolerance = 1e-4;

@@ -58,6 +58,7 @@ public final class RandomWeights implements WeightSource {
         GRANITE("granite", 256, 352, 8, 2, """
                 "embedding_multiplier": 3.0, "residual_multiplier": 0.22, "attention_multiplier": 0.15, "logits_scaling": 6.0"""),
         OLMO2("olmo2", 256, 352, 8, 2, "\"attention_bias\": false"),
+        GLM4("glm4", 256, 352, 8, 2, "\"partial_rotary_factor\": 0.5"),
         DYNAMIC("llama", 264, 352, 8, 8, """
                 "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}""");
 
@@ -78,7 +79,7 @@ public final class RandomWeights implements WeightSource {
         }
 
         private boolean qkvBias() {
-            return this == QWEN2 || this == QWEN3 || this == DYNAMIC;
+            return this == QWEN2 || this == QWEN3 || this == DYNAMIC || this == GLM4;
         }
 
         private boolean outputBias() {
@@ -101,13 +102,19 @@ public final class RandomWeights implements WeightSource {
                             "post_attention_layernorm",
                             "pre_feedforward_layernorm",
                             "post_feedforward_layernorm");
+                case GLM4 ->
+                    List.of(
+                            "input_layernorm",
+                            "post_self_attn_layernorm",
+                            "post_attention_layernorm",
+                            "post_mlp_layernorm");
                 case OLMO2 -> List.of("post_attention_layernorm", "post_feedforward_layernorm");
                 default -> List.of("input_layernorm", "post_attention_layernorm");
             };
         }
 
-        private boolean fused() {
-            return this == PHI3;
+        private boolean fusedGateUp() {
+            return this == PHI3 || this == GLM4;
         }
 
         private boolean tied() {
@@ -154,13 +161,16 @@ public final class RandomWeights implements WeightSource {
             tensor(layer + "self_attn.q_norm", HEAD_SIZE);
             tensor(layer + "self_attn.k_norm", HEAD_SIZE);
         }
-        if (family.fused()) {
+        if (family == Family.PHI3) {
             tensor(layer + "self_attn.qkv_proj", queries + 2 * keys, family.hidden);
-            tensor(layer + "mlp.gate_up_proj", 2L * family.inner, family.hidden);
         } else {
             linear(layer + "self_attn.q_proj", queries, family.hidden, family.qkvBias());
             linear(layer + "self_attn.k_proj", keys, family.hidden, family.qkvBias());
             linear(layer + "self_attn.v_proj", keys, family.hidden, family.qkvBias());
+        }
+        if (family.fusedGateUp()) {
+            tensor(layer + "mlp.gate_up_proj", 2L * family.inner, family.hidden);
+        } else {
             linear(layer + "mlp.gate_proj", family.inner, family.hidden, family.mlpBias());
             linear(layer + "mlp.up_proj", family.inner, family.hidden, family.mlpBias());
         }

@@ -3,6 +3,7 @@ package dev.finetune4j.core.model;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.finetune4j.core.Labels;
+import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.SafetensorsFile;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -10,8 +11,10 @@ import dev.finetune4j.core.nn.NextTokenLoss;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TensorData;
 import dev.finetune4j.testsupport.TestData;
+import dev.finetune4j.testsupport.TestGpu;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -22,6 +25,7 @@ import java.util.Objects;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -47,11 +51,22 @@ class FamilyParityTest {
     @ParameterizedTest
     @MethodSource("cases")
     void hasTheLogitsLossAndGradientOfTransformers(String name) {
+        hasTheNumbersOfTransformers(name, Placement.cpuFp32());
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void hasThemOnAGpu(String name) {
+        Needs.gpu();
+        hasTheNumbersOfTransformers(name, new Placement(TestGpu.device(), Precision.FP32));
+    }
+
+    private static void hasTheNumbersOfTransformers(String name, Placement placement) {
         Path folder = TestData.resource("model/" + name);
-        try (CausalLM model = load(folder);
+        try (CausalLM model = ModelLoader.load(PretrainedFolder.open(folder), LinearFactory.dense(), placement);
                 SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 TensorScope scope = TensorScope.forStep()) {
-            Tensor ids = golden.read("input_ids");
+            Tensor ids = Tensors.convert(golden.read("input_ids"), placement.device(), ScalarType.Long);
             Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
             weight.set_requires_grad(true);
             Tensor hidden = model.hidden(ModelInput.padded(ids));

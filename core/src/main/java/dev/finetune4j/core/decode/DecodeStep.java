@@ -30,19 +30,18 @@ final class DecodeStep {
      * @param after of what comes out, before it is added; null where the model has none
      * @param multiplier factor on what is added; 1 where there is a norm behind it
      */
-    record Norms(
-            @Nullable NormSpec before,
-            @Nullable NormSpec after,
-            double multiplier) {}
+    record Norms(@Nullable NormSpec before, @Nullable NormSpec after, double multiplier) {}
 
     /**
      * One layer, {@code x += attention(norm(x)); x += mlp(norm(x))}.
      *
+     * @param parallel whether the second half takes what the norm before the first one gives
      * @param inputs the projections to queries, keys and values
      * @param output the projection of attention's result
      * @param gateAndUp two projections, or one to both
      */
     record Layer(
+            boolean parallel,
             Norms attentionNorms,
             RowProducts inputs,
             DecodeAttention attention,
@@ -64,6 +63,7 @@ final class DecodeStep {
         /** The same layer with other products. */
         Layer with(UnaryOperator<RowProducts> change) {
             return new Layer(
+                    parallel,
                     attentionNorms,
                     change.apply(inputs),
                     attention,
@@ -199,9 +199,17 @@ final class DecodeStep {
             Layer layer = parts.layers().get(i);
             try (TensorScope turn = new TensorScope()) {
                 begin(after, layer.attentionNorms().before(), layer.inputs(), buffers);
-                attend(i, buffers, workspace, inOrder);
-                begin(layer.attentionNorms().after(), layer.mlpNorms().before(), layer.gateAndUp(), buffers);
-                feedForward(layer, buffers);
+                layer.inputs().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
+                if (layer.parallel()) {
+                    layer.gateAndUp().lowRank(buffers.normed(), buffers.rows(), buffers.low());
+                    gate(layer, buffers);
+                    attend(i, buffers, workspace, inOrder);
+                } else {
+                    attend(i, buffers, workspace, inOrder);
+                    begin(layer.attentionNorms().after(), layer.mlpNorms().before(), layer.gateAndUp(), buffers);
+                    gate(layer, buffers);
+                }
+                end(layer.down(), buffers.gated(), layer.mlpNorms(), buffers);
             }
             after = layer.mlpNorms().after();
         }
@@ -217,7 +225,6 @@ final class DecodeStep {
 
     private void attend(int index, DecodeBuffers buffers, DecodeWorkspace workspace, boolean inOrder) {
         Layer layer = parts.layers().get(index);
-        layer.inputs().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
         if (inOrder) {
             kernels.attendInOrder(buffers, workspace, index, layer.attention());
         } else {
@@ -226,7 +233,7 @@ final class DecodeStep {
         end(layer.output(), buffers.mixed(), layer.attentionNorms(), buffers);
     }
 
-    private void feedForward(Layer layer, DecodeBuffers buffers) {
+    private void gate(Layer layer, DecodeBuffers buffers) {
         if (layer.joint() > 0) {
             layer.gateAndUp().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.both(), false);
             kernels.gate(buffers, layer.activation());
@@ -235,13 +242,14 @@ final class DecodeStep {
                     .runGatedBehind(
                             buffers.normed(), buffers.rows(), layer.activation(), buffers.low(), buffers.gated());
         }
-        end(layer.down(), buffers.gated(), layer.mlpNorms(), buffers);
     }
 
     /** The residual stream, normalised where the model does so, and the down projections of the first products that take it. */
     private void begin(@Nullable NormSpec after, @Nullable NormSpec norm, RowProducts next, DecodeBuffers buffers) {
         Tensor low = buffers.low();
-        if (after == null && norm != null && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
+        if (after == null
+                && norm != null
+                && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
             return;
         }
         kernels.norm(buffers, after, norm);

@@ -172,6 +172,7 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             Attention attention = block.attention();
             Attention.HeadNorms heads = attention.norms();
             return new DecodeStep.Layer(
+                    block.isParallel(),
                     norms(block.attentionNorms()),
                     products(attention.inputs().linears()),
                     new DecodeAttention(

@@ -69,6 +69,12 @@ public final class CpuDecodeKernels implements DecodeKernels {
     /** @param y may be x */
     private void normalize(Tensor x, NormSpec norm, Tensor y) {
         float epsilon = (float) norm.epsilon();
+        if (norm.centered() || norm.weight().dim() > 1) {
+            try (TensorScope scope = new TensorScope()) {
+                y.copy_(norm.apply(x));
+            }
+            return;
+        }
         if (Tensors.typeOf(norm.weight()) == type) {
             elements.rmsForward(x, norm.weight(), y, null, epsilon, norm.unitOffset());
             return;
@@ -120,7 +126,8 @@ public final class CpuDecodeKernels implements DecodeKernels {
     private void normalizeHeads(Tensor qkv, long first, long count, AttentionSpec shape, @Nullable NormSpec norm) {
         if (norm != null) {
             Tensor heads = qkv.narrow(1, first * shape.headDim(), count * shape.headDim());
-            normalize(heads, norm, heads);
+            Tensor apart = norm.weight().dim() == 1 ? heads : heads.view(count, shape.headDim());
+            normalize(apart, norm, apart);
         }
     }
 

@@ -128,21 +128,24 @@ public final class CudaDecodeKernels implements DecodeKernels {
         attend(buffers, workspace, layer, normalized(buffers, attention), false);
     }
 
-    /** Norms of each head are a part of attention; those of all heads together come before it. */
+    /** Norms of each head are a part of attention; others come before it. */
     private DecodeAttention normalized(DecodeBuffers buffers, DecodeAttention attention) {
         NormSpec query = attention.queryNorm();
         NormSpec key = attention.keyNorm();
-        if (query == null || key == null || !attention.normalizesAllHeads()) {
+        if (query == null || key == null || !attention.normalizesApart()) {
             return attention;
         }
         List<@Nullable Object> arguments = new ArrayList<>(List.of(
                 buffers.qkv(),
                 width(buffers.qkv()),
                 Math.toIntExact(query.weight().numel()),
-                Math.toIntExact(key.weight().numel())));
+                Math.toIntExact(key.weight().numel()),
+                Math.toIntExact(query.width()),
+                Math.toIntExact(key.width())));
         CudaNorm.add(arguments, query);
         CudaNorm.add(arguments, key);
-        kernel("norm_heads", 0).launch(2L * buffers.rows(), NORM_THREADS, arguments.toArray());
+        long blocks = query.weight().numel() / query.width() + key.weight().numel() / key.width();
+        kernel("norm_heads", 0).launch(blocks * buffers.rows(), NORM_THREADS, arguments.toArray());
         return attention.normalized();
     }
 

@@ -26,7 +26,7 @@ public final class CudaLowRank {
     /** As {@link GemvKernel#launchLowRankOfNorm} has it. */
     public static <W> boolean launchOfNorm(
             Tensor x, int rows, NormSpec norm, Tensor y, List<GemvWeight<W>> weights, Tensor low) {
-        if (weights.get(0).in() > MAX_NORM_WIDTH) {
+        if (weights.get(0).in() > MAX_NORM_WIDTH || norm.centered()) {
             return false;
         }
         List<@Nullable Object> arguments = arguments(x, rows, weights, low);

@@ -8,6 +8,10 @@ import org.jspecify.annotations.Nullable;
 
 /** A norm as kernels take it: the fields of the struct in {@code norm.cuh}. */
 final class CudaNorm {
+    private static final int PLAIN = 0;
+    private static final int FROM_ONE = 1;
+    private static final int CENTERED = 2;
+
     private CudaNorm() {}
 
     /** Adds a norm to the arguments of a launch; null for none. */
@@ -18,7 +22,7 @@ final class CudaNorm {
         }
         arguments.add(norm.weight());
         arguments.add(Tensors.typeOf(norm.weight()) == ScalarType.Float ? 1 : 0);
-        arguments.add(norm.unitOffset() ? 1 : 0);
+        arguments.add(norm.unitOffset() ? FROM_ONE : norm.centered() ? CENTERED : PLAIN);
         arguments.add((float) norm.epsilon());
     }
 }

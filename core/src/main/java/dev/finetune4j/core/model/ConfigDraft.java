@@ -33,14 +33,18 @@ final class ConfigDraft {
     boolean fusedGateUp;
     /** The part of a head's channels that turns when the file says nothing; 0 where models of the family turn all. */
     double partialRope;
+
     boolean interleavedRope;
     /** As Phi-3's files say it: "yarn" is LongRoPE, and there is a number of original positions when they give none. */
     boolean phi3Rope;
+
     boolean qkvBias;
     boolean outputBias;
     boolean mlpBias;
     boolean tiedHead;
     boolean unitOffset;
+    boolean centeredNorms;
+    String epsilonKey = "rms_norm_eps";
     BlockNorms blockNorms = BlockNorms.BEFORE;
     HeadNorms headNorms = HeadNorms.NONE;
     boolean exactGelu = true;
@@ -93,7 +97,7 @@ final class ConfigDraft {
         double scale = attentionScale > 0 ? attentionScale : 1 / Math.sqrt(queryScalar > 0 ? queryScalar : headDim);
         int intermediate = reader.size("intermediate_size");
         int vocabulary = reader.size("vocab_size");
-        double epsilon = reader.number("rms_norm_eps", epsilonDefault);
+        double epsilon = reader.number(epsilonKey, epsilonDefault);
         Activation activation = reader.activation(activationKey, activationDefault);
         if (activation == Activation.GELU && !exactGelu) {
             activation = Activation.GELU_TANH;
@@ -114,7 +118,7 @@ final class ConfigDraft {
                 new Attention.Shape(heads, kvHeads, headDim, scale, attnLogitSoftcapping),
                 kinds,
                 activation,
-                new ModelConfig.Norms(epsilon, unitOffset, blockNorms, headNorms),
+                new ModelConfig.Norms(epsilon, unitOffset, centeredNorms, blockNorms, headNorms),
                 new ModelConfig.Projections(fusedQkv, fusedGateUp, qkvBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
                 finalLogitSoftcapping,

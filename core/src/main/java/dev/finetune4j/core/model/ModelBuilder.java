@@ -52,14 +52,14 @@ final class ModelBuilder {
         specs.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
         for (int i = 0; i < config.layers(); i++) {
             for (String norm : config.norms().block().names()) {
-                specs.tensor(block(i) + "." + norm + ".weight", hidden);
+                specs.norm(block(i) + "." + norm, hidden);
             }
             attention(specs, block(i), hidden);
             feedForward(specs, i, hidden);
             specs.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
         }
         specs.ignored().add("model.rotary_emb.inv_freq");
-        specs.tensor("model.norm.weight", hidden);
+        specs.norm("model.norm", hidden);
         if (projections.tiedHead()) {
             specs.ignored().add("lm_head.weight");
         } else {
@@ -78,11 +78,19 @@ final class ModelBuilder {
             specs.linear(name + ".v_proj", hidden, keys(), projections.qkvBias());
         }
         if (config.norms().heads() != HeadNorms.NONE) {
-            boolean together = config.norms().heads() == HeadNorms.ALL_HEADS;
-            specs.tensor(name + ".q_norm.weight", together ? queries() : shape.headDim());
-            specs.tensor(name + ".k_norm.weight", together ? keys() : shape.headDim());
+            specs.norm(name + ".q_norm", headNorm(shape.heads()));
+            specs.norm(name + ".k_norm", headNorm(shape.kvHeads()));
         }
         specs.linear(name + ".o_proj", queries(), hidden, projections.outputBias());
+    }
+
+    /** The shape of a norm's weight. */
+    private long[] headNorm(long heads) {
+        return switch (config.norms().heads()) {
+            case OWN_WEIGHTS -> new long[] {heads, shape.headDim()};
+            case ALL_HEADS -> new long[] {heads * shape.headDim()};
+            default -> new long[] {shape.headDim()};
+        };
     }
 
     private void feedForward(WeightSpecs specs, int layer, long hidden) {
@@ -132,7 +140,7 @@ final class ModelBuilder {
         Experts experts = config.layerTypes().get(layer).experts();
         FeedForward mlp =
                 experts == null ? mlp(source, name + ".mlp") : new ExpertsBuilder(config, experts).build(source, name);
-        return new DecoderBlock(aroundAttention, attention, aroundMlp, mlp);
+        return new DecoderBlock(aroundAttention, attention, aroundMlp, mlp, norms.parallel());
     }
 
     private DecoderBlock.Norms norms(
@@ -173,7 +181,8 @@ final class ModelBuilder {
         RmsNorm norm = new RmsNorm(
                 source.tensor(name + ".weight"),
                 config.norms().epsilon(),
-                config.norms().unitOffset());
+                config.norms().unitOffset(),
+                config.norms().centered());
         return new Named<>(name, norm);
     }
 }

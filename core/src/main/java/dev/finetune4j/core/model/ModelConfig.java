@@ -97,10 +97,11 @@ public record ModelConfig(
      *
      * @param epsilon added to the mean square
      * @param unitOffset whether the factor is one plus the weight (unit offset)
+     * @param centered whether they are layer norms without a bias
      * @param block those around the halves of a block
      * @param heads those of queries and keys
      */
-    public record Norms(double epsilon, boolean unitOffset, BlockNorms block, HeadNorms heads) {}
+    public record Norms(double epsilon, boolean unitOffset, boolean centered, BlockNorms block, HeadNorms heads) {}
 
     /**
      * Where a block has norms, by their names within it; null where there is none.
@@ -109,12 +110,23 @@ public record ModelConfig(
      * @param afterAttention of what comes out of it, before it is added
      * @param beforeMlp of what goes into the second half
      * @param afterMlp of what comes out of it, before it is added
+     * @param parallel whether both halves take what the norm before the first one gives
      */
     public record BlockNorms(
             @Nullable String beforeAttention,
             @Nullable String afterAttention,
             @Nullable String beforeMlp,
-            @Nullable String afterMlp) {
+            @Nullable String afterMlp,
+            boolean parallel) {
+        /** Halves one after the other. */
+        public BlockNorms(
+                @Nullable String beforeAttention,
+                @Nullable String afterAttention,
+                @Nullable String beforeMlp,
+                @Nullable String afterMlp) {
+            this(beforeAttention, afterAttention, beforeMlp, afterMlp, false);
+        }
+
         /** Llama's and most others'. */
         public static final BlockNorms BEFORE =
                 new BlockNorms("input_layernorm", null, "post_attention_layernorm", null);
@@ -140,6 +152,8 @@ public record ModelConfig(
         NONE,
         /** Each head alone, with a weight that all share. */
         EACH_HEAD,
+        /** Each head alone, with a weight of its own. */
+        OWN_WEIGHTS,
         /** All heads together, with a number for each of their channels. */
         ALL_HEADS
     }

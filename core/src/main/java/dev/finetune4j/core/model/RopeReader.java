@@ -41,7 +41,10 @@ final class RopeReader {
         JsonNode scaling = reader.node("rope_scaling");
         JsonNode parameters = reader.node("rope_parameters");
         JsonNode chosen = scaling.isObject() && !scaling.isEmpty() ? scaling : parameters;
-        return spec(chosen, number(theta, "rope_theta", thetaDefault), reader.number("partial_rotary_factor", partDefault > 0 ? partDefault : 1));
+        return spec(
+                chosen,
+                number(theta, "rope_theta", thetaDefault),
+                reader.number("partial_rotary_factor", partDefault > 0 ? partDefault : 1));
     }
 
     /** One of several rotary embeddings, by the kind of layer that transformers 5 lists it under. */

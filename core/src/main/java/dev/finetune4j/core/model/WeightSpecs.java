@@ -10,16 +10,24 @@ import java.util.Set;
  * The names and shapes that weights must hold, stated before anything is read.
  *
  * @param tensors shape of each tensor that is not part of a linear, by Hugging Face name
+ * @param norms the module paths of those that are norms
  * @param linears the projections, by module path
  * @param ignored tensors that a file may hold although the model does not use them
  */
-record WeightSpecs(Map<String, long[]> tensors, Map<String, LinearSpec> linears, Set<String> ignored) {
+record WeightSpecs(
+        Map<String, long[]> tensors, Set<String> norms, Map<String, LinearSpec> linears, Set<String> ignored) {
     static WeightSpecs empty() {
-        return new WeightSpecs(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashSet<>());
+        return new WeightSpecs(
+                new LinkedHashMap<>(), new LinkedHashSet<>(), new LinkedHashMap<>(), new LinkedHashSet<>());
     }
 
     void tensor(String name, long... shape) {
         tensors.put(name, shape);
+    }
+
+    void norm(String path, long... shape) {
+        norms.add(path);
+        tensor(path + ".weight", shape);
     }
 
     void linear(String name, long in, long out, boolean bias) {
@@ -33,12 +41,9 @@ record WeightSpecs(Map<String, long[]> tensors, Map<String, LinearSpec> linears,
     /** The module paths of the parts that these tensors make. */
     ModuleNames moduleNames() {
         Set<String> embeddings = new LinkedHashSet<>();
-        Set<String> norms = new LinkedHashSet<>();
-        tensors.forEach((name, shape) -> {
+        tensors.keySet().forEach(name -> {
             String path = name.substring(0, name.length() - ".weight".length());
-            if (shape.length == 1) {
-                norms.add(path);
-            } else if (ModuleNames.isEmbedding(path)) {
+            if (ModuleNames.isEmbedding(path)) {
                 embeddings.add(path); // the other matrices are routers, on which no adapter sits
             }
         });

@@ -118,30 +118,42 @@ public final class Attention {
      * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>), or
      * over those of all heads together.
      *
-     * @param query weight of shape (head size) for each head alone, or (heads · head size) for all together
-     * @param key weight of shape (head size) for each head alone, or (kv heads · head size) for all together
+     * @param query weight of shape (head size) for each head alone, (heads, head size) where each has its own, or
+     *     (heads · head size) for all together
+     * @param key as the query's, of the key heads
      */
     public record HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {
         /** Whether each head is normalised alone, with a weight that all share. */
         boolean areOfEachHead(Shape shape) {
-            int size = shape.headDim();
-            return query.module().weight().numel() == size && key.module().weight().numel() == size;
+            Tensor weight = query.module().weight();
+            return weight.dim() == 1 && weight.numel() == shape.headDim();
+        }
+
+        /** Heads side by side, (B, T, n · head size), with weights of their own or together. */
+        private static Tensor sideBySide(Named<RmsNorm> norm, Tensor x) {
+            Tensor weight = norm.module().weight();
+            if (weight.dim() == 1) {
+                return norm.module().forward(x);
+            }
+            Tensor heads = x.reshape(x.size(0), x.size(1), weight.size(0), weight.size(1));
+            return norm.module().forward(heads).flatten(2, 3);
         }
 
         /** Queries, keys and values, (B, T, n · head size) each, with the first two normalised, (B, n, T, head size) each. */
         Tensor[] heads(Shape shape, Tensor... qkv) {
             if (areOfEachHead(shape)) {
                 Tensor[] heads = shape.heads(qkv);
-                return new Tensor[] {query.module().forward(heads[0]), key.module().forward(heads[1]), heads[2]};
+                return new Tensor[] {
+                    query.module().forward(heads[0]), key.module().forward(heads[1]), heads[2]
+                };
             }
-            return shape.heads(query.module().forward(qkv[0]), key.module().forward(qkv[1]), qkv[2]);
+            return shape.heads(sideBySide(query, qkv[0]), sideBySide(key, qkv[1]), qkv[2]);
         }
 
-        /** All heads together normalised: queries, keys and values behind one another, (B, T, …), as they were. */
+        /** Normalised with weights of their own or together: queries, keys and values behind one another, (B, T, …), as they were. */
         Tensor concatenated(Shape shape, Tensor joint) {
             Tensor[] qkv = shape.split(joint);
-            return torch.cat(
-                    new TensorVector(query.module().forward(qkv[0]), key.module().forward(qkv[1]), qkv[2]), -1);
+            return torch.cat(new TensorVector(sideBySide(query, qkv[0]), sideBySide(key, qkv[1]), qkv[2]), -1);
         }
 
         /** Whether both differ in nothing but their weights. */

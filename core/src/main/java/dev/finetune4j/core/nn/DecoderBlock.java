@@ -9,7 +9,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One layer of a decoder, {@code x += attention(norm(x)); x += mlp(norm(x))}, with norms before its halves, behind them or around
- * them.
+ * them; or with parallel halves, {@code x += attention(norm(x)) + mlp(norm(x))} (<a href="https://arxiv.org/abs/2204.02311">Chowdhery et
+ * al. 2022</a>).
  */
 public final class DecoderBlock implements AutoCloseable {
     /**
@@ -20,9 +21,7 @@ public final class DecoderBlock implements AutoCloseable {
      * @param multiplier factor on what is added
      */
     public record Norms(
-            @Nullable Named<RmsNorm> before,
-            @Nullable Named<RmsNorm> after,
-            double multiplier) {
+            @Nullable Named<RmsNorm> before, @Nullable Named<RmsNorm> after, double multiplier) {
         /** What goes into the half. */
         HiddenStates begin(ResidualStream stream) {
             return before == null ? stream.plain() : stream.normed(before.module());
@@ -58,13 +57,22 @@ public final class DecoderBlock implements AutoCloseable {
     private final Attention attention;
     private final Norms mlpNorms;
     private final FeedForward mlp;
+    private final boolean parallel;
 
     /** A block of these parts. */
     public DecoderBlock(Norms attentionNorms, Attention attention, Norms mlpNorms, FeedForward mlp) {
+        this(attentionNorms, attention, mlpNorms, mlp, false);
+    }
+
+    /**
+     * @param parallel whether the second half takes what the first one takes, by the norm before that
+     */
+    public DecoderBlock(Norms attentionNorms, Attention attention, Norms mlpNorms, FeedForward mlp, boolean parallel) {
         this.attentionNorms = attentionNorms;
         this.attention = attention;
         this.mlpNorms = mlpNorms;
         this.mlp = mlp;
+        this.parallel = parallel;
     }
 
     /**
@@ -89,7 +97,13 @@ public final class DecoderBlock implements AutoCloseable {
      */
     public void forward(ResidualStream s, Attention.Context context, @Nullable KvStore past) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor mixed = attentionNorms.post(attention.forward(attentionNorms.begin(s), context, past));
+            HiddenStates input = attentionNorms.begin(s);
+            Tensor mixed = attentionNorms.post(attention.forward(input, context, past));
+            if (parallel) {
+                s.add(mixed.add(beside(input)));
+                s.take(scope);
+                return;
+            }
             s.add(mixed);
             if (!GradMode.is_enabled() && TokenSlices.areSeveral(mixed)) {
                 s.replace(TokenSlices.forward(s.value(), this::withMlp));
@@ -111,19 +125,46 @@ public final class DecoderBlock implements AutoCloseable {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
             s.add(attentionNorms.post(attention.forward(attentionNorms.begin(s), context, null)));
+            if (parallel) {
+                Tensor fed = TokenSlices.recomputed(x, this::normedMlp, this::normedMlpForGradient);
+                return scope.keep(s.value().add(fed));
+            }
             return scope.keep(TokenSlices.recomputed(s.value(), this::withMlp, this::withMlpForGradient));
         }
     }
 
     private Tensor mlpBranch(ResidualStream s) {
-        return mlpNorms.post(mlp.forward(mlpNorms.begin(s)));
+        return fed(mlpNorms.begin(s));
     }
 
     private Tensor mlpBranchForGradient(ResidualStream s) {
+        return fedForGradient(mlpNorms.begin(s));
+    }
+
+    private Tensor fed(HiddenStates input) {
+        return mlpNorms.post(mlp.forward(input));
+    }
+
+    private Tensor fedForGradient(HiddenStates input) {
         // A norm behind the last matmul reads its values.
-        return mlpNorms.after() == null
-                ? mlpNorms.multiplied(mlp.forwardForGradient(mlpNorms.begin(s)))
-                : mlpBranch(s);
+        return mlpNorms.after() == null ? mlpNorms.multiplied(mlp.forwardForGradient(input)) : fed(input);
+    }
+
+    /** The second of parallel halves. */
+    private Tensor beside(HiddenStates input) {
+        return !GradMode.is_enabled() && TokenSlices.areSeveral(input.tensor())
+                ? TokenSlices.forward(input.tensor(), slice -> fed(HiddenStates.of(slice)))
+                : fed(input);
+    }
+
+    /** The same for some tokens, from the residual stream on. */
+    private Tensor normedMlp(Tensor x) {
+        return fed(attentionNorms.begin(new ResidualStream(x)));
+    }
+
+    /** The same where only the backward pass matters. */
+    private Tensor normedMlpForGradient(Tensor x) {
+        return fedForGradient(attentionNorms.begin(new ResidualStream(x)));
     }
 
     /** The second half for some tokens. */
@@ -148,13 +189,25 @@ public final class DecoderBlock implements AutoCloseable {
     public Tensor forwardForGradient(Tensor x, Attention.Context context) {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
-            s.add(attentionNorms.post(attention.forward(attentionNorms.begin(s), context, null)));
-            if (TokenSlices.areSeveral(x)) {
+            HiddenStates input = attentionNorms.begin(s);
+            Tensor mixed = attentionNorms.post(attention.forward(input, context, null));
+            boolean several = TokenSlices.areSeveral(x);
+            s.add(parallel && !several ? mixed.add(fedForGradient(input)) : mixed);
+            if (parallel) {
+                Tensor path = s.gradientPath();
+                return scope.keep(several ? path.add(TokenSlices.forGradient(x, this::normedMlpForGradient)) : path);
+            }
+            if (several) {
                 return scope.keep(TokenSlices.forGradient(s.value(), this::withMlpForGradient));
             }
             s.add(mlpBranchForGradient(s));
             return scope.keep(s.gradientPath());
         }
+    }
+
+    /** Whether the second half takes what the first one takes. */
+    public boolean isParallel() {
+        return parallel;
     }
 
     /** The norms around attention. */
@@ -180,7 +233,7 @@ public final class DecoderBlock implements AutoCloseable {
     /** The same block with each part replaced by what the mapper makes of it. */
     public DecoderBlock map(ModuleTransform mapper) {
         return new DecoderBlock(
-                attentionNorms.map(mapper), attention.map(mapper), mlpNorms.map(mapper), mlp.map(mapper));
+                attentionNorms.map(mapper), attention.map(mapper), mlpNorms.map(mapper), mlp.map(mapper), parallel);
     }
 
     /** Hands over the block's norms, those within attention included, in the order of computation. */

@@ -37,22 +37,23 @@ final class FusedKernels implements LayerKernels {
         return whole.storage_offset() % VECTOR_WIDTH == 0 ? whole : whole.clone();
     }
 
-    private static boolean supportsNorm(Tensor x, Tensor weight) {
-        return Tensors.typeOf(weight) == Tensors.typeOf(x)
+    private static boolean supportsNorm(Tensor x, RmsNorm norm) {
+        Tensor weight = norm.weight();
+        return !norm.centered()
+                && weight.dim() == 1
+                && Tensors.typeOf(weight) == Tensors.typeOf(x)
                 && !weight.requires_grad()
                 && weight.numel() % VECTOR_WIDTH == 0;
     }
 
     @Override
     public Tensor norm(Tensor x, RmsNorm norm) {
-        return supportsNorm(x, norm.weight())
-                ? rmsNorm(x, norm, null).tensor()
-                : TorchLayerKernels.INSTANCE.norm(x, norm);
+        return supportsNorm(x, norm) ? rmsNorm(x, norm, null).tensor() : TorchLayerKernels.INSTANCE.norm(x, norm);
     }
 
     @Override
     public ResidualStream.Branch branch(Tensor x, RmsNorm norm) {
-        if (!GradMode.is_enabled() || !x.requires_grad() || !supportsNorm(x, norm.weight())) {
+        if (!GradMode.is_enabled() || !x.requires_grad() || !supportsNorm(x, norm)) {
             return new ResidualStream.Branch(x, new HiddenStates(norm(x, norm), null), null);
         }
         ResidualStream.SkipGradient skip = new ResidualStream.SkipGradient();
@@ -64,7 +65,7 @@ final class FusedKernels implements LayerKernels {
             Tensor x, Tensor end, ResidualStream.@Nullable SkipGradient skip, RmsNorm norm) {
         // Without a skip gradient x must not need one of its own, which libtorch would have to record.
         boolean recorded = skip != null || !GradMode.is_enabled() || !x.requires_grad();
-        return recorded && Tensors.typeOf(end) == Tensors.typeOf(x) && supportsNorm(x, norm.weight())
+        return recorded && Tensors.typeOf(end) == Tensors.typeOf(x) && supportsNorm(x, norm)
                 ? addAndNorm(x, end, skip, norm)
                 : branch(ResidualStream.sum(x, end, skip), norm);
     }
@@ -285,7 +286,8 @@ final class FusedKernels implements LayerKernels {
                     shape.headDim(),
                     norm == null ? 0 : (float) norm.epsilon(),
                     norm != null && norm.unitOffset());
-            HeadKernels.Angles used = new HeadKernels.Angles(dense(angles.cos()), dense(angles.sin()), angles.interleaved());
+            HeadKernels.Angles used =
+                    new HeadKernels.Angles(dense(angles.cos()), dense(angles.sin()), angles.interleaved());
             return attention.mix(joint, heads.get(), form, norms, used);
         }
         return norms == null && rotatesInPlace(joint, shape, angles)
@@ -304,8 +306,8 @@ final class FusedKernels implements LayerKernels {
                 && joint.storage_offset() % VECTOR_WIDTH == 0
                 && (norms == null
                         || (norms.areAlike()
-                                && supportsNorm(joint, norms.query().module().weight())
-                                && supportsNorm(joint, norms.key().module().weight())));
+                                && supportsNorm(joint, norms.query().module())
+                                && supportsNorm(joint, norms.key().module())));
     }
 
     private static boolean rotatesInPlace(Tensor joint, Attention.Shape shape, RotaryEmbedding.Angles angles) {

@@ -86,8 +86,7 @@ public final class RotaryEmbedding implements AutoCloseable {
             return angles(0, count, type);
         }
         Angles steps = make(Math.toIntExact(count), spec::frequencies, spec::tableKey);
-        return new Angles(
-                rows(steps.cos(), 0, count, type), rows(steps.sin(), 0, count, type), spec.interleaved());
+        return new Angles(rows(steps.cos(), 0, count, type), rows(steps.sin(), 0, count, type), spec.interleaved());
     }
 
     /** Whether all positions of a sequence of that length have the angles that they have in each shorter one. */
@@ -164,7 +163,8 @@ public final class RotaryEmbedding implements AutoCloseable {
             }
         }
         return new Angles(
-                Tensors.ofFloats(device, cosines, rows, 2L * half), Tensors.ofFloats(device, sines, rows, 2L * half),
+                Tensors.ofFloats(device, cosines, rows, 2L * half),
+                Tensors.ofFloats(device, sines, rows, 2L * half),
                 spec.interleaved());
     }
 

@@ -2,32 +2,26 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.tensor.Tensors;
-import org.bytedeco.pytorch.Scalar;
-import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /** By libtorch's operations, which it differentiates itself: on every device, in every type and shape. */
 final class TorchLayerKernels implements LayerKernels {
     static final TorchLayerKernels INSTANCE = new TorchLayerKernels();
 
-    private static final long[] LAST = {-1};
-
     private TorchLayerKernels() {}
 
     @Override
     public Tensor norm(Tensor x, RmsNorm norm) {
-        Tensor wide = Tensors.as(x, ScalarType.Float);
-        Tensor meanSquare = wide.mul(wide).mean(LAST, true, new ScalarTypeOptional());
-        Tensor normalised = wide.mul(meanSquare.add(new Scalar(norm.epsilon())).rsqrt());
-        if (norm.unitOffset()) {
-            Tensor factor = Tensors.as(norm.weight(), ScalarType.Float).add(new Scalar(1));
-            return Tensors.as(normalised.mul(factor), Tensors.typeOf(x));
+        if (norm.centered() && norm.weight().dim() == 1) {
+            Tensor weight = Tensors.as(norm.weight(), Tensors.typeOf(x));
+            long[] last = {weight.numel()};
+            return torch.layer_norm(x, last, new TensorOptional(weight), new TensorOptional(), norm.epsilon(), false);
         }
-        return Tensors.as(normalised, Tensors.typeOf(x)).mul(Tensors.as(norm.weight(), Tensors.typeOf(x)));
+        return norm.spec().apply(x);
     }
 
     @Override

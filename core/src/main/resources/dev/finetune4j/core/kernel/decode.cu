@@ -53,8 +53,21 @@ template <class T> struct Pieces {
         each(width, [&](int p, int at) { load(row + at, v[p]); });
     }
 
-    __device__ __forceinline__ void normalize(const Norm& norm, int width) {
+    // start: of the weights
+    __device__ __forceinline__ void normalize(const Norm& norm, int width, int start = 0) {
         float sum = 0.f;
+        if (norm.form == CENTERED) {
+            each(width, [&](int p, int) {
+#pragma unroll
+                for (int k = 0; k < 8; k++) sum += v[p][k];
+            });
+            const float mean = sumOfNormBlock(sum) / width;
+            sum = 0.f;
+            each(width, [&](int p, int) {
+#pragma unroll
+                for (int k = 0; k < 8; k++) v[p][k] -= mean;
+            });
+        }
         each(width, [&](int p, int) {
 #pragma unroll
             for (int k = 0; k < 8; k++) sum += v[p][k] * v[p][k];
@@ -62,7 +75,7 @@ template <class T> struct Pieces {
         const float factor = rsqrtf(sumOfNormBlock(sum) / width + norm.epsilon);
         each(width, [&](int p, int at) {
             float w[8];
-            norm.weights<T>(at, w);
+            norm.weights<T>(start + at, w);
 #pragma unroll
             for (int k = 0; k < 8; k++) v[p][k] = norm.scaled<T>(v[p][k], factor, w[k]);
         });
@@ -108,20 +121,21 @@ __device__ __forceinline__ void norm(T* x, T* y, int width, const Norm& after, c
     state.write(out, width);
 }
 
-// Two blocks for a row: all queries are normalised together, and all keys, where they lie.
+// A block for each so many channels of a row's queries or keys, which are normalised together where they lie, with weights of their own.
 template <class T>
-__device__ __forceinline__ void normHeads(T* qkv, int stride, int queries, int keys, const Norm& query, const Norm& key) {
+__device__ __forceinline__ void normHeads(
+        T* qkv, int stride, int queries, int keys, int ofQuery, int ofKey, const Norm& query, const Norm& key) {
     nextMayStart();
-    const bool second = blockIdx.x % 2;
+    const int first = queries / ofQuery, all = first + keys / ofKey, index = blockIdx.x % all;
+    const bool second = index >= first;
     const Norm& norm = second ? key : query;
-    const int width = second ? keys : queries;
-    fetch<T>(norm, width);
+    const int width = second ? ofKey : ofQuery, start = (second ? index - first : index) * width;
     waitForPrevious();
-    T* row = qkv + static_cast<u64>(blockIdx.x / 2) * stride + (second ? queries : 0);
-    Pieces<T> heads;
-    heads.read(row, width);
-    heads.normalize(norm, width);
-    heads.write(row, width);
+    T* heads = qkv + static_cast<u64>(blockIdx.x / all) * stride + (second ? queries : 0) + start;
+    Pieces<T> piece;
+    piece.read(heads, width);
+    piece.normalize(norm, width, start);
+    piece.write(heads, width);
 }
 
 // A thread for each eight elements: y = act(gate) · up of both, shape (rows, 2 · width), gate first.
@@ -460,8 +474,8 @@ __device__ __forceinline__ void choose(
         norm<T>(x, y, width, norms.after, norms.before);                                                               \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(NORM_THREADS) norm_heads_##SUFFIX(                                    \
-            T* qkv, int stride, int queries, int keys, const __grid_constant__ Norms norms) {                          \
-        normHeads<T>(qkv, stride, queries, keys, norms.after, norms.before);                                           \
+            T* qkv, int stride, int queries, int keys, int ofQuery, int ofKey, const __grid_constant__ Norms norms) {  \
+        normHeads<T>(qkv, stride, queries, keys, ofQuery, ofKey, norms.after, norms.before);                           \
     }                                                                                                                  \
     extern "C" __global__ void gate_##SUFFIX(const T* both, T* y, u64 count, int width, int activation) {              \
         gate<T>(both, y, count, width, activation);                                                                    \

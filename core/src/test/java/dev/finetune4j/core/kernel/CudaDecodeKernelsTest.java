@@ -142,7 +142,9 @@ class CudaDecodeKernelsTest {
                 DecodeBuffers buffers = buffers(type, rows, (long) heads * size, qkv, done);
                 buffers.input().write(places);
                 DecodeWorkspace room = new DecodeWorkspace(
-                        List.of(new DecodeWorkspace.Angles(sin, cos, interleaved), new DecodeWorkspace.Angles(cos, sin, interleaved)),
+                        List.of(
+                                new DecodeWorkspace.Angles(sin, cos, interleaved),
+                                new DecodeWorkspace.Angles(cos, sin, interleaved)),
                         splits,
                         zeros(rows, heads, splits, size),
                         zeros(rows, heads, splits, 2),
@@ -179,8 +181,13 @@ class CudaDecodeKernelsTest {
                         Tensor exactKeys = seenKeys.clone();
                         exactKeys
                                 .narrow(1, seen - 1, 1)
-                                .copy_(turned(exactNorm(all.narrow(0, heads, kvHeads), attention.keyNorm()), c, s, interleaved));
-                        Tensor exactQuery = turned(exactNorm(all.narrow(0, 0, heads), attention.queryNorm()), c, s, interleaved);
+                                .copy_(turned(
+                                        exactNorm(all.narrow(0, heads, kvHeads), attention.keyNorm()),
+                                        c,
+                                        s,
+                                        interleaved));
+                        Tensor exactQuery =
+                                turned(exactNorm(all.narrow(0, 0, heads), attention.queryNorm()), c, s, interleaved);
                         Tensor exact = attended(shape, exactQuery, exactKeys, seenValues);
                         distances.add(exact, wide(plain.to(type)), wide(actual));
                     }

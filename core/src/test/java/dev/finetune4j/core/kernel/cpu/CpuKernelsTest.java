@@ -256,7 +256,17 @@ class CpuKernelsTest {
         Tensor room = Tensors.empty(CPU, ScalarType.Float, TokenKernels.room(heads, size, capacity));
         Tensor mixed = Tensors.empty(CPU, type, 1, heads * size);
         kernels.tokens()
-                .attend(qkv, keys, values, position, cosines, sines, false, new TokenKernels.Scores(0.3f, 0, 0), room, mixed);
+                .attend(
+                        qkv,
+                        keys,
+                        values,
+                        position,
+                        cosines,
+                        sines,
+                        false,
+                        new TokenKernels.Scores(0.3f, 0, 0),
+                        room,
+                        mixed);
         assertTrue(
                 keys.select(0, 0).select(1, position).equal(turned.narrow(0, heads, kvHeads)),
                 "the key is in the cache");

@@ -94,7 +94,11 @@ enum Architecture {
                 this == GEMMA2 || this == GEMMA3,
                 config.norms().block().afterMlp() != null,
                 "norms behind each half of a block");
-        require(found, this == QWEN3 || this == GEMMA3, config.norms().heads() != ModelConfig.HeadNorms.NONE, "norms of queries and keys");
+        require(
+                found,
+                this == QWEN3 || this == GEMMA3,
+                config.norms().heads() != ModelConfig.HeadNorms.NONE,
+                "norms of queries and keys");
         require(found, this == PHI3, config.projections().fusedQkv(), "one weight of queries, keys and values");
         require(found, this == PHI3, config.projections().fusedGateUp(), "one weight of gate and up");
         if (this != LLAMA) {

@@ -114,9 +114,7 @@ record BlockModules(
     private static List<String> norms(DecoderBlock block) {
         List<String> norms = new ArrayList<>();
         for (DecoderBlock.Norms half : List.of(block.attentionNorms(), block.mlpNorms())) {
-            Stream.of(half.before(), half.after())
-                    .flatMap(Stream::ofNullable)
-                    .forEach(norm -> norms.add(norm.name()));
+            Stream.of(half.before(), half.after()).flatMap(Stream::ofNullable).forEach(norm -> norms.add(norm.name()));
         }
         return norms;
     }

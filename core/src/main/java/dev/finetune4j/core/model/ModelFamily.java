@@ -32,7 +32,8 @@ interface ModelFamily {
             new GraniteFamily(),
             new Olmo2Family(),
             new GlmFamily(),
-            new Glm4Family());
+            new Glm4Family(),
+            new CohereFamily());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

@@ -33,7 +33,8 @@ interface ModelFamily {
             new Olmo2Family(),
             new GlmFamily(),
             new Glm4Family(),
-            new CohereFamily());
+            new CohereFamily(),
+            new Cohere2Family());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

@@ -67,9 +67,25 @@ class CpuDecoderTest {
 
     @ParameterizedTest
     @CsvSource({
-        "LLAMA, false, false", "QWEN2, true, false", "LLAMA, true, true", "QWEN2, false, true", "QWEN3, true, true",
-        "GEMMA, true, false", "GEMMA2, false, true", "GEMMA3, true, true", "PHI3, true, true", "MISTRAL, true, false",
-        "DYNAMIC, true, true", "SMOLLM3, true, true", "GRANITE, true, true", "GRANITE, false, false", "OLMO2, true, true", "OLMO2, false, false", "GLM4, true, true"
+        "LLAMA, false, false",
+        "QWEN2, true, false",
+        "LLAMA, true, true",
+        "QWEN2, false, true",
+        "QWEN3, true, true",
+        "GEMMA, true, false",
+        "GEMMA2, false, true",
+        "GEMMA3, true, true",
+        "PHI3, true, true",
+        "MISTRAL, true, false",
+        "DYNAMIC, true, true",
+        "SMOLLM3, true, true",
+        "GRANITE, true, true",
+        "GRANITE, false, false",
+        "OLMO2, true, true",
+        "OLMO2, false, false",
+        "GLM4, true, true",
+        "COHERE, true, true",
+        "COHERE, false, false"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         try (CausalLM base = model("model", family, fourBit, Precision.FP32);
@@ -107,7 +123,8 @@ class CpuDecoderTest {
         "GEMMA3, true, true",
         "PHI3, false, false",
         "GRANITE, true, false",
-        "OLMO2, true, false"
+        "OLMO2, true, false",
+        "COHERE, true, true"
     })
     void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         try (CausalLM base = model("bf16", family, fourBit, Precision.BF16);

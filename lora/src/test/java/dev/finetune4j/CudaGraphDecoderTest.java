@@ -84,7 +84,9 @@ class CudaGraphDecoderTest {
         "OLMO2, true, true",
         "OLMO2, false, false",
         "GLM4, true, true",
-        "GLM4, false, false"
+        "GLM4, false, false",
+        "COHERE, true, true",
+        "COHERE, false, false"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         double tolerance = 1e-4;

@@ -59,6 +59,7 @@ public final class RandomWeights implements WeightSource {
                 "embedding_multiplier": 3.0, "residual_multiplier": 0.22, "attention_multiplier": 0.15, "logits_scaling": 6.0"""),
         OLMO2("olmo2", 256, 352, 8, 2, "\"attention_bias\": false"),
         GLM4("glm4", 256, 352, 8, 2, "\"partial_rotary_factor\": 0.5"),
+        COHERE("cohere", 256, 352, 8, 2, "\"use_qk_norm\": true, \"logit_scale\": 0.25"),
         DYNAMIC("llama", 264, 352, 8, 8, """
                 "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}""");
 
@@ -108,6 +109,7 @@ public final class RandomWeights implements WeightSource {
                             "post_self_attn_layernorm",
                             "post_attention_layernorm",
                             "post_mlp_layernorm");
+                case COHERE -> List.of("input_layernorm");
                 case OLMO2 -> List.of("post_attention_layernorm", "post_feedforward_layernorm");
                 default -> List.of("input_layernorm", "post_attention_layernorm");
             };
@@ -156,6 +158,10 @@ public final class RandomWeights implements WeightSource {
         if (family == Family.OLMO2) {
             tensor(layer + "self_attn.q_norm", queries);
             tensor(layer + "self_attn.k_norm", keys);
+        }
+        if (family == Family.COHERE) {
+            tensor(layer + "self_attn.q_norm", family.heads, HEAD_SIZE);
+            tensor(layer + "self_attn.k_norm", family.kvHeads, HEAD_SIZE);
         }
         if (family.headNorms()) {
             tensor(layer + "self_attn.q_norm", HEAD_SIZE);

@@ -60,7 +60,16 @@ enum RandomModel {
     PHI3_MINI("phi3-mini", 3072, 8192, 32, 32, 32, 32064, 96, """
             "model_type": "phi3", "sliding_window": 2047, "pad_token_id": 0, "tie_word_embeddings": false"""),
     MISTRAL_7B("mistral-7b", 4096, 14336, 32, 32, 8, 32768, 128, """
-            "model_type": "mistral", "sliding_window": null, "tie_word_embeddings": false""");
+            "model_type": "mistral", "sliding_window": null, "tie_word_embeddings": false"""),
+    /** Norms behind the halves of a block only, and of all heads together. */
+    OLMO2_7B("olmo2-7b", 4096, 11008, 32, 32, 32, 100352, 128, """
+            "model_type": "olmo2", "tie_word_embeddings": false"""),
+    /** Neighbouring channels turn in half of a head; norms around the halves of a block. */
+    GLM4_9B("glm4-9b", 4096, 13696, 40, 32, 2, 151552, 128, """
+            "model_type": "glm4", "partial_rotary_factor": 0.5, "attention_bias": false, "tie_word_embeddings": false"""),
+    /** Parallel halves, layer norms, and a window in three of four layers. */
+    COMMAND_R7B("command-r7b", 4096, 14336, 32, 32, 8, 256000, 128, """
+            "model_type": "cohere2", "sliding_window": 4096, "logit_scale": 0.25, "tie_word_embeddings": true""");
 
     final String label;
     final int hidden;

@@ -63,6 +63,11 @@ class GgufJudgeTest {
     private static final List<String> ITS_END_TOKENS = List.of("</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<EOT>");
 
     private static final double LORA = 1e-5;
+    /** With settings that llama.cpp has not: biases of OLMo 2 and Command R, head norms of Command R, layers without rotary embedding. */
+    private static final Set<String> HAVE_MORE = Set.of("olmo2", "cohere", "cohere2", "smollm3");
+    /** Whose windows llama.cpp knows. */
+    private static final Set<String> HAVE_WINDOWS = Set.of("gemma", "gemma2", "gemma3_text", "cohere2");
+
     private static final Logger LOG = LoggerFactory.getLogger(GgufJudgeTest.class);
 
     @TempDir
@@ -155,15 +160,20 @@ class GgufJudgeTest {
     private void judge(Path folder) throws IOException {
         GgufJudge judge = GgufJudge.find(temporary);
         Path model = GgufModels.withPlaceholders(folder, temporary.resolve(ReferenceFolder.name(folder)));
-        Path file = temporary.resolve("judged.gguf");
+        Path file = temporary.resolve("judged-" + ReferenceFolder.name(folder) + ".gguf");
         JsonNode config = TestData.json(folder.resolve("config.json"));
-        int window = config.path("model_type").asText().startsWith("gemma")
+        int window = HAVE_WINDOWS.contains(config.path("model_type").asText())
                 ? 0
                 : config.path("sliding_window").asInt(0);
         Golden golden = Golden.of(folder, window == 0 ? Integer.MAX_VALUE : window);
         try (LanguageModel loaded = load(model)) {
             ModelFormat.Gguf format = ModelFormat.gguf(GgufType.F32);
             loaded.export(file, window == 0 ? format : format.contextLength(window));
+        } catch (SettingsException e) {
+            assertTrue(HAVE_MORE.contains(config.path("model_type").asText()), e::getMessage);
+            assertTrue(Files.notExists(file), "a file was written");
+            LOG.info("{} cannot be expressed: {}", ReferenceFolder.name(folder), e.problems());
+            return;
         }
         double difference =
                 golden.difference(judge.ask(List.of(golden.question(file))).get(0));
@@ -264,9 +274,15 @@ class GgufJudgeTest {
         List<ObjectNode> questions = new ArrayList<>(List.of(golden.question(merged)));
         try (LanguageModel loaded = load(GgufModels.withPlaceholders(base, temporary.resolve("base-of-" + name)));
                 Adapter adapter = loaded.loadAdapter(folder)) {
+            JsonNode config = TestData.json(base.resolve("config.json"));
+            if (HAVE_MORE.contains(config.path("model_type").asText()) && !isExpressible(loaded, alone)) {
+                assertThrows(SettingsException.class, () -> adapter.export(merged, ModelFormat.gguf(GgufType.F32)));
+                return;
+            }
             adapter.export(merged, ModelFormat.gguf(GgufType.F32));
             loaded.export(alone, ModelFormat.gguf(GgufType.F32));
-            if (isPlainLora(TestData.json(folder.resolve("adapter_config.json")))) {
+            if (isPlainLora(TestData.json(folder.resolve("adapter_config.json")))
+                    && !config.path("model_type").asText().equals("glm4")) {
                 adapter.saveGguf(lora, GgufType.F32);
                 questions.add(golden.question(alone).put("lora", lora.toString()));
             } else {
@@ -282,6 +298,15 @@ class GgufJudgeTest {
             double apart = difference(answers.get(0), answers.get(1));
             LOG.info("{} as a file of its own: differs from merged by at most {}", name, apart);
             assertTrue(apart <= LORA, () -> "adapter and merged model differ by " + apart + ", allowed " + LORA);
+        }
+    }
+
+    private static boolean isExpressible(LanguageModel model, Path file) {
+        try {
+            model.export(file, ModelFormat.gguf(GgufType.F32));
+            return true;
+        } catch (SettingsException e) {
+            return false;
         }
     }
 

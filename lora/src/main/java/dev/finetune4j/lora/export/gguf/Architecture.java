@@ -2,10 +2,16 @@ package dev.finetune4j.lora.export.gguf;
 
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.ModelConfig.BlockNorms;
+import dev.finetune4j.core.model.ModelConfig.HeadNorms;
 import dev.finetune4j.core.model.ModelConfig.LayerType;
+import dev.finetune4j.core.model.ModelConfig.Projections;
+import dev.finetune4j.core.nn.RopeScaling;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 
 /** A family of decoders as llama.cpp knows it: its name there, and what is fixed in its code and no key can change. */
 enum Architecture {
@@ -15,13 +21,32 @@ enum Architecture {
     GEMMA("gemma"),
     GEMMA2("gemma2"),
     GEMMA3("gemma3"),
-    PHI3("phi3");
+    PHI3("phi3"),
+    SMOLLM3("smollm3"),
+    GRANITE("granite"),
+    OLMO2("olmo2"),
+    CHATGLM("chatglm"),
+    GLM4("glm4"),
+    COMMAND_R("command-r"),
+    COHERE2("cohere2");
 
     /** Number of blocks of the two models for which the code has another scale of the scores. */
     private static final int GEMMA2_27B = 46;
 
     private static final int GEMMA3_27B = 62;
     private static final int GEMMA3_PATTERN = 6;
+    private static final int COHERE2_PATTERN = 4;
+    private static final int SMOLLM3_PATTERN = 4;
+    /** Number of blocks from which on the code takes it that queries and keys are normalised. */
+    private static final int COMMAND_R_PLUS = 64;
+
+    private static final Set<Architecture> TURN_NEIGHBOURS =
+            EnumSet.of(LLAMA, SMOLLM3, GRANITE, CHATGLM, GLM4, COMMAND_R, COHERE2);
+    private static final Set<Architecture> NORMS_BEHIND = EnumSet.of(GEMMA2, GEMMA3, OLMO2, GLM4);
+    private static final Set<Architecture> PARALLEL = EnumSet.of(COMMAND_R, COHERE2);
+    private static final Set<Architecture> ONE_GATE_UP = EnumSet.of(PHI3, CHATGLM, GLM4);
+    /** With any biases that a file has. */
+    private static final Set<Architecture> ANY_BIASES = EnumSet.of(LLAMA, GRANITE);
 
     private final String id;
 
@@ -39,6 +64,13 @@ enum Architecture {
             case "gemma2" -> GEMMA2;
             case "gemma3_text" -> GEMMA3;
             case "phi3" -> PHI3;
+            case "smollm3" -> SMOLLM3;
+            case "granite" -> GRANITE;
+            case "olmo2" -> OLMO2;
+            case "glm" -> CHATGLM;
+            case "glm4" -> GLM4;
+            case "cohere" -> COMMAND_R;
+            case "cohere2" -> COHERE2;
             default -> throw new IllegalArgumentException("no architecture of llama.cpp is known for " + modelType);
         };
     }
@@ -54,12 +86,31 @@ enum Architecture {
 
     /** Whether its rotary embedding turns neighbouring channels instead of halves of a head. */
     boolean rotatesNeighbours() {
-        return this == LLAMA;
+        return TURN_NEIGHBOURS.contains(this);
+    }
+
+    /** Modules whose products may have no LoRA, because the code asks for their precision and takes them for plain products. */
+    List<String> withoutFactors() {
+        return this == GLM4 ? List.of("self_attn.o_proj", "mlp.down_proj") : List.of();
+    }
+
+    /** Whether its head is the embedding's weight always. */
+    boolean tiesHead() {
+        return isGemma() || PARALLEL.contains(this);
+    }
+
+    /** Whether the rotary embedding turns heads of a layer. */
+    boolean isRotated(int layer) {
+        return switch (this) {
+            case SMOLLM3 -> (layer + 1) % SMOLLM3_PATTERN != 0;
+            case COHERE2 -> isWindowed(layer);
+            default -> true;
+        };
     }
 
     /** Whether some of its layers see a window only. */
     boolean hasWindows() {
-        return this == GEMMA2 || this == GEMMA3;
+        return this == GEMMA2 || this == GEMMA3 || this == COHERE2;
     }
 
     /** Whether a layer sees a window only. */
@@ -67,12 +118,16 @@ enum Architecture {
         return switch (this) {
             case GEMMA2 -> layer % 2 == 0;
             case GEMMA3 -> (layer + 1) % GEMMA3_PATTERN != 0;
+            case COHERE2 -> (layer + 1) % COHERE2_PATTERN != 0;
             default -> false;
         };
     }
 
     /** The factor on dot products of queries and keys. */
     double scoreScale(ModelConfig config) {
+        if (this == GRANITE) {
+            return config.attention().scale(); // it has a key for it
+        }
         boolean byWidth =
                 (this == GEMMA2 && config.layers() == GEMMA2_27B) || (this == GEMMA3 && config.layers() == GEMMA3_27B);
         int channels = byWidth
@@ -89,30 +144,46 @@ enum Architecture {
     List<String> differences(ModelConfig config, int context) {
         List<String> found = new ArrayList<>();
         require(found, isGemma() ? Activation.GELU_TANH : Activation.SILU, config.activation(), "the activation");
-        require(
-                found,
-                this == GEMMA2 || this == GEMMA3,
-                config.norms().block().afterMlp() != null,
-                "norms behind each half of a block");
-        require(
-                found,
-                this == QWEN3 || this == GEMMA3,
-                config.norms().heads() != ModelConfig.HeadNorms.NONE,
-                "norms of queries and keys");
-        require(found, this == PHI3, config.projections().fusedQkv(), "one weight of queries, keys and values");
-        require(found, this == PHI3, config.projections().fusedGateUp(), "one weight of gate and up");
-        if (this != LLAMA) {
-            require(found, this == QWEN2, config.projections().qkvBias(), "biases of queries, keys and values");
-            require(found, false, config.projections().outputBias(), "a bias of attention's output projection");
-            require(found, false, config.projections().mlpBias(), "biases of the feed-forward part");
-        }
-        if (isGemma()) {
+        norms(found, config);
+        projections(found, config);
+        if (tiesHead()) {
             require(found, true, config.projections().tiedHead(), "a head that shares the embedding's weight");
         }
         require(found, this == GEMMA2, config.attention().softCap() > 0, "attn_logit_softcapping");
         require(found, this == GEMMA2, config.finalLogitSoftcapping() > 0, "final_logit_softcapping");
+        rotations(found, config);
         windows(found, config, context);
         return found;
+    }
+
+    private void norms(List<String> found, ModelConfig config) {
+        BlockNorms block = config.norms().block();
+        require(found, NORMS_BEHIND.contains(this), block.afterMlp() != null, "norms behind each half of a block");
+        require(found, this != OLMO2, block.beforeAttention() != null, "norms before each half of a block");
+        require(found, PARALLEL.contains(this), block.parallel(), "parallel halves of a block");
+        require(found, headNorms(config), config.norms().heads(), "norms of queries and keys");
+    }
+
+    private HeadNorms headNorms(ModelConfig config) {
+        return switch (this) {
+            case QWEN3, GEMMA3 -> HeadNorms.EACH_HEAD;
+            case OLMO2 -> HeadNorms.ALL_HEADS;
+            case COMMAND_R -> config.layers() >= COMMAND_R_PLUS ? HeadNorms.OWN_WEIGHTS : HeadNorms.NONE;
+            default -> HeadNorms.NONE;
+        };
+    }
+
+    private void projections(List<String> found, ModelConfig config) {
+        Projections projections = config.projections();
+        require(found, this == PHI3, projections.fusedQkv(), "one weight of queries, keys and values");
+        require(found, ONE_GATE_UP.contains(this), projections.fusedGateUp(), "one weight of gate and up");
+        if (!ANY_BIASES.contains(this)) {
+            if (this != CHATGLM && this != GLM4) {
+                require(found, this == QWEN2, projections.qkvBias(), "biases of queries, keys and values");
+            }
+            require(found, false, projections.outputBias(), "a bias of attention's output projection");
+            require(found, false, projections.mlpBias(), "biases of the feed-forward part");
+        }
     }
 
     private void require(List<String> found, Object fixed, Object actual, String what) {
@@ -124,6 +195,17 @@ enum Architecture {
 
     private static String lower(Object value) {
         return value.toString().toLowerCase(Locale.ROOT);
+    }
+
+    private void rotations(List<String> found, ModelConfig config) {
+        for (int i = 0; i < config.layers(); i++) {
+            boolean rotated = !(config.layerTypes().get(i).rope().scaling() instanceof RopeScaling.Unrotated);
+            if (rotated != isRotated(i)) {
+                found.add("layer " + i + (rotated ? " has" : " has no") + " rotary embedding: which layers of " + id
+                        + " have one is fixed in llama.cpp, and this is " + (rotated ? "not " : "") + "one of them");
+                return;
+            }
+        }
     }
 
     private void windows(List<String> found, ModelConfig config, int context) {
@@ -138,7 +220,8 @@ enum Architecture {
             }
             return;
         }
-        boolean alike = layers.stream().map(LayerType::rope).distinct().count() == 1;
+        boolean alike = this == COHERE2
+                || layers.stream().map(LayerType::rope).distinct().count() == 1;
         for (int i = 0; i < layers.size() && (limited || !alike); i++) {
             boolean windowed = layers.get(i).window() > 0;
             if (windowed != isWindowed(i)) {

@@ -92,6 +92,10 @@ public final class GgufAdapterWriter {
         if (!lora.trainableTokenIndices().isEmpty()) {
             found.add("rows of tokens that were trained themselves");
         }
+        Architecture.of(base.config().modelType()).withoutFactors().stream()
+                .filter(module -> adapter.parameters().keySet().stream().anyMatch(name -> name.contains(module)))
+                .forEach(module ->
+                        found.add("factors on " + module + ", at which llama.cpp stops in models of this type"));
         if (base.config().projections().tiedHead()) {
             for (String path : List.of(ModuleNames.EMBEDDING, ModuleNames.OUTPUT_HEAD)) {
                 if (adapter.parameters().keySet().stream().anyMatch(name -> name.startsWith(PeftNames.PREFIX + path))) {

@@ -43,7 +43,7 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         VocabularyMetadata vocabulary = new VocabularyMetadata(model.files(), config.vocabSize());
         Rotary rotary = Rotary.of(config, architecture);
         List<String> differences = architecture.differences(config, context);
-        if (architecture.isGemma() && !tied) {
+        if (architecture.tiesHead() && !tied) {
             differences.add("a head of its own: llama.cpp's " + architecture.id()
                     + " has one that shares the embedding's weight, which this training has changed");
         }
@@ -123,7 +123,8 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         metadata.count(attention + "head_count_kv", config.attention().kvHeads());
         metadata.count(attention + "key_length", config.attention().headDim());
         metadata.count(attention + "value_length", config.attention().headDim());
-        metadata.number(attention + "layer_norm_rms_epsilon", config.norms().epsilon());
+        String epsilon = config.norms().centered() ? "layer_norm_epsilon" : "layer_norm_rms_epsilon";
+        metadata.number(attention + epsilon, config.norms().epsilon());
         if (architecture.hasWindows()) {
             metadata.count(attention + "sliding_window", architecture.window(config, context));
         } else if (architecture == Architecture.PHI3) {
@@ -132,6 +133,19 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         if (architecture == Architecture.GEMMA2) {
             metadata.number(key + "attn_logit_softcapping", config.attention().softCap());
             metadata.number(key + "final_logit_softcapping", config.finalLogitSoftcapping());
+        }
+        multipliers(metadata, architecture, config);
+    }
+
+    private static void multipliers(GgufMetadata metadata, Architecture architecture, ModelConfig config) {
+        String key = architecture.id() + ".";
+        if (architecture == Architecture.GRANITE) {
+            metadata.number(key + "embedding_scale", config.embeddingScale());
+            metadata.number(key + "residual_scale", config.residualMultiplier());
+            metadata.number(key + "attention.scale", config.attention().scale());
+            metadata.number(key + "logit_scale", config.logitsScaling()); // by which they are divided
+        } else if (config.norms().block().parallel()) {
+            metadata.number(key + "logit_scale", 1 / config.logitsScaling());
         }
     }
 }

@@ -24,13 +24,17 @@ record Rotary(RopeSpec far, RopeSpec near) {
     private static final double USUAL_BETA_SLOW = 1;
 
     static Rotary of(ModelConfig config, Architecture architecture) {
-        RopeSpec first = config.layerTypes().get(0).rope();
+        RopeSpec first = IntStream.range(0, config.layers())
+                .filter(architecture::isRotated)
+                .mapToObj(i -> config.layerTypes().get(i).rope())
+                .findFirst()
+                .orElseGet(() -> config.layerTypes().get(0).rope());
         return new Rotary(rope(config, architecture, false, first), rope(config, architecture, true, first));
     }
 
     private static RopeSpec rope(ModelConfig config, Architecture architecture, boolean windowed, RopeSpec otherwise) {
         return IntStream.range(0, config.layers())
-                .filter(i -> architecture.isWindowed(i) == windowed)
+                .filter(i -> architecture.isRotated(i) && architecture.isWindowed(i) == windowed)
                 .mapToObj(i -> config.layerTypes().get(i).rope())
                 .findFirst()
                 .orElse(otherwise);

@@ -4,12 +4,14 @@ import dev.finetune4j.core.io.GgmlType;
 import dev.finetune4j.core.io.GgufTensor;
 import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.ModelConfig.BlockNorms;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How the tensors of a model are called in a GGUF file, and what is made of their numbers, so that llama.cpp computes the same:
@@ -34,10 +36,7 @@ final class TensorConversion {
             Map.entry("mlp.gate_proj", "ffn_gate"),
             Map.entry("mlp.up_proj", "ffn_up"),
             Map.entry("mlp.gate_up_proj", "ffn_up"),
-            Map.entry("mlp.down_proj", "ffn_down"),
-            Map.entry("input_layernorm", "attn_norm"),
-            Map.entry("pre_feedforward_layernorm", "ffn_norm"),
-            Map.entry("post_feedforward_layernorm", "post_ffw_norm"));
+            Map.entry("mlp.down_proj", "ffn_down"));
 
     private final ModelConfig config;
     private final Architecture architecture;
@@ -56,15 +55,28 @@ final class TensorConversion {
         Matcher block = IN_BLOCK.matcher(path);
         if (outside == null && block.matches()) {
             String inside = block.group(2);
-            String name = inside.equals("post_attention_layernorm")
-                    ? (inside.equals(config.norms().block().afterAttention()) ? "post_attention_norm" : "ffn_norm")
-                    : WITHIN.get(inside);
+            String name = inside.endsWith("_layernorm") ? blockNorm(inside) : WITHIN.get(inside);
             outside = name == null ? null : "blk." + block.group(1) + "." + name;
         }
         if (outside == null) {
             throw new IllegalArgumentException("no name in GGUF is known for the module " + path);
         }
         return outside;
+    }
+
+    /** Families call the norms of a block by names that mean others elsewhere. */
+    private @Nullable String blockNorm(String name) {
+        BlockNorms norms = config.norms().block();
+        if (name.equals(norms.beforeAttention())) {
+            return "attn_norm";
+        }
+        if (name.equals(norms.afterAttention())) {
+            return "post_attention_norm";
+        }
+        if (name.equals(norms.beforeMlp())) {
+            return "ffn_norm";
+        }
+        return name.equals(norms.afterMlp()) ? "post_ffw_norm" : null;
     }
 
     /** A tensor of a model, float32, as it goes into the file. */
@@ -97,10 +109,12 @@ final class TensorConversion {
         boolean query = path.endsWith("q_proj");
         boolean key = path.endsWith("k_proj");
         double factor = query && config.norms().heads() == ModelConfig.HeadNorms.NONE ? queryFactor : 1;
+        boolean toNeighbours = architecture.rotatesNeighbours()
+                && !config.layerTypes().get(0).rope().interleaved();
         int heads = query ? config.attention().heads() : config.attention().kvHeads();
         return rows -> {
             Tensor scaled = factor == 1 ? rows : rows.mul(new Scalar(factor));
-            return architecture.rotatesNeighbours() && (query || key) ? neighbours(scaled, heads) : scaled;
+            return toNeighbours && (query || key) ? neighbours(scaled, heads) : scaled;
         };
     }
 

@@ -51,12 +51,28 @@ public final class Grammar {
     record Configuration(Set<Stack> stacks, boolean mayEnd) {}
 
     private final Map<Configuration, GrammarState> states = new HashMap<>();
+    private final int maxStates;
+    /** Rules that no text is of, such as those that have to contain themselves. */
+    private final Set<Rule> empty;
+
     private final GrammarState start;
 
     Grammar(Rule rule) {
+        this(rule, MAX_STATES);
+    }
+
+    /** @param maxStates as many states as are kept to be found again as the same objects */
+    Grammar(Rule rule, int maxStates) {
+        this.maxStates = maxStates;
+        this.empty = EmptyRules.of(rule);
         List<@Nullable Stack> stacks = new ArrayList<>();
         stacks.add(new Stack(rule, null));
         start = state(stacks);
+    }
+
+    /** Whether there is no text of this grammar. */
+    boolean isEmpty() {
+        return !start.mayEnd() && start.mustEnd();
     }
 
     /** The state before the first byte. */
@@ -73,7 +89,7 @@ public final class Grammar {
         }
         Configuration configuration = new Configuration(ready, mayEnd);
         synchronized (states) {
-            if (states.size() >= MAX_STATES) {
+            if (states.size() >= maxStates) {
                 states.clear();
             }
             return states.computeIfAbsent(configuration, key -> new GrammarState(this, key));
@@ -81,11 +97,14 @@ public final class Grammar {
     }
 
     /** Adds what a stack stands for; says whether the text may end with it. */
-    private static boolean expand(@Nullable Stack stack, Set<Stack> ready) {
+    private boolean expand(@Nullable Stack stack, Set<Stack> ready) {
         if (stack == null) {
             return true;
         }
         Rule head = stack.head;
+        if (empty.contains(head)) {
+            return false;
+        }
         if (head instanceof Rule.Sequence sequence) {
             Stack longer = stack.rest;
             for (int i = sequence.rules.size() - 1; i >= 0; i--) {
@@ -102,13 +121,19 @@ public final class Grammar {
         }
         if (head instanceof Rule.Repeat repeat) {
             boolean mayEnd = repeat.min() <= 0 && expand(stack.rest, ready);
-            if (repeat.max() != 0) {
+            if (repeat.max() != 0 && !empty.contains(repeat.rule())) {
                 mayEnd |= expand(new Stack(repeat.rule(), new Stack(repeat.next(), stack.rest)), ready);
             }
             return mayEnd;
         }
         if (head instanceof Rule.Lazy lazy) {
             return expand(new Stack(lazy.get(), stack.rest), ready);
+        }
+        if (head instanceof Rule.Within within) {
+            if (within.automaton().goesOn(within.state())) {
+                ready.add(stack);
+            }
+            return within.automaton().accepts(within.state()) && expand(stack.rest, ready);
         }
         ready.add(stack);
         return false;

@@ -56,6 +56,11 @@ public final class GrammarState {
         for (Grammar.Stack stack : configuration.stacks()) {
             if (stack.head instanceof Rule.OneOf set && set.contains(value)) {
                 stacks.add(stack.rest);
+            } else if (stack.head instanceof Rule.Within within) {
+                int to = within.automaton().next(within.state(), value);
+                if (to >= 0) {
+                    stacks.add(new Grammar.Stack(new Rule.Within(within.automaton(), to), stack.rest));
+                }
             } else if (stack.head instanceof Rule.Literal literal && (literal.bytes()[literal.at()] & 0xff) == value) {
                 boolean last = literal.at() == literal.bytes().length - 1;
                 stacks.add(

@@ -6,6 +6,8 @@ import static dev.finetune4j.core.grammar.Rule.optional;
 import static dev.finetune4j.core.grammar.Rule.range;
 import static dev.finetune4j.core.grammar.Rule.sequence;
 
+import java.util.List;
+
 /**
  * The parts of <a href="https://www.rfc-editor.org/rfc/rfc8259">JSON</a> as rules. White space and digits are bounded, so that no text
  * goes on with them for ever.
@@ -90,6 +92,26 @@ final class JsonRules {
         }
         Rule some = sequence(list(item, Math.max(1, min), max), SPACE);
         return sequence(literal("["), SPACE, min == 0 ? optional(some) : some, literal("]"));
+    }
+
+    /**
+     * An array whose first items have rules of their own.
+     *
+     * @param first as many as there may be of them at most
+     * @param most of all items; -1 for any number
+     */
+    static Rule array(List<Rule> first, Rule item, int min, int most) {
+        int after = first.size();
+        Rule rest = new Rule.Repeat(
+                sequence(SPACE, literal(","), SPACE, item),
+                Math.max(0, min - after),
+                most < 0 ? -1 : Math.max(0, most - after));
+        for (int i = after - 1; i >= 0; i--) {
+            Rule here =
+                    i == 0 ? sequence(first.get(i), rest) : sequence(SPACE, literal(","), SPACE, first.get(i), rest);
+            rest = i < min ? here : Rule.choice(literal(""), here);
+        }
+        return sequence(literal("["), SPACE, rest, SPACE, literal("]"));
     }
 
     private static Rule list(Rule item, int min, int max) {

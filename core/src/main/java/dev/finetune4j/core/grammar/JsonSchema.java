@@ -5,55 +5,26 @@ import static dev.finetune4j.core.grammar.Rule.sequence;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.BooleanNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.json.PlainValues;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
 /**
  * Makes a grammar of a <a href="https://json-schema.org/draft/2020-12">JSON schema</a>. Its texts fulfil the schema, though not every
- * text that does is one of them: properties stand in the schema's order, and no others than those it names.
+ * text that does is one of them: properties stand in the schema's order, and no others than those it names; bounded numbers have no
+ * exponent; a format has its usual forms. Duplicate names can be written by objects whose names are free.
  *
  * <p>A keyword that is not known here is refused by name, rather than left out of account.
  */
 public final class JsonSchema {
-    private static final Set<String> ANNOTATIONS = Set.of(
-            "title",
-            "description",
-            "default",
-            "examples",
-            "deprecated",
-            "readOnly",
-            "writeOnly",
-            "$schema",
-            "$id",
-            "$comment",
-            "$defs",
-            "definitions");
-    private static final Set<String> SUPPORTED = Set.of(
-            "type",
-            "properties",
-            "required",
-            "additionalProperties",
-            "items",
-            "minItems",
-            "maxItems",
-            "minLength",
-            "maxLength",
-            "enum",
-            "const",
-            "anyOf",
-            "oneOf",
-            "$ref");
-    private static final List<String> TYPES =
-            List.of("object", "array", "string", "number", "integer", "boolean", "null");
-
     /** What may stand before a value. */
     public enum Before {
         /** Nothing. */
@@ -70,14 +41,19 @@ public final class JsonSchema {
         }
     }
 
-    private final JsonNode root;
-    private final Map<String, Rule> referred = new HashMap<>();
-    private final List<String> problems = new ArrayList<>();
-    /** References that are followed at one place of the text. */
-    private Set<String> open = new HashSet<>();
+    /** More are refused: schemas that say more at each level of a recursion have no end. */
+    private static final int MAX_RULES = 5_000;
+
+    private final SchemaAlternatives alternatives;
+    private final SchemaValues values;
+    /** Of all schemas so far, equal ones once, so that they can contain themselves. */
+    private final Map<JsonNode, Rule> rules = new HashMap<>();
+    /** Where no value is valid. */
+    private final Set<String> contradictions = new LinkedHashSet<>();
 
     private JsonSchema(JsonNode root) {
-        this.root = root;
+        this.alternatives = new SchemaAlternatives(root);
+        this.values = new SchemaValues(alternatives);
     }
 
     /**
@@ -96,10 +72,18 @@ public final class JsonSchema {
         }
         JsonSchema maker = new JsonSchema(root);
         Rule rule = maker.rule(root, "#");
-        if (!maker.problems.isEmpty()) {
-            throw new SettingsException(maker.problems);
+        List<String> problems = maker.alternatives.problems();
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
         }
-        return new Grammar(sequence(before.rule, rule));
+        Grammar grammar = new Grammar(sequence(before.rule, rule));
+        if (grammar.isEmpty()) {
+            throw new SettingsException(List.of("no finite JSON fulfils the JSON schema; look at "
+                    + (maker.contradictions.isEmpty()
+                            ? "properties that are required and have to contain themselves"
+                            : String.join(", ", maker.contradictions))));
+        }
+        return grammar;
     }
 
     /**
@@ -111,170 +95,93 @@ public final class JsonSchema {
         return new Grammar(sequence(before.rule, JsonRules.OBJECT));
     }
 
-    private void report(String place, String problem) {
-        problems.add("the JSON schema " + problem + " at " + place);
-    }
-
     private Rule rule(JsonNode schema, String place) {
-        if (schema.isBoolean() && schema.booleanValue()) {
-            return JsonRules.VALUE;
+        Rule known = rules.get(schema);
+        if (known != null) {
+            return known;
         }
-        if (!schema.isObject()) {
-            report(place, "has " + schema + " where a schema is expected");
-            return JsonRules.NULL;
+        if (rules.size() == MAX_RULES) {
+            alternatives.report(place, "has more than " + MAX_RULES + " parts that differ");
+            return Rule.NONE;
         }
-        schema.properties().stream().map(Map.Entry::getKey).forEach(keyword -> {
-            if (!SUPPORTED.contains(keyword) && !ANNOTATIONS.contains(keyword)) {
-                report(
-                        place,
-                        "uses \"" + keyword + "\", which constrained output does not support (it supports "
-                                + String.join(", ", SUPPORTED.stream().sorted().toList()) + "); take it out");
-            }
-        });
-        if (schema.has("$ref")) {
-            return reference(schema.get("$ref").asText(), place);
+        Rule[] made = new Rule[1];
+        Rule rule = new Rule.Lazy(() -> made[0]);
+        rules.put(schema, rule);
+        List<Rule> some = new ArrayList<>();
+        alternatives.of(schema, place).forEach(alternative -> some.addAll(plain(alternative, place)));
+        some.removeIf(Rule.NONE::equals);
+        if (some.isEmpty()) {
+            contradictions.add(place);
         }
-        if (schema.has("const")) {
-            return literal(schema.get("const").toString());
-        }
-        if (schema.has("enum")) {
-            List<Rule> values = new ArrayList<>();
-            schema.get("enum").forEach(value -> values.add(literal(value.toString())));
-            return values.isEmpty() ? refused(place, "has an empty enum") : new Rule.Choice(values);
-        }
-        for (String of : List.of("anyOf", "oneOf")) {
-            if (schema.has(of)) {
-                return alternatives(schema, of, place);
-            }
-        }
-        return typed(schema, place);
-    }
-
-    private Rule refused(String place, String problem) {
-        report(place, problem);
-        return JsonRules.NULL;
-    }
-
-    private Rule alternatives(JsonNode schema, String of, String place) {
-        for (String beside : List.of("type", "properties", "items", "anyOf", "oneOf")) {
-            if (!beside.equals(of) && schema.has(beside)) {
-                return refused(place, "has \"" + beside + "\" beside \"" + of + "\"; put it into each alternative");
-            }
-        }
-        List<Rule> alternatives = new ArrayList<>();
-        for (int i = 0; i < schema.get(of).size(); i++) {
-            alternatives.add(rule(schema.get(of).get(i), place + "/" + of + "/" + i));
-        }
-        return alternatives.isEmpty() ? refused(place, "has no alternatives in " + of) : new Rule.Choice(alternatives);
-    }
-
-    private Rule reference(String pointer, String place) {
-        if (!pointer.equals("#") && !pointer.startsWith("#/")) {
-            return refused(
-                    place, "refers to " + pointer + ", but only references into itself such as #/$defs/x are followed");
-        }
-        if (open.contains(pointer)) {
-            return refused(place, "refers to " + pointer + ", which leads back here with nothing in between");
-        }
-        JsonNode target = root.at(pointer.substring(1));
-        if (target.isMissingNode()) {
-            return refused(place, "refers to " + pointer + ", which is not there");
-        }
-        Rule known = referred.get(pointer);
-        if (known == null) {
-            Rule[] made = new Rule[1];
-            known = new Rule.Lazy(() -> made[0]);
-            referred.put(pointer, known);
-            open.add(pointer);
-            made[0] = rule(target, pointer);
-            open.remove(pointer);
-        }
-        return known;
-    }
-
-    /** The rule of a part, before which something else stands in the text. */
-    private Rule part(JsonNode schema, String place) {
-        Set<String> outer = open;
-        open = new HashSet<>();
-        Rule rule = rule(schema, place);
-        open = outer;
+        made[0] = some.size() == 1 ? some.get(0) : new Rule.Choice(some);
         return rule;
     }
 
-    private Rule typed(JsonNode schema, String place) {
-        JsonNode type = schema.path("type");
-        List<String> types = new ArrayList<>();
-        if (type.isTextual()) {
-            types.add(type.textValue());
-        } else {
-            type.forEach(one -> types.add(one.asText()));
+    /** A rule for each type of a plain schema. */
+    private List<Rule> plain(ObjectNode schema, String place) {
+        if (schema.has("enum")) {
+            return schema.get("enum")
+                    .valueStream()
+                    .filter(value -> values.valid(value, schema, place))
+                    .map(value -> literal(value.toString()))
+                    .toList();
         }
-        if (types.isEmpty()) {
-            if (schema.has("properties")) {
-                types.add("object");
-            } else if (schema.has("items")) {
-                types.add("array");
-            } else {
-                return JsonRules.VALUE;
-            }
+        Set<String> types = SchemaKeywords.types(schema);
+        if (types.isEmpty() && !schema.has("type")) {
+            return List.of(JsonRules.VALUE);
         }
-        List<Rule> rules = new ArrayList<>();
-        for (String one : types) {
-            rules.add(
-                    switch (one) {
-                        case "object" -> object(schema, place);
-                        case "array" ->
-                            JsonRules.array(
-                                    schema.has("items") ? part(schema.get("items"), place + "/items") : JsonRules.VALUE,
-                                    bound(schema, "minItems", 0, place),
-                                    bound(schema, "maxItems", -1, place));
-                        case "string" ->
-                            JsonRules.string(
-                                    bound(schema, "minLength", 0, place), bound(schema, "maxLength", -1, place));
-                        case "number" -> JsonRules.NUMBER;
-                        case "integer" -> JsonRules.INTEGER;
-                        case "boolean" -> JsonRules.BOOLEAN;
-                        case "null" -> JsonRules.NULL;
-                        default ->
-                            refused(place, "has the type \"" + one + "\"; the types are " + String.join(", ", TYPES));
-                    });
-        }
-        return rules.size() == 1 ? rules.get(0) : new Rule.Choice(rules);
+        return types.stream().map(type -> ofType(schema, type, place)).toList();
     }
 
-    private int bound(JsonNode schema, String keyword, int otherwise, String place) {
-        JsonNode value = schema.path(keyword);
-        if (value.isMissingNode()) {
-            return otherwise;
-        }
-        if (!value.canConvertToInt() || value.intValue() < 0) {
-            report(place, "has " + keyword + " " + value + ", expected a whole number that is not negative");
-            return 0;
-        }
-        return value.intValue();
+    private Rule ofType(ObjectNode schema, String type, String place) {
+        return switch (type) {
+            case "object" -> object(schema, place);
+            case "array" -> array(schema, place);
+            case "string" -> StringRules.of(schema, place, alternatives::report);
+            case "boolean" -> JsonRules.BOOLEAN;
+            case "null" -> JsonRules.NULL;
+            default -> NumberRules.of(schema, type.equals("integer"), place, alternatives::report);
+        };
     }
 
-    private Rule object(JsonNode schema, String place) {
+    private Rule array(ObjectNode schema, String place) {
+        int min = schema.path("minItems").asInt(0);
+        int max = schema.path("maxItems").asInt(-1);
+        if (max >= 0 && min > max) {
+            return Rule.NONE;
+        }
+        JsonNode prefix = schema.path("prefixItems");
+        Rule item = schema.has("items") ? rule(schema.get("items"), place + "/items") : JsonRules.VALUE;
+        if (prefix.isEmpty()) {
+            return JsonRules.array(item, min, max);
+        }
+        List<Rule> first = new ArrayList<>();
+        for (int i = 0; i < prefix.size() && (max < 0 || i < max); i++) {
+            first.add(rule(prefix.get(i), place + "/prefixItems/" + i));
+        }
+        // Items that nothing is said about are not written, unless there have to be more.
+        int most = schema.has("items") ? max : Math.max(first.size(), min);
+        return JsonRules.array(first, item, min, most);
+    }
+
+    private Rule object(ObjectNode schema, String place) {
         Map<String, JsonNode> properties = new LinkedHashMap<>();
         schema.path("properties").properties().forEach(entry -> properties.put(entry.getKey(), entry.getValue()));
-        List<String> required = new ArrayList<>();
+        JsonNode further = schema.has("additionalProperties") ? schema.get("additionalProperties") : BooleanNode.TRUE;
+        Set<String> required = new LinkedHashSet<>();
         for (JsonNode name : schema.path("required")) {
-            required.add(name.asText());
-            // What is required but not described may be anything.
-            properties.putIfAbsent(name.asText(), BooleanNode.TRUE);
+            required.add(name.textValue());
+            properties.putIfAbsent(name.textValue(), further);
         }
-        JsonNode further = schema.path("additionalProperties");
         if (properties.isEmpty()) {
-            if (further.isBoolean() && !further.booleanValue()) {
-                return sequence(literal("{"), JsonRules.SPACE, literal("}"));
-            }
-            return JsonRules.object(
-                    further.isObject() ? part(further, place + "/additionalProperties") : JsonRules.VALUE);
+            return further.equals(BooleanNode.FALSE)
+                    ? sequence(literal("{"), JsonRules.SPACE, literal("}"))
+                    : JsonRules.object(rule(further, place + "/additionalProperties"));
         }
         List<Property> all = new ArrayList<>();
         properties.forEach((name, value) -> all.add(new Property(
                 literal(TextNode.valueOf(name).toString()),
-                part(value, place + "/properties/" + name),
+                rule(value, place + "/properties/" + name),
                 required.contains(name))));
         return sequence(literal("{"), JsonRules.SPACE, fields(all), literal("}"));
     }

@@ -8,6 +8,9 @@ import org.jspecify.annotations.Nullable;
 
 /** What a grammar is made of. Rules are compared by identity but for the rest of a literal and of a repetition. */
 sealed interface Rule {
+    /** No text at all. */
+    Rule NONE = new Choice(List.of());
+
     /** The bytes of a literal from a place on. */
     record Literal(byte[] bytes, int at) implements Rule {}
 
@@ -22,7 +25,15 @@ sealed interface Rule {
         boolean contains(int value) {
             return bytes.get(value);
         }
+
+        /** Not to be changed. */
+        BitSet bytes() {
+            return bytes;
+        }
     }
+
+    /** The texts that lead from a state of an automaton to an end. */
+    record Within(Automaton automaton, int state) implements Rule {}
 
     /** Rules one behind the other. */
     final class Sequence implements Rule {
@@ -43,7 +54,7 @@ sealed interface Rule {
     }
 
     /**
-     * A rule that matches some bytes, several times.
+     * A rule that matches at least a byte each time, several times.
      *
      * @param max -1 for any number
      */

@@ -22,6 +22,7 @@ import java.util.Locale;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class JsonSchemaTest {
@@ -212,16 +213,17 @@ class JsonSchemaTest {
     void whatIsNotSupportedIsNamedWithItsPlace() {
         SettingsException refused = assertThrows(SettingsException.class, () -> refusedGrammar("""
                         {"type": "object", "properties": {
-                          "a": {"type": "string", "pattern": "^x"}, "b": {"type": "number", "minimum": 3},
+                          "a": {"type": "string", "pattern": "(?=x)"}, "b": {"patternProperties": {}, "uniqueItems": true},
                           "c": {"$ref": "other.json"}, "d": {"type": "date"}, "e": {"not": {}}}}
                         """));
         for (String part : List.of(
-                "\"pattern\", which constrained output does not support",
+                "has the pattern (?=x), in which a look-around or a flag ((?=x…) is not supported",
                 "at #/properties/a",
-                "\"minimum\"",
+                "\"patternProperties\", which constrained output does not support",
+                "has \"uniqueItems\": true, expected false",
                 "at #/properties/b",
                 "refers to other.json",
-                "the type \"date\"",
+                "has \"type\": \"date\", expected one of",
                 "\"not\"")) {
             assertTrue(refused.getMessage().contains(part), refused.getMessage());
         }
@@ -234,6 +236,58 @@ class JsonSchemaTest {
 
     private static void refusedGrammar(String schema) {
         JsonSchema.grammar(schema, JsonSchema.Before.NOTHING);
+    }
+
+    /** A schema, texts that are of it, and texts that are not; with quotes that are easier to read. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "{'type': 'integer', 'minimum': -5, 'exclusiveMaximum': 120} | -5 0 7 99 119 | -6 120 1000 1.0 05",
+                "{'type': 'number', 'exclusiveMinimum': 0, 'maximum': 1.25} | 0.001 1 1.25 0.9 1.2 | 0 -1 1.26 1.3 2 1e0",
+                "{'type': 'number', 'maximum': -0.5} | -0.5 -0.75 -12 | 0 -0.25 0.5 -0.4999",
+                "{'type': 'number', 'multipleOf': 0.25, 'minimum': 0} | 0 0.25 1.5 10.75 | 0.1 1.3 -0.25",
+                "{'type': 'integer', 'multipleOf': 15} | 0 15 -30 1200 | 1 5 16",
+                "{'minimum': 3} | 3 4.5 | 2 'a' null",
+                "{'type': 'string', 'pattern': '^[A-Z]{2}\\\\d+$', 'maxLength': 5} | 'AB1' 'AB123' | 'AB' 'AB1234' 'aB1'",
+                "{'type': 'string', 'pattern': 'b'} | 'b' 'abc' 'b\\n' | '' 'ac'",
+                "{'type': 'string', 'format': 'date'} | '2024-02-29' '1999-12-31' | '2023-02-29' '2024-13-01' '2024-1-1'",
+                "{'type': 'string', 'format': 'date-time'} | '2024-02-29T23:59:59Z' | '2024-02-29' '2024-02-29T24:00:00Z'",
+                "{'type': 'string', 'format': 'ipv6'} | '::' '1::' '::1' '1:2:3:4:5:6:7:8' '1::8' | '1:2' '1::2::3' '1:2:3:4:5:6:7::8'",
+                "{'prefixItems': [{'const': 1}, {'type': 'boolean'}], 'items': {'const': 2}, 'minItems': 1} | [1] [1,true] [1,false,2,2] | [] [2] [1,2]",
+                "{'prefixItems': [{'const': 1}], 'items': false} | [] [1] | [1,1]",
+                "{'allOf': [{'properties': {'a': {'minimum': 1}}, 'required': ['a']}, {'properties': {'a': {'type': 'integer', 'maximum': 2}}}]} | {'a':1} {'a':2} | {} {'a':0} {'a':3} {'a':1.5}",
+                "{'type': 'object', 'properties': {'k': {'enum': [1, 'x', null], 'type': ['integer', 'null']}}} | {} {'k':1} {'k':null} | {'k':'x'}",
+                "{'oneOf': [{'properties': {'t': {'const': 'a'}}, 'required': ['t']}, {'properties': {'t': {'const': 'b'}, 'n': {'$ref': '#'}}, 'required': ['t', 'n']}]} | {'t':'a'} {'t':'b','n':{'t':'a'}} {'t':'b','n':{'t':'b','n':{'t':'a'}}} | {'t':'b'} {'t':'c'}",
+                "{'required': ['x'], 'additionalProperties': {'type': 'integer'}} | {'x':3} | {'x':'y'} {}",
+                "{'properties': {'a': false, 'b': {'type': 'null'}}} | {} {'b':null} | {'a':1}",
+                "{'anyOf': [{'minLength': 2}, {'const': 5}], 'description': 'beside'} | 'ab' 5 | 'a' 6"
+            })
+    void keywords(String schema, String valid, String invalid) {
+        Grammar grammar = JsonSchema.grammar(schema.replace('\'', '"'), JsonSchema.Before.NOTHING);
+        for (String text : valid.replace('\'', '"').split(" ", -1)) {
+            assertTrue(accepts(grammar, text), text);
+        }
+        for (String text : invalid.replace('\'', '"').split(" ", -1)) {
+            assertFalse(accepts(grammar, text), text);
+        }
+    }
+
+    @Test
+    void whatCannotBeFulfilledOrToldApartIsRefused() {
+        List<String> schemas = List.of(
+                "{\"oneOf\": [{\"type\": \"integer\"}, {\"type\": \"number\"}]}",
+                "{\"oneOf\": [{\"pattern\": \"^a\"}, {\"pattern\": \"b$\"}]}",
+                "{\"type\": \"integer\", \"exclusiveMinimum\": 1, \"exclusiveMaximum\": 2}",
+                "{\"type\": \"string\", \"pattern\": \"^a{3}$\", \"maxLength\": 2}",
+                "{\"enum\": [\"a\"], \"type\": \"integer\"}",
+                "{\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"#\"}}, \"required\": [\"a\"]}",
+                "{\"required\": [\"a\"], \"additionalProperties\": false}",
+                "{\"type\": \"number\", \"multipleOf\": 12345.6}");
+        for (String schema : schemas) {
+            assertThrows(SettingsException.class, () -> refusedGrammar(schema), schema);
+        }
     }
 
     @Test

@@ -165,6 +165,14 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
     }
 
     @Override
+    public List<Reply> choices(ChatRequest request, int n) {
+        Arguments.given(request, "choices(request)");
+        Arguments.atLeast(1, n, "n");
+        requireNoName(request);
+        return base.pipeline(view).choices(request, n);
+    }
+
+    @Override
     public List<TokenLogprob> score(String text) {
         Arguments.given(text, "score(text)");
         return base.pipeline(view).score(text);

@@ -82,6 +82,11 @@ public final class FineTunedModel implements EvaluableModel, AutoCloseable {
     }
 
     @Override
+    public List<Reply> choices(ChatRequest request, int n) {
+        return answering().choices(request, n);
+    }
+
+    @Override
     public List<TokenLogprob> score(String text) {
         return answering().score(text);
     }

@@ -191,6 +191,15 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
     }
 
     @Override
+    public List<Reply> choices(ChatRequest request, int n) {
+        Arguments.given(request, "choices(request)");
+        Arguments.atLeast(1, n, "n");
+        try (Adapters.Lease lease = adapters.lease(request.adapter())) {
+            return pipeline(lease.view()).choices(request, n);
+        }
+    }
+
+    @Override
     public List<TokenLogprob> score(String text) {
         Arguments.given(text, "score(text)");
         return pipeline(model).score(text);

@@ -103,7 +103,7 @@ public interface ChatModel {
 
     /**
      * Several answers to one request, as OpenAI's {@code n} asks for: each draws its tokens by itself, answer i as if the seed were
-     * i higher.
+     * i higher. The models of this library compute the prompt once.
      *
      * @param n how many, at least 1
      * @throws RuntimeException as {@link #generate}

@@ -118,7 +118,8 @@ public final class ChatPipeline {
         try {
             return alone
                     ? alone(prompt, cache, request, sink)
-                    : begin(prompt, cache, request, sink, reply -> {}).takeAll();
+                    : begin(prompt, cache, cache.reuse(prompt), request, sink, reply -> {})
+                            .takeAll();
         } finally {
             batcher.leave();
         }
@@ -188,11 +189,23 @@ public final class ChatPipeline {
     public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
         int[] prompt = prompt(request);
         PromptCache cache = batcher.prefixes().take(model, prompt);
+        return submit(request, prompt, cache, cache.reuse(prompt), sink);
+    }
+
+    /**
+     * Begins to answer beside others.
+     *
+     * @param cache of the prompt, taken over
+     * @param reused how many tokens of the prompt are told to have cost nothing
+     */
+    private Completion submit(
+            ChatRequest request, int[] prompt, PromptCache cache, int reused, Consumer<ReplyDelta> sink) {
         batcher.enterAlone();
         try {
             return begin(
                     prompt,
                     cache,
+                    reused,
                     request,
                     sink,
                     reply -> Delivery.of(reply, () -> {
@@ -206,15 +219,67 @@ public final class ChatPipeline {
         }
     }
 
+    /**
+     * Several answers to one request, for which the prompt is computed once; see {@link ChatModel#choices}.
+     *
+     * @param n at least 1
+     */
+    public List<Reply> choices(ChatRequest request, int n) {
+        int[] prompt = prompt(request);
+        TokenGenerator.requireFits(model, prompt);
+        batcher.enterAlone();
+        PromptCache cache = batcher.prefixes().take(model, prompt);
+        boolean succeeded = false;
+        try {
+            List<Reply> replies = new SharedPrompt(prompt, cache).choices(request, n);
+            succeeded = true;
+            return replies;
+        } finally {
+            leave(cache, succeeded);
+            batcher.leave();
+        }
+    }
+
+    /** Answers requests of one prompt, each by a copy of what was computed for it. */
+    private final class SharedPrompt implements ChatModel {
+        private final int[] prompt;
+        private final PromptCache cache;
+        /** How many of its tokens the next answer finds computed. */
+        private int known;
+
+        SharedPrompt(int[] prompt, PromptCache cache) {
+            this.prompt = prompt;
+            this.cache = cache;
+            this.known = cache.reuse(prompt);
+            if (known < prompt.length - 1) {
+                // The last token is computed by each answer, since its logits are not kept.
+                generator.prefill(cache, Arrays.copyOfRange(prompt, known, prompt.length - 1));
+            }
+        }
+
+        @Override
+        public Reply reply(ChatRequest request) {
+            return submit(request, delta -> {}).join();
+        }
+
+        @Override
+        public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+            int reused = known;
+            known = prompt.length - 1;
+            PromptCache copy = cache.copy(model, known);
+            return ChatPipeline.this.submit(request, prompt, copy, reused, sink);
+        }
+    }
+
     /** Hands a prompt to the batcher. */
     private QueuedReply begin(
             int[] prompt,
             PromptCache cache,
+            int reused,
             ChatRequest request,
             Consumer<ReplyDelta> sink,
             Consumer<QueuedReply> prepare) {
         TokenGenerator.requireFits(model, prompt);
-        int reused = cache.reuse(prompt);
         QueuedReply reply = new QueuedReply(writer(request, sink, prompt, reused));
         BatchedText text = new BatchedText(
                 model, prompt, cache, request.settings().maxNewTokens(), chooser(request, prompt), reply);

@@ -48,7 +48,7 @@ final class PrefixCaches implements AutoCloseable {
                 }
             }
             if (best != null && 4L * most < 3L * best.cache().length()) {
-                return copy(model, best.cache(), most);
+                return best.cache().copy(model, most);
             }
             if (best != null) {
                 remove(best);
@@ -56,17 +56,6 @@ final class PrefixCaches implements AutoCloseable {
             }
         }
         return PromptCache.of(model);
-    }
-
-    private static PromptCache copy(CausalLM model, PromptCache from, int tokens) {
-        PromptCache copy = PromptCache.of(model);
-        try {
-            copy.copy(from, tokens);
-            return copy;
-        } catch (RuntimeException | Error e) {
-            copy.close();
-            throw e;
-        }
     }
 
     private void remove(Entry entry) {

@@ -50,12 +50,22 @@ final class PromptCache implements InferenceSession {
     }
 
     /**
-     * Takes over the first tokens of another cache of the same model, which nobody uses meanwhile; this one is empty. They are there when
-     * this returns.
+     * A cache with the first tokens of this one, which nobody uses meanwhile. They are there when this returns.
+     *
+     * @param model of which this is a cache
+     * @return the caller's
+     * @throws IllegalStateException if the model or its adapter is closed
      */
-    void copy(PromptCache from, int tokens) {
-        session.memory().copyFrom(from.memory(), tokens);
-        ids = Arrays.copyOf(from.ids, tokens);
+    PromptCache copy(CausalLM model, int tokens) {
+        PromptCache copy = of(model);
+        try {
+            copy.session.memory().copyFrom(memory(), tokens);
+            copy.ids = Arrays.copyOf(ids, tokens);
+            return copy;
+        } catch (RuntimeException | Error e) {
+            copy.close();
+            throw e;
+        }
     }
 
     @Override

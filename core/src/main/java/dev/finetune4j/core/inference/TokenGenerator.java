@@ -122,6 +122,22 @@ public final class TokenGenerator {
         return new Generation(Arrays.copyOfRange(ids, from, to), reason);
     }
 
+    /**
+     * Takes up tokens after which nothing is chosen.
+     *
+     * @throws dev.finetune4j.core.OutOfDeviceMemoryException when memory runs out
+     */
+    void prefill(InferenceSession text, int[] more) {
+        try {
+            text.feed(more);
+        } catch (RuntimeException e) {
+            throw MemoryErrors.typed(
+                    e,
+                    model.placement().device(),
+                    "taking up " + more.length + " tokens behind " + text.length() + " others");
+        }
+    }
+
     /** Feeds the ids from {@code fed} to {@code length} and chooses the one after them. */
     private int next(InferenceSession text, TokenChooser chooser, int[] ids, int fed, int length) {
         int[] more = Arrays.copyOfRange(ids, fed, length);

@@ -148,12 +148,12 @@ final class AnswerParser {
             if (rest.isEmpty() && !atEnd) {
                 return false;
             }
-            if (!begunContent && format.beginnings().stream().anyMatch(rest::startsWith)) {
+            if (!begunContent && format.begins(rest)) {
                 held.delete(0, held.length() - rest.length());
                 state = State.CALLS;
                 return true;
             }
-            if (!begunContent && !atEnd && format.beginnings().stream().anyMatch(mark -> mark.startsWith(rest))) {
+            if (!begunContent && !atEnd && format.mayBegin(rest)) {
                 return false;
             }
         } else if (format != null) {

@@ -148,9 +148,7 @@ public final class ChatPipeline {
     }
 
     private AnswerFormat format(ChatRequest request) {
-        return request.isText()
-                ? AnswerFormat.OF_TEXT
-                : AnswerFormat.of(encoder, !request.conversation().tools().isEmpty());
+        return request.isText() ? AnswerFormat.OF_TEXT : AnswerFormat.of(encoder, hasTools(request.conversation()));
     }
 
     private TokenChooser chooser(ChatRequest request, int[] prompt) {
@@ -171,6 +169,13 @@ public final class ChatPipeline {
                 format.calls(),
                 CALLS_OF_MESSAGE * request.conversation().messages().size());
         return new ReplyWriter(encoder.tokenizer(), request, parser, format.calls(), sink, prompt.length, reused);
+    }
+
+    /** The older templates of GLM take tools from a message. */
+    private static boolean hasTools(Conversation conversation) {
+        return !conversation.tools().isEmpty()
+                || conversation.messages().stream()
+                        .anyMatch(message -> message.fields().containsKey("tools"));
     }
 
     private Reply alone(int[] prompt, PromptCache cache, ChatRequest request, Consumer<ReplyDelta> sink) {

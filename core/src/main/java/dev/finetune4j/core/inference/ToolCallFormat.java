@@ -75,6 +75,40 @@ enum ToolCallFormat {
             return matcher.find() ? list(matcher.group(1)) : null;
         }
     },
+    /** Granite 3: a JSON list behind a token. */
+    GRANITE("<|tool_call|>", List.of("<|tool_call|>"), List.of()) {
+        @Override
+        @Nullable
+        List<Call> parse(String text) {
+            return list(text.substring("<|tool_call|>".length()));
+        }
+    },
+    /** GLM 4: the whole answer is a name in a line of its own and a JSON object. */
+    GLM("metadata", List.of(), List.of()) {
+        @Override
+        @Nullable
+        List<Call> parse(String text) {
+            Matcher matcher = GLM_CALL.matcher(text);
+            JsonNode arguments = matcher.lookingAt() ? PlainValues.parse(text.substring(matcher.end() - 1)) : null;
+            return arguments == null ? null : List.of(new Call(null, matcher.group(1), arguments));
+        }
+
+        @Override
+        boolean wholeAnswer() {
+            return true;
+        }
+
+        @Override
+        boolean begins(String text) {
+            return GLM_CALL.matcher(text).lookingAt();
+        }
+
+        @Override
+        boolean mayBegin(String text) {
+            Matcher matcher = GLM_CALL.matcher(text);
+            return matcher.lookingAt() || matcher.hitEnd();
+        }
+    },
     /** Llama 3: the whole answer is a JSON object. */
     LLAMA("\"parameters\": ", List.of("<|python_tag|>", "{"), List.of()) {
         @Override
@@ -92,6 +126,7 @@ enum ToolCallFormat {
         }
     };
 
+    private static final Pattern GLM_CALL = Pattern.compile("([\\p{L}\\p{N}_.-]{1,64}) ?\\n\\s*\\{");
     private static final Pattern PAIR_OF_TAGS = Pattern.compile("<tool_call>(.*?)(?:</tool_call>|$)", Pattern.DOTALL);
     private static final Pattern FENCED_LIST = Pattern.compile("Action:\\s*```json(.*?)(?:```|$)", Pattern.DOTALL);
     private static final Pattern PYTHON_CALLS =
@@ -130,8 +165,12 @@ enum ToolCallFormat {
     /** The one that a template writes; empty if it writes no calls, or in a way of its own. */
     static Optional<ToolCallFormat> of(String templateSource) {
         for (ToolCallFormat format : values()) {
-            boolean isJson = format != COMMAND_R || templateSource.contains("```json");
-            if (isJson && templateSource.contains(format.sign)) {
+            boolean isOwn = switch (format) {
+                case COMMAND_R -> templateSource.contains("```json");
+                case GLM -> templateSource.contains("[gMASK]");
+                default -> true;
+            };
+            if (isOwn && templateSource.contains(format.sign)) {
                 return Optional.of(format);
             }
         }
@@ -141,6 +180,16 @@ enum ToolCallFormat {
     /** Texts one of which begins the calls. */
     List<String> beginnings() {
         return beginnings;
+    }
+
+    /** Whether a text begins with the beginning of calls. */
+    boolean begins(String text) {
+        return beginnings.stream().anyMatch(text::startsWith);
+    }
+
+    /** Whether a text, which may go on, begins with that or may do so yet. */
+    boolean mayBegin(String text) {
+        return beginnings.stream().anyMatch(mark -> mark.startsWith(text) || text.startsWith(mark));
     }
 
     /** Whether calls are the answer from its first character on, or not there. */

@@ -9,20 +9,25 @@ public sealed interface ModelFormat {
      * A folder as {@code save_pretrained} of transformers writes it: safetensors, config.json, tokenizer and chat template.
      *
      * @param precision the number format of the weights in the files
-     * @param shardBytes the most bytes of a file of weights, unless one tensor alone is larger
+     * @param shardBytes the most bytes of a file of weights, unless one tensor alone is larger; 0 for the files of the model's own folder,
+     *     each tensor in the one that it has there
      */
     record HuggingFace(Precision precision, long shardBytes) implements ModelFormat {
-        private static final long USUAL_SHARD_BYTES = 5_000_000_000L;
+        private static final long AS_IN_FOLDER = 0;
 
         public HuggingFace {
             Arguments.given(precision, "huggingFace(precision)");
-            if (shardBytes < 1) {
-                throw new IllegalArgumentException("shardBytes(bytes) must be at least 1, but is " + shardBytes);
+            if (shardBytes < 0) {
+                throw new IllegalArgumentException(
+                        "shardBytes must be at least 1, or 0 for the files of the model's folder, but is " + shardBytes);
             }
         }
 
-        /** The same in files of weights of at most so many bytes; 5 GB by default. */
+        /** The same in files of weights of at most so many bytes; by default each tensor is in the file that it has in the model's folder. */
         public HuggingFace shardBytes(long bytes) {
+            if (bytes < 1) {
+                throw new IllegalArgumentException("shardBytes(bytes) must be at least 1, but is " + bytes);
+            }
             return new HuggingFace(precision, bytes);
         }
     }
@@ -60,7 +65,7 @@ public sealed interface ModelFormat {
 
     /** A folder in Hugging Face's layout; BF16 is what most models are published in. */
     static HuggingFace huggingFace(Precision precision) {
-        return new HuggingFace(precision, HuggingFace.USUAL_SHARD_BYTES);
+        return new HuggingFace(precision, HuggingFace.AS_IN_FOLDER);
     }
 
     /** A GGUF file; Q8_0 is hardly told from the model itself and half as large as BF16. */

@@ -180,6 +180,17 @@ final class FolderWeights implements WeightSource {
         return true;
     }
 
+    /** The name of each tensor's file. */
+    Map<String, String> fileNames() {
+        Map<String, String> names = new LinkedHashMap<>();
+        files.forEach((name, file) -> file.names().forEach(tensor -> {
+            if (file.equals(fileOf.get(tensor))) {
+                names.put(tensor, name);
+            }
+        }));
+        return names;
+    }
+
     /** The free text of the first file; each file of one model has the same. */
     Map<String, String> metadata() {
         return files.values().stream()

@@ -15,8 +15,10 @@ import java.security.MessageDigest;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -147,6 +149,24 @@ public final class ModelFiles {
             throw e;
         }
         return new RenamedWeights(weights, TensorNames.ofModel(weights.names()));
+    }
+
+    /**
+     * The name of the file that has a tensor, by the names that {@link #weights} has.
+     *
+     * @return empty when the weights are no longer there
+     * @throws ModelFileException as {@link #weights()} does
+     */
+    public Map<String, String> weightFiles() {
+        if (!hasWeights()) {
+            return Map.of();
+        }
+        try (FolderWeights weights = FolderWeights.open(folder)) {
+            Map<String, String> there = weights.fileNames();
+            Map<String, String> files = new LinkedHashMap<>();
+            TensorNames.ofModel(weights.names()).forEach((name, inFile) -> files.put(name, there.get(inFile)));
+            return files;
+        }
     }
 
     /**

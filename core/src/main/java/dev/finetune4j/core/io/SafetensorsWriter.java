@@ -99,8 +99,24 @@ public final class SafetensorsWriter {
             Map<String, String> metadata,
             long maxShardBytes)
             throws IOException {
+        return writeSharded(transaction, tensors, metadata, Map.of(), maxShardBytes);
+    }
+
+    /**
+     * As the other method, with the split of the files that the tensors come from.
+     *
+     * @param fileOf the names of these files by tensor; tensors that it does not name go to the last one. Empty for shards of at most {@code
+     *     maxShardBytes}
+     */
+    public static List<String> writeSharded(
+            FolderTransaction transaction,
+            Map<String, LazyTensor> tensors,
+            Map<String, String> metadata,
+            Map<String, String> fileOf,
+            long maxShardBytes)
+            throws IOException {
         TorchRuntime.start();
-        return new ShardedWrite(transaction.files(), metadata, maxShardBytes).write(tensors);
+        return new ShardedWrite(transaction.files(), metadata, fileOf, maxShardBytes).write(tensors);
     }
 
     /** As {@link #write(Path, Map, Map)}, as a part of what a transaction writes. */

@@ -14,18 +14,23 @@ import java.util.TreeMap;
 final class ShardedWrite {
     private final Path folder;
     private final Map<String, String> metadata;
+    private final Map<String, String> fileOf;
     private final long maxShardBytes;
 
-    /** @param folder where nothing looks for a model yet */
-    ShardedWrite(Path folder, Map<String, String> metadata, long maxShardBytes) {
+    /**
+     * @param folder where nothing looks for a model yet
+     * @param fileOf the names of the files that the tensors come from, whose split is kept; empty for one by size
+     */
+    ShardedWrite(Path folder, Map<String, String> metadata, Map<String, String> fileOf, long maxShardBytes) {
         this.folder = folder;
         this.metadata = metadata;
+        this.fileOf = fileOf;
         this.maxShardBytes = maxShardBytes;
     }
 
     /** The names of the weight files, first shard first. */
     List<String> write(Map<String, LazyTensor> tensors) throws IOException {
-        List<Map<String, LazyTensor>> shards = split(tensors);
+        List<Map<String, LazyTensor>> shards = fileOf.isEmpty() ? split(tensors) : splitAsBefore(tensors);
         List<SafetensorsLayout> layouts = new ArrayList<>();
         shards.forEach(shard -> layouts.add(SafetensorsLayout.of(shard, metadata)));
         List<String> names = new ArrayList<>();
@@ -70,6 +75,22 @@ final class ShardedWrite {
             shards.add(shard);
         }
         return shards;
+    }
+
+    /** As many shards as the tensors come from, in the order of their names. */
+    private List<Map<String, LazyTensor>> splitAsBefore(Map<String, LazyTensor> tensors) {
+        Map<String, Map<String, LazyTensor>> shards = new TreeMap<>();
+        Map<String, LazyTensor> added = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> {
+            String file = fileOf.get(name);
+            (file == null ? added : shards.computeIfAbsent(file, key -> new LinkedHashMap<>())).put(name, tensor);
+        });
+        List<Map<String, LazyTensor>> all = new ArrayList<>(shards.values());
+        if (all.isEmpty()) {
+            return List.of(added);
+        }
+        all.get(all.size() - 1).putAll(added);
+        return all;
     }
 
     private static String fileName(int shard, int shards) {

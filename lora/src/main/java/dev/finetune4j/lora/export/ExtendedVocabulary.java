@@ -113,7 +113,12 @@ public record ExtendedVocabulary(PretrainedFolder source, Tokenizer tokenizer, L
                 transaction.write(
                         FolderTransaction.RECORD,
                         JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(record));
-                SafetensorsWriter.writeSharded(transaction, tensors(weights), ConfigTie.ofModel(config), SHARD_BYTES);
+                SafetensorsWriter.writeSharded(
+                        transaction,
+                        tensors(weights),
+                        ConfigTie.ofModel(config),
+                        source.files().weightFiles(),
+                        SHARD_BYTES);
                 transaction.commit();
             }
         } catch (IOException e) {

@@ -15,6 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 
 /**
@@ -22,17 +23,20 @@ import java.util.Objects;
  * FolderTransaction}.
  *
  * @param precision the number format of the weights in the file
- * @param shardBytes the most bytes of a file of weights, unless one tensor alone is larger
+ * @param shardBytes the most bytes of a file of weights, unless one tensor alone is larger; 0 for the files of the base, each tensor in
+ *     the one that it has there
  */
 public record HuggingFaceWriter(Precision precision, long shardBytes) implements ModelWriter {
+    /** Where the base's files are no longer there. */
     private static final long USUAL_SHARD_BYTES = 5_000_000_000L;
+
     private static final String CONFIG = "config.json";
     private static final String CARD = "README.md";
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    /** Writes files of the usual size, 5 GB. */
+    /** Writes the files of the base. */
     public HuggingFaceWriter(Precision precision) {
-        this(precision, USUAL_SHARD_BYTES);
+        this(precision, 0);
     }
 
     @Override
@@ -48,7 +52,12 @@ public record HuggingFaceWriter(Precision precision, long shardBytes) implements
                 config.put("tie_word_embeddings", model.tiedHead());
             }
             transaction.write(CONFIG, pretty(config));
-            SafetensorsWriter.writeSharded(transaction, model.tensors(), ConfigTie.ofModel(config), shardBytes);
+            SafetensorsWriter.writeSharded(
+                    transaction,
+                    model.tensors(),
+                    ConfigTie.ofModel(config),
+                    shardBytes == 0 ? model.files().source().files().weightFiles() : Map.of(),
+                    shardBytes == 0 ? USUAL_SHARD_BYTES : shardBytes);
             ObjectNode recorded = model.record().deepCopy();
             if (model.check() != null) {
                 MergeCheck.Figure figure = model.check().run(transaction.files());

@@ -13,6 +13,10 @@ import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.FineTune4jException;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.core.io.LazyTensor;
+import dev.finetune4j.core.io.SafetensorsFile;
+import dev.finetune4j.core.io.SafetensorsWriter;
+import dev.finetune4j.core.io.TensorInfo;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
@@ -26,7 +30,12 @@ import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -84,6 +93,35 @@ class MergeCheckTest {
                         FineTune4jException.class, () -> new HuggingFaceWriter(Precision.FP32).write(checked, other));
             }
             assertFalse(Files.exists(other.resolve("model.safetensors")), "the folder looks whole");
+        }
+    }
+
+    /** Each tensor is in the file that it had, under whatever names shards go. */
+    @Test
+    void theFilesOfTheBaseAreKept() throws IOException {
+        Path base = Fixtures.tinyChatModel(folder.resolve("base"));
+        Path weights = base.resolve("model.safetensors");
+        Map<String, LazyTensor> tensors = new LinkedHashMap<>();
+        try (SafetensorsFile file = SafetensorsFile.open(weights)) {
+            for (String name : file.names()) {
+                TensorInfo info = file.info(name);
+                tensors.put(name, LazyTensor.of(ScalarType.Float, info.shape(), () -> file.read(name)));
+            }
+            Files.move(weights, folder.resolve("single.safetensors"));
+            SafetensorsWriter.writeSharded(base, tensors, Map.of("format", "pt"), 100_000);
+        }
+        JsonNode index = TestData.json(base.resolve("model.safetensors.index.json"));
+        for (Precision precision : List.of(Precision.FP32, Precision.BF16)) {
+            Path merged = folder.resolve("merged" + precision);
+            LanguageModel.merge(base, ADAPTER, merged, ModelFormat.huggingFace(precision), MergeSettings.defaults());
+            JsonNode own = TestData.json(merged.resolve("model.safetensors.index.json"));
+            Set<String> files = new TreeSet<>();
+            own.path("weight_map").forEach(file -> files.add(file.textValue()));
+            assertTrue(files.size() > 2, files + " are too few to tell");
+            assertEquals(index.path("weight_map"), own.path("weight_map"));
+            for (String file : files) {
+                assertTrue(Files.isRegularFile(merged.resolve(file)), file);
+            }
         }
     }
 

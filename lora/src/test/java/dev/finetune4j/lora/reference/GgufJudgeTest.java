@@ -55,10 +55,16 @@ import org.slf4j.LoggerFactory;
 
 /** Exported GGUF files, judged by llama.cpp against the numbers of transformers; see {@link GgufJudge} for what it takes. */
 class GgufJudgeTest {
-    /** What float32 leaves when sums have another order: 2e-6 to 3.1e-6 for log-probabilities of about 6. */
-    private static final double EXACT = 3.5e-6;
-    /** llama.cpp looks the approximate GELU up in a table of half precision: 0.6e-3 to 1.03e-3. */
-    private static final double GELU_TABLE = 1.1e-3;
+    /** What float32 leaves when sums have another order, for log-probabilities of about 6. */
+    private static final double EXACT = 3e-6;
+    /** llama.cpp looks the approximate GELU up in a table of half precision. */
+    private static final double GELU_TABLE = 1e-3;
+    /**
+     * Where the others are not to be reached: the reference's own float32 differs by 2.9e-6 from the same in float64; and the table of
+     * GELU in an otherwise exact model gives 1.029e-3.
+     */
+    private static final Map<String, Double> BEYOND = Map.of("qwen3", 3.1e-6, "gemma3", 1.04e-3);
+
     /** What llama.cpp takes for the end of an answer wherever it is in a vocabulary. */
     private static final List<String> ITS_END_TOKENS = List.of("</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<EOT>");
 
@@ -177,7 +183,8 @@ class GgufJudgeTest {
         }
         double difference =
                 golden.difference(judge.ask(List.of(golden.question(file))).get(0));
-        double allowed = config.path("model_type").asText().startsWith("gemma") ? GELU_TABLE : EXACT;
+        boolean gemma = config.path("model_type").asText().startsWith("gemma");
+        double allowed = BEYOND.getOrDefault(ReferenceFolder.name(folder), gemma ? GELU_TABLE : EXACT);
         LOG.info("{}: log-probabilities differ by at most {}", ReferenceFolder.name(folder), difference);
         assertTrue(difference <= allowed, () -> "log-probabilities differ by " + difference + ", allowed " + allowed);
     }
@@ -336,7 +343,10 @@ class GgufJudgeTest {
         return largest;
     }
 
-    /** What rounding changes; llama.cpp computes with rounded inputs, too. */
+    /**
+     * What rounding changes; llama.cpp computes with rounded inputs, too: in an otherwise exact model, weights rounded to Q8_0 change
+     * 5.0e-2, and inputs rounded beside them 6.2e-2.
+     */
     @ParameterizedTest
     @CsvSource({"F16, 3e-3", "BF16, 2.5e-2", "Q8_0, 6.1e-2"})
     void rounded(GgufType type, double allowed) throws IOException {

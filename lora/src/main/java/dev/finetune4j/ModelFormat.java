@@ -19,7 +19,8 @@ public sealed interface ModelFormat {
             Arguments.given(precision, "huggingFace(precision)");
             if (shardBytes < 0) {
                 throw new IllegalArgumentException(
-                        "shardBytes must be at least 1, or 0 for the files of the model's folder, but is " + shardBytes);
+                        "shardBytes must be at least 1, or 0 for the files of the model's folder, but is "
+                                + shardBytes);
             }
         }
 

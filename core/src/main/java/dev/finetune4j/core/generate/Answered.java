@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Supplier;
 
 /** A reply that has ended already. */
@@ -41,7 +42,7 @@ record Answered(CompletableFuture<Reply> result) implements Completion {
                 if (begun.size() - replies.size() == AHEAD) {
                     replies.add(begun.get(replies.size()).join());
                 }
-                begun.add(model.submit(request, piece -> {}));
+                begun.add(submitted(model, request, begun, replies));
             }
             while (replies.size() < begun.size()) {
                 replies.add(begun.get(replies.size()).join());
@@ -50,6 +51,21 @@ record Answered(CompletableFuture<Reply> result) implements Completion {
         } catch (RuntimeException | Error e) {
             begun.forEach(Completion::cancel);
             throw e;
+        }
+    }
+
+    /** Where the queue is full, the request waits for those before it. */
+    private static Completion submitted(
+            ChatModel model, ChatRequest request, List<Completion> begun, List<Reply> replies) {
+        while (true) {
+            try {
+                return model.submit(request, piece -> {});
+            } catch (RejectedExecutionException e) {
+                if (replies.size() == begun.size()) {
+                    throw e;
+                }
+                replies.add(begun.get(replies.size()).join());
+            }
         }
     }
 

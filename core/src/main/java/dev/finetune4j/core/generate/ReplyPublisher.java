@@ -135,7 +135,7 @@ record ReplyPublisher(ChatModel model, ChatRequest request) implements Flow.Publ
                 }
             }
             if (piece != null) {
-                subscriber.onNext(piece);
+                handOver(piece);
             } else if (thrown != null) {
                 cancelQuietly();
                 subscriber.onError(thrown);
@@ -143,6 +143,16 @@ record ReplyPublisher(ChatModel model, ChatRequest request) implements Flow.Publ
                 subscriber.onComplete();
             }
             return piece != null;
+        }
+
+        /** What a subscriber throws, against the rules, goes to whoever asked, and ends the reply. */
+        private void handOver(ReplyDelta piece) {
+            try {
+                subscriber.onNext(piece);
+            } catch (RuntimeException | Error e) {
+                cancel();
+                throw e;
+            }
         }
 
         private void cancelQuietly() {

@@ -59,6 +59,7 @@ final class Regex {
     private static final Pattern COUNT = Pattern.compile("\\{(\\d{1,5})(,(\\d{1,5})?)?}");
     private static final Pattern GROUP_NAME = Pattern.compile("\\(\\?<[\\p{L}_$][\\p{L}\\p{N}_$]*>");
     private static final int MAX_DEPTH = 200;
+    private static final int MAX_LENGTH = 2_000;
 
     private final String text;
     private int at;
@@ -74,6 +75,9 @@ final class Regex {
      * @throws Unsupported saying what of it is not supported
      */
     static Rule found(String expression) throws Unsupported {
+        if (expression.length() > MAX_LENGTH) {
+            throw new Unsupported("a length of more than " + MAX_LENGTH + " characters");
+        }
         Regex regex = new Regex(expression);
         Rule any = new Rule.Repeat(JsonRules.CHARACTER, 0, -1);
         List<Rule> alternatives = new ArrayList<>();

@@ -17,7 +17,6 @@ final class SchemaAlternatives {
 
     private final JsonNode root;
     private final Set<String> problems = new LinkedHashSet<>();
-    private final SchemaOverlap overlap = new SchemaOverlap(this);
 
     SchemaAlternatives(JsonNode root) {
         this.root = root;
@@ -88,6 +87,8 @@ final class SchemaAlternatives {
             groups.add(product(base, of(oneOf.get(i), place + "/oneOf/" + i, open), place));
         }
         List<ObjectNode> all = new ArrayList<>();
+        // What it finds unsupported is reported where it stands.
+        SchemaOverlap overlap = new SchemaOverlap(new SchemaAlternatives(root));
         for (int i = 0; i < groups.size(); i++) {
             all.addAll(groups.get(i));
             for (int j = 0; j < groups.size(); j++) {

@@ -4,6 +4,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -22,12 +23,23 @@ final class Delivery {
         return thread;
     }
 
-    /** Delivers whatever comes to a stream from now on. */
+    /**
+     * Delivers whatever comes to a stream from now on.
+     *
+     * @param atEnd called once, when all has been delivered
+     */
     static void of(QueuedReply stream, Runnable atEnd) {
         AtomicInteger undelivered = new AtomicInteger();
+        // The thread that took the last token may see the end that another has taken since.
+        AtomicBoolean ended = new AtomicBoolean();
+        Runnable end = () -> {
+            if (ended.compareAndSet(false, true)) {
+                atEnd.run();
+            }
+        };
         stream.onEvent(() -> {
             if (undelivered.getAndIncrement() == 0) {
-                THREADS.execute(() -> deliver(stream, undelivered, atEnd));
+                THREADS.execute(() -> deliver(stream, undelivered, end));
             }
         });
     }

@@ -11,9 +11,14 @@ import dev.finetune4j.core.text.Conversation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Flow;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 /** A lambda in the place of a model, as in an application's unit tests. */
@@ -78,8 +83,87 @@ class ChatModelTest {
         assertThrows(IllegalArgumentException.class, () -> seeds.choices(request, 0));
     }
 
+    /** A reply that is made when it is waited for. */
+    private record Waited(Reply reply, AtomicInteger open) implements Completion {
+        @Override
+        public Reply join() {
+            open.decrementAndGet();
+            return reply;
+        }
+
+        @Override
+        public void cancel() {
+            open.set(Integer.MIN_VALUE);
+        }
+
+        @Override
+        public boolean isDone() {
+            return false;
+        }
+
+        @Override
+        public CompletionStage<Reply> stage() {
+            return CompletableFuture.completedStage(reply);
+        }
+    }
+
+    @Test
+    void aListWaitsWhereOnlyFewMayWait() {
+        AtomicInteger open = new AtomicInteger();
+        AtomicInteger room = new AtomicInteger(2);
+        ChatModel narrow = new ChatModel() {
+            @Override
+            public Reply reply(ChatRequest request) {
+                return submit(request, delta -> {}).join();
+            }
+
+            @Override
+            public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+                if (open.get() >= room.get()) {
+                    throw new RejectedExecutionException(room + " wait already");
+                }
+                open.incrementAndGet();
+                return new Waited(
+                        Reply.of(request.conversation().messages().get(0).content()), open);
+            }
+        };
+        List<ChatRequest> requests =
+                IntStream.range(0, 7).mapToObj(i -> ChatRequest.of("q" + i)).toList();
+        assertEquals(
+                List.of("q0", "q1", "q2", "q3", "q4", "q5", "q6"),
+                narrow.generate(requests).stream().map(Reply::text).toList());
+        room.set(0);
+        assertThrows(RejectedExecutionException.class, () -> narrow.generate(requests));
+    }
+
+    @Test
+    void aSubscriberThatThrowsEndsTheReply() {
+        AtomicInteger open = new AtomicInteger();
+        ChatModel waiting = new ChatModel() {
+            @Override
+            public Reply reply(ChatRequest request) {
+                throw new UnsupportedOperationException();
+            }
+
+            @Override
+            public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
+                sink.accept(Reply.of("a").delta());
+                return new Waited(Reply.of("a"), open);
+            }
+        };
+        Collector broken = new Collector() {
+            @Override
+            public void onNext(ReplyDelta delta) {
+                throw new IllegalStateException("no room");
+            }
+        };
+        waiting.publisher(ChatRequest.of("d")).subscribe(broken);
+        assertThrows(IllegalStateException.class, () -> broken.subscription.request(1));
+        assertEquals(Integer.MIN_VALUE, open.get(), "cancelled");
+    }
+
     /** Collects what a publisher gives, as much as it asks for. */
-    private static final class Collector implements Flow.Subscriber<ReplyDelta> {
+    private static class Collector implements Flow.Subscriber<ReplyDelta> {
         final List<String> pieces = new ArrayList<>();
         final AtomicReference<Object> end = new AtomicReference<>();
         Flow.Subscription subscription;

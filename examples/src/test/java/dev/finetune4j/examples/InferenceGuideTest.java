@@ -44,7 +44,8 @@ class InferenceGuideTest {
                         "3 18 degrees in Paris",
                         "Paris",
                         "true",
-                        "[zhang]"),
+                        "[zhang]",
+                        "The capital of Japan is Tokyo."),
                 Snippets.run(folder, examples(), Bundled.baseModel().toString(), adapter.toString()));
     }
 

@@ -59,7 +59,7 @@ final class Regex {
     private static final Pattern COUNT = Pattern.compile("\\{(\\d{1,5})(,(\\d{1,5})?)?}");
     private static final Pattern GROUP_NAME = Pattern.compile("\\(\\?<[\\p{L}_$][\\p{L}\\p{N}_$]*>");
     private static final int MAX_DEPTH = 200;
-    private static final int MAX_LENGTH = 2_000;
+    private static final int MAX_LENGTH = 1_000;
 
     private final String text;
     private int at;

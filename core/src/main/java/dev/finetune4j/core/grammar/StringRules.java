@@ -27,7 +27,8 @@ final class StringRules {
         }
         try {
             Rule inside = all.size() == 1 ? all.get(0) : Automaton.intersection(all);
-            return sequence(literal("\""), inside, literal("\""));
+            boolean isEmpty = EmptyRules.of(inside).contains(inside);
+            return isEmpty ? Rule.NONE : sequence(literal("\""), inside, literal("\""));
         } catch (Automaton.TooLarge e) {
             report.accept(
                     place,

@@ -288,6 +288,11 @@ class JsonSchemaTest {
         for (String schema : schemas) {
             assertThrows(SettingsException.class, () -> refusedGrammar(schema), schema);
         }
+        SettingsException nothing = assertThrows(
+                SettingsException.class,
+                () -> refusedGrammar("{\"properties\": {\"a\": {\"type\": \"string\", \"pattern\": \"[^\\\\s\\\\S]\"}},"
+                        + " \"required\": [\"a\"]}"));
+        assertTrue(nothing.getMessage().contains("look at #/properties/a"), nothing.getMessage());
     }
 
     @Test

@@ -185,6 +185,13 @@ class RequestTest {
                     computed += prompt - choices.get(i).usage().cachedTokens();
                 }
                 assertEquals(prompt + 3, computed, "the prompt once, and of each further answer its last token");
+                assertEquals(
+                        choices.subList(0, 2).stream().map(Reply::text).toList(),
+                        one.choices(request, 70).stream()
+                                .limit(2)
+                                .map(Reply::text)
+                                .toList(),
+                        "more than run at once");
             }
         }
     }

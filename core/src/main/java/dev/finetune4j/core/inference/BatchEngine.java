@@ -62,6 +62,11 @@ final class BatchEngine implements AutoCloseable {
         budget.requireFits(text.positions());
     }
 
+    /** How many texts of so many positions can run at once; for any thread. */
+    int most(long positions) {
+        return (int) Math.min(settings.maxRunning(), budget.most(positions));
+    }
+
     void turn(Waiting waiting) {
         endCancelled();
         decoder.forgetClosed();

@@ -55,6 +55,15 @@ public final class Batcher implements AutoCloseable {
     }
 
     /**
+     * How many texts of so many positions can run at once.
+     *
+     * @throws dev.finetune4j.core.FineTune4jException when not even one can
+     */
+    int most(long positions) {
+        return engine.most(positions);
+    }
+
+    /**
      * Notes that a reply begins; says whether it is computed by itself: no other is in progress, or the device is a GPU, where it has
      * a stream of its own. To be followed by {@link #leave}.
      */

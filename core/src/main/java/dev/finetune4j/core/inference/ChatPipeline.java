@@ -18,6 +18,7 @@ import dev.finetune4j.core.text.Tokenizer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.Semaphore;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -236,7 +237,11 @@ public final class ChatPipeline {
         PromptCache cache = batcher.prefixes().take(model, prompt);
         boolean succeeded = false;
         try {
-            List<Reply> replies = new SharedPrompt(prompt, cache).choices(request, n);
+            long positions = cache.memory().virtual()
+                    + Math.min(
+                            model.contextLength(),
+                            prompt.length + (long) request.settings().maxNewTokens());
+            List<Reply> replies = new SharedPrompt(prompt, cache, batcher.most(positions)).choices(request, n);
             succeeded = true;
             return replies;
         } finally {
@@ -249,12 +254,15 @@ public final class ChatPipeline {
     private final class SharedPrompt implements ChatModel {
         private final int[] prompt;
         private final PromptCache cache;
+        /** As many copies as can be at work, so that none takes memory and waits. */
+        private final Semaphore room;
         /** How many of its tokens the next answer finds computed. */
         private int known;
 
-        SharedPrompt(int[] prompt, PromptCache cache) {
+        SharedPrompt(int[] prompt, PromptCache cache, int most) {
             this.prompt = prompt;
             this.cache = cache;
+            this.room = new Semaphore(most);
             this.known = cache.reuse(prompt);
             if (known < prompt.length - 1) {
                 // The last token is computed by each answer, since its logits are not kept.
@@ -269,10 +277,18 @@ public final class ChatPipeline {
 
         @Override
         public Completion submit(ChatRequest request, Consumer<ReplyDelta> sink) {
-            int reused = known;
-            known = prompt.length - 1;
-            PromptCache copy = cache.copy(model, known);
-            return ChatPipeline.this.submit(request, prompt, copy, reused, sink);
+            room.acquireUninterruptibly();
+            try {
+                int reused = known;
+                known = prompt.length - 1;
+                PromptCache copy = cache.copy(model, known);
+                Completion completion = ChatPipeline.this.submit(request, prompt, copy, reused, sink);
+                completion.stage().whenComplete((reply, failure) -> room.release());
+                return completion;
+            } catch (RuntimeException | Error e) {
+                room.release();
+                throw e;
+            }
         }
     }
 

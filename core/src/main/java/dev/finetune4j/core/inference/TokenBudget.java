@@ -61,6 +61,16 @@ public final class TokenBudget {
         }
     }
 
+    /**
+     * How many texts of so many tokens have room at once.
+     *
+     * @throws FineTune4jException when not even one has
+     */
+    synchronized long most(long tokens) {
+        requireFits(tokens);
+        return all / rounded(tokens);
+    }
+
     /** Takes room for a text; false when there is not enough left. */
     synchronized boolean take(long tokens) {
         if (taken + rounded(tokens) > all) {

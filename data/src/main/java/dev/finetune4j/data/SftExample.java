@@ -12,7 +12,8 @@ import java.util.Locale;
  * A conversation to learn from: training teaches the model to write its assistant messages.
  *
  * @param conversation ends with an assistant message that is not blank, or that calls a function
- * @param lossWeights for each message what its tokens count in the loss: 0 for not at all, 1 for fully. None for the usual,
+ * @param lossWeights for each message what its tokens count in the loss: 0 for not at all, 1 for fully, 0.5 for half as much as those; the loss is
+ *     divided by the sum of the weights, so what counts is how they relate to each other. None for the usual,
  *     which is 1 for each answer. A training takes 0 and 1 alone, and 1 for answers alone, and refuses other examples
  * @param where the place that errors name
  */

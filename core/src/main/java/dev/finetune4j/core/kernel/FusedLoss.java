@@ -5,6 +5,7 @@ import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Cross entropy in two passes over the logits by a kernel of our own, whose gradients take the logits' place, so that no copy of
@@ -25,13 +26,19 @@ record FusedLoss(CrossEntropy kernel) implements LossKernels {
     }
 
     @Override
-    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
+    public Tensor crossEntropyAndBackward(
+            Tensor logits, Tensor labels, @Nullable Tensor weights, Tensor scale, double cap) {
         if (!isTaken(logits)) {
-            return TorchLoss.INSTANCE.crossEntropyAndBackward(logits, labels, scale, cap);
+            return TorchLoss.INSTANCE.crossEntropyAndBackward(logits, labels, weights, scale, cap);
         }
         Tensor values = logits.detach();
         Tensor losses = Tensors.empty(Tensors.deviceOf(logits), ScalarType.Float, logits.size(0));
         kernel.run(values, labels, losses, scale, cap);
+        if (weights != null) { // Few trainings have them: the kernel need not know.
+            // With a version of its own, since autograd must not take it for a change of the logits.
+            values.variable_data().mul_(weights.unsqueeze(1));
+            losses.mul_(weights);
+        }
         logits.backward(values, new BoolOptional(), false, new TensorArrayRefOptional());
         return losses;
     }

@@ -1,6 +1,7 @@
 package dev.finetune4j.core.kernel;
 
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /** Losses over a vocabulary. Thread-safe. */
 public interface LossKernels {
@@ -13,7 +14,17 @@ public interface LossKernels {
      * @param cap bound that a hyperbolic tangent puts on the logits ({@code cap · tanh(logits / cap)}) before the loss; 0 for none
      * @return the loss of each row, not scaled, float32, shape (n)
      */
-    Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap);
+    default Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
+        return crossEntropyAndBackward(logits, labels, null, scale, cap);
+    }
+
+    /**
+     * The same for rows that do not all count alike.
+     *
+     * @param weights what the loss of each row is multiplied by, float32, shape (n); null where all count 1
+     * @return the loss of each row times its weight, not scaled, float32, shape (n)
+     */
+    Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, @Nullable Tensor weights, Tensor scale, double cap);
 
     /**
      * The cross entropy of each row without gradients, by the same sums.

@@ -7,6 +7,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** By libtorch's operations, on the logits in float32. */
 final class TorchLoss implements LossKernels {
@@ -18,8 +19,10 @@ final class TorchLoss implements LossKernels {
     private TorchLoss() {}
 
     @Override
-    public Tensor crossEntropyAndBackward(Tensor logits, Tensor labels, Tensor scale, double cap) {
-        Tensor losses = crossEntropy(logits, labels, cap);
+    public Tensor crossEntropyAndBackward(
+            Tensor logits, Tensor labels, @Nullable Tensor weights, Tensor scale, double cap) {
+        Tensor alike = crossEntropy(logits, labels, cap);
+        Tensor losses = weights == null ? alike : alike.mul(weights);
         losses.sum().mul(scale).backward();
         return losses.detach();
     }

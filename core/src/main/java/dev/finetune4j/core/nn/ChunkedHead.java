@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The vocabulary projection (output head) over the target positions of a batch, {@value #ROWS_PER_CHUNK} at a time: the logits of
@@ -26,14 +27,21 @@ public record ChunkedHead(UnaryOperator<Tensor> projection) {
      * @param start index of the first of them among all targets
      * @param positions int64, (n)
      * @param ids int64, (n)
+     * @param weights what each counts in the loss, float32, (n); null where all count 1
      */
-    public record Chunk(int start, Tensor positions, Tensor ids) {
+    public record Chunk(
+            int start,
+            Tensor positions,
+            Tensor ids,
+            @Nullable Tensor weights) {
         private static Chunk of(Targets targets, int start) {
             int count = Math.min(ROWS_PER_CHUNK, targets.count() - start);
+            Tensor weights = targets.weights();
             return new Chunk(
                     start,
                     targets.positions().narrow(0, start, count),
-                    targets.ids().narrow(0, start, count));
+                    targets.ids().narrow(0, start, count),
+                    weights == null ? null : weights.narrow(0, start, count));
         }
     }
 

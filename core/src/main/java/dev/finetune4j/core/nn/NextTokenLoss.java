@@ -42,7 +42,7 @@ public final class NextTokenLoss {
      *
      * @param softCap bound that a hyperbolic tangent puts on what the head gives; 0 for none
      * @param scale factor on the loss, one float32
-     * @return the loss summed over the labelled positions, not scaled, float64, shape (1)
+     * @return the loss summed over the labelled positions, each times its weight, not scaled, float64, shape (1)
      */
     public static Tensor lossAndBackward(
             Tensor hidden, UnaryOperator<Tensor> head, double softCap, Targets targets, Tensor scale) {
@@ -52,21 +52,23 @@ public final class NextTokenLoss {
                         targets,
                         (logits, chunk) -> DeviceKernels.of(logits)
                                 .loss()
-                                .crossEntropyAndBackward(logits, chunk.ids(), scale, softCap)
+                                .crossEntropyAndBackward(logits, chunk.ids(), chunk.weights(), scale, softCap)
                                 .sum(new ScalarTypeOptional(ScalarType.Double)));
     }
 
     /**
      * What a model makes of some targets.
      *
-     * @param loss summed over them
+     * @param loss summed over them, each times its weight
      * @param correct how many of them have the largest of the logits of their position
      */
     public record Score(double loss, long correct) {}
 
     /** The loss summed over the labelled positions, without gradients. */
     public static double sum(Tensor hidden, UnaryOperator<Tensor> head, long[] labels) {
-        return score(hidden, head, 0, labels).loss();
+        try (Targets targets = Targets.of(Tensors.deviceOf(hidden), labels, 1)) {
+            return score(hidden, head, 0, targets).loss();
+        }
     }
 
     /**
@@ -75,18 +77,19 @@ public final class NextTokenLoss {
      * @param hidden shape (B, T, D), the decoder's output
      * @param head the projection to the vocabulary, (n, D) to (n, V)
      * @param softCap bound that a hyperbolic tangent puts on what the head gives; 0 for none
-     * @param labels the id that each position must predict, row-major (B, T); {@link Labels#IGNORE} where there is none
+     * @param targets not filled up by any
      */
-    public static Score score(Tensor hidden, UnaryOperator<Tensor> head, double softCap, long[] labels) {
+    public static Score score(Tensor hidden, UnaryOperator<Tensor> head, double softCap, Targets targets) {
         ComputeDevice device = Tensors.deviceOf(hidden);
         try (TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard();
-                Targets targets = Targets.of(device, labels, 1)) {
+                NoGradGuard off = new NoGradGuard()) {
             Tensor sums = Tensors.zeros(device, ScalarType.Double, 2);
             new ChunkedHead(head).forward(hidden, targets, (logits, chunk) -> {
                 Tensor chosen = logits.argmax(new LongOptional(-1), false); // (n); before the loss overwrites them
                 Tensor losses = DeviceKernels.of(logits).loss().crossEntropy(logits, chunk.ids(), softCap);
-                sums.select(0, 0).add_(losses.to(ScalarType.Double).sum());
+                Tensor weights = chunk.weights();
+                Tensor counted = weights == null ? losses : losses.mul(weights);
+                sums.select(0, 0).add_(counted.to(ScalarType.Double).sum());
                 sums.select(0, 1).add_(chosen.eq(chunk.ids()).sum());
             });
             double[] values = new double[2];

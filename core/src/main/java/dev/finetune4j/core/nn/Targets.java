@@ -16,13 +16,21 @@ public final class Targets implements AutoCloseable {
     private final long labels;
     private final Tensor positions;
     private final Tensor ids;
+    private final @Nullable Tensor weights;
     private final @Nullable Tensor sequences;
     private final int sequenceCount;
 
-    private Targets(long labels, Tensor positions, Tensor ids, @Nullable Tensor sequences, int sequenceCount) {
+    private Targets(
+            long labels,
+            Tensor positions,
+            Tensor ids,
+            @Nullable Tensor weights,
+            @Nullable Tensor sequences,
+            int sequenceCount) {
         this.labels = labels;
         this.positions = positions;
         this.ids = ids;
+        this.weights = weights;
         this.sequences = sequences;
         this.sequenceCount = sequenceCount;
     }
@@ -36,7 +44,16 @@ public final class Targets implements AutoCloseable {
      *     batches come in few sizes
      */
     public static Targets of(ComputeDevice device, long[] labels, int multiple) {
-        return of(device, labels, multiple, null);
+        return of(device, labels, null, multiple, null);
+    }
+
+    /**
+     * The same where not all tokens count alike.
+     *
+     * @param weights what the loss of each position is multiplied by, row-major (B, T); null where all count 1
+     */
+    public static Targets of(ComputeDevice device, long[] labels, float @Nullable [] weights, int multiple) {
+        return of(device, labels, weights, multiple, null);
     }
 
     /**
@@ -51,31 +68,36 @@ public final class Targets implements AutoCloseable {
             throw new IllegalArgumentException("sequences of the lengths " + Arrays.toString(lengths)
                     + " do not add up to " + labels.length + " labels");
         }
-        return of(device, labels, multiple, lengths);
+        return of(device, labels, null, multiple, lengths);
     }
 
-    private static Targets of(ComputeDevice device, long[] labels, int multiple, int @Nullable [] lengths) {
+    private static Targets of(
+            ComputeDevice device, long[] labels, float @Nullable [] weights, int multiple, int @Nullable [] lengths) {
         int wanted = (int)
                 Arrays.stream(labels).filter(label -> label != Labels.IGNORE).count();
         int count = (wanted + multiple - 1) / multiple * multiple;
         long[] positions = new long[count];
         long[] ids = new long[count];
+        float[] counts = new float[count];
         Arrays.fill(ids, Labels.IGNORE);
         int found = 0;
         for (int i = 0; i < labels.length; i++) {
             if (labels[i] != Labels.IGNORE) {
                 positions[found] = i;
+                counts[found] = weights == null ? 1 : weights[i];
                 ids[found++] = labels[i];
             }
         }
         try (TensorScope scope = new TensorScope()) {
             Tensor where = Tensors.ofLongs(device, positions, count);
             Tensor what = Tensors.ofLongs(device, ids, count);
+            Tensor much = weights == null ? null : Tensors.ofFloats(device, counts, count);
             Tensor whose = lengths == null ? null : Tensors.ofLongs(device, sequences(positions, lengths), count);
             return new Targets(
                     labels.length,
                     scope.release(where),
                     scope.release(what),
+                    much == null ? null : scope.release(much),
                     whose == null ? null : scope.release(whose),
                     lengths == null ? 0 : lengths.length);
         }
@@ -112,6 +134,17 @@ public final class Targets implements AutoCloseable {
         return ids;
     }
 
+    /** What each position counts in the loss, float32, shape (count); null where all count 1. */
+    @Nullable
+    Tensor weights() {
+        return weights;
+    }
+
+    /** Whether positions count differently. */
+    public boolean isWeighted() {
+        return weights != null;
+    }
+
     /**
      * The sequence of each position, counted from 0, int64, shape (count).
      *
@@ -135,28 +168,36 @@ public final class Targets implements AutoCloseable {
         try (TensorScope scope = new TensorScope()) {
             Tensor where = positions.clone();
             Tensor what = ids.clone();
+            Tensor much = weights == null ? null : weights.clone();
             Tensor whose = sequences == null ? null : sequences.clone();
             return new Targets(
                     labels,
                     scope.release(where),
                     scope.release(what),
+                    much == null ? null : scope.release(much),
                     whose == null ? null : scope.release(whose),
                     sequenceCount);
         }
     }
 
     /**
-     * Takes over the positions and ids of a batch with as many of both.
+     * Takes over the positions, ids and weights of a batch with as many of all.
      *
      * @throws IllegalArgumentException if there are not as many
      */
     public void copyFrom(Targets other) {
-        if (other.count() != count() || other.labels != labels || other.sequenceCount != sequenceCount) {
+        if (other.count() != count()
+                || other.labels != labels
+                || other.sequenceCount != sequenceCount
+                || other.isWeighted() != isWeighted()) {
             throw new IllegalArgumentException("targets of " + other.count() + " of " + other.labels
                     + " positions do not fit into those of " + count() + " of " + labels);
         }
         positions.copy_(other.positions);
         ids.copy_(other.ids);
+        if (weights != null && other.weights != null) {
+            weights.copy_(other.weights);
+        }
         if (sequences != null) {
             sequences.copy_(other.sequences());
         }
@@ -175,6 +216,9 @@ public final class Targets implements AutoCloseable {
     public void close() {
         positions.close();
         ids.close();
+        if (weights != null) {
+            weights.close();
+        }
         if (sequences != null) {
             sequences.close();
         }

@@ -247,6 +247,35 @@ class FusedKernelsTest {
         }
     }
 
+    /** The gradient of a row that counts twice is twice as large, and so is its loss. */
+    @ParameterizedTest
+    @CsvSource({"0, Float", "4, Float", "0, BFloat16"})
+    void rowsMayCountDifferently(double cap, ScalarType type) {
+        float[] weights = {2, 0.5f, 1, 0, 0.25f};
+        int width = 1001;
+        try (TensorScope scope = new TensorScope()) {
+            Tensor start = Tensors.normal(ComputeDevice.cpu(), new SplittableRandom(3), 3, weights.length, width);
+            Tensor labels = Tensors.ofLongs(
+                    GPU, new SplittableRandom(5).longs(weights.length, 0, width).toArray(), 5);
+            Tensor scale = Tensors.ofFloats(GPU, new float[] {0.25f}, 1);
+            LossKernels kernels = DeviceKernels.of(GPU).loss();
+            Tensor alike = Tensors.convert(start, GPU, type).set_requires_grad(true);
+            float[] losses = Tensors.toFloats(kernels.crossEntropyAndBackward(alike, labels, scale, cap));
+            Tensor counted = Tensors.convert(start, GPU, type).set_requires_grad(true);
+            float[] found = Tensors.toFloats(kernels.crossEntropyAndBackward(
+                    counted, labels, Tensors.ofFloats(GPU, weights, weights.length), scale, cap));
+            float[] before = Tensors.toFloats(alike.grad());
+            float[] after = Tensors.toFloats(counted.grad());
+            for (int i = 0; i < after.length; i++) {
+                // All weights are powers of two, which round nothing.
+                assertEquals(before[i] * weights[i / width], after[i], "element " + i);
+            }
+            for (int i = 0; i < losses.length; i++) {
+                assertEquals(losses[i] * weights[i], found[i]);
+            }
+        }
+    }
+
     @Test
     void aLabelOfNoColumnIsNoNumber() {
         try (TensorScope scope = new TensorScope()) {

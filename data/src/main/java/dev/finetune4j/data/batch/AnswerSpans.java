@@ -9,10 +9,24 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** Chooses which tokens of a conversation are learned. */
 final class AnswerSpans {
     private AnswerSpans() {}
+
+    /**
+     * Which tokens of a conversation are learned.
+     *
+     * @param weights what each counts in the loss where it is learned; null where all count 1
+     */
+    @SuppressWarnings("ArrayRecordComponent") // read once, compared by nobody
+    record Learned(EncodedChat chat, float @Nullable [] weights) {
+        /** One in which all that is learned counts the same. */
+        Learned(EncodedChat chat) {
+            this(chat, null);
+        }
+    }
 
     /** A stretch of tokens, its end not included. */
     record Span(int start, int end) {}
@@ -34,23 +48,24 @@ final class AnswerSpans {
     }
 
     /**
-     * The chat with those tokens marked that are learned.
+     * The chat with those tokens marked that are learned, and what they count.
      *
      * @param messages of the conversation that was encoded, the last of those of the example
      * @throws IllegalArgumentException if loss weights ask for answers that the template does not write each by itself
      */
-    static EncodedChat chosen(EncodedChat chat, SftExample example, List<ChatMessage> messages, TrainOn trainOn) {
+    static Learned chosen(EncodedChat chat, SftExample example, List<ChatMessage> messages, TrainOn trainOn) {
         return switch (trainOn) {
             case EVERYTHING -> {
                 boolean[] all = new boolean[chat.ids().length];
                 Arrays.fill(all, true);
-                yield new EncodedChat(chat.ids(), all);
+                yield new Learned(new EncodedChat(chat.ids(), all));
             }
             case LAST_ANSWER -> {
                 List<Span> spans = of(chat.trained());
-                yield marked(chat, spans.isEmpty() ? spans : spans.subList(spans.size() - 1, spans.size()));
+                yield new Learned(
+                        marked(chat, spans.isEmpty() ? spans : spans.subList(spans.size() - 1, spans.size())));
             }
-            case ANSWERS -> example.lossWeights().isEmpty() ? chat : marked(chat, weighted(chat, example, messages));
+            case ANSWERS -> example.lossWeights().isEmpty() ? new Learned(chat) : weighted(chat, example, messages);
         };
     }
 
@@ -61,28 +76,24 @@ final class AnswerSpans {
         boolean learned = weights.isEmpty();
         for (int i = 0; i < weights.size(); i++) {
             double weight = weights.get(i);
-            if (weight != 0 && weight != 1) {
-                return Optional.of("message " + i + " has the loss weight " + weight
-                        + ", but only 0 (not learned) and 1 (learned) can be trained with; round it");
-            }
-            if (weight == 1 && messages.get(i).role() != Role.ASSISTANT) {
-                return Optional.of("message " + i + " has the loss weight 1 and the role "
+            if (weight != 0 && messages.get(i).role() != Role.ASSISTANT) {
+                return Optional.of("message " + i + " has the loss weight " + weight + " and the role "
                         + messages.get(i).role() + ", but only answers can be learned; set it to 0");
             }
-            learned |= weight == 1;
+            learned |= (float) weight > 0;
         }
         return learned
                 ? Optional.empty()
                 : Optional.of("every message has the loss weight 0, so there is nothing to learn; drop the example");
     }
 
-    private static List<Span> weighted(EncodedChat chat, SftExample example, List<ChatMessage> messages) {
+    private static Learned weighted(EncodedChat chat, SftExample example, List<ChatMessage> messages) {
         List<Double> weights = example.lossWeights();
         int dropped = weights.size() - messages.size();
-        List<Boolean> answers = new ArrayList<>();
+        List<Float> answers = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
             if (messages.get(i).role() == Role.ASSISTANT) {
-                answers.add(weights.get(i + dropped) > 0);
+                answers.add(weights.get(i + dropped).floatValue());
             }
         }
         List<Span> spans = of(chat.trained());
@@ -91,13 +102,17 @@ final class AnswerSpans {
                     + " answers so that they can be learned, so the loss weights of the row cannot be told apart; take"
                     + " the weights out, or choose another template");
         }
+        float[] counts = new float[chat.ids().length];
         List<Span> chosen = new ArrayList<>();
         for (int i = 0; i < spans.size(); i++) {
-            if (answers.get(i)) {
-                chosen.add(spans.get(i));
+            Span span = spans.get(i);
+            Arrays.fill(counts, span.start(), span.end(), answers.get(i));
+            if (answers.get(i) > 0) {
+                chosen.add(span);
             }
         }
-        return chosen;
+        boolean alike = answers.stream().allMatch(count -> count == 0 || count == 1);
+        return new Learned(marked(chat, chosen), alike ? null : counts);
     }
 
     private static EncodedChat marked(EncodedChat chat, List<Span> spans) {

@@ -3,6 +3,7 @@ package dev.finetune4j.data.batch;
 import dev.finetune4j.core.Labels;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The sequences of a micro-batch and where they lie in its tokens of shape (B, T): each in a row of its own, padded behind
@@ -145,6 +146,22 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
         return labels;
     }
 
+    /** What each position of (B, T) counts in the loss, in an array of the caller's; null where all count 1. */
+    public float @Nullable [] weights() {
+        if (sequences.stream().allMatch(sequence -> sequence.tokens.weights() == null)) {
+            return null;
+        }
+        float[] weights = new float[rows * length];
+        Arrays.fill(weights, 1);
+        for (Sequence sequence : sequences) {
+            float[] own = sequence.tokens.weights();
+            if (own != null) {
+                System.arraycopy(own, sequence.shared, weights, sequence.start, sequence.length());
+            }
+        }
+        return weights;
+    }
+
     private static void copy(Sequence sequence, int[] from, long[] to) {
         for (int i = sequence.shared; i < from.length; i++) {
             to[sequence.start + i - sequence.shared] = from[i];
@@ -155,6 +172,13 @@ public record Batch(int rows, int length, int padId, List<Sequence> sequences) {
     public int targetTokens() {
         return sequences.stream()
                 .mapToInt(sequence -> sequence.tokens.targetTokens())
+                .sum();
+    }
+
+    /** What the positions that have something to predict count together. */
+    public double targetWeight() {
+        return sequences.stream()
+                .mapToDouble(sequence -> sequence.tokens.targetWeight())
                 .sum();
     }
 

@@ -123,6 +123,10 @@ public final class EncodedDataset {
                         add(digest, i, sequence.length());
                         add(digest, sequence.inputIds());
                         add(digest, sequence.labels());
+                        float[] weights = sequence.weights();
+                        for (int k = 0; weights != null && k < weights.length; k++) {
+                            add(digest, Float.floatToIntBits(weights[k]));
+                        }
                     }
                 }
             } catch (DatasetException e) { // a row that is met later, and told then

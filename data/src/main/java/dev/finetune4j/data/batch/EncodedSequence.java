@@ -4,6 +4,7 @@ import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.text.EncodedChat;
 import java.util.Arrays;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Tokens and labels of one sequence. The labels are shifted already: {@code labels[i]} is the id that follows
@@ -12,10 +13,11 @@ import java.util.Objects;
  *
  * @param inputIds the tokens in order, at least one
  * @param labels what each position must predict
+ * @param weights what each label counts in the loss, at least 0; null where all count 1
  * @param kind what the sequence is in its example
  */
 @SuppressWarnings("ArrayRecordComponent") // compared by nobody, read by the batch
-public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
+public record EncodedSequence(int[] inputIds, int[] labels, float @Nullable [] weights, Kind kind) {
     /** What a sequence is in its example. */
     public enum Kind {
         /** An answer, or a text, to learn. */
@@ -38,10 +40,24 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
             throw new IllegalArgumentException("a sequence needs at least one token and a label for each, but has "
                     + inputIds.length + " tokens and " + labels.length + " labels");
         }
+        if (weights != null && weights.length != labels.length) {
+            throw new IllegalArgumentException("a sequence needs a weight for each label or none, but has "
+                    + weights.length + " weights and " + labels.length + " labels");
+        }
         Objects.requireNonNull(kind, "kind");
     }
 
+    /** One whose labels all count 1. */
+    public EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
+        this(inputIds, labels, null, kind);
+    }
+
     static EncodedSequence withPromptIgnored(EncodedChat chat) {
+        return withPromptIgnored(chat, null);
+    }
+
+    /** @param counts what each token counts in the loss where it is learned; null where all count 1 */
+    static EncodedSequence withPromptIgnored(EncodedChat chat, float @Nullable [] counts) {
         int[] ids = chat.ids();
         int[] labels = new int[ids.length];
         Arrays.fill(labels, Labels.IGNORE);
@@ -50,7 +66,8 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
                 labels[i] = ids[i + 1];
             }
         }
-        return new EncodedSequence(ids, labels, Kind.TARGET);
+        float[] weights = counts == null ? null : Arrays.copyOfRange(counts, 1, ids.length + 1);
+        return new EncodedSequence(ids, labels, weights, Kind.TARGET);
     }
 
     /** The same with ids modulo the size of a smaller vocabulary. */
@@ -60,6 +77,7 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
                 Arrays.stream(labels)
                         .map(id -> id == Labels.IGNORE ? id : id % vocabulary)
                         .toArray(),
+                weights,
                 kind);
     }
 
@@ -75,6 +93,18 @@ public record EncodedSequence(int[] inputIds, int[] labels, Kind kind) {
             first++;
         }
         return first;
+    }
+
+    /** What the positions that have something to predict count together: their number where there are no weights. */
+    public double targetWeight() {
+        if (weights == null) {
+            return targetTokens();
+        }
+        double sum = 0;
+        for (int i = 0; i < labels.length; i++) {
+            sum += labels[i] == Labels.IGNORE ? 0 : weights[i];
+        }
+        return sum;
     }
 
     /** How many positions have something to predict. */

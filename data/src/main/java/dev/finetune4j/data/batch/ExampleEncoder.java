@@ -138,12 +138,14 @@ final class ExampleEncoder {
     }
 
     private EncodedRow learned(SftExample example, Conversation conversation, EncodedChat encoded, boolean truncated) {
-        EncodedChat chosen = AnswerSpans.chosen(encoded, example, conversation.messages(), encoding.trainOn());
+        AnswerSpans.Learned chosen = AnswerSpans.chosen(encoded, example, conversation.messages(), encoding.trainOn());
         return finished(example, chosen, truncated);
     }
 
-    private static EncodedRow finished(SftExample example, EncodedChat chat, boolean truncated) {
-        EncodedSequence sequence = chat.ids().length == 0 ? null : EncodedSequence.withPromptIgnored(chat);
+    private static EncodedRow finished(SftExample example, AnswerSpans.Learned learned, boolean truncated) {
+        EncodedChat chat = learned.chat();
+        EncodedSequence sequence =
+                chat.ids().length == 0 ? null : EncodedSequence.withPromptIgnored(chat, learned.weights());
         if (sequence == null || sequence.targetTokens() == 0) {
             return EncodedRow.bad(nothingToLearn(example, chat.ids().length), null);
         }

@@ -9,7 +9,7 @@ import java.util.List;
 
 /**
  * The bytes of an {@link EncodedRow} that has no problem: numbers of seven bits a byte, the lengths of its examples before
- * their contents. Labels that are the ids which follow are stretches of learned and other positions. Reused; not thread-safe.
+ * their contents. Labels that are the ids which follow are stretches of learned and other positions, and so are weights of as much. Reused; not thread-safe.
  */
 final class RowForm {
     /** Each is written as its place here, so this order stays. */
@@ -18,6 +18,8 @@ final class RowForm {
 
     private static final int FIRST = 1 << 12;
     private static final int MORE = 0x80;
+    private static final int SHIFTED = 1;
+    private static final int WEIGHTED = 2;
 
     private byte[] bytes = new byte[FIRST];
     private int size;
@@ -43,14 +45,33 @@ final class RowForm {
             put(id);
         }
         boolean shifted = isShifted(sequence);
-        put(shifted ? 1 : 0);
-        int[] labels = sequence.labels();
-        if (!shifted) {
-            for (int label : labels) {
+        float[] weights = sequence.weights();
+        put((shifted ? SHIFTED : 0) | (weights == null ? 0 : WEIGHTED));
+        if (shifted) {
+            putStretches(sequence.labels());
+        } else {
+            for (int label : sequence.labels()) {
                 put(label);
             }
-            return;
         }
+        if (weights != null) {
+            putRuns(weights);
+        }
+    }
+
+    private void putRuns(float... weights) {
+        for (int start = 0; start < weights.length; ) {
+            int end = start;
+            while (end < weights.length && weights[end] == weights[start]) {
+                end++;
+            }
+            put(end - start);
+            put(Float.floatToIntBits(weights[start]));
+            start = end;
+        }
+    }
+
+    private void putStretches(int... labels) {
         boolean learned = false;
         for (int start = 0; start < labels.length; learned = !learned) {
             int end = start;
@@ -121,10 +142,29 @@ final class RowForm {
         int[] ids = new int[size(row)];
         Arrays.setAll(ids, i -> get(row));
         int[] labels = new int[ids.length];
-        if (get(row) == 0) {
+        int form = get(row);
+        if ((form & SHIFTED) == 0) {
             Arrays.setAll(labels, i -> get(row));
-            return new EncodedSequence(ids, labels, kind);
+        } else {
+            readStretches(row, ids, labels);
         }
+        return new EncodedSequence(ids, labels, (form & WEIGHTED) == 0 ? null : runs(row, ids.length), kind);
+    }
+
+    private static float[] runs(ByteBuffer row, int count) {
+        float[] weights = new float[count];
+        for (int start = 0; start < count; ) {
+            int end = Math.addExact(start, get(row));
+            if (end <= start) {
+                throw new IllegalArgumentException("it holds a stretch of weights up to " + end);
+            }
+            Arrays.fill(weights, start, end, Float.intBitsToFloat(get(row)));
+            start = end;
+        }
+        return weights;
+    }
+
+    private static void readStretches(ByteBuffer row, int[] ids, int[] labels) {
         boolean learned = false;
         for (int start = 0; start < labels.length; learned = !learned) {
             int end = Math.addExact(start, get(row));
@@ -133,7 +173,6 @@ final class RowForm {
             }
             start = end;
         }
-        return new EncodedSequence(ids, labels, kind);
     }
 
     /** A number of things that take a byte each at least. */

@@ -37,7 +37,14 @@ class RowFormTest {
         if (odd) {
             labels[random.nextInt(length)] = random.nextInt();
         }
-        return new EncodedSequence(ids, labels, KINDS.get(random.nextInt(KINDS.size())));
+        float[] weights = null;
+        if (random.nextInt(3) == 0) {
+            weights = new float[length];
+            for (int i = 0; i < length; i++) {
+                weights[i] = i == 0 || random.nextInt(8) == 0 ? random.nextFloat() : weights[i - 1];
+            }
+        }
+        return new EncodedSequence(ids, labels, weights, KINDS.get(random.nextInt(KINDS.size())));
     }
 
     private static EncodedRow row(Random random) {
@@ -65,6 +72,7 @@ class RowFormTest {
             EncodedSequence other = found.sequences().get(i);
             assertArrayEquals(one.inputIds(), other.inputIds());
             assertArrayEquals(one.labels(), other.labels());
+            assertArrayEquals(one.weights(), other.weights());
             assertEquals(one.kind(), other.kind());
         }
     }

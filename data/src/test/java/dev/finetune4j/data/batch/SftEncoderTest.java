@@ -4,6 +4,7 @@ import static dev.finetune4j.data.Fixtures.fails;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -31,6 +32,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -404,6 +406,33 @@ class SftEncoderTest {
         assertArrayEquals(new int[] {NO, NO, NO, 'f', NO}, only(shorter).labels());
     }
 
+    @Test
+    void anAnswerMayCountMoreThanAnother() {
+        SftExample example = new SftExample(
+                turns(true, "abcdef").conversation(),
+                List.of(0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.25),
+                new Provenance("x", 0));
+        EncodedDataset data = toyEncoder(7, Truncation.FAIL).encode(Dataset.of(List.of(example, turns(false, "ab"))));
+        EncodedSequence sequence = only(data.examples().get(0));
+        assertArrayEquals(new int[] {NO, 'b', NO, NO, NO, 'f', NO}, sequence.labels());
+        assertEquals(2f, Objects.requireNonNull(sequence.weights())[1]);
+        assertEquals(0.25f, sequence.weights()[5]);
+        assertEquals(2.25, sequence.targetWeight());
+        assertEquals(2, sequence.targetTokens());
+        for (Collator.Layout layout : List.of(Collator.Layout.PADDED, Collator.Layout.PACKED)) {
+            Batch batch = new Collator(0, new Collator.Multiple(1), layout).collate(data.examples());
+            long[] labels = batch.labels();
+            float[] weights = Objects.requireNonNull(batch.weights());
+            List<Float> counts = IntStream.range(0, labels.length)
+                    .filter(i -> labels[i] != NO)
+                    .mapToObj(i -> weights[i])
+                    .toList();
+            assertEquals(List.of(2f, 0.25f, 1f), counts);
+            assertEquals(3.25, batch.targetWeight());
+        }
+        assertNull(new Collator(0, 1).collate(data.examples().subList(1, 2)).weights());
+    }
+
     /** Of sequences of 2, 4, 6 and eight times 4 tokens; those are padded in two batches, whose longest have 4 and 6. */
     @Test
     void efficiencyOfPaddingAndPackingIsExact() {
@@ -430,7 +459,7 @@ class SftEncoderTest {
     void lossWeightsThatCannotBeTrainedWithAreRefused() {
         Conversation conversation = turns(false, "ab").conversation();
         Map<List<Double>, String> refused = Map.of(
-                List.of(0.0, 0.5), "the loss weight 0.5, but only 0",
+                List.of(0.5, 1.0), "the loss weight 0.5 and the role USER, but only answers can be learned",
                 List.of(1.0, 1.0), "only answers can be learned",
                 List.of(0.0, 0.0), "nothing to learn");
         refused.forEach((weights, reason) -> {

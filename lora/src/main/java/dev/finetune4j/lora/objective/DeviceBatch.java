@@ -49,6 +49,7 @@ public record DeviceBatch(
      * @param sequences how many lie behind one another in a packed row, empty ones included; 0 where rows are padded
      * @param shared how many keys there is room for that several sequences of a packed row share
      * @param targets their number, those that only fill up included
+     * @param weighted whether they count differently
      * @param compared how many sequences the loss compares, parted ones twice; 0 where it is a sum over target tokens
      * @param referenceKnown whether the pass need not ask the reference
      * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence
@@ -59,6 +60,7 @@ public record DeviceBatch(
             int sequences,
             long shared,
             int targets,
+            boolean weighted,
             int compared,
             boolean referenceKnown,
             long frequencies) {}
@@ -73,7 +75,7 @@ public record DeviceBatch(
 
     /** The batch of an objective whose loss is a sum over target tokens. */
     static DeviceBatch ofTokens(CausalLM model, Batch batch, double scale, int multiple) {
-        return of(model, batch, scale, false, device -> Targets.of(device, batch.labels(), multiple));
+        return of(model, batch, scale, false, device -> Targets.of(device, batch.labels(), batch.weights(), multiple));
     }
 
     /** The batch of an objective whose loss is a function of whole sequences. */
@@ -227,6 +229,7 @@ public record DeviceBatch(
                 sequences,
                 shared,
                 targets.count(),
+                targets.isWeighted(),
                 targets.sequenceCount(),
                 reference != null && reference.known(),
                 model.rotaryKey(longest));

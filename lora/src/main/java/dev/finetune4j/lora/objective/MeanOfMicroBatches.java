@@ -31,10 +31,15 @@ public record MeanOfMicroBatches(Objective of) implements Objective {
     }
 
     @Override
+    public double weight(Batch batch) {
+        return of.weight(batch);
+    }
+
+    @Override
     public double scale(OptimizerBatch step, int microBatch) {
         return 1.0
                 / step.size()
-                / step.shares(microBatch).stream().mapToInt(of::terms).sum();
+                / step.shares(microBatch).stream().mapToDouble(of::weight).sum();
     }
 
     @Override

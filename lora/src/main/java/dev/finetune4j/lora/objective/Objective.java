@@ -12,8 +12,8 @@ import org.bytedeco.pytorch.Tensor;
  * What a training minimizes: forward pass, loss and gradient of a micro-batch, as a parameter of the training loop.
  *
  * <p>The loss of an optimizer step is the sum of the losses of its terms (target tokens, pairs, examples), divided by their
- * number in <em>all</em> micro-batches, so it does not change with the way a step is split. The loop gives that as {@link
- * #scale}, and adds up what {@link #forwardBackward} returns.
+ * number in <em>all</em> micro-batches, so it does not change with the way a step is split; where terms do not count alike, a
+ * weighted sum divided by the sum of the weights. The loop gives that as {@link #scale}, and adds up what {@link #forwardBackward} returns.
  *
  * <p>Stateless, so that of one objective several trainings may run at once, unless its own documentation says otherwise.
  */
@@ -21,13 +21,18 @@ public interface Objective {
     /** How many terms the loss of a batch is the sum of. */
     int terms(Batch batch);
 
+    /** What all terms of a batch count together: their number, unless some count more than others. */
+    default double weight(Batch batch) {
+        return terms(batch);
+    }
+
     /**
-     * The factor on gradient and loss of one micro-batch of a step: one over the number of terms of all of them, on all ranks.
+     * The factor on gradient and loss of one micro-batch of a step: one over the weight of all of them, on all ranks.
      *
      * @param microBatch which of them
      */
     default double scale(OptimizerBatch step, int microBatch) {
-        return 1.0 / step.ofAllRanks().stream().mapToInt(this::terms).sum();
+        return 1.0 / step.ofAllRanks().stream().mapToDouble(this::weight).sum();
     }
 
     /**
@@ -85,7 +90,7 @@ public interface Objective {
     /**
      * Judges a model by a batch, without gradients and dropout.
      *
-     * @return (1 + 2 · evaluation metrics): the loss summed over the terms; then for each metric the sum of what it is the mean of, and
+     * @return (1 + 2 · evaluation metrics): the loss summed over the terms, each times its weight; then for each metric the sum of what it is the mean of, and
      *     their number
      */
     double[] evaluate(CausalLM model, Batch batch);

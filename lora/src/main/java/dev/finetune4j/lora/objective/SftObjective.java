@@ -2,6 +2,7 @@ package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.data.batch.Batch;
@@ -9,11 +10,20 @@ import java.util.List;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
-/** Supervised fine-tuning: cross entropy of the next token over the positions that have a label, in nats. */
+/**
+ * Supervised fine-tuning: cross entropy of the next token over the positions that have a label, in nats. Where rows have loss weights it
+ * is the weighted sum, divided by the sum of the weights of the whole step. LLaMA-Factory's v1 does the same within a micro-batch, but
+ * takes the mean of those by their numbers of labels, which changes with the way a step is split.
+ */
 public record SftObjective() implements Objective {
     @Override
     public int terms(Batch batch) {
         return batch.targetTokens();
+    }
+
+    @Override
+    public double weight(Batch batch) {
+        return batch.targetWeight();
     }
 
     @Override
@@ -41,10 +51,11 @@ public record SftObjective() implements Objective {
     public double[] evaluate(CausalLM model, Batch batch) {
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
+                NoGradGuard off = new NoGradGuard();
+                Targets targets = Targets.of(model.placement().device(), batch.labels(), batch.weights(), 1)) {
             double cap = model.config().finalLogitSoftcapping();
             Tensor hidden = model.hidden(DeviceBatch.input(model, batch)); // (B, T, D)
-            NextTokenLoss.Score score = NextTokenLoss.score(hidden, model::uncappedLogits, cap, batch.labels());
+            NextTokenLoss.Score score = NextTokenLoss.score(hidden, model::uncappedLogits, cap, targets);
             return new double[] {score.loss(), score.correct(), batch.targetTokens()};
         }
     }

@@ -70,11 +70,12 @@ final class Evaluator {
         });
     }
 
-    /** The mean loss of a model over the terms of a step on all ranks, which may be infinite or no number. */
+    /** The mean loss of a model over the terms of a step on all ranks, by their weights, which may be infinite or no number. */
     Measured loss(CausalLM of, OptimizerBatch step) {
         Measured sum = overRanks(ownSum(of, step));
-        int terms = step.ofAllRanks().stream().mapToInt(objective::terms).sum();
-        return new Measured(sum.value() / terms, sum.isThere());
+        double weight =
+                step.ofAllRanks().stream().mapToDouble(objective::weight).sum();
+        return new Measured(sum.value() / weight, sum.isThere());
     }
 
     /** The loss of a model summed over the terms of this rank's share of a step. */

@@ -57,7 +57,7 @@ final class HeldOut {
             ranks.ofFirst(EVALUATE);
         }
         double[] sums = new double[1 + 2 * objective.evaluationMetrics().size()];
-        long terms = loader == null ? 0 : add(loader, sums);
+        Terms terms = loader == null ? new Terms(0, 0) : add(loader, sums);
         Map<String, Double> metrics = new LinkedHashMap<>(StepReports.means(objective.evaluationMetrics(), sums));
         if (exams != null && ranks.isFirst()) {
             metrics.putAll(exams.get());
@@ -66,23 +66,29 @@ final class HeldOut {
                 after.step(),
                 after.totalSteps(),
                 after.epoch(),
-                sums[0] / terms,
+                sums[0] / terms.weight,
                 metrics,
-                terms,
+                terms.number,
                 Duration.ofNanos(System.nanoTime() - start));
     }
 
-    /** Adds what all ranks find of all examples, and gives the number of terms. */
-    private long add(BatchLoader examples, double... sums) {
+    /** What the losses are of: how many terms, and what these count together. */
+    private record Terms(long number, double weight) {}
+
+    /** Adds what all ranks find of all examples, and gives the terms. */
+    private Terms add(BatchLoader examples, double... sums) {
         examples.seek(new BatchLoader.Position(0, 0));
         long terms = 0;
+        double weight = 0;
         for (int i = 0; i < examples.stepsPerEpoch(); i++) {
             OptimizerBatch batches = examples.next();
             double[] found = evaluator.ownSums(batches);
             Arrays.setAll(sums, k -> sums[k] + found[k]);
             terms += batches.ofAllRanks().stream().mapToInt(objective::terms).sum();
+            weight +=
+                    batches.ofAllRanks().stream().mapToDouble(objective::weight).sum();
         }
         Arrays.setAll(sums, k -> ranks.sum(sums[k]));
-        return terms;
+        return new Terms(terms, weight);
     }
 }

@@ -43,6 +43,17 @@ final class Endpoints {
     }
 
     /**
+     * What helps where the user is not known or not allowed.
+     *
+     * @param setToken how to send a token, where none was sent
+     */
+    static String login(Repository repository, String setToken) {
+        return repository.token() == null
+                ? setToken
+                : "the token that was sent has no access to it: see its permissions, or use another one";
+    }
+
+    /**
      * What a status says without a code of the hub.
      *
      * @param missing whether the hub says that there is no such repository

@@ -137,9 +137,8 @@ record HuggingFace() implements Hub {
     public HubException failure(Repository repository, HubReply reply) {
         String code = reply.header("x-error-code") == null ? "" : reply.header("x-error-code");
         String page = repository.at("/" + repository.id()).toString();
-        String login = repository.token() == null
-                ? "set HF_TOKEN to a token with read access (" + repository.at("/settings/tokens") + ")"
-                : "the token that was sent has no access to it: see its permissions, or use another one";
+        String login = Endpoints.login(
+                repository, "set HF_TOKEN to a token with read access (" + repository.at("/settings/tokens") + ")");
         return switch (code) {
             case "GatedRepo" ->
                 new HubException(

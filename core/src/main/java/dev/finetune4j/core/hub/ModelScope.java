@@ -113,9 +113,9 @@ record ModelScope() implements Hub {
 
     @Override
     public HubException failure(Repository repository, HubReply reply) {
-        String login = repository.token() == null
-                ? "set MODELSCOPE_API_TOKEN to a token of yours (" + repository.at("/my/myaccesstoken") + ")"
-                : "the token that was sent has no access to it: see its permissions, or use another one";
+        String login = Endpoints.login(
+                repository,
+                "set MODELSCOPE_API_TOKEN to a token of yours (" + repository.at("/my/myaccesstoken") + ")");
         return Endpoints.failure(repository, reply, reply.isGood(), login);
     }
 }

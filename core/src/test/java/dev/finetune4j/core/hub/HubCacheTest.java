@@ -18,35 +18,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The caches of the hubs: their layouts, what other programs have put there, and where they are. */
 @Timeout(30)
-class HubCacheTest {
-    private static final String SHARD = "model-00001-of-00002.safetensors";
-
-    @TempDir
-    private Path home;
-
-    private FakeHub hub;
-
-    @BeforeEach
-    void start() throws IOException {
-        hub = new FakeHub();
-    }
-
-    @AfterEach
-    void end() {
-        hub.close();
-    }
-
+class HubCacheTest extends HubTestCase {
     @Test
     void theLayoutIsThatOfHuggingFace() throws IOException {
         Path snapshot = huggingFace(hub, home).fetch();

@@ -25,35 +25,15 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Downloads from a hub that answers well and badly. */
 @Timeout(30)
-class HubDownloadTest {
-    private static final String SHARD = "model-00001-of-00002.safetensors";
-
-    @TempDir
-    private Path home;
-
-    private FakeHub hub;
-
-    @BeforeEach
-    void start() throws IOException {
-        hub = new FakeHub();
-    }
-
-    @AfterEach
-    void end() {
-        hub.close();
-    }
-
+class HubDownloadTest extends HubTestCase {
     @Test
     void whatAModelNeedsComesAndTheRestDoesNot() throws IOException {
         List<DownloadProgress> told = new ArrayList<>();

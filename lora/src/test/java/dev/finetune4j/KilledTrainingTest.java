@@ -22,7 +22,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Timeout(1800)
 @Tag("slow")
 class KilledTrainingTest {
-    private static final int KILLS = Boolean.getBoolean("finetune4j.long") ? 20 : 2;
+    private static final int KILLS = Boolean.getBoolean("finetune4j.long") ? 20 : 1;
     private static final int STEPS = 8 * (KILLS + 1);
     private static final int MOST_STEPS = 3;
 

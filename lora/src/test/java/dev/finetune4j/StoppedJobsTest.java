@@ -26,7 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("slow")
 class StoppedJobsTest {
     private static final boolean ALL = Boolean.getBoolean("finetune4j.long");
-    private static final int JOBS = ALL ? 50 : 10;
+    private static final int JOBS = ALL ? 50 : 8;
     /** Jobs until the allocator's arenas, one for each thread, have found their size. */
     private static final int SETTLED = ALL ? 40 : 4;
 
@@ -156,7 +156,7 @@ class StoppedJobsTest {
     @Test
     void stepsWithCheckpointsLeaveMemoryFlat() {
         model = Fixtures.tinyChatModel(folder.resolve("model"));
-        int steps = ALL ? 1100 : 400;
+        int steps = ALL ? 1100 : 300;
         List<Long> sizes = new ArrayList<>();
         ResumeCase.PACKED
                 .tuner(model, steps)

@@ -4,8 +4,10 @@ import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetProblem;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.function.IntUnaryOperator;
+import java.util.stream.IntStream;
 
 /**
  * Data loader: deals out examples epoch after epoch, one {@link OptimizerBatch} for each optimizer step.
@@ -26,6 +28,9 @@ import java.util.function.IntUnaryOperator;
 public final class BatchLoader {
     /** So many more units than the next step takes are made ready. */
     private static final int AHEAD = 64;
+
+    /** Of a training of many epochs so many are looked through for its largest batch. */
+    private static final int LOOKED_THROUGH = 64;
 
     /** What is dealt out, one after another: examples by themselves, or rows of several. */
     private final Units units;
@@ -294,7 +299,8 @@ public final class BatchLoader {
     }
 
     /**
-     * The most positions, B · T, that a micro-batch of the first epochs has on any rank.
+     * The most positions, B · T, that a micro-batch of the first epochs has on any rank; of more than {@value #LOOKED_THROUGH} epochs the
+     * most that it can have, which is hardly more.
      *
      * @param epochs at least 1
      */
@@ -303,8 +309,12 @@ public final class BatchLoader {
             EncodedExample most = new EncodedExample(new int[longest], new int[longest]);
             return collator.positions(Collections.nCopies(microBatch, most));
         }
+        long most = mostPositions();
         long largest = 0;
-        for (int epoch = 0; epoch < epochs; epoch++) {
+        for (int epoch = 0; epoch < epochs && largest < most; epoch++) {
+            if (epoch == LOOKED_THROUGH) {
+                return most;
+            }
             IntUnaryOperator epochOrder = order(epoch);
             for (long start = 0; start < units.size(); start += optimizerBatch) {
                 int end = (int) Math.min(start + optimizerBatch, units.size());
@@ -317,6 +327,16 @@ public final class BatchLoader {
             }
         }
         return largest;
+    }
+
+    /** Positions of a micro-batch of the largest units, which chance may bring together. */
+    private long mostPositions() {
+        List<List<EncodedExample>> largest = IntStream.range(0, units.size())
+                .mapToObj(units::get)
+                .sorted(Comparator.comparing((List<EncodedExample> unit) -> -collator.positions(unit)))
+                .limit(microBatch)
+                .toList();
+        return collator.positions(together(largest));
     }
 
     /** How many examples an epoch has; of rows that are encoded when they are needed, how many rows. */

@@ -246,5 +246,8 @@ class BatchLoaderTest {
             }
         }
         assertEquals(largest, loader.largestBatch(3));
+        // What chance may bring together in many epochs is known without dealing them out.
+        long most = loader.largestBatch(Integer.MAX_VALUE);
+        assertTrue(largest <= most && most <= 4 * 320, largest + " of " + most);
     }
 }

@@ -99,12 +99,8 @@ class LocalLauncherTest {
         return Arrays.stream(text.split(" ")).mapToDouble(Double::parseDouble).toArray();
     }
 
-    @Test
-    void aProcessThatIsKilledEndsTheOtherWithItsName() throws InterruptedException {
-        killed();
-    }
-
-    private void killed(Path... checkpoints) throws InterruptedException {
+    /** It ends the other, which tells its name. */
+    private void killOne(Path checkpoints) throws InterruptedException {
         long[] killed = new long[1];
         lines.watcher = line -> {
             if (line.equals("[rank 0] step 5")) {
@@ -129,9 +125,9 @@ class LocalLauncherTest {
 
     @Test
     @Tag("slow")
-    void whatAKilledProcessEndedGoesOnWithBothOrOne() throws InterruptedException, IOException {
+    void aProcessThatIsKilledEndsTheOtherAndBothOrOneGoOn() throws InterruptedException, IOException {
         Path checkpoints = folder.resolve("checkpoints");
-        killed(checkpoints);
+        killOne(checkpoints);
         Path copy = folder.resolve("copy");
         copy(checkpoints, copy);
         lines.all.clear();

@@ -69,7 +69,15 @@ enum RandomModel {
             "model_type": "glm4", "partial_rotary_factor": 0.5, "attention_bias": false, "tie_word_embeddings": false"""),
     /** Parallel halves, layer norms, and a window in three of four layers. */
     COMMAND_R7B("command-r7b", 4096, 14336, 32, 32, 8, 256000, 128, """
-            "model_type": "cohere2", "sliding_window": 4096, "logit_scale": 0.25, "tie_word_embeddings": true""");
+            "model_type": "cohere2", "sliding_window": 4096, "logit_scale": 0.25, "tie_word_embeddings": true"""),
+    /** 128 experts, of which a token passes eight, together as wide as the inner size. */
+    QWEN3_30B_A3B("qwen3-30b-a3b", 2048, 6144, 48, 32, 4, 151936, 128, """
+            "model_type": "qwen3_moe", "tie_word_embeddings": false, "num_experts": 128, "num_experts_per_tok": 8,
+            "moe_intermediate_size": 768, "norm_topk_prob": true"""),
+    /** Four blocks of the same. */
+    QWEN3_MOE_SMALL("qwen3-moe-small", 2048, 6144, 4, 32, 4, 32000, 128, """
+            "model_type": "qwen3_moe", "tie_word_embeddings": false, "num_experts": 128, "num_experts_per_tok": 8,
+            "moe_intermediate_size": 768, "norm_topk_prob": true""");
 
     final String label;
     final int hidden;

@@ -31,6 +31,9 @@ public final class RandomWeights implements WeightSource {
     private static final int LAYERS = 3;
     private static final int HEAD_SIZE = 24;
     private static final int VOCABULARY = 300;
+    private static final int EXPERTS = 12;
+    private static final int EXPERT_SIZE = 64;
+    private static final int SHARED_SIZE = 192;
 
     /**
      * Decoders that differ in what a step needs of them.
@@ -60,6 +63,12 @@ public final class RandomWeights implements WeightSource {
         OLMO2("olmo2", 256, 352, 8, 2, "\"attention_bias\": false"),
         GLM4("glm4", 256, 352, 8, 2, "\"partial_rotary_factor\": 0.5"),
         COHERE("cohere", 256, 352, 8, 2, "\"use_qk_norm\": true, \"logit_scale\": 0.25"),
+        QWEN3_MOE("qwen3_moe", 256, 352, 8, 2, """
+                "num_experts": 12, "num_experts_per_tok": 3, "moe_intermediate_size": 64, "norm_topk_prob": true,
+                "mlp_only_layers": [1]"""),
+        QWEN2_MOE("qwen2_moe", 256, 352, 8, 2, """
+                "num_experts": 12, "num_experts_per_tok": 3, "moe_intermediate_size": 64,
+                "shared_expert_intermediate_size": 192"""),
         DYNAMIC("llama", 264, 352, 8, 8, """
                 "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}""");
 
@@ -80,7 +89,7 @@ public final class RandomWeights implements WeightSource {
         }
 
         private boolean qkvBias() {
-            return this == QWEN2 || this == QWEN3 || this == DYNAMIC || this == GLM4;
+            return this == QWEN2 || this == QWEN3 || this == DYNAMIC || this == GLM4 || this == QWEN2_MOE;
         }
 
         private boolean outputBias() {
@@ -92,7 +101,7 @@ public final class RandomWeights implements WeightSource {
         }
 
         private boolean headNorms() {
-            return this == QWEN3 || this == GEMMA3;
+            return this == QWEN3 || this == GEMMA3 || this == QWEN3_MOE;
         }
 
         private List<String> norms() {
@@ -113,6 +122,10 @@ public final class RandomWeights implements WeightSource {
                 case OLMO2 -> List.of("post_attention_layernorm", "post_feedforward_layernorm");
                 default -> List.of("input_layernorm", "post_attention_layernorm");
             };
+        }
+
+        private boolean sparse(int layer) {
+            return this == QWEN2_MOE || (this == QWEN3_MOE && layer != 1);
         }
 
         private boolean fusedGateUp() {
@@ -143,7 +156,7 @@ public final class RandomWeights implements WeightSource {
     private RandomWeights(Family family) {
         tensor("model.embed_tokens", VOCABULARY, family.hidden);
         for (int i = 0; i < LAYERS; i++) {
-            layer("model.layers." + i + ".", family);
+            layer("model.layers." + i + ".", family, family.sparse(i));
         }
         tensor("model.norm", family.hidden);
         if (!family.tied()) {
@@ -151,7 +164,24 @@ public final class RandomWeights implements WeightSource {
         }
     }
 
-    private void layer(String layer, Family family) {
+    private void experts(String part, Family family) {
+        tensor(part + "gate", EXPERTS, family.hidden);
+        for (int i = 0; i < EXPERTS; i++) {
+            mlp(part + "experts." + i + ".", family.hidden, EXPERT_SIZE, false);
+        }
+        if (family == Family.QWEN2_MOE) {
+            mlp(part + "shared_expert.", family.hidden, SHARED_SIZE, false);
+            tensor(part + "shared_expert_gate", 1, family.hidden);
+        }
+    }
+
+    private void mlp(String part, int hidden, int inner, boolean bias) {
+        linear(part + "gate_proj", inner, hidden, bias);
+        linear(part + "up_proj", inner, hidden, bias);
+        linear(part + "down_proj", hidden, inner, bias);
+    }
+
+    private void layer(String layer, Family family, boolean sparse) {
         long queries = (long) family.heads * HEAD_SIZE;
         long keys = (long) family.kvHeads * HEAD_SIZE;
         family.norms().forEach(norm -> tensor(layer + norm, family.hidden));
@@ -174,14 +204,15 @@ public final class RandomWeights implements WeightSource {
             linear(layer + "self_attn.k_proj", keys, family.hidden, family.qkvBias());
             linear(layer + "self_attn.v_proj", keys, family.hidden, family.qkvBias());
         }
-        if (family.fusedGateUp()) {
+        if (sparse) {
+            experts(layer + "mlp.", family);
+        } else if (family.fusedGateUp()) {
             tensor(layer + "mlp.gate_up_proj", 2L * family.inner, family.hidden);
+            linear(layer + "mlp.down_proj", family.hidden, family.inner, family.mlpBias());
         } else {
-            linear(layer + "mlp.gate_proj", family.inner, family.hidden, family.mlpBias());
-            linear(layer + "mlp.up_proj", family.inner, family.hidden, family.mlpBias());
+            mlp(layer + "mlp.", family.hidden, family.inner, family.mlpBias());
         }
         linear(layer + "self_attn.o_proj", family.hidden, queries, family.outputBias());
-        linear(layer + "mlp.down_proj", family.hidden, family.inner, family.mlpBias());
     }
 
     private void linear(String name, long out, long in, boolean bias) {

@@ -1,6 +1,5 @@
 package dev.finetune4j.core.decode;
 
-import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.AttentionSpec;
 import dev.finetune4j.core.kernel.DecodeAttention;
 import dev.finetune4j.core.kernel.DecodeBuffers;
@@ -38,7 +37,6 @@ final class DecodeStep {
      * @param parallel whether the second half takes what the norm before the first one gives
      * @param inputs the projections to queries, keys and values
      * @param output the projection of attention's result
-     * @param gateAndUp two projections, or one to both
      */
     record Layer(
             boolean parallel,
@@ -47,17 +45,15 @@ final class DecodeStep {
             DecodeAttention attention,
             RowProducts output,
             Norms mlpNorms,
-            RowProducts gateAndUp,
-            Activation activation,
-            RowProducts down) {
+            FeedForwardStep feedForward) {
         /** The most numbers of a row that the down projections of one group of products take. */
         int rank() {
-            return Math.max(Math.max(inputs.rank(), output.rank()), Math.max(gateAndUp.rank(), down.rank()));
+            return Math.max(Math.max(inputs.rank(), output.rank()), feedForward.rank());
         }
 
         /** All products of the layer, in order. */
         List<RowProducts> products() {
-            return List.of(inputs, output, gateAndUp, down);
+            return FeedForwardStep.concat(List.of(inputs, output), feedForward.products());
         }
 
         /** The same layer with other products. */
@@ -69,14 +65,7 @@ final class DecodeStep {
                     attention,
                     change.apply(output),
                     mlpNorms,
-                    change.apply(gateAndUp),
-                    activation,
-                    change.apply(down));
-        }
-
-        /** Outputs of one projection to gate and up; 0 where there are two. */
-        int joint() {
-            return gateAndUp.linears() == 1 ? gateAndUp.out() : 0;
+                    feedForward.with(change));
         }
     }
 
@@ -151,8 +140,11 @@ final class DecodeStep {
     /** The working memory for a number of sequences. */
     DecodeBuffers buffers(CausalLM model, int rows) {
         int rank = parts.layers().stream().mapToInt(Layer::rank).max().orElse(0);
-        int joint = parts.layers().stream().mapToInt(Layer::joint).max().orElse(0);
-        return DecodeBuffers.make(
+        int joint = parts.layers().stream()
+                .mapToInt(layer -> layer.feedForward().joint())
+                .max()
+                .orElse(0);
+        DecodeBuffers buffers = DecodeBuffers.make(
                 model.placement().device(),
                 kernels.type(),
                 rows,
@@ -163,6 +155,13 @@ final class DecodeStep {
                 joint,
                 model.config().vocabSize(),
                 Math.max(rank, parts.head().rank()));
+        return parts.layers().stream()
+                .map(Layer::feedForward)
+                .filter(FeedForwardStep.Experts.class::isInstance)
+                .map(FeedForwardStep.Experts.class::cast)
+                .findFirst() // those of other layers are as large
+                .map(experts -> buffers.with(experts.buffers(kernels, buffers)))
+                .orElse(buffers);
     }
 
     /** The memory for that many positions. */
@@ -200,16 +199,17 @@ final class DecodeStep {
             try (TensorScope turn = new TensorScope()) {
                 begin(after, layer.attentionNorms().before(), layer.inputs(), buffers);
                 layer.inputs().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
+                FeedForwardStep feedForward = layer.feedForward();
                 if (layer.parallel()) {
-                    layer.gateAndUp().lowRank(buffers.normed(), buffers.rows(), buffers.low());
-                    gate(layer, buffers);
+                    lowRank(feedForward.first(), buffers);
+                    feedForward.begin(kernels, buffers);
                     attend(i, buffers, workspace, inOrder);
                 } else {
                     attend(i, buffers, workspace, inOrder);
-                    begin(layer.attentionNorms().after(), layer.mlpNorms().before(), layer.gateAndUp(), buffers);
-                    gate(layer, buffers);
+                    begin(layer.attentionNorms().after(), layer.mlpNorms().before(), feedForward.first(), buffers);
+                    feedForward.begin(kernels, buffers);
                 }
-                end(layer.down(), buffers.gated(), layer.mlpNorms(), buffers);
+                feedForward.end(kernels, layer.mlpNorms(), buffers);
             }
             after = layer.mlpNorms().after();
         }
@@ -233,31 +233,28 @@ final class DecodeStep {
         end(layer.output(), buffers.mixed(), layer.attentionNorms(), buffers);
     }
 
-    private void gate(Layer layer, DecodeBuffers buffers) {
-        if (layer.joint() > 0) {
-            layer.gateAndUp().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.both(), false);
-            kernels.gate(buffers, layer.activation());
-        } else {
-            layer.gateAndUp()
-                    .runGatedBehind(
-                            buffers.normed(), buffers.rows(), layer.activation(), buffers.low(), buffers.gated());
+    private static void lowRank(@Nullable RowProducts next, DecodeBuffers buffers) {
+        if (next != null) {
+            next.lowRank(buffers.normed(), buffers.rows(), buffers.low());
         }
     }
 
     /** The residual stream, normalised where the model does so, and the down projections of the first products that take it. */
-    private void begin(@Nullable NormSpec after, @Nullable NormSpec norm, RowProducts next, DecodeBuffers buffers) {
+    private void begin(
+            @Nullable NormSpec after, @Nullable NormSpec norm, @Nullable RowProducts next, DecodeBuffers buffers) {
         Tensor low = buffers.low();
         if (after == null
                 && norm != null
+                && next != null
                 && next.lowRankOfNorm(buffers.state(), buffers.rows(), norm, buffers.normed(), low)) {
             return;
         }
         kernels.norm(buffers, after, norm);
-        next.lowRank(buffers.normed(), buffers.rows(), low);
+        lowRank(next, buffers);
     }
 
     /** The last projection of a half, added to the residual stream, or left to the norm behind it. */
-    private static void end(RowProducts projection, Tensor x, Norms norms, DecodeBuffers buffers) {
+    static void end(RowProducts projection, Tensor x, Norms norms, DecodeBuffers buffers) {
         boolean add = norms.after() == null;
         if (add && (!projection.adds() || norms.multiplier() != 1)) {
             projection.run(x, buffers.rows(), buffers.low(), buffers.normed(), false);

@@ -7,6 +7,7 @@ import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.NormSpec;
+import dev.finetune4j.core.kernel.RouterSpec;
 import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.Attention;
@@ -14,6 +15,7 @@ import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.GatedMlp;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.MixtureOfExperts;
 import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RotaryEmbedding;
@@ -160,15 +162,50 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             }
         }
 
-        private static GatedMlp mlp(DecoderBlock block) {
-            if (block.mlp() instanceof GatedMlp mlp) {
-                return mlp;
+        private FeedForwardStep feedForward(DecoderBlock block) {
+            if (block.mlp() instanceof MixtureOfExperts mixture) {
+                if (block.isParallel()) {
+                    throw new UnsupportedPartException("its experts are beside attention");
+                }
+                return experts(mixture, block.mlpNorms());
             }
-            throw new UnsupportedPartException("it has experts");
+            GatedMlp mlp = (GatedMlp) block.mlp();
+            return new FeedForwardStep.Dense(
+                    products(mlp.gateAndUp().linears()),
+                    mlp.activation(),
+                    products(mlp.down().linears()));
+        }
+
+        private FeedForwardStep experts(MixtureOfExperts mixture, DecoderBlock.Norms norms) {
+            RouterSpec router = mixture.router().module().spec();
+            refuse(kernels.unsupportedReason(router));
+            MixtureOfExperts.Gemv gemv = mixture.gemv(kernels.type());
+            if (gemv == null) {
+                throw new UnsupportedPartException("its experts are dense or adapted");
+            }
+            if (norms.after() != null) {
+                throw new UnsupportedPartException("it has a norm behind its experts");
+            }
+            GatedMlp first = mixture.experts().get(0);
+            return new FeedForwardStep.Experts(
+                    router, gemv, inner(first), first.activation(), shared(mixture.shared()));
+        }
+
+        private static long inner(GatedMlp mlp) {
+            return mlp.down().linears().get(0).module().inFeatures();
+        }
+
+        private FeedForwardStep.Experts.@Nullable Shared shared(MixtureOfExperts.@Nullable Shared shared) {
+            return shared == null
+                    ? null
+                    : new FeedForwardStep.Experts.Shared(
+                            products(shared.mlp().gateAndUp().linears()),
+                            inner(shared.mlp()),
+                            products(shared.mlp().down().linears()),
+                            products(List.of(shared.gate())));
         }
 
         private DecodeStep.Layer layer(DecoderBlock block, int window, int angles) {
-            GatedMlp mlp = mlp(block);
             Attention attention = block.attention();
             Attention.HeadNorms heads = attention.norms();
             return new DecodeStep.Layer(
@@ -182,9 +219,7 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
                             angles),
                     products(List.of(attention.output())),
                     norms(block.mlpNorms()),
-                    products(mlp.gateAndUp().linears()),
-                    mlp.activation(),
-                    products(mlp.down().linears()));
+                    feedForward(block));
         }
 
         private DecodeStep.Norms norms(DecoderBlock.Norms norms) {

@@ -6,6 +6,7 @@ import dev.finetune4j.core.kernel.cuda.CudaModule;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -43,6 +44,13 @@ public final class CudaDecodeKernels implements DecodeKernels {
     private static final int WIDE_THREADS = 128;
     /** Channels of a step of a product on tensor cores. */
     private static final int WIDE_STEP = 16;
+
+    private static final int WARP = 32;
+    private static final int ROUTER_WARPS = 8;
+    /** Of which a lane of a warp holds eight. */
+    private static final int MAX_EXPERTS = 256;
+
+    private static final int MAX_ACTIVE = WARP;
 
     private final ComputeDevice device;
     private final ScalarType type;
@@ -203,6 +211,43 @@ public final class CudaDecodeKernels implements DecodeKernels {
                 appended ? 1 : 0));
         CudaNorm.add(arguments, attention.queryNorm());
         CudaNorm.add(arguments, attention.keyNorm());
+    }
+
+    @Override
+    public Optional<String> unsupportedReason(RouterSpec router) {
+        if (router.experts() > MAX_EXPERTS || router.active() > MAX_ACTIVE) {
+            return Optional.of("it chooses " + router.active() + " of " + router.experts() + " experts");
+        }
+        return Tensors.typeOf(router.weight()) == type && router.weight().is_contiguous()
+                ? Optional.empty()
+                : Optional.of("its router is of another type");
+    }
+
+    @Override
+    public void choose(DecodeBuffers buffers, RouterSpec router, ExpertBuffers experts) {
+        int pairs = buffers.rows() * router.experts();
+        CudaModule module = CudaModule.of(CudaDecodeKernels.class, "experts.cu", device);
+        String suffix = type == ScalarType.Float ? "_f32" : "_bf16";
+        module.kernel("router" + suffix)
+                .launch(
+                        (pairs + ROUTER_WARPS - 1) / ROUTER_WARPS,
+                        ROUTER_WARPS * WARP,
+                        buffers.normed(),
+                        router.weight(),
+                        experts.logits(),
+                        width(router.weight()),
+                        buffers.rows(),
+                        router.experts());
+        module.kernel("choose" + suffix)
+                .launch(
+                        buffers.rows(),
+                        WARP,
+                        experts.logits(),
+                        experts.choice().chosen(),
+                        experts.choice().shares(),
+                        router.experts(),
+                        router.active(),
+                        router.normalised() ? 1 : 0);
     }
 
     @Override

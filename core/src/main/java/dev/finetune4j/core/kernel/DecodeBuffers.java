@@ -6,6 +6,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The working memory of a step, whatever the length of the sequence. Owns its tensors.
@@ -21,6 +22,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param low down projections of adapters, float32, shape (R, widest rank, at least 1)
  * @param logits shape (R, V)
  * @param done how many blocks that work together are through, int32, shape (R · heads); zeros between kernels
+ * @param experts null where the model has none
  */
 public record DecodeBuffers(
         int rows,
@@ -33,8 +35,30 @@ public record DecodeBuffers(
         Tensor gated,
         Tensor low,
         Tensor logits,
-        Tensor done)
+        Tensor done,
+        @Nullable ExpertBuffers experts)
         implements AutoCloseable {
+    /** The memory of a step without experts. */
+    public DecodeBuffers(
+            int rows,
+            DecodeInput input,
+            Tensor state,
+            Tensor normed,
+            Tensor qkv,
+            Tensor mixed,
+            Tensor both,
+            Tensor gated,
+            Tensor low,
+            Tensor logits,
+            Tensor done) {
+        this(rows, input, state, normed, qkv, mixed, both, gated, low, logits, done, null);
+    }
+
+    /** The same with memory for experts, which it owns from now on. */
+    public DecodeBuffers with(ExpertBuffers memory) {
+        return new DecodeBuffers(rows, input, state, normed, qkv, mixed, both, gated, low, logits, done, memory);
+    }
+
     /**
      * The memory for rows of these sizes.
      *
@@ -83,6 +107,9 @@ public record DecodeBuffers(
     @Override
     public void close() {
         input.close();
+        if (experts != null) {
+            experts.close();
+        }
         all().forEach(Tensor::close);
     }
 }

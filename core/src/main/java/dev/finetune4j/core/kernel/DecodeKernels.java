@@ -74,6 +74,20 @@ public sealed interface DecodeKernels permits CpuDecodeKernels, CudaDecodeKernel
     /** The same where rows are tokens of one sequence that follow each other, so that each sees those before it. */
     void attendInOrder(DecodeBuffers buffers, DecodeWorkspace workspace, int layer, DecodeAttention attention);
 
+    /** What keeps {@link #choose} from a router, as the end of a sentence; empty when nothing does. */
+    default Optional<String> unsupportedReason(RouterSpec router) {
+        return Optional.of("it has experts");
+    }
+
+    /**
+     * The experts of each row of {@link DecodeBuffers#normed}.
+     *
+     * @param experts gets them
+     */
+    default void choose(DecodeBuffers buffers, RouterSpec router, ExpertBuffers experts) {
+        throw new IllegalStateException("these kernels choose no experts");
+    }
+
     /** {@code act(gate) · up} of {@link DecodeBuffers#both}. */
     void gate(DecodeBuffers buffers, Activation activation);
 

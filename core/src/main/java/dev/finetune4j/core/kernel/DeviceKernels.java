@@ -143,6 +143,15 @@ public interface DeviceKernels {
         return TorchMatmul.INSTANCE;
     }
 
+    /**
+     * Products of rows with the matrices of their groups in one operation; empty where one group after the other is as quick.
+     *
+     * @param type of rows and matrices
+     */
+    default Optional<GroupedMatmul> grouped(ScalarType type) {
+        return Optional.empty();
+    }
+
     /** Products of LoRA's factors. */
     default LowRankMatmul lowRank() {
         return new ComposedLowRankMatmul(matmul());

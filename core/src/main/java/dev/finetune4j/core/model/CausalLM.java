@@ -15,6 +15,7 @@ import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RotaryEmbedding;
+import dev.finetune4j.core.nn.RouterBalance;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -27,6 +28,7 @@ import java.util.Objects;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A decoder that predicts the next token: embedding, blocks, norm, projection to the vocabulary.
@@ -82,10 +84,19 @@ public final class CausalLM implements AutoCloseable {
      * @throws IllegalStateException if the model, its adapter or the cache is closed, or another thread uses the cache
      */
     public Tensor hidden(ModelInput input) {
+        return hidden(input, null);
+    }
+
+    /**
+     * The same in a training whose routers have a loss of their own.
+     *
+     * @param balance counts what they choose; null for none
+     */
+    public Tensor hidden(ModelInput input, @Nullable RouterBalance balance) {
         try (Lifetime.Use use = use();
                 Dropout.Pass drawing = Dropout.decoder(random);
                 TensorScope scope = new TensorScope()) {
-            return scope.keep(pass.hidden(input));
+            return scope.keep(pass.hidden(input, balance));
         }
     }
 
@@ -132,6 +143,21 @@ public final class CausalLM implements AutoCloseable {
     /** Whether rotary tables are made for each length of a sequence, so that passes cannot be captured. */
     public boolean hasDynamicRope() {
         return weights.rotaries().keySet().stream().anyMatch(rope -> rope.scaling() instanceof RopeScaling.Dynamic);
+    }
+
+    /** Factor on the load-balancing loss of the routers in training ({@code router_aux_loss_coef}); 0 where there is none. */
+    public double routerLossFactor() {
+        return config().layerTypes().stream()
+                .map(ModelConfig.LayerType::experts)
+                .filter(Objects::nonNull)
+                .mapToDouble(ModelConfig.Experts::lossFactor)
+                .findFirst()
+                .orElse(0);
+    }
+
+    /** Whether the experts of tokens are chosen in a pass, so that what it computes depends on its numbers. */
+    public boolean hasExperts() {
+        return config().layerTypes().stream().anyMatch(layer -> layer.experts() != null);
     }
 
     /**

@@ -10,6 +10,8 @@ import dev.finetune4j.core.nn.ProjectionGroup;
 import dev.finetune4j.core.nn.Router;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** The tensors of a sparse feed-forward part, and how it is put together. */
 final class ExpertsBuilder {
@@ -31,15 +33,25 @@ final class ExpertsBuilder {
         return part(block) + ".experts." + index + ".";
     }
 
+    /** Gate and up of each expert in turn. */
+    private List<String> inputs(String block) {
+        return IntStream.range(0, experts.count())
+                .mapToObj(i -> expert(block, i))
+                .flatMap(name -> Stream.of(name + names.gate(), name + names.up()))
+                .toList();
+    }
+
+    private List<String> outputs(String block) {
+        return IntStream.range(0, experts.count())
+                .mapToObj(i -> expert(block, i) + names.down())
+                .toList();
+    }
+
     void weightSpecs(WeightSpecs specs, String block) {
         long hidden = config.hiddenSize();
         specs.tensor(part(block) + ".gate.weight", experts.count(), hidden);
-        for (int i = 0; i < experts.count(); i++) {
-            String name = expert(block, i);
-            specs.linear(name + names.gate(), hidden, experts.innerSize(), false);
-            specs.linear(name + names.up(), hidden, experts.innerSize(), false);
-            specs.linear(name + names.down(), experts.innerSize(), hidden, false);
-        }
+        inputs(block).forEach(name -> specs.linear(name, hidden, experts.innerSize(), false));
+        outputs(block).forEach(name -> specs.linear(name, experts.innerSize(), hidden, false));
         if (experts.sharedSize() > 0) {
             String name = part(block) + ".shared_expert";
             specs.linear(name + "." + names.gate(), hidden, experts.sharedSize(), false);
@@ -52,9 +64,12 @@ final class ExpertsBuilder {
     MixtureOfExperts build(WeightBinder source, String block) {
         String router = part(block) + ".gate";
         Router choice = new Router(source.tensor(router + ".weight"), experts.active(), experts.normalised());
+        List<Named<Linear>> inputs = source.linears(inputs(block));
+        List<Named<Linear>> outputs = source.linears(outputs(block));
         List<GatedMlp> mlps = new ArrayList<>();
         for (int i = 0; i < experts.count(); i++) {
-            mlps.add(mlp(source, expert(block, i)));
+            mlps.add(new GatedMlp(
+                    config.activation(), ProjectionGroup.separate(inputs.subList(2 * i, 2 * i + 2)), outputs.get(i)));
         }
         MixtureOfExperts.Shared shared = null;
         if (experts.sharedSize() > 0) {

@@ -11,6 +11,7 @@ import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.KvStore;
 import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.nn.ResidualStream;
+import dev.finetune4j.core.nn.RouterBalance;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
@@ -36,11 +37,11 @@ final class ForwardPass {
     }
 
     /** As {@link CausalLM#hidden} says, (B, T, D), in the tensor scope that is open. */
-    Tensor hidden(ModelInput input) {
+    Tensor hidden(ModelInput input, @Nullable RouterBalance balance) {
         if (input instanceof ModelInput.Cached cached) {
             return behind(cached);
         }
-        return input instanceof ModelInput.Packed packed ? packed(packed) : padded(input.tokens());
+        return input instanceof ModelInput.Packed packed ? packed(packed, balance) : padded(input.tokens(), balance);
     }
 
     /** Puts the virtual tokens, if there are some, into a cache that is empty. */
@@ -48,7 +49,7 @@ final class ForwardPass {
         VirtualTokens virtualTokens = view.virtualTokens();
         if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
             Tensor x = Tensors.as(prompt.embeddings(), type).unsqueeze(0); // (1, n, D)
-            run(x, new AttentionMaskSpec(0, prompt.count()), null, cache::layer);
+            run(x, new AttentionMaskSpec(0, prompt.count()), null, cache::layer, null);
         } else if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
             for (int i = 0; i < weights.config().layers(); i++) {
@@ -67,36 +68,45 @@ final class ForwardPass {
         long count = input.tokens().size(1);
         try (Lifetime.Use use = cache.lifetime().use()) {
             Tensor result = run(
-                    embed(input.tokens(), null), new AttentionMaskSpec(cache.positions(), count), null, cache::layer);
+                    embed(input.tokens(), null),
+                    new AttentionMaskSpec(cache.positions(), count),
+                    null,
+                    cache::layer,
+                    null);
             cache.advance(count);
             return result;
         }
     }
 
-    private Tensor packed(ModelInput.Packed input) {
+    private Tensor packed(ModelInput.Packed input, @Nullable RouterBalance balance) {
         if (view.virtualTokens() != null) {
             throw new IllegalArgumentException("virtual tokens stand before one sequence; packed rows have several."
                     + " Train this method without packing");
         }
         Tensor tokens = input.tokens();
-        return run(embed(tokens, input.sequences()), new AttentionMaskSpec(0, tokens.size(1)), input.sequences(), null);
+        return run(
+                embed(tokens, input.sequences()),
+                new AttentionMaskSpec(0, tokens.size(1)),
+                input.sequences(),
+                null,
+                balance);
     }
 
-    private Tensor padded(Tensor tokens) {
+    private Tensor padded(Tensor tokens, @Nullable RouterBalance balance) {
         long count = tokens.size(1);
         Tensor x = embed(tokens, null);
         if (view.virtualTokens() instanceof VirtualTokens.Prompt prompt) {
             Tensor all = VirtualPositions.before(x, prompt);
-            Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count), null, null);
+            Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count), null, null, balance);
             // Contiguous, as the losses and the projections that flatten it expect.
             return result.narrow(1, prompt.count(), count).contiguous();
         }
         if (view.virtualTokens() instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
             AttentionMaskSpec mask = new AttentionMaskSpec(prefix.count(), count);
-            return run(x, mask, null, i -> VirtualPositions.before(layers.layer(i)));
+            return run(x, mask, null, i -> VirtualPositions.before(layers.layer(i)), balance);
         }
-        return run(x, new AttentionMaskSpec(0, count), null, null);
+        return run(x, new AttentionMaskSpec(0, count), null, null, balance);
     }
 
     private Tensor embed(Tensor tokens, @Nullable PackedSequences sequences) {
@@ -111,7 +121,12 @@ final class ForwardPass {
         KvStore layer(int index);
     }
 
-    private Tensor run(Tensor x, AttentionMaskSpec mask, @Nullable PackedSequences sequences, @Nullable Past past) {
+    private Tensor run(
+            Tensor x,
+            AttentionMaskSpec mask,
+            @Nullable PackedSequences sequences,
+            @Nullable Past past,
+            @Nullable RouterBalance balance) {
         ActivationCheckpointing activations = view.activations();
         List<DecoderBlock> blocks = weights.blocks();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
@@ -120,7 +135,7 @@ final class ForwardPass {
         Dropout.Draw draw = Dropout.current();
         ResidualStream stream = new ResidualStream(x);
         for (int i = 0; i < blocks.size(); i++) {
-            Attention.Context context = contexts.of(i);
+            Attention.Context context = contexts.of(i).with(balance);
             DecoderBlock block = blocks.get(i);
             boolean recomputed = again && activations.recomputes(i);
             if (recomputed && i + 1 == blocks.size()) {

@@ -10,13 +10,16 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableSet;
 import java.util.Set;
+import java.util.TreeSet;
 import org.bytedeco.pytorch.Tensor;
 
 /** Notes missing, misshapen and unexpected tensors of one model folder. */
 final class LayoutCheck {
     private final WeightSource weights;
     private final Set<String> unread;
+    private final NavigableSet<String> sorted;
     private final Map<String, long[]> missing = new LinkedHashMap<>();
     private final TensorProblems problems = new TensorProblems();
 
@@ -26,6 +29,7 @@ final class LayoutCheck {
     LayoutCheck(WeightSource weights) {
         this.weights = weights;
         this.unread = new LinkedHashSet<>(weights.names());
+        this.sorted = new TreeSet<>(unread);
     }
 
     void tensor(String name, long[] shape) {
@@ -40,10 +44,10 @@ final class LayoutCheck {
         String weight = spec.weightName();
         if (factory.readsPacked(spec, weights)) {
             unread.remove(weight);
-            unread.removeIf(name -> name.startsWith(weight + "."));
-        } else if (weights.names().stream().anyMatch(name -> name.startsWith(weight + ".quant_state."))) {
+            beginningWith(weight + ".").forEach(unread::remove);
+        } else if (!beginningWith(weight + ".quant_state.").isEmpty()) {
             unread.remove(weight);
-            unread.removeIf(name -> name.startsWith(weight + "."));
+            beginningWith(weight + ".").forEach(unread::remove);
             problems.unwanted(
                     weight,
                     "holds 4-bit codes; train with qlora(…), or load with LanguageModel.loader(folder).quantize(…)");
@@ -55,6 +59,10 @@ final class LayoutCheck {
         } else {
             biasless.put(spec.biasName(), spec.outFeatures());
         }
+    }
+
+    private Set<String> beginningWith(String beginning) {
+        return sorted.subSet(beginning, beginning + Character.MAX_VALUE);
     }
 
     /**

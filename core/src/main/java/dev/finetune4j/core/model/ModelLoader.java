@@ -26,7 +26,7 @@ public final class ModelLoader {
         ModelBuilder decoder = new ModelBuilder(folder.config());
         WeightSpecs specs = decoder.weightSpecs();
         try (WeightSource nothing = new MetaWeights(specs)) {
-            return decoder.build(new WeightBinder(specs, nothing, LinearFactory.dense(), Placement.cpuFp32()));
+            return decoder.build(new WeightBinder(specs, nothing, LinearFactory.dense()::create, Placement.cpuFp32()));
         }
     }
 

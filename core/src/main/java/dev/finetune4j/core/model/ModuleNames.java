@@ -31,6 +31,14 @@ public record ModuleNames(Set<String> embeddings, Set<String> linears, Set<Strin
         return path.equals(OUTPUT_HEAD);
     }
 
+    /**
+     * Whether this is the path of a linear of one expert among many, of which a token passes a few; transformers and PEFT have them as
+     * parameters of one module and not as linears.
+     */
+    public static boolean isOfExpert(String path) {
+        return path.contains(".experts.");
+    }
+
     /** Whether this is the path of the table of token vectors. */
     public static boolean isEmbedding(String path) {
         return path.equals(EMBEDDING);

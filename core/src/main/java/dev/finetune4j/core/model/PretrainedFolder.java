@@ -5,6 +5,7 @@ import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.LinearSpec;
 import java.nio.file.Path;
 import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -63,6 +64,16 @@ public final class PretrainedFolder {
     public Map<String, LinearSpec> linearSpecs() {
         return Collections.unmodifiableMap(
                 new ModelBuilder(config).weightSpecs().linears());
+    }
+
+    /** The module paths of the routers, which choose the experts of tokens. */
+    public List<String> routers() {
+        String router = ".gate.weight";
+        return new ModelBuilder(config)
+                .weightSpecs().tensors().keySet().stream()
+                        .filter(name -> name.endsWith(router))
+                        .map(name -> name.substring(0, name.length() - ".weight".length()))
+                        .toList();
     }
 
     /** What config.json says, before the weights were asked about the head. */

@@ -5,6 +5,7 @@ import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.nn.LinearSpec;
+import dev.finetune4j.core.nn.Named;
 import dev.finetune4j.core.nn.Parameters;
 import dev.finetune4j.core.tensor.Placement;
 import java.util.ArrayList;
@@ -40,13 +41,29 @@ final class WeightBinder {
     }
 
     Linear linear(String name) {
+        Linear linear = factory.create(spec(name), weights, placement);
+        linears.put(name, linear);
+        return linear;
+    }
+
+    /** Linears of one shape that belong together, whose weights may lie behind one another. */
+    List<Named<Linear>> linears(List<String> names) {
+        List<LinearSpec> wanted = names.stream().map(this::spec).toList();
+        List<Linear> made = factory.createStacked(wanted, weights, placement);
+        List<Named<Linear>> named = new ArrayList<>();
+        for (int i = 0; i < names.size(); i++) {
+            linears.put(names.get(i), made.get(i));
+            named.add(new Named<>(names.get(i), made.get(i)));
+        }
+        return named;
+    }
+
+    private LinearSpec spec(String name) {
         LinearSpec spec = specs.linears().get(name);
         if (spec == null) {
             throw new IllegalStateException("the decoder builds " + name + " but does not list it in its weight specs");
         }
-        Linear linear = factory.create(spec, weights, placement);
-        linears.put(name, linear);
-        return linear;
+        return spec;
     }
 
     /** The linears made so far, by module path in the order of their making. */

@@ -78,22 +78,29 @@ public final class Attention {
      * @param packed the sequences of a packed row; null for one sequence
      * @param window how many positions a token sees, itself included; 0 for all
      * @param kept of one layer that is recomputed, where the result of its attention is kept; null where it is not
+     * @param balance of the routers, where they are trained with a loss of their own; null where they are not
      */
     public record Context(
             RotaryEmbedding.Angles angles,
             @Nullable Tensor mask,
             @Nullable PackedSequences packed,
             int window,
-            @Nullable KeptMix kept) {
+            @Nullable KeptMix kept,
+            @Nullable RouterBalance balance) {
         /** For a pass that nothing is kept of. */
         public Context(
                 RotaryEmbedding.Angles angles, @Nullable Tensor mask, @Nullable PackedSequences packed, int window) {
-            this(angles, mask, packed, window, null);
+            this(angles, mask, packed, window, null, null);
+        }
+
+        /** For a pass whose routers have a loss of their own. */
+        public Context with(@Nullable RouterBalance loss) {
+            return new Context(angles, mask, packed, window, kept, loss);
         }
 
         /** For one layer of which attention is not to be recomputed. */
         public Context keeping(KeptMix mix) {
-            return new Context(angles, mask, packed, window, mix);
+            return new Context(angles, mask, packed, window, mix, balance);
         }
 
         /**

@@ -100,15 +100,15 @@ public final class DecoderBlock implements AutoCloseable {
             HiddenStates input = attentionNorms.begin(s);
             Tensor mixed = attentionNorms.post(attention.forward(input, context, past));
             if (parallel) {
-                s.add(mixed.add(beside(input)));
+                s.add(mixed.add(beside(input, context.balance())));
                 s.take(scope);
                 return;
             }
             s.add(mixed);
             if (!GradMode.is_enabled() && TokenSlices.areSeveral(mixed)) {
-                s.replace(TokenSlices.forward(s.value(), this::withMlp));
+                s.replace(TokenSlices.forward(s.value(), part -> withMlp(part, context.balance())));
             } else {
-                s.add(mlpBranch(s));
+                s.add(mlpBranch(s, context.balance()));
             }
             s.take(scope);
         }
@@ -125,59 +125,63 @@ public final class DecoderBlock implements AutoCloseable {
         try (TensorScope scope = new TensorScope()) {
             ResidualStream s = new ResidualStream(x);
             s.add(attentionNorms.post(attention.forward(attentionNorms.begin(s), context, null)));
+            RouterBalance balance = context.balance();
             if (parallel) {
-                Tensor fed = TokenSlices.recomputed(x, this::normedMlp, this::normedMlpForGradient);
+                Tensor fed = TokenSlices.recomputed(
+                        x, part -> normedMlp(part, balance), part -> normedMlpForGradient(part, balance));
                 return scope.keep(s.value().add(fed));
             }
-            return scope.keep(TokenSlices.recomputed(s.value(), this::withMlp, this::withMlpForGradient));
+            return scope.keep(TokenSlices.recomputed(
+                    s.value(), part -> withMlp(part, balance), part -> withMlpForGradient(part, balance)));
         }
     }
 
-    private Tensor mlpBranch(ResidualStream s) {
-        return fed(mlpNorms.begin(s));
+    private Tensor mlpBranch(ResidualStream s, @Nullable RouterBalance balance) {
+        return fed(mlpNorms.begin(s), balance);
     }
 
-    private Tensor mlpBranchForGradient(ResidualStream s) {
-        return fedForGradient(mlpNorms.begin(s));
+    private Tensor mlpBranchForGradient(ResidualStream s, @Nullable RouterBalance balance) {
+        return fedForGradient(mlpNorms.begin(s), balance);
     }
 
-    private Tensor fed(HiddenStates input) {
-        return mlpNorms.post(mlp.forward(input));
+    private Tensor fed(HiddenStates input, @Nullable RouterBalance balance) {
+        return mlpNorms.post(mlp.forward(input, balance));
     }
 
-    private Tensor fedForGradient(HiddenStates input) {
+    private Tensor fedForGradient(HiddenStates input, @Nullable RouterBalance balance) {
         // A norm behind the last matmul reads its values.
-        return mlpNorms.after() == null ? mlpNorms.multiplied(mlp.forwardForGradient(input)) : fed(input);
+        Tensor made = mlp.forwardForGradient(input, balance, mlpNorms.after() != null);
+        return mlpNorms.after() == null ? mlpNorms.multiplied(made) : mlpNorms.post(made);
     }
 
     /** The second of parallel halves. */
-    private Tensor beside(HiddenStates input) {
+    private Tensor beside(HiddenStates input, @Nullable RouterBalance balance) {
         return !GradMode.is_enabled() && TokenSlices.areSeveral(input.tensor())
-                ? TokenSlices.forward(input.tensor(), slice -> fed(HiddenStates.of(slice)))
-                : fed(input);
+                ? TokenSlices.forward(input.tensor(), slice -> fed(HiddenStates.of(slice), balance))
+                : fed(input, balance);
     }
 
     /** The same for some tokens, from the residual stream on. */
-    private Tensor normedMlp(Tensor x) {
-        return fed(attentionNorms.begin(new ResidualStream(x)));
+    private Tensor normedMlp(Tensor x, @Nullable RouterBalance balance) {
+        return fed(attentionNorms.begin(new ResidualStream(x)), balance);
     }
 
     /** The same where only the backward pass matters. */
-    private Tensor normedMlpForGradient(Tensor x) {
-        return fedForGradient(attentionNorms.begin(new ResidualStream(x)));
+    private Tensor normedMlpForGradient(Tensor x, @Nullable RouterBalance balance) {
+        return fedForGradient(attentionNorms.begin(new ResidualStream(x)), balance);
     }
 
     /** The second half for some tokens. */
-    private Tensor withMlp(Tensor x) {
+    private Tensor withMlp(Tensor x, @Nullable RouterBalance balance) {
         ResidualStream s = new ResidualStream(x);
-        s.add(mlpBranch(s));
+        s.add(mlpBranch(s, balance));
         return s.value();
     }
 
     /** The same where only the backward pass matters. */
-    private Tensor withMlpForGradient(Tensor x) {
+    private Tensor withMlpForGradient(Tensor x, @Nullable RouterBalance balance) {
         ResidualStream s = new ResidualStream(x);
-        s.add(mlpBranchForGradient(s));
+        s.add(mlpBranchForGradient(s, balance));
         return s.gradientPath();
     }
 
@@ -191,16 +195,20 @@ public final class DecoderBlock implements AutoCloseable {
             ResidualStream s = new ResidualStream(x);
             HiddenStates input = attentionNorms.begin(s);
             Tensor mixed = attentionNorms.post(attention.forward(input, context, null));
+            RouterBalance balance = context.balance();
             boolean several = TokenSlices.areSeveral(x);
-            s.add(parallel && !several ? mixed.add(fedForGradient(input)) : mixed);
+            s.add(parallel && !several ? mixed.add(fedForGradient(input, balance)) : mixed);
             if (parallel) {
                 Tensor path = s.gradientPath();
-                return scope.keep(several ? path.add(TokenSlices.forGradient(x, this::normedMlpForGradient)) : path);
+                return scope.keep(
+                        several
+                                ? path.add(TokenSlices.forGradient(x, part -> normedMlpForGradient(part, balance)))
+                                : path);
             }
             if (several) {
-                return scope.keep(TokenSlices.forGradient(s.value(), this::withMlpForGradient));
+                return scope.keep(TokenSlices.forGradient(s.value(), part -> withMlpForGradient(part, balance)));
             }
-            s.add(mlpBranchForGradient(s));
+            s.add(mlpBranchForGradient(s, balance));
             return scope.keep(s.gradientPath());
         }
     }

@@ -1,9 +1,15 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.AdjacentTensors;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.GemvWeight;
+import dev.finetune4j.core.tensor.TensorScope;
+import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -66,6 +72,26 @@ public final class DenseLinear implements Linear {
     public @Nullable FrozenMatmul frozen() {
         boolean trained = weight.requires_grad() || (bias != null && bias.requires_grad());
         return trained ? null : new DenseMatmul(weight);
+    }
+
+    @Override
+    public Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
+        List<Tensor> weights = new ArrayList<>();
+        for (Linear linear : linears) {
+            if (!(linear instanceof DenseLinear dense) || dense.bias != null || dense.weight.requires_grad()) {
+                return Optional.empty();
+            }
+            weights.add(dense.weight);
+        }
+        try (TensorScope scope = new TensorScope()) {
+            if (AdjacentTensors.view(weights).isEmpty()) {
+                return Optional.empty();
+            }
+        }
+        return Optional.of(type -> {
+            Tensor rows = AdjacentTensors.rows(weights);
+            return Tensors.as(rows.view(groups, rows.size(0) / groups, inFeatures), type);
+        });
     }
 
     @Override

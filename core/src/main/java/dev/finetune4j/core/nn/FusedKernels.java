@@ -187,17 +187,15 @@ final class FusedKernels implements LayerKernels {
         if (!kernels.supports(activation) || !(kernels.copiesCheaply() || gateAndUp.isConcatenated(x.tensor()))) {
             return TorchLayerKernels.INSTANCE.gated(activation, gateAndUp, x);
         }
-        Tensor both = gateAndUp.concatenated(x); // (B, T, 2 · inner)
-        return both.size(-1) % (2 * VECTOR_WIDTH) == 0
-                ? gated(activation, both)
-                : TorchLayerKernels.gated(activation, both);
+        return gated(activation, gateAndUp.concatenated(x)); // (B, T, 2 · inner)
     }
 
-    /**
-     * {@code act(gate) · up} of a tensor (…, 2 · width) that nobody else reads, gate first. Its gradient takes its place in
-     * memory, and the result that of its own gradient for its readers.
-     */
-    HiddenStates gated(Activation activation, Tensor input) {
+    /** {@inheritDoc} Its gradient takes its place in memory, and the result that of its own gradient for its readers. */
+    @Override
+    public HiddenStates gated(Activation activation, Tensor input) {
+        if (!kernels.supports(activation) || input.size(-1) % (2 * VECTOR_WIDTH) != 0) {
+            return TorchLayerKernels.INSTANCE.gated(activation, input);
+        }
         Readers readers = new Readers();
         Tensor result = CustomFunction.apply(
                 input,

@@ -3,6 +3,7 @@ package dev.finetune4j.core.nn;
 import dev.finetune4j.core.kernel.Activation;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A dense feed-forward part, {@code down(act(gate(x)) · up(x))}
@@ -25,12 +26,22 @@ public final class GatedMlp implements FeedForward {
     }
 
     @Override
-    public Tensor forward(HiddenStates x) {
-        return down.concatenated(gated(x));
+    public Tensor forward(HiddenStates x, @Nullable RouterBalance balance) {
+        return forward(x);
     }
 
     @Override
-    public Tensor forwardForGradient(HiddenStates x) {
+    public Tensor forwardForGradient(HiddenStates x, @Nullable RouterBalance balance, boolean values) {
+        return values ? forward(x) : forwardForGradient(x);
+    }
+
+    /** (B, T, D) to (B, T, D). */
+    Tensor forward(HiddenStates x) {
+        return down.concatenated(gated(x));
+    }
+
+    /** The same where only the backward pass matters. */
+    private Tensor forwardForGradient(HiddenStates x) {
         return down.concatenatedForGradient(gated(x));
     }
 

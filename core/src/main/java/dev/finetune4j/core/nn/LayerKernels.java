@@ -37,6 +37,9 @@ interface LayerKernels {
     /** {@code act(gate(x)) · up(x)}, (…, inner). */
     HiddenStates gated(Activation activation, ProjectionGroup gateAndUp, HiddenStates x);
 
+    /** The same of gate and up behind one another, (…, 2 · inner), which nobody else reads. */
+    HiddenStates gated(Activation activation, Tensor both);
+
     /**
      * Rotates heads by the angles of their positions.
      *

@@ -64,6 +64,16 @@ public interface Linear extends AutoCloseable {
     }
 
     /**
+     * The weights of linears of one shape as one tensor, where they lie behind one another and nothing is added to them.
+     *
+     * @param linears in order, this one first
+     * @param groups how many of equal size they make, each with the rows of so many of them
+     */
+    default Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
+        return Optional.empty();
+    }
+
+    /**
      * Another linear and what is added to its products.
      *
      * @param base the other one

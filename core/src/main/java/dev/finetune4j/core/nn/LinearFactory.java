@@ -2,8 +2,8 @@ package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.io.WeightSource;
 import dev.finetune4j.core.tensor.Placement;
-import org.bytedeco.pytorch.Tensor;
-import org.jspecify.annotations.Nullable;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * Makes each projection of a model straight from its file, so that a quantized model never stands in memory in 16 bit as
@@ -21,6 +21,23 @@ public interface LinearFactory {
     Linear create(LinearSpec spec, WeightSource weights, Placement placement);
 
     /**
+     * The same for projections of one shape and without biases that belong together, such as those of all experts; their weights may
+     * lie behind one another in memory then, so that {@link Linear#stackedWith} has them as one tensor.
+     *
+     * @param specs in order
+     */
+    default List<Linear> createStacked(List<LinearSpec> specs, WeightSource weights, Placement placement) {
+        List<Linear> linears = new ArrayList<>();
+        try {
+            specs.forEach(spec -> linears.add(create(spec, weights, placement)));
+            return linears;
+        } catch (RuntimeException | Error e) {
+            linears.forEach(Linear::close);
+            throw e;
+        }
+    }
+
+    /**
      * Whether this factory reads a weight that the checkpoint holds as 4-bit codes under the given tensor name, together
      * with its companions ({@code <name>.absmax} and so on). The factory for dense weights does not.
      */
@@ -30,15 +47,6 @@ public interface LinearFactory {
 
     /** The factory for weights that stay as they are in the file, converted to the model's precision. */
     static LinearFactory dense() {
-        return (spec, weights, placement) -> {
-            Tensor weight = Parameters.load(weights, spec.weightName(), placement);
-            try {
-                @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
-                return new DenseLinear(weight, bias);
-            } catch (RuntimeException | Error e) {
-                weight.close();
-                throw e;
-            }
-        };
+        return new DenseLinearFactory();
     }
 }

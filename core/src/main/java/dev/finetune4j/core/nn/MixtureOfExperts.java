@@ -1,11 +1,15 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.ExpertGemv;
+import dev.finetune4j.core.kernel.GroupedMatmul;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,31 +34,52 @@ public final class MixtureOfExperts implements FeedForward {
         }
     }
 
+    /**
+     * Experts as few rows are multiplied by them.
+     *
+     * @param gateAndUp the two of an expert in turn
+     */
+    public record Gemv(ExpertGemv gateAndUp, ExpertGemv down) {}
+
     private final Named<Router> router;
     private final List<GatedMlp> experts;
     private final @Nullable Shared shared;
+    private final @Nullable GroupedExperts grouped;
 
     /** @param experts alike but for their weights */
     public MixtureOfExperts(Named<Router> router, List<GatedMlp> experts, @Nullable Shared shared) {
         this.router = router;
         this.experts = List.copyOf(experts);
         this.shared = shared;
+        this.grouped = GroupedExperts.of(this.experts);
     }
 
     @Override
-    public Tensor forward(HiddenStates x) {
+    public Tensor forward(HiddenStates x, @Nullable RouterBalance balance) {
+        return forward(x, balance, true);
+    }
+
+    @Override
+    public Tensor forwardForGradient(HiddenStates x, @Nullable RouterBalance balance, boolean values) {
+        // The shares' gradients need what the experts make.
+        return forward(x, balance, false);
+    }
+
+    private Tensor forward(HiddenStates x, @Nullable RouterBalance balance, boolean counting) {
         Tensor tokens = x.tensor().reshape(-1, x.tensor().size(-1)); // (n, D)
-        Router.Choice choice = router.module().choose(tokens);
+        Router.Choice choice = router.module().choose(tokens, balance, counting);
         TokensByExpert sorted = TokensByExpert.of(choice, experts.size());
-        Tensor routed = sorted.combine(each(sorted, sorted.gather(tokens)), choice.shares());
+        Tensor routed = sorted.combine(mlps(sorted, sorted.gather(tokens)), choice.shares());
         Tensor result = routed.view(x.tensor().shape());
         return shared == null ? result : result.add(shared.forward(x));
     }
 
-    @Override
-    public Tensor forwardForGradient(HiddenStates x) {
-        // The shares' gradients need what the experts make.
-        return forward(x);
+    /** The experts' results, one operation for all where there is one. */
+    private Tensor mlps(TokensByExpert sorted, Tensor rows) {
+        Optional<GroupedMatmul> kernel = grouped == null ? Optional.empty() : GroupedExperts.kernel(rows);
+        return kernel.isPresent() && grouped != null
+                ? grouped.forward(kernel.get(), rows, sorted.ends())
+                : each(sorted, rows);
     }
 
     /** One expert after the other: whatever linears they have. */
@@ -71,6 +96,15 @@ public final class MixtureOfExperts implements FeedForward {
             }
         }
         return torch.cat(new TensorVector(Arrays.copyOf(results, found)), 0);
+    }
+
+    /**
+     * The experts as few rows are multiplied by them; null where there is no such way.
+     *
+     * @param type of the rows
+     */
+    public @Nullable Gemv gemv(ScalarType type) {
+        return grouped == null ? null : grouped.gemv(type);
     }
 
     /** The choice of experts. */

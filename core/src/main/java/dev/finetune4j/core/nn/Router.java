@@ -1,11 +1,13 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.RouterSpec;
 import dev.finetune4j.core.tensor.Tensors;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses the experts of each token: the likeliest few by a softmax over all
@@ -40,11 +42,22 @@ public final class Router implements AutoCloseable {
         }
     }
 
-    /** The experts of x, shape (n, D). */
-    Choice choose(Tensor x) {
+    /**
+     * The experts of x, shape (n, D).
+     *
+     * @param balance gives the probabilities a gradient of its own; null for none
+     * @param counting whether it counts this choice
+     */
+    Choice choose(Tensor x, @Nullable RouterBalance balance, boolean counting) {
         Tensor logits = torch.linear(x, Tensors.as(weight, Tensors.typeOf(x)));
         Tensor probabilities = Tensors.as(logits, ScalarType.Float).softmax(-1); // (n, experts)
+        if (balance != null) {
+            probabilities = balance.balanced(probabilities);
+        }
         T_TensorTensor_T best = torch.topk(probabilities, active);
+        if (balance != null && counting) {
+            balance.count(probabilities, best.get1());
+        }
         Tensor shares = best.get0();
         if (normalised) {
             shares = shares.div(shares.sum(new long[] {-1}, true, new ScalarTypeOptional()));
@@ -57,14 +70,9 @@ public final class Router implements AutoCloseable {
         return weight;
     }
 
-    /** How many experts a token has. */
-    public int active() {
-        return active;
-    }
-
-    /** Whether the shares of a token's experts sum to one. */
-    public boolean normalised() {
-        return normalised;
+    /** How kernels take it. */
+    public RouterSpec spec() {
+        return new RouterSpec(weight, active, normalised);
     }
 
     @Override

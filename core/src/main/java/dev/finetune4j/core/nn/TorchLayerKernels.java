@@ -41,8 +41,8 @@ final class TorchLayerKernels implements LayerKernels {
         return new HiddenStates(activation.apply(inner[0]).mul(inner[1]), null);
     }
 
-    /** The same of both behind one another, gate first. */
-    static HiddenStates gated(Activation activation, Tensor both) {
+    @Override
+    public HiddenStates gated(Activation activation, Tensor both) {
         long inner = both.size(-1) / 2;
         Tensor gate = both.narrow(-1, 0, inner);
         return new HiddenStates(activation.apply(gate).mul(both.narrow(-1, inner, inner)), null);

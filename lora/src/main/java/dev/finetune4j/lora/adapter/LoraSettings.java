@@ -30,6 +30,8 @@ import org.jspecify.annotations.Nullable;
  * @param loraBias whether B has a bias of its own; PEFT's {@code lora_bias}
  * @param modulesToSave modules that are copied and trained themselves, such as {@code lm_head} or {@code norm}: all whose
  *     path, or that of a module around them, ends so; PEFT's {@code modules_to_save}
+ * @param targetParameters weights of all experts of a layer that get factors together, by the end of their name in transformers,
+ *     such as {@code mlp.experts.gate_up_proj} and {@code mlp.experts.down_proj}; PEFT's {@code target_parameters}
  * @param trainableTokenIndices rows of the embedding (or of another table, by the end of its path) that are trained themselves, as
  *     token ids; PEFT's {@code trainable_token_indices}
  */
@@ -46,12 +48,14 @@ public record LoraSettings(
         BiasTraining bias,
         boolean loraBias,
         List<String> modulesToSave,
+        List<String> targetParameters,
         Map<String, List<Integer>> trainableTokenIndices)
         implements AdapterSettings {
     public LoraSettings {
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
         modulesToSave = List.copyOf(modulesToSave);
+        targetParameters = List.copyOf(targetParameters);
         Map<String, List<Integer>> tokens = new LinkedHashMap<>();
         trainableTokenIndices.forEach((table, ids) -> tokens.put(table, List.copyOf(ids)));
         trainableTokenIndices = Collections.unmodifiableMap(tokens);
@@ -70,6 +74,13 @@ public record LoraSettings(
         ModulePatterns.check(problems, rankPattern, alphaPattern);
         problems.addAll(SettingsChecks.modulesToSave(modulesToSave));
         checkTokens(problems, modulesToSave, trainableTokenIndices);
+        if (!targetParameters.isEmpty() && (dropout > 0 || useDora || loraBias || initWeights.readsBase())) {
+            problems.add("factors of target parameters go with neither dropout, DoRA, a bias on B nor a start from the"
+                    + " base's weights, as in PEFT; leave that out or name linears instead");
+        }
+        if (modules.targets() instanceof TargetModules.None && targetParameters.isEmpty()) {
+            problems.add("neither target modules nor target parameters are named; name at least one");
+        }
         if (loraBias && (useDora || initWeights.readsBase())) {
             problems.add("a bias on B goes with neither DoRA nor a start from the base's weights; leave one out");
         }
@@ -116,6 +127,7 @@ public record LoraSettings(
         builder.bias = bias;
         builder.loraBias = loraBias;
         builder.modulesToSave = modulesToSave;
+        builder.targetParameters = targetParameters;
         builder.trainableTokenIndices = trainableTokenIndices;
         return builder;
     }
@@ -147,7 +159,7 @@ public record LoraSettings(
         private int rank = 16;
         private @Nullable Double alpha;
         private double dropout;
-        private TargetModules targetModules = TargetModules.allLinear();
+        private @Nullable TargetModules targetModules;
         private @Nullable TargetModules excludeModules;
         private List<Integer> layersToTransform = List.of();
         private List<String> layersPattern = List.of();
@@ -159,6 +171,7 @@ public record LoraSettings(
         private BiasTraining bias = BiasTraining.NONE;
         private boolean loraBias;
         private List<String> modulesToSave = List.of();
+        private List<String> targetParameters = List.of();
         private Map<String, List<Integer>> trainableTokenIndices = Map.of();
 
         private Builder() {}
@@ -178,6 +191,15 @@ public record LoraSettings(
         /** Share of the adapter's inputs that training sets to zero; 0 by default. */
         public Builder dropout(double value) {
             dropout = once.set("dropout", value);
+            return this;
+        }
+
+        /**
+         * Adapts the weights of all experts of a layer together, such as {@code "mlp.experts.gate_up_proj",
+         * "mlp.experts.down_proj"}; none by default. Without target modules no linear is adapted besides.
+         */
+        public Builder targetParameters(String... names) {
+            targetParameters = once.set("targetParameters", List.of(names));
             return this;
         }
 
@@ -286,7 +308,7 @@ public record LoraSettings(
                     rank,
                     alpha == null ? 2.0 * Math.max(1, rank) : alpha,
                     dropout,
-                    new ModuleSelection(targetModules, excludeModules, layersToTransform, layersPattern),
+                    new ModuleSelection(targets(), excludeModules, layersToTransform, layersPattern),
                     useRslora,
                     useDora,
                     rankPattern,
@@ -295,7 +317,15 @@ public record LoraSettings(
                     bias,
                     loraBias,
                     modulesToSave,
+                    targetParameters,
                     trainableTokenIndices);
+        }
+
+        private TargetModules targets() {
+            if (targetModules != null) {
+                return targetModules;
+            }
+            return targetParameters.isEmpty() ? TargetModules.allLinear() : TargetModules.none();
         }
     }
 }

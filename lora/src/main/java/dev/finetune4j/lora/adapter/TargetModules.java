@@ -9,11 +9,14 @@ public sealed interface TargetModules {
     /** Whether the module with this path is meant. */
     boolean matches(String path);
 
-    /** Every linear but the projection to the vocabulary; PEFT's {@code "all-linear"}. */
+    /**
+     * Every linear but the projection to the vocabulary and those of single experts among many, which transformers has as parameters;
+     * PEFT's {@code "all-linear"}.
+     */
     record AllLinear() implements TargetModules {
         @Override
         public boolean matches(String path) {
-            return !ModuleNames.isOutputHead(path) && !ModuleNames.isEmbedding(path);
+            return !ModuleNames.isOutputHead(path) && !ModuleNames.isEmbedding(path) && !ModuleNames.isOfExpert(path);
         }
     }
 
@@ -60,6 +63,19 @@ public sealed interface TargetModules {
         public boolean matches(String path) {
             return PathPattern.of(regex).matches(path);
         }
+    }
+
+    /** No linear: where only parameters of experts are meant, {@link LoraSettings#targetParameters}. */
+    record None() implements TargetModules {
+        @Override
+        public boolean matches(String path) {
+            return false;
+        }
+    }
+
+    /** No linear. */
+    static TargetModules none() {
+        return new None();
     }
 
     /** The linears whose whole module path matches the regular expression. */

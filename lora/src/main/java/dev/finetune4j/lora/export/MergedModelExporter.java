@@ -166,6 +166,7 @@ public final class MergedModelExporter {
         modules.embeddings()
                 .forEach(path -> add(path + ".weight", () -> embedding(path).denseWeight()));
         modules.norms().forEach(path -> add(path + ".weight", () -> norm(path).weight()));
+        source.routers().forEach(path -> add(path + ".weight", () -> read(path + ".weight")));
         specs.forEach((path, spec) -> {
             tensors.put(
                     spec.weightName(),

@@ -2,6 +2,7 @@ package dev.finetune4j.lora.objective;
 
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.NextTokenLoss;
+import dev.finetune4j.core.nn.RouterBalance;
 import dev.finetune4j.core.nn.Targets;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -34,11 +35,13 @@ public record SftObjective() implements Objective {
     @Override
     public Tensor forwardBackward(CausalLM model, DeviceBatch batch) {
         try (TensorScope scope = new TensorScope()) {
-            Tensor hidden = model.hidden(batch.input()); // (B, T, D)
+            RouterBalance balance = RouterLoss.of(model, batch);
+            Tensor hidden = model.hidden(batch.input(), balance); // (B, T, D)
             double cap = model.config().finalLogitSoftcapping();
             Tensor sum =
                     NextTokenLoss.lossAndBackward(hidden, model::uncappedLogits, cap, batch.targets(), batch.scale());
-            return scope.keep(sum.mul(batch.scale()));
+            Tensor loss = sum.mul(batch.scale());
+            return scope.keep(balance == null ? loss : loss.add_(balance.loss()));
         }
     }
 

@@ -48,6 +48,7 @@ final class CudaQuantKernels implements QuantKernels {
     private final CudaKernel pack;
     private final CudaKernel nest;
     private final CudaKernel dequantizeAll;
+    private final CudaKernel dequantizeStack;
     private final Map<ScalarType, CudaKernel> dequantize = new EnumMap<>(ScalarType.class);
     private final Map<QuantType, Tensor> tables = new EnumMap<>(QuantType.class);
     private final Map<QuantType, Tensor> limits = new EnumMap<>(QuantType.class);
@@ -68,6 +69,7 @@ final class CudaQuantKernels implements QuantKernels {
         pack = module.kernel("pack");
         nest = module.kernel("nest");
         dequantizeAll = module.kernel("dequantize_all_bf16");
+        dequantizeStack = module.kernel("dequantize_stack_bf16");
         dequantize.put(ScalarType.Float, module.kernel("dequantize_f32"));
         dequantize.put(ScalarType.BFloat16, module.kernel("dequantize_bf16"));
         dequantize.put(ScalarType.Half, module.kernel("dequantize_f16"));
@@ -176,6 +178,32 @@ final class CudaQuantKernels implements QuantKernels {
         arguments.add(table(weight.settings().type()));
         addScales(arguments, weight);
         kernel.launch(Math.max(1, blocks(n)), THREADS, arguments.toArray());
+    }
+
+    @Override
+    public void dequantize(QuantizedStack stack, Tensor out) {
+        if (Tensors.typeOf(out) != ScalarType.BFloat16) {
+            QuantKernels.super.dequantize(stack, out);
+            return;
+        }
+        long n = stack.elements();
+        long blocks = blocks(n);
+        Tensor codes = stack.codes();
+        dequantizeStack.launch(
+                blocks * stack.count(),
+                THREADS,
+                stack.packed(),
+                out,
+                n,
+                Math.toIntExact(blocks),
+                Integer.numberOfTrailingZeros(stack.settings().blockSize()),
+                table(stack.settings().type()),
+                stack.scales(),
+                stack.scales().numel() / stack.count(),
+                codes,
+                codes == null ? 0L : codes.numel() / stack.count(),
+                stack.map(),
+                stack.offsets());
     }
 
     private static long blocks(long weights) {

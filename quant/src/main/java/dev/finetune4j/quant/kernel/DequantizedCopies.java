@@ -65,7 +65,9 @@ public final class DequantizedCopies implements AutoCloseable {
         List<QuantizedTensor> chosen = new ArrayList<>();
         long left = bytes;
         for (Linear linear : linears) {
-            if (linear instanceof QuantizedLinear quantized) {
+            // Those of a stack are made dense together.
+            if (linear instanceof QuantizedLinear quantized
+                    && quantized.weight().stack() == null) {
                 left -= quantized.weight().elements() * placement.precision().bytes();
                 if (left < 0) {
                     break;

@@ -1,6 +1,7 @@
 package dev.finetune4j.quant.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.ExpertGemv;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cpu.CpuKernels;
 import dev.finetune4j.quant.QuantSettings;
@@ -32,6 +33,27 @@ interface QuantKernels {
      * @param out contiguous, of the weight's shape, of any floating-point type
      */
     void dequantize(QuantizedTensor weight, Tensor out);
+
+    /**
+     * The same for all weights of a stack, one behind the other.
+     *
+     * @param out contiguous
+     */
+    default void dequantize(QuantizedStack stack, Tensor out) {
+        Tensor each = out.view(stack.count(), stack.elements());
+        for (QuantizedTensor weight : stack.weights()) {
+            dequantize(weight, each.select(0, weight.index()).view(weight.shape()));
+        }
+    }
+
+    /**
+     * How few rows are multiplied by some of the weights of a stack; null where there is no such way.
+     *
+     * @param type of the rows
+     */
+    default @Nullable ExpertGemv expertGemv(QuantizedStack stack, ScalarType type) {
+        return null;
+    }
 
     /**
      * {@code y = x Wᵀ + b}.

@@ -4,8 +4,11 @@ import dev.finetune4j.core.autograd.CustomFunction;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.FrozenMatmul;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.WeightStack;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -92,6 +95,19 @@ public final class QuantizedLinear implements Linear {
     @Override
     public @Nullable Tensor bias() {
         return bias;
+    }
+
+    @Override
+    public Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
+        @Nullable QuantizedStack stack = weight.stack();
+        List<QuantizedTensor> weights = new ArrayList<>();
+        for (Linear linear : linears) {
+            if (stack == null || !(linear instanceof QuantizedLinear quantized) || quantized.bias != null) {
+                return Optional.empty();
+            }
+            weights.add(quantized.weight);
+        }
+        return stack == null ? Optional.empty() : stack.of(weights, groups);
     }
 
     @Override

@@ -12,7 +12,9 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.quant.QuantSettings;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
@@ -59,21 +61,10 @@ public final class QuantizedLinearFactory implements LinearFactory {
      */
     @Override
     public Linear create(LinearSpec spec, WeightSource weights, Placement placement) {
-        boolean packed = readsPacked(spec, weights);
-        if (!packed && (spec.outputHead() || QuantizedTensor.isAnyStoredIn(weights))) {
+        if (staysDense(spec, weights)) {
             return dense.create(spec, weights, placement);
         }
-        QuantKernels chosen = kernels.computeIfAbsent(placement.device(), QuantKernels::forDevice);
-        QuantizedTensor weight = packed
-                ? new QuantizedReader(weights, spec.weightName(), placement.device()).read(chosen)
-                : quantize(spec, weights, placement.device(), chosen);
-        long[] expected = {spec.outFeatures(), spec.inFeatures()};
-        if (!Arrays.equals(weight.shape(), expected)) {
-            weight.close();
-            throw new ModelFileException("the 4-bit weight " + spec.weightName() + " has the shape "
-                    + Arrays.toString(weight.shape()) + ", but config.json asks for " + Arrays.toString(expected)
-                    + "; take config.json and weights from the same model");
-        }
+        QuantizedTensor weight = weight(spec, weights, placement);
         try {
             @Nullable Tensor bias = spec.bias() ? Parameters.load(weights, spec.biasName(), placement) : null;
             return keepingDense
@@ -83,6 +74,67 @@ public final class QuantizedLinearFactory implements LinearFactory {
             weight.close();
             throw e;
         }
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws ModelFileException if a weight cannot be quantized, or its 4-bit form is damaged or misshapen
+     */
+    @Override
+    public List<Linear> createStacked(List<LinearSpec> specs, WeightSource weights, Placement placement) {
+        List<Boolean> packed =
+                specs.stream().map(spec -> readsPacked(spec, weights)).toList();
+        if (!packed.contains(true) && staysDense(specs.get(0), weights)) {
+            return dense.createStacked(specs, weights, placement);
+        }
+        // Weights that a checkpoint has in both forms lie apart.
+        if (keepingDense || (packed.contains(true) && packed.contains(false))) {
+            return LinearFactory.super.createStacked(specs, weights, placement);
+        }
+        List<Linear> linears = new ArrayList<>();
+        try {
+            QuantizedStack stack = null;
+            for (LinearSpec spec : specs) {
+                QuantizedTensor weight = weight(spec, weights, placement);
+                if (stack == null && linears.isEmpty() && QuantizedStack.fits(weight)) {
+                    stack = QuantizedStack.like(weight, specs.size());
+                }
+                linears.add(new QuantizedLinear(stack == null ? weight : moved(weight, stack), null));
+            }
+            return linears;
+        } catch (RuntimeException | Error e) {
+            linears.forEach(Linear::close);
+            throw e;
+        }
+    }
+
+    private static QuantizedTensor moved(QuantizedTensor weight, QuantizedStack stack) {
+        if (!stack.accepts(weight)) {
+            return weight;
+        }
+        try (weight) {
+            return stack.add(weight);
+        }
+    }
+
+    private boolean staysDense(LinearSpec spec, WeightSource weights) {
+        return !readsPacked(spec, weights) && (spec.outputHead() || QuantizedTensor.isAnyStoredIn(weights));
+    }
+
+    private QuantizedTensor weight(LinearSpec spec, WeightSource weights, Placement placement) {
+        QuantKernels chosen = kernels.computeIfAbsent(placement.device(), QuantKernels::forDevice);
+        QuantizedTensor weight = readsPacked(spec, weights)
+                ? new QuantizedReader(weights, spec.weightName(), placement.device()).read(chosen)
+                : quantize(spec, weights, placement.device(), chosen);
+        long[] expected = {spec.outFeatures(), spec.inFeatures()};
+        if (!Arrays.equals(weight.shape(), expected)) {
+            weight.close();
+            throw new ModelFileException("the 4-bit weight " + spec.weightName() + " has the shape "
+                    + Arrays.toString(weight.shape()) + ", but config.json asks for " + Arrays.toString(expected)
+                    + "; take config.json and weights from the same model");
+        }
+        return weight;
     }
 
     private static Linear dense(QuantizedTensor weight, @Nullable Tensor bias, ScalarType type) {

@@ -44,12 +44,32 @@ public final class QuantizedTensor implements AutoCloseable {
     private final QuantState state;
     private final Tensor packed;
     private final BlockScales scales;
+    private final @Nullable QuantizedStack stack;
+    private final int index;
     private volatile @Nullable FourBitWeight cpuCodes;
     private volatile @Nullable Tensor dense;
     private volatile boolean closed;
 
     /** Owns the tensors, which belong to no scope. */
     QuantizedTensor(QuantKernels kernels, QuantState state, Tensor packed, BlockScales scales) {
+        this(kernels, state, packed, scales, null, 0);
+    }
+
+    /**
+     * The same in a stack.
+     *
+     * @param stack told when this weight is closed
+     * @param index among its weights
+     */
+    QuantizedTensor(
+            QuantKernels kernels,
+            QuantState state,
+            Tensor packed,
+            BlockScales scales,
+            @Nullable QuantizedStack stack,
+            int index) {
+        this.stack = stack;
+        this.index = index;
         this.kernels = kernels;
         this.state = state;
         this.packed = packed;
@@ -237,6 +257,21 @@ public final class QuantizedTensor implements AutoCloseable {
         return kernels;
     }
 
+    QuantState state() {
+        return state;
+    }
+
+    /** Where it lies behind others; null where it lies alone. */
+    @Nullable
+    QuantizedStack stack() {
+        return stack;
+    }
+
+    /** Its place there. */
+    int index() {
+        return index;
+    }
+
     /** How many weights there are. */
     long elements() {
         return state.elements();
@@ -273,6 +308,9 @@ public final class QuantizedTensor implements AutoCloseable {
             closed = true;
             packed.close();
             scales.close();
+            if (stack != null) {
+                stack.release();
+            }
         }
     }
 }

@@ -159,6 +159,16 @@ extern "C" __global__ void __launch_bounds__(256) dequantize_all_bf16(
     }
 }
 
+// The weights of a stack in one launch, each with n numbers, so many blocks, outer scales and inner ones, and an offset of its own.
+extern "C" __global__ void __launch_bounds__(256) dequantize_stack_bf16(
+        const u8* packed, u16* out, u64 n, u32 blocks, int shift, const float* table, const float* absmax, u64 outers,
+        const u8* codes, u64 inners, const float* map, const float* offsets) {
+    const u64 weight = blockIdx.x / blocks;
+    dequantize<ToBf16>(
+            blockIdx.x % blocks, packed + weight * (n / 2), out + weight * n, n, shift, table, absmax + weight * outers,
+            codes ? codes + weight * inners : codes, map, offsets ? offsets[weight] : 0.f);
+}
+
 // Weights in the type of the checkpoint: 0 float32, 1 bfloat16, 2 float16.
 __device__ __forceinline__ float weightAt(const void* weights, u64 i, int type) {
     if (type == 0) {

@@ -89,6 +89,16 @@ public final class ConfigFields {
         return absent(config.path(key));
     }
 
+    /** Whether a key is not there, null or an empty list, which is read then. */
+    public boolean hasNoneIn(String key) {
+        JsonNode value = config.path(key);
+        boolean none = absent(value) || (value.isArray() && value.isEmpty());
+        if (none) {
+            read.add(key);
+        }
+        return none;
+    }
+
     private static boolean absent(JsonNode value) {
         return value.isMissingNode() || value.isNull();
     }

@@ -49,6 +49,8 @@ public final class ConfigKeys {
             ObjectNode config, String key, @Nullable TargetModules modules, Collection<String> adapted) {
         if (modules == null) {
             config.putNull(key);
+        } else if (modules instanceof TargetModules.None) {
+            config.putArray(key);
         } else if (modules instanceof TargetModules.Matching matching) {
             config.put(key, matching.regex());
         } else {

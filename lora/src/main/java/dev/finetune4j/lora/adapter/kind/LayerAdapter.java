@@ -12,6 +12,7 @@ import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.AdapterLayer;
 import dev.finetune4j.lora.adapter.layer.AdapterLayerSpec;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -40,11 +41,17 @@ public final class LayerAdapter implements PeftAdapter {
 
     private final AdapterSettings settings;
     private final List<Attached> layers;
+    /** Those of each module, in order. */
+    private final Map<String, List<Attached>> byModule = new HashMap<>();
+
     private final Lifetime lifetime = PeftAdapter.lifetime();
 
     private LayerAdapter(AdapterSettings settings, List<Attached> layers) {
         this.settings = settings;
         this.layers = layers;
+        layers.forEach(layer -> layer.modules()
+                .forEach(module -> byModule.computeIfAbsent(module, none -> new ArrayList<>())
+                        .add(layer)));
     }
 
     /**
@@ -109,10 +116,8 @@ public final class LayerAdapter implements PeftAdapter {
 
     private <T> T wrap(String name, T module, BiFunction<AdapterLayer, T, T> around) {
         T wrapped = module;
-        for (Attached attached : layers) {
-            if (attached.modules().contains(name)) {
-                wrapped = around.apply(attached.layer(), wrapped);
-            }
+        for (Attached attached : byModule.getOrDefault(name, List.of())) {
+            wrapped = around.apply(attached.layer(), wrapped);
         }
         return wrapped;
     }

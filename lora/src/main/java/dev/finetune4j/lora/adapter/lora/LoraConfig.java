@@ -32,8 +32,11 @@ final class LoraConfig {
     private LoraConfig() {}
 
     static LoraSettings read(ConfigFields fields, CausalLM base) {
-        TargetModules targets = ConfigKeys.targets(
-                fields, ConfigKeys.queriesAndValues(base.config().modelType()));
+        List<String> parameters = fields.texts("target_parameters");
+        TargetModules targets = !parameters.isEmpty() && fields.hasNoneIn("target_modules")
+                ? TargetModules.none()
+                : ConfigKeys.targets(
+                        fields, ConfigKeys.queriesAndValues(base.config().modelType()));
         Map<String, List<Integer>> tokens = fields.tokens("trainable_token_indices");
         List<String> whole = fields.texts("modules_to_save");
         boolean tied = fields.flag(TYING, false) && BaseModules.of(base).tiedHead();
@@ -54,6 +57,7 @@ final class LoraConfig {
                 .bias(ConfigKeys.bias(fields, ADAPTED_ONLY))
                 .loraBias(fields.flag("lora_bias", false))
                 .modulesToSave((tied ? withBothTables(fields, whole, targets, tokens) : whole).toArray(String[]::new))
+                .targetParameters(parameters.toArray(String[]::new))
                 .trainableTokenIndices(tokens);
         TargetModules excluded = fields.modules("exclude_modules");
         if (excluded != null) {
@@ -151,6 +155,9 @@ final class LoraConfig {
         ObjectNode rankPattern = config.putObject("rank_pattern");
         settings.rankPattern().forEach((key, value) -> rankPattern.put(key, ranks * value));
         ConfigKeys.putModules(config, "target_modules", modules.targets(), adapted);
+        if (!settings.targetParameters().isEmpty()) {
+            ConfigKeys.putNames(config, "target_parameters", settings.targetParameters());
+        }
         putTokens(settings, config);
         config.put("use_dora", settings.useDora());
         config.put("use_rslora", settings.useRslora());

@@ -8,6 +8,7 @@ import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.adapter.kind.ConfigFields;
 import dev.finetune4j.lora.adapter.kind.LayerAdapterKind;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
@@ -19,6 +20,7 @@ import dev.finetune4j.lora.adapter.modules.ModulesToSave;
 import dev.finetune4j.lora.adapter.modules.TrainableTokens;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
@@ -60,9 +62,12 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
     @Override
     public List<String> problems(LoraSettings chosen, ModuleNames modules) {
         List<String> problems = new ArrayList<>();
-        collect(
-                problems,
-                () -> chosen.modules().resolve("linear", LoraSpecs.candidates(modules), chosen.modulesToSave()));
+        if (!(chosen.modules().targets() instanceof TargetModules.None)) {
+            collect(
+                    problems,
+                    () -> chosen.modules().resolve("linear", LoraSpecs.candidates(modules), chosen.modulesToSave()));
+        }
+        collect(problems, () -> LoraSpecs.stacks(chosen, modules));
         collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));
         collect(
                 problems,
@@ -73,7 +78,16 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
 
     /** Modules of a model that these settings would change in two ways, which PEFT cannot load either. */
     private static List<String> conflicts(LoraSettings chosen, ModuleNames names) {
-        Set<String> targets = chosen.modules().matching(LoraSpecs.candidates(names), chosen.modulesToSave());
+        Set<String> targets =
+                new HashSet<>(chosen.modules().matching(LoraSpecs.candidates(names), chosen.modulesToSave()));
+        List<String> twice = LoraSpecs.stacks(chosen, names).stream()
+                .flatMap(stack -> stack.linears().stream())
+                .filter(path -> !targets.add(path))
+                .toList();
+        if (!twice.isEmpty()) {
+            return List.of("the experts are targets by their linears, such as " + twice.get(0)
+                    + ", and by the target parameters " + chosen.targetParameters() + "; leave one out");
+        }
         List<String> whole = ModulesToSave.matching(names, chosen.modulesToSave());
         List<String> tables =
                 TrainableTokens.resolve(names, chosen.trainableTokenIndices().keySet());

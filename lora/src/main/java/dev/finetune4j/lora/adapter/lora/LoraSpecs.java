@@ -7,6 +7,7 @@ import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Parameter;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.adapter.layer.AdapterLayer;
 import dev.finetune4j.lora.adapter.layer.AdapterLayerSpec;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
@@ -17,6 +18,7 @@ import dev.finetune4j.lora.adapter.modules.TrainableBias;
 import dev.finetune4j.lora.adapter.modules.TrainableTokens;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -45,12 +47,12 @@ final class LoraSpecs {
      * @throws SettingsException when no module matches
      */
     static List<AdapterLayerSpec> of(LoraSettings settings, BaseModules base) {
-        Set<String> targets =
-                settings.modules().matchingSome("linear", candidates(base.names()), settings.modulesToSave());
+        Set<String> targets = targets(settings, base.names());
         List<AdapterLayerSpec> specs = new ArrayList<>(ModulesToSave.specs(base, settings.modulesToSave()));
         specs.addAll(TrainableTokens.specs(base, settings.trainableTokenIndices()));
         specs.addAll(TrainableBias.specs(base, settings.bias(), targets, settings.modulesToSave()));
-        List<String> all = new ArrayList<>(candidates(base.names()));
+        Map<String, Integer> numbers = new HashMap<>();
+        candidates(base.names()).forEach(path -> numbers.put(path, numbers.size()));
         for (String path : targets) {
             Embedding embedding = base.embeddings().get(path);
             if (embedding != null) {
@@ -58,10 +60,52 @@ final class LoraSpecs {
                 specs.add(new OnEmbedding(settings, path, embedding));
             } else {
                 specs.add(new OnLinear(
-                        settings, path, Objects.requireNonNull(base.linears().get(path)), all.indexOf(path), false));
+                        settings, path, Objects.requireNonNull(base.linears().get(path)), numbers.get(path), false));
             }
         }
+        stacks(settings, base.names())
+                .forEach(stack -> specs.add(new OnExperts(
+                        settings,
+                        stack,
+                        Objects.requireNonNull(
+                                base.linears().get(stack.linears().get(0))),
+                        stack.parameter().equals(ExpertStack.GATE_AND_UP)
+                                && stacks(settings, base.names()).stream()
+                                        .anyMatch(other -> other.module().equals(stack.module())
+                                                && other.parameter().equals(ExpertStack.DOWN)))));
         return specs;
+    }
+
+    /** The linears and embeddings that get factors; none where only parameters are meant. */
+    static Set<String> targets(LoraSettings settings, ModuleNames names) {
+        return settings.modules().targets() instanceof TargetModules.None
+                ? Set.of()
+                : settings.modules().matchingSome("linear", candidates(names), settings.modulesToSave());
+    }
+
+    /**
+     * The stacks of experts that get factors.
+     *
+     * @throws SettingsException when one of the names means none
+     */
+    static List<ExpertStack> stacks(LoraSettings settings, ModuleNames names) {
+        List<ExpertStack> all = ExpertStack.of(names);
+        List<String> problems = new ArrayList<>();
+        for (String target : settings.targetParameters()) {
+            if (all.stream().noneMatch(stack -> stack.isNamedBy(List.of(target)))) {
+                problems.add("no parameter of the model matches the target parameter " + target + "; "
+                        + (all.isEmpty()
+                                ? "it has no experts"
+                                : "it has mlp.experts." + ExpertStack.GATE_AND_UP + " and mlp.experts."
+                                        + ExpertStack.DOWN));
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new SettingsException(problems);
+        }
+        return all.stream()
+                .filter(stack -> stack.isNamedBy(settings.targetParameters()))
+                .toList();
     }
 
     private static void requireNoBias(LoraSettings settings, String path) {
@@ -200,6 +244,68 @@ final class LoraSpecs {
         @Override
         public long weightCopyBytes(int number) {
             return decomposed ? 2L * Float.BYTES : 0;
+        }
+    }
+
+    /**
+     * Factors of all experts of a layer.
+     *
+     * @param first its first linear, whose shape all have
+     * @param inner whether PEFT has another parameter's factors around these
+     */
+    private record OnExperts(LoraSettings settings, ExpertStack stack, Linear first, boolean inner)
+            implements AdapterLayerSpec {
+        private int rank() {
+            return settings.rankOf(stack.path());
+        }
+
+        private long outputs() {
+            return first.outFeatures() * stack.linears().size() / stack.experts();
+        }
+
+        private long width() {
+            return (long) rank() * stack.experts();
+        }
+
+        @Override
+        public List<String> modules() {
+            return stack.linears();
+        }
+
+        @Override
+        public String nameOf(String layer) {
+            return stack.fileName(inner, layer);
+        }
+
+        @Override
+        public Map<String, long[]> shapes() {
+            Map<String, long[]> shapes = new LinkedHashMap<>();
+            shapes.put(LoraLayer.A, new long[] {width(), first.inFeatures()});
+            shapes.put(LoraLayer.B, new long[] {outputs(), width()});
+            return shapes;
+        }
+
+        @Override
+        public AdapterShape.Footprint footprint() {
+            return new LoraFootprint(rank(), 0, false, false);
+        }
+
+        @Override
+        public AdapterLayer init(InitContext context) {
+            double bound = 1 / Math.sqrt((double) first.inFeatures());
+            Tensor a = Tensors.uniform(context.device(), context.random(), bound, width(), first.inFeatures());
+            return layer(a, Tensors.zeros(context.device(), ScalarType.Float, outputs(), width()));
+        }
+
+        @Override
+        public AdapterLayer of(Map<String, Tensor> tensors) {
+            return layer(
+                    Objects.requireNonNull(tensors.get(LoraLayer.A)), Objects.requireNonNull(tensors.get(LoraLayer.B)));
+        }
+
+        private ExpertsLoraLayer layer(Tensor a, Tensor b) {
+            return new ExpertsLoraLayer(
+                    stack, new Parameter(a), new Parameter(b), rank(), settings.scaleOf(stack.path()));
         }
     }
 

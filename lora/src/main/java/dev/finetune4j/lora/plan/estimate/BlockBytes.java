@@ -122,7 +122,20 @@ final class BlockBytes {
     long keptByMlp(int index) {
         BlockModules block = blocks.get(index);
         List<String> norms = block.norms();
-        return norms(norms.subList(norms.size() / 2, norms.size())) + inputs(block.mlpInputs()) + gated(block.down());
+        long around = norms(norms.subList(norms.size() / 2, norms.size()));
+        BlockModules.Experts experts = block.experts();
+        if (experts == null) {
+            return around + inputs(block.mlpInputs()) + gated(block.down());
+        }
+        long shared = experts.shared() ? inputs(block.mlpInputs()) + gated(block.down()) : 0;
+        return around + shared + routed(experts);
+    }
+
+    /** Gate and up of a token's experts, what these make in the order of tokens, the router's probabilities and the order. */
+    private long routed(BlockModules.Experts experts) {
+        long inners = kernels ? 2 : 4;
+        return experts.active() * ((inners * experts.inner() + hidden) * e + 3L * Long.BYTES)
+                + 2L * experts.count() * WIDE;
     }
 
     private long norms(List<String> paths) {
@@ -225,9 +238,13 @@ final class BlockBytes {
 
     /** The multiplications of the linears for each token. */
     double linearCost(int index) {
-        return blocks.get(index).linears().stream()
+        BlockModules block = blocks.get(index);
+        double all = block.linears().stream()
                 .mapToDouble(linear -> (double) linear.in() * linear.out())
                 .sum();
+        BlockModules.Experts experts = block.experts();
+        long passive = experts == null ? 0 : experts.count() - experts.active();
+        return experts == null ? all : all - 3.0 * passive * experts.inner() * hidden;
     }
 
     /** The multiplications of attention for each token: scores and mix of half of the positions, or of those in a window. */
@@ -269,7 +286,7 @@ final class BlockBytes {
     long working(int index, long positions, boolean masked) {
         long backward = 2 * hidden * e
                 + normsBackward(index)
-                + Math.max(mlpBackward(), attentionBackward(index, positions, masked));
+                + Math.max(mlpBackward(index), attentionBackward(index, positions, masked));
         return Math.max(attentionForward(index, positions, masked) + mlpForward(index), backward);
     }
 
@@ -282,7 +299,7 @@ final class BlockBytes {
 
     /** What a slice of the tokens needs for each of its own in the second half of a block, in the larger direction. */
     long slice(int index) {
-        return Math.max(mlpForward(index), keptByMlp(index) + normsBackward(index) + mlpBackward());
+        return Math.max(mlpForward(index), keptByMlp(index) + normsBackward(index) + mlpBackward(index));
     }
 
     /** What the first half makes on its way forward and lets go at its end, when its scope closes. */
@@ -303,7 +320,14 @@ final class BlockBytes {
         BlockModules block = blocks.get(index);
         long adapted =
                 block.mlpInputs().linears().stream().mapToLong(this::temporary).sum() + temporary(block.down());
-        return (kernels ? 3 : 1) * inner * e + adapted;
+        BlockModules.Experts experts = block.experts();
+        if (experts == null) {
+            return (kernels ? 3 : 1) * inner * e + adapted;
+        }
+        // The rows of a token's experts before and behind them, and what is between.
+        return experts.active() * (2 * hidden + 2 * experts.inner()) * e
+                + (experts.shared() ? 3 * inner * e : 0)
+                + adapted;
     }
 
     /** Outputs of which an adapter makes further ones by libtorch's operations. */
@@ -316,8 +340,12 @@ final class BlockBytes {
         return blocks.get(index).norms().stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
     }
 
-    private long mlpBackward() {
-        return (kernels ? 2 : 5) * inner * e + 2 * hidden * e;
+    private long mlpBackward(int index) {
+        BlockModules.Experts experts = blocks.get(index).experts();
+        long dense = (kernels ? 2 : 5) * inner * e + 2 * hidden * e;
+        return experts == null
+                ? dense
+                : experts.active() * (2 * hidden + 2 * experts.inner()) * e + (experts.shared() ? dense : 0);
     }
 
     private long attentionBackward(int index, long positions, boolean masked) {

@@ -50,7 +50,7 @@ record BlockModules(
                 linears.add(Projection.of(expert.down().linears().get(0)));
             }
             return new Experts(
-                    mixture.router().module().active(),
+                    mixture.router().module().spec().active(),
                     mixture.experts().size(),
                     linears.get(0).out(),
                     mixture.shared() != null,

@@ -4,6 +4,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.Placement;
@@ -16,13 +17,14 @@ import dev.finetune4j.quant.QuantSettings;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The bytes that do not depend on the batch.
  *
  * @param weights of the base
- * @param packed numbers of the base that are kept in 4 bits
+ * @param packed numbers of the base that are kept in 4 bits and may get dense copies, which experts do not
  * @param adapter of the adapter
  * @param trained shapes of what is trained
  * @param optimizer moves it
@@ -49,7 +51,7 @@ record StaticBytes(
             all.add(entry.getValue().shape());
             if (quantization != null && linears.containsKey(path) && !ModuleNames.isOutputHead(path)) {
                 weights += quantization.storedBytes(count);
-                packedNumbers += count;
+                packedNumbers += ModuleNames.isOfExpert(path) ? 0 : count;
             } else {
                 weights += count * placement.weights().bytes();
             }
@@ -65,8 +67,25 @@ record StaticBytes(
                     largest,
                     count * copies(packed, footprint, placement.precision().bytes()));
         }
+        if (quantization != null && isGpu(placement)) {
+            largest = Math.max(
+                    largest, stackedNumbers(meta) * placement.precision().bytes());
+        }
         return new StaticBytes(
                 weights, packedNumbers, adapter, full ? all : shape.trained(), Optimizer.adamW(), largest);
+    }
+
+    /** The numbers of gate and up of all experts of a layer, which are made dense together. */
+    private static long stackedNumbers(CausalLM meta) {
+        return meta.config().layerTypes().stream()
+                .map(LayerType::experts)
+                .filter(Objects::nonNull)
+                .mapToLong(experts -> 2L
+                        * experts.count()
+                        * experts.innerSize()
+                        * meta.config().hiddenSize())
+                .max()
+                .orElse(0);
     }
 
     /** Bytes for each number of a weight that one linear makes for the time of its product. */

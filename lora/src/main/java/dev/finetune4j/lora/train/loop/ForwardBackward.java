@@ -42,7 +42,7 @@ final class ForwardBackward implements AutoCloseable {
         this.objective = objective;
         ComputeDevice device = model.placement().device();
         stream = DeviceKernels.of(device).captureStream().orElse(null);
-        boolean captured = objective.isCapturable() && !model.hasDynamicRope();
+        boolean captured = objective.isCapturable() && !model.hasDynamicRope() && !model.hasExperts();
         graphs = stream == null || !captured ? null : new GraphCache(stream);
         boolean done = false;
         try (TensorScope scope = new TensorScope()) {

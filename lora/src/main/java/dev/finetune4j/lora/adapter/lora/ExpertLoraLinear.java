@@ -1,0 +1,81 @@
+package dev.finetune4j.lora.adapter.lora;
+
+import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.LowRankStack;
+import dev.finetune4j.core.nn.WeightStack;
+import dev.finetune4j.core.tensor.Tensors;
+import dev.finetune4j.lora.adapter.layer.AdaptedLinear;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** A linear of one expert with its part of the low-rank factors of all. It owns neither the base nor the factors. */
+final class ExpertLoraLinear extends AdaptedLinear {
+    private final ExpertsLoraLayer layer;
+    private final int index;
+    private final int expert;
+    private final long start;
+
+    /** @param index among the linears of the layer */
+    ExpertLoraLinear(Linear base, ExpertsLoraLayer layer, int index) {
+        super(base);
+        this.layer = layer;
+        this.index = index;
+        int ofExpert = layer.stack().linears().size() / layer.stack().experts();
+        this.expert = index / ofExpert;
+        this.start = index % ofExpert * base.outFeatures();
+    }
+
+    private Tensor a(ScalarType type) {
+        return layer.a(expert, type);
+    }
+
+    private Tensor b(ScalarType type) {
+        return layer.b(expert, start, outFeatures(), type);
+    }
+
+    @Override
+    public Tensor forward(Tensor x) {
+        ScalarType type = Tensors.typeOf(x);
+        Tensor low = torch.linear(x, a(type)).mul(new Scalar(layer.scale())); // (…, r)
+        return base.forward(x).add(torch.linear(low, b(type)));
+    }
+
+    @Override
+    public Tensor denseWeight() {
+        Tensor product =
+                torch.matmul(b(ScalarType.Float).detach(), a(ScalarType.Float).detach());
+        return base.denseWeight().add_(product, new Scalar(layer.scale()));
+    }
+
+    @Override
+    public Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
+        List<Linear> bases = new ArrayList<>();
+        for (Linear linear : linears) {
+            if (!(linear instanceof ExpertLoraLinear other) || other.layer != layer || other.index != bases.size()) {
+                return Optional.empty();
+            }
+            bases.add(other.base);
+        }
+        if (bases.size() != layer.stack().linears().size()
+                || groups != layer.stack().experts()) {
+            return Optional.empty();
+        }
+        return bases.get(0)
+                .stackedWith(bases, groups)
+                .filter(stack -> stack.addition() == null)
+                .map(stack -> new Adapted(stack, layer));
+    }
+
+    /** The weights of a base and what is added to them. */
+    private record Adapted(WeightStack base, LowRankStack addition) implements WeightStack {
+        @Override
+        public Tensor dense(ScalarType type) {
+            return base.dense(type);
+        }
+    }
+}

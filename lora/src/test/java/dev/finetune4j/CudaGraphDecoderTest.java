@@ -80,6 +80,8 @@ class CudaGraphDecoderTest {
         "MISTRAL, true, false",
         "DYNAMIC, true, true",
         "SMOLLM3, true, true",
+        "QWEN3_MOE, true, true",
+        "QWEN2_MOE, true, true",
         "GRANITE, true, true",
         "OLMO2, true, true",
         "OLMO2, false, false",

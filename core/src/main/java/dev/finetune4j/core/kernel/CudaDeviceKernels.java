@@ -18,6 +18,7 @@ final class CudaDeviceKernels implements DeviceKernels {
     private final MatmulKernels matmul = new CudaMatmul();
     private final LowRankMatmul lowRank;
     private final LossKernels loss;
+    private final GroupedMatmul grouped = new GroupedMatmul();
     private final OptimizerKernels optimizer;
 
     CudaDeviceKernels(ComputeDevice device) {
@@ -61,6 +62,11 @@ final class CudaDeviceKernels implements DeviceKernels {
     @Override
     public LossKernels loss() {
         return loss;
+    }
+
+    @Override
+    public Optional<GroupedMatmul> grouped(ScalarType type) {
+        return type.intern() == ScalarType.BFloat16 ? Optional.of(grouped) : Optional.empty();
     }
 
     @Override

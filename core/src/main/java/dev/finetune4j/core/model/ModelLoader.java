@@ -26,7 +26,10 @@ public final class ModelLoader {
         ModelBuilder decoder = new ModelBuilder(folder.config());
         WeightSpecs specs = decoder.weightSpecs();
         try (WeightSource nothing = new MetaWeights(specs)) {
-            return decoder.build(new WeightBinder(specs, nothing, LinearFactory.dense()::create, Placement.cpuFp32()));
+            LinearFactory dense = LinearFactory.dense();
+            // Each apart, so that nothing is copied into a stack.
+            LinearFactory apart = (spec, weights, placement) -> dense.create(spec, weights, placement);
+            return decoder.build(new WeightBinder(specs, nothing, apart, Placement.cpuFp32()));
         }
     }
 

@@ -2,6 +2,7 @@ package dev.finetune4j.quant.kernel;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AdjacentTensors;
+import dev.finetune4j.core.kernel.ExpertGemv;
 import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
@@ -178,6 +179,11 @@ final class CudaQuantKernels implements QuantKernels {
         arguments.add(table(weight.settings().type()));
         addScales(arguments, weight);
         kernel.launch(Math.max(1, blocks(n)), THREADS, arguments.toArray());
+    }
+
+    @Override
+    public @Nullable ExpertGemv expertGemv(QuantizedStack stack, ScalarType type) {
+        return QuantExpertGemv.of(this, stack, type);
     }
 
     @Override

@@ -133,7 +133,7 @@ final class QuantizedStack {
     /**
      * All weights as one.
      *
-     * @param linears whose weights they are, in order
+     * @param wanted the weights, in order
      * @param groups how many of equal size they make
      */
     Optional<WeightStack> of(List<QuantizedTensor> wanted, int groups) {

@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -47,7 +48,7 @@ record ExpertStack(String module, String parameter, List<String> linears, int ex
             List<String> inputs = new ArrayList<>();
             List<String> outputs = new ArrayList<>();
             for (int i = 0; i < experts.size(); i++) {
-                String[] three = experts.get(i);
+                String[] three = Objects.requireNonNull(experts.get(i), "expert " + i);
                 inputs.addAll(List.of(three[0], three[1]));
                 outputs.add(three[2]);
             }

@@ -1,6 +1,7 @@
 package dev.finetune4j.examples.cli;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.hub.HubException;
 import dev.finetune4j.examples.task.TaskFileException;
 import java.io.PrintWriter;
@@ -68,6 +69,9 @@ public final class Finetune4j implements Runnable {
         while (ofCommand.hasSubcommand()) {
             ofCommand = ofCommand.subcommand();
         }
+        String message = ofCommand.commandSpec().userObject() instanceof TrainCommand
+                ? InKeys.say(failure.getMessage())
+                : String.valueOf(failure.getMessage());
         boolean json = ofCommand.hasMatchedOption("--json");
         if (json) {
             Json error = new Json().put("error", failure.getClass().getSimpleName());
@@ -77,9 +81,9 @@ public final class Finetune4j implements Runnable {
             if (failure instanceof TaskFileException task) {
                 error.put("problems", task.problems());
             }
-            command.getErr().println(error.put("message", String.valueOf(failure.getMessage())));
+            command.getErr().println(error.put("message", message));
         } else {
-            command.getErr().println("finetune4j: " + failure.getMessage());
+            command.getErr().println("finetune4j: " + message);
             if (failure instanceof HubException hub
                     && hub.reason() == HubException.Reason.NOT_CACHED
                     && ofCommand.hasMatchedPositional(0)
@@ -89,6 +93,9 @@ public final class Finetune4j implements Runnable {
             }
         }
         command.getErr().flush();
+        if (failure instanceof OutOfDeviceMemoryException) {
+            return DOES_NOT_FIT;
+        }
         return failure instanceof TaskFileException ? USAGE : FAILED;
     }
 

@@ -1,6 +1,5 @@
 package dev.finetune4j.examples.cli;
 
-import dev.finetune4j.core.FineTune4jException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -32,11 +31,5 @@ final class InKeys {
             said = said.replaceAll(word.getKey(), word.getValue());
         }
         return said;
-    }
-
-    /** The same exception if it has no such words. */
-    static FineTune4jException say(FineTune4jException e) {
-        String said = say(e.getMessage());
-        return said.equals(e.getMessage()) ? e : new FineTune4jException(said, e);
     }
 }

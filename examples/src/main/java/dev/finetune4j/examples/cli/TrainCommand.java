@@ -1,7 +1,5 @@
 package dev.finetune4j.examples.cli;
 
-import dev.finetune4j.core.FineTune4jException;
-import dev.finetune4j.core.OutOfDeviceMemoryException;
 import dev.finetune4j.core.hub.HubException;
 import dev.finetune4j.data.DataReport;
 import dev.finetune4j.examples.Terminal;
@@ -65,16 +63,11 @@ final class TrainCommand implements Callable<Integer> {
         }
         try {
             return train(task, progress);
-        } catch (OutOfDeviceMemoryException e) {
-            output.err().println("finetune4j: " + InKeys.say(e.getMessage()));
-            return Finetune4j.DOES_NOT_FIT;
         } catch (HubException e) {
             if (e.reason() == HubException.Reason.NOT_CACHED && !output.isJson()) {
                 progress.say("here: finetune4j download " + task.model());
             }
             throw e;
-        } catch (FineTune4jException e) {
-            throw InKeys.say(e);
         }
     }
 

@@ -64,6 +64,10 @@ record ObjectiveKeys(String stage, Consumer<FineTuner.Builder> choice) {
             task.refuse("dpo_label_smoothing", "is of pref_loss: sigmoid, but that is " + loss + "; take it out");
             smoothing = 0;
         }
+        if (!(smoothing >= 0 && smoothing < 0.5)) {
+            task.refuse("dpo_label_smoothing", "is " + smoothing + "; expected at least 0 and below 0.5");
+            smoothing = 0;
+        }
         if (!loss.equals("simpo")) {
             Demands.onlyCounts(task, "pref_loss: simpo", "simpo_gamma");
         }

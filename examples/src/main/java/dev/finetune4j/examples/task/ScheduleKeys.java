@@ -33,7 +33,7 @@ record ScheduleKeys(@Nullable TrainingSettings base, double warmup, double save,
                         "a share of all steps is not known before rows are packed; write max_steps too, or whole numbers for"
                                 + " save_steps, eval_steps and logging_steps");
             }
-            Demands.made(task, "lr_scheduler_kwargs", () -> keys.settings(1000));
+            Demands.made(task, "lr_scheduler_type", () -> keys.settings(1000));
         }
         return keys;
     }
@@ -50,16 +50,20 @@ record ScheduleKeys(@Nullable TrainingSettings base, double warmup, double save,
                 .neftuneNoiseAlpha(Demands.notNegative(task, "neftune_noise_alpha"))
                 .optimizer(optimizer(task))
                 .seed(task.integer("seed").orElse(42));
-        LearningRateSchedule schedule = LearningRateSchedule.named(
-                task.text("lr_scheduler_type").orElse("linear"), task.map("lr_scheduler_kwargs"));
-        return training.schedule(schedule, 0).build();
+        LearningRateSchedule schedule = Demands.made(
+                task,
+                task.isGiven("lr_scheduler_kwargs") ? "lr_scheduler_kwargs" : "lr_scheduler_type",
+                () -> LearningRateSchedule.named(
+                        task.text("lr_scheduler_type").orElse("linear"), task.map("lr_scheduler_kwargs")));
+        return training.schedule(schedule == null ? LearningRateSchedule.linear() : schedule, 0)
+                .build();
     }
 
     private static Optimizer optimizer(TaskFile task) {
         String name = task.flag("adafactor") ? "adafactor" : task.text("optim").orElse("adamw_torch");
-        double beta1 = task.number("adam_beta1").orElse(0.9);
-        double beta2 = task.number("adam_beta2").orElse(0.999);
-        double epsilon = task.number("adam_epsilon").orElse(1e-8);
+        double beta1 = Demands.share(task, "adam_beta1");
+        double beta2 = Demands.share(task, "adam_beta2");
+        double epsilon = Demands.aboveZero(task, "adam_epsilon");
         return switch (name) {
             case "adafactor" -> Optimizer.adafactor();
             case "lion_32bit", "paged_lion_32bit" -> new Optimizer.Lion(beta1, beta2);

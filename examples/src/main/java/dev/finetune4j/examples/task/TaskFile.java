@@ -201,10 +201,17 @@ public final class TaskFile {
                 .orElse(List.of());
     }
 
-    /** The values of a key that is a map: numbers and booleans where they look so, else texts, lists and maps. */
+    /**
+     * The values of a key that is a map, or the text of one: numbers and booleans where they look so, else texts, lists and maps. What is no
+     * map is refused.
+     */
     public Map<String, Object> map(String key) {
         TaskValue value = values.get(key);
-        if (value == null || !(value.content() instanceof Map<?, ?> content)) {
+        if (value == null || value.content() == null) {
+            return Map.of();
+        }
+        if (!(parsed(value.content()) instanceof Map<?, ?> content)) {
+            refuse(key, "is " + value.text() + "; expected a map such as {num_cycles: 2}");
             return Map.of();
         }
         Map<String, Object> result = new LinkedHashMap<>();
@@ -214,6 +221,14 @@ public final class TaskFile {
             }
         });
         return result;
+    }
+
+    private static @Nullable Object parsed(Object content) {
+        try {
+            return content instanceof String text ? YamlReader.value(text) : content;
+        } catch (YamlReader.MalformedException e) {
+            return null;
+        }
     }
 
     private static Object plain(Object part) {

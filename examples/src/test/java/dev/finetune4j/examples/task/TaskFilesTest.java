@@ -49,6 +49,9 @@ class TaskFilesTest {
         if (folder.equals(USUAL)) {
             assertEquals(54, verdicts.size());
             assertKnown(verdicts);
+            for (String name : List.of("tutorial_train.yaml", "tutorial_chat.yaml", "tutorial_base.yaml")) {
+                assertEquals(List.of(), verdict(folder.resolveSibling(name)).problems(), name);
+            }
         }
     }
 

@@ -246,4 +246,34 @@ class TrainTaskTest {
         assertFalse(usual.packs());
         assertEquals(TrainOn.LAST_ANSWER, usual.trainOn());
     }
+
+    /** Whatever a key is set to, the task is accepted, or refused with what was expected or helps. */
+    @Test
+    void anyValueIsAcceptedOrRefused() throws IOException {
+        Path file = Files.writeString(folder.resolve("t.yaml"), NEEDED);
+        int refused = 0;
+        for (String key : TaskKeys.all().names()) {
+            for (String value : List.of("true", "-1", "foo", "{a: 1}")) {
+                try {
+                    TrainTask.read(file, List.of(key + "=" + value));
+                } catch (TaskFileException e) {
+                    refused++;
+                    e.problems().forEach(problem -> assertTrue(problem.contains("; "), problem));
+                }
+            }
+        }
+        assertTrue(refused > 700, refused + " are refused");
+    }
+
+    @Test
+    void aMapMayBeATextAndNothingElse() throws IOException {
+        assertEquals(
+                "CosineWithRestarts[cycles=3]",
+                schedule(task("lr_scheduler_type: cosine_with_restarts\nlr_scheduler_kwargs: '{\"num_cycles\": 3}'"))
+                        .settings(9)
+                        .schedule()
+                        .toString());
+        assertTrue(mistakes("lr_scheduler_kwargs: fast").contains("expected a map such as"));
+        assertTrue(mistakes("lr_scheduler_kwargs: {speed: 3}").startsWith("line 4, lr_scheduler"));
+    }
 }

@@ -13,8 +13,10 @@ import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
@@ -62,6 +64,12 @@ final class ServeCommand implements Callable<Integer> {
     private @Nullable Path runs;
 
     @CommandLine.Option(
+            names = "--allow-origin",
+            paramLabel = "SITE",
+            description = "A site, such as https://chat.example.org, whose pages may use the server; may come again.")
+    private Set<String> origins = new LinkedHashSet<>();
+
+    @CommandLine.Option(
             names = "--training-data",
             paramLabel = "FOLDER",
             description = "Lets requests start trainings with the data sets in it; they are written to --runs.")
@@ -100,6 +108,7 @@ final class ServeCommand implements Callable<Integer> {
                 .adapters(adapters)
                 .runs(runs)
                 .data(data)
+                .origins(origins)
                 .build();
         CountDownLatch stopped = new CountDownLatch(1);
         try (ModelServer server = ModelServer.start(settings)) {

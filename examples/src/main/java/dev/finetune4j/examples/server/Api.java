@@ -107,7 +107,7 @@ final class Api implements HttpHandler {
 
     private void route(HttpCall call, String id) throws IOException, InterruptedException {
         gate.requireOrigin(call);
-        if (Page.answers(call)) {
+        if (Gate.answersPreflight(call) || Page.answers(call)) {
             return;
         }
         switch (call.path()) {

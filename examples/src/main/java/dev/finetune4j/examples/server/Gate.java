@@ -1,6 +1,7 @@
 package dev.finetune4j.examples.server;
 
 import dev.finetune4j.examples.server.http.HttpCall;
+import java.io.IOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -33,12 +34,28 @@ final class Gate {
                             + Texts.shortened(host));
         }
         String origin = call.header("origin");
-        if (!origin.isEmpty() && !settings.origins().contains(origin) && !host.equals(authority(origin))) {
+        if (settings.origins().contains(origin)) {
+            call.set("Access-Control-Allow-Origin", origin).set("Vary", "Origin");
+        } else if (!origin.isEmpty() && !host.equals(authority(origin))) {
             throw ApiException.invalid(
                     403,
                     "foreign_origin",
                     "pages of " + Texts.shortened(origin) + " may not use this server; name the site in its settings");
         }
+    }
+
+    /** Answers a browser that asks what a page of a site that was named may send; it does so before a request with a key. */
+    static boolean answersPreflight(HttpCall call) throws IOException {
+        boolean asks = call.method().equals("OPTIONS")
+                && !call.header("origin").isEmpty()
+                && !call.header("access-control-request-method").isEmpty();
+        if (asks) {
+            call.set("Access-Control-Allow-Methods", "GET, POST")
+                    .set("Access-Control-Allow-Headers", "authorization, content-type")
+                    .set("Access-Control-Max-Age", "600")
+                    .respond(200, "text/plain; charset=utf-8", new byte[0]);
+        }
+        return asks;
     }
 
     private static String authority(String origin) {

@@ -69,7 +69,10 @@ final class RequestFields {
         fields.text("user");
         fields.text("safety_identifier");
         fields.text("prompt_cache_key");
-        fields.node("metadata");
+        fields.object("metadata").ifPresent(metadata -> {
+            metadata.node().fieldNames().forEachRemaining(metadata::text);
+            metadata.end();
+        });
         fields.any("service_tier");
         fields.end();
     }

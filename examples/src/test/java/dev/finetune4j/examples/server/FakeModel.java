@@ -22,7 +22,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Does what the question says: {@code weather} calls a function, and tells what that has returned; {@code boom} fails after a piece; {@code busy}
+ * Does what the question says: {@code weather} calls a function if it has one, and tells what that has returned; {@code boom} fails after a piece; {@code busy}
  * has room the third time only; {@code endless} goes on until it is cancelled, a token each millisecond; anything else is repeated.
  */
 final class FakeModel implements ServedModel {
@@ -55,13 +55,13 @@ final class FakeModel implements ServedModel {
             return result;
         }
 
-        private void say(ChatMessage last, Consumer<ReplyDelta> sink) {
+        private void say(ChatMessage last, int tools, Consumer<ReplyDelta> sink) {
             if (last.role() == Role.TOOL) {
                 end("It is " + last.content(), List.of(), FinishReason.STOP, sink);
                 return;
             }
-            switch (last.content()) {
-                case "weather" ->
+            switch (last.content() + (tools == 1 ? " with a function" : "")) {
+                case "weather with a function" ->
                     end(
                             "",
                             List.of(new ToolCall("call00100", "get_weather", "{\"city\": \"Paris\"}")),
@@ -106,7 +106,8 @@ final class FakeModel implements ServedModel {
             throw new RejectedExecutionException("too many wait");
         }
         Making making = new Making();
-        Thread thread = new Thread(() -> making.say(last, sink), "fake-model");
+        Thread thread =
+                new Thread(() -> making.say(last, request.conversation().tools().size(), sink), "fake-model");
         thread.setDaemon(true);
         thread.start();
         return making;

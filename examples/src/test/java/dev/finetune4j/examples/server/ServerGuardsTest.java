@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.finetune4j.core.SettingsException;
+import dev.finetune4j.examples.server.http.HttpLimits;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -16,7 +17,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -100,6 +103,54 @@ class ServerGuardsTest {
         assertTrue(streamed.contains("data: {\"error\":{"), "as an event, because 200 was said already");
         assertFalse(streamed.contains("[DONE]"));
         awaitCancelled(2);
+    }
+
+    @Test
+    void pagesOfOtherSitesAskOnlyWhereTheyAreNamed() throws Exception {
+        String site = "https://chat.example.org";
+        start(ServerSettings.builder("base").origins(Set.of(site)));
+        String head = " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: ";
+        assertTrue(raw("GET /v1/models" + head + site + "\r\n\r\n").contains("Access-Control-Allow-Origin: " + site));
+        String preflight =
+                raw("OPTIONS /v1/chat/completions" + head + site + "\r\nAccess-Control-Request-Method: POST\r\n\r\n");
+        assertTrue(
+                preflight.startsWith("HTTP/1.1 200") && preflight.contains("Access-Control-Allow-Headers"), preflight);
+        String own = "http://localhost:" + server.address().getPort();
+        String ownHost = head.replace("localhost", own.substring(7));
+        assertTrue(raw("GET /v1/models" + ownHost + own + "\r\n\r\n").startsWith("HTTP/1.1 200"), "its own page");
+        String other = raw("GET /v1/models" + head + "https://evil.example\r\n\r\n");
+        assertTrue(other.startsWith("HTTP/1.1 403") && !other.contains("Access-Control"), other);
+        assertTrue(
+                raw("GET /v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+                        .startsWith("HTTP/1.1 403"),
+                "a name of another site that leads here");
+    }
+
+    /** What only waits makes room, so that slow clients keep nobody out. */
+    @Test
+    void connectionsThatWaitMakeRoom() throws Exception {
+        start(ServerSettings.builder("base").limits(HttpLimits.defaults().withMaxConnections(4)));
+        List<Socket> slow = new ArrayList<>();
+        for (int i = 0; i < 12; i++) {
+            Socket socket = new Socket(
+                    InetAddress.getLoopbackAddress(), server.address().getPort());
+            socket.getOutputStream().write("GET /v1/mod".getBytes(StandardCharsets.US_ASCII));
+            slow.add(socket);
+        }
+        assertTrue(raw("GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .startsWith("HTTP/1.1 200"));
+        assertTrue(server.connections() <= 4, "open: " + server.connections());
+        for (Socket socket : slow) {
+            socket.close();
+        }
+    }
+
+    private String raw(String request) throws IOException {
+        try (Socket socket =
+                new Socket(InetAddress.getLoopbackAddress(), server.address().getPort())) {
+            socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
+            return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        }
     }
 
     private void awaitCancelled(int count) throws InterruptedException {

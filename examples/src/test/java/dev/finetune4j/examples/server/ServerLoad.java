@@ -34,7 +34,7 @@ import java.util.stream.Stream;
  * the first token on whose lead over the second likeliest is below 0.05; such answers are counted.
  *
  * <p>Arguments, all with usual values: {@code --model FOLDER --clients 1,16,64 --adapters 8 --seconds 20 --tokens 64 --device cpu --quantize false
- * --precision bf16 --template NAME --questions 5 --size 0.15}.
+ * --precision bf16 --template NAME --questions 5 --size 0.3}.
  */
 final class ServerLoad {
     private static final double TIE = 0.05;
@@ -54,11 +54,32 @@ final class ServerLoad {
      * @param leads of each token over the second likeliest
      */
     record Known(String body, String text, int[] ends, double[] leads) {
-        boolean mayLeave(String other) {
+        private int common(String other) {
             int common = 0;
             while (common < Math.min(text.length(), other.length()) && text.charAt(common) == other.charAt(common)) {
                 common++;
             }
+            return common;
+        }
+
+        /** Where another answer leaves this one, and by which leads until then. */
+        String leaving(String other) {
+            int common = common(other);
+            int token = 0;
+            double least = Double.MAX_VALUE;
+            while (token < ends.length && ends[token] <= common) {
+                least = Math.min(least, leads[token++]);
+            }
+            return String.format(
+                    Locale.ROOT,
+                    "after %d tokens, whose least lead was %.3f, one with the lead %.3f is another",
+                    token,
+                    least,
+                    token < leads.length ? leads[token] : Double.NaN);
+        }
+
+        boolean mayLeave(String other) {
+            int common = common(other);
             for (int token = 0; token < ends.length; token++) {
                 if (leads[token] < TIE) {
                     return true;
@@ -162,7 +183,7 @@ final class ServerLoad {
                     leads[i] = top.path(0).path("logprob").asDouble()
                             - top.path(1).path("logprob").asDouble();
                 }
-                body.put("stream", true);
+                body.put("stream", true).putObject("stream_options").put("include_usage", true);
                 all.add(new Known(
                         body.toString(), answer.path("message").path("content").asText(), ends, leads));
             }
@@ -179,6 +200,8 @@ final class ServerLoad {
         AtomicInteger ties = new AtomicInteger();
         AtomicInteger busy = new AtomicInteger();
         AtomicLong pieces = new AtomicLong();
+        AtomicLong generated = new AtomicLong();
+        AtomicLong cutPieces = new AtomicLong();
         long begin = System.nanoTime();
         long deadline = begin + (long) (seconds * 1e9);
         List<Thread> threads = new ArrayList<>();
@@ -194,7 +217,12 @@ final class ServerLoad {
                             Thread.sleep(20);
                             continue;
                         }
-                        pieces.addAndGet(answer.pieces());
+                        if (answer.cut()) {
+                            cutPieces.addAndGet(answer.pieces());
+                        } else {
+                            pieces.addAndGet(answer.pieces());
+                            generated.addAndGet(answer.tokens());
+                        }
                         firsts.add(new double[] {answer.first()});
                         gaps.add(answer.gaps());
                         if (answer.cut()) {
@@ -205,7 +233,7 @@ final class ServerLoad {
                             if (next.mayLeave(answer.text())) {
                                 ties.incrementAndGet();
                             } else {
-                                wrong.add(next.text() + " | " + answer.text());
+                                wrong.add(next.leaving(answer.text()));
                             }
                         }
                     } catch (IOException | RuntimeException | Error e) {
@@ -226,7 +254,8 @@ final class ServerLoad {
         return new Seen(
                 clients,
                 (System.nanoTime() - begin) / 1e9,
-                pieces.get(),
+                // A piece may have several tokens; of an answer that was cut only pieces are known.
+                generated.get() + Math.round((double) cutPieces.get() * generated.get() / Math.max(1, pieces.get())),
                 answers.get(),
                 ties.get(),
                 busy.get(),
@@ -240,7 +269,8 @@ final class ServerLoad {
         return parts.stream().flatMapToDouble(Arrays::stream).sorted().toArray();
     }
 
-    private record Answer(boolean busy, boolean cut, String text, int pieces, double first, double[] gaps) {}
+    private record Answer(
+            boolean busy, boolean cut, String text, int tokens, int pieces, double first, double[] gaps) {}
 
     /** After the deadline the client leaves in the middle. */
     private Answer ask(String body, long deadline) throws IOException, InterruptedException {
@@ -249,7 +279,7 @@ final class ServerLoad {
         try (InputStream in = response.body()) {
             if (response.statusCode() == 429) {
                 in.readAllBytes();
-                return new Answer(true, false, "", 0, 0, new double[0]);
+                return new Answer(true, false, "", 0, 0, 0, new double[0]);
             }
             if (response.statusCode() != 200) {
                 throw new IOException(
@@ -264,6 +294,7 @@ final class ServerLoad {
         List<Double> times = new ArrayList<>();
         long last = begin;
         double first = 0;
+        int tokens = 0;
         String line = lines.readLine();
         for (; line != null && !line.equals("data: [DONE]"); line = lines.readLine()) {
             if (!line.startsWith("data: ")) {
@@ -273,6 +304,7 @@ final class ServerLoad {
             if (event.has("error")) {
                 throw new IOException(line);
             }
+            tokens = event.path("usage").path("completion_tokens").asInt(tokens);
             String content =
                     event.path("choices").path(0).path("delta").path("content").asText("");
             if (content.isEmpty()) {
@@ -295,7 +327,7 @@ final class ServerLoad {
             throw new IOException("the stream has no end");
         }
         double[] gaps = times.stream().mapToDouble(Double::doubleValue).toArray();
-        return new Answer(false, cut, text.toString(), gaps.length + 1, first, gaps);
+        return new Answer(false, cut, text.toString(), tokens, gaps.length + 1, first, gaps);
     }
 
     /** Resident memory of the server, in MiB. */
@@ -340,7 +372,7 @@ final class ServerLoad {
                 server.loadAdapter(
                         "a" + i,
                         RandomAdapters.write(
-                                folder.resolve("a" + i), model, Double.parseDouble(option(args, "--size", "0.15")), i));
+                                folder.resolve("a" + i), model, Double.parseDouble(option(args, "--size", "0.3")), i));
             }
             ServerLoad load = new ServerLoad(server.address(), Integer.parseInt(option(args, "--tokens", "64")));
             List<Known> known = load.alone(names, Integer.parseInt(option(args, "--questions", "5")));

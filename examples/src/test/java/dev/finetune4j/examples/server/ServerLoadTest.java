@@ -36,13 +36,15 @@ class ServerLoadTest {
                     .load());
             List<String> models = new ArrayList<>(List.of("base"));
             for (int i = 0; i < (LONG ? 8 : 2); i++) {
-                Path adapter = RandomAdapters.write(folder.resolve("a" + i), Bundled.baseModel(), 0.15, i);
+                Path adapter = RandomAdapters.write(folder.resolve("a" + i), Bundled.baseModel(), 0.3, i);
                 server.loadAdapter("a" + i, adapter);
                 models.add("a" + i);
             }
             ServerLoad load = new ServerLoad(server.address(), LONG ? 64 : 16);
             List<ServerLoad.Known> known = load.alone(models, 5);
-            assertTrue(known.stream().map(ServerLoad.Known::text).distinct().count() > models.size());
+            long different =
+                    known.stream().map(ServerLoad.Known::text).distinct().count();
+            assertTrue(different > known.size() / 2, different + " different answers");
             ServerLoad.Seen seen = load.run(known, LONG ? 64 : 16, LONG ? 60 : 2, 1);
             LOG.info("{}", seen);
             assertEquals(List.of(), seen.wrong(), seen::toString);

@@ -16,6 +16,8 @@ final class HttpConnection implements Runnable {
     private final HttpHandler handler;
     private final BooleanSupplier closing;
     private volatile boolean busy;
+    /** When it began to wait for a request, as {@link System#nanoTime}. */
+    private volatile long waiting = System.nanoTime();
 
     /** @param closing whether the listener takes no further requests */
     HttpConnection(Wire wire, HttpLimits limits, HttpHandler handler, BooleanSupplier closing) {
@@ -62,6 +64,7 @@ final class HttpConnection implements Runnable {
             }
             return false;
         } finally {
+            waiting = System.nanoTime();
             busy = false;
         }
     }
@@ -69,6 +72,11 @@ final class HttpConnection implements Runnable {
     /** Whether a request is being answered. */
     boolean isBusy() {
         return busy;
+    }
+
+    /** For how many nanoseconds it has waited for a request, or for the rest of one. */
+    long waitingFor() {
+        return System.nanoTime() - waiting;
     }
 
     /** Closes it if the client has left a piece of the response unread for too long; for any thread. */

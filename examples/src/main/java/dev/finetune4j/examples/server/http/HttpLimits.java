@@ -5,12 +5,13 @@ import java.time.Duration;
 /**
  * What a client may take of a listener.
  *
- * @param maxConnections how many are open at once; one more gets 503 and is closed
+ * @param maxConnections how many are open at once; for one more that which has waited longest for a request is closed, and while all are
+ *     being answered it gets 503
  * @param maxHeaderBytes of the request line and the headers together; more gets 431
  * @param maxBodyBytes of a request; more gets 413
  * @param headerTime for the request line and the headers, from their first byte; then the connection gets 408 and is closed
  * @param bodyTime for the body; then the connection gets 408 and is closed
- * @param idleTime how long a connection may wait for its next request
+ * @param idleTime how long a connection may wait for its next request; long, because a client may send one just when it is closed
  * @param writeTime how long a client may leave a piece of the response unread; then the connection is closed
  */
 public record HttpLimits(
@@ -21,7 +22,7 @@ public record HttpLimits(
         Duration bodyTime,
         Duration idleTime,
         Duration writeTime) {
-    /** 512 connections, 32 KiB of headers, 8 MiB of body, 10 s for headers, 30 s for a body, 60 s idle, 30 s for a piece of a response. */
+    /** 512 connections, 32 KiB of headers, 8 MiB of body, 10 s for headers, 30 s for a body, 5 minutes idle, 30 s for a piece of a response. */
     public static HttpLimits defaults() {
         return new HttpLimits(
                 512,
@@ -29,13 +30,18 @@ public record HttpLimits(
                 8 << 20,
                 Duration.ofSeconds(10),
                 Duration.ofSeconds(30),
-                Duration.ofSeconds(60),
+                Duration.ofMinutes(5),
                 Duration.ofSeconds(30));
     }
 
     /** The same with another limit on the body. */
     public HttpLimits withMaxBodyBytes(int bytes) {
         return new HttpLimits(maxConnections, maxHeaderBytes, bytes, headerTime, bodyTime, idleTime, writeTime);
+    }
+
+    /** The same with another number of connections. */
+    public HttpLimits withMaxConnections(int connections) {
+        return new HttpLimits(connections, maxHeaderBytes, maxBodyBytes, headerTime, bodyTime, idleTime, writeTime);
     }
 
     /** The same with other times for headers and body. */

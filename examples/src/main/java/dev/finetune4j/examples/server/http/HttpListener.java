@@ -6,7 +6,9 @@ import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
@@ -91,7 +93,7 @@ public final class HttpListener implements AutoCloseable {
 
     private void take(SocketChannel channel) throws IOException {
         Wire wire = new Wire(channel);
-        if (connections.size() >= limits.maxConnections()) {
+        if (connections.size() >= limits.maxConnections() && !closeIdle()) {
             // Fits into the socket's buffer, so this thread does not wait for the client.
             try (wire) {
                 wire.write("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -114,6 +116,18 @@ public final class HttpListener implements AutoCloseable {
             connections.remove(connection);
             connection.close();
         }
+    }
+
+    /** Closes the connection that has waited longest for a request; false when all are being answered. */
+    private boolean closeIdle() {
+        Optional<HttpConnection> idle = connections.stream()
+                .filter(connection -> !connection.isBusy())
+                .max(Comparator.comparingLong(HttpConnection::waitingFor));
+        idle.ifPresent(connection -> {
+            connections.remove(connection);
+            connection.close();
+        });
+        return idle.isPresent();
     }
 
     private void watch() {

@@ -49,7 +49,8 @@ final class DemoFiles {
     List<Path> write() {
         try {
             model();
-            Path data = Files.createDirectories(folder.resolve("data"));
+            Path data = folder.resolve("data");
+            Files.createDirectories(data);
             List<IdentityQuestion> training = IdentityBook.load().trainingQuestions();
             rows(
                     data.resolve("identity.json"),
@@ -122,7 +123,8 @@ final class DemoFiles {
     }
 
     private void model() throws IOException {
-        Path model = Files.createDirectories(folder.resolve("model"));
+        Path model = folder.resolve("model");
+        Files.createDirectories(model);
         try (Stream<Path> files = Files.list(Bundled.baseModel())) {
             for (Path file : files.toList()) {
                 Files.copy(file, model.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);

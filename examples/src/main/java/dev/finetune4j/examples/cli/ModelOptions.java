@@ -8,6 +8,7 @@ import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 
@@ -56,6 +57,11 @@ final class ModelOptions {
         }
     }
 
+    /** Whether the model is named by a task file. */
+    boolean isTask() {
+        return task != null;
+    }
+
     /** The model's folder or id. */
     String name() {
         return task == null ? model : task.model();
@@ -82,8 +88,17 @@ final class ModelOptions {
         return load(name());
     }
 
+    /** The same with further choices. */
+    LanguageModel load(UnaryOperator<LanguageModel.Loader> choices) {
+        return choices.apply(loader(name())).load();
+    }
+
     /** Loads another model in the same way. */
     LanguageModel load(String name) {
+        return loader(name).load();
+    }
+
+    private LanguageModel.Loader loader(String name) {
         Path folder = ModelSource.of(name).fetch();
         LanguageModel.Loader loader = LanguageModel.loader(folder);
         String chosen = template == null && task != null ? TaskTemplates.of(folder, task.template()) : template;
@@ -101,7 +116,7 @@ final class ModelOptions {
         if (quantization != null) {
             loader.quantize(quantization);
         }
-        return loader.load();
+        return loader;
     }
 
     private @Nullable QuantSettings quantization() {

@@ -36,8 +36,8 @@ final class ServeCommand implements Callable<Integer> {
     @CommandLine.Mixin
     private Output output = new Output();
 
-    @CommandLine.Parameters(index = "0", paramLabel = "MODEL", description = "A folder, or an id of a hub's cache.")
-    private String model = "";
+    @CommandLine.Mixin
+    private ModelOptions model = new ModelOptions();
 
     @CommandLine.Option(names = "--host", description = "Where to listen; ${DEFAULT-VALUE} by default.")
     private String host = "127.0.0.1";
@@ -78,9 +78,6 @@ final class ServeCommand implements Callable<Integer> {
     @CommandLine.Option(names = "--api-key-file", paramLabel = "FILE", description = "Holds the API key.")
     private @Nullable Path keyFile;
 
-    @CommandLine.Option(names = "--template", description = "The name of a chat template; by default the model's own.")
-    private @Nullable String template;
-
     @CommandLine.Option(
             names = "--max-requests",
             description = "How many answers may be in progress or wait; ${DEFAULT-VALUE} by default.")
@@ -99,7 +96,11 @@ final class ServeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws InterruptedException {
-        String served = name == null ? model : name;
+        model.read(output);
+        if (model.isTask()) {
+            output.note("system message and sampling are those of each request, not of the task file");
+        }
+        String served = name == null ? model.name() : name;
         ServerSettings settings = ServerSettings.builder(served)
                 .address(address())
                 .apiKey(key())
@@ -139,13 +140,8 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private LanguageModel load() {
-        LanguageModel.Loader loader = LanguageModel.loader(model)
-                .batching(BatchSettings.builder().prefixCacheTokens(prefixCache).build());
-        if (template != null) {
-            loader.chatTemplate(template);
-        }
-        LanguageModel loaded = loader.load();
-        adapter.forEach(loaded.adapters()::load);
+        LanguageModel loaded = model.load(loader -> loader.batching(batching()));
+        (adapter.isEmpty() ? AdapterNames.parse(model.adapters()) : adapter).forEach(loaded.adapters()::load);
         return loaded;
     }
 

@@ -10,6 +10,13 @@ import dev.finetune4j.MergeSettings;
 import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.data.Dataset;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,6 +41,14 @@ class ModelCommandsTest {
 
     private static String data(String name) {
         return Demo.folder().resolve("data").resolve(name).toString();
+    }
+
+    /** The first ten of its rows, a line each between the brackets. */
+    private static String few(String name) throws IOException {
+        List<String> lines = Files.readAllLines(Path.of(data(name)));
+        Path file = folder.resolve(name);
+        Files.writeString(file, String.join("\n", lines.subList(0, 10)).replaceAll(",\\s*$", "") + "\n]\n");
+        return file.toString();
     }
 
     @Test
@@ -148,8 +163,7 @@ class ModelCommandsTest {
         assertTrue(Files.readString(report.resolve("evaluation.html")).contains("lang=\"zh"));
         assertTrue(Files.exists(report.resolve("evaluation.json")));
 
-        Cli missed = Cli.run(
-                "eval", model, "--adapter", adapter, "--task", data("identity_new_phrasings.json"), "--rule", "exact");
+        Cli missed = Cli.run("eval", model, "--adapter", adapter, "--task", few("general.json"), "--rule", "exact");
         assertEquals(Finetune4j.NOT_PASSED, missed.code(), missed.err());
         assertTrue(missed.out().contains("✗ Task learned at least 80 %"), missed.out());
         assertFalse(missed.out().contains("\n## "), "the answers are in the files");
@@ -181,6 +195,8 @@ class ModelCommandsTest {
         assertEquals("adapter", said.json().path("side").asText());
         assertTrue(said.err().contains("float16 is computed in bfloat16"), said.err());
 
+        serves(chat.toString());
+
         Path merge = folder.resolve("merge.yaml");
         Path target = folder.resolve("by-task-file");
         Files.writeString(merge, """
@@ -196,11 +212,37 @@ class ModelCommandsTest {
         assertEquals(0, merged.code(), merged.err());
         assertEquals(target.toString(), merged.json().path("target").asText());
         Cli refused = Cli.run("export", merge.toString(), "export_quantization_bit=4", "export_size=0", "modell=x");
-        assertEquals(1, refused.code());
+        assertEquals(2, refused.code());
         assertTrue(refused.err().contains("GPTQ is not built in"), refused.err());
         assertTrue(refused.err().contains("export_size: is 0"), refused.err());
         Cli noTask = Cli.run("export", model, "export_size=1");
         assertTrue(noTask.err().contains("export_size=1 is for keys of a task file"), noTask.err());
+    }
+
+    /** The server has the model of a task file, and its adapter by name. */
+    private static void serves(String task) throws Exception {
+        StringWriter out = new StringWriter();
+        StringWriter err = new StringWriter();
+        Thread server = new Thread(() -> Finetune4j.commandLine(new PrintWriter(out, true), new PrintWriter(err, true))
+                .execute("serve", task, "--port", "0", "--json"));
+        server.start();
+        while (server.isAlive() && !out.toString().endsWith("\n")) {
+            Thread.sleep(20);
+        }
+        try {
+            String address = Cli.json(out.toString()).path("address").asText();
+            String models = HttpClient.newHttpClient()
+                    .send(
+                            HttpRequest.newBuilder(URI.create(address).resolve("/v1/models"))
+                                    .build(),
+                            HttpResponse.BodyHandlers.ofString())
+                    .body();
+            assertEquals("adapter", Cli.json(models).at("/data/1/id").asText(), models + err);
+            assertTrue(err.toString().contains("those of each request"), err.toString());
+        } finally {
+            server.interrupt();
+            server.join(10_000);
+        }
     }
 
     @Test
@@ -219,9 +261,9 @@ class ModelCommandsTest {
                 "--tuned",
                 merged.toString(),
                 "--task",
-                data("identity_new_phrasings.json"),
+                few("identity_new_phrasings.json"),
                 "--general",
-                data("general.json"));
+                few("general.json"));
         assertEquals(0, eval.code(), eval.out());
 
         Path shards = folder.resolve("shards");

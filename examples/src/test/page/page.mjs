@@ -199,6 +199,16 @@ async function training() {
   await page.waitForFunction(() => document.getElementById('run-state').innerText === 'Finished');
   equal('new steps are shown by themselves', (await page.locator('#figures dd').allInnerTexts()).slice(0, 3), ['80 / 80', '2.00', '0.2500']);
   report('and the step under the pointer stays', (await page.innerText('.tip')).startsWith('Step '));
+  const stopped = [];
+  await page.route('**/v1/training/runs', route => route.fulfill({ json: { data: [{ id: 'lora', modified: 0, status: stopped.length ? 'stopped' : 'running' }] } }));
+  await page.route('**/v1/training/jobs/**', route => {
+    stopped.push(route.request().method() + ' ' + new URL(route.request().url()).pathname);
+    return route.fulfill({ json: {} });
+  });
+  await page.click('#stop-run');
+  await page.click('#stop-form [type=submit]');
+  await page.waitForFunction(() => document.getElementById('run-state').innerText === 'Stopped');
+  equal('a training of the server is stopped when that is confirmed', stopped, ['POST /v1/training/jobs/lora/stop']);
   await page.context().close();
 }
 

@@ -121,7 +121,7 @@ final class Api implements HttpHandler {
                 call.respond(200, PROMETHEUS, metrics.text().getBytes(StandardCharsets.UTF_8));
             }
             case "/v1/models" -> json(call, "GET", () -> models.list(loaded()));
-            case "/v1/training/runs" -> json(call, "GET", logs::list);
+            case "/v1/training/runs" -> json(call, "GET", () -> jobs.tell(logs.list()));
             case "/v1/training/jobs" -> jobs(call);
             case "/v1/training/log" -> json(call, "GET", () -> log(call));
             case "/v1/adapters" -> json(call, "GET", adapters::list);

@@ -1,5 +1,6 @@
 package dev.finetune4j.examples.server;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.FineTunedModel;
@@ -69,6 +70,17 @@ final class TrainingJobs {
         ArrayNode told = list.putArray("data");
         jobs.values().forEach(job -> told.add(job.told()));
         return list;
+    }
+
+    /** Adds to a list of runs what has become of those that were asked for here. */
+    synchronized ObjectNode tell(ObjectNode runs) {
+        for (JsonNode run : runs.path("data")) {
+            Job job = jobs.get(run.path("id").asText());
+            if (job != null) {
+                ((ObjectNode) run).put("status", job.status).put("error", job.error);
+            }
+        }
+        return runs;
     }
 
     synchronized ObjectNode get(String name) {

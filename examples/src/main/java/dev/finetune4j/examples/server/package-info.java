@@ -15,7 +15,7 @@
  * configured folder</td></tr>
  * <tr><td>{@code GET /v1/adapters}</td><td>the adapters in that folder: {@code {"object":"list","data":[{"lora_path"}]}}</td></tr>
  * <tr><td>{@code GET /v1/training/runs}</td><td>the runs in the configured folder: {@code {"object":"list","data":[{"id","modified"}]}}, the
- * newest first; {@code modified} in seconds since 1970</td></tr>
+ * newest first; {@code modified} in seconds since 1970, and {@code status} and {@code error} of those that requests have started</td></tr>
  * <tr><td>{@code GET /v1/training/log?run=ID&from=OFFSET}</td><td>the lines of the run's {@code trainer_log.jsonl} from an offset in bytes on: {@code
  * {"run","lines":[{…}],"next":OFFSET}}; a page asks again with {@code next}</td></tr>
  * <tr><td>{@code POST /v1/training/jobs}</td><td>where trainings are switched on: a LoRA adapter is trained on the model while it serves, with

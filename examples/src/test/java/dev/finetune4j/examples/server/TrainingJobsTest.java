@@ -11,6 +11,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -97,6 +98,9 @@ class TrainingJobsTest {
                             .statusCode());
             TestClient.json(200, client.post("/v1/training/jobs/long/stop", ""));
             assertEquals("stopped", await(client, "long").path("status").asText());
+            JsonNode runs =
+                    TestClient.json(200, client.get("/v1/training/runs")).path("data");
+            assertEquals(List.of("stopped", "succeeded"), runs.findValuesAsText("status"));
         }
     }
 }

@@ -165,7 +165,15 @@ function take(data, result, piece) {
   result.usage = chunk.usage ?? result.usage;
 }
 
-/** The training runs that the server shows, the newest first: {id, modified}, with the time in seconds since 1970. */
+/** Stops a training that was asked for by a request. */
+export function stopTraining(id) {
+  return request(`v1/training/jobs/${encodeURIComponent(id)}/stop`, { method: 'POST' });
+}
+
+/**
+ * The training runs that the server shows, the newest first: {id, modified, status?, error?}, with the time in seconds since 1970.
+ * Those that the server trains itself have a status of running, succeeded, stopped or failed.
+ */
 export async function runs() {
   return (await json('v1/training/runs')).data ?? [];
 }

@@ -54,6 +54,13 @@ async function connect() {
   thread.show(conversation);
 }
 
+/** Adapters come and go while the page is open. */
+function refresh() {
+  if (models.length > 0) {
+    connect();
+  }
+}
+
 function notice(text) {
   const place = $('notice');
   place.hidden = !text;
@@ -281,6 +288,7 @@ function route() {
     return;
   }
   training.close();
+  refresh();
   if (id !== conversation.id || place !== 'chat') {
     conversation = (id && (chat.live(id) ?? load(id))) || create(defaults());
     if (conversation.models.length === 0) {
@@ -323,7 +331,7 @@ $('language').addEventListener('click', () => {
   speak(preferences.language);
 });
 window.addEventListener('hashchange', route);
-window.addEventListener('focus', () => models.length > 0 && connect());
+window.addEventListener('focus', refresh);
 window.addEventListener('storage', event => isConversation(event.key) && sidebar.show());
 
 applyTheme();

@@ -40,7 +40,8 @@ const EN = {
   closingStopsNothing: 'This page only reads the log. Closing it stops nothing.',
   noRun: 'No training run to show', noRunMore: 'The server shows the runs of the folder that it was started with. As soon as one writes its trainer_log.jsonl, its curve appears here.',
   noTraining: 'This server shows no training runs', noTrainingMore: 'Start it with the folder of a run to see its loss curve here.',
-  running: 'Running', finished: 'Finished', quiet: when => `Last news ${when}`, firstStep: 'The first step has not been logged yet.',
+  running: 'Running', finished: 'Finished', stoppedRun: 'Stopped', failedRun: 'Failed', quiet: when => `Last news ${when}`,
+  stopRun: 'Stop', stopTitle: run => `Stop the training “${run}”?`, stopMore: 'What it has learned until now is kept as an adapter.', firstStep: 'The first step has not been logged yet.',
   chartLabel: (step, loss, evaluation) => `Loss curve up to step ${step}: loss ${loss}` + (evaluation ? `, evaluation loss ${evaluation}.` : '.'),
 };
 
@@ -84,7 +85,8 @@ const ZH = {
   closingStopsNothing: '此页面只读取日志，关闭页面不会停止训练。',
   noRun: '没有可显示的训练任务', noRunMore: '服务器显示启动时所指定文件夹中的训练任务。一旦有任务写出 trainer_log.jsonl，曲线就会显示在这里。',
   noTraining: '此服务器不显示训练任务', noTrainingMore: '启动服务器时指定训练任务的文件夹，即可在此查看损失曲线。',
-  running: '进行中', finished: '已完成', quiet: when => `最近更新：${when}`, firstStep: '第一步尚未写入日志。',
+  running: '进行中', finished: '已完成', stoppedRun: '已停止', failedRun: '失败', quiet: when => `最近更新：${when}`,
+  stopRun: '停止训练', stopTitle: run => `停止训练“${run}”？`, stopMore: '目前学到的内容会保存为适配器。', firstStep: '第一步尚未写入日志。',
   chartLabel: (step, loss, evaluation) => `截至第 ${step} 步的损失曲线：损失 ${loss}` + (evaluation ? `，评估损失 ${evaluation}。` : '。'),
 };
 

@@ -1,7 +1,7 @@
-// The page of a training run: reads its trainer_log.jsonl piece by piece. It never writes, so closing it stops nothing.
-import { ApiError, log, runs, words } from './api.js';
+// The page of a training run: reads its trainer_log.jsonl piece by piece, so closing it stops nothing. A run of the server itself can be stopped.
+import { ApiError, log, runs, stopTraining, words } from './api.js';
 import { LossChart, small } from './chart.js';
-import { $, el } from './dom.js';
+import { $, el, toast } from './dom.js';
 import { preferences, prefer } from './store.js';
 import { ago, number, t } from './text.js';
 
@@ -11,6 +11,7 @@ const SMOOTHING = 0.6; // that of the library's own pictures
 const WINDOWS = 150; // in a longer run each smoothed point stands for a larger part of it
 const LONG_PIECE = 500_000; // bytes; a longer log comes in several
 const QUIET_SECONDS = 180;
+const STATES = { running: 'running', succeeded: 'finished', stopped: 'stoppedRun', failed: 'failedRun' };
 
 /** The lines of one log, as far as they have been read. */
 export class RunLog {
@@ -52,6 +53,15 @@ export class Training {
     this.chart = new LossChart($('plot'));
     this.log = new RunLog();
     $('run').addEventListener('change', () => this.choose($('run').value));
+    $('stop-run').addEventListener('click', () => {
+      $('stop-title').textContent = t('stopTitle', this.run);
+      $('stop-dialog').showModal();
+    });
+    $('stop-form').addEventListener('submit', event => {
+      event.preventDefault();
+      $('stop-dialog').close();
+      this.stop(this.run);
+    });
     $('smoothing').addEventListener('input', () => {
       prefer({ smoothing: Number($('smoothing').value) });
       this.show();
@@ -62,6 +72,8 @@ export class Training {
   open() {
     this.close();
     $('run-state').hidden = true;
+    $('stop-run').hidden = true;
+    $('stop-run').disabled = false;
     this.translate();
     this.look();
   }
@@ -140,8 +152,23 @@ export class Training {
     select.hidden = list.length === 0;
   }
 
-  /** Whether a run that has written nothing for minutes goes on cannot be told from its log. */
+  async stop(id) {
+    $('stop-run').disabled = true;
+    try {
+      await stopTraining(id);
+    } catch (e) {
+      toast(words(e));
+    }
+    this.open();
+  }
+
+  /** A run of another process has no status, and whether one that has written nothing for minutes goes on cannot be told from its log. */
   state(run) {
+    $('stop-run').hidden = run.status !== 'running';
+    if (run.status in STATES) {
+      this.tell(run.status, t(STATES[run.status]) + (run.error ? ': ' + run.error : ''));
+      return;
+    }
     const quiet = Date.now() / 1000 - run.modified;
     const { current_steps: done, total_steps: total } = this.log.last;
     if (done >= total) {

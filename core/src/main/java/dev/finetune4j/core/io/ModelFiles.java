@@ -105,9 +105,9 @@ public final class ModelFiles {
         return folder;
     }
 
-    /** A copy of config.json, a JSON object. */
+    /** A copy of config.json, a JSON object; that of InternLM2 as the Llama that it computes. */
     public JsonNode config() {
-        return config.deepCopy();
+        return InternLm2Weights.isIn(config) ? InternLm2Weights.config(config) : config.deepCopy();
     }
 
     /** A copy of generation_config.json, a JSON object; empty without the file. */
@@ -134,7 +134,7 @@ public final class ModelFiles {
 
     /**
      * Opens the weights; the caller closes them. Their names are those of Hugging Face's decoders, such as {@code
-     * model.layers.0.mlp.up_proj.weight}, also where the files leave the {@code model.} out.
+     * model.layers.0.mlp.up_proj.weight}, also where the files leave the {@code model.} out, and those of a Llama where they are InternLM2's.
      *
      * @throws ModelFileException when there are none in safetensors form, when a shard or a tensor of the index is
      *     missing, or when a file is damaged
@@ -148,7 +148,8 @@ public final class ModelFiles {
             weights.close();
             throw e;
         }
-        return new RenamedWeights(weights, TensorNames.ofModel(weights.names()));
+        WeightSource named = new RenamedWeights(weights, TensorNames.ofModel(weights.names()));
+        return InternLm2Weights.isIn(config) ? new InternLm2Weights(named, config) : named;
     }
 
     /**

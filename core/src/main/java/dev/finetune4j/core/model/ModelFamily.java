@@ -2,6 +2,7 @@ package dev.finetune4j.core.model;
 
 import dev.finetune4j.core.ModelFileException;
 import java.util.List;
+import java.util.Map;
 
 /** A kind of decoder that model folders name by {@code model_type}: what its config.json means. */
 interface ModelFamily {
@@ -57,6 +58,22 @@ interface ModelFamily {
                 + (known.contains(inner)
                         ? "Its \"text_config\" is of the supported type \"" + inner
                                 + "\": use a model that is that text model alone."
-                        : "Use a model of one of these families."));
+                        : otherForm(type, reader)));
+    }
+
+    /** Checkpoints with code of their own, which is not run, by the type and the names of those that hold the same in another form. */
+    Map<String, String> CONVERTED = Map.of(
+            "chatglm", "\"glm\", as zai-org/glm-4-9b-chat-hf is",
+            "internlm", "\"llama\", or InternLM2, as internlm/internlm2_5-7b-chat is",
+            "Yi", "\"llama\", as 01-ai/Yi-1.5-6B-Chat is");
+
+    private static String otherForm(String type, ConfigReader reader) {
+        String converted = CONVERTED.get(type);
+        if (converted != null) {
+            return "Its checkpoints bring code of their own, which is not run: use the converted form of the type "
+                    + converted + ".";
+        }
+        return (reader.has("auto_map") ? "It brings code of its own (\"auto_map\"), which is not run. " : "")
+                + "Use a model of one of these families.";
     }
 }

@@ -67,7 +67,8 @@ class ConfigReaderTest {
                 "llama_v4_plain | rope_parameters | {\"rope_type\":\"mrope\",\"rope_theta\":10000} | mrope",
                 "llama_v4_plain | rope_theta | -1 | rope_theta",
                 "llama_v4_plain | rope_theta | \"big\" | rope_theta",
-                "phi3_longrope_long | rope_scaling | {\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1]} | short_factor",
+                "phi3_longrope_long | rope_scaling | {\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1]}"
+                        + " | short_factor",
                 "gemma2_v4 | layer_types | [\"full_attention\"] | layer_types",
                 "gemma2_v4 | layer_types | [\"full_attention\",\"chunked_attention\",\"full_attention\"] | layer_types",
                 "gemma2_v4 | attn_logit_softcapping | -1 | attn_logit_softcapping",
@@ -157,5 +158,23 @@ class ConfigReaderTest {
         assertEquals(read(config), read(other));
         other.remove("sliding_window_pattern");
         assertEquals(read(config), read(other));
+    }
+
+    @Test
+    void checkpointsWithCodeOfTheirOwnAreReferredToTheConvertedForm() {
+        ObjectNode config = config("llama_v4_plain");
+        config.put("model_type", "chatglm");
+        config.putObject("auto_map").put("AutoModel", "modeling_chatglm.ChatGLMModel");
+        String message = assertThrows(
+                        ModelFileException.class,
+                        () -> ModelFamily.readConfig(new ConfigReader(Path.of("config.json"), config)))
+                .getMessage();
+        assertTrue(message.contains("\"glm\", as zai-org/glm-4-9b-chat-hf is"), message);
+        config.put("model_type", "another");
+        message = assertThrows(
+                        ModelFileException.class,
+                        () -> ModelFamily.readConfig(new ConfigReader(Path.of("config.json"), config)))
+                .getMessage();
+        assertTrue(message.contains("\"auto_map\""), message);
     }
 }

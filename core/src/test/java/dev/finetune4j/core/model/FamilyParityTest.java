@@ -2,6 +2,7 @@ package dev.finetune4j.core.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.finetune4j.core.ActivationCheckpointing;
 import dev.finetune4j.core.Labels;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.io.SafetensorsFile;
@@ -150,6 +151,35 @@ class FamilyParityTest {
                 start += (int) length;
             }
             TensorData.assertClose("values", Tensors.toFloats(weight.grad()), packed, 1e-5);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void blocksThatAreComputedAgainHaveTheSameGradients(String name) {
+        Path folder = TestData.resource("model/" + name);
+        try (CausalLM model = load(folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"))) {
+            Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
+            weight.set_requires_grad(true);
+            float[] kept = gradient(model, golden, weight);
+            for (ActivationCheckpointing again : List.of(
+                    ActivationCheckpointing.all(),
+                    ActivationCheckpointing.all().keepingAttention())) {
+                TensorData.assertClose(
+                        again.toString(), kept, gradient(model.withActivations(again), golden, weight), 1e-5);
+            }
+        }
+    }
+
+    private static float[] gradient(CausalLM model, SafetensorsFile golden, Tensor weight) {
+        try (TensorScope scope = TensorScope.forStep()) {
+            Tensor ids = golden.read("input_ids");
+            long[] labels = next(Tensors.toLongs(ids));
+            NextTokenLoss.lossAndBackward(model.hidden(ModelInput.padded(ids)), model::logits, labels, 1.0 / labels.length);
+            float[] gradient = Tensors.toFloats(weight.grad());
+            weight.mutable_grad().put(new Tensor());
+            return gradient;
         }
     }
 

@@ -101,6 +101,7 @@ public final class DecoderBlock implements AutoCloseable {
             Tensor mixed = attentionNorms.post(attention.forward(input, context, past));
             if (parallel) {
                 s.add(mixed.add(beside(input, context.balance())));
+                s.replace(s.value()); // what flowed in is not this block's to give away
                 s.take(scope);
                 return;
             }

@@ -164,8 +164,7 @@ class FamilyParityTest {
             weight.set_requires_grad(true);
             float[] kept = gradient(model, golden, weight);
             for (ActivationCheckpointing again : List.of(
-                    ActivationCheckpointing.all(),
-                    ActivationCheckpointing.all().keepingAttention())) {
+                    ActivationCheckpointing.all(), ActivationCheckpointing.all().keepingAttention())) {
                 TensorData.assertClose(
                         again.toString(), kept, gradient(model.withActivations(again), golden, weight), 1e-5);
             }
@@ -176,7 +175,8 @@ class FamilyParityTest {
         try (TensorScope scope = TensorScope.forStep()) {
             Tensor ids = golden.read("input_ids");
             long[] labels = next(Tensors.toLongs(ids));
-            NextTokenLoss.lossAndBackward(model.hidden(ModelInput.padded(ids)), model::logits, labels, 1.0 / labels.length);
+            NextTokenLoss.lossAndBackward(
+                    model.hidden(ModelInput.padded(ids)), model::logits, labels, 1.0 / labels.length);
             float[] gradient = Tensors.toFloats(weight.grad());
             weight.mutable_grad().put(new Tensor());
             return gradient;

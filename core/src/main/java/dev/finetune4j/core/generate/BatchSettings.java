@@ -13,7 +13,8 @@ import java.util.List;
  * @param maxWaiting how many may wait; one more is refused with {@link java.util.concurrent.RejectedExecutionException}
  * @param maxTokens for how many tokens of all running texts together, prompts and answers to be, there is memory for keys and
  *     values; texts wait until theirs is free. 0 for as many as fit into 80 % of what is free when the first text comes
- * @param prefillChunk how many tokens of a new prompt are computed between two tokens of the running texts, at least 16
+ * @param prefillChunk how many tokens of a new prompt are computed between two tokens of the running texts, at least 16; on a GPU up
+ *     to four times as many where several short prompts are computed together
  * @param residentWeights whether on a GPU the weights of a 4-bit base are kept in 16 bit too from the first time on that more than
  *     8 texts run at once, if that takes no more than half of the free memory: a step of many texts is then twice as fast
  * @param prefixCacheTokens for how many tokens of texts that have ended keys and values are kept, beside those of running texts, so that

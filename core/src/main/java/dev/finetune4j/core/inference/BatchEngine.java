@@ -5,6 +5,7 @@ import dev.finetune4j.core.decode.BatchDecoder;
 import dev.finetune4j.core.generate.BatchSettings;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.kernel.DecodeRow;
+import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.MemoryErrors;
@@ -16,6 +17,8 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The texts that are being generated, and what one turn does for them: it lets waiting ones in, computes a piece of one new prompt,
@@ -30,6 +33,10 @@ final class BatchEngine implements AutoCloseable {
         BatchedText next(boolean take);
     }
 
+    private static final Logger LOG = LoggerFactory.getLogger(BatchEngine.class);
+    /** Pieces of prompts that several take together. */
+    private static final int JOINT_CHUNKS = 4;
+
     private final ComputeDevice device;
     private final BatchSettings settings;
     private final TokenBudget budget;
@@ -42,6 +49,9 @@ final class BatchEngine implements AutoCloseable {
     /** Whether the device has begun with the next step by itself. */
     private boolean isAhead;
 
+    /** Whether the prompts of several texts are computed together: where the host is slower than the device. */
+    private boolean joint;
+
     BatchEngine(CausalLM base, BatchSettings settings) {
         this.device = base.placement().device();
         this.settings = settings;
@@ -50,6 +60,7 @@ final class BatchEngine implements AutoCloseable {
                 settings.maxTokens(),
                 free -> settings.residentWeights() ? BatchDecoder.residentBytes(base, free) : 0);
         this.decoder = new BatchDecoder(base, settings.residentWeights());
+        this.joint = DeviceKernels.of(device).isAsync();
     }
 
     /** Whether nothing is being generated; for any thread that keeps the batcher's from working. */
@@ -71,7 +82,7 @@ final class BatchEngine implements AutoCloseable {
         endCancelled();
         decoder.forgetClosed();
         admit(waiting);
-        prefillOne();
+        prefill();
         List<List<BatchedText>> groups = groups();
         boolean ahead = groups.size() == 1 && groups.get(0).size() == running.size() && waiting.next(false) == null;
         for (List<BatchedText> group : groups) {
@@ -124,17 +135,49 @@ final class BatchEngine implements AutoCloseable {
         }
     }
 
-    /** A piece of the prompt of the first text that has more than its last token to be computed. */
-    private void prefillOne() {
+    /** A piece of the prompt of the first text that has more than its last token to be computed, or several prompts. */
+    private void prefill() {
         for (BatchedText text : running) {
             if (text.pending() > 1) {
-                attempt(
-                        text,
-                        () -> accept(
-                                text,
-                                text.prefill(decoder.withResidentWeights(text.model()), settings.prefillChunk())));
+                List<BatchedText> together = joint
+                        ? JointPrefill.choose(text, running, JOINT_CHUNKS * settings.prefillChunk())
+                        : List.of(text);
+                if (together.size() > 1) {
+                    prefill(together);
+                } else {
+                    attempt(
+                            text,
+                            () -> accept(
+                                    text,
+                                    text.prefill(
+                                            decoder.withResidentWeights(text.model()), settings.prefillChunk())));
+                }
                 return;
             }
+        }
+    }
+
+    private void prefill(List<BatchedText> together) {
+        List<float[]> logits;
+        try {
+            CausalLM by = decoder.withResidentWeights(together.get(0).model());
+            logits = JointPrefill.feed(
+                    by,
+                    together.stream().map(BatchedText::wholePrompt).toList(),
+                    together.stream().map(BatchedText::memory).toList());
+        } catch (RuntimeException e) {
+            if (MemoryErrors.ranOut(e)) {
+                LOG.info("prompts are computed one after another from now on, because memory ran out");
+                joint = false;
+            } else {
+                together.forEach(text -> fail(text, e));
+            }
+            return;
+        }
+        for (int i = 0; i < together.size(); i++) {
+            BatchedText text = together.get(i);
+            float[] own = logits.get(i);
+            attempt(text, () -> accept(text, text.choose(own)));
         }
     }
 

@@ -147,6 +147,22 @@ final class BatchedText {
         return last ? choose(logits) : -1;
     }
 
+    /** Whether the model remembers nothing of the text, nor virtual tokens before it. */
+    boolean isUntouched() {
+        return memory.positions() == 0;
+    }
+
+    /**
+     * Notes the tokens of a prompt of which the model remembers nothing yet and which it is given now.
+     *
+     * @return all of them
+     */
+    int[] wholePrompt() {
+        int[] prompt = Arrays.copyOf(ids, length);
+        cache.note(prompt);
+        return prompt;
+    }
+
     /** The row of a step that feeds the last token. */
     DecodeRow row() {
         return new DecodeRow(memory.positions(), ids[length - 1], memory, 0);

@@ -180,6 +180,36 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
     }
 
     /**
+     * Takes up the first positions of a sequence of another cache.
+     *
+     * @param other of the same model
+     * @param sequence which of the other's, from 0
+     * @param positions how many of those that the other holds
+     * @throws IllegalStateException if a cache is closed, another thread uses it, or this one has not room for them
+     */
+    public void take(KvCache other, int sequence, long positions) {
+        if (positions > other.positions() || positions() + positions > capacity()) {
+            throw new IllegalStateException("there is no room for " + positions + " positions behind " + positions()
+                    + " of " + capacity() + ", or the other cache holds only " + other.positions());
+        }
+        try (Lifetime.Use use = lifetime.use();
+                Lifetime.Use otherUse = other.lifetime.use()) {
+            for (int i = 0; i < layers.size(); i++) {
+                try (TensorScope scope = new TensorScope()) {
+                    take(keys(i), other.keys(i), sequence, positions);
+                    take(values(i), other.values(i), sequence, positions);
+                }
+            }
+            advance(positions);
+        }
+    }
+
+    private void take(Tensor to, Tensor from, int sequence, long positions) {
+        to.narrow(2, positions(), positions)
+                .copy_(from.narrow(0, sequence, 1).narrow(2, 0, positions));
+    }
+
+    /**
      * The part of one layer, counted from 0.
      *
      * @throws IllegalStateException if the cache is closed

@@ -37,10 +37,12 @@ public final class CudaDecodeKernels implements DecodeKernels {
 
     private static final int MIN_POSITIONS_OF_SPLIT = 16;
 
-    /** The same for steps of many rows by tensor cores. */
-    private static final int WIDE_BLOCKS = 2 * BLOCKS;
-
+    /** The same for steps of many rows by tensor cores, as attendmany.cu has it. */
     private static final int WIDE_MIN_POSITIONS_OF_SPLIT = 256;
+    /** Positions from which on a sequence has several splits even if its rows keep the GPU busy; to so many splits. */
+    private static final int WIDE_MAX_POSITIONS_OF_SPLIT = 1024;
+
+    private static final int WIDE_MAX_SPLITS = 16;
     private static final int WIDE_THREADS = 128;
     /** Channels of a step of a product on tensor cores. */
     private static final int WIDE_STEP = 16;
@@ -80,12 +82,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
     public DecodeWorkspace workspace(int rows, AttentionSpec attention, List<DecodeWorkspace.Angles> angles) {
         long capacity = angles.get(0).cos().size(0);
         int heads = attention.heads();
-        boolean wide = isWide(rows, attention);
-        int many = wide ? WIDE_BLOCKS : BLOCKS_OF_MANY_ROWS;
-        int blocks = rows > GemvKernel.MAX_ROWS ? many : BLOCKS;
-        long wanted = blocks / ((long) rows * attention.kvHeads() * parts(attention));
-        int least = wide ? WIDE_MIN_POSITIONS_OF_SPLIT : MIN_POSITIONS_OF_SPLIT;
-        int splits = (int) Math.max(1, Math.min(wanted, capacity / least));
+        int splits = splits(rows, attention, capacity);
         return new DecodeWorkspace(
                 angles,
                 splits,
@@ -94,6 +91,16 @@ public final class CudaDecodeKernels implements DecodeKernels {
                 // The GPU writes to the host's memory itself, so that nobody has to ask for a copy.
                 Tensors.zeros(ComputeDevice.cpu(), ScalarType.Long, capacity, rows)
                         .pin_memory());
+    }
+
+    private int splits(int rows, AttentionSpec attention, long capacity) {
+        long works = (long) rows * attention.kvHeads() * parts(attention);
+        if (isWide(rows, attention)) {
+            long wanted = Math.max(BLOCKS / works, Math.min(WIDE_MAX_SPLITS, capacity / WIDE_MAX_POSITIONS_OF_SPLIT));
+            return (int) Math.max(1, Math.min(wanted, capacity / WIDE_MIN_POSITIONS_OF_SPLIT));
+        }
+        int blocks = rows > GemvKernel.MAX_ROWS ? BLOCKS_OF_MANY_ROWS : BLOCKS;
+        return (int) Math.max(1, Math.min(blocks / works, capacity / MIN_POSITIONS_OF_SPLIT));
     }
 
     /** Whether steps of that many rows attend by tensor cores, which pay off where the instructions of many rows take longer than reading. */

@@ -20,6 +20,8 @@ constexpr int BYTES = SIZE * 2;
 constexpr int STRIDE = BYTES + 16;     // neighbours lie in different banks
 constexpr int TILE = KEYS * STRIDE;
 constexpr int LEAST = 256;             // positions of a share
+constexpr int MOST = 1024;             // where there are splits enough
+constexpr int WAVE = 264;              // blocks that run at once on a large GPU, two on a multiprocessor
 
 struct alignas(16) Room {
     u8 tiles[WARPS][STAGES][2][TILE];  // at last the warps' sums
@@ -139,6 +141,14 @@ __device__ __forceinline__ Mixture gathered(const Room& room, int head) {
     return all;
 }
 
+// As many shares as one wave of blocks has room for, more of a long sequence.
+__device__ __forceinline__ Share shareOf(i64 position, int capacity, int window, int splits, int split, int works) {
+    const int length = static_cast<int>(min(position + 1, static_cast<i64>(capacity)));
+    const int seen = window > 0 ? min(window, length) : length;
+    const int shares = min(splits, max(max(1, WAVE / works), (seen + MOST - 1) / MOST));
+    return Share(position, capacity, window, shares, split, LEAST);
+}
+
 // Arguments are those of attend in decode.cu.
 extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
         const i64* step, const i64* memory, const bf16* qkv, const bf16* cosines, const bf16* sines, float* partial,
@@ -148,8 +158,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
     __shared__ bool last;
     nextMayStart();
     const int heads = shape.heads, kvHeads = shape.kvHeads, half = shape.rotary / 2;
-    const int splits = shape.splits, split = blockIdx.x % splits;
-    const int work = blockIdx.x / splits, part = work % shape.parts;
+    // Shares that a sequence does not have come last.
+    const int splits = shape.splits, works = gridDim.x / splits, split = blockIdx.x / works;
+    const int work = blockIdx.x % works, part = work % shape.parts;
     const int kvHead = work / shape.parts % kvHeads, row = work / shape.parts / kvHeads;
     const int all = heads / kvHeads, most = (all + shape.parts - 1) / shape.parts;
     const int group = min(most, all - part * most), firstHead = kvHead * all + part * most;
@@ -159,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
     const i64 position = place.x;
     const int capacity = static_cast<int>(place.y);
     if (position < 0) return;
-    const Share share(position, capacity, shape.window, splits, split, LEAST);
+    const Share share = shareOf(position, capacity, shape.window, splits, split, works);
     if (share.begin >= share.end) return;
     const bool hasNewest = share.end == share.length && position < capacity;
     const u64 base = static_cast<u64>(kvHead) * capacity * SIZE;

@@ -149,8 +149,7 @@ final class BatchEngine implements AutoCloseable {
                             text,
                             () -> accept(
                                     text,
-                                    text.prefill(
-                                            decoder.withResidentWeights(text.model()), settings.prefillChunk())));
+                                    text.prefill(decoder.withResidentWeights(text.model()), settings.prefillChunk())));
                 }
                 return;
             }

@@ -205,8 +205,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
     }
 
     private void take(Tensor to, Tensor from, int sequence, long positions) {
-        to.narrow(2, positions(), positions)
-                .copy_(from.narrow(0, sequence, 1).narrow(2, 0, positions));
+        to.narrow(2, positions(), positions).copy_(from.narrow(0, sequence, 1).narrow(2, 0, positions));
     }
 
     /**

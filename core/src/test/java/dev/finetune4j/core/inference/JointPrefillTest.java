@@ -74,7 +74,8 @@ class JointPrefillTest {
             }
             List<float[]> logits = JointPrefill.feed(model, prompts, together);
             for (int i = 0; i < lengths.length; i++) {
-                assertClose("prompt " + i, ForwardSession.feed(model, alone.get(i), prompts.get(i)), logits.get(i), 1e-4);
+                assertClose(
+                        "prompt " + i, ForwardSession.feed(model, alone.get(i), prompts.get(i)), logits.get(i), 1e-4);
                 assertEquals(lengths[i], together.get(i).positions());
                 for (int next : new int[] {5, 200}) {
                     float[] expected = ForwardSession.feed(model, alone.get(i), new int[] {next});
@@ -113,8 +114,7 @@ class JointPrefillTest {
                 running.add(text(i == 4 ? other : model, cache, lengths[i]));
             }
             BatchedText first = running.get(0);
-            assertEquals(
-                    List.of(first, running.get(3), running.get(5)), JointPrefill.choose(first, running, 3 * 12));
+            assertEquals(List.of(first, running.get(3), running.get(5)), JointPrefill.choose(first, running, 3 * 12));
             assertEquals(List.of(first), JointPrefill.choose(first, running, 20));
             first.prefill(model, 4);
             assertEquals(List.of(first), JointPrefill.choose(first, running, 1000));

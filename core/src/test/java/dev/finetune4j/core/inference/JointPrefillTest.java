@@ -4,6 +4,7 @@ import static dev.finetune4j.testsupport.TensorData.assertClose;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.finetune4j.core.generate.ChatRequest;
 import dev.finetune4j.core.generate.FinishReason;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.model.CausalLM;
@@ -17,6 +18,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -32,7 +34,7 @@ class JointPrefillTest {
 
     private static final class Ignored implements BatchedText.Listener {
         @Override
-        public void token(int id) {}
+        public void token(int id, @Nullable Likelihoods likelihoods) {}
 
         @Override
         public void ended(FinishReason reason) {}
@@ -46,8 +48,8 @@ class JointPrefillTest {
                 model,
                 new SplittableRandom(length).ints(length, 0, 300).toArray(),
                 cache,
-                GenerationSettings.builder().maxNewTokens(8).build(),
-                Set.of(),
+                8,
+                new TokenChooser(GenerationSettings.greedy(), Set.of(), length, ChatRequest.NO_LOGPROBS, null),
                 new Ignored());
         text.reserve();
         return text;

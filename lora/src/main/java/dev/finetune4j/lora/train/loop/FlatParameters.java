@@ -192,7 +192,10 @@ final class FlatParameters implements AutoCloseable {
     /** The same for those of one group. */
     void refreshComputeCopies(Slice slice) {
         if (computeCopies != null) {
-            slice.of(computeCopies).copy_(slice.of(values));
+            // A view that is not closed keeps all of the buffer.
+            try (TensorScope scope = new TensorScope()) {
+                slice.of(computeCopies).copy_(slice.of(values));
+            }
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.nn.Parameter;
@@ -12,6 +13,7 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -54,6 +56,21 @@ class FlatParametersTest {
             }
             assertNotSame(parameter.as(ScalarType.BFloat16), parameter.as(ScalarType.BFloat16));
             assertArrayEquals(new float[] {2, 4, 6}, Tensors.toFloats(parameter.as(ScalarType.BFloat16)));
+        }
+    }
+
+    /** A view that nobody closes would keep the values and copies of a whole training until the garbage collector comes by. */
+    @Test
+    void nothingOfThemIsLeftToTheCollector() {
+        try (Tensor tensor = Tensors.ofFloats(ComputeDevice.cpu(), new float[] {1, 2, 3}, 3)) {
+            Map<String, Parameter> trainable = Map.of("p", new Parameter(tensor));
+            long before = Pointer.totalCount();
+            try (FlatParameters flat = new FlatParameters(trainable, ParameterGroups.ONE, ScalarType.BFloat16)) {
+                flat.refreshComputeCopies();
+            }
+            long left = Pointer.totalCount() - before;
+            // The collector may free objects of other tests.
+            assertTrue(left <= 0, left + " native objects");
         }
     }
 }

@@ -56,7 +56,9 @@ final class ExpertLoraLinear extends AdaptedLinear {
     public Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
         List<Linear> bases = new ArrayList<>();
         for (Linear linear : linears) {
-            if (!(linear instanceof ExpertLoraLinear other) || !other.layer.equals(layer) || other.index != bases.size()) {
+            if (!(linear instanceof ExpertLoraLinear other)
+                    || !other.layer.equals(layer)
+                    || other.index != bases.size()) {
                 return Optional.empty();
             }
             bases.add(other.base);

@@ -60,7 +60,11 @@ final class LoraSpecs {
                 specs.add(new OnEmbedding(settings, path, embedding));
             } else {
                 specs.add(new OnLinear(
-                        settings, path, Objects.requireNonNull(base.linears().get(path)), Objects.requireNonNull(numbers.get(path)), false));
+                        settings,
+                        path,
+                        Objects.requireNonNull(base.linears().get(path)),
+                        Objects.requireNonNull(numbers.get(path)),
+                        false));
             }
         }
         stacks(settings, base.names())

@@ -70,13 +70,13 @@ class SafetensorsFuzzTest {
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "safetensors-bad/valid_01_scalar_0d.safetensors",
-                "safetensors-bad/valid_05_metadata_unicode_names.safetensors",
-                "reference/lora_adapter.safetensors"
+                "io/safetensors-bad/valid_01_scalar_0d.safetensors",
+                "io/safetensors-bad/valid_05_metadata_unicode_names.safetensors",
+                "model/granite_plain/model.safetensors"
             })
     void mutatedHeaders(String name) throws IOException {
         TorchRuntime.start();
-        byte[] original = Files.readAllBytes(TestData.resource("io/" + name));
+        byte[] original = Files.readAllBytes(TestData.resource(name));
         Path file = folder.resolve("mutated.safetensors");
         SplittableRandom random = new SplittableRandom(SEED);
         SplittableRandom other = random.split();

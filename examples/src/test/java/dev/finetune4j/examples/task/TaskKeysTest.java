@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.finetune4j.examples.task.TaskKey.Rule;
 import dev.finetune4j.examples.task.TaskKey.Treatment;
+import dev.finetune4j.testsupport.Needs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,13 +24,11 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
 /** What becomes of each key of a task file is said in docs/task-file-keys.md, done by the code, and complete. */
 class TaskKeysTest {
     private static final Path PAGE = Path.of("../docs/task-file-keys.md");
-    private static final Path LIST = Path.of("../../shared/fixtures/llamafactory/keys.json");
 
     /** With {@code -Dfinetune4j.write=true} the page is written anew. */
     @Test
@@ -45,11 +44,11 @@ class TaskKeysTest {
     /** Each key that the original takes is known, with its default and its choices. */
     @Test
     void allKeysOfTheOriginalAreThere() throws IOException {
-        Assumptions.assumeTrue(Files.exists(LIST), "the list of the original's keys is not here");
+        Path list = Needs.shared("fixtures/llamafactory/keys.json");
         Set<String> names = new TreeSet<>();
         int entries = 0;
         List<String> differences = new ArrayList<>();
-        for (JsonNode entry : new ObjectMapper().readTree(LIST.toFile()).path("keys")) {
+        for (JsonNode entry : new ObjectMapper().readTree(list.toFile()).path("keys")) {
             entries++;
             String name = entry.path("key").asText();
             names.add(name);

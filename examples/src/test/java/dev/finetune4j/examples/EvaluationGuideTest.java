@@ -31,7 +31,7 @@ class EvaluationGuideTest {
     @Test
     void theCodeOfThePageRuns() throws Exception {
         List<String> blocks = Snippets.blocks("docs/evaluation.md");
-        assertEquals(3, blocks.size(), "a comparison, other tasks, exams");
+        assertEquals(4, blocks.size(), "a comparison, other tasks, exams, rules of one's own");
         Path csv = folder.resolve("exam.csv");
         Files.writeString(csv, """
                 id,question,A,B,C,D,answer
@@ -51,6 +51,8 @@ class EvaluationGuideTest {
         assertTrue(lines.get(2).matches("[0-2] of 2, Interval\\[low=.*method=WILSON]"), lines.get(2));
         assertEquals("1.0", lines.get(3), "the new names are preferred");
         assertTrue(lines.get(4).startsWith("5: {exam/who it is, unseen phrasings="), lines.get(4));
+        assertTrue(lines.get(6).matches("STOPPED after (4|8|12)"), lines.get(6));
+        assertTrue(Files.exists(report.resolve("best").resolve("adapter_model.safetensors")));
         for (String file : List.of("evaluation.json", "evaluation.md", "evaluation.html")) {
             assertTrue(Files.size(report.resolve(file)) > 1000, file);
         }

@@ -30,6 +30,7 @@ public final class Snippets {
         import dev.finetune4j.lora.eval.*;
         import dev.finetune4j.lora.plan.*;
         import dev.finetune4j.lora.report.*;
+        import dev.finetune4j.lora.train.*;
         import dev.finetune4j.quant.*;
         import java.nio.file.*;
         import java.time.Duration;

@@ -147,7 +147,7 @@ class TemplateMasksTest {
     /** A tokenizer whose special tokens are those that the template writes, with the template beside it. */
     private Tokenizer checkpoint(Path shared, JsonNode entry) throws IOException {
         String source = Files.readString(shared.resolve(entry.path("name").asText() + ".jinja"));
-        ObjectNode definition = (ObjectNode) TestData.json(TestData.resource("data/tokenizer/tokenizer.json"));
+        ObjectNode definition = (ObjectNode) TestData.json(TestData.resource("text/bytelevel/tokenizer.json"));
         ArrayNode added = definition.withArray("added_tokens");
         Set<String> known = new TreeSet<>();
         int last = definition.path("model").path("vocab").size();

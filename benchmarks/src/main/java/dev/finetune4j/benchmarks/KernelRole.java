@@ -17,7 +17,9 @@ enum KernelRole {
     LOSS(KernelKind.VOCABULARY, starts("cross_entropy_"), contains()),
     CHOICE(KernelKind.VOCABULARY, starts("choose_"), contains("argmax")),
     /** GEMV of a weight that is read as it is stored; LoRA's wide factor is in it. */
-    GEMV(KernelKind.BASE, starts("rows_", "gated_"), contains()),
+    GEMV(KernelKind.BASE, starts("rows_", "gated_", "combined_"), contains()),
+    /** Which experts a token goes to. */
+    ROUTER(KernelKind.OTHER, starts("router_"), contains()),
     /** Of many rows with LoRA's factors, and the sums over the parts of such products. */
     LOW_RANK(
             KernelKind.LORA,

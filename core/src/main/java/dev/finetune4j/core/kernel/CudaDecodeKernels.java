@@ -245,7 +245,7 @@ public final class CudaDecodeKernels implements DecodeKernels {
                         width(router.weight()),
                         buffers.rows(),
                         router.experts());
-        module.kernel("choose" + suffix)
+        module.kernel("router_choice" + suffix)
                 .launch(
                         buffers.rows(),
                         WARP,

@@ -94,12 +94,12 @@ __device__ __forceinline__ void choose(
     if (lane < active) shares[lane] = wide(narrow<T>(mine / of));
 }
 
-extern "C" __global__ void __launch_bounds__(32) choose_bf16(
+extern "C" __global__ void __launch_bounds__(32) router_choice_bf16(
         const float* logits, int* chosen, float* shares, int experts, int active, int normalised) {
     choose<bf16>(logits, chosen, shares, experts, active, normalised);
 }
 
-extern "C" __global__ void __launch_bounds__(32) choose_f32(
+extern "C" __global__ void __launch_bounds__(32) router_choice_f32(
         const float* logits, int* chosen, float* shares, int experts, int active, int normalised) {
     choose<float>(logits, chosen, shares, experts, active, normalised);
 }

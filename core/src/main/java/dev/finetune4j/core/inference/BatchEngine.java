@@ -157,13 +157,14 @@ final class BatchEngine implements AutoCloseable {
     }
 
     private void prefill(List<BatchedText> together) {
-        List<float[]> logits;
-        try {
-            CausalLM by = decoder.withResidentWeights(together.get(0).model());
-            logits = JointPrefill.feed(
-                    by,
-                    together.stream().map(BatchedText::wholePrompt).toList(),
-                    together.stream().map(BatchedText::memory).toList());
+        List<int[]> prompts = together.stream().map(BatchedText::wholePrompt).toList();
+        try (JointPrefill computed =
+                JointPrefill.of(decoder.withResidentWeights(together.get(0).model()), prompts)) {
+            for (int i = 0; i < together.size(); i++) {
+                BatchedText text = together.get(i);
+                int index = i;
+                attempt(text, () -> accept(text, text.choose(computed.giveTo(text.memory(), index))));
+            }
         } catch (RuntimeException e) {
             if (MemoryErrors.ranOut(e)) {
                 LOG.info("prompts are computed one after another from now on, because memory ran out");
@@ -171,12 +172,6 @@ final class BatchEngine implements AutoCloseable {
             } else {
                 together.forEach(text -> fail(text, e));
             }
-            return;
-        }
-        for (int i = 0; i < together.size(); i++) {
-            BatchedText text = together.get(i);
-            float[] own = logits.get(i);
-            attempt(text, () -> accept(text, text.choose(own)));
         }
     }
 

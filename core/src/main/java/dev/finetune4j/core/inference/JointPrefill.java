@@ -18,8 +18,16 @@ import org.bytedeco.pytorch.global.torch;
  * The prompts of several texts in one ordinary pass, side by side from their first token on, shorter ones padded behind their end:
  * a GPU takes for it hardly longer than the host takes to ask for the pass of one.
  */
-final class JointPrefill {
-    private JointPrefill() {}
+final class JointPrefill implements AutoCloseable {
+    private final KvCache together;
+    private final float[] logits;
+    private final List<int[]> prompts;
+
+    private JointPrefill(KvCache together, float[] logits, List<int[]> prompts) {
+        this.together = together;
+        this.logits = logits;
+        this.prompts = prompts;
+    }
 
     /**
      * Which texts a pass can take with the first one.
@@ -58,14 +66,13 @@ final class JointPrefill {
     }
 
     /**
-     * Feeds whole prompts.
+     * Computes whole prompts.
      *
      * @param by what computes
      * @param prompts at least one token each
-     * @param memories of the prompts, empty, with room for them
-     * @return for each the logits of the token after it, (V)
+     * @return what each text takes for itself, so that one whose memory gets closed meanwhile fails alone; closed by the caller
      */
-    static List<float[]> feed(CausalLM by, List<int[]> prompts, List<KvCache> memories) {
+    static JointPrefill of(CausalLM by, List<int[]> prompts) {
         int count = prompts.size();
         int longest = prompts.stream().mapToInt(prompt -> prompt.length).max().orElseThrow();
         long[] padded = new long[count * longest];
@@ -75,8 +82,8 @@ final class JointPrefill {
                 padded[i * longest + k] = prompt[k];
             }
         }
+        KvCache together = by.newCache();
         try (Lifetime.Use use = by.use();
-                KvCache together = by.newCache();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor hidden = by.hidden(ModelInput.cached(by.tokens(padded, count, longest), together)); // (B, T, D)
@@ -84,14 +91,27 @@ final class JointPrefill {
             for (int i = 0; i < count; i++) {
                 ends.push_back(hidden.narrow(0, i, 1).narrow(1, prompts.get(i).length - 1L, 1));
             }
-            float[] all = Tensors.toFloats(by.logits(torch.cat(ends, 0))); // (B, 1, V)
-            List<float[]> logits = new ArrayList<>();
-            int width = all.length / count;
-            for (int i = 0; i < count; i++) {
-                memories.get(i).take(together, i, prompts.get(i).length);
-                logits.add(Arrays.copyOfRange(all, i * width, (i + 1) * width));
-            }
-            return logits;
+            return new JointPrefill(together, Tensors.toFloats(by.logits(torch.cat(ends, 0))), prompts); // (B, 1, V)
+        } catch (RuntimeException | Error e) {
+            together.close();
+            throw e;
         }
+    }
+
+    /**
+     * Gives a text what the model remembers of its prompt.
+     *
+     * @param memory empty, with room for the prompt
+     * @return the logits of the token after it, (V)
+     */
+    float[] giveTo(KvCache memory, int index) {
+        memory.take(together, index, prompts.get(index).length);
+        int width = logits.length / prompts.size();
+        return Arrays.copyOfRange(logits, index * width, (index + 1) * width);
+    }
+
+    @Override
+    public void close() {
+        together.close();
     }
 }

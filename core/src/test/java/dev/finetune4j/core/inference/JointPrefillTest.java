@@ -74,7 +74,15 @@ class JointPrefillTest {
                 together.add(text.memory());
                 alone.add(model.newCache());
             }
-            List<float[]> logits = JointPrefill.feed(model, prompts, together);
+            List<float[]> logits = new ArrayList<>();
+            try (JointPrefill joint = JointPrefill.of(model, prompts);
+                    KvCache closed = model.newCache()) {
+                closed.close();
+                assertThrows(IllegalStateException.class, () -> joint.giveTo(closed, 0), "fails for itself");
+                for (int i = 0; i < lengths.length; i++) {
+                    logits.add(joint.giveTo(together.get(i), i));
+                }
+            }
             for (int i = 0; i < lengths.length; i++) {
                 assertClose(
                         "prompt " + i, ForwardSession.feed(model, alone.get(i), prompts.get(i)), logits.get(i), 1e-4);

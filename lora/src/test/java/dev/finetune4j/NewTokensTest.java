@@ -109,7 +109,7 @@ class NewTokensTest {
                 .model(extended.folder())
                 .lora(l -> l.rank(4).trainableTokenIndices(extended.trainableTokenIndices()))
                 .dataset(data)
-                .training(t -> t.maxSteps(30).batchSize(3).learningRate(1e-2))
+                .training(t -> t.maxSteps(80).batchSize(3).learningRate(3e-2))
                 .device(ComputeDevice.cpu())
                 .precision(Precision.FP32)
                 .train()) {

@@ -7,7 +7,6 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
-import dev.finetune4j.core.nn.TokenSlices;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.AdapterShape;
@@ -15,9 +14,7 @@ import dev.finetune4j.lora.adapter.peft.AdapterKinds;
 import dev.finetune4j.lora.plan.MemoryPlan;
 import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.quant.QuantSettings;
-import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -143,10 +140,10 @@ public final class MemoryPlanner {
 
     /** The policy that fits and recomputes the least; of two that recompute as much, the one that keeps less. */
     private Optional<ActivationCheckpointing> cheapest(PlannedBatch size, DeviceMemory memory) {
-        Batch batch = batch(size);
+        BatchBytes batch = batch(size);
         return policies()
                 .filter(policy -> fits(bytes(batch, policy), memory))
-                .min(Comparator.comparingDouble(policy -> recomputed(batch, policy)));
+                .min(Comparator.comparingDouble(batch::recomputed));
     }
 
     private Stream<ActivationCheckpointing> policies() {
@@ -156,21 +153,6 @@ public final class MemoryPlanner {
                         .map(i -> config.layers() + 1 - i)
                         .mapToObj(ActivationCheckpointing::every)
                         .flatMap(policy -> Stream.of(policy, policy.keepingAttention())));
-    }
-
-    /** The multiplications that a policy adds to those of a batch. The last block is never recomputed. */
-    private double recomputed(Batch batch, ActivationCheckpointing policy) {
-        double sum = 0;
-        for (int i = 0; i + 1 < config.layers(); i++) {
-            if (policy.recomputes(i)) {
-                double attention =
-                        policy.keepsAttention() && batch.blocks().get(i).mixed() > 0
-                                ? 0
-                                : blocks.attentionCost(i, batch.positions());
-                sum += blocks.linearCost(i) + attention;
-            }
-        }
-        return sum * batch.tokens();
     }
 
     /** The plan of a batch of which the policy is given; see {@link #choose}. */
@@ -246,65 +228,14 @@ public final class MemoryPlanner {
         return bytes.peak() <= memory.free() * (1 - RESERVE);
     }
 
-    /**
-     * What a batch takes in each block, whichever compute again.
-     *
-     * @param positions of a sequence, virtual ones included
-     * @param tokens of all sequences together
-     * @param blocks in order
-     */
-    private record Batch(long positions, long tokens, List<Block> blocks) {}
-
-    /**
-     * The bytes of a block.
-     *
-     * @param kept where it does not compute again
-     * @param working the most that its passes take besides
-     * @param again kept while it does compute again, but for a slice
-     * @param workingAgain the most that it takes besides then
-     * @param mixed the part of again that attention gave
-     */
-    private record Block(long kept, long working, long again, long workingAgain, long mixed) {}
-
-    private Batch batch(PlannedBatch size) {
+    private BatchBytes batch(PlannedBatch size) {
         // A prefix is among the keys only; other virtual tokens go through the model as the rest.
         long positions = (long) size.tokens() + virtual;
         long all = size.positions() + (prefix ? 0 : (long) size.rows() * virtual);
-        List<Block> sizes = new ArrayList<>();
-        for (int i = 0; i < config.layers(); i++) {
-            sizes.add(block(i, positions, all));
-        }
-        return new Batch(positions, all, sizes);
+        return BatchBytes.of(blocks, config.layers(), positions, all, prefix);
     }
 
-    private Block block(int index, long positions, long all) {
-        if (blocks.isPassedWithoutGradients(index)) {
-            long forward = all * blocks.forwardOnly(index, positions, prefix);
-            return new Block(0, forward, 0, forward, 0);
-        }
-        long masked = blocks.mask(index, positions, prefix) + blocks.castWeights(index);
-        long kept = all * blocks.kept(index, positions, prefix) + masked;
-        long working = all * blocks.working(index, positions, prefix);
-        long mixed = all * blocks.mixed(index, positions, prefix);
-        if (all <= TokenSlices.TOKENS) {
-            return new Block(kept, working, kept, working, mixed);
-        }
-        long attention = blocks.keptByAttention(index, positions, prefix) + blocks.checkpoint();
-        return new Block(
-                kept,
-                working,
-                all * attention + masked,
-                Math.max(
-                        all * blocks.workingOfAttention(index, positions, prefix),
-                        all * 2 * blocks.checkpoint() + TokenSlices.TOKENS * blocks.slice(index)),
-                mixed);
-    }
-
-    private MemoryPlan.Bytes bytes(Batch batch, ActivationCheckpointing policy) {
-        long kept = batch.tokens() * pass.lastNorm(trainsLastNorm);
-        for (int i = 0; i < config.layers(); i++) {
-            kept += kept(batch, i, policy);
-        }
+    private MemoryPlan.Bytes bytes(BatchBytes batch, ActivationCheckpointing policy) {
         return new MemoryPlan.Bytes(
                 fixed.weights(),
                 0,
@@ -312,40 +243,11 @@ public final class MemoryPlanner {
                 fixed.gradients(),
                 fixed.optimizer(placement),
                 pass.tables(batch.positions()),
-                kept,
+                batch.tokens() * pass.lastNorm(trainsLastNorm) + batch.kept(policy),
                 pass.loss(batch.tokens()),
-                working(batch, policy) + fixed.largestDense(),
+                batch.working(policy) + fixed.largestDense(),
                 fixed.optimizerStep(placement),
                 0);
-    }
-
-    /** What a block leaves for its backward pass. The last one never computes again as a whole: its turn comes at once. */
-    private long kept(Batch batch, int index, ActivationCheckpointing policy) {
-        Block block = batch.blocks().get(index);
-        if (!policy.recomputes(index)) {
-            return block.kept();
-        }
-        boolean last = index + 1 == config.layers();
-        return last ? block.again() : batch.tokens() * blocks.checkpoint() + mixed(block, policy);
-    }
-
-    private static long mixed(Block block, ActivationCheckpointing policy) {
-        return policy.keepsAttention() ? block.mixed() : 0;
-    }
-
-    /** The most that a block takes while it runs, less what the ones behind it have given back by then. */
-    private long working(Batch batch, ActivationCheckpointing policy) {
-        long most = 0;
-        long givenBack = 0;
-        for (int i = config.layers() - 1; i >= 0; i--) {
-            Block block = batch.blocks().get(i);
-            boolean recomputed = policy.recomputes(i);
-            long again = recomputed && i + 1 < config.layers() ? block.again() - mixed(block, policy) : 0;
-            long working = recomputed ? block.workingAgain() : block.working();
-            most = Math.max(most, again + working - givenBack);
-            givenBack += kept(batch, i, policy);
-        }
-        return most;
     }
 
     private String advice(

@@ -17,17 +17,13 @@ import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.core.inference.Batcher;
 import dev.finetune4j.core.inference.ChatPipeline;
 import dev.finetune4j.core.inference.Constraints;
-import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.message.Arguments;
 import dev.finetune4j.core.message.SetOnce;
 import dev.finetune4j.core.model.CausalLM;
-import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
-import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.text.ChatEncoder;
-import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.core.text.Tokenizer;
 import dev.finetune4j.data.Example;
@@ -41,7 +37,6 @@ import dev.finetune4j.lora.export.ModelWriter;
 import dev.finetune4j.lora.plan.ServingPlan;
 import dev.finetune4j.lora.plan.estimate.ServingPlanner;
 import dev.finetune4j.quant.QuantSettings;
-import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -75,7 +70,9 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
     private final CausalLM model;
     private final AdapterRecord record;
     private final @Nullable QuantSettings quantization;
+    /** Whether its own weights are trained, so that those in the folder are not what it computes with. */
     private final boolean trainsItself;
+
     private final Batcher batcher;
     private final Constraints constraints;
     private final Adapters adapters = new Adapters(this);
@@ -84,24 +81,21 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
 
     private volatile boolean closing;
 
-    /** @param trainsItself whether its own weights are trained, so that those in the folder are not what it computes with */
     private LanguageModel(
             PretrainedFolder folder,
             Tokenizer tokenizer,
             ChatEncoder encoder,
-            CausalLM model,
             AdapterRecord record,
-            @Nullable QuantSettings quantization,
-            boolean trainsItself,
-            BatchSettings batching) {
-        this.trainsItself = trainsItself;
+            CausalLM model,
+            BaseLoading loading) {
         this.folder = folder;
-        this.quantization = quantization;
         this.tokenizer = tokenizer;
         this.encoder = encoder;
         this.model = model;
         this.record = record;
-        this.batcher = new Batcher(model, batching);
+        this.quantization = loading.quantization();
+        this.trainsItself = loading.trainable();
+        this.batcher = new Batcher(model, loading.batching());
         this.constraints = new Constraints(tokenizer, model.config().vocabSize());
     }
 
@@ -123,6 +117,18 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
      */
     public static LanguageModel load(ModelSource source) {
         return loader(source).load();
+    }
+
+    /**
+     * Reads the weights of a model whose text is understood already.
+     *
+     * @param tokenizer that of the folder; the model's from here on, unless this throws
+     * @param encoder with that tokenizer
+     */
+    static LanguageModel load(BaseLoading loading, PretrainedFolder folder, Tokenizer tokenizer, ChatEncoder encoder) {
+        // Before the weights are read, so that it names what they were read from.
+        AdapterRecord record = AdapterRecord.of(folder.files(), encoder);
+        return new LanguageModel(folder, tokenizer, encoder, record, loading.weights(folder), loading);
     }
 
     /** Loads with choices: device, precision, quantization, chat template. */
@@ -426,7 +432,6 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         private @Nullable QuantSettings quantization;
         private @Nullable String chatTemplate;
         private BatchSettings batching = BatchSettings.defaults();
-        private boolean trainable;
         private boolean ignoresMemoryPlan;
         private int threads;
 
@@ -499,7 +504,7 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
         public ServingPlan servingPlan(int texts, int tokens, Path... adapterFolders) {
             Arguments.atLeast(1, texts, "texts");
             Arguments.atLeast(1, tokens, "tokens");
-            Placement placement = placement();
+            Placement placement = loading().placement();
             return ServingPlanner.plan(
                     PretrainedFolder.open(source.fetch()),
                     quantization,
@@ -509,12 +514,6 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
                     batching.prefixCacheTokens(),
                     List.of(adapterFolders),
                     DeviceMemory.of(placement.device()));
-        }
-
-        /** Stores the weights in float32 whatever the precision, because they are to be trained themselves. */
-        Loader trainable() {
-            this.trainable = true;
-            return this;
         }
 
         /**
@@ -531,73 +530,23 @@ public final class LanguageModel implements EvaluableModel, AutoCloseable {
             PretrainedFolder opened = PretrainedFolder.open(folder);
             Tokenizer tokenizer = Tokenizer.load(folder);
             try {
-                Placement placement = placement();
-                ChatEncoder encoder = encoder(opened, tokenizer, chatTemplate);
+                ChatEncoder encoder = BaseLoading.encoder(opened, tokenizer, chatTemplate);
+                BaseLoading loading = loading();
+                Placement placement = loading.placement();
                 new MemoryCheck(ignoresMemoryPlan)
                         .loading(opened, quantization, placement, DeviceMemory.of(placement.device()));
-                return load(opened, tokenizer, encoder);
+                return LanguageModel.load(loading, opened, tokenizer, encoder);
             } catch (RuntimeException | Error e) {
                 tokenizer.close();
                 throw e;
             }
         }
 
-        LanguageModel load(PretrainedFolder opened, Tokenizer tokenizer, ChatEncoder encoder) {
-            AdapterRecord record = AdapterRecord.of(opened.files(), encoder);
-            CausalLM model = ModelLoader.load(opened, factory(opened), placement());
-            return new LanguageModel(opened, tokenizer, encoder, model, record, quantization, trainable, batching);
+        private BaseLoading loading() {
+            return BaseLoading.on(device == null ? ComputeDevice.best() : device, precision)
+                    .withThreads(threads)
+                    .quantizing(quantization)
+                    .batching(batching);
         }
-
-        /** A small model like that in the folder: {@link ModelLoader#miniature}. */
-        CausalLM miniature(PretrainedFolder opened, int vocabulary) {
-            return ModelLoader.miniature(opened, vocabulary, factory(opened), placement());
-        }
-
-        /** Weights that are 4-bit codes stay so; training all weights needs dense ones and says so. */
-        private LinearFactory factory(PretrainedFolder opened) {
-            if (quantization != null) {
-                return new QuantizedLinearFactory(quantization);
-            }
-            return opened.files().isFourBit() && !trainable
-                    ? new QuantizedLinearFactory(QuantSettings.nf4())
-                    : LinearFactory.dense();
-        }
-
-        private Placement placement() {
-            return LanguageModel.placement(device == null ? ComputeDevice.best() : device, precision, trainable)
-                    .withThreads(threads);
-        }
-    }
-
-    /** The number formats on a device: those that are usual there unless one was chosen; trained weights in float32. */
-    static Placement placement(ComputeDevice device, @Nullable Precision precision, boolean trainable) {
-        Precision computed = precision == null ? usualPrecision(device) : precision;
-        return new Placement(device, computed, trainable ? Precision.FP32 : computed);
-    }
-
-    private static Precision usualPrecision(ComputeDevice device) {
-        return DeviceKernels.of(device).fastestPrecision();
-    }
-
-    /**
-     * The encoder of a model folder.
-     *
-     * @param tokenizer that of the folder; borrowed
-     * @param template the name of a chat template; null for the one that the model folder brings along
-     */
-    static ChatEncoder encoder(PretrainedFolder folder, Tokenizer tokenizer, @Nullable String template) {
-        ChatTemplate chosen = resolveTemplate(folder.path(), tokenizer, template);
-        return new ChatEncoder(
-                tokenizer, chosen, folder.files().eosTokenIds(), folder.config().vocabSize());
-    }
-
-    /** The named template, or the one that the model folder brings along. */
-    static ChatTemplate resolveTemplate(Path folder, Tokenizer tokenizer, @Nullable String name) {
-        if (name != null) {
-            return ChatTemplate.named(name);
-        }
-        return ChatTemplate.ofCheckpoint(tokenizer)
-                .orElseThrow(() -> new SettingsException(List.of("there is no chat template in " + folder
-                        + "; name one with chatTemplate(…): " + String.join(", ", ChatTemplate.names()))));
     }
 }

@@ -27,7 +27,7 @@ final class Merging {
         String template = settings.chatTemplate() == null ? templateOf(adapter) : settings.chatTemplate();
         try (Tokenizer tokenizer = Tokenizer.load(model);
                 CausalLM shapes = ModelLoader.meta(opened)) {
-            ChatEncoder encoder = LanguageModel.encoder(opened, tokenizer, template);
+            ChatEncoder encoder = BaseLoading.encoder(opened, tokenizer, template);
             AdapterRecord record = AdapterRecord.of(opened.files(), encoder);
             AdapterRecord.check(adapter, record, opened.path(), encoder.template());
             try (PeftAdapter loaded = AdapterFiles.load(adapter, shapes)) {

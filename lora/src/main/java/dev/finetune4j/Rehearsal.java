@@ -33,7 +33,7 @@ final class Rehearsal implements AutoCloseable {
     private final FineTuning tuning;
     private final AdapterSettings adapter;
     private final PretrainedFolder folder;
-    private final LanguageModel.Loader loader;
+    private final BaseLoading loading;
     private final BatchLoader batches;
     private final TrainingSettings settings;
     private final ActivationCheckpointing activations;
@@ -45,14 +45,14 @@ final class Rehearsal implements AutoCloseable {
             FineTuning tuning,
             AdapterSettings adapter,
             PretrainedFolder folder,
-            LanguageModel.Loader loader,
+            BaseLoading loading,
             BatchLoader batches,
             TrainingSettings settings,
             ActivationCheckpointing activations) {
         this.tuning = tuning;
         this.adapter = adapter;
         this.folder = folder;
-        this.loader = loader;
+        this.loading = loading;
         this.batches = batches;
         this.settings = settings;
         this.activations = activations;
@@ -70,7 +70,7 @@ final class Rehearsal implements AutoCloseable {
     /**
      * Begins one, if it is an adapter that is trained, and on a GPU.
      *
-     * @param loader of the model that is to be trained; borrowed
+     * @param loading of the model that is to be trained
      * @param batches have the shapes of the training's first ones; the rehearsal's own
      * @param plan of the training, which {@linkplain #fitsBeside leaves room}
      * @return what ends it; null where there is none
@@ -78,7 +78,7 @@ final class Rehearsal implements AutoCloseable {
     static @Nullable Rehearsal begin(
             FineTuning tuning,
             PretrainedFolder folder,
-            LanguageModel.Loader loader,
+            BaseLoading loading,
             BatchLoader batches,
             TrainingSettings settings,
             MemoryPlan plan) {
@@ -86,7 +86,7 @@ final class Rehearsal implements AutoCloseable {
         if (adapter == null || tuning.compute().chosenDevice().kind() != ComputeDevice.Kind.CUDA) {
             return null;
         }
-        Rehearsal rehearsal = new Rehearsal(tuning, adapter, folder, loader, batches, settings, plan.activations());
+        Rehearsal rehearsal = new Rehearsal(tuning, adapter, folder, loading, batches, settings, plan.activations());
         rehearsal.thread.setDaemon(true);
         // A library must not be at work while its process ends.
         Runtime.getRuntime().addShutdownHook(rehearsal.hook);
@@ -96,7 +96,7 @@ final class Rehearsal implements AutoCloseable {
 
     /** What fails here fails in the training too, or does not matter to it. */
     private void train() {
-        try (CausalLM small = loader.miniature(folder, VOCABULARY);
+        try (CausalLM small = loading.miniature(folder, VOCABULARY);
                 PeftAdapter trained = AdapterKinds.create(small, adapter, InitSources.seed(settings.seed()))) {
             CausalLM view = trained.attachTo(small).withActivations(activations);
             new WarmUpPasses(

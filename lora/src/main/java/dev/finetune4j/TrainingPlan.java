@@ -68,7 +68,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
     /** @param tokenizer of the folder, for a base that is not loaded yet */
     private ChatEncoder encoder(Tokenizer tokenizer) {
         return tuning.loaded() == null
-                ? LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate())
+                ? BaseLoading.encoder(folder, tokenizer, tuning.encoding().chatTemplate())
                 : tuning.loaded().encoder();
     }
 
@@ -117,8 +117,8 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** Where and in which number formats it is computed. */
     Placement placement() {
-        return LanguageModel.placement(
-                device, tuning.compute().precision(), tuning.method().adapter() == null);
+        return BaseLoading.forTraining(device, tuning.compute().precision(), tuning.method())
+                .placement();
     }
 
     private MemoryPlan plan(PlannedBatch batch) {

@@ -134,8 +134,8 @@ final class TrainingRun {
     FineTunedModel run(PretrainedFolder folder, Tokenizer tokenizer) {
         try {
             ChatEncoder encoder =
-                    LanguageModel.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
-            return run(folder, encoder, () -> loader().load(folder, tokenizer, encoder));
+                    BaseLoading.encoder(folder, tokenizer, tuning.encoding().chatTemplate());
+            return run(folder, encoder, () -> LanguageModel.load(loading(), folder, tokenizer, encoder));
         } catch (RuntimeException | Error e) {
             tokenizer.close();
             throw e;
@@ -192,19 +192,11 @@ final class TrainingRun {
             TrainingPlan planner, EncodedDataset data, TrainingSettings settings, MemoryPlan plan) {
         return tuning.loaded() != null || data.isLazy() || !Rehearsal.fitsBeside(plan)
                 ? null
-                : Rehearsal.begin(tuning, planner.folder(), loader(), planner.loader(data), settings, plan);
+                : Rehearsal.begin(tuning, planner.folder(), loading(), planner.loader(data), settings, plan);
     }
 
-    private LanguageModel.Loader loader() {
-        LanguageModel.Loader loader =
-                LanguageModel.loader(tuning.base().folder()).device(device);
-        if (tuning.compute().precision() != null) {
-            loader.precision(tuning.compute().precision());
-        }
-        if (tuning.method().quantization() != null) {
-            loader.quantize(tuning.method().quantization());
-        }
-        return tuning.method().adapter() == null ? loader.trainable() : loader;
+    private BaseLoading loading() {
+        return BaseLoading.forTraining(device, tuning.compute().precision(), tuning.method());
     }
 
     /**

@@ -11,9 +11,11 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
+import java.util.Map;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -31,7 +33,10 @@ final class DecoderCases {
 
     /** One of many such adapters. */
     static PeftAdapter adapter(CausalLM base, long seed, double deviation) {
-        PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(seed));
+        return filled(AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(seed)), seed, deviation);
+    }
+
+    private static PeftAdapter filled(PeftAdapter adapter, long seed, double deviation) {
         try (TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             adapter.parameters().forEach((name, tensor) -> {
@@ -42,6 +47,23 @@ final class DecoderCases {
             });
         }
         return adapter;
+    }
+
+    /** An adapter of all experts of each layer together, whose B is not zero, and of the linears besides. */
+    static PeftAdapter ofExperts(CausalLM base) {
+        return ofExperts(base, 0, 0.1);
+    }
+
+    /** One of many such adapters; the ranks of the stacks differ, and neither is what kernels like best. */
+    static PeftAdapter ofExperts(CausalLM base, long seed, double deviation) {
+        LoraSettings settings = LoraSettings.builder()
+                .targetModules(TargetModules.allLinear())
+                .targetParameters("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
+                .rank(6)
+                .alpha(12)
+                .rankPattern(Map.of("down_proj", 3))
+                .build();
+        return filled(AdapterKinds.create(base, settings, InitSources.seed(seed)), seed, deviation);
     }
 
     /** Adapters that rescale products. */

@@ -10,8 +10,10 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -66,7 +68,17 @@ final class AdapterSites implements AutoCloseable {
         }
         return sameNorms
                 && view.embedding() == base.embedding()
+                && hasExpertsOfBase(view)
                 && groups.stream().flatMap(List::stream).allMatch(linear -> isAddition(view, linear));
+    }
+
+    /** Whether the linears that no site has, those of experts that a router chooses, are the base's own. */
+    private boolean hasExpertsOfBase(CausalLM view) {
+        Set<Linear> atSites = Collections.newSetFromMap(new IdentityHashMap<>());
+        groups.forEach(group -> group.forEach(linear -> atSites.add(linear.module())));
+        return base.linears().entrySet().stream()
+                .filter(linear -> !atSites.contains(linear.getValue()))
+                .allMatch(linear -> view.linears().get(linear.getKey()) == linear.getValue());
     }
 
     private static List<Object> norms(CausalLM model, int block) {

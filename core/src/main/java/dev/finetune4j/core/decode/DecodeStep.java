@@ -11,6 +11,7 @@ import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.TensorScope;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Scalar;
@@ -159,7 +160,8 @@ final class DecodeStep {
                 .map(Layer::feedForward)
                 .filter(FeedForwardStep.Experts.class::isInstance)
                 .map(FeedForwardStep.Experts.class::cast)
-                .findFirst() // those of other layers are as large
+                // Those of other layers are as large, but for what an adapter adds.
+                .max(Comparator.comparingInt(FeedForwardStep.Experts::expertRank))
                 .map(experts -> buffers.with(experts.buffers(kernels, buffers)))
                 .orElse(buffers);
     }

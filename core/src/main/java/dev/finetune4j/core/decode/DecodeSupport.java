@@ -2,6 +2,7 @@ package dev.finetune4j.core.decode;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AttentionSpec;
+import dev.finetune4j.core.kernel.CpuExpertGemv;
 import dev.finetune4j.core.kernel.DecodeAttention;
 import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.DeviceKernels;
@@ -179,9 +180,10 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
         private FeedForwardStep experts(MixtureOfExperts mixture, DecoderBlock.Norms norms) {
             RouterSpec router = mixture.router().module().spec();
             refuse(kernels.unsupportedReason(router));
-            MixtureOfExperts.Gemv gemv = mixture.gemv(kernels.type());
+            MixtureOfExperts.Gemv gemv = kernels.choosesOnHost() ? oneByOne(mixture) : mixture.gemv(kernels.type());
             if (gemv == null) {
-                throw new UnsupportedPartException("its experts are dense or adapted");
+                throw new UnsupportedPartException(
+                        "its experts have no common GEMV kernel: they lie apart, are of another type or adapted one by one");
             }
             if (norms.after() != null) {
                 throw new UnsupportedPartException("it has a norm behind its experts");
@@ -189,6 +191,24 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
             GatedMlp first = mixture.experts().get(0);
             return new FeedForwardStep.Experts(
                     router, gemv, inner(first), first.activation(), shared(mixture.shared()));
+        }
+
+        /** The experts by products of their own; null where one has none. */
+        private MixtureOfExperts.@Nullable Gemv oneByOne(MixtureOfExperts mixture) {
+            List<RowProducts> inputs = new ArrayList<>();
+            List<RowProducts> outputs = new ArrayList<>();
+            for (GatedMlp expert : mixture.experts()) {
+                RowProducts gateAndUp = gemv(expert.gateAndUp().linears(), kernels.type());
+                RowProducts down = gemv(expert.down().linears(), kernels.type());
+                if (gateAndUp == null || gateAndUp.linears() != 2 || down == null) {
+                    return null;
+                }
+                inputs.add(gateAndUp);
+                outputs.add(down);
+            }
+            return new MixtureOfExperts.Gemv(
+                    new CpuExpertGemv(List.copyOf(inputs), kernels.type()),
+                    new CpuExpertGemv(List.copyOf(outputs), kernels.type()));
         }
 
         private static long inner(GatedMlp mlp) {

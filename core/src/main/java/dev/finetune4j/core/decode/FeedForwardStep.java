@@ -68,7 +68,7 @@ sealed interface FeedForwardStep {
         public void begin(DecodeKernels kernels, DecodeBuffers buffers) {
             if (joint() > 0) {
                 gateAndUp.runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.both(), false);
-                kernels.gate(buffers, activation);
+                kernels.gate(buffers.both(), activation, buffers.gated());
             } else {
                 gateAndUp.runGatedBehind(buffers.normed(), buffers.rows(), activation, buffers.low(), buffers.gated());
             }
@@ -99,7 +99,28 @@ sealed interface FeedForwardStep {
          * @param inner its width
          * @param gate to the logit of its weight
          */
-        record Shared(RowProducts gateAndUp, long inner, RowProducts down, RowProducts gate) {}
+        record Shared(RowProducts gateAndUp, long inner, RowProducts down, RowProducts gate) {
+            /** Outputs of one projection to gate and up; 0 where there are two. */
+            long joint() {
+                return gateAndUp.linears() == 1 ? gateAndUp.out() : 0;
+            }
+
+            /** Its inner numbers. */
+            void begin(DecodeKernels kernels, DecodeBuffers buffers, ExpertBuffers memory, Activation activation) {
+                if (joint() > 0) {
+                    gateAndUp.runBehind(buffers.normed(), buffers.rows(), buffers.low(), memory.sharedBoth(), false);
+                    kernels.gate(memory.sharedBoth(), activation, memory.sharedInner());
+                } else {
+                    gateAndUp.runGatedBehind(
+                            buffers.normed(), buffers.rows(), activation, buffers.low(), memory.sharedInner());
+                }
+            }
+        }
+
+        /** Numbers of a row and expert that products with A of an adapter take. */
+        int expertRank() {
+            return Math.max(gemv.gateAndUp().rank(), gemv.down().rank());
+        }
 
         /** The memory that it works in. */
         ExpertBuffers buffers(DecodeKernels kernels, DecodeBuffers others) {
@@ -109,8 +130,10 @@ sealed interface FeedForwardStep {
                     others.rows(),
                     router.experts(),
                     router.active(),
+                    expertRank(),
                     inner,
-                    shared == null ? 0 : shared.inner());
+                    shared == null ? 0 : shared.inner(),
+                    shared == null ? 0 : shared.joint());
         }
 
         @Override
@@ -153,15 +176,13 @@ sealed interface FeedForwardStep {
         public void end(DecodeKernels kernels, DecodeStep.Norms norms, DecodeBuffers buffers) {
             ExpertBuffers memory = Objects.requireNonNull(buffers.experts());
             if (shared != null) {
-                shared.gateAndUp()
-                        .runGatedBehind(
-                                buffers.normed(), buffers.rows(), activation, buffers.low(), memory.sharedInner());
+                shared.begin(kernels, buffers, memory, activation);
                 shared.gate().run(buffers.normed(), buffers.rows(), buffers.low(), memory.sharedGate(), false);
             }
             kernels.choose(buffers, router, memory);
             ExpertGemv.Choice choice = memory.choice();
-            gemv.gateAndUp().launchGated(buffers.normed(), choice.chosen(), activation, memory.inner());
-            gemv.down().launchCombined(memory.inner(), choice, norms.multiplier(), buffers.state(), true);
+            gemv.gateAndUp().launchGated(buffers.normed(), choice.chosen(), activation, memory.low(), memory.inner());
+            gemv.down().launchCombined(memory.inner(), choice, norms.multiplier(), memory.low(), buffers.state(), true);
             if (shared != null) {
                 Tensor all = buffers.normed();
                 shared.down().run(memory.sharedInner(), buffers.rows(), buffers.low(), all, false);

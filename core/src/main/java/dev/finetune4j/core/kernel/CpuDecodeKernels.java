@@ -7,7 +7,10 @@ import dev.finetune4j.core.kernel.cpu.TokenKernels;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -137,8 +140,30 @@ public final class CpuDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void gate(DecodeBuffers buffers, Activation activation) {
-        gate(elements, activation, buffers.both(), buffers.gated());
+    public boolean choosesOnHost() {
+        return true;
+    }
+
+    @Override
+    public void choose(DecodeBuffers buffers, RouterSpec router, ExpertBuffers experts) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor logits = Tensors.empty(ComputeDevice.cpu(), type, buffers.rows(), router.experts());
+            tokens.gemv(router.weight(), buffers.normed(), null, logits, false);
+            Tensor probabilities = experts.logits().copy_(logits).softmax(-1);
+            T_TensorTensor_T best = torch.topk(probabilities, router.active());
+            Tensor shares = best.get0();
+            if (router.normalised()) {
+                shares.div_(shares.sum(new long[] {-1}, true, new ScalarTypeOptional()));
+            }
+            experts.choice().chosen().copy_(best.get1());
+            // Rounded as the published models round them.
+            experts.choice().shares().copy_(Tensors.as(shares, type));
+        }
+    }
+
+    @Override
+    public void gate(Tensor both, Activation activation, Tensor y) {
+        gate(elements, activation, both, y);
     }
 
     /**

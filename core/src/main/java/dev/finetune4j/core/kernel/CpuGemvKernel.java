@@ -58,6 +58,23 @@ public record CpuGemvKernel(ScalarType type) implements GemvKernel<CpuGemvKernel
                 (x, added, y, add) -> kernels.gemv(weight, x, added, y, add));
     }
 
+    /**
+     * The same weight with something added to its products.
+     *
+     * @param more adds to them
+     * @return null for a weight of another kernel
+     */
+    public static @Nullable GemvWeight<?> plus(GemvWeight<?> weight, Product more) {
+        if (!(weight.kernel() instanceof CpuGemvKernel kernel) || !(weight.form() instanceof Product first)) {
+            return null;
+        }
+        Product both = (x, bias, y, add) -> {
+            first.run(x, bias, y, add);
+            more.run(x, null, y, true);
+        };
+        return new GemvWeight<>(kernel, weight.in(), weight.out(), both, weight.bias(), weight.addition());
+    }
+
     private static TokenKernels kernels() {
         return CpuKernels.get().orElseThrow().tokens();
     }

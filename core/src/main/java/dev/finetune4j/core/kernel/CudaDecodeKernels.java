@@ -225,9 +225,12 @@ public final class CudaDecodeKernels implements DecodeKernels {
         if (router.experts() > MAX_EXPERTS || router.active() > MAX_ACTIVE) {
             return Optional.of("it chooses " + router.active() + " of " + router.experts() + " experts");
         }
-        return Tensors.typeOf(router.weight()) == type && router.weight().is_contiguous()
-                ? Optional.empty()
-                : Optional.of("its router is of another type");
+        return DecodeKernels.super.unsupportedReason(router);
+    }
+
+    @Override
+    public boolean choosesOnHost() {
+        return false;
     }
 
     @Override
@@ -258,14 +261,13 @@ public final class CudaDecodeKernels implements DecodeKernels {
     }
 
     @Override
-    public void gate(DecodeBuffers buffers, Activation activation) {
-        Tensor y = buffers.gated();
+    public void gate(Tensor both, Activation activation, Tensor y) {
         long threads = (y.numel() + GATED_OF_THREAD - 1) / GATED_OF_THREAD;
         kernel("gate", 0)
                 .launch(
                         (threads + THREADS - 1) / THREADS,
                         THREADS,
-                        buffers.both(),
+                        both,
                         y,
                         y.numel(),
                         width(y),

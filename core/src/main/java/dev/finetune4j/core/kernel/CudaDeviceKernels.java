@@ -7,6 +7,7 @@ import dev.finetune4j.core.kernel.cuda.CudaPreload;
 import dev.finetune4j.core.kernel.cuda.CudaReadback;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.List;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -121,6 +122,11 @@ final class CudaDeviceKernels implements DeviceKernels {
     @Override
     public @Nullable GemvWeight<?> gemvWeight(Tensor weight, @Nullable Tensor bias, ScalarType type) {
         return DenseGemvKernel.weight(weight, bias, type);
+    }
+
+    @Override
+    public @Nullable ExpertGemv expertGemv(List<Tensor> weights, ScalarType type) {
+        return DenseExpertGemv.of(weights, type);
     }
 
     @Override

@@ -76,20 +76,28 @@ public sealed interface DecodeKernels permits CpuDecodeKernels, CudaDecodeKernel
 
     /** What keeps {@link #choose} from a router, as the end of a sentence; empty when nothing does. */
     default Optional<String> unsupportedReason(RouterSpec router) {
-        return Optional.of("it has experts");
+        return Tensors.typeOf(router.weight()) == type() && router.weight().is_contiguous()
+                ? Optional.empty()
+                : Optional.of("its router is of another type");
     }
+
+    /** Whether the host knows what was chosen when {@link #choose} returns, so that it can call the products of those experts. */
+    boolean choosesOnHost();
 
     /**
      * The experts of each row of {@link DecodeBuffers#normed}.
      *
      * @param experts gets them
      */
-    default void choose(DecodeBuffers buffers, RouterSpec router, ExpertBuffers experts) {
-        throw new IllegalStateException("these kernels choose no experts");
-    }
+    void choose(DecodeBuffers buffers, RouterSpec router, ExpertBuffers experts);
 
-    /** {@code act(gate) · up} of {@link DecodeBuffers#both}. */
-    void gate(DecodeBuffers buffers, Activation activation);
+    /**
+     * {@code act(gate) · up} where one projection makes both.
+     *
+     * @param both shape (R, 2 · inner), gate first
+     * @param y shape (R, inner)
+     */
+    void gate(Tensor both, Activation activation, Tensor y);
 
     /** Logit soft-capping, {@code cap · tanh(logits / cap)}. */
     void softCap(DecodeBuffers buffers, double cap);

@@ -7,6 +7,7 @@ import dev.finetune4j.core.kernel.cpu.ElementKernels;
 import dev.finetune4j.core.kernel.cuda.CudaStream;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
@@ -165,6 +166,16 @@ public interface DeviceKernels {
      * @param type of the input and the output
      */
     default @Nullable GemvWeight<?> gemvWeight(Tensor weight, @Nullable Tensor bias, ScalarType type) {
+        return null;
+    }
+
+    /**
+     * Dense weights of one shape as a decoder multiplies rows by a few of them; null where there is no such way.
+     *
+     * @param weights each of shape (out, in)
+     * @param type of the input and the output
+     */
+    default @Nullable ExpertGemv expertGemv(List<Tensor> weights, ScalarType type) {
         return null;
     }
 

@@ -4,7 +4,6 @@ import dev.finetune4j.core.kernel.AdjacentTensors;
 import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.tensor.TensorScope;
-import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -78,7 +77,7 @@ public final class DenseLinear implements Linear {
     public Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
         List<Tensor> weights = new ArrayList<>();
         for (Linear linear : linears) {
-            if (!(linear instanceof DenseLinear dense) || dense.bias != null || dense.weight.requires_grad()) {
+            if (!(linear instanceof DenseLinear dense) || dense.bias != null) {
                 return Optional.empty();
             }
             weights.add(dense.weight);
@@ -88,10 +87,7 @@ public final class DenseLinear implements Linear {
                 return Optional.empty();
             }
         }
-        return Optional.of(type -> {
-            Tensor rows = AdjacentTensors.rows(weights);
-            return Tensors.as(rows.view(groups, rows.size(0) / groups, inFeatures), type);
-        });
+        return Optional.of(new DenseStack(weights, groups));
     }
 
     @Override

@@ -44,6 +44,11 @@ final class GroupedExperts {
                 : null;
     }
 
+    /** Whether the weights themselves are trained, which the operations here do not record. */
+    boolean isTrained() {
+        return gateAndUp.isTrained() || down.isTrained();
+    }
+
     /** What multiplies rows of x; empty where the experts are taken one by one. */
     static Optional<GroupedMatmul> kernel(Tensor x) {
         return x.size(-1) % GroupedMatmul.ALIGNED_NUMBERS == 0

@@ -1,7 +1,9 @@
 package dev.finetune4j.core.nn;
 
+import dev.finetune4j.core.kernel.ExpertAddition;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** Low-rank additions {@code scale · B A} to the weights of a {@link WeightStack}, one for each group. It owns nothing. */
 public interface LowRankStack {
@@ -24,6 +26,11 @@ public interface LowRankStack {
      * @return shape (groups, out, r), contiguous, filled up in the same way
      */
     Tensor b(ScalarType type);
+
+    /** The factors as kernels for few rows take them where they lie; null where these cannot read them. */
+    default @Nullable ExpertAddition forKernels() {
+        return null;
+    }
 
     /**
      * Adds to the factors' gradients.

@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -76,7 +77,8 @@ public final class MixtureOfExperts implements FeedForward {
 
     /** The experts' results, one operation for all where there is one. */
     private Tensor mlps(TokensByExpert sorted, Tensor rows) {
-        Optional<GroupedMatmul> kernel = grouped == null ? Optional.empty() : GroupedExperts.kernel(rows);
+        boolean together = grouped != null && !(GradMode.is_enabled() && grouped.isTrained());
+        Optional<GroupedMatmul> kernel = together ? GroupedExperts.kernel(rows) : Optional.empty();
         return kernel.isPresent() && grouped != null
                 ? grouped.forward(kernel.get(), rows, sorted.ends())
                 : each(sorted, rows);

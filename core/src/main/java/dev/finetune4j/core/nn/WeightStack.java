@@ -14,6 +14,11 @@ public interface WeightStack {
      */
     Tensor dense(ScalarType type);
 
+    /** Whether weights are trained, so that libtorch must record the products with them. */
+    default boolean isTrained() {
+        return false;
+    }
+
     /** What is added to the weights; null for nothing. */
     default @Nullable LowRankStack addition() {
         return null;

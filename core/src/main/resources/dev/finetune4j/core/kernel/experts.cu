@@ -103,3 +103,40 @@ extern "C" __global__ void __launch_bounds__(32) router_choice_f32(
         const float* logits, int* chosen, float* shares, int experts, int active, int normalised) {
     choose<float>(logits, chosen, shares, experts, active, normalised);
 }
+
+// One block for a number of A x: of a row, one of its experts and one row of the expert's A. width: a multiple of 8. sharing: how
+// many pairs of row and expert have one row of x.
+template <class T>
+__device__ __forceinline__ void lowRank(
+        const T* x, const float* a, const int* chosen, float* low, int width, int numbers, int sharing, float scale) {
+    __shared__ float sums[4];
+    nextMayStart();
+    waitForPrevious();
+    const int pair = blockIdx.x / numbers, number = blockIdx.x % numbers;
+    const float* factors = a + (static_cast<u64>(chosen[pair]) * numbers + number) * width;
+    x += static_cast<u64>(pair / sharing) * width;
+    float sum = 0.f;
+#pragma unroll 2
+    for (int k = threadIdx.x * 8; k < width; k += 1024) {
+        float v[8], f[8];
+        load(factors + k, f);
+        load(x + k, v);
+#pragma unroll
+        for (int i = 0; i < 8; i++) sum += f[i] * v[i];
+    }
+#pragma unroll
+    for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+    __syncthreads();
+    if (threadIdx.x == 0) low[blockIdx.x] = scale * (sums[0] + sums[1] + sums[2] + sums[3]);
+}
+
+extern "C" __global__ void __launch_bounds__(128) expert_low_rank_bf16(
+        const bf16* x, const float* a, const int* chosen, float* low, int width, int numbers, int sharing, float scale) {
+    lowRank(x, a, chosen, low, width, numbers, sharing, scale);
+}
+
+extern "C" __global__ void __launch_bounds__(128) expert_low_rank_f32(
+        const float* x, const float* a, const int* chosen, float* low, int width, int numbers, int sharing, float scale) {
+    lowRank(x, a, chosen, low, width, numbers, sharing, scale);
+}

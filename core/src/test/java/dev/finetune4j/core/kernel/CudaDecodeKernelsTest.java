@@ -312,7 +312,7 @@ class CudaDecodeKernelsTest {
                 DecodeBuffers buffers = new DecodeBuffers(
                         3, new DecodeInput(GPU, 3, 1), both, both, both, both, both, y, both, logits, both);
                 for (Activation activation : Activation.values()) {
-                    new CudaDecodeKernels(GPU, type).gate(buffers, activation);
+                    new CudaDecodeKernels(GPU, type).gate(buffers.both(), activation, buffers.gated());
                     Tensor gate = activation.apply(wide(both.narrow(1, 0, width)));
                     assertClose(activation.name(), gate.mul(wide(both.narrow(1, width, width))), y, tolerance);
                 }

@@ -14,6 +14,7 @@ import dev.finetune4j.testsupport.Needs;
 import dev.finetune4j.testsupport.TensorData;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -89,6 +90,38 @@ class GroupedExpertsTest {
             TensorData.assertClose("values", second[0], first[0], 1e-2);
             TensorData.assertClose("gradients", second[1], first[1], 1e-2);
         }
+    }
+
+    /** As full fine-tuning has it: weights of a stack that are trained once the model is there. */
+    @Test
+    void weightsThatAreTrainedGetTheirGradientsOnAGpu() {
+        Needs.gpu();
+        ComputeDevice device = ComputeDevice.cuda(0);
+        try (TensorScope scope = TensorScope.forStep()) {
+            SplittableRandom random = new SplittableRandom(3);
+            List<Named<Linear>> inputs = stacked(device, random, 2 * EXPERTS, INNER, HIDDEN);
+            List<Named<Linear>> outputs = stacked(device, random, EXPERTS, HIDDEN, INNER);
+            Tensor router = Tensors.normal(device, random, 1, EXPERTS, HIDDEN).to(ScalarType.BFloat16);
+            MixtureOfExperts experts = mixture(router, inputs, outputs);
+            Tensor x = Tensors.normal(device, random, 1, 2, 37, HIDDEN).to(ScalarType.BFloat16);
+            float[][] frozen = valueAndGradient(experts, x);
+            List<Tensor> weights = new ArrayList<>();
+            inputs.forEach(linear -> weights.add(weight(linear)));
+            outputs.forEach(linear -> weights.add(weight(linear)));
+            weights.forEach(weight -> weight.set_requires_grad(true));
+            float[][] trained = valueAndGradient(experts, x);
+            TensorData.assertClose("values", frozen[0], trained[0], 1e-2);
+            TensorData.assertClose("gradients", frozen[1], trained[1], 1e-2);
+            for (Tensor weight : weights) {
+                // 74 tokens choose two of six experts each.
+                assertTrue(weight.grad().defined(), "a weight has a gradient");
+                assertTrue(weight.grad().abs().max().item_float() > 0, "its gradient is not zero");
+            }
+        }
+    }
+
+    private static Tensor weight(Named<Linear> linear) {
+        return Objects.requireNonNull(((DenseLinear) linear.module()).parameters().get("weight"));
     }
 
     private static float[][] valueAndGradient(MixtureOfExperts experts, Tensor x) {

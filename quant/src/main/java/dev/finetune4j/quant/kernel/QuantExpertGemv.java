@@ -1,6 +1,8 @@
 package dev.finetune4j.quant.kernel;
 
 import dev.finetune4j.core.kernel.Activation;
+import dev.finetune4j.core.kernel.CudaExpertAddition;
+import dev.finetune4j.core.kernel.ExpertAddition;
 import dev.finetune4j.core.kernel.ExpertGemv;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
@@ -15,8 +17,11 @@ import org.jspecify.annotations.Nullable;
  *
  * @param kernels where the weights are
  * @param type of input and output: float32 or bfloat16
+ * @param addition null for nothing
  */
-record QuantExpertGemv(CudaQuantKernels kernels, QuantizedStack stack, ScalarType type) implements ExpertGemv {
+record QuantExpertGemv(
+        CudaQuantKernels kernels, QuantizedStack stack, ScalarType type, @Nullable ExpertAddition addition)
+        implements ExpertGemv {
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     /** The weights that a lane reads at a time; they must lie in one block. */
@@ -27,25 +32,37 @@ record QuantExpertGemv(CudaQuantKernels kernels, QuantizedStack stack, ScalarTyp
         boolean supported = (type == ScalarType.BFloat16 || type == ScalarType.Float)
                 && stack.width() % LANE_WIDTH == 0
                 && stack.settings().blockSize() >= LANE_WIDTH;
-        return supported ? new QuantExpertGemv(kernels, stack, type) : null;
+        return supported ? new QuantExpertGemv(kernels, stack, type, null) : null;
     }
 
     @Override
-    public void launchGated(Tensor x, Tensor chosen, Activation activation, Tensor y) {
+    public ExpertGemv with(ExpertAddition added) {
+        return new QuantExpertGemv(kernels, stack, type, added);
+    }
+
+    @Override
+    public int rank() {
+        return addition == null ? 0 : addition.numbers();
+    }
+
+    @Override
+    public void launchGated(Tensor x, Tensor chosen, Activation activation, Tensor low, Tensor y) {
+        CudaExpertAddition.launch(x, chosen, addition, low);
         List<@Nullable Object> arguments = new ArrayList<>(List.of(x, y, chosen));
         long blocks = addShape(arguments, chosen);
         arguments.add(activation.kernelCode());
-        addStack(arguments);
+        addEnding(arguments, low);
         kernel("gated_").launch(blocks * chosen.numel(), THREADS, arguments.toArray());
     }
 
     @Override
-    public void launchCombined(Tensor x, Choice choice, double factor, Tensor y, boolean add) {
+    public void launchCombined(Tensor x, Choice choice, double factor, Tensor low, Tensor y, boolean add) {
+        CudaExpertAddition.launch(x, choice.chosen(), addition, low);
         List<@Nullable Object> arguments = new ArrayList<>(List.of(x, y, choice.chosen(), choice.shares()));
         long blocks = addShape(arguments, choice.chosen());
         arguments.add((float) factor);
         arguments.add(add ? 1 : 0);
-        addStack(arguments);
+        addEnding(arguments, low);
         kernel("combined_").launch(blocks * choice.chosen().size(0), THREADS, arguments.toArray());
     }
 
@@ -64,11 +81,12 @@ record QuantExpertGemv(CudaQuantKernels kernels, QuantizedStack stack, ScalarTyp
         return blocks;
     }
 
-    /** Adds the size of a block, the table, and the struct {@code Stack}. */
-    private void addStack(List<@Nullable Object> arguments) {
+    /** Adds the size of a block, the table, and the struct {@code Adapted}. */
+    private void addEnding(List<@Nullable Object> arguments, Tensor low) {
         Tensor codes = stack.codes();
         arguments.add(Integer.numberOfTrailingZeros(stack.settings().blockSize()));
         arguments.add(kernels.table(stack.settings().type()));
+        CudaExpertAddition.addTo(arguments, addition, low);
         arguments.add(stack.packed());
         arguments.add(stack.scales());
         arguments.add(codes);

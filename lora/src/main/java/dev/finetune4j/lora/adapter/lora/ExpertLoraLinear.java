@@ -1,8 +1,13 @@
 package dev.finetune4j.lora.adapter.lora;
 
+import dev.finetune4j.core.kernel.CpuGemvKernel;
+import dev.finetune4j.core.kernel.ExpertAddition;
+import dev.finetune4j.core.kernel.ExpertGemv;
+import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.LowRankStack;
 import dev.finetune4j.core.nn.WeightStack;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.layer.AdaptedLinear;
 import java.util.ArrayList;
@@ -12,6 +17,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** A linear of one expert with its part of the low-rank factors of all. It owns neither the base nor the factors. */
 final class ExpertLoraLinear extends AdaptedLinear {
@@ -43,6 +49,27 @@ final class ExpertLoraLinear extends AdaptedLinear {
         ScalarType type = Tensors.typeOf(x);
         Tensor low = torch.linear(x, a(type)).mul(new Scalar(layer.scale())); // (…, r)
         return base.forward(x).add(torch.linear(low, b(type)));
+    }
+
+    /** Where single experts are multiplied by; others take the stack. */
+    @Override
+    public @Nullable GemvWeight<?> gemvWeight(ScalarType type) {
+        GemvWeight<?> weight = base.gemvWeight(type);
+        return weight == null ? null : CpuGemvKernel.plus(weight, (x, bias, y, add) -> addTo(x, y));
+    }
+
+    /**
+     * {@code y += s · (x Aᵀ) Bᵀ}.
+     *
+     * @param x shape (rows, in)
+     * @param y shape (rows, out)
+     */
+    private void addTo(Tensor x, Tensor y) {
+        ScalarType type = Tensors.typeOf(x);
+        try (TensorScope scope = new TensorScope()) {
+            Tensor low = torch.linear(x, a(type)).mul_(new Scalar(layer.scale())); // (rows, r)
+            y.addmm_(low, b(type).t());
+        }
     }
 
     @Override
@@ -78,6 +105,18 @@ final class ExpertLoraLinear extends AdaptedLinear {
         @Override
         public Tensor dense(ScalarType type) {
             return base.dense(type);
+        }
+
+        @Override
+        public boolean isTrained() {
+            return base.isTrained();
+        }
+
+        @Override
+        public @Nullable ExpertGemv gemv(ScalarType type) {
+            ExpertGemv products = base.gemv(type);
+            ExpertAddition added = addition.forKernels();
+            return products == null || added == null ? null : products.with(added);
         }
     }
 }

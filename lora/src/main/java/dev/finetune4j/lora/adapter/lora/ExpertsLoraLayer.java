@@ -1,5 +1,6 @@
 package dev.finetune4j.lora.adapter.lora;
 
+import dev.finetune4j.core.kernel.ExpertAddition;
 import dev.finetune4j.core.kernel.GroupedMatmul;
 import dev.finetune4j.core.nn.Gradients;
 import dev.finetune4j.core.nn.Linear;
@@ -13,6 +14,7 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The low-rank factors of all experts of a layer, in PEFT's layout for {@code target_parameters}.
@@ -69,6 +71,23 @@ record ExpertsLoraLayer(ExpertStack stack, Parameter factorA, Parameter factorB,
     @Override
     public boolean isTrained() {
         return factorA.master().requires_grad() || factorB.master().requires_grad();
+    }
+
+    @Override
+    public @Nullable ExpertAddition forKernels() {
+        Tensor a = factorA.master();
+        Tensor b = factorB.master();
+        int linears = stack.linears().size() / stack.experts();
+        long row = rank * experts();
+        // An expert's linears share A; B has their outputs behind one another and the experts innermost.
+        ExpertAddition addition = new ExpertAddition(
+                a,
+                b,
+                rank,
+                rank,
+                new ExpertAddition.Strides(1, b.size(0) / linears * row, row, experts()),
+                (float) scale);
+        return a.is_contiguous() && b.is_contiguous() && addition.isAligned() ? addition : null;
     }
 
     private int padding() {

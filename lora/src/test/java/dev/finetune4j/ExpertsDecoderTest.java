@@ -222,8 +222,7 @@ class ExpertsDecoderTest {
                 BatchDecoder decoder = new BatchDecoder(base, true)) {
             List<CausalLM> shared = List.of(base, first.attachTo(base), second.attachTo(base));
             CausalLM apart = stacks.attachTo(base);
-            shared.forEach(model ->
-                    assertEquals(base, decoder.group(model).orElseThrow()));
+            shared.forEach(model -> assertEquals(base, decoder.group(model).orElseThrow()));
             assertEquals(apart, decoder.group(apart).orElseThrow());
             steps(decoder, shared, rows);
             steps(decoder, List.of(apart), rows);

@@ -18,8 +18,11 @@ import org.jspecify.annotations.Nullable;
  * @param type of weights, input and output: float32 or bfloat16
  * @param addition null for nothing
  */
-record DenseExpertGemv(ComputeDevice device, Tensor first, ScalarType type, @Nullable ExpertAddition addition)
-        implements ExpertGemv {
+record DenseExpertGemv(
+        ComputeDevice device,
+        Tensor first,
+        ScalarType type,
+        @Nullable ExpertAddition addition) implements ExpertGemv {
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     private static final int VECTOR_WIDTH = 8;
@@ -69,8 +72,7 @@ record DenseExpertGemv(ComputeDevice device, Tensor first, ScalarType type, @Nul
         arguments.add(add ? 1 : 0);
         arguments.add(first);
         CudaExpertAddition.addTo(arguments, addition, low);
-        kernel("experts_combined_")
-                .launch(blocks * choice.chosen().size(0), THREADS, arguments.toArray());
+        kernel("experts_combined_").launch(blocks * choice.chosen().size(0), THREADS, arguments.toArray());
     }
 
     private CudaKernel kernel(String name) {
@@ -82,8 +84,7 @@ record DenseExpertGemv(ComputeDevice device, Tensor first, ScalarType type, @Nul
     private long addShape(List<@Nullable Object> arguments, Tensor chosen) {
         int out = Math.toIntExact(first.size(0));
         int blocks = (out + WARPS - 1) / WARPS;
-        arguments.addAll(
-                List.of(Math.toIntExact(first.size(1)), out, Math.toIntExact(chosen.size(1)), blocks));
+        arguments.addAll(List.of(Math.toIntExact(first.size(1)), out, Math.toIntExact(chosen.size(1)), blocks));
         return blocks;
     }
 }

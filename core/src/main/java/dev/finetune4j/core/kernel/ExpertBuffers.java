@@ -19,7 +19,13 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * @param sharedGate its weight, shape (R, 1)
  */
 public record ExpertBuffers(
-        Tensor logits, ExpertGemv.Choice choice, Tensor low, Tensor inner, Tensor sharedInner, Tensor sharedBoth, Tensor sharedGate)
+        Tensor logits,
+        ExpertGemv.Choice choice,
+        Tensor low,
+        Tensor inner,
+        Tensor sharedInner,
+        Tensor sharedBoth,
+        Tensor sharedGate)
         implements AutoCloseable {
     /**
      * The memory for rows of these sizes.
@@ -31,7 +37,15 @@ public record ExpertBuffers(
      * @param joint outputs of one projection to its gate and up; 0 where each has its own
      */
     public static ExpertBuffers make(
-            ComputeDevice device, ScalarType type, int rows, int experts, int active, int rank, long inner, long shared, long joint) {
+            ComputeDevice device,
+            ScalarType type,
+            int rows,
+            int experts,
+            int active,
+            int rank,
+            long inner,
+            long shared,
+            long joint) {
         try (TensorScope scope = new TensorScope()) {
             ExpertBuffers buffers = new ExpertBuffers(
                     Tensors.empty(device, ScalarType.Float, rows, experts),

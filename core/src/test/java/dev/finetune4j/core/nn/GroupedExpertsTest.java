@@ -121,7 +121,8 @@ class GroupedExpertsTest {
     }
 
     private static Tensor weight(Named<Linear> linear) {
-        return Objects.requireNonNull(((DenseLinear) linear.module()).parameters().get("weight"));
+        return Objects.requireNonNull(
+                ((DenseLinear) linear.module()).parameters().get("weight"));
     }
 
     private static float[][] valueAndGradient(MixtureOfExperts experts, Tensor x) {

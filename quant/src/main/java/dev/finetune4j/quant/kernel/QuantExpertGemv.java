@@ -20,8 +20,10 @@ import org.jspecify.annotations.Nullable;
  * @param addition null for nothing
  */
 record QuantExpertGemv(
-        CudaQuantKernels kernels, QuantizedStack stack, ScalarType type, @Nullable ExpertAddition addition)
-        implements ExpertGemv {
+        CudaQuantKernels kernels,
+        QuantizedStack stack,
+        ScalarType type,
+        @Nullable ExpertAddition addition) implements ExpertGemv {
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     /** The weights that a lane reads at a time; they must lie in one block. */

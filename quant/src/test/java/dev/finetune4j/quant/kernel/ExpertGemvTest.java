@@ -119,10 +119,8 @@ class ExpertGemvTest {
             this.dense = linears.stream()
                     .map(linear -> Tensors.toFloats(linear.denseWeight()))
                     .toArray(float[][]::new);
-            ExpertGemv plain = Objects.requireNonNull(linears.get(0)
-                    .stackedWith(linears, EXPERTS)
-                    .orElseThrow()
-                    .gemv(Tensors.typeOf(precision)));
+            ExpertGemv plain = Objects.requireNonNull(
+                    linears.get(0).stackedWith(linears, EXPERTS).orElseThrow().gemv(Tensors.typeOf(precision)));
             assertEquals(0, plain.rank());
             Tensor first = normal(random, (long) EXPERTS * numbers(), shape.in());
             Tensor second = normal(random, (long) EXPERTS * shape.linears() * shape.out(), Math.max(1, rank));
@@ -229,8 +227,7 @@ class ExpertGemvTest {
     }
 
     private static Tensor low(Case weights) {
-        return Tensors.empty(
-                TestGpu.device(), ScalarType.Float, (long) ROWS * ACTIVE * Math.max(1, weights.numbers()));
+        return Tensors.empty(TestGpu.device(), ScalarType.Float, (long) ROWS * ACTIVE * Math.max(1, weights.numbers()));
     }
 
     private static void checkGated(

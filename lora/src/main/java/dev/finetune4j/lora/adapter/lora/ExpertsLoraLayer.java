@@ -81,12 +81,8 @@ record ExpertsLoraLayer(ExpertStack stack, Parameter factorA, Parameter factorB,
         long row = rank * experts();
         // An expert's linears share A; B has their outputs behind one another and the experts innermost.
         ExpertAddition addition = new ExpertAddition(
-                a,
-                b,
-                rank,
-                rank,
-                new ExpertAddition.Strides(1, b.size(0) / linears * row, row, experts()),
-                (float) scale);
+                a, b, rank, rank, new ExpertAddition.Strides(1, b.size(0) / linears * row, row, experts()), (float)
+                        scale);
         return a.is_contiguous() && b.is_contiguous() && addition.isAligned() ? addition : null;
     }
 

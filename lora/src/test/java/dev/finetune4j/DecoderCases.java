@@ -54,6 +54,16 @@ final class DecoderCases {
         return ofExperts(base, 0, 0.1);
     }
 
+    /** An adapter of each expert's own linears. */
+    static PeftAdapter ofSingleExperts(CausalLM base) {
+        LoraSettings settings = LoraSettings.builder()
+                .targetModules("q_proj", "gate_proj", "up_proj", "down_proj")
+                .rank(6)
+                .alpha(12)
+                .build();
+        return filled(AdapterKinds.create(base, settings, InitSources.seed(0)), 0, 0.1);
+    }
+
     /** One of many such adapters; the ranks of the stacks differ, and neither is what kernels like best. */
     static PeftAdapter ofExperts(CausalLM base, long seed, double deviation) {
         LoraSettings settings = LoraSettings.builder()

@@ -47,10 +47,16 @@ class ExpertsDecoderTest {
         /** The linears besides the experts. */
         OTHERS,
         /** All experts of a layer together, and the linears besides. */
-        STACKS;
+        STACKS,
+        /** Each expert's own linears. */
+        SINGLE;
 
         PeftAdapter adapter(CausalLM base) {
-            return this == STACKS ? DecoderCases.ofExperts(base) : DecoderCases.adapter(base);
+            return switch (this) {
+                case NOTHING, OTHERS -> DecoderCases.adapter(base);
+                case STACKS -> DecoderCases.ofExperts(base);
+                case SINGLE -> DecoderCases.ofSingleExperts(base);
+            };
         }
     }
 
@@ -95,7 +101,9 @@ class ExpertsDecoderTest {
         "QWEN2_MOE, true, NOTHING",
         "QWEN2_MOE, false, OTHERS",
         "QWEN2_MOE, true, STACKS",
-        "QWEN2_MOE, false, STACKS"
+        "QWEN2_MOE, false, STACKS",
+        "QWEN3_MOE, true, SINGLE",
+        "QWEN2_MOE, false, SINGLE"
     })
     void haveTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, Adapted adapted) {
         try (CausalLM base = model(family, fourBit, Precision.FP32);
@@ -144,6 +152,7 @@ class ExpertsDecoderTest {
         "QWEN3_MOE, true, STACKS",
         "QWEN3_MOE, false, STACKS",
         "QWEN2_MOE, true, STACKS",
+        "QWEN2_MOE, true, SINGLE",
         "QWEN2_MOE, false, NOTHING"
     })
     void areAsNearToFloat32AsTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, Adapted adapted) {
@@ -180,10 +189,10 @@ class ExpertsDecoderTest {
 
     /** What was captured for one text serves the next, with an adapter trained meanwhile. */
     @ParameterizedTest
-    @CsvSource({"QWEN3_MOE, true", "QWEN2_MOE, false"})
-    void followAnAdapterThatIsTrainedMeanwhile(RandomWeights.Family family, boolean fourBit) {
+    @CsvSource({"QWEN3_MOE, true, STACKS", "QWEN2_MOE, false, STACKS", "QWEN3_MOE, false, SINGLE"})
+    void followAnAdapterThatIsTrainedMeanwhile(RandomWeights.Family family, boolean fourBit, Adapted adapted) {
         try (CausalLM base = model(family, fourBit, Precision.FP32);
-                PeftAdapter adapter = DecoderCases.ofExperts(base)) {
+                PeftAdapter adapter = adapted.adapter(base)) {
             CausalLM model = adapter.attachTo(base);
             for (int text = 0; text < 3; text++) {
                 DecoderCases.train(adapter);

@@ -2,7 +2,9 @@ package dev.finetune4j.benchmarks;
 
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.Precision;
+import dev.finetune4j.core.decode.CpuDecoder;
 import dev.finetune4j.core.decode.CudaGraphDecoder;
+import dev.finetune4j.core.decode.TokenDecoder;
 import dev.finetune4j.core.kernel.cuda.CudaMemory;
 import dev.finetune4j.core.model.CausalLM;
 import dev.finetune4j.core.model.ModelInput;
@@ -12,6 +14,7 @@ import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
 import dev.finetune4j.lora.adapter.peft.AdapterKinds;
@@ -25,11 +28,12 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Times greedy decoding behind a prompt, by a captured CUDA graph ({@code static}) and by the ordinary pass on a growing cache
- * ({@code dynamic}). One line of JSON for each cell, with the keys that the comparison with Python uses.
+ * Times greedy decoding behind a prompt, by a captured CUDA graph or the kernels of the CPU ({@code static}) and by the ordinary pass
+ * on a growing cache ({@code dynamic}). One line of JSON for each cell, with the keys that the comparison with Python uses.
  *
- * <p>Arguments: {@code --preset 6b --methods qlora,lora --cache static,dynamic --adapters false,true --batch 1,8 --prompt 128
- * --new 128}.
+ * <p>Arguments: {@code --device cuda --precision bf16 --preset 6b --methods qlora,lora --cache static,dynamic --adapters
+ * false,true,experts --batch 1,8 --prompt 128 --new 128}. {@code true} is LoRA on all linears besides experts, {@code experts} LoRA of
+ * rank 8 on all experts of each layer too. The CPU takes one sequence.
  */
 public final class DecodeCells {
     private static final int ROUNDS = 3;
@@ -37,15 +41,15 @@ public final class DecodeCells {
 
     private final RandomModel shape;
     private final String method;
-    private final boolean adapted;
+    private final String adapters;
     private final CausalLM model;
     private final int prompt;
     private final int tokens;
 
-    private DecodeCells(RandomModel shape, String method, boolean adapted, CausalLM model, int prompt, int tokens) {
+    private DecodeCells(RandomModel shape, String method, String adapters, CausalLM model, int prompt, int tokens) {
         this.shape = shape;
         this.method = method;
-        this.adapted = adapted;
+        this.adapters = adapters;
         this.model = model;
         this.prompt = prompt;
         this.tokens = tokens;
@@ -55,24 +59,44 @@ public final class DecodeCells {
         RandomModel shape = RandomModel.of(option(args, "--preset", "6b"));
         int prompt = Integer.parseInt(option(args, "--prompt", "128"));
         int tokens = Integer.parseInt(option(args, "--new", "128"));
+        ComputeDevice device =
+                option(args, "--device", "cuda").equals("cpu") ? ComputeDevice.cpu() : ComputeDevice.cuda(0);
+        Precision precision = Precision.valueOf(option(args, "--precision", "bf16").toUpperCase(Locale.ROOT));
+        Placement placement = new Placement(device, precision);
         for (String method : option(args, "--methods", "qlora").split(",", -1)) {
             LinearFactory factory =
                     method.equals("qlora") ? new QuantizedLinearFactory(QuantSettings.nf4()) : LinearFactory.dense();
-            try (CausalLM base = shape.load(factory, new Placement(ComputeDevice.cuda(0), Precision.BF16));
-                    PeftAdapter adapter = AdapterKinds.create(base, LoraSettings.defaults(), InitSources.seed(1))) {
+            try (CausalLM base = shape.load(factory, placement)) {
                 for (String adapters : option(args, "--adapters", "false").split(",", -1)) {
-                    boolean adapted = Boolean.parseBoolean(adapters);
-                    DecodeCells cells = new DecodeCells(
-                            shape, method, adapted, adapted ? adapter.attachTo(base) : base, prompt, tokens);
-                    for (String cache :
-                            option(args, "--cache", "static,dynamic").split(",", -1)) {
-                        for (String batch : option(args, "--batch", "1,8").split(",", -1)) {
-                            cells.cell(cache.equals("static"), Integer.parseInt(batch));
-                        }
+                    try (PeftAdapter adapter = AdapterKinds.create(base, settings(adapters), InitSources.seed(1))) {
+                        CausalLM model = adapters.equals("false") ? base : adapter.attachTo(base);
+                        new DecodeCells(shape, method, adapters, model, prompt, tokens).cells(args);
                     }
                 }
             }
         }
+    }
+
+    private static LoraSettings settings(String adapters) {
+        return adapters.equals("experts")
+                ? LoraSettings.builder()
+                        .rank(8)
+                        .targetModules(TargetModules.allLinear())
+                        .targetParameters("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
+                        .build()
+                : LoraSettings.defaults();
+    }
+
+    private void cells(String[] args) {
+        for (String cache : option(args, "--cache", "static,dynamic").split(",", -1)) {
+            for (String batch : option(args, "--batch", onGpu() ? "1,8" : "1").split(",", -1)) {
+                cell(cache.equals("static"), Integer.parseInt(batch));
+            }
+        }
+    }
+
+    private boolean onGpu() {
+        return model.placement().device().kind() == ComputeDevice.Kind.CUDA;
     }
 
     private static String option(String[] args, String name, String usual) {
@@ -86,13 +110,16 @@ public final class DecodeCells {
 
     private void cell(boolean captured, int batch) {
         try (KvCache cache = model.newCache();
-                CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, batch)) {
-            CudaMemory.resetPeak(ComputeDevice.cuda(0));
+                TokenDecoder decoder =
+                        onGpu() ? new CudaGraphDecoder(model, cache, batch) : new CpuDecoder(model, cache)) {
+            if (onGpu()) {
+                CudaMemory.resetPeak(ComputeDevice.cuda(0));
+            }
             double[] millis = new double[ROUNDS + 1];
             for (int round = 0; round <= ROUNDS; round++) {
                 cache.truncate(0);
                 long first = prefill(model, shape, cache, batch, prompt);
-                millis[round] = captured ? captured(decoder, batch, first) : plain(cache, batch, first);
+                millis[round] = captured ? stepped(decoder, batch, first) : plain(cache, batch, first);
             }
             // The first round compiles and records.
             double[] timed = Arrays.copyOfRange(millis, 1, millis.length);
@@ -114,6 +141,20 @@ public final class DecodeCells {
     }
 
     /** Milliseconds of a token. */
+    private double stepped(TokenDecoder decoder, int batch, long first) {
+        if (decoder instanceof CudaGraphDecoder captured) {
+            return captured(captured, batch, first);
+        }
+        long next = first;
+        long begin = System.nanoTime();
+        for (int i = 0; i < tokens; i++) {
+            try (TensorScope scope = new TensorScope()) {
+                next = Tensors.toLongs(decoder.feed(next).argmax())[0];
+            }
+        }
+        return (System.nanoTime() - begin) / 1e6 / tokens;
+    }
+
     private double captured(CudaGraphDecoder decoder, int batch, long first) {
         long[] start = new long[batch];
         Arrays.fill(start, first);
@@ -132,7 +173,9 @@ public final class DecodeCells {
     private double plain(KvCache cache, int batch, long first) {
         long[] next = new long[batch];
         Arrays.fill(next, first);
-        CudaMemory.synchronize();
+        if (onGpu()) {
+            CudaMemory.synchronize();
+        }
         long begin = System.nanoTime();
         for (int i = 0; i < tokens; i++) {
             try (TensorScope scope = new TensorScope();
@@ -153,7 +196,7 @@ public final class DecodeCells {
         System.out.printf(
                 Locale.ROOT,
                 "{\"part\": \"decode\", \"provider\": \"finetune4j\", \"preset\": \"%s\", \"method\": \"base of %s\","
-                        + " \"cache\": \"%s\", \"batch\": %d, \"prompt\": %d, \"new\": %d, \"adapters\": %b,"
+                        + " \"cache\": \"%s\", \"batch\": %d, \"prompt\": %d, \"new\": %d, \"adapters\": %s,"
                         + " \"ms_token\": %.4f, \"tokens_per_s\": %.1f, \"peak_alloc_gib\": %.2f,"
                         + " \"weight_stream_gb_s\": %.0f}%n",
                 shape.label,
@@ -162,10 +205,10 @@ public final class DecodeCells {
                 batch,
                 prompt,
                 tokens,
-                adapted,
+                adapters.equals("experts") ? "\"experts\"" : adapters,
                 millis,
                 batch / millis * 1e3,
-                CudaMemory.of(ComputeDevice.cuda(0)).peak() / (double) (1 << 30),
+                onGpu() ? CudaMemory.of(ComputeDevice.cuda(0)).peak() / (double) (1 << 30) : 0,
                 bytes / millis / 1e6);
     }
 }

@@ -77,7 +77,11 @@ enum RandomModel {
     /** Four blocks of the same. */
     QWEN3_MOE_SMALL("qwen3-moe-small", 2048, 6144, 4, 32, 4, 32000, 128, """
             "model_type": "qwen3_moe", "tie_word_embeddings": false, "num_experts": 128, "num_experts_per_tok": 8,
-            "moe_intermediate_size": 768, "norm_topk_prob": true""");
+            "moe_intermediate_size": 768, "norm_topk_prob": true"""),
+    /** Experts that a CPU holds. */
+    QWEN3_MOE_TINY("qwen3-moe-tiny", 1024, 3072, 6, 16, 4, 32000, 64, """
+            "model_type": "qwen3_moe", "tie_word_embeddings": false, "num_experts": 64, "num_experts_per_tok": 8,
+            "moe_intermediate_size": 384, "norm_topk_prob": true""");
 
     final String label;
     final int hidden;

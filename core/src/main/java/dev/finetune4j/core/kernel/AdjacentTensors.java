@@ -35,6 +35,22 @@ public final class AdjacentTensors {
         return Optional.of(first.detach().as_strided(new long[] {rows, width}, width, 1));
     }
 
+    /** Moves the numbers of tensors of one type behind one another. The tensors keep their identity and become views. */
+    public static void gather(List<Tensor> tensors) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor first = tensors.get(0);
+            long size = tensors.stream().mapToLong(Tensor::numel).sum();
+            Tensor all = Tensors.empty(Tensors.deviceOf(first), Tensors.typeOf(first), size);
+            long offset = 0;
+            for (Tensor tensor : tensors) {
+                Tensor part = all.narrow(0, offset, tensor.numel()).view(tensor.shape());
+                part.copy_(tensor.detach());
+                tensor.set_data(part);
+                offset += tensor.numel();
+            }
+        }
+    }
+
     /** Whether a matrix begins so many rows behind another in the same memory. */
     private static boolean isBehind(Tensor first, long rows, Tensor matrix) {
         try (TensorScope scope = new TensorScope();

@@ -20,6 +20,8 @@ public record ModuleNames(Set<String> embeddings, Set<String> linears, Set<Strin
     /** The projection to the vocabulary. */
     public static final String OUTPUT_HEAD = "lm_head";
 
+    private static final String EXPERTS = ".experts.";
+
     public ModuleNames {
         embeddings = ordered(embeddings);
         linears = ordered(linears);
@@ -36,7 +38,12 @@ public record ModuleNames(Set<String> embeddings, Set<String> linears, Set<Strin
      * parameters of one module and not as linears.
      */
     public static boolean isOfExpert(String path) {
-        return path.contains(".experts.");
+        return path.contains(EXPERTS);
+    }
+
+    /** The part of a model in which the {@linkplain #isOfExpert expert} of a linear is one of many. */
+    public static String part(String path) {
+        return path.substring(0, path.indexOf(EXPERTS));
     }
 
     /** Whether this is the path of the table of token vectors. */

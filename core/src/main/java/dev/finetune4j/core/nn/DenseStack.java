@@ -5,6 +5,7 @@ import dev.finetune4j.core.kernel.DeviceKernels;
 import dev.finetune4j.core.kernel.ExpertGemv;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.List;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -23,8 +24,8 @@ record DenseStack(List<Tensor> weights, int groups) implements WeightStack {
     }
 
     @Override
-    public boolean isTrained() {
-        return weights.stream().anyMatch(Tensor::requires_grad);
+    public boolean isOneByOne() {
+        return GradMode.is_enabled() && weights.stream().anyMatch(Tensor::requires_grad);
     }
 
     @Override

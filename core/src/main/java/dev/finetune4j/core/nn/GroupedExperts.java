@@ -37,16 +37,23 @@ final class GroupedExperts {
             expert.gateAndUp().linears().forEach(linear -> inputs.add(linear.module()));
             expert.down().linears().forEach(linear -> outputs.add(linear.module()));
         }
-        Optional<WeightStack> first = inputs.get(0).stackedWith(inputs, experts.size());
-        Optional<WeightStack> second = outputs.get(0).stackedWith(outputs, experts.size());
+        Optional<WeightStack> first = stack(inputs, experts.size());
+        Optional<WeightStack> second = stack(outputs, experts.size());
         return first.isPresent() && second.isPresent()
                 ? new GroupedExperts(experts.get(0).activation(), first.get(), second.get())
                 : null;
     }
 
-    /** Whether the weights themselves are trained, which the operations here do not record. */
-    boolean isTrained() {
-        return gateAndUp.isTrained() || down.isTrained();
+    /** Asks the linears of the first expert, of which only some may be adapted. */
+    private static Optional<WeightStack> stack(List<Linear> linears, int experts) {
+        return linears.subList(0, linears.size() / experts).stream()
+                .flatMap(linear -> linear.stackedWith(linears, experts).stream())
+                .findFirst();
+    }
+
+    /** Whether the pass in progress needs the experts one by one. */
+    boolean isOneByOne() {
+        return gateAndUp.isOneByOne() || down.isOneByOne();
     }
 
     /** What multiplies rows of x; empty where the experts are taken one by one. */

@@ -64,9 +64,9 @@ public interface Linear extends AutoCloseable {
     }
 
     /**
-     * The weights of linears of one shape as one tensor, where they lie behind one another and nothing is added to them.
+     * The weights of linears of one shape as one tensor, where they lie behind one another and what is added to them is alike.
      *
-     * @param linears in order, this one first
+     * @param linears in order, this one among the first group's
      * @param groups how many of equal size they make, each with the rows of so many of them
      */
     default Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {

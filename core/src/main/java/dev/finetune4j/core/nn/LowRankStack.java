@@ -13,6 +13,11 @@ public interface LowRankStack {
     /** Whether the factors get gradients. */
     boolean isTrained();
 
+    /** Whether the pass in progress drops something of the factors' input, each linear another part. */
+    default boolean isDropping() {
+        return false;
+    }
+
     /**
      * A in a type, in the caller's scope.
      *

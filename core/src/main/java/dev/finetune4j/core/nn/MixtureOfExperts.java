@@ -6,7 +6,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
-import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -77,7 +76,7 @@ public final class MixtureOfExperts implements FeedForward {
 
     /** The experts' results, one operation for all where there is one. */
     private Tensor mlps(TokensByExpert sorted, Tensor rows) {
-        boolean together = grouped != null && !(GradMode.is_enabled() && grouped.isTrained());
+        boolean together = grouped != null && !grouped.isOneByOne();
         Optional<GroupedMatmul> kernel = together ? GroupedExperts.kernel(rows) : Optional.empty();
         return kernel.isPresent() && grouped != null
                 ? grouped.forward(kernel.get(), rows, sorted.ends())

@@ -14,8 +14,8 @@ public interface WeightStack {
      */
     Tensor dense(ScalarType type);
 
-    /** Whether weights are trained, so that libtorch must record the products with them. */
-    default boolean isTrained() {
+    /** Whether the pass in progress needs the linears one by one, because it trains weights or drops something of inputs. */
+    default boolean isOneByOne() {
         return false;
     }
 

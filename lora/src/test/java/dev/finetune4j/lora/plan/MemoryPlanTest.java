@@ -15,6 +15,8 @@ import dev.finetune4j.core.DeviceMemory;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelConfig.Experts;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.model.ModelLoader;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.nn.LinearFactory;
@@ -140,7 +142,11 @@ class MemoryPlanTest {
     }
 
     static Stream<Arguments> forms() {
-        return Stream.of(Fixtures.reference("models/llama"), TestData.resource("bases/llama_tied_bias"))
+        return Stream.of(
+                        Fixtures.reference("models/llama"),
+                        TestData.resource("bases/llama_tied_bias"),
+                        TestData.resource("model/qwen3_moe_mixed"),
+                        TestData.resource("model/qwen2_moe_shared"))
                 .flatMap(model -> Stream.of(
                         Arguments.of(model, null),
                         Arguments.of(model, QuantSettings.nf4()),
@@ -207,20 +213,70 @@ class MemoryPlanTest {
     @MethodSource("adapters")
     void theAdapterIsAsLargeAsTheRealOne(AdapterSettings settings) {
         for (Path model : List.of(Fixtures.reference("models/llama"), TestData.resource("bases/llama_tied_bias"))) {
-            PretrainedFolder directory = PretrainedFolder.open(model);
-            try (CausalLM base = Fixtures.model(directory.path(), LinearFactory.dense());
-                    CausalLM meta = ModelLoader.meta(directory);
-                    PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
-                AdapterShape shape = AdapterKinds.shape(settings, meta);
-                assertEquals(adapter.parameterCount(), shape.trainedValues());
-                MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
-                        .plan(PlannedBatch.padded(1, 16), ActivationCheckpointing.none(), LARGE)
-                        .bytes();
-                assertEquals(4 * (shape.trainedValues() + shape.frozenValues()), bytes.adapter());
-                assertEquals(4 * adapter.parameterCount(), bytes.gradients());
-                assertEquals(8 * adapter.parameterCount(), bytes.optimizer());
+            checkAdapter(model, settings);
+        }
+    }
+
+    private static void checkAdapter(Path model, AdapterSettings settings) {
+        PretrainedFolder directory = PretrainedFolder.open(model);
+        try (CausalLM base = Fixtures.model(directory.path(), LinearFactory.dense());
+                CausalLM meta = ModelLoader.meta(directory);
+                PeftAdapter adapter = AdapterKinds.create(base, settings, InitSources.seed(1))) {
+            AdapterShape shape = AdapterKinds.shape(settings, meta);
+            assertEquals(adapter.parameterCount(), shape.trainedValues());
+            MemoryPlan.Bytes bytes = MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
+                    .plan(PlannedBatch.padded(1, 16), ActivationCheckpointing.none(), LARGE)
+                    .bytes();
+            assertEquals(4 * (shape.trainedValues() + shape.frozenValues()), bytes.adapter());
+            assertEquals(4 * adapter.parameterCount(), bytes.gradients());
+            assertEquals(8 * adapter.parameterCount(), bytes.optimizer());
+        }
+    }
+
+    static Stream<Arguments> adaptersOfExperts() {
+        List<LoraSettings> settings = List.of(
+                LoraSettings.builder()
+                        .rank(3)
+                        .targetModules("q_proj")
+                        .targetParameters("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
+                        .build(),
+                LoraSettings.builder()
+                        .rank(3)
+                        .targetModules("q_proj", "gate_proj", "up_proj", "down_proj")
+                        .build());
+        return Stream.of("qwen3_moe_plain", "qwen2_moe_shared")
+                .flatMap(model -> settings.stream().map(chosen -> Arguments.of(model, chosen)));
+    }
+
+    @ParameterizedTest
+    @MethodSource("adaptersOfExperts")
+    void adaptersOfExpertsAreCountedWithWhatTheyKeep(String name, LoraSettings settings) {
+        Path model = TestData.resource("model/" + name);
+        checkAdapter(model, settings);
+        PretrainedFolder directory = PretrainedFolder.open(model);
+        long rows = 2 * 16;
+        long inputs = 0;
+        for (LayerType layer : directory.config().layerTypes()) {
+            Experts experts = layer.experts();
+            if (experts != null) {
+                inputs += rows
+                        * experts.active()
+                        * (directory.config().hiddenSize() + experts.innerSize())
+                        * Float.BYTES;
             }
         }
+        long others = activations(
+                directory,
+                LoraSettings.builder().rank(3).targetModules("q_proj").build());
+        long more = activations(directory, settings) - others;
+        assertTrue(inputs > 0 && more >= inputs && more < 2 * inputs, more + " bytes for inputs of " + inputs);
+    }
+
+    private static long activations(PretrainedFolder directory, LoraSettings settings) {
+        return MemoryPlanner.of(directory, null, settings, Placement.cpuFp32())
+                .plan(PlannedBatch.padded(2, 16), ActivationCheckpointing.none(), LARGE)
+                .bytes()
+                .activations();
     }
 
     @Test

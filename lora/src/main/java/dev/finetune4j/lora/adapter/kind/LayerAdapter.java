@@ -1,6 +1,8 @@
 package dev.finetune4j.lora.adapter.kind;
 
+import dev.finetune4j.core.kernel.AdjacentTensors;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.Embedding;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
@@ -12,6 +14,7 @@ import dev.finetune4j.lora.adapter.AdapterSettings;
 import dev.finetune4j.lora.adapter.layer.AdapterLayer;
 import dev.finetune4j.lora.adapter.layer.AdapterLayerSpec;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -70,10 +73,27 @@ public final class LayerAdapter implements PeftAdapter {
                     layers.add(Attached.of(spec, layer));
                 }
             }
+            gatherExperts(layers);
             // Last, so that a failure half-way leaves everything to the scope.
             layers.forEach(attached -> attached.layer().owned().forEach(scope::release));
             return new LayerAdapter(settings, layers);
         }
+    }
+
+    /** Puts the tensors of all single experts of a layer behind one another, so that the products with all of them can be one. */
+    private static void gatherExperts(List<Attached> layers) {
+        Map<List<Object>, List<Tensor>> alike = new LinkedHashMap<>();
+        for (Attached attached : layers) {
+            String module = attached.modules().iterator().next();
+            if (attached.modules().size() == 1 && ModuleNames.isOfExpert(module)) {
+                attached.layer().trained().forEach((end, tensor) -> {
+                    List<Long> shape = Arrays.stream(tensor.shape()).boxed().toList();
+                    alike.computeIfAbsent(List.of(ModuleNames.part(module), end, shape), none -> new ArrayList<>())
+                            .add(tensor);
+                });
+            }
+        }
+        alike.values().forEach(AdjacentTensors::gather);
     }
 
     @Override

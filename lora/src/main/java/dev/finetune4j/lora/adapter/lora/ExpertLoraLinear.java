@@ -1,11 +1,8 @@
 package dev.finetune4j.lora.adapter.lora;
 
 import dev.finetune4j.core.kernel.CpuGemvKernel;
-import dev.finetune4j.core.kernel.ExpertAddition;
-import dev.finetune4j.core.kernel.ExpertGemv;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.nn.Linear;
-import dev.finetune4j.core.nn.LowRankStack;
 import dev.finetune4j.core.nn.WeightStack;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
@@ -97,26 +94,6 @@ final class ExpertLoraLinear extends AdaptedLinear {
         return bases.get(0)
                 .stackedWith(bases, groups)
                 .filter(stack -> stack.addition() == null)
-                .map(stack -> new Adapted(stack, layer));
-    }
-
-    /** The weights of a base and what is added to them. */
-    private record Adapted(WeightStack base, LowRankStack addition) implements WeightStack {
-        @Override
-        public Tensor dense(ScalarType type) {
-            return base.dense(type);
-        }
-
-        @Override
-        public boolean isTrained() {
-            return base.isTrained();
-        }
-
-        @Override
-        public @Nullable ExpertGemv gemv(ScalarType type) {
-            ExpertGemv products = base.gemv(type);
-            ExpertAddition added = addition.forKernels();
-            return products == null || added == null ? null : products.with(added);
-        }
+                .map(stack -> new AdaptedStack(stack, layer));
     }
 }

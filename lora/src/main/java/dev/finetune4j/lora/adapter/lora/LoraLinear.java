@@ -5,6 +5,7 @@ import dev.finetune4j.core.nn.Dropout;
 import dev.finetune4j.core.nn.FusedLinears;
 import dev.finetune4j.core.nn.HiddenStates;
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.WeightStack;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.layer.AdaptedLinear;
@@ -65,6 +66,11 @@ final class LoraLinear extends AdaptedLinear {
     @Override
     public Optional<FusedLinears> fusedWith(List<Linear> linears) {
         return Optional.of(new FusedLoraLinears(linears));
+    }
+
+    @Override
+    public Optional<WeightStack> stackedWith(List<Linear> linears, int groups) {
+        return LoraStack.of(linears, groups);
     }
 
     @Override

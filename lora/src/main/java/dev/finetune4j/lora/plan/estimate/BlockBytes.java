@@ -134,8 +134,18 @@ final class BlockBytes {
     /** Gate and up of a token's experts, what these make in the order of tokens, the router's probabilities and the order. */
     private long routed(BlockModules.Experts experts) {
         long inners = kernels ? 2 : 4;
-        return experts.active() * ((inners * experts.inner() + hidden) * e + 3L * Long.BYTES)
+        return experts.active() * ((inners * experts.inner() + hidden) * e + 3L * Long.BYTES + adapted(experts))
                 + 2L * experts.count() * WIDE;
+    }
+
+    /** What a row of an expert keeps because its linears are trained: their inputs, which nothing else keeps, and products with A. */
+    private long adapted(BlockModules.Experts experts) {
+        List<Projection> first = experts.linears().subList(0, BlockModules.Experts.LINEARS);
+        Projection down = first.get(BlockModules.Experts.LINEARS - 1);
+        boolean input = first.stream()
+                .anyMatch(linear -> !linear.equals(down) && savesInput(footprint(linear)));
+        long inputs = (input ? hidden : 0) + (savesInput(footprint(down)) ? experts.inner() : 0);
+        return inputs * e + first.stream().mapToLong(this::own).sum();
     }
 
     private long norms(List<String> paths) {

@@ -40,9 +40,11 @@ record BlockModules(
      * @param count how many there are
      * @param inner their inner width
      * @param shared whether all tokens pass one more
-     * @param linears of all of them, three each
+     * @param linears of all of them, three each: gate, up and down
      */
     record Experts(long active, int count, long inner, boolean shared, List<Projection> linears) {
+        static final int LINEARS = 3;
+
         static Experts of(MixtureOfExperts mixture) {
             List<Projection> linears = new ArrayList<>();
             for (GatedMlp expert : mixture.experts()) {

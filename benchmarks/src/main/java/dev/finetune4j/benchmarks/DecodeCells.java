@@ -61,7 +61,8 @@ public final class DecodeCells {
         int tokens = Integer.parseInt(option(args, "--new", "128"));
         ComputeDevice device =
                 option(args, "--device", "cuda").equals("cpu") ? ComputeDevice.cpu() : ComputeDevice.cuda(0);
-        Precision precision = Precision.valueOf(option(args, "--precision", "bf16").toUpperCase(Locale.ROOT));
+        Precision precision =
+                Precision.valueOf(option(args, "--precision", "bf16").toUpperCase(Locale.ROOT));
         Placement placement = new Placement(device, precision);
         for (String method : option(args, "--methods", "qlora").split(",", -1)) {
             LinearFactory factory =

@@ -259,10 +259,8 @@ class MemoryPlanTest {
         for (LayerType layer : directory.config().layerTypes()) {
             Experts experts = layer.experts();
             if (experts != null) {
-                inputs += rows
-                        * experts.active()
-                        * (directory.config().hiddenSize() + experts.innerSize())
-                        * Float.BYTES;
+                inputs +=
+                        rows * experts.active() * (directory.config().hiddenSize() + experts.innerSize()) * Float.BYTES;
             }
         }
         long others = activations(

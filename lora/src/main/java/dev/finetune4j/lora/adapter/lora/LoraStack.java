@@ -127,8 +127,7 @@ record LoraStack(List<LoraLayer> layers, int linears, List<Integer> adapted) imp
     public Tensor b(ScalarType type) {
         Tensor rows = Tensors.as(AdjacentTensors.rows(each(LoraLayer::b)).detach(), type); // (experts · p · out, r)
         Tensor own = rows.view(experts(), places(), outputs(), rank());
-        Tensor b = Tensors.zeros(
-                Tensors.deviceOf(rows), type, experts(), linears, outputs(), places(), padded());
+        Tensor b = Tensors.zeros(Tensors.deviceOf(rows), type, experts(), linears, outputs(), places(), padded());
         for (int place = 0; place < places(); place++) {
             block(b, place).narrow(2, 0, rank()).copy_(own.select(1, place));
         }

@@ -142,8 +142,7 @@ final class BlockBytes {
     private long adapted(BlockModules.Experts experts) {
         List<Projection> first = experts.linears().subList(0, BlockModules.Experts.LINEARS);
         Projection down = first.get(BlockModules.Experts.LINEARS - 1);
-        boolean input = first.stream()
-                .anyMatch(linear -> !linear.equals(down) && savesInput(footprint(linear)));
+        boolean input = first.stream().anyMatch(linear -> !linear.equals(down) && savesInput(footprint(linear)));
         long inputs = (input ? hidden : 0) + (savesInput(footprint(down)) ? experts.inner() : 0);
         return inputs * e + first.stream().mapToLong(this::own).sum();
     }

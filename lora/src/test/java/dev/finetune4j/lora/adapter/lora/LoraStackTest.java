@@ -81,7 +81,8 @@ class LoraStackTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"xx, 8, true", "xx, 6, true", "xx, 6, false", "x, 5, true", "x, 8, false", "x-, 4, true", "-x, 6, false"})
+    @CsvSource({"xx, 8, true", "xx, 6, true", "xx, 6, false", "x, 5, true", "x, 8, false", "x-, 4, true", "-x, 6, false"
+    })
     void hasTheProductsOfEach(String adapted, int rank, boolean adjacent) {
         try (TensorScope scope = new TensorScope()) {
             Case each = new Case(pattern(adapted), rank, adjacent, 0);
@@ -95,11 +96,7 @@ class LoraStackTest {
             for (int i = 0; i < linears.size(); i++) {
                 int n = adapted.length();
                 Tensor own = sum.select(0, i / n).narrow(0, (long) i % n * OUT, OUT);
-                assertClose(
-                        "linear " + i,
-                        Tensors.toFloats(linears.get(i).denseWeight()),
-                        Tensors.toFloats(own),
-                        1e-6);
+                assertClose("linear " + i, Tensors.toFloats(linears.get(i).denseWeight()), Tensors.toFloats(own), 1e-6);
             }
         }
     }
@@ -183,8 +180,8 @@ class LoraStackTest {
             List<Linear> apart = new ArrayList<>(linears);
             apart.set(0, new LoraLinear(new DenseLinear(normal(random, OUT, IN), null), first.layer()));
             assertFalse(stack(apart).isPresent(), "one weight lies elsewhere");
-            WeightStack dropped = stack(new Case(pattern("xx"), 4, true, 0.5).linears(random))
-                    .orElseThrow();
+            WeightStack dropped =
+                    stack(new Case(pattern("xx"), 4, true, 0.5).linears(random)).orElseThrow();
             assertFalse(dropped.isOneByOne(), "dropout counts only in passes that record gradients");
             assertTrue(stack(linears).isPresent());
         }

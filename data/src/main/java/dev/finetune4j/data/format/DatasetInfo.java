@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.core.ModelFileException;
 import dev.finetune4j.core.json.JsonFile;
+import dev.finetune4j.core.message.EditDistance;
 import dev.finetune4j.data.DatasetException;
 import dev.finetune4j.data.DatasetFormat;
 import dev.finetune4j.data.DatasetFormat.Column;
@@ -280,26 +281,9 @@ public final class DatasetInfo {
 
     private static String nearest(String word, Collection<String> words) {
         Optional<String> best = words.stream()
-                .min(Comparator.comparingInt(other -> distance(word, other)))
-                .filter(other -> distance(word, other) <= Math.max(2, word.length() / 3) || other.startsWith(word));
+                .min(Comparator.comparingInt(other -> EditDistance.between(word, other)))
+                .filter(other ->
+                        EditDistance.between(word, other) <= Math.max(2, word.length() / 3) || other.startsWith(word));
         return best.map(other -> ", did you mean \"" + other + "\"?").orElse("");
-    }
-
-    /** The Levenshtein distance. */
-    private static int distance(String one, String other) {
-        int[] row = new int[other.length() + 1];
-        for (int j = 0; j <= other.length(); j++) {
-            row[j] = j;
-        }
-        for (int i = 1; i <= one.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= other.length(); j++) {
-                int changed = diagonal + (one.charAt(i - 1) == other.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(changed, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[other.length()];
     }
 }

@@ -75,6 +75,20 @@ public record CpuGemvKernel(ScalarType type) implements GemvKernel<CpuGemvKernel
         return new GemvWeight<>(kernel, weight.in(), weight.out(), both, weight.bias(), weight.addition());
     }
 
+    /**
+     * {@code y += scale · B A x}.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param y shape (rows, out); the numbers of a row lie side by side
+     */
+    public static void addLowRank(GemvWeight.LowRank addition, Tensor x, Tensor y) {
+        try (TensorScope scope = new TensorScope()) {
+            Tensor low = Tensors.empty(ComputeDevice.cpu(), ScalarType.Float, x.size(0), addition.rank());
+            kernels().lowRank(addition.a(), x, low, 0, addition.scale());
+            kernels().highRank(addition.b(), low, 0, y, true);
+        }
+    }
+
     private static TokenKernels kernels() {
         return CpuKernels.get().orElseThrow().tokens();
     }

@@ -62,10 +62,10 @@ final class ExpertLoraLinear extends AdaptedLinear {
      * @param y shape (rows, out)
      */
     private void addTo(Tensor x, Tensor y) {
-        ScalarType type = Tensors.typeOf(x);
         try (TensorScope scope = new TensorScope()) {
-            Tensor low = torch.linear(x, a(type)).mul_(new Scalar(layer.scale())); // (rows, r)
-            y.addmm_(low, b(type).t());
+            Tensor a = a(ScalarType.Float).detach();
+            Tensor b = b(ScalarType.Float).detach().contiguous();
+            CpuGemvKernel.addLowRank(new GemvWeight.LowRank(a, b, (float) layer.scale()), x, y);
         }
     }
 

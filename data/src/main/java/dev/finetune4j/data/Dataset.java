@@ -1,6 +1,8 @@
 package dev.finetune4j.data;
 
 import dev.finetune4j.core.message.Arguments;
+import dev.finetune4j.core.text.ChatTemplate;
+import dev.finetune4j.core.text.Conversation;
 import dev.finetune4j.data.batch.Permutation;
 import dev.finetune4j.data.format.DatasetInfo;
 import dev.finetune4j.data.format.ExampleReader;
@@ -18,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Examples to train on, in order. Files of up to 50 MB are held in memory; the rows of larger ones are read when they are
@@ -204,16 +207,56 @@ public final class Dataset {
             }
         });
         Placeholders.requireOccurring(newValues.keySet(), sampledOriginals(), sources());
-        Map<String, String> bindings = Collections.unmodifiableMap(all);
-        if (lazy) {
-            return new Dataset(originals, ListViews.mapped(originals, row -> bound(row, bindings)), bindings, true);
-        }
-        return new Dataset(originals, Placeholders.bindAll(originals, bindings), bindings, false);
+        return bound(originals, Collections.unmodifiableMap(all));
+    }
+
+    private Dataset bound(List<Example> unbound, Map<String, String> bindings) {
+        List<Example> bound =
+                lazy ? ListViews.mapped(unbound, row -> bound(row, bindings)) : Placeholders.bindAll(unbound, bindings);
+        return new Dataset(unbound, bound, bindings, lazy);
     }
 
     private static Example bound(Example original, Map<String, String> values) {
         Placeholders.requireAllBound(List.of(original), values.keySet());
         return Placeholders.bind(original, values);
+    }
+
+    /**
+     * The same examples with a system message where they have none, which then stands in the place of what a chat template would
+     * write there by itself. Placeholders in it count as those of the rows do.
+     *
+     * @throws IllegalArgumentException if the text is blank
+     */
+    public Dataset withSystem(String text) {
+        if (Arguments.given(text, "withSystem(text)").isBlank()) {
+            throw new IllegalArgumentException("withSystem(text) is blank, but a system message says something");
+        }
+        return changed(ConversationChange.system(text));
+    }
+
+    /**
+     * The same examples with a variable of the chat template, such as {@code enable_thinking}: see
+     * {@link Conversation#templateVariables()}. It takes the place of one of its name. A template that has no variables refuses
+     * them; {@link ChatTemplate#reads} tells.
+     */
+    public Dataset withTemplateVariable(String name, @Nullable Object value) {
+        return changed(ConversationChange.variable(Arguments.given(name, "withTemplateVariable(name)"), value));
+    }
+
+    /**
+     * The same examples with the thoughts taken out of their answers: what stands between {@code <think>} and {@code </think>} before
+     * an answer, and the fields {@code reasoning_content}, {@code reasoning} and {@code thinking}.
+     *
+     * @throws DatasetException if an answer has nothing else, or a pair differed in them alone; of data that is not held in memory
+     *     when such a row is read
+     */
+    public Dataset withoutThoughts() {
+        return changed(ConversationChange.withoutThoughts());
+    }
+
+    private Dataset changed(ConversationChange change) {
+        List<Example> changed = lazy ? ListViews.mapped(originals, change::of) : change.ofAll(originals);
+        return values.isEmpty() ? new Dataset(changed, lazy) : bound(changed, values);
     }
 
     /** The two parts of a {@link #split}, each in the order of the whole. */

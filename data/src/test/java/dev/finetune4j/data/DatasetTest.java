@@ -55,6 +55,77 @@ class DatasetTest {
     }
 
     @Test
+    void aSystemMessageIsAddedWhereThereIsNone() {
+        Conversation own =
+                Conversation.of(ChatMessage.system("own"), ChatMessage.user("q"), ChatMessage.assistant("{{name}}"));
+        SftExample weighted = new SftExample(
+                Conversation.of(ChatMessage.user("q"), ChatMessage.assistant("a")),
+                List.of(0.0, 1.0),
+                new Provenance("f", 3, List.of("instruction", "output")));
+        TextExample text = new TextExample("t", Provenance.inMemory(0));
+        Dataset rows = Dataset.of(List.of(
+                        SftExample.of(own),
+                        weighted,
+                        PreferenceExample.of("q", "better", "worse"),
+                        KtoExample.of("q", "good", true),
+                        text))
+                .bind(Map.of("name", "Zed"))
+                .withSystem("I am {{name}}.");
+        rows.requireReady();
+        List<Example> examples = rows.examples();
+        assertEquals(List.of("own", "q", "Zed"), contents(examples.get(0)));
+        assertEquals(List.of("I am Zed.", "q", "a"), contents(examples.get(1)));
+        assertEquals(List.of(0.0, 0.0, 1.0), ((SftExample) examples.get(1)).lossWeights());
+        assertEquals("field \"output\"", examples.get(1).describe(2));
+        assertEquals(List.of("I am Zed.", "q", "better", "worse"), contents(examples.get(2)));
+        assertEquals(List.of("I am Zed.", "q", "good"), contents(examples.get(3)));
+        assertEquals(List.of("t"), contents(examples.get(4)));
+        assertThrows(IllegalArgumentException.class, () -> rows.withSystem(" "));
+        fails(answers("a").withSystem("{{who}}")::requireReady, "{{who}}");
+    }
+
+    @Test
+    void thoughtsAreTakenOutOfAnswers() {
+        Map<String, @Nullable Object> fields = Map.of("reasoning_content", "hm", "name", "n");
+        Conversation conversation = Conversation.of(
+                ChatMessage.user("<think>mine</think> q"),
+                ChatMessage.assistant("\n<think>\nhm\nhm\n</think>\n\none <think> is a mark</think>"),
+                ChatMessage.user("q"),
+                new ChatMessage(Role.ASSISTANT, "two", fields));
+        SftExample changed = (SftExample) Dataset.of(List.of(SftExample.of(conversation)))
+                .withoutThoughts()
+                .examples()
+                .get(0);
+        assertEquals(List.of("<think>mine</think> q", "one <think> is a mark</think>", "q", "two"), contents(changed));
+        assertEquals(
+                Map.of("name", "n"), changed.conversation().messages().get(3).fields());
+        PreferenceExample pair = PreferenceExample.of("q", "<think>x</think>better", "<think>y</think>worse");
+        assertEquals(
+                List.of("q", "better", "worse"),
+                contents(Dataset.of(List.of(pair)).withoutThoughts().examples().get(0)));
+        DatasetException failure = fails(
+                () -> answers("<think>x</think>", "a", "<think>y</think> ").withoutThoughts(),
+                "row 0: once thoughts are taken out of the answers, message 1 is the answer to learn, but it is blank",
+                "row 2");
+        assertEquals(2, failure.count());
+        Dataset plain = answers("a");
+        assertSame(plain.examples().get(0), plain.withoutThoughts().examples().get(0));
+    }
+
+    @Test
+    void templatesGetTheVariablesOfRows() {
+        Example pair = Dataset.of(List.of(PreferenceExample.of("q", "a", "b")))
+                .withTemplateVariable("enable_thinking", true)
+                .withTemplateVariable("enable_thinking", false)
+                .examples()
+                .get(0);
+        assertEquals(
+                Map.of("enable_thinking", false),
+                ((PreferenceExample) pair).prompt().templateVariables());
+        assertThrows(IllegalArgumentException.class, () -> answers("a").withTemplateVariable("messages", 1));
+    }
+
+    @Test
     void placeholdersAreReplacedInOnePass() {
         Dataset bound = answers("{{a}} {{b}} {{a}}").bind(Map.of("a", "{{b}}", "b", "{{a}} $1 \\x"));
         assertEquals("{{b}} {{a}} $1 \\x {{b}}", answer(bound, 0));

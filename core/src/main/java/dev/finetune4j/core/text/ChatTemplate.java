@@ -149,6 +149,14 @@ public abstract sealed class ChatTemplate permits NamedTemplate, JinjaChatTempla
     public abstract List<String> stopTokens();
 
     /**
+     * Whether a variable of conversations counts, such as {@code enable_thinking}: whether its name stands in the template.
+     * Another one changes nothing in a template in Jinja, and is refused by one of this library.
+     *
+     * @param variable see {@link Conversation#templateVariables()}
+     */
+    public abstract boolean reads(String variable);
+
+    /**
      * The same template with another system text for conversations that have none.
      *
      * @param system empty for no system text; a template in Jinja may then write one of its own

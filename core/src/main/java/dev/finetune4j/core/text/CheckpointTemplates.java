@@ -75,4 +75,10 @@ record CheckpointTemplates(
     Parsed of(boolean withTools) {
         return withTools && forTools != null ? forTools : general;
     }
+
+    /** Whether a name stands in one of them. */
+    boolean reads(String variable) {
+        return general.jinja().names().contains(variable)
+                || (forTools != null && forTools.jinja().names().contains(variable));
+    }
 }

@@ -98,6 +98,11 @@ final class JinjaChatTemplate extends ChatTemplate {
     }
 
     @Override
+    public boolean reads(String variable) {
+        return templates.reads(Objects.requireNonNull(variable, "variable"));
+    }
+
+    @Override
     public ChatTemplate withDefaultSystem(String system) {
         return new JinjaChatTemplate(templates, Objects.requireNonNull(system, "system"));
     }

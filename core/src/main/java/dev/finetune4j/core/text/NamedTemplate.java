@@ -121,6 +121,12 @@ final class NamedTemplate extends ChatTemplate {
     }
 
     @Override
+    public boolean reads(String variable) {
+        Objects.requireNonNull(variable, "variable");
+        return full != null && full.reads(variable);
+    }
+
+    @Override
     boolean usesEos() {
         return answerEnd.equals(EOS);
     }

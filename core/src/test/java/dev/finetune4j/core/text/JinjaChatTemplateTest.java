@@ -193,6 +193,16 @@ class JinjaChatTemplateTest {
     }
 
     @Test
+    void aTemplateTellsWhichVariablesItReads() {
+        try (Tokenizer tokenizer = Tokenizer.load(TestData.resource("text/bytelevel"))) {
+            ChatTemplate switched = ChatTemplate.jinja(CHATML + "{% if enable_thinking %}!{% endif %}", tokenizer);
+            assertTrue(switched.reads("enable_thinking"));
+            assertFalse(switched.reads("thinking"));
+            assertFalse(ChatTemplate.named("chatml").reads("enable_thinking"));
+        }
+    }
+
+    @Test
     void anAnswerThatDoesNotFollowItsPromptIsFoundByItsPlace() {
         try (Tokenizer tokenizer = bytelevel()) {
             String thinking = CHATML.replace("'<|im_start|>assistant\n' }}", "'<|im_start|>assistant\n<think>' }}");

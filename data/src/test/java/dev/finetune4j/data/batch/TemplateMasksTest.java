@@ -23,9 +23,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.MatchResult;
@@ -33,6 +35,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -98,6 +101,62 @@ class TemplateMasksTest {
         }
         assertTrue(tests.size() >= 40, tests.size() + " templates");
         return tests.stream();
+    }
+
+    /**
+     * What LLaMA-Factory's templates of reasoning models do with an answer without thoughts: empty ones are learned with it, or,
+     * where thinking is switched off, are a part of the prompt; thoughts of the row are left out then.
+     */
+    @Test
+    void emptyThoughtsAreLearnedOrAskedFor() throws IOException {
+        Path shared = Needs.shared("fixtures/chat-templates");
+        JsonNode entry = null;
+        for (JsonNode each : TestData.json(shared.resolve("index.json"))) {
+            entry = each.path("name").asText().equals("qwen3") ? each : entry;
+        }
+        String prompt = "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n";
+        String empty = "<think>\n\n</think>\n\n";
+        try (Tokenizer tokenizer = checkpoint(shared, Objects.requireNonNull(entry))) {
+            ChatEncoder encoder = new ChatEncoder(
+                    tokenizer, ChatTemplate.ofCheckpoint(tokenizer).orElseThrow());
+            assertTrue(encoder.template().reads("enable_thinking"));
+            Dataset rows =
+                    Dataset.of(List.of(SftExample.of("q", "a"), SftExample.of("q", "<think>\nhm\n</think>\n\na")));
+            assertEquals(
+                    List.of(
+                            prompt + "|" + empty + "a<|im_end|>|\n",
+                            prompt + "|<think>\nhm\n</think>\n\na<|im_end|>|\n"),
+                    parted(encoder, rows));
+            String off = prompt + empty + "|a<|im_end|>|\n";
+            Dataset quick = rows.withoutThoughts().withTemplateVariable("enable_thinking", false);
+            assertEquals(List.of(off, off), parted(encoder, quick));
+            assertEquals(
+                    List.of("<|im_start|>system\ns<|im_end|>\n" + off, "<|im_start|>system\ns<|im_end|>\n" + off),
+                    parted(encoder, quick.withSystem("s")));
+        }
+    }
+
+    /** The texts of rows, with a line where what is learned begins and ends. */
+    private static List<String> parted(ChatEncoder encoder, Dataset rows) {
+        List<String> parted = new ArrayList<>();
+        for (EncodedExample example : new SftEncoder(encoder, 4096).encode(rows).examples()) {
+            EncodedSequence sequence = example.sequences().get(0);
+            int[] ids = sequence.inputIds();
+            StringBuilder text = new StringBuilder();
+            int from = 0;
+            for (int i = 1; i <= ids.length; i++) {
+                // A label is the token after its place.
+                boolean learned = i < ids.length && sequence.labels()[i - 1] != Labels.IGNORE;
+                boolean before = i > 1 && sequence.labels()[i - 2] != Labels.IGNORE;
+                if (i == ids.length || learned != before) {
+                    text.append(encoder.tokenizer().decode(Arrays.copyOfRange(ids, from, i)))
+                            .append(i == ids.length ? "" : "|");
+                    from = i;
+                }
+            }
+            parted.add(text.toString());
+        }
+        return parted;
     }
 
     private ObjectNode learned(Path shared, JsonNode entry) throws IOException {

@@ -5,6 +5,7 @@ import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.examples.task.TaskCommand;
 import dev.finetune4j.examples.task.TaskFile;
+import dev.finetune4j.examples.task.ThinkingSwitch;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import java.nio.file.Path;
@@ -19,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param adapters folders in PEFT's format
  * @param template the name of a chat template, which counts where the checkpoint has none of its own; null for none
  * @param system the system message of conversations that have none; null for none
+ * @param thinks whether nothing is said against thoughts
  * @param quantization the form in which the weights are kept in 4 bits; null to leave them as they are
  * @param precision the number format that is computed in; null for the fastest
  * @param settings how answers are generated
@@ -29,6 +31,7 @@ record AnswerTask(
         List<String> adapters,
         @Nullable String template,
         @Nullable String system,
+        boolean thinks,
         @Nullable QuantSettings quantization,
         @Nullable Precision precision,
         GenerationSettings settings,
@@ -59,6 +62,7 @@ record AnswerTask(
                 adapters(task),
                 task.text("template").orElse(null),
                 task.text("default_system").orElse(null),
+                task.flag(ThinkingSwitch.NAME),
                 quantization,
                 precision,
                 settings,

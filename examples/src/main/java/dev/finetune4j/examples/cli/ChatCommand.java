@@ -2,6 +2,7 @@ package dev.finetune4j.examples.cli;
 
 import dev.finetune4j.LanguageModel;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -44,6 +45,8 @@ final class ChatCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         model.read(output);
+        Map<String, Object> templateVariables = new LinkedHashMap<>(model.templateVariables(output));
+        templateVariables.putAll(TemplateVariables.parse(variables));
         Map<String, Path> folders = AdapterNames.parse(adapters.isEmpty() ? model.adapters() : adapters);
         try (LanguageModel base = model.load()) {
             folders.forEach(base.adapters()::load);
@@ -53,7 +56,7 @@ final class ChatCommand implements Callable<Integer> {
                         base,
                         names,
                         sampling.settings(model.settings()),
-                        TemplateVariables.parse(variables),
+                        templateVariables,
                         system == null ? model.system() : system);
                 return new ChatLoop(conversations, console, output).run() ? 0 : Finetune4j.FAILED;
             }

@@ -4,10 +4,12 @@ import dev.finetune4j.LanguageModel;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.hub.ModelSource;
+import dev.finetune4j.examples.task.ThinkingSwitch;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -76,6 +78,23 @@ final class ModelOptions {
     @Nullable
     String system() {
         return task == null ? null : task.system();
+    }
+
+    /**
+     * The variables of the chat template of the task file.
+     *
+     * @param output is told of one that is not needed
+     * @throws dev.finetune4j.core.SettingsException if the template cannot do without thoughts
+     */
+    Map<String, Object> templateVariables(Output output) {
+        if (task == null || task.thinks()) {
+            return Map.of();
+        }
+        if (template == null && ThinkingSwitch.isIn(ModelSource.of(name()).fetchSettings(), name())) {
+            return Map.of(ThinkingSwitch.NAME, false);
+        }
+        output.note(model + ": " + ThinkingSwitch.needless());
+        return Map.of();
     }
 
     /** How answers are generated, as far as options do not say otherwise. */

@@ -98,7 +98,7 @@ final class ServeCommand implements Callable<Integer> {
     public Integer call() throws InterruptedException {
         model.read(output);
         if (model.isTask()) {
-            output.note("system message and sampling are those of each request, not of the task file");
+            output.note("system message, thinking and sampling are those of each request, not of the task file");
         }
         String served = name == null ? model.name() : name;
         ServerSettings settings = ServerSettings.builder(served)

@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
  * @param valSize share or number of rows that are held out; 0 for none
  * @param shares of the data sets in a mix; empty when they stand one after the other
  * @param texts whether rows are texts to learn as they stand
+ * @param system the system message of rows that have none; null for what the chat template writes
  * @param seed chooses what is held out
  */
 record DataKeys(
@@ -34,7 +35,9 @@ record DataKeys(
         double valSize,
         List<Double> shares,
         boolean texts,
+        @Nullable String system,
         long seed) {
+    private static final String SYSTEM = "default_system";
     private static final Pattern FILE =
             Pattern.compile(".*[/\\\\].*|.*\\.(?:json|jsonl|csv|tsv|txt|md|parquet)(?:\\.gz)?");
 
@@ -58,8 +61,10 @@ record DataKeys(
                     "is " + folder + ", but no data set is downloaded; fetch it and give the folder of its"
                             + " dataset_info.json");
         }
-        if (task.isGiven("default_system")) {
-            task.refuse("default_system", "is not added to rows; write it into their column \"system\"");
+        boolean texts = objective.stage().equals("pt");
+        if (texts) {
+            Demands.onlyCounts(
+                    task, "rows that are conversations, but those of stage pt are texts", SYSTEM, ThinkingSwitch.NAME);
         }
         double valSize = Demands.notNegative(task, "val_size");
         if (valSize > 0 && !heldOut.isEmpty()) {
@@ -90,7 +95,8 @@ record DataKeys(
                 task.isGiven("max_samples") ? Demands.atLeast(task, "max_samples", 1) : 0,
                 valSize,
                 shares(task, names),
-                objective.stage().equals("pt"),
+                texts,
+                task.text(SYSTEM).filter(text -> !text.isBlank()).orElse(null),
                 task.integer("seed").orElse(42));
     }
 
@@ -191,7 +197,8 @@ record DataKeys(
         return entry.rows() == null ? dataset : dataset.limit(entry.rows());
     }
 
-    private static Dataset bind(Dataset dataset, Map<String, String> placeholders, boolean all) {
+    private Dataset bind(Dataset rows, Map<String, String> placeholders, boolean all) {
+        Dataset dataset = system == null || texts ? rows : rows.withSystem(system);
         Map<String, String> values = new LinkedHashMap<>(placeholders);
         if (!all) {
             values.keySet()

@@ -4,6 +4,8 @@ import dev.finetune4j.FineTuner;
 import dev.finetune4j.core.hub.ModelSource;
 import dev.finetune4j.core.text.ChatTemplate;
 import dev.finetune4j.core.text.Tokenizer;
+import dev.finetune4j.data.Dataset;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -12,8 +14,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param name a folder or an id
  * @param template the name of its chat template; null when it is not said
+ * @param thinks whether nothing is said against thoughts
  */
-record ModelKeys(String name, @Nullable String template) {
+record ModelKeys(String name, @Nullable String template, boolean thinks) {
     /** Templates of models that take more than text. */
     private static final Pattern MULTIMODAL = Pattern.compile(
             "(?:.*_)?(?:vl|omni|audio|vision|ocr)(?:_.*)?|llava.*|.*llava|mllama|paligemma.*|pixtral|minicpm_[ov].*|glm4_?5?v");
@@ -33,7 +36,30 @@ record ModelKeys(String name, @Nullable String template) {
                             + " is of models that take pictures, films or sound, but only language models are trained and answer;"
                             + " choose one of text alone");
         }
-        return new ModelKeys(name, template);
+        return new ModelKeys(name, template, task.flag(ThinkingSwitch.NAME));
+    }
+
+    /**
+     * The rows as the model learns them: where it is not to think, answers have no thoughts, and the empty ones that the chat template
+     * writes belong to the prompt.
+     *
+     * @param texts whether no template is needed
+     * @param told takes a line for the user
+     */
+    DataKeys.Rows rows(DataKeys.Rows rows, boolean texts, Consumer<String> told) {
+        if (thinks || texts) {
+            return rows;
+        }
+        if (!ThinkingSwitch.isIn(ModelSource.of(name).fetchSettings(), name)) {
+            told.accept(ThinkingSwitch.needless());
+            return rows;
+        }
+        Dataset heldOut = rows.heldOut();
+        return new DataKeys.Rows(withoutThinking(rows.train()), heldOut == null ? null : withoutThinking(heldOut));
+    }
+
+    private static Dataset withoutThinking(Dataset rows) {
+        return rows.withoutThoughts().withTemplateVariable(ThinkingSwitch.NAME, false);
     }
 
     /**

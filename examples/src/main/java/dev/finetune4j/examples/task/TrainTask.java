@@ -111,13 +111,13 @@ public final class TrainTask {
      * @param told takes lines for the user
      */
     Prepared prepare(Map<String, String> placeholders, Consumer<String> told) {
-        DataKeys.Rows rows = data.open(placeholders);
+        DataKeys.Rows rows = rows(placeholders, told);
         rows.train().requireReady();
         TrainingSettings base = Objects.requireNonNull(schedule.base());
         int processes = ComputeKeys.processes();
         int total = schedule.totalSteps(base, rows.train().size(), processes);
         FineTuner.Builder builder = FineTuner.builder();
-        String template = model.apply(builder, objective.stage().equals("pt"));
+        String template = model.apply(builder, learnsTexts());
         if (!template.isEmpty()) {
             told.accept(template);
         }
@@ -137,6 +137,20 @@ public final class TrainTask {
                 ScheduleKeys.steps(schedule.save(), total),
                 ScheduleKeys.steps(schedule.log(), total),
                 base.batchSize() * base.gradientAccumulation() * processes);
+    }
+
+    /**
+     * The rows as they are learned.
+     *
+     * @param placeholders values by name
+     * @param told takes lines for the user
+     */
+    DataKeys.Rows rows(Map<String, String> placeholders, Consumer<String> told) {
+        return model.rows(data.open(placeholders), learnsTexts(), told);
+    }
+
+    private boolean learnsTexts() {
+        return objective.stage().equals("pt");
     }
 
     private static void fill(TrainingSettings.Builder training, TrainingSettings settings) {

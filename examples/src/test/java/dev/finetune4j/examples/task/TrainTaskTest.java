@@ -8,7 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.FineTune4jException;
+import dev.finetune4j.core.SettingsException;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.data.Example;
+import dev.finetune4j.data.SftExample;
 import dev.finetune4j.data.TextExample;
 import dev.finetune4j.data.TrainOn;
 import dev.finetune4j.lora.adapter.FreezeSettings;
@@ -19,9 +22,11 @@ import dev.finetune4j.lora.train.Optimizer;
 import dev.finetune4j.lora.train.TrainingSettings;
 import dev.finetune4j.quant.QuantSettings;
 import dev.finetune4j.quant.QuantType;
+import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -177,7 +182,6 @@ class TrainTaskTest {
         assertTrue(mistakes("do_eval: true").startsWith("line 4, do_eval: there are no rows to evaluate; "));
         assertTrue(mistakes("dataset_dir: REMOTE:a/b").contains("no data set is downloaded"));
         assertTrue(mistakes("packing: true\nwarmup_steps: 9").contains("warmup_steps: how many steps there are"));
-        assertTrue(mistakes("default_system: x").contains("write it into their column"));
     }
 
     @Test
@@ -207,6 +211,60 @@ class TrainTaskTest {
         String both = String.valueOf(assertThrows(FineTune4jException.class, () -> open("dataset: rows, nope, fex"))
                 .getMessage());
         assertTrue(both.contains("\"nope\"") && both.contains("did you mean \"few\"?"), both);
+    }
+
+    /** As LLaMA-Factory does it: rows with a system text of their own keep it. */
+    @Test
+    void rowsGetTheSystemTextAndNoThoughts() throws IOException {
+        Files.writeString(folder.resolve("r.jsonl"), """
+                {"instruction": "q", "output": "<think>hm</think>a"}
+                {"system": "own", "instruction": "q", "output": "a"}
+                """);
+        String task = "model_name_or_path: '" + folder + "'\ndo_train: true\ndataset: '" + folder.resolve("r.jsonl")
+                + "'\ndefault_system: You are {{name}}.\nenable_thinking: false\n";
+        String template =
+                "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+                        + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}SWITCH{% endif %}";
+        copyTokenizer();
+        TrainTask train = TrainTask.read(Files.writeString(folder.resolve("t.yaml"), task), List.of());
+        Files.writeString(
+                folder.resolve("chat_template.jinja"),
+                template.replace("SWITCH", "{% if enable_thinking is false %}<think></think>{% endif %}"));
+        List<String> told = new ArrayList<>();
+        List<Example> rows = trained(train, told);
+        assertEquals(List.of(List.of("You are Zed.", "q", "a"), List.of("own", "q", "a")), texts(rows));
+        rows.forEach(row -> assertEquals(
+                Map.of("enable_thinking", false),
+                ((SftExample) row).conversation().templateVariables()));
+        assertEquals(List.of(), told);
+        Files.writeString(folder.resolve("chat_template.jinja"), template.replace("SWITCH", ""));
+        rows = trained(train, told);
+        assertEquals("<think>hm</think>a", rows.get(0).texts().get(2));
+        assertEquals(List.of("enable_thinking: ignored; the model's chat template knows no thoughts"), told);
+        Files.writeString(folder.resolve("chat_template.jinja"), template.replace("SWITCH", "<think></think>"));
+        String refused = String.valueOf(assertThrows(SettingsException.class, () -> trained(train, told))
+                .getMessage());
+        assertTrue(refused.contains("writes thoughts and reads no variable of this name; take it out"), refused);
+        TrainTask texts = TrainTask.read(folder.resolve("t.yaml"), List.of("stage=pt"));
+        assertTrue(
+                texts.notes()
+                        .toString()
+                        .contains("default_system, enable_thinking: ignored; only counts with rows that are"),
+                texts.notes().toString());
+    }
+
+    private static List<Example> trained(TrainTask task, List<String> told) {
+        return task.rows(Map.of("name", "Zed"), told::add).train().examples();
+    }
+
+    private static List<List<String>> texts(List<Example> rows) {
+        return rows.stream().map(Example::texts).toList();
+    }
+
+    private void copyTokenizer() throws IOException {
+        for (String name : List.of("tokenizer.json", "tokenizer_config.json")) {
+            Files.copy(TestData.resource("text/bytelevel").resolve(name), folder.resolve(name));
+        }
     }
 
     private static int sizeOf(@Nullable Dataset dataset) {

@@ -9,6 +9,7 @@ import dev.finetune4j.core.kernel.KeyValueMemory;
 import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.message.ByteCount;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.nn.DenseLinear;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.ModuleTransform;
@@ -38,7 +39,7 @@ import org.slf4j.LoggerFactory;
  * Decodes one token of each of several sequences at a time, of a base model and its adapters. The sequences have lengths and key-value
  * memories of their own and may be others in each step; each is computed as if it were alone, up to rounding.
  *
- * <p>Up to {@link GemvKernel#MAX_ROWS} rows go through the kernels that decode a single one, more through matrix products, for
+ * <p>Up to {@link GemvKernel#maxRows} rows go through the kernels that decode a single one, more through matrix products, for
  * which the weights of a 4-bit base are unpacked once if there is memory for them. Rows with different LoRA adapters share all of it. A
  * step has 1, 2, 4, 8, … rows, some of them idle, so that memory, and on a GPU a captured graph, serve many steps.
  *
@@ -237,20 +238,40 @@ public final class BatchDecoder implements AutoCloseable {
         int rows = count == 1 ? 1 : Integer.highestOneBit(count - 1) * 2;
         CausalLM first = models.iterator().next();
         CausalLM group = group(first).orElseThrow();
-        boolean few = rows <= GemvKernel.MAX_ROWS;
+        boolean few = takes(support(first), rows);
         if (models.size() == 1 && (few || group != base || !bank().adds(first))) {
             return buckets.computeIfAbsent(new Key(first, false, rows), key -> plain(first, rows));
         }
         bank().load(models);
         return buckets.computeIfAbsent(new Key(base, true, rows), key -> {
-            DecodeStep step = few ? require(support(base)) : many(base);
-            return DecodeBucket.of(base, withAdapters(step), rows, bank());
+            return DecodeBucket.of(base, withAdapters(step(base, rows)), rows, bank());
         });
     }
 
     private DecodeBucket plain(CausalLM model, int rows) {
-        DecodeStep step = rows <= GemvKernel.MAX_ROWS ? require(support(model)) : many(model);
-        return DecodeBucket.of(model, step, rows, null);
+        return DecodeBucket.of(model, step(model, rows), rows, null);
+    }
+
+    /** Whether the kernels for few rows have so many; a head of another form may go another way. */
+    private static boolean takes(DecodeSupport few, int rows) {
+        return rows <= GemvKernel.MAX_ROWS || (few.step() != null && rows <= few.step().maxRows());
+    }
+
+    private DecodeStep step(CausalLM model, int rows) {
+        DecodeSupport support = support(model);
+        if (!takes(support, rows)) {
+            return many(model);
+        }
+        DecodeStep few = require(support);
+        if (rows > GemvKernel.MAX_ROWS && model == base) {
+            // So many texts have prompts, which take the weights unpacked.
+            many(base);
+        }
+        if (few.parts().head().maxRows() >= rows) {
+            return few;
+        }
+        RowProducts head = matrixProducts(List.of(new Named<>(ModuleNames.OUTPUT_HEAD, model.head())), few.kernels().type());
+        return new DecodeStep(few.kernels(), few.parts().withHead(head));
     }
 
     private static DecodeStep require(DecodeSupport support) {
@@ -326,9 +347,8 @@ public final class BatchDecoder implements AutoCloseable {
         }
         if (bytes > free * SHARE) {
             LOG.info(
-                    "the weights are unpacked at each step of more than {} texts, because to keep them in 16 bit takes {}"
-                            + " of {} that are free",
-                    GemvKernel.MAX_ROWS,
+                    "the weights are unpacked for each prompt and each step of many texts, because to keep them in 16 bit"
+                            + " takes {} of {} that are free",
                     ByteCount.text(bytes),
                     ByteCount.text(free));
             return;
@@ -337,7 +357,7 @@ public final class BatchDecoder implements AutoCloseable {
             part.keepDense();
             resident.putAll(part.kept());
         }
-        LOG.info("the weights are kept in 16 bit too for steps of many texts: {}", ByteCount.text(bytes));
+        LOG.info("the weights are kept in 16 bit too for prompts and steps of many texts: {}", ByteCount.text(bytes));
     }
 
     /**

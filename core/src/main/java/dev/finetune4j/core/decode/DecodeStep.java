@@ -98,6 +98,12 @@ final class DecodeStep {
             return all;
         }
 
+        /** The same parts with another head. */
+        Parts withHead(RowProducts other) {
+            return new Parts(
+                    embedding, embeddingScale, rotaries, layers, norm, other, softCap, logitsScaling);
+        }
+
         /** The same parts with other products. */
         Parts with(UnaryOperator<RowProducts> change) {
             return new Parts(
@@ -126,6 +132,15 @@ final class DecodeStep {
 
     Parts parts() {
         return parts;
+    }
+
+    /** The most rows that all products of the layers take. */
+    int maxRows() {
+        return parts.layers().stream()
+                .flatMap(layer -> layer.products().stream())
+                .mapToInt(RowProducts::maxRows)
+                .min()
+                .orElse(Integer.MAX_VALUE);
     }
 
     /** Brings what was made of an adapter up to date. */

@@ -26,6 +26,11 @@ record RescaledProducts(FusedGemv products, List<Linear> linearsInOrder, ScalarT
     }
 
     @Override
+    public int maxRows() {
+        return products.maxRows();
+    }
+
+    @Override
     public int rank() {
         return products.rank();
     }

@@ -45,6 +45,10 @@ public final class FusedGemv implements RowProducts {
             return kernel.launchLowRankOfNorm(x, rows, norm, y, weights, low);
         }
 
+        int maxRows() {
+            return kernel.maxRows();
+        }
+
         int out() {
             return weights.stream().mapToInt(GemvWeight::out).sum();
         }
@@ -85,6 +89,11 @@ public final class FusedGemv implements RowProducts {
     }
 
     @Override
+    public int maxRows() {
+        return group.maxRows();
+    }
+
+    @Override
     public int rank() {
         return rank;
     }
@@ -97,7 +106,7 @@ public final class FusedGemv implements RowProducts {
     /**
      * {@inheritDoc}
      *
-     * @param rows at most {@link GemvKernel#MAX_ROWS}
+     * @param rows at most {@link #maxRows}
      */
     @Override
     public void run(Tensor x, int rows, Tensor low, Tensor y, boolean add) {

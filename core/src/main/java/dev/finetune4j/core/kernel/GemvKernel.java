@@ -5,24 +5,29 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Matrix-vector products (GEMV) with weights of one form, of up to {@link #MAX_ROWS} vectors at a time. Equal kernels can take
+ * Matrix-vector products (GEMV) with weights of one form, of up to {@link #maxRows} vectors at a time. Equal kernels can take
  * their weights together. On a GPU that is one launch, which allocates nothing and may therefore be captured, in
  * {@link dev.finetune4j.core.kernel.cuda.CudaGraph#captureOverlapping} too: what it reads ahead are weights. Thread-safe.
  *
  * @param <W> the form of the weights
  */
 public interface GemvKernel<W> {
-    /** The most vectors of an input. */
+    /** So many vectors of an input every kernel takes. */
     int MAX_ROWS = 8;
 
     /** The most weights of one launch. */
     int MAX_WEIGHTS = 3;
 
+    /** The most vectors of an input that this kernel takes; at least {@link #MAX_ROWS}. */
+    default int maxRows() {
+        return MAX_ROWS;
+    }
+
     /**
      * {@code y = x Wᵀ + b} for weights side by side, with the low-rank addition of each.
      *
      * @param x shape (rows, in), contiguous
-     * @param rows at most {@link #MAX_ROWS}
+     * @param rows at most {@link #maxRows}
      * @param weights at most {@link #MAX_WEIGHTS}, all of this kernel
      * @param low what {@link #launchLowRank} made of x; null when there is no addition
      * @param y shape (rows, sum of the outputs), contiguous

@@ -10,6 +10,11 @@ public interface RowProducts {
     /** Numbers of a row of the down projections that the caller has room for; 0 without any. */
     int rank();
 
+    /** The most rows. */
+    default int maxRows() {
+        return Integer.MAX_VALUE;
+    }
+
     /** How many products there are; 1 where they can be had side by side only. */
     default int linears() {
         return 1;

@@ -3,7 +3,6 @@ package dev.finetune4j.quant.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AdjacentTensors;
 import dev.finetune4j.core.kernel.ExpertGemv;
-import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
@@ -258,9 +257,8 @@ final class CudaQuantKernels implements QuantKernels {
         try (TensorScope scope = new TensorScope()) {
             ScalarType type = Tensors.typeOf(x);
             long rows = x.numel() / x.size(-1);
-            GemvWeight<QuantizedTensor> direct =
-                    rows > 0 && rows <= GemvKernel.MAX_ROWS ? gemvWeight(weight, bias, type) : null;
-            if (direct != null) {
+            GemvWeight<QuantizedTensor> direct = rows > 0 ? gemvWeight(weight, bias, type) : null;
+            if (direct != null && rows <= direct.kernel().maxRows()) {
                 return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
             Tensor dense = weight.dense(type);

@@ -47,6 +47,11 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     private static final int FEW_BLOCKS = 2;
 
     private static final int MANY_BLOCKS = 3;
+    /** Rows of x that one product of tensor cores takes, and how many products a piece of the weights takes part in. */
+    private static final int PIPELINED_ROWS = 8;
+
+    private static final int PIPELINED_TILES = 2;
+
     private static final int PIPELINED_STEP = 256;
     private static final int PIPELINED_BLOCK = 64;
     private static final int PIPELINED_BYTES = 82944;
@@ -83,6 +88,11 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 && weight.settings().doubleQuantization()
                 && weight.shape()[0] * in < MAX_PIPELINED_WEIGHTS;
         return ring ? Way.PIPELINED : Way.TENSOR_CORES;
+    }
+
+    @Override
+    public int maxRows() {
+        return way == Way.PIPELINED ? PIPELINED_ROWS * PIPELINED_TILES : MAX_ROWS;
     }
 
     @Override
@@ -173,10 +183,11 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         // Each block takes several tiles, so that reading never pauses.
         switch (way) {
             case PIPELINED -> {
-                int resident = module.kernel(prefix + "ring_1", PIPELINED_BYTES).residentBlocks(THREADS);
+                String name = prefix + "ring_" + blocks(rows, PIPELINED_ROWS) + "_";
+                int resident = module.kernel(name + 1, PIPELINED_BYTES).residentBlocks(THREADS);
                 long room = (long) resident * module.multiprocessors();
                 long held = Math.min(MAX_HELD, blocks(blocks, room));
-                module.kernel(prefix + "ring_" + held, PIPELINED_BYTES).launch(Math.min(blocks, room), THREADS, values);
+                module.kernel(name + held, PIPELINED_BYTES).launch(Math.min(blocks, room), THREADS, values);
             }
             case TENSOR_CORES -> {
                 int held = blocks <= (long) FEW_BLOCKS * module.multiprocessors() ? FEW_BLOCKS : MANY_BLOCKS;

@@ -1,7 +1,8 @@
 // GEMV of 4-bit weights as in gemv.cu, for widths in whole steps of 256 with nested scales of blocks of 64, as the
 // models have them. The two differ in how weights come in. Here the copies of a warp go to a ring in shared memory and take no
 // registers, so that a lane need not be the one that multiplies what it has copied: a row's piece is a whole line of 128 bytes,
-// and the four lanes of a group share a block of 64 weights with one scale. All eight columns of the product are rows of x.
+// and the four lanes of a group share a block of 64 weights with one scale. All eight columns of a product are rows of x; up to
+// 16 rows of x take two products for each piece of the weights, which is looked up once.
 
 #include "numbers.cuh"
 #include "activation.cuh"
@@ -62,17 +63,21 @@ __device__ __forceinline__ u32 pairAt(const Entry* table, u32 word, int byte, u3
     return *reinterpret_cast<const u32*>(reinterpret_cast<const u8*>(table) + at);
 }
 
-// Eight weights of each of two rows times eight columns.
+// Eight weights of each of two rows times eight columns for each of TILES.
+template <int TILES>
 __device__ __forceinline__ void multiplyWords(
-        const Entry* table, float* sums, u32 upper, u32 lower, const Vec4& x, u32 column) {
+        const Entry* table, float (&sums)[TILES][4], u32 upper, u32 lower, const Vec4 (&x)[TILES], u32 column) {
     u32 a[4], b[4];
 #pragma unroll
     for (int byte = 0; byte < 4; byte++) {
         a[byte] = pairAt(table, upper, byte, column);
         b[byte] = pairAt(table, lower, byte, column);
     }
-    multiply(sums, a[0], b[0], a[1], b[1], x.x, x.y);
-    multiply(sums, a[2], b[2], a[3], b[3], x.z, x.w);
+#pragma unroll
+    for (int t = 0; t < TILES; t++) {
+        multiply(sums[t], a[0], b[0], a[1], b[1], x[t].x, x[t].y);
+        multiply(sums[t], a[2], b[2], a[3], b[3], x[t].z, x[t].w);
+    }
 }
 
 // How many of the tiles that a block has left it multiplies side by side.
@@ -152,8 +157,9 @@ template <bool GATED, int HELD> struct Copies {
 
 // A warp's share of the low-rank additions to the held tiles. All that two of its ranks need is asked for before any of it is
 // used, so that a rank of up to 16 waits only once.
-template <bool GATED, int HELD>
-__device__ __forceinline__ void addLowRank(float (&totals)[HELD][4], const Part* parts, int first, int count, int rows) {
+template <bool GATED, int HELD, int TILES>
+__device__ __forceinline__ void addLowRank(
+        float (&totals)[HELD][TILES][4], const Part* parts, int first, int count, int rows) {
     constexpr int AT_ONCE = 2, MATRICES = GATED ? 2 : 1;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = lane % 4 * 2;
     Place at[HELD];
@@ -165,7 +171,7 @@ __device__ __forceinline__ void addLowRank(float (&totals)[HELD][4], const Part*
         for (int i = 0; i < MATRICES; i++) most = max(most, parts[at[j].part + i].rank);
     }
     for (int start = warp; start < most; start += AT_ONCE * WARPS) {
-        float factors[HELD][2][AT_ONCE], lows[HELD][MATRICES][AT_ONCE][2];
+        float factors[HELD][2][AT_ONCE], lows[HELD][MATRICES][AT_ONCE][TILES][2];
 #pragma unroll
         for (int j = 0; j < HELD; j++) {
 #pragma unroll
@@ -180,8 +186,9 @@ __device__ __forceinline__ void addLowRank(float (&totals)[HELD][4], const Part*
                     factors[j][half][i] = counts ? part.b[static_cast<u64>(row) * part.rank + r] : 0.f;
                     if (!GATED && half) continue;
 #pragma unroll
-                    for (int m = 0; m < 2; m++) {
-                        lows[j][matrix][i][m] = counts && column + m < rows ? part.low[(column + m) * part.rank + r] : 0.f;
+                    for (int m = 0; m < 2 * TILES; m++) {
+                        const int of = m / 2 * 8 + column + m % 2;
+                        lows[j][matrix][i][m / 2][m % 2] = counts && of < rows ? part.low[of * part.rank + r] : 0.f;
                     }
                 }
             }
@@ -191,15 +198,17 @@ __device__ __forceinline__ void addLowRank(float (&totals)[HELD][4], const Part*
 #pragma unroll
             for (int i = 0; i < AT_ONCE; i++) {
 #pragma unroll
-                for (int sum = 0; sum < 4; sum++) {
-                    totals[j][sum] += factors[j][sum / 2][i] * lows[j][GATED ? sum / 2 : 0][i][sum % 2];
+                for (int sum = 0; sum < 4 * TILES; sum++) {
+                    const int half = sum % 4 / 2;
+                    totals[j][sum / 4][sum % 4] += factors[j][half][i] * lows[j][GATED ? half : 0][i][sum / 4][sum % 2];
                 }
             }
         }
     }
 }
 
-// The outputs of held tiles, numbered by tiles and in them row by row of y: what is added to them, and their sums.
+// The outputs of held tiles for up to eight rows of y, numbered by tiles and in them row by row: what is added to them, and their
+// sums. y: where the first of the rows begins.
 template <bool GATED> struct Outputs {
     static constexpr int EACH = GATED ? 8 : 16;  // of a row of y
     const Part* parts;
@@ -244,14 +253,14 @@ template <bool GATED> struct Outputs {
     }
 };
 
-// 16 rows of weights make a tile, which one block multiplies by up to eight rows of x; its warps divide the width among them
+// 16 rows of weights make a tile, which one block multiplies by up to 8 · TILES rows of x; its warps divide the width among them
 // in steps. A block takes every gridDim.x-th tile, HELD of them side by side: what x has for a step is read once for them, and
 // their sums are added up at once. The first steps are copied while the kernel before this one still runs,
 // since weights do not depend on it.
 //
 // gated: the upper eight rows are of one matrix and the lower eight of another; y = act(upper) · lower. Otherwise the parts
 // lie side by side in y. ending: the function, or whether the products are added to what y holds.
-template <bool GATED, int HELD>
+template <bool GATED, int HELD, int TILES>
 __device__ __forceinline__ void rowsThroughRing(
         const bf16* x, bf16* y, int width, int rows, int stride, int ending, int tiles, const float* table, const Part* parts) {
     extern __shared__ __align__(256) u8 memory[];
@@ -284,7 +293,12 @@ __device__ __forceinline__ void rowsThroughRing(
     }
     const u32 column = lane * 4;
     // Rows behind the last are read as the last; what comes of them is not written.
-    const bf16* own = x + static_cast<u64>(min(group, rows - 1)) * width + warp * STEP + quad * 16;
+    const Vec4* own[TILES];
+#pragma unroll
+    for (int t = 0; t < TILES; t++) {
+        own[t] = reinterpret_cast<const Vec4*>(
+                x + static_cast<u64>(min(t * 8 + group, rows - 1)) * width + warp * STEP + quad * 16);
+    }
     const Entry* entry = &room.table[warp * DEPTH * 16 + group];
     const uint2* pieces[4];
 #pragma unroll
@@ -295,17 +309,22 @@ __device__ __forceinline__ void rowsThroughRing(
     int slot = 0;
     for (int first = blockIdx.x; left > 0;) {
         const int count = held<HELD>(left);
-        const Outputs<GATED> outputs{parts, y, first, count, rows, stride, ending};
+        const Outputs<GATED> outputs{parts, y, first, count, min(rows, 8), stride, ending};
         const float2 before = outputs.before(outputs.at(threadIdx.x));
-        float totals[HELD][4] = {};
-        const Vec4* values = reinterpret_cast<const Vec4*>(own);
+        float totals[HELD][TILES][4] = {};
+        int values = 0;
         for (int step = 0; step < steps; step++, values += WARPS * STEP / 8) {
-            Vec4 columns[8];
+            Vec4 columns[8][TILES];
 #pragma unroll
-            for (int i = 0; i < 8; i++) columns[i] = early(values + i / 2 * 8 + i % 2);
+            for (int i = 0; i < 8; i++) {
+#pragma unroll
+                for (int t = 0; t < TILES; t++) columns[i][t] = early(own[t] + values + i / 2 * 8 + i % 2);
+            }
 #pragma unroll 1
             for (int j = 0; j < HELD; j++) {
-                float total[4] = {totals[0][0], totals[0][1], totals[0][2], totals[0][3]};
+                float total[TILES][4];
+#pragma unroll
+                for (int i = 0; i < 4 * TILES; i++) total[i / 4][i % 4] = totals[0][i / 4][i % 4];
                 if (j < count) {
                     asm volatile("cp.async.wait_group %0;" ::"n"(DEPTH - 1) : "memory");
                     __syncwarp();
@@ -334,39 +353,52 @@ __device__ __forceinline__ void rowsThroughRing(
                     const float below[] = {below4.x, below4.y, below4.z, below4.w};
 #pragma unroll
                     for (int block = 0; block < 4; block++) {
-                        float sums[4] = {};
-                        multiplyWords(room.table, sums, words[0][block].x, words[1][block].x, columns[block * 2], column);
-                        multiplyWords(room.table, sums, words[0][block].y, words[1][block].y, columns[block * 2 + 1], column);
-                        total[0] += sums[0] * above[block];
-                        total[1] += sums[1] * above[block];
-                        total[2] += sums[2] * below[block];
-                        total[3] += sums[3] * below[block];
+                        float sums[TILES][4] = {};
+                        multiplyWords<TILES>(
+                                room.table, sums, words[0][block].x, words[1][block].x, columns[block * 2], column);
+                        multiplyWords<TILES>(
+                                room.table, sums, words[0][block].y, words[1][block].y, columns[block * 2 + 1], column);
+#pragma unroll
+                        for (int t = 0; t < TILES; t++) {
+                            total[t][0] += sums[t][0] * above[block];
+                            total[t][1] += sums[t][1] * above[block];
+                            total[t][2] += sums[t][2] * below[block];
+                            total[t][3] += sums[t][3] * below[block];
+                        }
                     }
                 }
                 // The next tile's come to the front, which keeps all of them in registers.
 #pragma unroll
-                for (int i = 0; i < 4; i++) {
+                for (int i = 0; i < 4 * TILES; i++) {
 #pragma unroll
-                    for (int t = 1; t < HELD; t++) totals[t - 1][i] = totals[t][i];
-                    totals[HELD - 1][i] = total[i];
+                    for (int h = 1; h < HELD; h++) totals[h - 1][i / 4][i % 4] = totals[h][i / 4][i % 4];
+                    totals[HELD - 1][i / 4][i % 4] = total[i / 4][i % 4];
                 }
             }
         }
         addLowRank<GATED>(totals, parts, first, count, rows);
         __syncwarp();
 #pragma unroll
-        for (int j = 0; j < HELD; j++) {
+        for (int t = 0; t < TILES; t++) {
+            if (t > 0) __syncthreads();
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                if (j < count) room.sums[j][warp][group + i / 2 * 8][quad * 2 + i % 2] = totals[j][i];
+            for (int j = 0; j < HELD; j++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    if (j < count) room.sums[j][warp][group + i / 2 * 8][quad * 2 + i % 2] = totals[j][t][i];
+                }
             }
-        }
-        __syncthreads();
-        outputs.write(outputs.at(threadIdx.x), before, room.sums);
-        const int more = threadIdx.x + 256;
-        if (more < count * Outputs<GATED>::EACH * rows) {
-            const auto spot = outputs.at(more);
-            outputs.write(spot, outputs.before(spot), room.sums);
+            __syncthreads();
+            Outputs<GATED> some = outputs;
+            some.y += static_cast<u64>(t) * 8 * stride;
+            some.rows = min(rows - t * 8, 8);
+            const auto spot = some.at(threadIdx.x);
+            some.write(spot, t == 0 ? before : some.before(spot), room.sums);
+            const int more = threadIdx.x + 256;
+            if (more < count * Outputs<GATED>::EACH * some.rows) {
+                const auto next = some.at(more);
+                some.write(next, some.before(next), room.sums);
+            }
         }
         first += count * static_cast<int>(gridDim.x);
         left -= count;
@@ -374,16 +406,20 @@ __device__ __forceinline__ void rowsThroughRing(
     }
 }
 
-#define RING(NAME, GATED, HELD)                                                                                        \
-    extern "C" __global__ void __launch_bounds__(256, 2) NAME(                                                         \
+// NAME_TILES_HELD
+#define RING(NAME, GATED, TILES, HELD)                                                                                 \
+    extern "C" __global__ void __launch_bounds__(256, 2) NAME##_##TILES##_##HELD(                                      \
             const bf16* x, bf16* y, int width, int rows, int stride, int ending, int shift, int tiles,                 \
             const float* table, const __grid_constant__ Parts parts) {                                                 \
-        rowsThroughRing<GATED, HELD>(x, y, width, rows, stride, ending, tiles, table, parts.of);                       \
+        rowsThroughRing<GATED, HELD, TILES>(x, y, width, rows, stride, ending, tiles, table, parts.of);                \
     }
+#define RINGS(TILES, HELD)                                                                                             \
+    RING(rows_ring, false, TILES, HELD)                                                                                \
+    RING(gated_ring, true, TILES, HELD)
 
-RING(rows_ring_1, false, 1)
-RING(rows_ring_2, false, 2)
-RING(rows_ring_3, false, 3)
-RING(gated_ring_1, true, 1)
-RING(gated_ring_2, true, 2)
-RING(gated_ring_3, true, 3)
+RINGS(1, 1)
+RINGS(1, 2)
+RINGS(1, 3)
+RINGS(2, 1)
+RINGS(2, 2)
+RINGS(2, 3)

@@ -1,7 +1,6 @@
 package dev.finetune4j.quant.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -108,8 +107,8 @@ class QuantGemvKernelTest {
                 NoGradGuard off = new NoGradGuard();
                 QuantizedLinear linear =
                         linear(out, new QuantSettings(type, block, nested), out, in, out % 2 == 1, number)) {
-            assertNotNull(linear.gemvWeight(number), "the kernel supports it");
-            for (int rows = 1; rows <= 8; rows++) {
+            GemvWeight<?> weight = Objects.requireNonNull(linear.gemvWeight(number), "the kernel supports it");
+            for (int rows = 1; rows <= weight.kernel().maxRows(); rows++) {
                 Tensor x = normal(rows, 1, number, 1, rows, in);
                 Tensor y = linear.forward(x);
                 assertEquals(number.intern(), Tensors.typeOf(y));
@@ -139,6 +138,10 @@ class QuantGemvKernelTest {
         "BFloat16, 3, 1032, 100, 24, 4",
         "BFloat16, 8, 1024, 100, 24, 4",
         "BFloat16, 3, 2304, 100, 24, 4",
+        "BFloat16, 9, 256, 100, 24, 4",
+        "BFloat16, 16, 1024, 4300, 4500, 20",
+        "BFloat16, 13, 12544, 50, 24, 17",
+        "BFloat16, 15, 4096, 9001, 2201, 40",
         "BFloat16, 2, 512, 9001, 2201, 40",
         "BFloat16, 7, 256, 4300, 4500, 20",
         "BFloat16, 1, 12544, 50, 24, 17",
@@ -186,7 +189,7 @@ class QuantGemvKernelTest {
      * early has other numbers than the same products one after another.
      */
     @ParameterizedTest
-    @CsvSource({"1, 4096", "3, 1024", "8, 4096", "8, 7936", "5, 1088"})
+    @CsvSource({"1, 4096", "3, 1024", "8, 4096", "8, 7936", "5, 1088", "16, 4096", "11, 7936"})
     void capturedProductsWaitForTheirInput(int rows, int width) {
         needGpu();
         QuantSettings settings = QuantSettings.nf4();

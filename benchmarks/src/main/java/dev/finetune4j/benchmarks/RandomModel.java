@@ -70,6 +70,13 @@ enum RandomModel {
     /** Parallel halves, layer norms, and a window in three of four layers. */
     COMMAND_R7B("command-r7b", 4096, 14336, 32, 32, 8, 256000, 128, """
             "model_type": "cohere2", "sliding_window": 4096, "logit_scale": 0.25, "tie_word_embeddings": true"""),
+    /** No rotation in every fourth layer; a tied head. */
+    SMOLLM3_3B("smollm3-3b", 2048, 11008, 36, 16, 4, 128256, 128, """
+            "model_type": "smollm3", "no_rope_layer_interval": 4, "tie_word_embeddings": true"""),
+    /** Factors on embedding, halves, scores and logits; a tied head. */
+    GRANITE_8B("granite-8b", 4096, 12800, 40, 32, 8, 49155, 128, """
+            "model_type": "granite", "embedding_multiplier": 12.0, "residual_multiplier": 0.22,
+            "attention_multiplier": 0.0078125, "logits_scaling": 16.0, "tie_word_embeddings": true"""),
     /** 128 experts, of which a token passes eight, together as wide as the inner size. */
     QWEN3_30B_A3B("qwen3-30b-a3b", 2048, 6144, 48, 32, 4, 151936, 128, """
             "model_type": "qwen3_moe", "tie_word_embeddings": false, "num_experts": 128, "num_experts_per_tok": 8,

@@ -3,6 +3,7 @@ package dev.finetune4j.quant.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.AdjacentTensors;
 import dev.finetune4j.core.kernel.ExpertGemv;
+import dev.finetune4j.core.kernel.GemvKernel;
 import dev.finetune4j.core.kernel.GemvWeight;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
@@ -257,8 +258,9 @@ final class CudaQuantKernels implements QuantKernels {
         try (TensorScope scope = new TensorScope()) {
             ScalarType type = Tensors.typeOf(x);
             long rows = x.numel() / x.size(-1);
-            GemvWeight<QuantizedTensor> direct = rows > 0 ? gemvWeight(weight, bias, type) : null;
-            if (direct != null && rows <= direct.kernel().maxRows()) {
+            GemvWeight<QuantizedTensor> direct =
+                    rows > 0 && rows <= GemvKernel.MAX_ROWS ? gemvWeight(weight, bias, type) : null;
+            if (direct != null) {
                 return scope.keep(gemv(x, Math.toIntExact(rows), direct));
             }
             Tensor dense = weight.dense(type);

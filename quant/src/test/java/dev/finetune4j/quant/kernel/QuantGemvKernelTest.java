@@ -107,12 +107,16 @@ class QuantGemvKernelTest {
                 NoGradGuard off = new NoGradGuard();
                 QuantizedLinear linear =
                         linear(out, new QuantSettings(type, block, nested), out, in, out % 2 == 1, number)) {
-            GemvWeight<?> weight = Objects.requireNonNull(linear.gemvWeight(number), "the kernel supports it");
-            for (int rows = 1; rows <= weight.kernel().maxRows(); rows++) {
-                Tensor x = normal(rows, 1, number, 1, rows, in);
-                Tensor y = linear.forward(x);
-                assertEquals(number.intern(), Tensors.typeOf(y));
+            FusedGemv alone = Objects.requireNonNull(fused(List.of(linear), number), "the kernel supports it");
+            Tensor none = Tensors.empty(GPU, ScalarType.Float, 0);
+            for (int rows = 1; rows <= alone.maxRows(); rows++) {
+                Tensor x = normal(rows, 1, number, rows, in);
+                Tensor y = Tensors.empty(GPU, number, rows, out);
+                alone.run(x, rows, none, y, false);
                 assertClose(expected(linear, x), y);
+                Tensor result = linear.forward(x.unsqueeze(0));
+                assertEquals(number.intern(), Tensors.typeOf(result));
+                assertClose(expected(linear, x).unsqueeze(0), result);
             }
         }
     }

@@ -22,6 +22,7 @@ public final class BenchmarkMain {
             case "KernelCells" -> KernelCells.main(rest);
             case "PlanCells" -> PlanCells.main(rest);
             case "StepBreakdown" -> StepBreakdown.main(rest);
+            case "NoiseCells" -> NoiseCells.main(rest);
             case "RealCells" -> RealCells.main(rest);
             case "ServeCells" -> ServeCells.main(rest);
             case "DataParallelCells" -> DataParallelCells.main(rest);

@@ -142,6 +142,20 @@ class RealCellsTest {
     }
 
     @Test
+    void batchesInFloat32HaveTheLogProbabilitiesOfAnswersAlone() throws IOException {
+        String[] args = {
+            "--model", folder.toString(), "--device", "cpu", "--template", "chatml", "--streams", "3", "--new", "4"
+        };
+        List<JsonNode> lines = lines(() -> NoiseCells.main(args));
+        assertEquals(4, lines.size());
+        assertEquals("fp32", lines.get(0).get("precision").asText());
+        assertTrue(lines.get(0).get("most").asDouble() < 1e-4, lines::toString);
+        assertEquals(0, lines.get(0).get("leaving").asInt());
+        assertEquals("bfloat16 alone", lines.get(3).get("beside").asText());
+        assertEquals(3, lines.get(3).get("answers").asInt());
+    }
+
+    @Test
     void preferencesAreMeasuredAtFixedLengthsAndThroughTheBuilder() throws IOException {
         String[] fixed = {
             "--preset",

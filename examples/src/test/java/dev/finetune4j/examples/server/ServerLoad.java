@@ -31,13 +31,13 @@ import java.util.stream.Stream;
 
 /**
  * Many clients that stream from one server: how fast, and whether each answer is the one that is given alone. In bf16 the answer may leave that from
- * the first token on whose lead over the second likeliest is below 0.05; such answers are counted.
+ * the first token on whose lead over the second likeliest is below {@code --tie}, of natural logarithms; such answers are counted. How much the
+ * rounding of bfloat16 turns depends on the model: {@code NoiseCells} of the benchmarks measures it.
  *
  * <p>Arguments, all with usual values: {@code --model FOLDER --clients 1,16,64 --adapters 8 --seconds 20 --tokens 64 --device cpu --quantize false
- * --precision bf16 --template NAME --questions 5 --size 0.3}.
+ * --precision bf16 --template NAME --questions 5 --size 0.3 --tie 0.05}.
  */
 final class ServerLoad {
-    private static final double TIE = 0.05;
     private static final List<String> QUESTIONS = List.of(
             "What is the capital of Japan?",
             "Tell me a long story about a river.",
@@ -52,8 +52,9 @@ final class ServerLoad {
      * @param text the answer
      * @param ends where each token of it ends
      * @param leads of each token over the second likeliest
+     * @param tie with a smaller lead a token may be another one
      */
-    record Known(String body, String text, int[] ends, double[] leads) {
+    record Known(String body, String text, int[] ends, double[] leads, double tie) {
         private int common(String other) {
             int common = 0;
             while (common < Math.min(text.length(), other.length()) && text.charAt(common) == other.charAt(common)) {
@@ -66,22 +67,22 @@ final class ServerLoad {
         String leaving(String other) {
             int common = common(other);
             int token = 0;
-            double least = Double.MAX_VALUE;
+            double least = Double.POSITIVE_INFINITY;
             while (token < ends.length && ends[token] <= common) {
                 least = Math.min(least, leads[token++]);
             }
             return String.format(
                     Locale.ROOT,
-                    "after %d tokens, whose least lead was %.3f, one with the lead %.3f is another",
+                    "after %d tokens%s one with the lead %.3f is another",
                     token,
-                    least,
+                    token == 0 ? "" : String.format(Locale.ROOT, ", whose least lead was %.3f,", least),
                     token < leads.length ? leads[token] : Double.NaN);
         }
 
         boolean mayLeave(String other) {
             int common = common(other);
             for (int token = 0; token < ends.length; token++) {
-                if (leads[token] < TIE) {
+                if (leads[token] < tie) {
                     return true;
                 }
                 if (ends[token] > common) {
@@ -143,10 +144,16 @@ final class ServerLoad {
 
     private final URI server;
     private final int tokens;
+    private final double tie;
     private final HttpClient http =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
-    ServerLoad(URI server, int tokens) {
+    /**
+     * @param tokens of an answer
+     * @param tie in bf16 a token with a smaller lead may be another one
+     */
+    ServerLoad(URI server, int tokens, double tie) {
+        this.tie = tie;
         this.server = server;
         this.tokens = tokens;
     }
@@ -185,7 +192,7 @@ final class ServerLoad {
                 }
                 body.put("stream", true).putObject("stream_options").put("include_usage", true);
                 all.add(new Known(
-                        body.toString(), answer.path("message").path("content").asText(), ends, leads));
+                        body.toString(), answer.path("message").path("content").asText(), ends, leads, tie));
             }
         }
         return all;
@@ -374,7 +381,7 @@ final class ServerLoad {
                         RandomAdapters.write(
                                 folder.resolve("a" + i), model, Double.parseDouble(option(args, "--size", "0.3")), i));
             }
-            ServerLoad load = new ServerLoad(server.address(), Integer.parseInt(option(args, "--tokens", "64")));
+            ServerLoad load = new ServerLoad(server.address(), Integer.parseInt(option(args, "--tokens", "64")), Double.parseDouble(option(args, "--tie", "0.05")));
             List<Known> known = load.alone(names, Integer.parseInt(option(args, "--questions", "5")));
             System.out.println(known.stream().map(Known::text).distinct().count() + " different answers to "
                     + known.size() + " questions");

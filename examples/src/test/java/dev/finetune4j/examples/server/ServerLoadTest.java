@@ -40,7 +40,7 @@ class ServerLoadTest {
                 server.loadAdapter("a" + i, adapter);
                 models.add("a" + i);
             }
-            ServerLoad load = new ServerLoad(server.address(), LONG ? 64 : 16);
+            ServerLoad load = new ServerLoad(server.address(), LONG ? 64 : 16, 0);
             List<ServerLoad.Known> known = load.alone(models, 5);
             long different =
                     known.stream().map(ServerLoad.Known::text).distinct().count();

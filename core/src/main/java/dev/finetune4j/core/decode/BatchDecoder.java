@@ -254,7 +254,8 @@ public final class BatchDecoder implements AutoCloseable {
 
     /** Whether the kernels for few rows have so many; a head of another form may go another way. */
     private static boolean takes(DecodeSupport few, int rows) {
-        return rows <= GemvKernel.MAX_ROWS || (few.step() != null && rows <= few.step().maxRows());
+        return rows <= GemvKernel.MAX_ROWS
+                || (few.step() != null && rows <= few.step().maxRows());
     }
 
     private DecodeStep step(CausalLM model, int rows) {
@@ -270,7 +271,9 @@ public final class BatchDecoder implements AutoCloseable {
         if (few.parts().head().maxRows() >= rows) {
             return few;
         }
-        RowProducts head = matrixProducts(List.of(new Named<>(ModuleNames.OUTPUT_HEAD, model.head())), few.kernels().type());
+        RowProducts head = matrixProducts(
+                List.of(new Named<>(ModuleNames.OUTPUT_HEAD, model.head())),
+                few.kernels().type());
         return new DecodeStep(few.kernels(), few.parts().withHead(head));
     }
 

@@ -100,8 +100,7 @@ final class DecodeStep {
 
         /** The same parts with another head. */
         Parts withHead(RowProducts other) {
-            return new Parts(
-                    embedding, embeddingScale, rotaries, layers, norm, other, softCap, logitsScaling);
+            return new Parts(embedding, embeddingScale, rotaries, layers, norm, other, softCap, logitsScaling);
         }
 
         /** The same parts with other products. */

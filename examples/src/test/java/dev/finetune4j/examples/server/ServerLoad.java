@@ -381,7 +381,10 @@ final class ServerLoad {
                         RandomAdapters.write(
                                 folder.resolve("a" + i), model, Double.parseDouble(option(args, "--size", "0.3")), i));
             }
-            ServerLoad load = new ServerLoad(server.address(), Integer.parseInt(option(args, "--tokens", "64")), Double.parseDouble(option(args, "--tie", "0.05")));
+            ServerLoad load = new ServerLoad(
+                    server.address(),
+                    Integer.parseInt(option(args, "--tokens", "64")),
+                    Double.parseDouble(option(args, "--tie", "0.05")));
             List<Known> known = load.alone(names, Integer.parseInt(option(args, "--questions", "5")));
             System.out.println(known.stream().map(Known::text).distinct().count() + " different answers to "
                     + known.size() + " questions");

@@ -162,6 +162,11 @@ final class FolderWeights implements WeightSource {
         return fileOf(name).read(name);
     }
 
+    @Override
+    public Tensor readRows(String name, long first, long count) {
+        return fileOf(name).readRows(name, first, count);
+    }
+
     /** Compares piece by piece, so that tables of gigabytes are not copied and a difference is soon found. */
     @Override
     public boolean areEqual(String name, String other) {

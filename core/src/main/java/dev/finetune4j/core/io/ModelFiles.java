@@ -135,6 +135,7 @@ public final class ModelFiles {
     /**
      * Opens the weights; the caller closes them. Their names are those of Hugging Face's decoders, such as {@code
      * model.layers.0.mlp.up_proj.weight}, also where the files leave the {@code model.} out, and those of a Llama where they are InternLM2's.
+     * Experts have one tensor for each projection, also where the files hold those of a layer as one.
      *
      * @throws ModelFileException when there are none in safetensors form, when a shard or a tensor of the index is
      *     missing, or when a file is damaged
@@ -149,7 +150,9 @@ public final class ModelFiles {
             throw e;
         }
         WeightSource named = new RenamedWeights(weights, TensorNames.ofModel(weights.names()));
-        return InternLm2Weights.isIn(config) ? new InternLm2Weights(named, config) : named;
+        return InternLm2Weights.isIn(config)
+                ? new InternLm2Weights(named, config)
+                : StackedExperts.published(named, config);
     }
 
     /**
@@ -165,7 +168,9 @@ public final class ModelFiles {
         try (FolderWeights weights = FolderWeights.open(folder)) {
             Map<String, String> there = weights.fileNames();
             Map<String, String> files = new LinkedHashMap<>();
-            TensorNames.ofModel(weights.names()).forEach((name, inFile) -> files.put(name, there.get(inFile)));
+            Map<String, String> named = TensorNames.ofModel(weights.names());
+            StackedExperts.inFile(new RenamedWeights(weights, named), config)
+                    .forEach((name, model) -> files.put(name, there.get(named.get(model))));
             return files;
         }
     }

@@ -51,6 +51,11 @@ public final class RenamedWeights implements WeightSource {
     }
 
     @Override
+    public Tensor readRows(String name, long first, long count) {
+        return weights.readRows(inFile(name), first, count);
+    }
+
+    @Override
     public boolean areEqual(String name, String other) {
         return weights.areEqual(inFile(name), inFile(other));
     }

@@ -164,13 +164,31 @@ public final class SafetensorsFile implements WeightSource {
         return info;
     }
 
+    /** Reads no more of the file than those rows. */
+    @Override
+    public Tensor readRows(String name, long first, long count) {
+        TensorInfo all = info(name);
+        long[] shape = all.shape();
+        long width = shape[shape.length - 1];
+        long bytes = all.dtype().bytes(new long[] {width});
+        if (first < 0 || count < 0 || (first + count) * bytes > all.bytes()) {
+            throw new IllegalArgumentException(
+                    "rows " + first + " to " + (first + count) + " are not all among those of " + all);
+        }
+        long begin = all.begin() + first * bytes;
+        return read(new TensorInfo(name, all.dtype(), new long[] {count, width}, begin, begin + count * bytes));
+    }
+
     @Override
     public Tensor read(String name) {
-        TensorInfo info = info(name);
+        return read(info(name));
+    }
+
+    private Tensor read(TensorInfo info) {
         ScalarType type = info.dtype()
                 .scalarType()
-                .orElseThrow(() -> new ModelFileException(file + ": tensor " + name + " has the type " + info.dtype()
-                        + ", which libtorch cannot compute with; use the model in another precision"));
+                .orElseThrow(() -> new ModelFileException(file + ": tensor " + info.name() + " has the type "
+                        + info.dtype() + ", which libtorch cannot compute with; use the model in another precision"));
         TorchRuntime.start();
         try (TensorScope scope = new TensorScope()) {
             Tensor tensor = allocate(info, type);

@@ -39,6 +39,21 @@ public interface WeightSource extends AutoCloseable {
     Tensor read(String name);
 
     /**
+     * Reads some rows of a tensor, as {@link #read} does: of a tensor of more dimensions the rows of all its matrices, in their order.
+     *
+     * @param first the first of them
+     * @param count how many
+     * @return shape (count, innermost extent)
+     */
+    default Tensor readRows(String name, long first, long count) {
+        long[] shape = info(name).shape();
+        try (TensorScope scope = new TensorScope()) {
+            Tensor rows = read(name).reshape(-1, shape[shape.length - 1]);
+            return scope.keep(rows.narrow(0, first, count).clone());
+        }
+    }
+
+    /**
      * Whether two tensors have type, shape and all numbers in common.
      *
      * @throws dev.finetune4j.core.ModelFileException when there is no such tensor, or when the file cannot be read

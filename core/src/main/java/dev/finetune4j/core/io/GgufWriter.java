@@ -18,7 +18,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Writes <a href="https://github.com/ggml-org/ggml/blob/master/docs/gguf.md">GGUF</a> files, version 3: metadata, then tensors,
- * of which one at a time is in memory. A file appears under its name complete or not at all, and has reached the disk then.
+ * of which one part at a time is in memory. A file appears under its name complete or not at all, and has reached the disk then.
  */
 public final class GgufWriter {
     private static final int MAGIC = 0x46554747; // "GGUF"
@@ -84,7 +84,7 @@ public final class GgufWriter {
         long offset = 0;
         for (GgufTensor tensor : tensors) {
             bytes.writeBytes(GgufMetadata.string(tensor.name()));
-            long[] shape = tensor.values().shape();
+            long[] shape = tensor.shape();
             bytes.writeBytes(buffer(Integer.BYTES).putInt(shape.length).array());
             for (int i = shape.length - 1; i >= 0; i--) {
                 bytes.writeBytes(buffer(Long.BYTES).putLong(shape[i]).array()); // innermost first
@@ -109,12 +109,14 @@ public final class GgufWriter {
     }
 
     private static void write(Disk.Output out, GgufTensor tensor) throws IOException {
-        try (TensorScope scope = new TensorScope()) {
-            Tensor numbers = tensor.values().materialize(tensor.name()).flatten();
-            for (long from = 0; from < numbers.numel(); from += CHUNK) {
-                try (TensorScope temporary = new TensorScope()) {
-                    Tensor part = numbers.narrow(0, from, Math.min(CHUNK, numbers.numel() - from));
-                    out.write(converted(tensor, part));
+        for (LazyTensor values : tensor.parts()) {
+            try (TensorScope scope = new TensorScope()) {
+                Tensor numbers = values.materialize(tensor.name()).flatten();
+                for (long from = 0; from < numbers.numel(); from += CHUNK) {
+                    try (TensorScope temporary = new TensorScope()) {
+                        Tensor part = numbers.narrow(0, from, Math.min(CHUNK, numbers.numel() - from));
+                        out.write(converted(tensor, part));
+                    }
                 }
             }
         }

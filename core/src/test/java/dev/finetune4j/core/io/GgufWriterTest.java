@@ -12,12 +12,16 @@ import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 class GgufWriterTest {
     private static final int ROWS = 3;
@@ -71,7 +75,7 @@ class GgufWriterTest {
                 tensor("f16.weight", GgmlType.F16, x, ROWS, WIDTH),
                 tensor("q8.weight", GgmlType.Q8_0, x, ROWS, WIDTH),
                 tensor("bf16.weight", GgmlType.BF16, x, ROWS, WIDTH),
-                tensor("odd.weight", GgmlType.F32, java.util.Arrays.copyOf(x, 5), 5));
+                tensor("odd.weight", GgmlType.F32, Arrays.copyOf(x, 5), 5));
     }
 
     /** The expected file was written by the Python package gguf. */
@@ -83,6 +87,32 @@ class GgufWriterTest {
                 Files.readAllBytes(TestData.resource("gguf/golden.gguf")),
                 Files.readAllBytes(file),
                 "bytes of the file");
+    }
+
+    /** A stack is written part by part, with the bytes that it has as one tensor. */
+    @ParameterizedTest
+    @EnumSource(GgmlType.class)
+    void partsOfAStackLieBehindOneAnother(GgmlType type) throws IOException {
+        float[] x = numbers();
+        List<LazyTensor> parts = IntStream.range(0, ROWS)
+                .mapToObj(row -> Arrays.copyOfRange(x, row * WIDTH, (row + 1) * WIDTH))
+                .map(row -> tensor("", type, row, 1, WIDTH).parts().get(0))
+                .toList();
+        Path stack = folder.resolve("stack.gguf");
+        Path whole = folder.resolve("whole.gguf");
+        GgufWriter.write(stack, metadata(), List.of(new GgufTensor("a", type, parts, true)));
+        GgufWriter.write(whole, metadata(), List.of(tensor("a", type, x, ROWS, 1, WIDTH)));
+        assertArrayEquals(Files.readAllBytes(whole), Files.readAllBytes(stack));
+    }
+
+    @Test
+    void refusesPartsOfSeveralShapes() {
+        LazyTensor one = tensor("a", GgmlType.F32, new float[4], 2, 2).parts().get(0);
+        LazyTensor other = tensor("a", GgmlType.F32, new float[4], 1, 4).parts().get(0);
+        IllegalArgumentException refused = assertThrows(
+                IllegalArgumentException.class,
+                () -> new GgufTensor("a.weight", GgmlType.F32, List.of(one, other), true));
+        assertTrue(refused.getMessage().contains("a.weight"), refused.getMessage());
     }
 
     @Test

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.Set;
 
 /** A family of decoders as llama.cpp knows it: its name there, and what is fixed in its code and no key can change. */
@@ -18,6 +19,8 @@ enum Architecture {
     LLAMA("llama"),
     QWEN2("qwen2"),
     QWEN3("qwen3"),
+    QWEN2MOE("qwen2moe"),
+    QWEN3MOE("qwen3moe"),
     GEMMA("gemma"),
     GEMMA2("gemma2"),
     GEMMA3("gemma3"),
@@ -43,9 +46,14 @@ enum Architecture {
     private static final Set<Architecture> TURN_NEIGHBOURS =
             EnumSet.of(LLAMA, SMOLLM3, GRANITE, CHATGLM, GLM4, COMMAND_R, COHERE2);
     private static final Set<Architecture> NORMS_BEHIND = EnumSet.of(GEMMA2, GEMMA3, OLMO2, GLM4);
+    private static final Set<Architecture> SPARSE = EnumSet.of(QWEN2MOE, QWEN3MOE);
     private static final Set<Architecture> PARALLEL = EnumSet.of(COMMAND_R, COHERE2);
     private static final Set<Architecture> ONE_GATE_UP = EnumSet.of(PHI3, CHATGLM, GLM4);
+    /** Whose heads are together as wide as the model. */
+    private static final Set<Architecture> HEADS_AS_WIDE = EnumSet.of(QWEN2, QWEN2MOE);
     /** With any biases that a file has. */
+    private static final Set<Architecture> ANY_QKV_BIASES = EnumSet.of(CHATGLM, GLM4, QWEN2MOE);
+
     private static final Set<Architecture> ANY_BIASES = EnumSet.of(LLAMA, GRANITE);
 
     private final String id;
@@ -57,9 +65,11 @@ enum Architecture {
     /** The architecture for a {@code model_type} of Hugging Face. */
     static Architecture of(String modelType) {
         return switch (modelType) {
-            case "llama", "mistral" -> LLAMA;
+            case "llama", "mistral", "mixtral" -> LLAMA;
             case "qwen2" -> QWEN2;
             case "qwen3" -> QWEN3;
+            case "qwen2_moe" -> QWEN2MOE;
+            case "qwen3_moe" -> QWEN3MOE;
             case "gemma" -> GEMMA;
             case "gemma2" -> GEMMA2;
             case "gemma3_text" -> GEMMA3;
@@ -97,6 +107,11 @@ enum Architecture {
     /** Whether its head is the embedding's weight always. */
     boolean tiesHead() {
         return isGemma() || PARALLEL.contains(this);
+    }
+
+    /** Whether a file needs the head's weight even where it is the embedding's. */
+    boolean needsHead() {
+        return this == QWEN2MOE;
     }
 
     /** Whether the rotary embedding turns heads of a layer. */
@@ -146,6 +161,7 @@ enum Architecture {
         require(found, isGemma() ? Activation.GELU_TANH : Activation.SILU, config.activation(), "the activation");
         norms(found, config);
         projections(found, config);
+        experts(found, config);
         if (tiesHead()) {
             require(found, true, config.projections().tiedHead(), "a head that shares the embedding's weight");
         }
@@ -166,7 +182,7 @@ enum Architecture {
 
     private HeadNorms headNorms(ModelConfig config) {
         return switch (this) {
-            case QWEN3, GEMMA3 -> HeadNorms.EACH_HEAD;
+            case QWEN3, QWEN3MOE, GEMMA3 -> HeadNorms.EACH_HEAD;
             case OLMO2 -> HeadNorms.ALL_HEADS;
             case COMMAND_R -> config.layers() >= COMMAND_R_PLUS ? HeadNorms.OWN_WEIGHTS : HeadNorms.NONE;
             default -> HeadNorms.NONE;
@@ -175,15 +191,42 @@ enum Architecture {
 
     private void projections(List<String> found, ModelConfig config) {
         Projections projections = config.projections();
+        if (HEADS_AS_WIDE.contains(this)) {
+            int width = config.attention().heads() * config.attention().headDim();
+            require(found, config.hiddenSize(), width, "the width of all heads");
+        }
         require(found, this == PHI3, projections.fusedQkv(), "one weight of queries, keys and values");
         require(found, ONE_GATE_UP.contains(this), projections.fusedGateUp(), "one weight of gate and up");
         if (!ANY_BIASES.contains(this)) {
-            if (this != CHATGLM && this != GLM4) {
+            if (!ANY_QKV_BIASES.contains(this)) {
                 require(found, this == QWEN2, projections.qkvBias(), "biases of queries, keys and values");
             }
             require(found, false, projections.outputBias(), "a bias of attention's output projection");
             require(found, false, projections.mlpBias(), "biases of the feed-forward part");
         }
+    }
+
+    /** Experts are in all layers or in none, and whether their shares are divided by the sum is fixed. */
+    private void experts(List<String> found, ModelConfig config) {
+        List<LayerType> layers = config.layerTypes();
+        boolean sparse = SPARSE.contains(this) || layers.stream().anyMatch(layer -> layer.experts() != null);
+        for (int i = 0; i < layers.size() && sparse; i++) {
+            if (layers.get(i).experts() == null) {
+                found.add("layer " + i + " has a dense feed-forward part: llama.cpp's " + id
+                        + " has experts in every layer (mlp_only_layers, decoder_sparse_step)");
+                break;
+            }
+        }
+        layers.stream()
+                .map(LayerType::experts)
+                .filter(Objects::nonNull)
+                .filter(experts -> experts.active() < experts.count()) // else the sum is one anyway
+                .findFirst()
+                .ifPresent(experts -> require(
+                        found,
+                        this != QWEN2MOE,
+                        experts.normalised(),
+                        "shares of experts that sum to one (norm_topk_prob)"));
     }
 
     private void require(List<String> found, Object fixed, Object actual, String what) {

@@ -7,6 +7,8 @@ import dev.finetune4j.core.io.GgufMetadata;
 import dev.finetune4j.core.io.GgufTensor;
 import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.ModelConfig.Experts;
+import dev.finetune4j.core.model.ModelConfig.LayerType;
 import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -14,14 +16,19 @@ import dev.finetune4j.lora.adapter.BiasTraining;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.PeftNames;
+import dev.finetune4j.lora.adapter.lora.ExpertFactors;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.UnaryOperator;
+import java.util.Objects;
+import java.util.OptionalInt;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -35,22 +42,35 @@ public final class GgufAdapterWriter {
     private static final String EMBEDDING_B = ".lora_embedding_B";
     private static final double NO_DIFFERENCE = 1e-9;
 
-    private final PretrainedFolder base;
-    private final LoraSettings settings;
-    private final Map<String, Tensor> stored;
+    /**
+     * What is added to a weight.
+     *
+     * @param a shape (r, in); of an embedding (r, vocabulary)
+     * @param b shape (out, r)
+     * @param scale factor on their product
+     */
+    private record Factors(Tensor a, Tensor b, double scale, boolean embedding) {
+        long rank() {
+            return a.size(0);
+        }
+    }
+
+    private final ModelConfig config;
+    private final Map<String, Factors> factors;
     private final TensorConversion conversion;
     private final GgmlType type;
     private final double alpha;
 
     private GgufAdapterWriter(PretrainedFolder base, LoraSettings settings, Map<String, Tensor> stored, GgmlType type) {
-        ModelConfig config = base.config();
-        this.base = base;
-        this.settings = settings;
-        this.stored = stored;
+        this.config = base.config();
         this.type = type;
         this.conversion = new TensorConversion(config, Architecture.of(config.modelType()));
-        String first = modules().keySet().iterator().next();
-        this.alpha = settings.scaleOf(first) * rank(first);
+        this.factors = factors(settings, stored);
+        ExpertFactors.of(settings, base.moduleNames(), stored)
+                .forEach((path, ofExpert) ->
+                        factors.put(path, new Factors(ofExpert.a(), ofExpert.b(), ofExpert.scale(), false)));
+        Factors first = factors.values().iterator().next();
+        this.alpha = first.scale() * first.rank();
     }
 
     /**
@@ -108,37 +128,29 @@ public final class GgufAdapterWriter {
         return found;
     }
 
-    /** The names of A and B by module. */
-    private Map<String, String> modules() {
-        Map<String, String> modules = new LinkedHashMap<>();
-        stored.keySet().forEach(name -> {
-            for (String end : List.of(A, EMBEDDING_A)) {
-                if (name.endsWith(end)) {
-                    modules.put(name.substring(PeftNames.PREFIX.length(), name.length() - end.length()), end);
+    /** The factors of single modules, by path. */
+    private static Map<String, Factors> factors(LoraSettings settings, Map<String, Tensor> stored) {
+        Map<String, Factors> factors = new LinkedHashMap<>();
+        stored.forEach((name, a) -> {
+            boolean embedding = name.endsWith(EMBEDDING_A);
+            if ((embedding || name.endsWith(A)) && !ExpertFactors.isStacked(name)) {
+                String start = name.substring(0, name.length() - (embedding ? EMBEDDING_A : A).length());
+                Tensor b = stored.get(start + (embedding ? EMBEDDING_B : B));
+                if (b == null) {
+                    throw new IllegalStateException("the adapter has " + name + " without its B");
                 }
+                String module = start.substring(PeftNames.PREFIX.length());
+                factors.put(module, new Factors(a, b, settings.scaleOf(module), embedding));
             }
         });
-        return modules;
-    }
-
-    private Tensor tensor(String module, String end) {
-        Tensor found = stored.get(PeftNames.PREFIX + module + end);
-        if (found == null) {
-            throw new IllegalStateException("the adapter has no " + module + end);
-        }
-        return found;
-    }
-
-    private long rank(String module) {
-        String end = modules().get(module);
-        return tensor(module, end == null ? A : end).size(0);
+        return factors;
     }
 
     private void write(Path file) {
         GgufMetadata metadata = new GgufMetadata()
                 .text(
                         "general.architecture",
-                        Architecture.of(base.config().modelType()).id())
+                        Architecture.of(config.modelType()).id())
                 .text("general.type", "adapter")
                 .text("adapter.type", "lora")
                 .text("general.name", "LoRA adapter")
@@ -147,29 +159,62 @@ public final class GgufAdapterWriter {
                 .count("general.quantization_version", 2)
                 .number("adapter.lora.alpha", alpha);
         List<GgufTensor> tensors = new ArrayList<>();
-        modules().forEach((module, end) -> add(tensors, module, end.equals(EMBEDDING_A)));
+        Map<String, SortedMap<Integer, Factors>> experts = new LinkedHashMap<>();
+        factors.forEach((module, found) -> {
+            String name = conversion.module(module) + ".weight";
+            OptionalInt expert = TensorConversion.expert(module);
+            if (expert.isPresent()) {
+                experts.computeIfAbsent(name, none -> new TreeMap<>()).put(expert.getAsInt(), found);
+            } else {
+                add(tensors, module, name, found);
+            }
+        });
+        experts.forEach((name, found) -> addStack(tensors, name, found));
         GgufModelWriter.write(file, metadata, tensors);
     }
 
-    private void add(List<GgufTensor> tensors, String module, boolean embedding) {
-        String name = conversion.module(module) + ".weight";
-        Tensor a = tensor(module, embedding ? EMBEDDING_A : A); // (r, in), or (r, V)
-        Tensor b = tensor(module, embedding ? EMBEDDING_B : B); // (out, r)
-        long[] shape = embedding ? new long[] {a.size(1), a.size(0)} : a.shape();
-        tensors.add(lazy(name + ".lora_a", embedding ? a.t() : a, shape));
-        double factor = settings.scaleOf(module) * a.size(0) / alpha;
-        UnaryOperator<Tensor> rows = conversion.rowsOf(module);
-        Tensor changed = rows.apply(b);
-        tensors.add(lazy(
-                name + ".lora_b",
-                Math.abs(factor - 1) < NO_DIFFERENCE ? changed : changed.mul(new Scalar(factor)),
-                b.shape()));
+    private void add(List<GgufTensor> tensors, String module, String name, Factors found) {
+        Tensor a = found.embedding() ? found.a().t() : found.a();
+        tensors.add(tensor(name + ".lora_a", List.of(lazy(a)), false));
+        Tensor changed = scaled(conversion.rowsOf(module).apply(found.b()), found, found.rank());
+        tensors.add(tensor(name + ".lora_b", List.of(lazy(changed)), false));
     }
 
-    private GgufTensor lazy(String name, Tensor values, long[] shape) {
-        return new GgufTensor(
-                name,
-                TensorConversion.fitting(type, shape),
-                LazyTensor.of(ScalarType.Float, shape, () -> values.detach().to(ScalarType.Float)));
+    /** The factors of all experts as one stack: of those that have none or fewer columns, filled up with zeros. */
+    private void addStack(List<GgufTensor> tensors, String name, SortedMap<Integer, Factors> found) {
+        Experts experts = config.layerTypes().stream()
+                .map(LayerType::experts)
+                .filter(Objects::nonNull)
+                .findFirst()
+                .orElseThrow();
+        long rank = found.values().stream().mapToLong(Factors::rank).max().orElseThrow();
+        Factors any = found.values().iterator().next();
+        Tensor noA = any.a().new_zeros(rank, any.a().size(1));
+        Tensor noB = any.b().new_zeros(any.b().size(0), rank);
+        List<LazyTensor> a = new ArrayList<>();
+        List<LazyTensor> b = new ArrayList<>();
+        for (int i = 0; i < experts.count(); i++) {
+            Factors own = found.get(i);
+            long missing = own == null ? 0 : rank - own.rank();
+            a.add(lazy(own == null ? noA : torch.constant_pad_nd(own.a(), new long[] {0, 0, 0, missing})));
+            b.add(lazy(own == null ? noB : scaled(torch.constant_pad_nd(own.b(), new long[] {0, missing}), own, rank)));
+        }
+        tensors.add(tensor(name + ".lora_a", a, true));
+        tensors.add(tensor(name + ".lora_b", b, true));
+    }
+
+    /** B with what its scale differs from that which llama.cpp gives a stored rank. */
+    private Tensor scaled(Tensor b, Factors found, long storedRank) {
+        double factor = found.scale() * storedRank / alpha;
+        return Math.abs(factor - 1) < NO_DIFFERENCE ? b : b.mul(new Scalar(factor));
+    }
+
+    private GgufTensor tensor(String name, List<LazyTensor> parts, boolean stacked) {
+        return new GgufTensor(name, TensorConversion.fitting(type, parts.get(0).shape()), parts, stacked);
+    }
+
+    private static LazyTensor lazy(Tensor values) {
+        return LazyTensor.of(
+                ScalarType.Float, values.shape(), () -> values.detach().to(ScalarType.Float));
     }
 }

@@ -7,7 +7,10 @@ import dev.finetune4j.core.io.GgmlType;
 import dev.finetune4j.core.io.GgufMetadata;
 import dev.finetune4j.core.io.GgufTensor;
 import dev.finetune4j.core.io.GgufWriter;
+import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.model.ModelConfig;
+import dev.finetune4j.core.model.ModelConfig.Experts;
+import dev.finetune4j.core.model.ModuleNames;
 import dev.finetune4j.core.model.PretrainedFolder;
 import dev.finetune4j.lora.export.ModelContent;
 import dev.finetune4j.lora.export.ModelWriter;
@@ -15,7 +18,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.OptionalInt;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /**
  * Writes a model with its tokenizer and chat template as one GGUF file. Norms, biases and rotary factors are in float32 always.
@@ -24,6 +33,8 @@ import java.util.List;
  * @param contextLength longest text that the file is for, in tokens; 0 for as long as the model can
  */
 public record GgufModelWriter(GgmlType type, int contextLength) implements ModelWriter {
+    private static final String HEAD = ModuleNames.OUTPUT_HEAD + ".weight";
+
     @Override
     public Precision precision() {
         return Precision.FP32;
@@ -43,7 +54,7 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         VocabularyMetadata vocabulary = new VocabularyMetadata(model.files(), config.vocabSize());
         Rotary rotary = Rotary.of(config, architecture);
         List<String> differences = architecture.differences(config, context);
-        if (architecture.tiesHead() && !tied) {
+        if (architecture.tiesHead() && !tied && config.projections().tiedHead()) {
             differences.add("a head of its own: llama.cpp's " + architecture.id()
                     + " has one that shares the embedding's weight, which this training has changed");
         }
@@ -57,12 +68,24 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         rotary.write(metadata, architecture, config);
         vocabulary.write(metadata);
         TensorConversion conversion = new TensorConversion(config, architecture);
-        List<GgufTensor> tensors = new ArrayList<>(rotary.tensors());
+        List<GgufTensor> tensors = new ArrayList<>(rotary.tensors(context));
+        Map<String, SortedMap<Integer, LazyTensor>> experts = new LinkedHashMap<>();
         model.tensors().forEach((name, values) -> {
-            if (!(tied && name.equals("lm_head.weight"))) {
+            String path = name.substring(0, name.lastIndexOf('.'));
+            OptionalInt expert = TensorConversion.expert(path);
+            if (expert.isPresent()) {
+                experts.computeIfAbsent(conversion.module(path) + ".weight", none -> new TreeMap<>())
+                        .put(expert.getAsInt(), values);
+            } else if (!(tied && name.equals(HEAD))) {
                 tensors.add(conversion.convert(name, values, type));
             }
         });
+        experts.forEach(
+                (name, values) -> tensors.add(TensorConversion.stack(name, List.copyOf(values.values()), type)));
+        if (tied && architecture.needsHead()) {
+            LazyTensor table = Objects.requireNonNull(model.tensors().get(ModuleNames.EMBEDDING + ".weight"));
+            tensors.add(conversion.convert(HEAD, table, type));
+        }
         write(file, metadata, tensors);
     }
 
@@ -118,6 +141,7 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         metadata.count(key + "embedding_length", config.hiddenSize());
         metadata.count(key + "feed_forward_length", config.intermediateSize());
         metadata.count(key + "vocab_size", config.vocabSize());
+        experts(metadata, key, config);
         String attention = key + "attention.";
         metadata.count(attention + "head_count", config.attention().heads());
         metadata.count(attention + "head_count_kv", config.attention().kvHeads());
@@ -135,6 +159,19 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
             metadata.number(key + "final_logit_softcapping", config.finalLogitSoftcapping());
         }
         multipliers(metadata, architecture, config);
+    }
+
+    private static void experts(GgufMetadata metadata, String key, ModelConfig config) {
+        Experts experts = config.layerTypes().get(0).experts();
+        if (experts == null) {
+            return;
+        }
+        metadata.count(key + "expert_count", experts.count());
+        metadata.count(key + "expert_used_count", experts.active());
+        metadata.count(key + "expert_feed_forward_length", experts.innerSize());
+        if (experts.sharedSize() > 0) {
+            metadata.count(key + "expert_shared_feed_forward_length", experts.sharedSize());
+        }
     }
 
     private static void multipliers(GgufMetadata metadata, Architecture architecture, ModelConfig config) {

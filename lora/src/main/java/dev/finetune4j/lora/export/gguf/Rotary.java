@@ -81,7 +81,7 @@ record Rotary(RopeSpec far, RopeSpec near) {
         // There the growth that the paper recommends is always part of the factor.
         double usual = 1 + 0.1 * Math.log(yarn.factor());
         if (Math.abs(yarn.attentionFactor() - usual) > 1e-6) {
-            metadata.number(scaling + "yarn_attn_factor", yarn.attentionFactor() / usual);
+            metadata.number(scaling + "attn_factor", yarn.attentionFactor() / usual);
         }
         if (yarn.betaFast() != USUAL_BETA_FAST) {
             metadata.number(scaling + "yarn_beta_fast", yarn.betaFast());
@@ -91,8 +91,13 @@ record Rotary(RopeSpec far, RopeSpec near) {
         }
     }
 
-    /** The tensors that go with it: by what each frequency is divided. */
-    List<GgufTensor> tensors() {
+    /**
+     * The tensors that go with it: by what each frequency is divided.
+     *
+     * @param context longest text that the file is for; llama.cpp takes the factors of long texts as soon as its context is longer than the
+     *     original positions, whatever the text, so a file for shorter texts has those of short ones in both places
+     */
+    List<GgufTensor> tensors(int context) {
         if (far.scaling() instanceof RopeScaling.Llama3) {
             float[] scaled = far.frequencies(1);
             float[] plain = new RopeSpec(far.theta(), far.channels(), new RopeScaling.None()).frequencies(1);
@@ -103,8 +108,11 @@ record Rotary(RopeSpec far, RopeSpec near) {
             return List.of(tensor("rope_freqs.weight", divisors));
         }
         if (far.scaling() instanceof RopeScaling.LongRope longRope) {
+            boolean longer = context > longRope.originalPositions();
             return List.of(
-                    tensor("rope_factors_long.weight", floats(longRope.longFactors())),
+                    tensor(
+                            "rope_factors_long.weight",
+                            floats(longer ? longRope.longFactors() : longRope.shortFactors())),
                     tensor("rope_factors_short.weight", floats(longRope.shortFactors())));
         }
         return List.of();

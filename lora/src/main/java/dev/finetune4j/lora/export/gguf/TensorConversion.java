@@ -5,7 +5,9 @@ import dev.finetune4j.core.io.GgufTensor;
 import dev.finetune4j.core.io.LazyTensor;
 import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.model.ModelConfig.BlockNorms;
+import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -20,6 +22,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class TensorConversion {
     private static final Pattern IN_BLOCK = Pattern.compile("model\\.layers\\.(\\d+)\\.(.+)");
+    private static final Pattern EXPERT = Pattern.compile("(.+\\.experts)\\.(\\d+)(\\.[^.]+)");
+    /** A vector there, where the linear has one row. */
+    private static final String SHARE_OF_SHARED = "ffn_gate_inp_shexp";
+
     private static final double NO_DIFFERENCE = 1e-9;
 
     private static final Map<String, String> OUTSIDE =
@@ -36,7 +42,19 @@ final class TensorConversion {
             Map.entry("mlp.gate_proj", "ffn_gate"),
             Map.entry("mlp.up_proj", "ffn_up"),
             Map.entry("mlp.gate_up_proj", "ffn_up"),
-            Map.entry("mlp.down_proj", "ffn_down"));
+            Map.entry("mlp.down_proj", "ffn_down"),
+            Map.entry("mlp.gate", "ffn_gate_inp"),
+            Map.entry("mlp.experts.gate_proj", "ffn_gate_exps"),
+            Map.entry("mlp.experts.up_proj", "ffn_up_exps"),
+            Map.entry("mlp.experts.down_proj", "ffn_down_exps"),
+            Map.entry("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
+            Map.entry("mlp.shared_expert.up_proj", "ffn_up_shexp"),
+            Map.entry("mlp.shared_expert.down_proj", "ffn_down_shexp"),
+            Map.entry("mlp.shared_expert_gate", SHARE_OF_SHARED),
+            Map.entry("block_sparse_moe.gate", "ffn_gate_inp"),
+            Map.entry("block_sparse_moe.experts.w1", "ffn_gate_exps"),
+            Map.entry("block_sparse_moe.experts.w3", "ffn_up_exps"),
+            Map.entry("block_sparse_moe.experts.w2", "ffn_down_exps"));
 
     private final ModelConfig config;
     private final Architecture architecture;
@@ -49,8 +67,18 @@ final class TensorConversion {
         this.queryFactor = Math.abs(factor - 1) < NO_DIFFERENCE ? 1 : factor;
     }
 
-    /** The name of a module of Hugging Face's in the file, without {@code .weight}. */
+    /** The number of the expert that a module belongs to; empty where it is part of none. */
+    static OptionalInt expert(String path) {
+        Matcher parts = EXPERT.matcher(path);
+        return parts.matches() ? OptionalInt.of(Integer.parseInt(parts.group(2))) : OptionalInt.empty();
+    }
+
+    /** The name of a module of Hugging Face's in the file, without {@code .weight}; of experts, that of the stack of all. */
     String module(String path) {
+        return named(EXPERT.matcher(path).replaceFirst("$1$3"));
+    }
+
+    private String named(String path) {
         String outside = OUTSIDE.get(path);
         Matcher block = IN_BLOCK.matcher(path);
         if (outside == null && block.matches()) {
@@ -85,12 +113,25 @@ final class TensorConversion {
         String path = name.substring(0, dot);
         long[] shape = values.shape();
         boolean norm = path.endsWith("norm");
+        String module = module(path);
+        if (module.endsWith(SHARE_OF_SHARED)) {
+            return new GgufTensor(module + name.substring(dot), GgmlType.F32, values.then(Tensor::flatten, shape[1]));
+        }
         LazyTensor changed =
                 norm ? values.then(weight -> normWeight(path, weight), shape) : values.then(rowsOf(path), shape);
-        return new GgufTensor(
-                module(path) + name.substring(dot),
-                norm || shape.length == 1 ? GgmlType.F32 : fitting(wanted, shape),
-                changed);
+        boolean exact =
+                norm || shape.length == 1 || module.endsWith("ffn_gate_inp"); // so it is in llama.cpp's own files
+        return new GgufTensor(module + name.substring(dot), exact ? GgmlType.F32 : fitting(wanted, shape), changed);
+    }
+
+    /**
+     * The weights of one projection of all experts, float32, as they go into the file.
+     *
+     * @param name in the file
+     * @param values expert by expert
+     */
+    static GgufTensor stack(String name, List<LazyTensor> values, GgmlType wanted) {
+        return new GgufTensor(name, fitting(wanted, values.get(0).shape()), values, true);
     }
 
     /** The wanted format, or half precision for rows that are not made of whole blocks. */

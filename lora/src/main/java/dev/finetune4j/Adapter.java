@@ -91,6 +91,11 @@ public final class Adapter implements EvaluableModel, AutoCloseable {
         }
     }
 
+    /** Whether it sits on a model. */
+    boolean isOn(LanguageModel model) {
+        return base == model;
+    }
+
     /** This adapter with its share in a {@linkplain #combine combination}. */
     public Weighted weighted(double weight) {
         return new Weighted(this, weight);

@@ -104,12 +104,37 @@ public final class Adapters {
      * @throws dev.finetune4j.core.SettingsException when the adapter is no plain LoRA, which alone can be scaled
      */
     public Adapter load(String name, Path folder, double scale) {
-        Arguments.given(name, "load(name)");
+        requireName(Arguments.given(name, "load(name)"));
         Arguments.given(folder, "load(folder)");
+        Adapter adapter = Adapter.load(base, folder, scale);
+        serve(name, adapter);
+        return adapter;
+    }
+
+    /**
+     * Serves an adapter that is there already by a name, such as a {@linkplain Adapter#combine combination}; else as
+     * {@link #load(String, Path)}.
+     *
+     * @param adapter on this model; it belongs to the model from now on
+     * @throws IllegalArgumentException when it sits on another model
+     * @throws IllegalStateException when the model is closed; the adapter is, too, then
+     */
+    public void add(String name, Adapter adapter) {
+        requireName(Arguments.given(name, "add(name)"));
+        if (!Arguments.given(adapter, "add(adapter)").isOn(base)) {
+            throw new IllegalArgumentException(
+                    "the adapter for \"" + name + "\" sits on another model; load or combine it on this one");
+        }
+        serve(name, adapter);
+    }
+
+    private static void requireName(String name) {
         if (name.isBlank()) {
             throw new IllegalArgumentException("an adapter needs a name that is not blank");
         }
-        Adapter adapter = Adapter.load(base, folder, scale);
+    }
+
+    private void serve(String name, Adapter adapter) {
         Named earlier;
         synchronized (byName) {
             if (base.isClosing()) {
@@ -121,7 +146,6 @@ public final class Adapters {
         if (earlier != null) {
             earlier.retire();
         }
-        return adapter;
     }
 
     /**

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * What a task file for answering says, such as LLaMA-Factory's for inference.
  *
  * @param model a folder, or the id of a model that a cache has
- * @param adapters folders in PEFT's format
+ * @param adapters folders in PEFT's format; what they change adds up
  * @param template the name of a chat template, which counts where the checkpoint has none of its own; null for none
  * @param system the system message of conversations that have none; null for none
  * @param thinks whether nothing is said against thoughts
@@ -28,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  */
 record AnswerTask(
         String model,
-        List<String> adapters,
+        List<Path> adapters,
         @Nullable String template,
         @Nullable String system,
         boolean thinks,
@@ -37,12 +37,6 @@ record AnswerTask(
         GenerationSettings settings,
         List<String> notes) {
     private static final int FOUR_BITS = 4;
-
-    /** Whether what stands in a model's place is a task file. */
-    static boolean isFile(String name) {
-        String lower = name.toLowerCase(Locale.ROOT);
-        return lower.endsWith(".yaml") || lower.endsWith(".yml") || lower.endsWith(".json");
-    }
 
     /**
      * Reads a task file.
@@ -77,11 +71,11 @@ record AnswerTask(
     }
 
     /** The folders of adapters. */
-    static List<String> adapters(TaskFile task) {
+    static List<Path> adapters(TaskFile task) {
         return task.list("adapter_name_or_path").stream()
                 .map(folder -> task.text("adapter_folder")
-                        .map(inner -> Path.of(folder, inner).toString())
-                        .orElse(folder))
+                        .map(inner -> Path.of(folder, inner))
+                        .orElse(Path.of(folder)))
                 .toList();
     }
 

@@ -47,10 +47,11 @@ final class ChatCommand implements Callable<Integer> {
         model.read(output);
         Map<String, Object> templateVariables = new LinkedHashMap<>(model.templateVariables(output));
         templateVariables.putAll(TemplateVariables.parse(variables));
-        Map<String, Path> folders = AdapterNames.parse(adapters.isEmpty() ? model.adapters() : adapters);
+        Map<String, Path> folders = AdapterNames.parse(adapters);
         try (LanguageModel base = model.load()) {
             folders.forEach(base.adapters()::load);
-            List<String> names = List.copyOf(folders.keySet());
+            List<String> names =
+                    folders.isEmpty() ? AdapterSum.serve(base, model.adapters()) : List.copyOf(folders.keySet());
             try (ChatConsole console = ChatConsole.open(output, names)) {
                 Conversations conversations = new Conversations(
                         base,

@@ -17,6 +17,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 
@@ -153,15 +154,17 @@ final class EvalCommand implements Callable<Integer> {
     public Integer call() {
         model.read(output);
         if (tuned.adapter == null && tuned.model == null) {
-            if (model.adapters().size() != 1) {
+            if (model.adapters().isEmpty()) {
                 throw new IllegalArgumentException(
                         "it is not said what was trained; add --adapter PATH, or --tuned MODEL for a whole model");
             }
-            tuned.adapter = Path.of(model.adapters().get(0));
         }
-        Evaluation evaluation = evaluation();
-        EvalReport measured = compare(evaluation);
-        Path trainedFolder = tuned.adapter == null ? Path.of(String.valueOf(tuned.model)) : tuned.adapter;
+        List<Path> adapters = tuned.adapter != null
+                ? List.of(tuned.adapter)
+                : tuned.model == null ? model.adapters() : List.of();
+        EvalReport measured = compare(evaluation(adapters), adapters);
+        Path trainedFolder =
+                adapters.isEmpty() ? Path.of(String.valueOf(tuned.model)) : adapters.get(adapters.size() - 1);
         EvalReport report =
                 RecordedTraining.of(trainedFolder).map(measured::withTraining).orElse(measured);
         if (folder != null) {
@@ -171,10 +174,10 @@ final class EvalCommand implements Callable<Integer> {
         return report.isPassed() ? 0 : Finetune4j.NOT_PASSED;
     }
 
-    private EvalReport compare(Evaluation evaluation) {
+    private EvalReport compare(Evaluation evaluation, List<Path> adapters) {
         try (LanguageModel base = model.load()) {
-            if (tuned.adapter != null) {
-                try (Adapter adapter = base.loadAdapter(tuned.adapter)) {
+            if (!adapters.isEmpty()) {
+                try (Adapter adapter = AdapterSum.load(base, adapters)) {
                     return evaluation.compare(base, adapter);
                 }
             }
@@ -184,12 +187,12 @@ final class EvalCommand implements Callable<Integer> {
         }
     }
 
-    private Evaluation evaluation() {
+    private Evaluation evaluation(List<Path> adapters) {
+        String trainedName = adapters.isEmpty()
+                ? String.valueOf(tuned.model)
+                : adapters.stream().map(Path::toString).collect(Collectors.joining(" + "));
         Evaluation.Builder builder = Evaluation.builder()
-                .title(
-                        title == null
-                                ? (tuned.adapter == null ? tuned.model : tuned.adapter) + " and " + model.name()
-                                : title)
+                .title(title == null ? trainedName + " and " + model.name() : title)
                 .task(questions("task, new phrasings", task))
                 .general(general == null ? EvalTask.generalKnowledge() : questions("general ability", general))
                 .minSuccess(minSuccess)

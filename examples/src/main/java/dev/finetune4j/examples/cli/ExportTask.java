@@ -45,7 +45,7 @@ record ExportTask(
         task.requireSound();
         return new ExportTask(
                 model,
-                AnswerTask.adapters(task).stream().map(Path::of).toList(),
+                AnswerTask.adapters(task),
                 task.text("export_dir").map(Path::of).orElse(null),
                 task.text("template").orElse(null),
                 precision,

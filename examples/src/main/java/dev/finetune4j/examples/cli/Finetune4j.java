@@ -88,7 +88,7 @@ public final class Finetune4j implements Runnable {
                     && hub.reason() == HubException.Reason.NOT_CACHED
                     && ofCommand.hasMatchedPositional(0)
                     && ofCommand.matchedPositional(0).getValue() instanceof String model
-                    && !AnswerTask.isFile(model)) {
+                    && !NamedModel.isFile(model)) {
                 command.getErr().println("here: finetune4j download " + model);
             }
         }

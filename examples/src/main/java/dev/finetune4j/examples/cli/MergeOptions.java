@@ -11,19 +11,8 @@ import picocli.CommandLine;
 
 /** Which model is written, with which adapters merged into it: as the options say, and for what they leave open a task file. */
 final class MergeOptions {
-    @CommandLine.Parameters(
-            index = "0",
-            paramLabel = "MODEL",
-            description =
-                    "A folder, the id of a model that a cache has, or a task file (YAML or JSON with LLaMA-Factory's keys).")
-    private String model = "";
-
-    @CommandLine.Parameters(
-            index = "1..*",
-            arity = "0..*",
-            paramLabel = "KEY=VALUE",
-            description = "Other values for keys of the task file.")
-    private List<String> overrides = List.of();
+    @CommandLine.Mixin
+    private NamedModel named = new NamedModel();
 
     @CommandLine.Option(
             names = "--adapter",
@@ -71,13 +60,7 @@ final class MergeOptions {
      * @throws dev.finetune4j.examples.task.TaskFileException naming all that is wrong
      */
     void read(Output output) {
-        if (AnswerTask.isFile(model)) {
-            task = ExportTask.read(Path.of(model), overrides);
-            task.notes().forEach(note -> output.note(model + ": " + note));
-        } else if (!overrides.isEmpty()) {
-            throw new IllegalArgumentException(overrides.get(0) + " is for keys of a task file, but " + model
-                    + " is none; give a .yaml file, or leave it out");
-        }
+        task = named.task(ExportTask::read, ExportTask::notes, output);
     }
 
     List<Path> adapters() {
@@ -88,14 +71,14 @@ final class MergeOptions {
         Path chosen = target == null && task != null ? task.target() : target;
         if (chosen == null) {
             throw new IllegalArgumentException("it is not said where to write; add --output PATH"
-                    + (task == null ? "" : ", or export_dir to " + model));
+                    + (task == null ? "" : ", or export_dir to " + named.typed()));
         }
         return chosen;
     }
 
     /** The folder of the model. */
     Path folder() {
-        return ModelSource.of(task == null ? model : task.model()).fetch();
+        return ModelSource.of(task == null ? named.typed() : task.model()).fetch();
     }
 
     /** The name of a chat template for the model in the folder; null for its own. */

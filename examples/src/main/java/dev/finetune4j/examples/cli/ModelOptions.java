@@ -16,19 +16,8 @@ import picocli.CommandLine;
 
 /** Which model answers, and how it is loaded: as the options say, and for what they leave open a task file. */
 final class ModelOptions {
-    @CommandLine.Parameters(
-            index = "0",
-            paramLabel = "MODEL",
-            description =
-                    "A folder, the id of a model that a cache has, or a task file (YAML or JSON with LLaMA-Factory's keys).")
-    private String model = "";
-
-    @CommandLine.Parameters(
-            index = "1..*",
-            arity = "0..*",
-            paramLabel = "KEY=VALUE",
-            description = "Other values for keys of the task file.")
-    private List<String> overrides = List.of();
+    @CommandLine.Mixin
+    private NamedModel named = new NamedModel();
 
     @CommandLine.Option(names = "--template", description = "A chat template by name; the model's own by default.")
     private @Nullable String template;
@@ -50,13 +39,7 @@ final class ModelOptions {
      * @throws dev.finetune4j.examples.task.TaskFileException naming all that is wrong
      */
     void read(Output output) {
-        if (AnswerTask.isFile(model)) {
-            task = AnswerTask.read(Path.of(model), overrides);
-            task.notes().forEach(note -> output.note(model + ": " + note));
-        } else if (!overrides.isEmpty()) {
-            throw new IllegalArgumentException(overrides.get(0) + " is for keys of a task file, but " + model
-                    + " is none; give a .yaml file, or leave it out");
-        }
+        task = named.task(AnswerTask::read, AnswerTask::notes, output);
     }
 
     /** Whether the model is named by a task file. */
@@ -66,11 +49,11 @@ final class ModelOptions {
 
     /** The model's folder or id. */
     String name() {
-        return task == null ? model : task.model();
+        return task == null ? named.typed() : task.model();
     }
 
-    /** The adapters of the task file. */
-    List<String> adapters() {
+    /** The adapters of the task file, which count together. */
+    List<Path> adapters() {
         return task == null ? List.of() : task.adapters();
     }
 
@@ -93,7 +76,7 @@ final class ModelOptions {
         if (template == null && ThinkingSwitch.isIn(ModelSource.of(name()).fetchSettings(), name())) {
             return Map.of(ThinkingSwitch.NAME, false);
         }
-        output.note(model + ": " + ThinkingSwitch.needless());
+        output.note(named.typed() + ": " + ThinkingSwitch.needless());
         return Map.of();
     }
 

@@ -4,9 +4,7 @@ import dev.finetune4j.Adapter;
 import dev.finetune4j.LanguageModel;
 import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.ComputeDevice;
-import dev.finetune4j.lora.adapter.Combination;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 
 /** Writes a model with none, one or several adapters merged into it. Stateless. */
@@ -24,7 +22,9 @@ final class ModelWriting {
             if (adapters.isEmpty()) {
                 model.export(options.target(), format);
             } else {
-                writeSum(model, adapters, options, format);
+                try (Adapter sum = AdapterSum.load(model, adapters)) {
+                    sum.export(options.target(), format, options.settings(folder));
+                }
             }
         }
     }
@@ -37,19 +37,5 @@ final class ModelWriting {
             loader.chatTemplate(template);
         }
         return loader.load();
-    }
-
-    private static void writeSum(LanguageModel model, List<Path> folders, MergeOptions options, ModelFormat format) {
-        List<Adapter> adapters = new ArrayList<>();
-        try {
-            folders.forEach(each -> adapters.add(model.loadAdapter(each)));
-            Adapter.Weighted[] all =
-                    adapters.stream().map(each -> each.weighted(1)).toArray(Adapter.Weighted[]::new);
-            try (Adapter sum = Adapter.combine(Combination.of(Combination.Type.CAT), all)) {
-                sum.export(options.target(), format, options.settings(options.folder()));
-            }
-        } finally {
-            adapters.forEach(Adapter::close);
-        }
     }
 }

@@ -141,8 +141,16 @@ final class ServeCommand implements Callable<Integer> {
 
     private LanguageModel load() {
         LanguageModel loaded = model.load(loader -> loader.batching(batching()));
-        (adapter.isEmpty() ? AdapterNames.parse(model.adapters()) : adapter).forEach(loaded.adapters()::load);
-        return loaded;
+        try {
+            adapter.forEach(loaded.adapters()::load);
+            if (adapter.isEmpty()) {
+                AdapterSum.serve(loaded, model.adapters());
+            }
+            return loaded;
+        } catch (RuntimeException e) {
+            loaded.close();
+            throw e;
+        }
     }
 
     private InetSocketAddress address() {

@@ -5,11 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.finetune4j.Adapter;
 import dev.finetune4j.LanguageModel;
 import dev.finetune4j.MergeSettings;
 import dev.finetune4j.ModelFormat;
 import dev.finetune4j.core.Precision;
 import dev.finetune4j.data.Dataset;
+import dev.finetune4j.lora.adapter.Combination;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -217,6 +219,30 @@ class ModelCommandsTest {
         assertTrue(refused.err().contains("export_size: is 0"), refused.err());
         Cli noTask = Cli.run("export", model, "export_size=1");
         assertTrue(noTask.err().contains("export_size=1 is for keys of a task file"), noTask.err());
+    }
+
+    /** LLaMA-Factory merges one after the other into the model: one of weight 1 and its opposite leave the base. */
+    @Test
+    void severalAdaptersOfATaskFileAddUp() throws Exception {
+        Path opposite = folder.resolve("opposite");
+        try (LanguageModel base = LanguageModel.load(Path.of(model));
+                Adapter tuned = base.loadAdapter(Path.of(adapter));
+                Adapter negative =
+                        Adapter.combine(Combination.of(Combination.Type.CAT), tuned.weighted(-1), tuned.weighted(0))) {
+            negative.save(opposite);
+        }
+        Path chat = folder.resolve("several.yaml");
+        Files.writeString(chat, """
+                model_name_or_path: %s
+                adapter_name_or_path: %s,%s
+                do_sample: false
+                """.formatted(model, adapter, opposite));
+        Cli both = Cli.piped(List.of("你叫什么名字?"), "chat", chat.toString(), "--json");
+        assertEquals(0, both.code(), both.err());
+        assertEquals("adapter+opposite", both.json().path("side").asText());
+        Cli base = Cli.piped(List.of("你叫什么名字?"), "chat", model, "--json");
+        assertEquals(
+                base.json().path("answer").asText(), both.json().path("answer").asText());
     }
 
     /** The server has the model of a task file, and its adapter by name. */

@@ -36,7 +36,7 @@ import org.jspecify.annotations.Nullable;
  * model with its adapter, and of the peak of some training steps, with their mean time. On the CPU, which counts no peak, it
  * prints the plans alone.
  *
- * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3 --grid 1x2048,4x2048 --every 0,4,1 --steps 2 --device cuda}. With
+ * <p>Arguments: {@code --preset 6b --methods qlora,lora,dora,ia3,attention,experts,single --grid 1x2048,4x2048 --every 0,4,1 --steps 2 --device cuda}. With
  * {@code --grid 1x131072 --every 1,1a --steps 1} it shows what a long context takes; with {@code a} the result of attention is kept.
  */
 public final class PlanCells {
@@ -105,6 +105,7 @@ public final class PlanCells {
             case "dora" -> LoraSettings.builder().useDora(true).build();
             case "dropout" -> LoraSettings.builder().dropout(0.05).build();
             case "ia3" -> Ia3Settings.defaults();
+            case "attention", "experts", "single" -> TrainCells.settings(method);
             default -> throw new IllegalArgumentException("there is no method " + method);
         };
     }

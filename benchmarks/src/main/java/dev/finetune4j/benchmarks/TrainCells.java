@@ -30,8 +30,8 @@ import java.util.SplittableRandom;
  * each cell, with the keys that the comparison with Python uses.
  *
  * <p>Arguments: {@code --preset 6b --methods qlora,lora --grid 1x2048,4x2048 --ckpt none,full --steps 8 --warmup 3 --device cuda},
- * and {@code --adapters lora,dropout,dora,attention,experts} for LoRA, with a dropout of 0.05, DoRA, on attention alone, and with rank 8
- * on all experts too.
+ * and {@code --adapters lora,dropout,dora,attention,experts,single} for LoRA, with a dropout of 0.05, DoRA, on attention alone, and with
+ * rank 8 on all experts too, together or on the linears of each.
  */
 public final class TrainCells {
     private TrainCells() {}
@@ -73,7 +73,7 @@ public final class TrainCells {
         }
     }
 
-    private static LoraSettings settings(String kind) {
+    static LoraSettings settings(String kind) {
         return switch (kind) {
             case "lora" -> LoraSettings.defaults();
             case "dropout" -> LoraSettings.builder().dropout(0.05).build();
@@ -87,8 +87,13 @@ public final class TrainCells {
                         .targetModules("q_proj", "k_proj", "v_proj", "o_proj")
                         .targetParameters("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
                         .build();
+            case "single" ->
+                LoraSettings.builder()
+                        .rank(8)
+                        .targetModules("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+                        .build();
             case "dora" -> LoraSettings.builder().useDora(true).build();
-            default -> throw new IllegalArgumentException("--adapters takes lora, dropout and dora, not " + kind);
+            default -> throw new IllegalArgumentException("--adapters takes lora, dropout, dora, attention, experts and single, not " + kind);
         };
     }
 

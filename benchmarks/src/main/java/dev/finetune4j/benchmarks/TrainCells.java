@@ -93,7 +93,9 @@ public final class TrainCells {
                         .targetModules("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
                         .build();
             case "dora" -> LoraSettings.builder().useDora(true).build();
-            default -> throw new IllegalArgumentException("--adapters takes lora, dropout, dora, attention, experts and single, not " + kind);
+            default ->
+                throw new IllegalArgumentException(
+                        "--adapters takes lora, dropout, dora, attention, experts and single, not " + kind);
         };
     }
 

@@ -25,7 +25,8 @@ final class AdapterSum {
             return List.of();
         }
         String joined = folders.stream()
-                .map(folder -> String.valueOf(folder.toAbsolutePath().normalize().getFileName()))
+                .map(folder ->
+                        String.valueOf(folder.toAbsolutePath().normalize().getFileName()))
                 .collect(Collectors.joining("+"));
         String name = joined.equals(AdapterNames.BASE) ? "adapter" : joined;
         model.adapters().add(name, load(model, folders));

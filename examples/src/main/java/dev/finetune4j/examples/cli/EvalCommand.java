@@ -159,9 +159,8 @@ final class EvalCommand implements Callable<Integer> {
                         "it is not said what was trained; add --adapter PATH, or --tuned MODEL for a whole model");
             }
         }
-        List<Path> adapters = tuned.adapter != null
-                ? List.of(tuned.adapter)
-                : tuned.model == null ? model.adapters() : List.of();
+        List<Path> adapters =
+                tuned.adapter != null ? List.of(tuned.adapter) : tuned.model == null ? model.adapters() : List.of();
         EvalReport measured = compare(evaluation(adapters), adapters);
         Path trainedFolder =
                 adapters.isEmpty() ? Path.of(String.valueOf(tuned.model)) : adapters.get(adapters.size() - 1);

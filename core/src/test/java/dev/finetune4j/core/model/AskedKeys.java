@@ -9,6 +9,7 @@ import java.util.Set;
 import java.util.TreeSet;
 
 /** A config.json that notes which of its keys are asked for; those within an object have its key and a dot before theirs. */
+@SuppressWarnings("unchecked") // Jackson's deepCopy is generic in the parent alone.
 final class AskedKeys extends ObjectNode {
     private static final long serialVersionUID = 1;
 

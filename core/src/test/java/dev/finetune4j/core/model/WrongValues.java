@@ -37,7 +37,7 @@ final class WrongValues {
         /** Sets the value in the fixture's config.json. */
         void applyTo(ObjectNode config) {
             ObjectNode object = config;
-            String[] path = key.split("\\.");
+            String[] path = key.split("\\.", -1);
             for (int i = 0; i + 1 < path.length; i++) {
                 object = (ObjectNode) object.get(path[i]);
             }

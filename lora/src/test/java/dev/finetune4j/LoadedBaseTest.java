@@ -19,6 +19,7 @@ import dev.finetune4j.lora.train.StepReport;
 import dev.finetune4j.lora.train.TrainingException;
 import dev.finetune4j.lora.train.TrainingListener;
 import dev.finetune4j.quant.QuantSettings;
+import dev.finetune4j.testsupport.OwnThread;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -102,7 +103,7 @@ class LoadedBaseTest {
             CompletableFuture<Void> trained = new CompletableFuture<>();
             List<CompletableFuture<Integer>> chats = new ArrayList<>();
             for (int i = 0; i < 2; i++) {
-                chats.add(CompletableFuture.supplyAsync(() -> chatUntil(base, before, trained)));
+                chats.add(CompletableFuture.supplyAsync(() -> chatUntil(base, before, trained), OwnThread.EACH));
             }
             TrainingJob one = withMethod(tuner(12, 1).model(base), fourBit).start();
             TrainingJob two = withMethod(tuner(12, 2).model(base), fourBit).start();

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.RankLostException;
+import dev.finetune4j.testsupport.OwnThread;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -53,7 +54,7 @@ class GatheringTest {
     /** Rank 0, which waits for others. */
     private static CompletableFuture<Gathering> awaiting(int size, int port) {
         Membership first = rank(0, size, port);
-        return CompletableFuture.supplyAsync(() -> Gathering.of(Rendezvous.next(first), first));
+        return CompletableFuture.supplyAsync(() -> Gathering.of(Rendezvous.next(first), first), OwnThread.EACH);
     }
 
     private static Gathering.Note note(Rendezvous.Notes notes) {
@@ -102,7 +103,7 @@ class GatheringTest {
         CompletableFuture<?>[] leaving = new CompletableFuture<?>[all.length];
         for (int i = 0; i < all.length; i++) {
             Peers peers = all[i].peers();
-            leaving[i] = CompletableFuture.runAsync(peers::close);
+            leaving[i] = CompletableFuture.runAsync(peers::close, OwnThread.EACH);
         }
         CompletableFuture.allOf(leaving).get(10, TimeUnit.SECONDS);
     }
@@ -145,7 +146,7 @@ class GatheringTest {
         assertRefused(zeroAgain, note, "it says that it is rank 0 of 2");
         assertRefused(scan, note, "it has ended before it said who it is");
         CompletableFuture<long[]> said =
-                CompletableFuture.supplyAsync(() -> one.peers().exchange(11));
+                CompletableFuture.supplyAsync(() -> one.peers().exchange(11), OwnThread.EACH);
         assertArrayEquals(new long[] {10, 11}, zero.get().peers().exchange(10));
         assertArrayEquals(new long[] {10, 11}, said.get());
 

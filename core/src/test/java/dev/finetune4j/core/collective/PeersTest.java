@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.finetune4j.core.RankLostException;
+import dev.finetune4j.testsupport.OwnThread;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -93,10 +94,10 @@ class PeersTest {
         Peers one = new Peers(1, 2, List.of(new PeerLink(0, "rank 0 (here)", far, Peers.SILENCE)));
         CompletableFuture<Void> left;
         try (Peers zero = rank(0, Peers.SILENCE)) {
-            CompletableFuture<long[]> said = CompletableFuture.supplyAsync(() -> one.exchange(5));
+            CompletableFuture<long[]> said = CompletableFuture.supplyAsync(() -> one.exchange(5), OwnThread.EACH);
             assertArrayEquals(new long[] {4, 5}, zero.exchange(4));
             assertArrayEquals(new long[] {4, 5}, said.get());
-            left = CompletableFuture.runAsync(one::close);
+            left = CompletableFuture.runAsync(one::close, OwnThread.EACH);
             assertLost(
                     1,
                     "rank 1 (there) has ended its training, although rank 0 has not; start all with the same program",

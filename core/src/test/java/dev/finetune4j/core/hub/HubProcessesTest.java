@@ -4,6 +4,7 @@ import static dev.finetune4j.core.hub.HubFixture.assertModel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.testsupport.OwnThread;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.URI;
@@ -149,7 +150,7 @@ class HubProcessesTest {
     void ofTwoThreadsOneFetches() {
         List<DownloadProgress.Phase> phases = new CopyOnWriteArrayList<>();
         HubModel model = HubFixture.huggingFace(hub, home).listener(progress -> phases.add(progress.phase()));
-        CompletableFuture<Path> other = CompletableFuture.supplyAsync(model::fetch);
+        CompletableFuture<Path> other = CompletableFuture.supplyAsync(model::fetch, OwnThread.EACH);
         assertEquals(model.fetch(), other.join());
         assertEquals(2, hub.seen.stream().filter(FakeHub.Seen::storage).count());
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.finetune4j.testsupport.OwnThread;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,11 +23,7 @@ class LifetimeTest {
     private final AtomicInteger freed = new AtomicInteger();
 
     private static CompletableFuture<Void> async(Runnable work) {
-        return CompletableFuture.runAsync(work, task -> {
-            Thread thread = new Thread(task);
-            thread.setDaemon(true);
-            thread.start();
-        });
+        return CompletableFuture.runAsync(work, OwnThread.EACH);
     }
 
     private static String refused(Runnable call) {

@@ -11,6 +11,7 @@ import dev.finetune4j.core.generate.Reply;
 import dev.finetune4j.core.generate.ReplyDelta;
 import dev.finetune4j.core.generate.Usage;
 import dev.finetune4j.core.text.ChatMessage;
+import dev.finetune4j.testsupport.OwnThread;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -77,7 +78,7 @@ class LineConsoleTest {
         terminal = new LineDisciplineTerminal("test", "xterm", screen, StandardCharsets.UTF_8);
         conversations = new Conversations(model, List.of("tuned"), GenerationSettings.greedy(), Map.of(), null);
         ChatConsole console = new LineConsole(terminal, List.of("tuned"));
-        chat = CompletableFuture.supplyAsync(() -> new ChatLoop(conversations, console, output).run());
+        chat = CompletableFuture.supplyAsync(() -> new ChatLoop(conversations, console, output).run(), OwnThread.EACH);
     }
 
     @AfterEach

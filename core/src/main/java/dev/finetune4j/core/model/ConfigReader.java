@@ -84,6 +84,20 @@ final class ConfigReader {
         return has(key) ? size(key) : whenAbsent;
     }
 
+    /**
+     * The {@code sliding_window} of a model where {@code use_sliding_window} switches it on; 0 for none. While it is off transformers
+     * writes null or 0.
+     */
+    int switchedWindow(int whenAbsent) {
+        if (flag("use_sliding_window", false)) {
+            return window("sliding_window", whenAbsent);
+        }
+        if (!isNull("sliding_window")) {
+            count("sliding_window", whenAbsent);
+        }
+        return 0;
+    }
+
     /** A bound above 0; null in the file means none, which is 0. */
     double limit(String key, double whenAbsent) {
         double limit = isNull(key) ? 0 : number(key, whenAbsent);

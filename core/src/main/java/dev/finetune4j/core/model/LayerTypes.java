@@ -52,10 +52,8 @@ final class LayerTypes {
     /** The rule of Qwen: a window in the layers from {@code max_window_layers} on, if it is switched on at all. */
     static ModelConfig windowFromLayer(ConfigDraft draft) {
         ConfigReader reader = draft.reader;
-        boolean used = reader.flag("use_sliding_window", false);
-        int size = reader.window("sliding_window", 4096);
+        int window = reader.switchedWindow(4096);
         int first = reader.count("max_window_layers", 28);
-        int window = used ? size : 0;
         IntPredicate sliding = sliding(draft, layer -> window > 0 && layer >= first);
         RopeSpec rope = new RopeReader(draft).read(10_000);
         return draft.finish(layer -> new LayerType(rope, sliding.test(layer) ? window : 0));

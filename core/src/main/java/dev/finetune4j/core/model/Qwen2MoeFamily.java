@@ -28,8 +28,7 @@ final class Qwen2MoeFamily implements ModelFamily {
                 reader.size("shared_expert_intermediate_size", 5632),
                 ExpertNames.PROJECTIONS);
         IntPredicate sparse = SparseLayers.everyStep(draft);
-        int size = reader.window("sliding_window", 4096);
-        int window = reader.flag("use_sliding_window", false) ? size : 0;
+        int window = reader.switchedWindow(4096);
         int first = reader.count("max_window_layers", 28);
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> window > 0 && layer % 2 == 0 && layer < first);
         RopeSpec rope = new RopeReader(draft).read(10_000);

@@ -31,8 +31,7 @@ final class Qwen3MoeFamily implements ModelFamily {
                 ExpertNames.PROJECTIONS);
         IntPredicate sparse = SparseLayers.everyStep(draft);
         reader.ignore("max_window_layers");
-        int size = reader.window("sliding_window", 4096);
-        int window = reader.flag("use_sliding_window", false) ? size : 0;
+        int window = reader.switchedWindow(4096);
         RopeSpec rope = new RopeReader(draft).read(10_000);
         return draft.finish(layer -> new LayerType(rope, window, sparse.test(layer) ? experts : null));
     }

@@ -23,8 +23,7 @@ final class SmolLm3Family implements ModelFamily {
         draft.tiedHead = reader.flag("tie_word_embeddings", true);
         draft.positionsDefault = 32_768;
         IntPredicate rotated = rotated(draft);
-        int size = reader.window("sliding_window", 0);
-        int window = reader.flag("use_sliding_window", false) ? size : 0;
+        int window = reader.switchedWindow(0);
         IntPredicate sliding = LayerTypes.sliding(draft, layer -> window > 0 && !rotated.test(layer));
         RopeSpec rope = new RopeReader(draft).read(2_000_000);
         RopeSpec none = rope.with(new RopeScaling.Unrotated());

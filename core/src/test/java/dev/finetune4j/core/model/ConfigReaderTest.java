@@ -12,6 +12,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a config.json may say and what it may not. */
 class ConfigReaderTest {
@@ -109,6 +110,21 @@ class ConfigReaderTest {
         ModelConfig plain = read(config);
         config.set(key, TestData.parse(value));
         assertEquals(plain, read(config));
+    }
+
+    /** transformers writes 0 into each Qwen2-MoE that has no window. */
+    @ParameterizedTest
+    @ValueSource(strings = {"qwen2_moe_shared", "qwen3_moe_plain", "smollm3_window"})
+    void aWindowThatIsSwitchedOffMayBeZero(String name) {
+        ObjectNode config = config(name);
+        config.remove("layer_types");
+        config.put("use_sliding_window", false);
+        config.putNull("sliding_window");
+        ModelConfig without = read(config);
+        config.put("sliding_window", 0);
+        assertEquals(without, read(config));
+        config.put("use_sliding_window", true);
+        assertThrows(ModelFileException.class, () -> read(config));
     }
 
     /** transformers passes over the parameters of a rope type that the type has no use for. */

@@ -29,6 +29,7 @@ import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -183,13 +184,17 @@ class GgufExpertsJudgeTest {
         assertTrue(difference <= allowed, () -> "log-probabilities differ by " + difference + ", allowed " + allowed);
     }
 
-    /** Factors of all experts that PEFT wrote for {@code target_parameters}: merged, and as a file of its own. */
+    /**
+     * Factors of all experts that PEFT wrote for {@code target_parameters}: merged, against its numbers, and as a file of its own. Those
+     * of Mixtral have a window, beyond which llama.cpp sees; without it the file of the adapter is held against the merged one alone.
+     */
     @ParameterizedTest
-    @CsvSource({"experts, qwen3_moe_plain, 0", "experts_down, mixtral_window, 7"})
-    void targetParameters(String adapter, String base, int window) throws IOException {
+    @CsvSource({"experts, qwen3_moe_plain", "experts_down, mixtral_window"})
+    void targetParameters(String adapter, String base) throws IOException {
         Path folder = TestData.resource("adapter-variants").resolve(adapter);
-        GgufGolden golden = GgufGolden.of(folder, window == 0 ? Integer.MAX_VALUE : window);
-        both(model(base, config -> {}), folder, golden, window);
+        boolean windowed = base.endsWith("window");
+        GgufGolden golden = windowed ? null : GgufGolden.of(folder, Integer.MAX_VALUE);
+        both(model(base, config -> config.remove("sliding_window")), folder, golden, 0);
     }
 
     /** Factors of some of the experts, of different ranks, as they are where each expert has linears of its own. */
@@ -219,8 +224,7 @@ class GgufExpertsJudgeTest {
         tensors.put(path + ".lora_B.weight", Tensors.uniform(ComputeDevice.cpu(), random, 0.5, out, rank));
     }
 
-    private void both(Path model, Path folder, @org.jspecify.annotations.Nullable GgufGolden expected, int window)
-            throws IOException {
+    private void both(Path model, Path folder, @Nullable GgufGolden expected, int window) throws IOException {
         GgufJudge judge = GgufJudge.find(temporary);
         Path merged = temporary.resolve("merged.gguf");
         Path alone = temporary.resolve("alone.gguf");

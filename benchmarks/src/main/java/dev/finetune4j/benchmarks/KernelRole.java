@@ -17,7 +17,7 @@ enum KernelRole {
     LOSS(KernelKind.VOCABULARY, starts("cross_entropy_"), contains()),
     CHOICE(KernelKind.VOCABULARY, starts("choose_"), contains("argmax")),
     /** GEMV of a weight that is read as it is stored; LoRA's wide factor is in it. */
-    GEMV(KernelKind.BASE, starts("rows_", "gated_", "combined_"), contains()),
+    GEMV(KernelKind.BASE, starts("rows_", "gated_", "combined_", "experts_gated_", "experts_combined_"), contains()),
     /** Which experts a token goes to. */
     ROUTER(KernelKind.OTHER, starts("router_"), contains()),
     /** Of many rows with LoRA's factors, and the sums over the parts of such products. */
@@ -25,7 +25,7 @@ enum KernelRole {
             KernelKind.LORA,
             starts("down_a", "up_a", "up_b", "gradient_a", "gradient_b", "narrow_partial", "add_partial"),
             contains()),
-    LOW_RANK_GEMV(KernelKind.LORA, starts("low_rank_"), contains()),
+    LOW_RANK_GEMV(KernelKind.LORA, starts("low_rank_", "expert_low_rank_"), contains()),
     STEP(
             KernelKind.OPTIMIZER,
             starts("adamw", "lion_"),

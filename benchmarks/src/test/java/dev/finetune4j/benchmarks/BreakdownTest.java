@@ -65,6 +65,7 @@ class BreakdownTest {
         "rows_tensor_8_2, GEMV",
         "gated_ring_3, GEMV",
         "low_rank_bf16, LOW_RANK_GEMV",
+        "expert_low_rank_bf16, LOW_RANK_GEMV",
         "down_a, LOW_RANK",
         "gradient_b, LOW_RANK",
         "narrow_partial, LOW_RANK",

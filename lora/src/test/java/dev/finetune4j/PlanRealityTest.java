@@ -22,8 +22,8 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Tag("slow")
 class PlanRealityTest {
-    private static final Pattern CELL =
-            Pattern.compile("cell (\\S+) planned ([\\d.]+) MiB measured ([\\d.]+) MiB ratio ([\\d.]+)");
+    private static final Pattern CELL = Pattern.compile(
+            "cell (\\S+) planned ([\\d.]+) MiB measured ([\\d.]+) MiB ratio [\\d.]+ checkpoint ([\\d.]+) MiB");
     private static final List<String> SAMPLE =
             List.of("full/adamw_8bit/sft", "lora/adamw_torch/dpo", "freeze/adamw_torch/sft/checkpoints");
 
@@ -40,8 +40,11 @@ class PlanRealityTest {
             Matcher cell = CELL.matcher(line);
             if (cell.matches()) {
                 count++;
-                double ratio = Double.parseDouble(cell.group(4));
-                if (Math.abs(ratio - 1) > 0.15) {
+                double planned = Double.parseDouble(cell.group(2));
+                double measured = Double.parseDouble(cell.group(3));
+                // Where a step takes longer than writing, the copy of a checkpoint is gone before the next step's peak.
+                double atLeast = planned - Double.parseDouble(cell.group(4));
+                if (planned < 0.85 * measured || atLeast > 1.15 * measured) {
                     wrong.add(line);
                 }
             }

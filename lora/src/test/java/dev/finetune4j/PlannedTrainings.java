@@ -100,15 +100,16 @@ final class PlannedTrainings {
             long[] found = run(model, device, cell);
             System.out.printf(
                     Locale.ROOT,
-                    "cell %s planned %.1f MiB measured %.1f MiB ratio %.3f%n",
+                    "cell %s planned %.1f MiB measured %.1f MiB ratio %.3f checkpoint %.1f MiB%n",
                     cell,
                     found[0] / 1048576.0,
                     found[1] / 1048576.0,
-                    (double) found[0] / found[1]);
+                    (double) found[0] / found[1],
+                    found[2] / 1048576.0);
         }
     }
 
-    /** @return the planned and the measured peak */
+    /** @return the planned and the measured peak, and what of the planned one a checkpoint takes while it is written */
     private static long[] run(Path model, ComputeDevice device, String cell) throws Exception {
         long start = Sampler.anonymous();
         String[] parts = cell.split("/", -1);
@@ -151,7 +152,11 @@ final class PlannedTrainings {
                 CudaMemory.resetPeak(device);
             }
             try (FineTunedModel tuned = tuner.train()) {
-                return new long[] {plan.peak(), gpu ? CudaMemory.of(device).peak() : sampler.peak()};
+                return new long[] {
+                    plan.peak(),
+                    gpu ? CudaMemory.of(device).peak() : sampler.peak(),
+                    plan.bytes().checkpoint()
+                };
             }
         }
     }

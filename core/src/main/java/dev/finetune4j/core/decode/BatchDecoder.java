@@ -59,6 +59,8 @@ public final class BatchDecoder implements AutoCloseable {
     private final boolean keepsDense;
     private final Map<Key, DecodeBucket> buckets = new HashMap<>();
     private final Map<CausalLM, Optional<CausalLM>> groups = new HashMap<>();
+    /** How many rows the kernels for few rows take of a model; to put its step together for each row set would cost as a step does. */
+    private final Map<CausalLM, Integer> fewRows = new HashMap<>();
     private @Nullable AdapterBank bank;
     private @Nullable DecodeStep many;
     /** The weights that were unpacked for good, by linear of the base. */
@@ -140,6 +142,7 @@ public final class BatchDecoder implements AutoCloseable {
     /** Forgets what was made for models that are closed. */
     public void forgetClosed() {
         groups.keySet().removeIf(BatchDecoder::isClosed);
+        fewRows.keySet().removeIf(BatchDecoder::isClosed);
         withResident.keySet().removeIf(BatchDecoder::isClosed);
         buckets.entrySet().removeIf(entry -> {
             boolean closed = isClosed(entry.getKey().model());
@@ -238,7 +241,7 @@ public final class BatchDecoder implements AutoCloseable {
         int rows = count == 1 ? 1 : Integer.highestOneBit(count - 1) * 2;
         CausalLM first = models.iterator().next();
         CausalLM group = group(first).orElseThrow();
-        boolean few = takes(support(first), rows);
+        boolean few = rows <= fewRows.computeIfAbsent(first, model -> maxFewRows(support(model)));
         if (models.size() == 1 && (few || group != base || !bank().adds(first))) {
             return buckets.computeIfAbsent(new Key(first, false, rows), key -> plain(first, rows));
         }
@@ -252,15 +255,14 @@ public final class BatchDecoder implements AutoCloseable {
         return DecodeBucket.of(model, step(model, rows), rows, null);
     }
 
-    /** Whether the kernels for few rows have so many; a head of another form may go another way. */
-    private static boolean takes(DecodeSupport few, int rows) {
-        return rows <= GemvKernel.MAX_ROWS
-                || (few.step() != null && rows <= few.step().maxRows());
+    /** How many rows the kernels for few rows have; a head of another form may go another way. */
+    private static int maxFewRows(DecodeSupport few) {
+        return few.step() == null ? GemvKernel.MAX_ROWS : Math.max(GemvKernel.MAX_ROWS, few.step().maxRows());
     }
 
     private DecodeStep step(CausalLM model, int rows) {
         DecodeSupport support = support(model);
-        if (!takes(support, rows)) {
+        if (rows > maxFewRows(support)) {
             return many(model);
         }
         DecodeStep few = require(support);

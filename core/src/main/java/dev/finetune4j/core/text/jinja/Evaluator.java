@@ -20,10 +20,8 @@ import org.jspecify.annotations.Nullable;
 
 /** Works out expressions, and gives filters, tests and functions what they need of the rendering they run in. */
 final class Evaluator {
-    /** What a list takes by itself and for each place, where it was made by doubling its length. */
+    /** What a list takes by itself. */
     private static final int LIST_BYTES = 64;
-
-    private static final int ITEM_BYTES = 16;
 
     private final Source source;
     private final Interpreter interpreter;
@@ -77,7 +75,7 @@ final class Evaluator {
         } else if (value instanceof SafeText safe) {
             budget.spendNewText(safe.text().length());
         } else if (value instanceof List || value instanceof Tuple) {
-            Budget.allocate(LIST_BYTES + (long) ITEM_BYTES * Values.lengthOrMinus(value));
+            Budget.allocate(LIST_BYTES + (long) Budget.ITEM_BYTES * Values.lengthOrMinus(value));
         } else if (value != null && !(value instanceof Boolean)) {
             Budget.allocate(LIST_BYTES);
         }

@@ -15,6 +15,9 @@ public final class Budget {
     private static final ThreadLocal<@Nullable Budget> CURRENT = new ThreadLocal<>();
     public static final long MAX_STEPS = 8_000_000;
     public static final long MAX_ROOM = 32L << 20;
+    /** What a place of a list takes, where the list was made by doubling its length. */
+    public static final int ITEM_BYTES = 16;
+
     private static final int MAX_LENGTH = 1 << 22;
     private static final int MAX_CALLS = 200;
     /** Characters that cost as much as one step. */
@@ -97,9 +100,21 @@ public final class Budget {
         }
     }
 
+    /** Refuses a list for which there is no room, before time goes into making it; whoever has made it takes the room. */
+    public static void checkRoomForItems(long count) {
+        Budget current = CURRENT.get();
+        if (current != null) {
+            current.checkRoom(ITEM_BYTES * count);
+        }
+    }
+
     private void take(long bytes) {
         room += bytes;
-        if (room > mostRoom) {
+        checkRoom(0);
+    }
+
+    private void checkRoom(long more) {
+        if (room + more > mostRoom) {
             throw new TemplateError(
                     "the template fills the memory: it made more than " + (mostRoom >> 20) + " MiB of values");
         }

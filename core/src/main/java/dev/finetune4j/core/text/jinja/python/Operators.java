@@ -90,7 +90,8 @@ public final class Operators {
         }
         Budget.checkLength((long) items.size() * times);
         Budget.charge((long) items.size() * times);
-        List<@Nullable Object> product = new ArrayList<>();
+        Budget.checkRoomForItems((long) items.size() * times);
+        List<@Nullable Object> product = new ArrayList<>(items.size() * times);
         for (int i = 0; i < times && !items.isEmpty(); i++) {
             product.addAll(items);
         }

@@ -213,8 +213,7 @@ final class DecodeStep {
         for (int i = 0; i < parts.layers().size(); i++) {
             Layer layer = parts.layers().get(i);
             try (TensorScope turn = new TensorScope()) {
-                begin(after, layer.attentionNorms().before(), layer.inputs(), buffers);
-                layer.inputs().runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
+                project(after, layer, buffers);
                 FeedForwardStep feedForward = layer.feedForward();
                 if (layer.parallel()) {
                     lowRank(feedForward.first(), buffers);
@@ -222,8 +221,7 @@ final class DecodeStep {
                     attend(i, buffers, workspace, inOrder);
                 } else {
                     attend(i, buffers, workspace, inOrder);
-                    begin(layer.attentionNorms().after(), layer.mlpNorms().before(), feedForward.first(), buffers);
-                    feedForward.begin(kernels, buffers);
+                    feedForward(layer, buffers);
                 }
                 feedForward.end(kernels, layer.mlpNorms(), buffers);
             }
@@ -237,6 +235,31 @@ final class DecodeStep {
         if (parts.softCap() > 0) {
             kernels.softCap(buffers, parts.softCap());
         }
+    }
+
+    /** Queries, keys and values. */
+    private void project(@Nullable NormSpec after, Layer layer, DecodeBuffers buffers) {
+        NormSpec norm = layer.attentionNorms().before();
+        RowProducts inputs = layer.inputs();
+        // The second half of a parallel layer takes the norm too.
+        if (after == null && norm != null && !layer.parallel() && inputs.takesNorm(buffers.rows(), norm)) {
+            inputs.runOfNorm(buffers.state(), buffers.rows(), norm, buffers.qkv());
+            return;
+        }
+        begin(after, norm, inputs, buffers);
+        inputs.runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.qkv(), false);
+    }
+
+    private void feedForward(Layer layer, DecodeBuffers buffers) {
+        NormSpec after = layer.attentionNorms().after();
+        NormSpec norm = layer.mlpNorms().before();
+        FeedForwardStep feedForward = layer.feedForward();
+        if (after == null && norm != null && feedForward.takesNorm(buffers.rows(), norm)) {
+            feedForward.beginOfNorm(kernels, buffers, norm);
+            return;
+        }
+        begin(after, norm, feedForward.first(), buffers);
+        feedForward.begin(kernels, buffers);
     }
 
     private void attend(int index, DecodeBuffers buffers, DecodeWorkspace workspace, boolean inOrder) {

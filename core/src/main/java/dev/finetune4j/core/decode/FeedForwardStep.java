@@ -5,6 +5,7 @@ import dev.finetune4j.core.kernel.DecodeBuffers;
 import dev.finetune4j.core.kernel.DecodeKernels;
 import dev.finetune4j.core.kernel.ExpertBuffers;
 import dev.finetune4j.core.kernel.ExpertGemv;
+import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.kernel.RouterSpec;
 import dev.finetune4j.core.kernel.RowProducts;
 import dev.finetune4j.core.nn.MixtureOfExperts;
@@ -32,8 +33,22 @@ sealed interface FeedForwardStep {
     /** Outputs of one projection to gate and up; 0 where there are two. */
     int joint();
 
+    /** Whether {@link #beginOfNorm} is there for so many rows. */
+    default boolean takesNorm(int rows, NormSpec norm) {
+        return false;
+    }
+
     /** As much from {@link DecodeBuffers#normed}, behind the down projections of {@link #first}, as takes nothing of attention's. */
     void begin(DecodeKernels kernels, DecodeBuffers buffers);
+
+    /**
+     * The same from the norm of {@link DecodeBuffers#state}, which need not be there.
+     *
+     * @throws UnsupportedOperationException unless {@link #takesNorm}
+     */
+    default void beginOfNorm(DecodeKernels kernels, DecodeBuffers buffers, NormSpec norm) {
+        throw new UnsupportedOperationException("the products take no norm");
+    }
 
     /** The rest, up to the residual stream. */
     void end(DecodeKernels kernels, DecodeStep.Norms norms, DecodeBuffers buffers);
@@ -71,6 +86,21 @@ sealed interface FeedForwardStep {
                 kernels.gate(buffers.both(), activation, buffers.gated());
             } else {
                 gateAndUp.runGatedBehind(buffers.normed(), buffers.rows(), activation, buffers.low(), buffers.gated());
+            }
+        }
+
+        @Override
+        public boolean takesNorm(int rows, NormSpec norm) {
+            return gateAndUp.takesNorm(rows, norm);
+        }
+
+        @Override
+        public void beginOfNorm(DecodeKernels kernels, DecodeBuffers buffers, NormSpec norm) {
+            if (joint() > 0) {
+                gateAndUp.runOfNorm(buffers.state(), buffers.rows(), norm, buffers.both());
+                kernels.gate(buffers.both(), activation, buffers.gated());
+            } else {
+                gateAndUp.runGatedOfNorm(buffers.state(), buffers.rows(), norm, activation, buffers.gated());
             }
         }
 

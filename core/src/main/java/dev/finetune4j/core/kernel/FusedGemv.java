@@ -45,6 +45,18 @@ public final class FusedGemv implements RowProducts {
             return kernel.launchLowRankOfNorm(x, rows, norm, y, weights, low);
         }
 
+        boolean takesNorm(int rows, NormSpec norm) {
+            return kernel.takesNorm(rows, weights.get(0).in(), norm);
+        }
+
+        void launchOfNorm(Tensor x, int rows, NormSpec norm, Tensor y) {
+            kernel.launchOfNorm(x, rows, norm, weights, y);
+        }
+
+        void launchGatedOfNorm(Tensor x, int rows, NormSpec norm, Activation activation, Tensor y) {
+            kernel.launchGatedOfNorm(x, rows, norm, activation, weights.get(0), weights.get(1), y);
+        }
+
         int maxRows() {
             return kernel.maxRows();
         }
@@ -144,5 +156,20 @@ public final class FusedGemv implements RowProducts {
     @Override
     public void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
         group.launchGated(x, rows, activation, low, y);
+    }
+
+    @Override
+    public boolean takesNorm(int rows, NormSpec norm) {
+        return rank == 0 && group.takesNorm(rows, norm);
+    }
+
+    @Override
+    public void runOfNorm(Tensor x, int rows, NormSpec norm, Tensor y) {
+        group.launchOfNorm(x, rows, norm, y);
+    }
+
+    @Override
+    public void runGatedOfNorm(Tensor x, int rows, NormSpec norm, Activation activation, Tensor y) {
+        group.launchGatedOfNorm(x, rows, norm, activation, y);
     }
 }

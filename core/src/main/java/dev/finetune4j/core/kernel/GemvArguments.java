@@ -53,6 +53,12 @@ public final class GemvArguments {
         return add(new @Nullable Object[own + OF_ENDING]);
     }
 
+    /** Adds a norm of x as {@code norm.cuh} has it; null for none. */
+    public GemvArguments addNorm(@Nullable NormSpec norm) {
+        CudaNorm.add(values, norm);
+        return this;
+    }
+
     /** All of them, in order. */
     public @Nullable Object[] toArray() {
         return values.toArray();

@@ -73,4 +73,35 @@ public interface GemvKernel<W> {
             Tensor x, int rows, NormSpec norm, Tensor y, List<GemvWeight<W>> weights, Tensor low) {
         return false;
     }
+
+    /**
+     * Whether {@link #launchOfNorm} and {@link #launchGatedOfNorm} are there.
+     *
+     * @param rows of x
+     * @param in numbers of a row
+     */
+    default boolean takesNorm(int rows, int in, NormSpec norm) {
+        return false;
+    }
+
+    /**
+     * {@code y = norm(x) Wᵀ + b} for weights side by side without additions.
+     *
+     * @param x shape (rows, in), contiguous
+     * @throws UnsupportedOperationException unless {@link #takesNorm}
+     */
+    default void launchOfNorm(Tensor x, int rows, NormSpec norm, List<GemvWeight<W>> weights, Tensor y) {
+        throw new UnsupportedOperationException("the kernel takes no norm");
+    }
+
+    /**
+     * {@code y = act(norm(x) Gᵀ) · (norm(x) Uᵀ)}, biases included, without additions.
+     *
+     * @param x shape (rows, in), contiguous
+     * @throws UnsupportedOperationException unless {@link #takesNorm}
+     */
+    default void launchGatedOfNorm(
+            Tensor x, int rows, NormSpec norm, Activation activation, GemvWeight<W> gate, GemvWeight<W> up, Tensor y) {
+        throw new UnsupportedOperationException("the kernel takes no norm");
+    }
 }

@@ -66,4 +66,31 @@ public interface RowProducts {
     default void runGatedBehind(Tensor x, int rows, Activation activation, Tensor low, Tensor y) {
         throw new IllegalStateException("the products lie side by side");
     }
+
+    /** Whether {@link #runOfNorm}, and of two {@link #linears} {@link #runGatedOfNorm}, make the norm of so many rows themselves. */
+    default boolean takesNorm(int rows, NormSpec norm) {
+        return false;
+    }
+
+    /**
+     * {@code y = norm(x) Wᵀ + b} of all linears, side by side.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param y shape (rows, {@link #out()}), contiguous
+     * @throws UnsupportedOperationException unless {@link #takesNorm}
+     */
+    default void runOfNorm(Tensor x, int rows, NormSpec norm, Tensor y) {
+        throw new UnsupportedOperationException("the products take no norm");
+    }
+
+    /**
+     * {@code y = act(first) · second} of two linears of the norm of x.
+     *
+     * @param x shape (rows, in), contiguous
+     * @param y shape (rows, out of each), contiguous
+     * @throws UnsupportedOperationException unless {@link #takesNorm}
+     */
+    default void runGatedOfNorm(Tensor x, int rows, NormSpec norm, Activation activation, Tensor y) {
+        throw new UnsupportedOperationException("the products take no norm");
+    }
 }

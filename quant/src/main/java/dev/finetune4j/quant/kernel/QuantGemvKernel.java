@@ -103,13 +103,19 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
             @Nullable Tensor low,
             Tensor y,
             boolean add) {
-        int outputs = weights.stream().mapToInt(GemvWeight::out).sum();
-        long blocks = way == Way.SCALAR
-                ? blocks(outputs, WARPS)
-                : weights.stream()
-                        .mapToLong(weight -> blocks(weight.out(), TENSOR_OUTPUTS))
-                        .sum();
-        launch("rows_", blocks, outputs, add ? 1 : 0, arguments(x, rows, low, y), rows, weights);
+        int outputs = outputs(weights);
+        long blocks = way == Way.SCALAR ? blocks(outputs, WARPS) : tiles(weights);
+        launch("rows_", blocks, outputs, add ? 1 : 0, arguments(x, rows, low, y), rows, null, weights);
+    }
+
+    private static int outputs(List<GemvWeight<QuantizedTensor>> weights) {
+        return weights.stream().mapToInt(GemvWeight::out).sum();
+    }
+
+    private static long tiles(List<GemvWeight<QuantizedTensor>> weights) {
+        return weights.stream()
+                .mapToLong(weight -> blocks(weight.out(), TENSOR_OUTPUTS))
+                .sum();
     }
 
     @Override
@@ -129,6 +135,55 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 activation.kernelCode(),
                 arguments(x, rows, low, y),
                 rows,
+                null,
+                List.of(gate, up));
+    }
+
+    @Override
+    public boolean takesNorm(int rows, int in, NormSpec norm) {
+        return way == Way.PIPELINED
+                && rows == 1
+                && !norm.centered()
+                && norm.weight().dim() == 1
+                && norm.width() == in
+                && keepsItsBlocks(in);
+    }
+
+    /** Whether room for the norm of a row leaves a multiprocessor as many blocks. */
+    private boolean keepsItsBlocks(int in) {
+        CudaModule module = module();
+        String name = "rows_ring_1_1";
+        return PIPELINED_BYTES + rowBytes(in) <= CudaModule.maxSharedBytes(kernels.device())
+                && module.kernel(name, PIPELINED_BYTES + rowBytes(in)).residentBlocks(THREADS)
+                        == module.kernel(name, PIPELINED_BYTES).residentBlocks(THREADS);
+    }
+
+    private static int rowBytes(int in) {
+        return Short.BYTES * in;
+    }
+
+    @Override
+    public void launchOfNorm(Tensor x, int rows, NormSpec norm, List<GemvWeight<QuantizedTensor>> weights, Tensor y) {
+        launch("rows_", tiles(weights), outputs(weights), 0, arguments(x, rows, null, y), rows, norm, weights);
+    }
+
+    @Override
+    public void launchGatedOfNorm(
+            Tensor x,
+            int rows,
+            NormSpec norm,
+            Activation activation,
+            GemvWeight<QuantizedTensor> gate,
+            GemvWeight<QuantizedTensor> up,
+            Tensor y) {
+        launch(
+                "gated_",
+                blocks(gate.out(), TENSOR_OUTPUTS / 2),
+                gate.out(),
+                activation.kernelCode(),
+                arguments(x, rows, null, y),
+                rows,
+                norm,
                 List.of(gate, up));
     }
 
@@ -151,7 +206,12 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         return new GemvArguments(rows, low).add(x, y);
     }
 
-    /** @param ending whether products are added to what y holds, or the function of the gate */
+    /**
+     * Launches the way's kernel.
+     *
+     * @param ending whether products are added to what y holds, or the function of the gate
+     * @param norm of x; null for none
+     */
     private void launch(
             String prefix,
             long blocks,
@@ -159,6 +219,7 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
             int ending,
             GemvArguments arguments,
             int rows,
+            @Nullable NormSpec norm,
             List<GemvWeight<QuantizedTensor>> weights) {
         int shift = Integer.numberOfTrailingZeros(settings.blockSize());
         arguments.add(
@@ -177,17 +238,20 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 arguments.addNothing(OWN_ARGUMENTS);
             }
         }
+        if (way == Way.PIPELINED) {
+            arguments.addNorm(norm);
+        }
         @Nullable Object[] values = arguments.toArray();
-        CudaModule module = CudaModule.of(
-                QuantGemvKernel.class, way == Way.PIPELINED ? "pipelinedgemv.cu" : "gemv.cu", kernels.device());
+        CudaModule module = module();
         // Each block takes several tiles, so that reading never pauses.
         switch (way) {
             case PIPELINED -> {
                 String name = prefix + "ring_" + blocks(rows, PIPELINED_ROWS) + "_";
-                int resident = module.kernel(name + 1, PIPELINED_BYTES).residentBlocks(THREADS);
+                int bytes = PIPELINED_BYTES + (norm == null ? 0 : rowBytes(weights.get(0).in()));
+                int resident = module.kernel(name + 1, bytes).residentBlocks(THREADS);
                 long room = (long) resident * module.multiprocessors();
                 long held = Math.min(MAX_HELD, blocks(blocks, room));
-                module.kernel(name + held, PIPELINED_BYTES).launch(Math.min(blocks, room), THREADS, values);
+                module.kernel(name + held, bytes).launch(Math.min(blocks, room), THREADS, values);
             }
             case TENSOR_CORES -> {
                 int held = blocks <= (long) FEW_BLOCKS * module.multiprocessors() ? FEW_BLOCKS : MANY_BLOCKS;
@@ -198,6 +262,11 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 module.kernel(prefix + (type == ScalarType.Float ? "plain_f32" : "plain_bf16"))
                         .launch(blocks, THREADS, values);
         }
+    }
+
+    private CudaModule module() {
+        return CudaModule.of(
+                QuantGemvKernel.class, way == Way.PIPELINED ? "pipelinedgemv.cu" : "gemv.cu", kernels.device());
     }
 
     private static void addWeight(GemvArguments arguments, QuantizedTensor weight) {

@@ -6,6 +6,7 @@
 
 #include "numbers.cuh"
 #include "activation.cuh"
+#include "norm.cuh"
 #include "gemvparts.cuh"
 
 constexpr int DEPTH = 2;                   // steps of a warp that are on their way while it multiplies another
@@ -43,6 +44,13 @@ struct Scales {
     float outers[16];
 };
 
+// What a launch takes.
+struct Call {
+    Parts parts;
+    Norm norm;                         // of x; none where x is taken as it is
+};
+
+// Behind it lies the row of x that the block normalises itself.
 struct alignas(256) Room {
     Entry table[256];
     Scales scales[WARPS][DEPTH];
@@ -253,16 +261,45 @@ template <bool GATED> struct Outputs {
     }
 };
 
+// The norm of a row of x, in shared memory. A thread reads again what it has written itself.
+__device__ __forceinline__ void normalizeRow(const bf16* x, bf16* to, float* sums, int width, const Norm& norm) {
+    float sum = 0.f, v[8], w[8];
+    for (int at = threadIdx.x * 8; at < width; at += WARPS * 32 * 8) {
+        const Eight<bf16> values = *reinterpret_cast<const Eight<bf16>*>(x + at);
+        *reinterpret_cast<Eight<bf16>*>(to + at) = values;
+#pragma unroll
+        for (int i = 0; i < 8; i++) sum += wide(values.v[i]) * wide(values.v[i]);
+    }
+#pragma unroll
+    for (int other = 16; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+    __syncthreads();
+    sum = 0.f;
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) sum += sums[w];
+    const float factor = rsqrtf(sum / width + norm.epsilon);
+    for (int at = threadIdx.x * 8; at < width; at += WARPS * 32 * 8) {
+        load(to + at, v);
+        norm.weights<bf16>(at, w);
+#pragma unroll
+        for (int i = 0; i < 8; i++) v[i] = norm.scaled<bf16>(v[i], factor, w[i]);
+        store(to + at, v);
+    }
+    __syncthreads();
+}
+
 // 16 rows of weights make a tile, which one block multiplies by up to 8 · TILES rows of x; its warps divide the width among them
 // in steps. A block takes every gridDim.x-th tile, HELD of them side by side: what x has for a step is read once for them, and
 // their sums are added up at once. The first steps are copied while the kernel before this one still runs,
 // since weights do not depend on it.
 //
 // gated: the upper eight rows are of one matrix and the lower eight of another; y = act(upper) · lower. Otherwise the parts
-// lie side by side in y. ending: the function, or whether the products are added to what y holds.
+// lie side by side in y. ending: the function, or whether the products are added to what y holds. norm: of one row of x, which each
+// block makes for itself, in less time than a launch in front of this one would take.
 template <bool GATED, int HELD, int TILES>
 __device__ __forceinline__ void rowsThroughRing(
-        const bf16* x, bf16* y, int width, int rows, int stride, int ending, int tiles, const float* table, const Part* parts) {
+        const bf16* x, bf16* y, int width, int rows, int stride, int ending, int tiles, const float* table, const Part* parts,
+        const Norm& norm) {
     extern __shared__ __align__(256) u8 memory[];
     Room& room = *reinterpret_cast<Room*>(memory);
     nextMayStart();
@@ -284,8 +321,17 @@ __device__ __forceinline__ void rowsThroughRing(
             if (parts[p].codes) room.maps[p][threadIdx.x] = parts[p].map[threadIdx.x];
         }
     }
+    const bool normed = TILES == 1 && norm.values;
+    bf16* inside = reinterpret_cast<bf16*>(memory + sizeof(Room));
+    if (normed) {
+        const int bytes = norm.isFloat ? 4 : 2;
+        for (int at = threadIdx.x * 128; at < width * bytes; at += WARPS * 32 * 128) {
+            asm volatile("prefetch.global.L1 [%0];" ::"l"(reinterpret_cast<const u8*>(norm.values) + at));
+        }
+    }
     __syncthreads();
     waitForPrevious();
+    if (normed) normalizeRow(x, inside, room.sums[MAX_HELD - 1][0][0], width, norm);
 #pragma unroll
     for (int p = 0; p < 3; p++) {
         const int at = threadIdx.x * 8;
@@ -315,10 +361,16 @@ __device__ __forceinline__ void rowsThroughRing(
         int values = 0;
         for (int step = 0; step < steps; step++, values += WARPS * STEP / 8) {
             Vec4 columns[8][TILES];
+            if (normed) {
+                const Vec4* from = reinterpret_cast<const Vec4*>(inside + warp * STEP + quad * 16) + values;
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
+                for (int i = 0; i < 8; i++) columns[i][0] = from[i / 2 * 8 + i % 2];
+            } else {
 #pragma unroll
-                for (int t = 0; t < TILES; t++) columns[i][t] = early(own[t] + values + i / 2 * 8 + i % 2);
+                for (int i = 0; i < 8; i++) {
+#pragma unroll
+                    for (int t = 0; t < TILES; t++) columns[i][t] = early(own[t] + values + i / 2 * 8 + i % 2);
+                }
             }
 #pragma unroll 1
             for (int j = 0; j < HELD; j++) {
@@ -410,8 +462,9 @@ __device__ __forceinline__ void rowsThroughRing(
 #define RING(NAME, GATED, TILES, HELD)                                                                                 \
     extern "C" __global__ void __launch_bounds__(256, 2) NAME##_##TILES##_##HELD(                                      \
             const bf16* x, bf16* y, int width, int rows, int stride, int ending, int shift, int tiles,                 \
-            const float* table, const __grid_constant__ Parts parts) {                                                 \
-        rowsThroughRing<GATED, HELD, TILES>(x, y, width, rows, stride, ending, tiles, table, parts.of);                \
+            const float* table, const __grid_constant__ Call call) {                                                   \
+        rowsThroughRing<GATED, HELD, TILES>(                                                                           \
+                x, y, width, rows, stride, ending, tiles, table, call.parts.of, call.norm);                            \
     }
 #define RINGS(TILES, HELD)                                                                                             \
     RING(rows_ring, false, TILES, HELD)                                                                                \

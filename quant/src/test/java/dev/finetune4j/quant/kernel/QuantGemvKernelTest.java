@@ -1,6 +1,7 @@
 package dev.finetune4j.quant.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -8,6 +9,7 @@ import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.kernel.FusedGemv;
 import dev.finetune4j.core.kernel.GemvWeight;
+import dev.finetune4j.core.kernel.NormSpec;
 import dev.finetune4j.core.kernel.cuda.CudaGraph;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -175,6 +177,46 @@ class QuantGemvKernelTest {
         }
     }
 
+    /** The norm that each block makes for itself is the one of a kernel of its own, to the rounding of bfloat16. */
+    @ParameterizedTest
+    @CsvSource({
+        "256, 100, Float, false, false",
+        "1024, 40, BFloat16, false, true",
+        "2048, 11008, BFloat16, false, false",
+        "2304, 9001, BFloat16, true, false",
+        "4096, 4300, Float, true, true",
+        "12544, 50, BFloat16, false, false"
+    })
+    void takesTheNormOfARow(int in, int out, ScalarType ofWeight, boolean unitOffset, boolean bias) {
+        needGpu();
+        ScalarType type = ScalarType.BFloat16;
+        QuantSettings settings = QuantSettings.nf4();
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard();
+                QuantizedLinear gate = linear(1, settings, out, in, bias, type);
+                QuantizedLinear up = linear(3, settings, out, in, false, type)) {
+            NormSpec norm = new NormSpec(normal(5, 1, ofWeight, in), 1e-5, unitOffset);
+            Tensor x = normal(7, 3, type, 1, in);
+            Tensor normed = norm.apply(x);
+            FusedGemv both = Objects.requireNonNull(fused(List.of(gate, up), type));
+            assertTrue(both.takesNorm(1, norm), "one row");
+            Tensor y = Tensors.ones(GPU, type, 2, 2L * out);
+            both.runOfNorm(x, 1, norm, y);
+            assertClose(expected(gate, normed), y.narrow(0, 0, 1).narrow(1, 0, out));
+            assertClose(expected(up, normed), y.narrow(0, 0, 1).narrow(1, out, out));
+            assertTrue(y.narrow(0, 1, 1).eq(one()).all().item_bool(), "no other row is written");
+            Tensor product = Tensors.empty(GPU, type, 1, out);
+            for (Activation activation : Activation.values()) {
+                both.runGatedOfNorm(x, 1, norm, activation, product);
+                assertClose(activation.apply(expected(gate, normed)).mul(expected(up, normed)), product);
+            }
+            assertFalse(both.takesNorm(2, norm), "two rows");
+            assertFalse(both.takesNorm(1, new NormSpec(norm.weight(), 1e-5, false, true)), "a layer norm");
+            FusedGemv adapted = Objects.requireNonNull(fused(List.of(new Added(gate, 8, in)), type));
+            assertFalse(adapted.takesNorm(1, norm), "down projections need the norm");
+        }
+    }
+
     private static void assertGated(Linear gate, Linear up, Tensor x, int rows) {
         ScalarType type = Tensors.typeOf(x);
         FusedGemv pair = Objects.requireNonNull(fused(List.of(gate, up), type));
@@ -205,6 +247,8 @@ class QuantGemvKernelTest {
             Linear up = new Added(second, 16, width);
             FusedGemv one = Objects.requireNonNull(fused(List.of(new Added(first, 8, width)), type));
             FusedGemv gated = Objects.requireNonNull(fused(List.of(first, up), type));
+            FusedGemv plain = Objects.requireNonNull(fused(List.of(first, second), type));
+            NormSpec norm = new NormSpec(normal(9, 1, type, width), 1e-5, false);
             Tensor input = normal(7, 1, type, rows, width);
             Tensor low = Tensors.empty(GPU, ScalarType.Float, rows, gated.rank());
             Tensor[] places = {input.clone(), Tensors.empty(GPU, type, rows, width)};
@@ -212,6 +256,10 @@ class QuantGemvKernelTest {
                 for (int i = 0; i < 3; i++) {
                     one.run(places[0], rows, low, places[1], false);
                     gated.runGated(places[1], rows, Activation.GELU_TANH, low, places[0]);
+                }
+                if (plain.takesNorm(rows, norm)) {
+                    plain.runGatedOfNorm(places[0], rows, norm, Activation.GELU_TANH, places[1]);
+                    plain.runGatedOfNorm(places[1], rows, norm, Activation.GELU_TANH, places[0]);
                 }
             };
             chain.run();

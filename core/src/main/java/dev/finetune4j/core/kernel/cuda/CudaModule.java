@@ -45,6 +45,8 @@ public final class CudaModule {
     private final CUmod_st module;
     private final int multiprocessors;
     private final Map<KernelKey, CudaKernel> kernels = new ConcurrentHashMap<>();
+    /** The most shared memory that a kernel was told to have, by its name. */
+    private final Map<String, Integer> mostShared = new ConcurrentHashMap<>();
 
     private CudaModule(ComputeDevice device, int multiprocessors, CUmod_st module) {
         this.device = device;
@@ -170,7 +172,7 @@ public final class CudaModule {
     /**
      * A kernel of the source whose blocks get shared memory at the launch.
      *
-     * @param sharedBytes for each block; above 48 KiB, which a GPU gives only if it is told before, the same at every call
+     * @param sharedBytes for each block; above 48 KiB only as much as {@link #maxSharedBytes}
      * @throws DeviceException when the source has no kernel of this name, or the GPU not so much shared memory
      */
     public CudaKernel kernel(String name, int sharedBytes) {
@@ -178,10 +180,15 @@ public final class CudaModule {
             CUfunc_st function = new CUfunc_st();
             check(cudart.cuModuleGetFunction(function, module, name), "finding the kernel " + name);
             if (sharedBytes > GIVEN_SHARED_BYTES) {
-                check(
-                        cudart.cuFuncSetAttribute(
-                                function, cudart.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes),
-                        "reserving " + sharedBytes + " bytes of shared memory for the kernel " + name);
+                // What the GPU is told holds for all launches of the function, those with more of it too.
+                mostShared.compute(name, (known, most) -> {
+                    int bytes = most == null ? sharedBytes : Math.max(most, sharedBytes);
+                    check(
+                            cudart.cuFuncSetAttribute(
+                                    function, cudart.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes),
+                            "reserving " + bytes + " bytes of shared memory for the kernel " + name);
+                    return bytes;
+                });
             }
             return new CudaKernel(name, function, sharedBytes, device);
         });

@@ -3,6 +3,7 @@ package dev.finetune4j.core.kernel;
 import dev.finetune4j.core.ComputeDevice;
 import dev.finetune4j.core.kernel.cuda.CudaKernel;
 import dev.finetune4j.core.kernel.cuda.CudaModule;
+import dev.finetune4j.core.kernel.cuda.CudaPreload;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
 import java.util.List;
@@ -37,15 +38,18 @@ public final class CudaDecodeKernels implements DecodeKernels {
 
     private static final int MIN_POSITIONS_OF_SPLIT = 16;
 
-    /** The same for steps of many rows by tensor cores, as attendmany.cu has it. */
-    private static final int WIDE_MIN_POSITIONS_OF_SPLIT = 256;
+    /** The same for attention by tensor cores, as tensorattend.cu has it. */
+    private static final int TENSOR_MIN_POSITIONS_OF_SPLIT = 256;
     /** Positions from which on a sequence has several splits even if its rows keep the GPU busy; to so many splits. */
-    private static final int WIDE_MAX_POSITIONS_OF_SPLIT = 1024;
+    private static final int TENSOR_MAX_POSITIONS_OF_SPLIT = 1024;
 
-    private static final int WIDE_MAX_SPLITS = 16;
-    private static final int WIDE_THREADS = 128;
+    private static final int TENSOR_MAX_SPLITS = 16;
+    /** Warps of a block, if it has a multiprocessor to itself and if two share one. */
+    private static final int WARPS_ALONE = 8;
+
+    private static final int WARPS_SHARING = 4;
     /** Channels of a step of a product on tensor cores. */
-    private static final int WIDE_STEP = 16;
+    private static final int TENSOR_STEP = 16;
 
     private static final int WARP = 32;
     private static final int ROUTER_WARPS = 8;
@@ -95,26 +99,53 @@ public final class CudaDecodeKernels implements DecodeKernels {
 
     private int splits(int rows, AttentionSpec attention, long capacity) {
         long works = (long) rows * attention.kvHeads() * parts(attention);
-        if (isWide(rows, attention)) {
-            long wanted = Math.max(BLOCKS / works, Math.min(WIDE_MAX_SPLITS, capacity / WIDE_MAX_POSITIONS_OF_SPLIT));
-            return (int) Math.max(1, Math.min(wanted, capacity / WIDE_MIN_POSITIONS_OF_SPLIT));
+        if (hasTensorCores(attention)) {
+            long together = BLOCKS * WARPS_SHARING / warps(rows, attention.headDim());
+            long wanted = Math.max(
+                    together / works, Math.min(TENSOR_MAX_SPLITS, capacity / TENSOR_MAX_POSITIONS_OF_SPLIT));
+            return (int) Math.max(1, Math.min(wanted, capacity / TENSOR_MIN_POSITIONS_OF_SPLIT));
         }
         int blocks = rows > GemvKernel.MAX_ROWS ? BLOCKS_OF_MANY_ROWS : BLOCKS;
         return (int) Math.max(1, Math.min(blocks / works, capacity / MIN_POSITIONS_OF_SPLIT));
     }
 
-    /** Whether steps of that many rows attend by tensor cores, which pay off where the instructions of many rows take longer than reading. */
-    private boolean isWide(int rows, AttentionSpec attention) {
-        return rows > GemvKernel.MAX_ROWS
-                && type == ScalarType.BFloat16
-                && attention.headDim() % WIDE_STEP == 0
-                && wideBytes(attention.headDim()) <= CudaModule.maxSharedBytes(device);
+    /** Whether tensor cores attend. */
+    private boolean hasTensorCores(AttentionSpec attention) {
+        return hasTensorCores(device, type, attention.headDim());
     }
 
-    /** The struct {@code Room} of attendmany.cu. */
-    private static int wideBytes(int size) {
-        int tiles = 4 * 2 * 2 * 16;
-        return (tiles + HEADS_OF_BLOCK + 2) * (2 * size + 16) + 2 * 4 * HEADS_OF_BLOCK * Float.BYTES;
+    private static boolean hasTensorCores(ComputeDevice device, ScalarType type, int size) {
+        return type.intern() == ScalarType.BFloat16
+                && size % TENSOR_STEP == 0
+                && tensorBytes(size, WARPS_SHARING) <= CudaModule.maxSharedBytes(device);
+    }
+
+    private int warps(int rows, int size) {
+        boolean fits = tensorBytes(size, WARPS_ALONE) <= CudaModule.maxSharedBytes(device);
+        return rows <= GemvKernel.MAX_ROWS && fits ? WARPS_ALONE : WARPS_SHARING;
+    }
+
+    /** The struct {@code Room} of tensorattend.cu. */
+    private static int tensorBytes(int size, int warps) {
+        int tiles = warps * 2 * 2 * 16;
+        return (tiles + HEADS_OF_BLOCK + 2) * (2 * size + 16) + 2 * warps * HEADS_OF_BLOCK * Float.BYTES;
+    }
+
+    private static CudaModule tensorModule(ComputeDevice device, int size, int warps) {
+        return CudaModule.of(
+                CudaDecodeKernels.class,
+                "tensorattend.cu",
+                "#define SIZE " + size + "\n#define WARPS " + warps + "\n",
+                device);
+    }
+
+    /** Compiles in a thread of its own what steps of few rows attend with. */
+    static void prepare(ComputeDevice device, ScalarType type, int size) {
+        if (hasTensorCores(device, type, size)) {
+            int warps = new CudaDecodeKernels(device, type).warps(1, size);
+            CudaPreload.once(
+                    "attention of " + size + ' ' + device, List.of(() -> tensorModule(device, size, warps)));
+        }
     }
 
     /** Two tiles of keys and of values, the new key and value, and a turned query for each warp. */
@@ -182,10 +213,11 @@ public final class CudaDecodeKernels implements DecodeKernels {
         arguments.addAll(List.of(workspace.partial(), workspace.weights(), buffers.done(), buffers.mixed()));
         addShape(arguments, workspace, attention, appended);
         long blocks = (long) buffers.rows() * shape.kvHeads() * parts(shape) * workspace.splits();
-        if (!appended && isWide(buffers.rows(), shape)) {
-            CudaModule.of(CudaDecodeKernels.class, "attendmany.cu", "#define SIZE " + shape.headDim() + "\n", device)
-                    .kernel("attend_many", wideBytes(shape.headDim()))
-                    .launch(blocks, WIDE_THREADS, arguments.toArray());
+        if (hasTensorCores(shape)) {
+            int warps = warps(buffers.rows(), shape.headDim());
+            tensorModule(device, shape.headDim(), warps)
+                    .kernel("attend_tensor", tensorBytes(shape.headDim(), warps))
+                    .launch(blocks, WARP * warps, arguments.toArray());
             return;
         }
         int bytes = attentionBytes(shape.headDim(), type == ScalarType.Float ? 4 : 2);

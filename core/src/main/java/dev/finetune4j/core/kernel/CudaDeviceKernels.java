@@ -87,10 +87,11 @@ final class CudaDeviceKernels implements DeviceKernels {
     }
 
     @Override
-    public void prepare(Precision precision) {
+    public void prepare(Precision precision, int headDim) {
         CudaPreload.modules(
                 CudaDeviceKernels.class, device, "elementwise.cu", "crossentropy.cu", "adamw.cu", "dropout.cu");
         CudaPreload.modules(CudaDeviceKernels.class, device, "gemv.cu", "decode.cu");
+        CudaDecodeKernels.prepare(device, Tensors.typeOf(precision), headDim);
         CudaWakeUp.begin(device, Tensors.typeOf(precision));
     }
 

@@ -106,8 +106,12 @@ public interface DeviceKernels {
         return TorchLoss.INSTANCE;
     }
 
-    /** Gets the process ready for a model that computes in a precision. */
-    default void prepare(Precision precision) {
+    /**
+     * Gets the process ready for a model that computes in a precision.
+     *
+     * @param headDim channels of its heads
+     */
+    default void prepare(Precision precision, int headDim) {
         TorchRuntime.shareThreads(precision);
     }
 

@@ -1,6 +1,7 @@
-// Attention of decode steps of many rows, in bfloat16: as attend in decode.cu, but products by tensor cores, since with many rows the
-// instructions of a product channel by channel take longer than keys and values take to come from memory. SIZE: channels of a head,
-// which the host defines.
+// Attention of decode steps in bfloat16: as attend in decode.cu, but products by tensor cores. With many rows the instructions of a
+// product channel by channel take longer than keys and values take to come from memory; with one row a block has its whole share of a
+// short sequence on the way before the queries are there, and few shares are left to be put together. SIZE: channels of a head. WARPS:
+// of a block. The host defines both: steps of few rows have blocks of more warps, one to a multiprocessor.
 //
 // Query heads that share keys are the columns of the products: keys times queries, shape (16 keys, 8 heads), and values times weights,
 // shape (SIZE, 8 heads). A warp takes every WARPS-th tile of 16 keys of the block's share, with sums and a ring of copies of its own,
@@ -11,7 +12,7 @@
 #include "decodeparts.cuh"
 #include "tensorcores.cuh"
 
-constexpr int WARPS = 4, THREADS = WARPS * 32;
+constexpr int THREADS = WARPS * 32;
 constexpr int HEADS = 8;               // of a block, at most
 constexpr int KEYS = 16;               // of a tile
 constexpr int STAGES = 2;              // tiles of a warp in shared memory
@@ -21,7 +22,7 @@ constexpr int STRIDE = BYTES + 16;     // neighbours lie in different banks
 constexpr int TILE = KEYS * STRIDE;
 constexpr int LEAST = 256;             // positions of a share
 constexpr int MOST = 1024;             // where there are splits enough
-constexpr int WAVE = 264;              // blocks that run at once on a large GPU, two on a multiprocessor
+constexpr int WAVE = 132 * (8 / WARPS);  // blocks that run at once on a large GPU
 
 struct alignas(16) Room {
     u8 tiles[WARPS][STAGES][2][TILE];  // at last the warps' sums
@@ -150,7 +151,7 @@ __device__ __forceinline__ Share shareOf(i64 position, int capacity, int window,
 }
 
 // Arguments are those of attend in decode.cu.
-extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
+extern "C" __global__ void __launch_bounds__(THREADS) attend_tensor(
         const i64* step, const i64* memory, const bf16* qkv, const bf16* cosines, const bf16* sines, float* partial,
         float* weights, u32* done, bf16* y, const __grid_constant__ Shape shape) {
     extern __shared__ __align__(16) u8 bytes[];
@@ -172,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
     if (position < 0) return;
     const Share share = shareOf(position, capacity, shape.window, splits, split, works);
     if (share.begin >= share.end) return;
-    const bool hasNewest = share.end == share.length && position < capacity;
+    const bool hasNewest = !shape.appended && share.end == share.length && position < capacity;
     const u64 base = static_cast<u64>(kvHead) * capacity * SIZE;
     bf16* keys = reinterpret_cast<bf16*>(caches.x) + base;
     bf16* values = reinterpret_cast<bf16*>(caches.y) + base;
@@ -180,6 +181,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend_many(
             reinterpret_cast<const u8*>(keys), reinterpret_cast<const u8*>(values), addressOf(room.tiles[warp]), share.begin,
             hasNewest ? share.end - 1 : share.end};
     const int count = (share.end - share.begin + KEYS - 1) / KEYS;
+    if (shape.appended) waitForPrevious();
 #pragma unroll
     for (int stage = 0; stage < STAGES; stage++) {
         if (warp + stage * WARPS < count) copies.ask(warp + stage * WARPS, stage);

@@ -34,6 +34,9 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         SCALAR
     }
 
+    /** What the names of the kernels begin with that do not take two matrices together. */
+    private static final String ROWS = "rows_";
+
     private static final int THREADS = 256;
     private static final int WARPS = THREADS / 32;
     private static final int OWN_ARGUMENTS = 5;
@@ -53,8 +56,14 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
     private static final int PIPELINED_TILES = 2;
 
     private static final int PIPELINED_STEP = 256;
+    /** Steps of a warp that are on their way. */
+    private static final int PIPELINED_SLOTS = 2;
+
     private static final int PIPELINED_BLOCK = 64;
     private static final int PIPELINED_BYTES = 82944;
+    /** The same and a second table with its scales. */
+    private static final int DEEP_BYTES = PIPELINED_BYTES + 67584;
+
     /** Tiles that a block multiplies side by side. */
     private static final int MAX_HELD = 3;
 
@@ -105,7 +114,7 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
             boolean add) {
         int outputs = outputs(weights);
         long blocks = way == Way.SCALAR ? blocks(outputs, WARPS) : tiles(weights);
-        launch("rows_", blocks, outputs, add ? 1 : 0, arguments(x, rows, low, y), rows, null, weights);
+        launch(ROWS, blocks, outputs, add ? 1 : 0, arguments(x, rows, low, y), rows, null, weights);
     }
 
     private static int outputs(List<GemvWeight<QuantizedTensor>> weights) {
@@ -164,7 +173,7 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
 
     @Override
     public void launchOfNorm(Tensor x, int rows, NormSpec norm, List<GemvWeight<QuantizedTensor>> weights, Tensor y) {
-        launch("rows_", tiles(weights), outputs(weights), 0, arguments(x, rows, null, y), rows, norm, weights);
+        launch(ROWS, tiles(weights), outputs(weights), 0, arguments(x, rows, null, y), rows, norm, weights);
     }
 
     @Override
@@ -246,12 +255,8 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
         // Each block takes several tiles, so that reading never pauses.
         switch (way) {
             case PIPELINED -> {
-                String name = prefix + "ring_" + blocks(rows, PIPELINED_ROWS) + "_";
-                int bytes = PIPELINED_BYTES + (norm == null ? 0 : rowBytes(weights.get(0).in()));
-                int resident = module.kernel(name + 1, bytes).residentBlocks(THREADS);
-                long room = (long) resident * module.multiprocessors();
-                long held = Math.min(MAX_HELD, blocks(blocks, room));
-                module.kernel(name + held, bytes).launch(Math.min(blocks, room), THREADS, values);
+                PipelinedForm form = pipelined(module, prefix, blocks, rows, weights.get(0).in(), norm);
+                module.kernel(form.name(), form.sharedBytes()).launch(form.blocks(), THREADS, values);
             }
             case TENSOR_CORES -> {
                 int held = blocks <= (long) FEW_BLOCKS * module.multiprocessors() ? FEW_BLOCKS : MANY_BLOCKS;
@@ -262,6 +267,29 @@ record QuantGemvKernel(CudaQuantKernels kernels, QuantSettings settings, ScalarT
                 module.kernel(prefix + (type == ScalarType.Float ? "plain_f32" : "plain_bf16"))
                         .launch(blocks, THREADS, values);
         }
+    }
+
+    /** A kernel of {@code pipelinedgemv.cu} and its blocks. */
+    private record PipelinedForm(String name, int sharedBytes, long blocks) {}
+
+    private PipelinedForm pipelined(
+            CudaModule module, String prefix, long tiles, int rows, int in, @Nullable NormSpec norm) {
+        // Blocks that have a multiprocessor each read further ahead, where a warp has more steps than are on their way anyway.
+        boolean deep = prefix.equals(ROWS)
+                && tiles <= module.multiprocessors()
+                && rows <= PIPELINED_ROWS
+                && norm == null
+                && in > PIPELINED_STEP * WARPS * PIPELINED_SLOTS
+                && DEEP_BYTES <= CudaModule.maxSharedBytes(kernels.device());
+        if (deep) {
+            return new PipelinedForm("rows_ring_deep", DEEP_BYTES, tiles);
+        }
+        String name = prefix + "ring_" + blocks(rows, PIPELINED_ROWS) + "_";
+        int bytes = PIPELINED_BYTES + (norm == null ? 0 : rowBytes(in));
+        int resident = module.kernel(name + 1, bytes).residentBlocks(THREADS);
+        long room = (long) resident * module.multiprocessors();
+        long held = Math.min(MAX_HELD, blocks(tiles, room));
+        return new PipelinedForm(name + held, bytes, Math.min(tiles, room));
     }
 
     private CudaModule module() {

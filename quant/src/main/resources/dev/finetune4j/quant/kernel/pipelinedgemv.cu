@@ -9,7 +9,7 @@
 #include "norm.cuh"
 #include "gemvparts.cuh"
 
-constexpr int DEPTH = 2;                   // steps of a warp that are on their way while it multiplies another
+constexpr int SLOTS = 2;                   // steps of a warp that are on their way while it multiplies another, in Room
 constexpr int STEP = 256;                  // weights of a row in a step
 constexpr int MAX_HELD = 3;               // tiles of a block that are multiplied side by side, so that x is read once for all
 constexpr int VECTORS = STEP / 2 / 16;      // of 16 bytes
@@ -32,7 +32,7 @@ __device__ __forceinline__ Vec4 early(const Vec4* from) {
 }
 
 // The two bfloat16 of a byte 32 times, once for each bank. Between the entries there is room for a row of a step: entry
-// (warp · DEPTH + slot) · 16 + row has it.
+// (warp · SLOTS + slot) · 16 + row has it.
 struct Entry {
     u32 pair[32];
     Vec4 weights[VECTORS];
@@ -53,14 +53,26 @@ struct Call {
 // Behind it lies the row of x that the block normalises itself.
 struct alignas(256) Room {
     Entry table[256];
-    Scales scales[WARPS][DEPTH];
+    Scales scales[WARPS][SLOTS];
     float maps[3][256];
     float sums[MAX_HELD][WARPS][16][8];   // while a warp multiplies, its part of the first: the factors of a step's blocks
 };
-static_assert(WARPS * DEPTH * 16 == 256, "every entry has a row");
+static_assert(WARPS * SLOTS * 16 == 256, "every entry has a row");
 static_assert(sizeof(Entry) == 256, "see pairAt");
-static_assert(sizeof(Room) == 82944, "the host knows the size");
+static_assert(sizeof(Room) == 82944 && sizeof(Room::table) + sizeof(Room::scales) == 67584, "the host knows the sizes");
 static_assert(2 * (sizeof(Room) + 1024) <= 164 << 10, "an A100's multiprocessor holds two, with what the driver takes of each");
+
+// How many bytes a slot's weights and its scales lie behind those of the first. A block that has a multiprocessor to itself has a second
+// room behind the first, for as many steps more; it needs no more of it than its tables with their scales.
+__device__ __forceinline__ int slotAt(int slot) {
+    return slot % SLOTS * 16 * static_cast<int>(sizeof(Entry)) + slot / SLOTS * static_cast<int>(sizeof(Room));
+}
+
+__device__ __forceinline__ int scalesAt(int slot) {
+    return slot % SLOTS * static_cast<int>(sizeof(Scales)) + slot / SLOTS * static_cast<int>(sizeof(Room));
+}
+
+template <int DEPTH> __device__ __forceinline__ int nextSlot(int slot) { return DEPTH == 2 ? slot ^ 1 : slot + 1 == DEPTH ? 0 : slot + 1; }
 
 // Where a row keeps a piece, so that lanes which read together never meet in a bank.
 __device__ __forceinline__ int turned(int row, int piece) { return piece ^ ((row & 1) << 2 | (row & 2)); }
@@ -96,7 +108,7 @@ template <bool GATED> __device__ __forceinline__ Place placeOf(int tile, const P
 }
 
 // The copies of a warp: a step of 16 rows of each held tile, then the next step, through all tiles of the block.
-template <bool GATED, int HELD> struct Copies {
+template <bool GATED, int HELD, int DEPTH> struct Copies {
     const Part* parts;
     const u8 *packed, *secondPacked, *scales;
     u32 to, toScales;
@@ -106,7 +118,7 @@ template <bool GATED, int HELD> struct Copies {
         const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = lane / 8;
         parts = of, width = widthOf, steps = stepsOf, left = stepsOf > 0 ? leftOf : 0, first = blockIdx.x, count = held<HELD>(left);
         j = step = slot = 0, part = -1;
-        to = sharedAddress(&room.table[warp * DEPTH * 16 + row].weights[turned(row, lane % 8)]);
+        to = sharedAddress(&room.table[warp * SLOTS * 16 + row].weights[turned(row, lane % 8)]);
         toScales = sharedAddress(&room.scales[warp][0].codes[lane]);
     }
 
@@ -120,6 +132,7 @@ template <bool GATED, int HELD> struct Copies {
     }
 
     __device__ __forceinline__ void next() {
+        const u32 weightsTo = to + slotAt(slot), scalesTo = toScales + scalesAt(slot);
         if (count > 0) {
             const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, tile = first + j * static_cast<int>(gridDim.x);
             const Place at = placeOf<GATED>(tile, parts);
@@ -131,17 +144,14 @@ template <bool GATED, int HELD> struct Copies {
             for (int i = 0; i < 4; i++) {
                 const u8* from = GATED && i >= 2 ? secondPacked : packed;
                 const u32 piece = rowOf(i * 4 + lane / 8) * (width / 32) + column;
-                copy16(to + i * 4 * static_cast<int>(sizeof(Entry)), from + static_cast<u64>(piece) * 16);
+                copy16(weightsTo + i * 4 * static_cast<int>(sizeof(Entry)), from + static_cast<u64>(piece) * 16);
             }
             const u32 weight = rowOf(lane % 16) * width + (warp + step * WARPS) * STEP;
-            copy4(toScales, scales + (lane < 16 ? weight >> 6 : weight >> 14 << 2));
+            copy4(scalesTo, scales + (lane < 16 ? weight >> 6 : weight >> 14 << 2));
             advance(at.start);
         }
         asm volatile("cp.async.commit_group;" ::: "memory");
-        slot ^= 1;
-        const int forth = slot ? 1 : -1;
-        to += forth * 16 * static_cast<int>(sizeof(Entry));
-        toScales += forth * static_cast<int>(sizeof(Scales));
+        slot = nextSlot<DEPTH>(slot);
     }
 
     __device__ __forceinline__ void advance(int start) {
@@ -296,7 +306,7 @@ __device__ __forceinline__ void normalizeRow(const bf16* x, bf16* to, float* sum
 // gated: the upper eight rows are of one matrix and the lower eight of another; y = act(upper) · lower. Otherwise the parts
 // lie side by side in y. ending: the function, or whether the products are added to what y holds. norm: of one row of x, which each
 // block makes for itself, in less time than a launch in front of this one would take.
-template <bool GATED, int HELD, int TILES>
+template <bool GATED, int HELD, int TILES, int DEPTH>
 __device__ __forceinline__ void rowsThroughRing(
         const bf16* x, bf16* y, int width, int rows, int stride, int ending, int tiles, const float* table, const Part* parts,
         const Norm& norm) {
@@ -306,7 +316,7 @@ __device__ __forceinline__ void rowsThroughRing(
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = lane / 4, quad = lane % 4;
     const int steps = (width / STEP - warp + WARPS - 1) / WARPS;  // of this warp in a tile
     int left = (tiles - static_cast<int>(blockIdx.x) + static_cast<int>(gridDim.x) - 1) / static_cast<int>(gridDim.x);
-    Copies<GATED, HELD> copies;
+    Copies<GATED, HELD, DEPTH> copies;
     copies.begin(parts, room, width, steps, left);
 #pragma unroll
     for (int i = 0; i < DEPTH; i++) copies.next();
@@ -345,7 +355,7 @@ __device__ __forceinline__ void rowsThroughRing(
         own[t] = reinterpret_cast<const Vec4*>(
                 x + static_cast<u64>(min(t * 8 + group, rows - 1)) * width + warp * STEP + quad * 16);
     }
-    const Entry* entry = &room.table[warp * DEPTH * 16 + group];
+    const Entry* entry = &room.table[warp * SLOTS * 16 + group];
     const uint2* pieces[4];
 #pragma unroll
     for (int block = 0; block < 4; block++) {
@@ -380,15 +390,15 @@ __device__ __forceinline__ void rowsThroughRing(
                 if (j < count) {
                     asm volatile("cp.async.wait_group %0;" ::"n"(DEPTH - 1) : "memory");
                     __syncwarp();
-                    const Scales& scales = room.scales[warp][slot];
+                    const Scales& scales = *reinterpret_cast<const Scales*>(reinterpret_cast<const u8*>(&room.scales[warp][0]) + scalesAt(slot));
                     const u32 codes = reinterpret_cast<const u16*>(scales.codes)[lane];
                     const float outer = scales.outers[lane / 2];
                     const int part = GATED ? lane / 16 : placeOf<GATED>(first + j * static_cast<int>(gridDim.x), parts).part;
                     uint2 words[2][4];
 #pragma unroll
                     for (int block = 0; block < 4; block++) {
-                        words[0][block] = pieces[block][slot * 16 * sizeof(Entry) / sizeof(uint2)];
-                        words[1][block] = pieces[block][(slot * 16 + 8) * sizeof(Entry) / sizeof(uint2)];
+                        words[0][block] = pieces[block][slotAt(slot) / static_cast<int>(sizeof(uint2))];
+                        words[1][block] = pieces[block][(slotAt(slot) + 8 * static_cast<int>(sizeof(Entry))) / static_cast<int>(sizeof(uint2))];
                     }
                     const float* map = room.maps[part];
                     const float offset = parts[part].offset;
@@ -398,7 +408,7 @@ __device__ __forceinline__ void rowsThroughRing(
                     // What has been read makes room for what is needed DEPTH steps later.
                     __syncwarp();
                     copies.next();
-                    slot ^= 1;
+                    slot = nextSlot<DEPTH>(slot);
                     const float4 above4 = *reinterpret_cast<const float4*>(factors[group]);
                     const float4 below4 = *reinterpret_cast<const float4*>(factors[group + 8]);
                     const float above[] = {above4.x, above4.y, above4.z, above4.w};
@@ -458,17 +468,18 @@ __device__ __forceinline__ void rowsThroughRing(
     }
 }
 
-// NAME_TILES_HELD
-#define RING(NAME, GATED, TILES, HELD)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(256, 2) NAME##_##TILES##_##HELD(                                      \
+// A block of two on a multiprocessor has SLOTS steps on their way, one alone twice as many.
+#define RING(NAME, GATED, TILES, HELD, DEPTH, RESIDENT)                                                                \
+    extern "C" __global__ void __launch_bounds__(256, RESIDENT) NAME(                                                  \
             const bf16* x, bf16* y, int width, int rows, int stride, int ending, int shift, int tiles,                 \
             const float* table, const __grid_constant__ Call call) {                                                   \
-        rowsThroughRing<GATED, HELD, TILES>(                                                                           \
+        rowsThroughRing<GATED, HELD, TILES, DEPTH>(                                                                    \
                 x, y, width, rows, stride, ending, tiles, table, call.parts.of, call.norm);                            \
     }
+// NAME_TILES_HELD
 #define RINGS(TILES, HELD)                                                                                             \
-    RING(rows_ring, false, TILES, HELD)                                                                                \
-    RING(gated_ring, true, TILES, HELD)
+    RING(rows_ring_##TILES##_##HELD, false, TILES, HELD, SLOTS, 2)                                                     \
+    RING(gated_ring_##TILES##_##HELD, true, TILES, HELD, SLOTS, 2)
 
 RINGS(1, 1)
 RINGS(1, 2)
@@ -476,3 +487,4 @@ RINGS(1, 3)
 RINGS(2, 1)
 RINGS(2, 2)
 RINGS(2, 3)
+RING(rows_ring_deep, false, 1, 1, 2 * SLOTS, 1)

@@ -95,6 +95,8 @@ class QuantGemvKernelTest {
         "NF4, 64, true, 4097, 1792, BFloat16",
         "NF4, 64, true, 11008, 4096, BFloat16",
         "NF4, 64, true, 513, 11008, BFloat16",
+        "NF4, 64, true, 2048, 11008, BFloat16",
+        "FP4, 64, true, 2112, 4352, BFloat16",
         "NF4, 64, true, 1, 192, BFloat16",
         "NF4, 64, true, 33, 360, BFloat16",
         "FP4, 32, false, 41, 1000, BFloat16",

@@ -2,6 +2,8 @@ package dev.finetune4j;
 
 import static dev.finetune4j.DecoderCases.PROMPT;
 import static dev.finetune4j.DecoderCases.adapter;
+import static dev.finetune4j.DecoderCases.append;
+import static dev.finetune4j.DecoderCases.followLength;
 import static dev.finetune4j.DecoderCases.ordinary;
 import static dev.finetune4j.DecoderCases.squaredDistance;
 import static dev.finetune4j.testsupport.TensorData.assertClose;
@@ -97,7 +99,10 @@ class CpuDecoderTest {
                     CpuDecoder decoder = new CpuDecoder(model, cache)) {
                 ordinary(model, expectedCache, 1, PROMPT);
                 ordinary(model, cache, 1, PROMPT);
+                long[] ids = PROMPT;
                 for (long next : new SplittableRandom(5).longs(40, 0, 300).toArray()) {
+                    followLength(model, 1, ids, expectedCache, cache);
+                    ids = append(1, ids, next);
                     assertClose(
                             "token " + next,
                             ordinary(model, expectedCache, 1, next),
@@ -142,7 +147,11 @@ class CpuDecoderTest {
                 ordinary(model, cache, 1, PROMPT);
                 double ofOrdinary = 0;
                 double ofSteps = 0;
+                long[] ids = PROMPT;
                 for (long next : new SplittableRandom(2).longs(32, 0, 300).toArray()) {
+                    followLength(exact, 1, ids, exactCache);
+                    followLength(model, 1, ids, ordinaryCache, cache);
+                    ids = append(1, ids, next);
                     float[] expected = ordinary(exact, exactCache, 1, next);
                     ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, 1, next));
                     ofSteps += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));
@@ -273,10 +282,13 @@ class CpuDecoderTest {
                 float[] prompt = ordinary(model, expectedCache, 1, PROMPT);
                 assertTrue(squaredDistance(plain, prompt) > 1e-2, "the adapter changes something");
                 ordinary(model, cache, 1, PROMPT);
+                long[] ids = PROMPT;
                 for (long next : new SplittableRandom(5).longs(12, 0, 300).toArray()) {
                     if (next % 3 == 0) {
                         DecoderCases.train(adapter);
                     }
+                    followLength(model, 1, ids, expectedCache, cache);
+                    ids = append(1, ids, next);
                     assertClose(
                             "token " + next,
                             ordinary(model, expectedCache, 1, next),

@@ -82,6 +82,9 @@ final class BatchEngine implements AutoCloseable {
         endCancelled();
         decoder.forgetClosed();
         admit(waiting);
+        for (BatchedText text : List.copyOf(running)) {
+            attempt(text, text::followLength);
+        }
         prefill();
         List<List<BatchedText>> groups = groups();
         boolean ahead = groups.size() == 1 && groups.get(0).size() == running.size() && waiting.next(false) == null;

@@ -16,6 +16,7 @@ import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.nn.RouterBalance;
+import dev.finetune4j.core.nn.TextFrequencies;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -107,9 +108,7 @@ public final class CausalLM implements AutoCloseable {
      * @param longest positions of the longest sequence of a pass
      */
     public long rotaryKey(long longest) {
-        return weights.rotaries().keySet().stream()
-                .mapToLong(rope -> rope.tableKey(longest))
-                .sum();
+        return frequencies().key(longest);
     }
 
     /**
@@ -302,16 +301,51 @@ public final class CausalLM implements AutoCloseable {
      * @throws IllegalStateException if the model or its adapter is closed
      */
     public KvCache newCache() {
-        KvCache cache = new KvCache(config().layers());
-        try (Lifetime.Use use = use();
-                TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            pass.begin(cache);
+        KvCache cache = new KvCache(config().layers(), frequencies());
+        try {
+            begin(cache);
             return cache;
         } catch (RuntimeException | Error e) {
             cache.close();
             throw e;
         }
+    }
+
+    private TextFrequencies frequencies() {
+        return new TextFrequencies(List.copyOf(weights.rotaries().keySet()));
+    }
+
+    private void begin(KvCache cache) {
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            pass.begin(cache);
+        }
+    }
+
+    /**
+     * Makes a cache ready for a text of which it may hold the beginning: forgets the tokens that a pass over the whole text would turn
+     * otherwise, because rotary frequencies go with its length, and computes virtual tokens anew where they would be. The rest of the text may then come
+     * in pieces.
+     *
+     * @param cache of this model, holds the first tokens of the text
+     * @param tokens of the whole text
+     * @return how many of its first tokens are still held
+     * @throws IllegalStateException if the model, its adapter or the cache is closed, or another thread uses the cache
+     */
+    public long prepare(KvCache cache, long tokens) {
+        long kept = cache.alikeIn(tokens);
+        long positions = view.virtualPositions() + tokens;
+        // When memory ran out before, the virtual ones may be missing.
+        if (kept < 0 || cache.virtual() < view.virtualPositions()) {
+            cache.clear();
+            cache.announce(positions);
+            begin(cache);
+        } else if (kept < cache.length()) {
+            cache.truncate(kept);
+        }
+        cache.announce(positions);
+        return cache.length();
     }
 
     /**

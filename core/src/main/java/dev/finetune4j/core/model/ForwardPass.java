@@ -49,7 +49,7 @@ final class ForwardPass {
         VirtualTokens virtualTokens = view.virtualTokens();
         if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
             Tensor x = Tensors.as(prompt.embeddings(), type).unsqueeze(0); // (1, n, D)
-            run(x, new AttentionMaskSpec(0, prompt.count()), null, cache::layer, null);
+            run(x, new AttentionMaskSpec(0, prompt.count()), null, new Cached(cache, prompt.count()), null);
         } else if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
             for (int i = 0; i < weights.config().layers(); i++) {
@@ -59,7 +59,7 @@ final class ForwardPass {
         }
         if (virtualTokens != null) {
             cache.advance(virtualTokens.count());
-            cache.fix();
+            cache.fix(virtualTokens instanceof VirtualTokens.Prompt);
         }
     }
 
@@ -67,11 +67,12 @@ final class ForwardPass {
         KvCache cache = input.cache();
         long count = input.tokens().size(1);
         try (Lifetime.Use use = cache.lifetime().use()) {
+            cache.requireGoesOn(count);
             Tensor result = run(
                     embed(input.tokens(), null),
                     new AttentionMaskSpec(cache.positions(), count),
                     null,
-                    cache::layer,
+                    new Cached(cache, count),
                     null);
             cache.advance(count);
             return result;
@@ -104,7 +105,8 @@ final class ForwardPass {
         if (view.virtualTokens() instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
             AttentionMaskSpec mask = new AttentionMaskSpec(prefix.count(), count);
-            return run(x, mask, null, i -> VirtualPositions.before(layers.layer(i)), balance);
+            Past past = i -> VirtualPositions.before(layers.layer(i));
+            return run(x, mask, null, past, balance);
         }
         return run(x, new AttentionMaskSpec(0, count), null, null, balance);
     }
@@ -119,6 +121,24 @@ final class ForwardPass {
     @FunctionalInterface
     private interface Past {
         KvStore layer(int index);
+
+        /** How many positions the text has for its frequencies. */
+        default long length(AttentionMaskSpec mask) {
+            return mask.past() + mask.count();
+        }
+    }
+
+    /** A cache that takes up a number of positions. */
+    private record Cached(KvCache cache, long count) implements Past {
+        @Override
+        public KvStore layer(int index) {
+            return cache.layer(index);
+        }
+
+        @Override
+        public long length(AttentionMaskSpec mask) {
+            return cache.lengthWith(count);
+        }
     }
 
     private Tensor run(
@@ -130,8 +150,10 @@ final class ForwardPass {
         ActivationCheckpointing activations = view.activations();
         List<DecoderBlock> blocks = weights.blocks();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
+        long length = past == null ? mask.past() + mask.count() : past.length(mask);
         LayerInputs contexts =
-                new LayerInputs(weights.config(), weights.placement(), weights.rotaries(), mask, sequences, again);
+                new LayerInputs(
+                        weights.config(), weights.placement(), weights.rotaries(), mask, length, sequences, again);
         Dropout.Draw draw = Dropout.current();
         ResidualStream stream = new ResidualStream(x);
         for (int i = 0; i < blocks.size(); i++) {

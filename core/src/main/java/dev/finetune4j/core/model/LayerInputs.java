@@ -19,12 +19,14 @@ final class LayerInputs {
     private final Placement placement;
     private final Map<RopeSpec, RotaryEmbedding> rotaries;
     private final AttentionMaskSpec mask;
+    private final long length;
     private final @Nullable PackedSequences packed;
     private final boolean untilBackward;
     private final Map<LayerType, Attention.Context> made = new HashMap<>();
 
     /**
      * @param mask of a row that is one sequence
+     * @param length of that sequence, which may go on behind the row
      * @param packed the sequences of a packed row, which lie there until the backward pass is through; null for one sequence
      * @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there
      */
@@ -33,12 +35,14 @@ final class LayerInputs {
             Placement placement,
             Map<RopeSpec, RotaryEmbedding> rotaries,
             AttentionMaskSpec mask,
+            long length,
             @Nullable PackedSequences packed,
             boolean untilBackward) {
         this.config = config;
         this.placement = placement;
         this.rotaries = rotaries;
         this.mask = mask;
+        this.length = length;
         this.packed = packed;
         this.untilBackward = untilBackward;
     }
@@ -70,7 +74,7 @@ final class LayerInputs {
         boolean known = mask.past() == 0 && Attention.knowsWindows(placement.device(), type, config.attention());
         if (packed == null) {
             return new Attention.Context(
-                    rotary.angles(mask.past(), mask.count(), type),
+                    rotary.angles(mask.past(), mask.count(), length, type),
                     known ? null : mask.mask(placement.device(), kind.window()),
                     null,
                     kind.window());

@@ -49,13 +49,24 @@ public final class RotaryEmbedding implements AutoCloseable {
     }
 
     /**
-     * The angles of consecutive positions, in the given type; the caller's scope owns them.
+     * The angles of consecutive positions at the end of a sequence, in the given type; the caller's scope owns them.
      *
      * @param start first position, from 0
      * @param count number of positions, T
      */
-    public synchronized Angles angles(long start, long count, ScalarType type) {
-        Angles table = table(start + count, start + count);
+    public Angles angles(long start, long count, ScalarType type) {
+        return angles(start, count, start + count, type);
+    }
+
+    /**
+     * The angles of consecutive positions, in the given type; the caller's scope owns them.
+     *
+     * @param start first position, from 0
+     * @param count number of positions, T
+     * @param length of the sequence, at least the end of these
+     */
+    public synchronized Angles angles(long start, long count, long length, ScalarType type) {
+        Angles table = table(length, start + count);
         return new Angles(
                 rows(table.cos(), start, count, type), rows(table.sin(), start, count, type), spec.interleaved());
     }

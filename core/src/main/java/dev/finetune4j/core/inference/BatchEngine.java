@@ -82,10 +82,11 @@ final class BatchEngine implements AutoCloseable {
         endCancelled();
         decoder.forgetClosed();
         admit(waiting);
+        prefill();
+        // Before the step, whose rows go on behind what is remembered; what is forgotten here comes in the next turn.
         for (BatchedText text : List.copyOf(running)) {
             attempt(text, text::followLength);
         }
-        prefill();
         List<List<BatchedText>> groups = groups();
         boolean ahead = groups.size() == 1 && groups.get(0).size() == running.size() && waiting.next(false) == null;
         for (List<BatchedText> group : groups) {

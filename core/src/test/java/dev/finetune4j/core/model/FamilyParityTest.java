@@ -90,18 +90,39 @@ class FamilyParityTest {
                 KvCache cache = model.newCache();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            // Up to here no kind of scaling has changed its frequencies yet, so old keys fit.
-            int count = 18;
-            Tensor ids = golden.read("input_ids").narrow(1, 0, count);
-            float[] whole = Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids))));
-            int[] cuts = {0, 4, 5, 6, 15, 16, 17, count};
-            for (int part = 0; part + 1 < cuts.length; part++) {
-                Tensor piece = ids.narrow(1, cuts[part], cuts[part + 1] - cuts[part]);
+            Tensor ids = golden.read("input_ids");
+            // Frequencies change with the length: of LongRoPE at 21 positions, dynamic ones from 25 on.
+            boolean goes = model.rotaryKey(40) != model.rotaryKey(18);
+            assertEquals(0, takeUp(model, cache, ids.narrow(1, 0, 18)));
+            assertEquals(goes ? 0 : 18, takeUp(model, cache, ids));
+            cache.truncate(13);
+            assertEquals(goes ? 0 : 13, takeUp(model, cache, ids.narrow(1, 0, 17)));
+            cache.truncate(16);
+            assertEquals(16, takeUp(model, cache, ids.narrow(1, 0, 18)));
+        }
+    }
+
+    /**
+     * Takes up a text in pieces, whose logits are those of the whole text at once.
+     *
+     * @return how many of its tokens the cache still held
+     */
+    private static int takeUp(CausalLM model, KvCache cache, Tensor ids) {
+        int count = Math.toIntExact(ids.size(1));
+        int held = Math.toIntExact(model.prepare(cache, count));
+        float[] whole = Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids))));
+        int from = held;
+        for (int end : new int[] {4, 5, 6, 15, 16, 17, 18, 20, 21, 22, 24, 25, 26, 33, count}) {
+            if (end > from && end <= count) {
+                Tensor piece = ids.narrow(1, from, end - from);
                 float[] actual = Tensors.toFloats(model.logits(model.hidden(ModelInput.cached(piece, cache))));
                 TensorData.assertClose(
-                        "values", Arrays.copyOfRange(whole, cuts[part] * 64, cuts[part + 1] * 64), actual, 1e-5);
+                        from + " to " + end, Arrays.copyOfRange(whole, from * 64, end * 64), actual, 1e-5);
+                from = end;
             }
         }
+        assertEquals(count, cache.length());
+        return held;
     }
 
     @ParameterizedTest

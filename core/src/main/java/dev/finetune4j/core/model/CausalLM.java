@@ -105,10 +105,10 @@ public final class CausalLM implements AutoCloseable {
      * Stands for all sequences of which the rotary angles have the same frequencies: a pass that is captured for one of them
      * is right for another.
      *
-     * @param longest positions of the longest sequence of a pass
+     * @param tokens of a sequence, without virtual ones
      */
-    public long rotaryKey(long longest) {
-        return frequencies().key(longest);
+    public long rotaryKey(long tokens) {
+        return frequencies().key(view.virtualPositions() + tokens);
     }
 
     /**
@@ -126,9 +126,16 @@ public final class CausalLM implements AutoCloseable {
                 || PackedSequences.isOneCall(device, Tensors.typeOf(placement.precision()), config.attention());
     }
 
-    /** Whether in a packed row sequences may begin with tokens of others, so that a prompt of two answers stands there once. */
-    public static boolean supportsSharedPrefixes(ModelConfig config, Placement placement) {
+    /**
+     * Whether in a packed row sequences may begin with tokens of others, so that a prompt of two answers stands there once: where
+     * attention knows it, and sequences have the same rotary frequencies whatever their lengths.
+     *
+     * @param longest tokens of the longest sequence
+     */
+    public static boolean supportsSharedPrefixes(ModelConfig config, Placement placement, long longest) {
         return supportsPacking(config, placement)
+                && config.layerTypes().stream()
+                        .allMatch(layer -> layer.rope().tableKey(longest) == layer.rope().tableKey(1))
                 && PackedSequences.areShared(
                         placement.device(), Tensors.typeOf(placement.precision()), config.attention());
     }

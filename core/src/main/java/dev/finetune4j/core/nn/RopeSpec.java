@@ -82,6 +82,18 @@ public record RopeSpec(double theta, int channels, boolean interleaved, RopeScal
         return scaling instanceof RopeScaling.LongRope;
     }
 
+    /**
+     * The longest length whose frequencies are those of the shortest.
+     *
+     * @throws IllegalStateException if they do not change at once at some length
+     */
+    long lastLengthOfFirst() {
+        if (scaling instanceof RopeScaling.LongRope longRope) {
+            return longRope.originalPositions();
+        }
+        throw new IllegalStateException("no length parts the frequencies of " + scaling);
+    }
+
     /** θ^(2i / channels), as float32 gives it. */
     private static float power(double theta, int i, int channels) {
         float exponent = (2f * i) / channels;

@@ -245,6 +245,7 @@ public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Depe
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
+            cache.requireGoesOn(ids.length);
             reserve(Math.max(FIRST_CAPACITY, cache.positions() + ids.length));
             if (pieces == null) {
                 pieces = new PieceSteps(model, step);

@@ -15,7 +15,7 @@ import dev.finetune4j.lora.train.TrainingSettings;
  *
  * @param rowTokens budget of rows that are packed beforehand and take the place of examples; 0 where examples are batched
  * @param layout packed where that is as exact as padding, and quicker; with the prompts of compared answers once where attention
- *     takes it
+ *     takes it and the answers cannot differ in their rotary frequencies
  * @param captured whether passes are captured by shape, so that shapes have to be few
  */
 record Batching(int rowTokens, Collator.Layout layout, boolean captured) {
@@ -24,18 +24,19 @@ record Batching(int rowTokens, Collator.Layout layout, boolean captured) {
 
     private static final int LEAST_PADDED = 16;
 
-    static Batching of(FineTuning tuning, ModelConfig config, Placement placement) {
+    /** @param longest tokens of the longest sequence of an example */
+    static Batching of(FineTuning tuning, ModelConfig config, Placement placement, long longest) {
         return new Batching(
                 tuning.encoding().packing(),
-                layout(tuning, config, placement),
+                layout(tuning, config, placement, longest),
                 DeviceKernels.of(placement.device()).isAsync());
     }
 
-    private static Collator.Layout layout(FineTuning tuning, ModelConfig config, Placement placement) {
+    private static Collator.Layout layout(FineTuning tuning, ModelConfig config, Placement placement, long longest) {
         if (tuning.method().virtualTokens() > 0 || !CausalLM.supportsPacking(config, placement)) {
             return Collator.Layout.PADDED;
         }
-        return tuning.objective().sequences() > 1 && CausalLM.supportsSharedPrefixes(config, placement)
+        return tuning.objective().sequences() > 1 && CausalLM.supportsSharedPrefixes(config, placement, longest)
                 ? Collator.Layout.SHARED
                 : Collator.Layout.PACKED;
     }

@@ -105,7 +105,7 @@ record TrainingPlan(FineTuning tuning, PretrainedFolder folder, ComputeDevice de
 
     /** The batches of a training. */
     BatchLoader loader(EncodedDataset data) {
-        return Batching.of(tuning, folder.config(), placement())
+        return Batching.of(tuning, folder.config(), placement(), longestExample())
                 .loader(data, tuning.training())
                 .ofRank(tuning.compute().rank(), tuning.compute().ranks());
     }

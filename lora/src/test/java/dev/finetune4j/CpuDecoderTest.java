@@ -2,6 +2,8 @@ package dev.finetune4j;
 
 import static dev.finetune4j.DecoderCases.PROMPT;
 import static dev.finetune4j.DecoderCases.adapter;
+import static dev.finetune4j.DecoderCases.append;
+import static dev.finetune4j.DecoderCases.followLength;
 import static dev.finetune4j.DecoderCases.ordinary;
 import static dev.finetune4j.DecoderCases.squaredDistance;
 import static dev.finetune4j.testsupport.TensorData.assertClose;
@@ -17,9 +19,11 @@ import dev.finetune4j.core.generate.GenerationSettings;
 import dev.finetune4j.core.inference.InferenceSession;
 import dev.finetune4j.core.inference.TokenGenerator;
 import dev.finetune4j.core.model.CausalLM;
+import dev.finetune4j.core.model.ModelInput;
 import dev.finetune4j.core.nn.KvCache;
 import dev.finetune4j.core.nn.LinearFactory;
 import dev.finetune4j.core.tensor.Placement;
+import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.adapter.AdapterSettings;
@@ -39,6 +43,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SplittableRandom;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -97,7 +103,10 @@ class CpuDecoderTest {
                     CpuDecoder decoder = new CpuDecoder(model, cache)) {
                 ordinary(model, expectedCache, 1, PROMPT);
                 ordinary(model, cache, 1, PROMPT);
+                long[] ids = PROMPT;
                 for (long next : new SplittableRandom(5).longs(40, 0, 300).toArray()) {
+                    followLength(model, 1, ids, expectedCache, cache);
+                    ids = append(1, ids, next);
                     assertClose(
                             "token " + next,
                             ordinary(model, expectedCache, 1, next),
@@ -142,7 +151,11 @@ class CpuDecoderTest {
                 ordinary(model, cache, 1, PROMPT);
                 double ofOrdinary = 0;
                 double ofSteps = 0;
+                long[] ids = PROMPT;
                 for (long next : new SplittableRandom(2).longs(32, 0, 300).toArray()) {
+                    followLength(exact, 1, ids, exactCache);
+                    followLength(model, 1, ids, ordinaryCache, cache);
+                    ids = append(1, ids, next);
                     float[] expected = ordinary(exact, exactCache, 1, next);
                     ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, 1, next));
                     ofSteps += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));
@@ -256,6 +269,46 @@ class CpuDecoderTest {
         }
     }
 
+    /** With a trained prompt in front, whose keys are turned as those of tokens, and with a trained prefix, whose keys are not. */
+    @Test
+    void virtualTokensAreTurnedAnewWithTheTextThatOutgrowsItsFrequencies() {
+        for (AdapterSettings settings : List.of(PromptTuningSettings.random(3), new PrefixSettings(4, 0, false))) {
+            try (CausalLM base = model("model", RandomWeights.Family.PHI3, true, Precision.FP32);
+                    PeftAdapter prompt = AdapterKinds.create(base, settings, InitSources.seed(1))) {
+                CausalLM model = prompt.attachTo(base);
+                try (KvCache cache = model.newCache();
+                        InferenceSession text = InferenceSession.of(model)) {
+                    int virtual = (int) cache.virtual();
+                    long[] ids = PROMPT;
+                    for (long next : new SplittableRandom(5).longs(16, 0, 300).toArray()) {
+                        ids = append(1, ids, next);
+                        if (!text.goesOnTo(ids.length)) {
+                            assertEquals(16 + 1, virtual + ids.length);
+                            assertEquals(0, text.prepare(ids.length));
+                        }
+                        int[] more = Arrays.stream(ids)
+                                .skip(text.length())
+                                .mapToInt(id -> (int) id)
+                                .toArray();
+                        assertClose(settings + ", " + ids.length, atOnce(model, ids), text.feed(more), 1e-4);
+                    }
+                    assertEquals(0, text.prepare(10));
+                    int[] shorter = Arrays.stream(ids).limit(10).mapToInt(id -> (int) id).toArray();
+                    assertClose("a short text", atOnce(model, Arrays.copyOf(ids, 10)), text.feed(shorter), 1e-4);
+                }
+            }
+        }
+    }
+
+    /** Without a cache. */
+    private static float[] atOnce(CausalLM model, long... ids) {
+        try (TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, 1, ids.length)));
+            return Tensors.toFloats(model.logits(hidden.narrow(1, ids.length - 1L, 1)));
+        }
+    }
+
     /** DoRA stretches the rows of weights, (IA)³ rescales outputs and inputs. */
     @ParameterizedTest
     @CsvSource({"DORA, LLAMA, true", "DORA, QWEN2, false", "IA3, QWEN2, true", "IA3, PHI3, false"})
@@ -273,10 +326,13 @@ class CpuDecoderTest {
                 float[] prompt = ordinary(model, expectedCache, 1, PROMPT);
                 assertTrue(squaredDistance(plain, prompt) > 1e-2, "the adapter changes something");
                 ordinary(model, cache, 1, PROMPT);
+                long[] ids = PROMPT;
                 for (long next : new SplittableRandom(5).longs(12, 0, 300).toArray()) {
                     if (next % 3 == 0) {
                         DecoderCases.train(adapter);
                     }
+                    followLength(model, 1, ids, expectedCache, cache);
+                    ids = append(1, ids, next);
                     assertClose(
                             "token " + next,
                             ordinary(model, expectedCache, 1, next),

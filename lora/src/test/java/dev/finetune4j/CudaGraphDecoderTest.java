@@ -2,6 +2,8 @@ package dev.finetune4j;
 
 import static dev.finetune4j.DecoderCases.PROMPT;
 import static dev.finetune4j.DecoderCases.adapter;
+import static dev.finetune4j.DecoderCases.append;
+import static dev.finetune4j.DecoderCases.followLength;
 import static dev.finetune4j.DecoderCases.ordinary;
 import static dev.finetune4j.DecoderCases.squaredDistance;
 import static dev.finetune4j.testsupport.TensorData.assertClose;
@@ -101,7 +103,10 @@ class CudaGraphDecoderTest {
                     CudaGraphDecoder decoder = new CudaGraphDecoder(model, cache, 1)) {
                 ordinary(model, expectedCache, 1, PROMPT);
                 int next = argmax(ordinary(model, cache, 1, PROMPT));
+                long[] ids = PROMPT;
                 for (int i = 0; i < 64; i++) {
+                    followLength(model, 1, ids, expectedCache, cache);
+                    ids = append(1, ids, next);
                     float[] expected = ordinary(model, expectedCache, 1, next);
                     float[] actual = Tensors.toFloats(decoder.feed(next));
                     assertClose("step " + i, expected, actual, tolerance);
@@ -216,7 +221,10 @@ class CudaGraphDecoderTest {
                     ofRecorded += squaredDistance(expected, Tensors.toFloats(decoder.feedPiece(piece)));
                 }
                 for (int i = 0; i < 32; i++) {
+                    followLength(exact, rows, ids, exactCache);
+                    followLength(model, rows, ids, ordinaryCache, cache);
                     long[] next = random.longs(rows, 0, 300).toArray();
+                    ids = append(rows, ids, next);
                     float[] expected = ordinary(exact, exactCache, rows, next);
                     ofOrdinary += squaredDistance(expected, ordinary(model, ordinaryCache, rows, next));
                     ofRecorded += squaredDistance(expected, Tensors.toFloats(decoder.feed(next)));

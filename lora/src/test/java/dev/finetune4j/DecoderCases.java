@@ -117,6 +117,31 @@ final class DecoderCases {
         }
     }
 
+    /**
+     * Takes up anew what caches held, where the frequencies of the next length are others.
+     *
+     * @param ids of all rows so far, row by row
+     */
+    static void followLength(CausalLM model, int rows, long[] ids, KvCache... caches) {
+        for (KvCache cache : caches) {
+            if (!cache.goesOnTo(cache.length() + 1)) {
+                assertEquals(0, model.prepare(cache, cache.length() + 1));
+                ordinary(model, cache, rows, ids);
+            }
+        }
+    }
+
+    /** The ids of all rows, row by row, with one more of each. */
+    static long[] append(int rows, long[] ids, long... next) {
+        int tokens = ids.length / rows;
+        long[] all = new long[ids.length + rows];
+        for (int row = 0; row < rows; row++) {
+            System.arraycopy(ids, row * tokens, all, row * (tokens + 1), tokens);
+            all[row * (tokens + 1) + tokens] = next[row];
+        }
+        return all;
+    }
+
     static double squaredDistance(float[] expected, float[] actual) {
         assertEquals(expected.length, actual.length);
         double sum = 0;

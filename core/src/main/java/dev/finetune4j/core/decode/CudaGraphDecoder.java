@@ -151,6 +151,7 @@ public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Depe
                 return logits();
             }
             requireSteps(1);
+            requireStep();
             if (makeRoom()) {
                 // Keys and values have moved; the tokens are those that the device has chosen.
                 write(argmax(1)[0]);
@@ -176,7 +177,7 @@ public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Depe
                 feed(token);
             }
             long position = stepped;
-            if (hasRoom()) {
+            if (hasRoom() && cache.goesOnTo(cache.length() + 1)) {
                 execute();
                 changesAhead = cache.changes();
             }
@@ -228,7 +229,7 @@ public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Depe
     @Override
     public int maxPiece() {
         // Where frequencies go with the length of a text, the ordinary pass rotates a piece by those of its end.
-        boolean fixed = step.hasFixedAngles(cache.positions() + PieceSteps.MAX_TOKENS);
+        boolean fixed = step.hasFixedAngles(cache.lengthWith(PieceSteps.MAX_TOKENS));
         return buffers.rows() == 1 && fixed ? PieceSteps.MAX_TOKENS : 0;
     }
 
@@ -244,6 +245,7 @@ public final class CudaGraphDecoder extends StepDecoder implements Lifetime.Depe
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
+            cache.requireGoesOn(ids.length);
             reserve(Math.max(FIRST_CAPACITY, cache.positions() + ids.length));
             if (pieces == null) {
                 pieces = new PieceSteps(model, step);

@@ -77,9 +77,20 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
         try (Lifetime.Use use = use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
+            requireStep();
             makeRoom();
             write(tokens);
             return advance();
+        }
+    }
+
+    /** Checks that the cache can take up a token that comes alone. */
+    final void requireStep() {
+        cache.requireGoesOn(1);
+        if (!cache.isTurnedAlone()) {
+            throw new IllegalStateException("a text of " + cache.lengthWith(1) + " positions was announced, whose rotary"
+                    + " frequencies are not those of single tokens at position " + cache.positions()
+                    + "; use CausalLM.hidden up to its end");
         }
     }
 

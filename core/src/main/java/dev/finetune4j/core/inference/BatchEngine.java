@@ -83,6 +83,10 @@ final class BatchEngine implements AutoCloseable {
         decoder.forgetClosed();
         admit(waiting);
         prefill();
+        // Before the step, whose rows go on behind what is remembered; what is forgotten here comes in the next turn.
+        for (BatchedText text : List.copyOf(running)) {
+            attempt(text, text::followLength);
+        }
         List<List<BatchedText>> groups = groups();
         boolean ahead = groups.size() == 1 && groups.get(0).size() == running.size() && waiting.next(false) == null;
         for (List<BatchedText> group : groups) {

@@ -67,6 +67,7 @@ final class BatchedText {
         this.promptLength = prompt.length;
         this.ids = Arrays.copyOf(prompt, (int) Math.min(model.contextLength(), prompt.length + (long) maxNewTokens));
         this.length = prompt.length;
+        cache.prepare(length);
     }
 
     CausalLM model() {
@@ -127,6 +128,13 @@ final class BatchedText {
         return length - fed();
     }
 
+    /** Forgets what was computed when the text has become so long that all of it is computed otherwise. */
+    void followLength() {
+        if (!cache.goesOnTo(length)) {
+            cache.prepare(length);
+        }
+    }
+
     private int fed() {
         return Math.toIntExact(cache.length());
     }
@@ -165,6 +173,7 @@ final class BatchedText {
 
     /** The row of a step that feeds the last token. */
     DecodeRow row() {
+        memory.requireGoesOn(1);
         return new DecodeRow(memory.positions(), ids[length - 1], memory, 0);
     }
 

@@ -14,15 +14,18 @@ final class DecoderSession implements InferenceSession {
             "the inference session is closed",
             "an inference session serves one thread at a time; use one for each sequence");
     private final InferenceSession plain;
+    private final KvCache cache;
     private final Supplier<TokenDecoder> decoders;
     private @Nullable TokenDecoder decoder;
 
     /**
      * @param plain takes longer pieces, and closes the cache
+     * @param cache that of {@code plain}
      * @param decoders makes the decoder on the same cache when the first tokens come
      */
-    DecoderSession(InferenceSession plain, Supplier<TokenDecoder> decoders) {
+    DecoderSession(InferenceSession plain, KvCache cache, Supplier<TokenDecoder> decoders) {
         this.plain = plain;
+        this.cache = cache;
         this.decoders = decoders;
     }
 
@@ -45,6 +48,25 @@ final class DecoderSession implements InferenceSession {
     }
 
     @Override
+    public long alikeIn(long tokens) {
+        return plain.alikeIn(tokens);
+    }
+
+    @Override
+    public long prepare(long tokens) {
+        if (decoder != null) {
+            // It may be a step ahead, on keys that are forgotten now.
+            decoder.settle();
+        }
+        return plain.prepare(tokens);
+    }
+
+    @Override
+    public boolean goesOnTo(long tokens) {
+        return plain.goesOnTo(tokens);
+    }
+
+    @Override
     public float[] feed(int[] ids) {
         try (Lifetime.Use use = lifetime.use()) {
             return fed(ids);
@@ -54,7 +76,7 @@ final class DecoderSession implements InferenceSession {
     @Override
     public int feedArgmax(int[] ids) {
         try (Lifetime.Use use = lifetime.use()) {
-            if (ids.length > 1) {
+            if (ids.length > 1 || !isTurnedAlone()) {
                 return Sampler.argmax(fed(ids));
             }
             TokenDecoder single = decoder();
@@ -63,15 +85,20 @@ final class DecoderSession implements InferenceSession {
     }
 
     private float[] fed(int[] ids) {
-        if (ids.length == 1) {
+        if (ids.length == 1 && isTurnedAlone()) {
             return Tensors.toFloats(decoder().feed(ids[0]));
         }
-        if (ids.length > decoder().maxPiece()) {
+        if (ids.length == 1 || ids.length > decoder().maxPiece()) {
             return plain.feed(ids);
         }
         try (TensorScope scope = new TensorScope()) {
             return Tensors.toFloats(decoder().feedPiece(ids));
         }
+    }
+
+    /** Whether a decoder, which knows of no text that comes in pieces, would turn the next token as the ordinary pass does. */
+    private boolean isTurnedAlone() {
+        return cache.isTurnedAlone();
     }
 
     @Override

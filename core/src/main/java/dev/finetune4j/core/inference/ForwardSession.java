@@ -56,6 +56,21 @@ final class ForwardSession implements InferenceSession {
     }
 
     @Override
+    public long alikeIn(long tokens) {
+        return Math.max(0, cache.alikeIn(tokens));
+    }
+
+    @Override
+    public long prepare(long tokens) {
+        return model.prepare(cache, tokens);
+    }
+
+    @Override
+    public boolean goesOnTo(long tokens) {
+        return cache.goesOnTo(tokens);
+    }
+
+    @Override
     public float[] feed(int[] ids) {
         return feed(model, cache, ids);
     }

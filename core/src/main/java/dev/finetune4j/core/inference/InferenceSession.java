@@ -30,6 +30,28 @@ public interface InferenceSession extends AutoCloseable {
     void truncate(long newLength);
 
     /**
+     * How many of the first tokens are remembered as a pass over a text of so many tokens would compute them, which goes with its
+     * length where rotary frequencies do.
+     */
+    long alikeIn(long tokens);
+
+    /**
+     * Makes ready for a text of which the first tokens are remembered: forgets those that are not {@link #alikeIn} it. The rest of it may
+     * then come in pieces.
+     *
+     * @param tokens of the whole text
+     * @return how many of its first ones are still remembered
+     * @throws IllegalStateException if this, the model or its adapter is closed, or another thread uses this
+     */
+    long prepare(long tokens);
+
+    /**
+     * Whether the text can grow to that many tokens with what is remembered of it; else it has to be {@linkplain #prepare prepared} for
+     * so many, and what is then forgotten fed again.
+     */
+    boolean goesOnTo(long tokens);
+
+    /**
      * Takes up more of the text.
      *
      * @param ids at least one
@@ -91,6 +113,6 @@ public interface InferenceSession extends AutoCloseable {
             return plain;
         }
         return new DecoderSession(
-                plain, () -> gpu ? CudaGraphDecoder.open(model, cache) : new CpuDecoder(model, cache));
+                plain, cache, () -> gpu ? CudaGraphDecoder.open(model, cache) : new CpuDecoder(model, cache));
     }
 }

@@ -31,7 +31,7 @@ final class PromptCache implements InferenceSession {
 
     /**
      * Keeps the longest common prefix of what is held and a prompt, and forgets the rest. The prompt's last token is never
-     * kept: its logits have to be computed.
+     * kept: its logits have to be computed. What was held for texts of other rotary frequencies is not kept either.
      *
      * @param prompt at least one id
      * @return how many of its tokens are held
@@ -39,12 +39,12 @@ final class PromptCache implements InferenceSession {
     int reuse(int[] prompt) {
         int kept = common(prompt);
         session.truncate(kept);
-        return kept;
+        return Math.toIntExact(session.prepare(prompt.length));
     }
 
-    /** How many tokens of a prompt, but for its last one, are held. */
+    /** How many tokens of a prompt, but for its last one, are held as it has them. */
     int common(int[] prompt) {
-        int held = Math.toIntExact(session.length());
+        int held = Math.toIntExact(session.alikeIn(prompt.length));
         int common = Arrays.mismatch(ids, 0, held, prompt, 0, prompt.length - 1);
         return common < 0 ? held : common;
     }
@@ -81,6 +81,21 @@ final class PromptCache implements InferenceSession {
     @Override
     public void truncate(long newLength) {
         session.truncate(newLength);
+    }
+
+    @Override
+    public long alikeIn(long tokens) {
+        return session.alikeIn(tokens);
+    }
+
+    @Override
+    public long prepare(long tokens) {
+        return session.prepare(tokens);
+    }
+
+    @Override
+    public boolean goesOnTo(long tokens) {
+        return session.goesOnTo(tokens);
     }
 
     @Override

@@ -112,7 +112,8 @@ public final class TextScores {
                 labels[row * length + t] = text.labels()[t];
             }
         }
-        float[] all = scores(model, ids, labels, texts.size());
+        long[] lengths = texts.stream().mapToLong(text -> text.ids().length).toArray();
+        float[] all = scores(model, ids, labels, lengths);
         List<float[]> scores = new ArrayList<>();
         int next = 0;
         for (Text text : texts) {
@@ -123,13 +124,14 @@ public final class TextScores {
         return scores;
     }
 
-    /** The scores of all labels, row by row. */
-    private static float[] scores(CausalLM model, long[] ids, long[] labels, int rows) {
+    /** The scores of all labels, row by row, of which each has one of the lengths. */
+    private static float[] scores(CausalLM model, long[] ids, long[] labels, long[] lengths) {
+        int rows = lengths.length;
         try (Lifetime.Use use = model.use();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 Targets targets = Targets.of(model.placement().device(), labels, 1)) {
-            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows, ids.length / rows))); // (B, T, D)
+            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows, ids.length / rows), lengths)); // (B, T, D)
             double cap = model.config().finalLogitSoftcapping();
             float[] scores = new float[targets.count()];
             new ChunkedHead(model::uncappedLogits).forward(hidden, targets, (logits, chunk) -> {

@@ -13,7 +13,9 @@ import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Continues a sequence of tokens: the prompt goes through the model once, then one token at a time on the cache.
+ * Continues a sequence of tokens: the prompt goes through the model once, then one token at a time on the cache. Where the text
+ * becomes so long that the rotary frequencies change for all of it ({@link dev.finetune4j.core.nn.RopeScaling.LongRope}), it goes
+ * through the model once more.
  *
  * <p>Thread-safe; each call needs an inference session of its own.
  */
@@ -85,10 +87,13 @@ public final class TokenGenerator {
         requireFits(model, prompt);
         int[] ids = Arrays.copyOf(prompt, (int) Math.min(context, prompt.length + (long) maxNewTokens));
         int length = prompt.length;
-        int fed = Math.toIntExact(text.length());
+        int fed = Math.toIntExact(text.prepare(length));
         while (length < ids.length) {
             if (Thread.currentThread().isInterrupted()) {
                 return result(ids, prompt.length, length, FinishReason.INTERRUPTED);
+            }
+            if (!text.goesOnTo(length)) {
+                fed = Math.toIntExact(text.prepare(length));
             }
             int id = next(text, chooser, ids, fed, length);
             fed = length;

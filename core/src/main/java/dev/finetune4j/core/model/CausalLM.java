@@ -16,6 +16,7 @@ import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.nn.RouterBalance;
+import dev.finetune4j.core.nn.TextFrequencies;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Placement;
 import dev.finetune4j.core.tensor.TensorScope;
@@ -104,12 +105,10 @@ public final class CausalLM implements AutoCloseable {
      * Stands for all sequences of which the rotary angles have the same frequencies: a pass that is captured for one of them
      * is right for another.
      *
-     * @param longest positions of the longest sequence of a pass
+     * @param tokens of a sequence, without virtual ones
      */
-    public long rotaryKey(long longest) {
-        return weights.rotaries().keySet().stream()
-                .mapToLong(rope -> rope.tableKey(longest))
-                .sum();
+    public long rotaryKey(long tokens) {
+        return frequencies().key(view.virtualPositions() + tokens);
     }
 
     /**
@@ -127,9 +126,16 @@ public final class CausalLM implements AutoCloseable {
                 || PackedSequences.isOneCall(device, Tensors.typeOf(placement.precision()), config.attention());
     }
 
-    /** Whether in a packed row sequences may begin with tokens of others, so that a prompt of two answers stands there once. */
-    public static boolean supportsSharedPrefixes(ModelConfig config, Placement placement) {
+    /**
+     * Whether in a packed row sequences may begin with tokens of others, so that a prompt of two answers stands there once: where
+     * attention knows it, and sequences have the same rotary frequencies whatever their lengths.
+     *
+     * @param longest tokens of the longest sequence
+     */
+    public static boolean supportsSharedPrefixes(ModelConfig config, Placement placement, long longest) {
         return supportsPacking(config, placement)
+                && config.layerTypes().stream()
+                        .allMatch(layer -> layer.rope().tableKey(longest) == layer.rope().tableKey(1))
                 && PackedSequences.areShared(
                         placement.device(), Tensors.typeOf(placement.precision()), config.attention());
     }
@@ -302,16 +308,51 @@ public final class CausalLM implements AutoCloseable {
      * @throws IllegalStateException if the model or its adapter is closed
      */
     public KvCache newCache() {
-        KvCache cache = new KvCache(config().layers());
-        try (Lifetime.Use use = use();
-                TensorScope scope = new TensorScope();
-                NoGradGuard off = new NoGradGuard()) {
-            pass.begin(cache);
+        KvCache cache = new KvCache(config().layers(), frequencies());
+        try {
+            begin(cache);
             return cache;
         } catch (RuntimeException | Error e) {
             cache.close();
             throw e;
         }
+    }
+
+    private TextFrequencies frequencies() {
+        return new TextFrequencies(List.copyOf(weights.rotaries().keySet()));
+    }
+
+    private void begin(KvCache cache) {
+        try (Lifetime.Use use = use();
+                TensorScope scope = new TensorScope();
+                NoGradGuard off = new NoGradGuard()) {
+            pass.begin(cache);
+        }
+    }
+
+    /**
+     * Makes a cache ready for a text of which it may hold the beginning: forgets the tokens that a pass over the whole text would turn
+     * otherwise, because rotary frequencies go with its length, and computes virtual tokens anew where they would be. The rest of the text may then come
+     * in pieces.
+     *
+     * @param cache of this model, holds the first tokens of the text
+     * @param tokens of the whole text
+     * @return how many of its first tokens are still held
+     * @throws IllegalStateException if the model, its adapter or the cache is closed, or another thread uses the cache
+     */
+    public long prepare(KvCache cache, long tokens) {
+        long kept = cache.alikeIn(tokens);
+        long positions = view.virtualPositions() + tokens;
+        // When memory ran out before, the virtual ones may be missing.
+        if (kept < 0 || cache.virtual() < view.virtualPositions()) {
+            cache.clear();
+            cache.announce(positions);
+            begin(cache);
+        } else if (kept < cache.length()) {
+            cache.truncate(kept);
+        }
+        cache.announce(positions);
+        return cache.length();
     }
 
     /**

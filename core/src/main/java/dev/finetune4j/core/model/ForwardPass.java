@@ -14,6 +14,7 @@ import dev.finetune4j.core.nn.ResidualStream;
 import dev.finetune4j.core.nn.RouterBalance;
 import dev.finetune4j.core.tensor.Lifetime;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Scalar;
@@ -41,7 +42,9 @@ final class ForwardPass {
         if (input instanceof ModelInput.Cached cached) {
             return behind(cached);
         }
-        return input instanceof ModelInput.Packed packed ? packed(packed, balance) : padded(input.tokens(), balance);
+        return input instanceof ModelInput.Packed packed
+                ? packed(packed, balance)
+                : padded((ModelInput.Padded) input, balance);
     }
 
     /** Puts the virtual tokens, if there are some, into a cache that is empty. */
@@ -49,7 +52,8 @@ final class ForwardPass {
         VirtualTokens virtualTokens = view.virtualTokens();
         if (virtualTokens instanceof VirtualTokens.Prompt prompt) {
             Tensor x = Tensors.as(prompt.embeddings(), type).unsqueeze(0); // (1, n, D)
-            run(x, new AttentionMaskSpec(0, prompt.count()), null, cache::layer, null);
+            long[] length = {cache.lengthWith(prompt.count())};
+            run(x, new AttentionMaskSpec(0, prompt.count()), length, null, cache::layer, null);
         } else if (virtualTokens instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
             for (int i = 0; i < weights.config().layers(); i++) {
@@ -59,7 +63,7 @@ final class ForwardPass {
         }
         if (virtualTokens != null) {
             cache.advance(virtualTokens.count());
-            cache.fix();
+            cache.fix(virtualTokens instanceof VirtualTokens.Prompt);
         }
     }
 
@@ -67,9 +71,11 @@ final class ForwardPass {
         KvCache cache = input.cache();
         long count = input.tokens().size(1);
         try (Lifetime.Use use = cache.lifetime().use()) {
+            cache.requireGoesOn(count);
             Tensor result = run(
                     embed(input.tokens(), null),
                     new AttentionMaskSpec(cache.positions(), count),
+                    new long[] {cache.lengthWith(count)},
                     null,
                     cache::layer,
                     null);
@@ -87,26 +93,31 @@ final class ForwardPass {
         return run(
                 embed(tokens, input.sequences()),
                 new AttentionMaskSpec(0, tokens.size(1)),
+                new long[] {tokens.size(1)},
                 input.sequences(),
                 null,
                 balance);
     }
 
-    private Tensor padded(Tensor tokens, @Nullable RouterBalance balance) {
-        long count = tokens.size(1);
-        Tensor x = embed(tokens, null);
+    private Tensor padded(ModelInput.Padded input, @Nullable RouterBalance balance) {
+        long count = input.tokens().size(1);
+        long virtual = view.virtualPositions();
+        long[] own = input.lengths() == null ? new long[] {count} : input.lengths();
+        long[] lengths = Arrays.stream(own).map(length -> virtual + length).toArray();
+        Tensor x = embed(input.tokens(), null);
         if (view.virtualTokens() instanceof VirtualTokens.Prompt prompt) {
             Tensor all = VirtualPositions.before(x, prompt);
-            Tensor result = run(all, new AttentionMaskSpec(0, prompt.count() + count), null, null, balance);
+            AttentionMaskSpec mask = new AttentionMaskSpec(0, prompt.count() + count);
+            Tensor result = run(all, mask, lengths, null, null, balance);
             // Contiguous, as the losses and the projections that flatten it expect.
             return result.narrow(1, prompt.count(), count).contiguous();
         }
         if (view.virtualTokens() instanceof VirtualTokens.Prefix prefix) {
             VirtualTokens.Layers layers = prefix.layers();
             AttentionMaskSpec mask = new AttentionMaskSpec(prefix.count(), count);
-            return run(x, mask, null, i -> VirtualPositions.before(layers.layer(i)), balance);
+            return run(x, mask, lengths, null, i -> VirtualPositions.before(layers.layer(i)), balance);
         }
-        return run(x, new AttentionMaskSpec(0, count), null, null, balance);
+        return run(x, new AttentionMaskSpec(0, count), lengths, null, null, balance);
     }
 
     private Tensor embed(Tensor tokens, @Nullable PackedSequences sequences) {
@@ -124,6 +135,7 @@ final class ForwardPass {
     private Tensor run(
             Tensor x,
             AttentionMaskSpec mask,
+            long[] lengths,
             @Nullable PackedSequences sequences,
             @Nullable Past past,
             @Nullable RouterBalance balance) {
@@ -131,7 +143,8 @@ final class ForwardPass {
         List<DecoderBlock> blocks = weights.blocks();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
         LayerInputs contexts =
-                new LayerInputs(weights.config(), weights.placement(), weights.rotaries(), mask, sequences, again);
+                new LayerInputs(
+                        weights.config(), weights.placement(), weights.rotaries(), mask, lengths, sequences, again);
         Dropout.Draw draw = Dropout.current();
         ResidualStream stream = new ResidualStream(x);
         for (int i = 0; i < blocks.size(); i++) {

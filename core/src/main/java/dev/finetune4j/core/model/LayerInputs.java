@@ -19,12 +19,14 @@ final class LayerInputs {
     private final Placement placement;
     private final Map<RopeSpec, RotaryEmbedding> rotaries;
     private final AttentionMaskSpec mask;
+    private final long[] lengths;
     private final @Nullable PackedSequences packed;
     private final boolean untilBackward;
     private final Map<LayerType, Attention.Context> made = new HashMap<>();
 
     /**
-     * @param mask of a row that is one sequence
+     * @param mask of rows that are one sequence each
+     * @param lengths of the sequence in each row, or of those in all of them; one may end before the row does or go on behind it
      * @param packed the sequences of a packed row, which lie there until the backward pass is through; null for one sequence
      * @param untilBackward whether its tensors are needed until the backward pass has run, because blocks compute again there
      */
@@ -33,12 +35,14 @@ final class LayerInputs {
             Placement placement,
             Map<RopeSpec, RotaryEmbedding> rotaries,
             AttentionMaskSpec mask,
+            long[] lengths,
             @Nullable PackedSequences packed,
             boolean untilBackward) {
         this.config = config;
         this.placement = placement;
         this.rotaries = rotaries;
         this.mask = mask;
+        this.lengths = lengths;
         this.packed = packed;
         this.untilBackward = untilBackward;
     }
@@ -70,14 +74,14 @@ final class LayerInputs {
         boolean known = mask.past() == 0 && Attention.knowsWindows(placement.device(), type, config.attention());
         if (packed == null) {
             return new Attention.Context(
-                    rotary.angles(mask.past(), mask.count(), type),
+                    rotary.angles(mask.past(), mask.count(), lengths, type),
                     known ? null : mask.mask(placement.device(), kind.window()),
                     null,
                     kind.window());
         }
         // What a window hides is the same in each sequence.
         return new Attention.Context(
-                rotary.angles(packed.positions(), packed.longest(), type),
+                rotary.angles(packed, type),
                 known ? null : new AttentionMaskSpec(0, packed.longest()).mask(placement.device(), kind.window()),
                 packed,
                 kind.window());

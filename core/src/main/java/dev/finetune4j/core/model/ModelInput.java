@@ -5,6 +5,7 @@ import dev.finetune4j.core.nn.PackedSequences;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /** What goes through a decoder in one pass. */
 public sealed interface ModelInput {
@@ -14,8 +15,19 @@ public sealed interface ModelInput {
     /**
      * Sequences side by side, each from position 0; shorter ones are padded behind their end, where causal attention does not
      * look.
+     *
+     * @param tokens shape (B, T)
+     * @param lengths of each sequence without its padding, for rotary frequencies that go with it; null where all have T tokens
      */
-    record Padded(Tensor tokens) implements ModelInput {}
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+    record Padded(Tensor tokens, long @Nullable [] lengths) implements ModelInput {
+        public Padded {
+            if (lengths != null && lengths.length != tokens.size(0)) {
+                throw new IllegalArgumentException(
+                        lengths.length + " lengths were given for " + tokens.size(0) + " sequences");
+            }
+        }
+    }
 
     /**
      * Sequences behind one another in a row. Each starts at position 0 and sees nothing of the others, so its result is that
@@ -40,9 +52,18 @@ public sealed interface ModelInput {
      */
     record Cached(Tensor tokens, KvCache cache) implements ModelInput {}
 
-    /** {@link Padded}. */
+    /** {@link Padded}, of sequences of one length. */
     static ModelInput padded(Tensor tokens) {
-        return new Padded(tokens);
+        return new Padded(tokens, null);
+    }
+
+    /**
+     * {@link Padded}.
+     *
+     * @throws IllegalArgumentException if there are not as many lengths as sequences
+     */
+    static ModelInput padded(Tensor tokens, long... lengths) {
+        return new Padded(tokens, lengths.clone());
     }
 
     /**

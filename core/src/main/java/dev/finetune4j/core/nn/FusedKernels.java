@@ -229,7 +229,8 @@ final class FusedKernels implements LayerKernels {
 
     private static boolean supportsAngles(Tensor x, RotaryEmbedding.Angles angles, long size) {
         return !angles.interleaved()
-                && angles.cos().size(1) == size
+                && angles.areOfAllRows()
+                && angles.channels() == size
                 && size % (2 * VECTOR_WIDTH) == 0
                 && Tensors.typeOf(angles.cos()) == Tensors.typeOf(x);
     }
@@ -299,7 +300,8 @@ final class FusedKernels implements LayerKernels {
             Attention.Shape shape,
             Attention.@Nullable HeadNorms norms,
             RotaryEmbedding.Angles angles) {
-        return heads.supports(shape.headDim(), angles.cos().size(1))
+        return angles.areOfAllRows()
+                && heads.supports(shape.headDim(), angles.channels())
                 && Tensors.typeOf(angles.cos()) == Tensors.typeOf(joint)
                 && joint.storage_offset() % VECTOR_WIDTH == 0
                 && (norms == null

@@ -19,6 +19,10 @@ import org.jspecify.annotations.Nullable;
  * <p>Buffers grow by doubling, those of keys and values together or not at all: when memory runs out, the cache holds what it
  * held. A cache belongs to one sequence of calls and serves one thread at a time; a second one is refused. Closing it waits
  * for a pass in progress.
+ *
+ * <p>Keys are held as they were turned. Where rotary frequencies go with the length of a text ({@link RopeScaling.LongRope},
+ * {@link RopeScaling.Dynamic}), those of a shorter text are not those of a longer one: {@link #alikeIn} tells which of them are, and a
+ * pass takes up nothing that does not fit ({@link #requireGoesOn}).
  */
 public final class KvCache implements KeyValueMemory, AutoCloseable {
     private static final long FIRST_CAPACITY = 64;
@@ -27,13 +31,25 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
             "the key-value cache is closed",
             "the key-value cache serves one thread at a time; use one for each sequence");
     private final List<Layer> layers;
+    private final TurnedKeys turned;
     private long virtual;
     private long length;
     private long moves;
     private long changes;
 
-    /** A cache for a decoder with the given number of layers. */
+    /** A cache for a decoder with the given number of layers, whose frequencies do not go with the length of a text. */
     public KvCache(int layers) {
+        this(layers, TextFrequencies.FIXED);
+    }
+
+    /**
+     * A cache for a decoder.
+     *
+     * @param layers how many it has
+     * @param frequencies of its rotary embeddings
+     */
+    public KvCache(int layers, TextFrequencies frequencies) {
+        this.turned = new TurnedKeys(frequencies);
         this.layers = new ArrayList<>();
         for (int i = 0; i < layers; i++) {
             this.layers.add(new Layer());
@@ -60,13 +76,80 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
         return virtual + length;
     }
 
-    /** Makes what is held so far the beginning that {@link #truncate} never forgets. */
-    public void fix() {
+    /**
+     * Makes what is held so far the beginning that {@link #truncate} never forgets.
+     *
+     * @param haveAngles whether its keys were turned by the angles of their positions
+     */
+    public void fix(boolean haveAngles) {
         try (Lifetime.Use use = lifetime.use()) {
             virtual += length;
             length = 0;
             changes++;
+            if (!haveAngles) {
+                turned.areUnturned(virtual);
+            }
         }
+    }
+
+    /** Forgets everything, the beginning too; buffers stay where they are. */
+    public void clear() {
+        try (Lifetime.Use use = lifetime.use()) {
+            virtual = 0;
+            length = 0;
+            turned.cut(0);
+            changes++;
+        }
+    }
+
+    /**
+     * Says how long a text will be that is taken up in pieces, so that each is turned as in a pass over the whole.
+     *
+     * @param positions those of the whole text, virtual ones included
+     */
+    public void announce(long positions) {
+        turned.announce(positions);
+    }
+
+    /** How many positions a text has with the next ones, virtual and announced ones included: its length for their frequencies. */
+    public long lengthWith(long count) {
+        return turned.lengthWith(positions(), count);
+    }
+
+    /**
+     * How many of the first tokens have the keys that they have in a text of that many tokens.
+     *
+     * @return at most {@link #length}; -1 where not even the virtual positions have them
+     */
+    public long alikeIn(long tokens) {
+        long alike = turned.alikeIn(virtual + tokens);
+        return alike < virtual ? -1 : alike - virtual;
+    }
+
+    /**
+     * Whether a text can grow to that many tokens with what is held of it. Otherwise the keys of all of it have to be computed anew,
+     * because its frequencies change.
+     */
+    public boolean goesOnTo(long tokens) {
+        return turned.goOnTo(Math.max(virtual + tokens, lengthWith(0)));
+    }
+
+    /**
+     * Checks that the next positions may be taken up behind those that are held.
+     *
+     * @throws IllegalStateException when all of the text has to be computed anew
+     */
+    public void requireGoesOn(long count) {
+        if (!goesOnTo(length + count)) {
+            throw new IllegalStateException("the keys of " + positions() + " positions were turned with the rotary"
+                    + " frequencies of another length than " + lengthWith(count)
+                    + "; prepare the cache for the longer text (CausalLM.prepare), and take up anew what it has forgotten");
+        }
+    }
+
+    /** Whether the next position has the angles that a token has which comes alone, rather than those of a longer text that was announced. */
+    public boolean isTurnedAlone() {
+        return turned.areTurnedOneByOne(positions(), 1);
     }
 
     /**
@@ -81,6 +164,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
                 throw new IllegalArgumentException("cannot cut a cache of " + length + " positions to " + newLength);
             }
             length = newLength;
+            turned.cut(positions());
             changes++;
         }
     }
@@ -113,8 +197,8 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
     }
 
     /**
-     * Takes over the first positions of another cache behind the virtual ones; this one holds none yet. They are there when this returns,
-     * so that the other one may change then.
+     * Takes over the first positions of another cache, virtual ones too; this one holds none but these. They are there when this
+     * returns, so that the other one may change then.
      *
      * @param other of the same model
      * @param positions not more than that one holds
@@ -131,18 +215,19 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
                 NoGradGuard off = new NoGradGuard()) {
             reserve(virtual + positions, other.keys(0));
             for (int i = 0; i < layers.size(); i++) {
-                copy(keys(i), other.keys(i), positions);
-                copy(values(i), other.values(i), positions);
+                copy(keys(i), other.keys(i), virtual + positions);
+                copy(values(i), other.values(i), virtual + positions);
             }
             length = positions;
+            turned.copy(other.turned, positions());
             changes++;
             // A number that is read has waited for what was asked before.
             Tensors.toFloats(values(layers.size() - 1).flatten().narrow(0, 0, 1));
         }
     }
 
-    private void copy(Tensor to, Tensor from, long positions) {
-        to.narrow(2, virtual, positions).copy_(from.narrow(2, virtual, positions));
+    private static void copy(Tensor to, Tensor from, long positions) {
+        to.narrow(2, 0, positions).copy_(from.narrow(2, 0, positions));
     }
 
     /** For how many positions there is room in every layer; 0 before the first. */
@@ -174,6 +259,7 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
     /** Counts the positions that every layer has taken up; called by the model after its last layer. */
     public void advance(long positions) {
         try (Lifetime.Use use = lifetime.use()) {
+            turned.add(positions(), positions);
             length += positions;
             changes++;
         }

@@ -6,6 +6,7 @@ import dev.finetune4j.core.kernel.SequenceAttention;
 import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -21,12 +22,14 @@ import org.jspecify.annotations.Nullable;
  *
  * @param starts first position of each sequence and the end of the last, int32, shape (n + 1)
  * @param positions of the tokens in their own sequences, int64, shape (T)
+ * @param totals of each token the length of its sequence, what that begins with included, int64, shape (T)
  * @param lengths of what lies in the row of each sequence; their sum is T, and some may be 0
  * @param shared where sequences begin with tokens of others, such as the prompt of two answers; null where none does
  */
 public record PackedSequences(
         Tensor starts,
         Tensor positions,
+        Tensor totals,
         long[] lengths,
         @Nullable SharedKeys shared) {
     /** Sequences of these lengths; the caller's scope owns the tensors. */
@@ -54,7 +57,9 @@ public record PackedSequences(
             starts[i + 1] = starts[i] + lengths[i];
         }
         long[] positions = new long[Math.toIntExact(starts[lengths.length])];
+        long[] totals = new long[positions.length];
         for (int i = 0; i < lengths.length; i++) {
+            Arrays.fill(totals, (int) starts[i], (int) starts[i + 1], prefixes.get(i).length() + lengths[i]);
             for (long at = starts[i]; at < starts[i + 1]; at++) {
                 positions[(int) at] = prefixes.get(i).length() + at - starts[i];
             }
@@ -62,6 +67,7 @@ public record PackedSequences(
         return new PackedSequences(
                 Tensors.ofLongs(device, starts, starts.length).to(ScalarType.Int),
                 Tensors.ofLongs(device, positions, positions.length),
+                Tensors.ofLongs(device, totals, totals.length),
                 lengths.clone(),
                 shared);
     }
@@ -93,12 +99,16 @@ public record PackedSequences(
     /** The same in memory of its own; the caller's scope owns the tensors. */
     public PackedSequences copy() {
         return new PackedSequences(
-                starts.clone(), positions.clone(), lengths.clone(), shared == null ? null : shared.copy());
+                starts.clone(),
+                positions.clone(),
+                totals.clone(),
+                lengths.clone(),
+                shared == null ? null : shared.copy());
     }
 
     /** What of it lies on the device. */
     public List<Tensor> tensors() {
-        List<Tensor> all = new ArrayList<>(List.of(starts, positions));
+        List<Tensor> all = new ArrayList<>(List.of(starts, positions, totals));
         if (shared != null) {
             all.addAll(shared.tensors());
         }
@@ -108,6 +118,16 @@ public record PackedSequences(
     /** What a sequence begins with that lies elsewhere. */
     SharedKeys.Prefix prefix(int sequence) {
         return shared == null ? SharedKeys.Prefix.NONE : shared.prefixes().get(sequence);
+    }
+
+    /** Length of the sequence that has tokens at a place of the row, what it begins with included. */
+    long lengthAt(long place) {
+        int sequence = 0;
+        long end = lengths[0];
+        while (end <= place) {
+            end += lengths[++sequence];
+        }
+        return prefix(sequence).length() + lengths[sequence];
     }
 
     /** T. */

@@ -74,6 +74,26 @@ public record RopeSpec(double theta, int channels, boolean interleaved, RopeScal
         return scaling instanceof RopeScaling.LongRope longRope && length > longRope.originalPositions() ? 1 : 0;
     }
 
+    /**
+     * Whether all positions of a text that grows get other angles at some length. With {@link RopeScaling.Dynamic} frequencies
+     * change with each token, and each keeps those that it came with, as in transformers.
+     */
+    boolean changesAtOnce() {
+        return scaling instanceof RopeScaling.LongRope;
+    }
+
+    /**
+     * The longest length whose frequencies are those of the shortest.
+     *
+     * @throws IllegalStateException if they do not change at once at some length
+     */
+    long lastLengthOfFirst() {
+        if (scaling instanceof RopeScaling.LongRope longRope) {
+            return longRope.originalPositions();
+        }
+        throw new IllegalStateException("no length parts the frequencies of " + scaling);
+    }
+
     /** θ^(2i / channels), as float32 gives it. */
     private static float power(double theta, int i, int channels) {
         float exponent = (2f * i) / channels;

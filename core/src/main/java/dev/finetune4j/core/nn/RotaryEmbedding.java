@@ -1,15 +1,20 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.ComputeDevice;
+import dev.finetune4j.core.kernel.SharedKeys;
 import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.LongFunction;
 import java.util.function.LongUnaryOperator;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -25,11 +30,22 @@ public final class RotaryEmbedding implements AutoCloseable {
     /**
      * Cosines and sines for the positions of a forward pass.
      *
-     * @param cos shape (T, rotary channels), those of the pairs twice, behind one another
+     * @param cos shape (T, rotary channels), those of the pairs twice, behind one another; (B, 1, T, rotary channels) where those of
+     *     rows differ
      * @param sin as cos
      * @param interleaved whether the pairs are neighbours
      */
-    public record Angles(Tensor cos, Tensor sin, boolean interleaved) {}
+    public record Angles(Tensor cos, Tensor sin, boolean interleaved) {
+        /** Whether all rows have the same. */
+        boolean areOfAllRows() {
+            return cos.dim() == 2;
+        }
+
+        /** How many channels of a head turn. */
+        long channels() {
+            return cos.size(-1);
+        }
+    }
 
     private static final int FIRST_TABLE = 256;
 
@@ -49,30 +65,112 @@ public final class RotaryEmbedding implements AutoCloseable {
     }
 
     /**
-     * The angles of consecutive positions, in the given type; the caller's scope owns them.
+     * The angles of consecutive positions at the end of a sequence, in the given type; the caller's scope owns them.
      *
      * @param start first position, from 0
      * @param count number of positions, T
      */
-    public synchronized Angles angles(long start, long count, ScalarType type) {
-        Angles table = table(start + count, start + count);
+    public Angles angles(long start, long count, ScalarType type) {
+        return angles(start, count, start + count, type);
+    }
+
+    /**
+     * The angles of consecutive positions, in the given type; the caller's scope owns them.
+     *
+     * @param start first position, from 0
+     * @param count number of positions, T
+     * @param length of the sequence, at least the end of these
+     */
+    public synchronized Angles angles(long start, long count, long length, ScalarType type) {
+        Angles table = table(length, start + count);
         return new Angles(
                 rows(table.cos(), start, count, type), rows(table.sin(), start, count, type), spec.interleaved());
     }
 
     /**
-     * The angles of the positions in a packed row, in the given type; the caller's scope owns them.
+     * The angles of consecutive positions of several rows, in the given type; the caller's scope owns them.
      *
-     * @param positions int64, shape (T), each from 0 and below T
-     * @param longest length of the longest of the sequences
+     * @param start first position, from 0
+     * @param count number of positions, T
+     * @param lengths of the sequence in each row, or of those in all of them
      */
-    public synchronized Angles angles(Tensor positions, long longest, ScalarType type) {
-        // All of them, so that a captured graph may be launched for longer sequences.
-        Angles table = table(longest, positions.size(0));
+    public synchronized Angles angles(long start, long count, long[] lengths, ScalarType type) {
+        long[] keys = Arrays.stream(lengths).map(spec::tableKey).distinct().toArray();
+        if (keys.length == 1) {
+            return angles(start, count, lengths[0], type);
+        }
+        Map<Long, Angles> known = new HashMap<>();
+        TensorVector cos = new TensorVector();
+        TensorVector sin = new TensorVector();
+        for (long length : lengths) {
+            Angles row =
+                    known.computeIfAbsent(spec.tableKey(length), key -> angles(start, count, length, type));
+            cos.push_back(row.cos());
+            sin.push_back(row.sin());
+        }
+        return new Angles(torch.stack(cos).unsqueeze(1), torch.stack(sin).unsqueeze(1), spec.interleaved());
+    }
+
+    /**
+     * The angles of the positions in a packed row, in the given type, each those of its sequence; the caller's scope owns them. For
+     * sequences of one {@link RopeSpec#tableKey} all launches are the same, so that a captured graph serves others of them.
+     */
+    public synchronized Angles angles(PackedSequences packed, ScalarType type) {
+        long longest = packed.longest();
+        if (isFixedUpTo(longest)) {
+            return selected(table(longest, packed.total()), packed.positions(), type);
+        }
+        requireLikeBeginnings(packed);
+        if (!spec.changesAtOnce()) {
+            Angles rows = ofEach(packed);
+            return new Angles(Tensors.as(rows.cos(), type), Tensors.as(rows.sin(), type), spec.interleaved());
+        }
+        Angles near = selected(table(1, packed.total()), packed.positions(), type);
+        Angles far = selected(table(longest, packed.total()), packed.positions(), type);
+        Tensor isFar = packed.totals().gt(new Scalar(spec.lastLengthOfFirst())).unsqueeze(1); // (T, 1)
+        return new Angles(
+                torch.where(isFar, far.cos(), near.cos()),
+                torch.where(isFar, far.sin(), near.sin()),
+                spec.interleaved());
+    }
+
+    /** What several sequences begin with stands there once, with the angles that it has in the first of them. */
+    private void requireLikeBeginnings(PackedSequences packed) {
+        for (int i = 0; i < packed.lengths().length; i++) {
+            SharedKeys.Prefix prefix = packed.prefix(i);
+            long own = prefix.length() + packed.lengths()[i];
+            long other = prefix.length() == 0 ? own : packed.lengthAt(prefix.start());
+            if (spec.tableKey(own) != spec.tableKey(other)) {
+                throw new IllegalArgumentException("sequences of " + other + " and " + own
+                        + " tokens begin with the same ones, but their rotary frequencies differ; pack them without"
+                        + " shared beginnings");
+            }
+        }
+    }
+
+    /** @param positions int64, shape (T), each from 0 and below T: a captured graph may be launched for longer sequences */
+    private static Angles selected(Angles table, Tensor positions, ScalarType type) {
         return new Angles(
                 Tensors.as(table.cos().index_select(0, positions), type),
                 Tensors.as(table.sin().index_select(0, positions), type),
-                spec.interleaved());
+                table.interleaved());
+    }
+
+    /** A row of sequences whose frequencies differ with each length; the current scope owns it. */
+    private Angles ofEach(PackedSequences packed) {
+        TensorVector cos = new TensorVector();
+        TensorVector sin = new TensorVector();
+        for (int i = 0; i < packed.lengths().length; i++) {
+            long before = packed.prefix(i).length();
+            long length = packed.lengths()[i];
+            if (length > 0) {
+                // A copy, because only the table of the last length is kept.
+                Angles own = table(before + length, before + length);
+                cos.push_back(own.cos().narrow(0, before, length).clone());
+                sin.push_back(own.sin().narrow(0, before, length).clone());
+            }
+        }
+        return new Angles(torch.cat(cos, 0), torch.cat(sin, 0), spec.interleaved());
     }
 
     /**

@@ -50,7 +50,7 @@ final class TorchLayerKernels implements LayerKernels {
 
     @Override
     public Tensor rotate(Tensor x, RotaryEmbedding.Angles angles) {
-        long channels = angles.cos().size(1);
+        long channels = angles.channels();
         if (channels == x.size(3)) {
             return rotateAll(x, angles);
         }
@@ -64,8 +64,8 @@ final class TorchLayerKernels implements LayerKernels {
             Tensor pairs = x.reshape(x.size(0), x.size(1), x.size(2), half, 2);
             Tensor first = pairs.select(4, 0);
             Tensor second = pairs.select(4, 1);
-            Tensor cos = angles.cos().narrow(1, 0, half);
-            Tensor sin = angles.sin().narrow(1, 0, half);
+            Tensor cos = angles.cos().narrow(-1, 0, half);
+            Tensor sin = angles.sin().narrow(-1, 0, half);
             Tensor turned = first.mul(cos).sub_(second.mul(sin));
             Tensor crossed = second.mul(cos).add_(first.mul(sin));
             return torch.stack(new TensorVector(turned, crossed), -1).flatten(3, 4);

@@ -10,9 +10,10 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class PromptCacheTest {
-    /** Holds what it is fed, and fails at the id 13. */
+    /** Holds what it is fed, and fails at the id 13; it computes texts of more than 8 tokens otherwise than shorter ones. */
     private static final class Recorder implements InferenceSession {
         final List<Integer> held = new ArrayList<>();
+        private boolean isLong;
 
         @Override
         public KvCache memory() {
@@ -27,6 +28,23 @@ class PromptCacheTest {
         @Override
         public void truncate(long newLength) {
             held.subList((int) newLength, held.size()).clear();
+        }
+
+        @Override
+        public long alikeIn(long tokens) {
+            return isLong == tokens > 8 ? held.size() : 0;
+        }
+
+        @Override
+        public long prepare(long tokens) {
+            truncate(alikeIn(tokens));
+            isLong = tokens > 8;
+            return held.size();
+        }
+
+        @Override
+        public boolean goesOnTo(long tokens) {
+            return held.isEmpty() || isLong == tokens > 8;
         }
 
         @Override
@@ -68,6 +86,19 @@ class PromptCacheTest {
         cache.feed(new int[] {3});
         assertEquals(1, cache.reuse(new int[] {1, 2}));
         assertEquals(0, cache.reuse(new int[] {1}));
+    }
+
+    @Test
+    void whatIsComputedOtherwiseInALongerTextIsNotKept() {
+        cache.reuse(new int[] {1, 2, 3});
+        cache.feed(new int[] {1, 2, 3});
+        assertEquals(3, cache.reuse(new int[] {1, 2, 3, 4, 5, 6, 7, 8}));
+        int[] longer = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+        assertEquals(0, cache.common(longer));
+        assertEquals(0, cache.reuse(longer));
+        assertEquals(List.of(), recorder.held);
+        cache.feed(longer);
+        assertEquals(0, cache.reuse(new int[] {1, 2, 3, 4}));
     }
 
     @Test

@@ -20,12 +20,15 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -90,18 +93,39 @@ class FamilyParityTest {
                 KvCache cache = model.newCache();
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
-            // Up to here no kind of scaling has changed its frequencies yet, so old keys fit.
-            int count = 18;
-            Tensor ids = golden.read("input_ids").narrow(1, 0, count);
-            float[] whole = Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids))));
-            int[] cuts = {0, 4, 5, 6, 15, 16, 17, count};
-            for (int part = 0; part + 1 < cuts.length; part++) {
-                Tensor piece = ids.narrow(1, cuts[part], cuts[part + 1] - cuts[part]);
+            Tensor ids = golden.read("input_ids");
+            // Frequencies change with the length: of LongRoPE at 21 positions, dynamic ones from 25 on.
+            boolean goes = model.rotaryKey(40) != model.rotaryKey(18);
+            assertEquals(0, takeUp(model, cache, ids.narrow(1, 0, 18)));
+            assertEquals(goes ? 0 : 18, takeUp(model, cache, ids));
+            cache.truncate(13);
+            assertEquals(goes ? 0 : 13, takeUp(model, cache, ids.narrow(1, 0, 17)));
+            cache.truncate(16);
+            assertEquals(16, takeUp(model, cache, ids.narrow(1, 0, 18)));
+        }
+    }
+
+    /**
+     * Takes up a text in pieces, whose logits are those of the whole text at once.
+     *
+     * @return how many of its tokens the cache still held
+     */
+    private static int takeUp(CausalLM model, KvCache cache, Tensor ids) {
+        int count = Math.toIntExact(ids.size(1));
+        int held = Math.toIntExact(model.prepare(cache, count));
+        float[] whole = Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids))));
+        int from = held;
+        for (int end : new int[] {4, 5, 6, 15, 16, 17, 18, 20, 21, 22, 24, 25, 26, 33, count}) {
+            if (end > from && end <= count) {
+                Tensor piece = ids.narrow(1, from, end - from);
                 float[] actual = Tensors.toFloats(model.logits(model.hidden(ModelInput.cached(piece, cache))));
                 TensorData.assertClose(
-                        "values", Arrays.copyOfRange(whole, cuts[part] * 64, cuts[part + 1] * 64), actual, 1e-5);
+                        from + " to " + end, Arrays.copyOfRange(whole, from * 64, end * 64), actual, 1e-5);
+                from = end;
             }
         }
+        assertEquals(count, cache.length());
+        return held;
     }
 
     @ParameterizedTest
@@ -113,15 +137,57 @@ class FamilyParityTest {
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard()) {
             Tensor ids = golden.read("input_ids");
-            long[] lengths = {11, 1, 12, 16};
-            float[] packed = Tensors.toFloats(model.logits(model.hidden(ModelInput.packed(ids, lengths))));
-            int start = 0;
+            // Of the second row one sequence is so long that frequencies change, but they do for that one only.
+            for (long[] lengths : List.of(new long[] {11, 1, 12, 16}, new long[] {8, 27, 5})) {
+                float[] packed = Tensors.toFloats(model.logits(model.hidden(ModelInput.packed(ids, lengths))));
+                int start = 0;
+                for (long length : lengths) {
+                    float[] alone = logits(model, ids.narrow(1, start, length));
+                    int end = start + (int) length;
+                    TensorData.assertClose("values", alone, Arrays.copyOfRange(packed, start * 64, end * 64), 1e-5);
+                    start = end;
+                }
+            }
+        }
+    }
+
+    private static float[] logits(CausalLM model, Tensor ids) {
+        return Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids))));
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void paddedRowsAreTheirSequences(String name) {
+        Path folder = TestData.resource("model/" + name);
+        try (CausalLM model = load(folder);
+                SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
+                TensorScope scope = TensorScope.forStep()) {
+            Tensor row = golden.read("input_ids");
+            Tensor ids = torch.cat(new TensorVector(row, row, row), 0); // (3, 40)
+            long[] lengths = {18, 40, 23};
+            Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
+            weight.set_requires_grad(true);
+            List<Tensor> alone = new ArrayList<>();
             for (long length : lengths) {
-                float[] alone =
-                        Tensors.toFloats(model.logits(model.hidden(ModelInput.padded(ids.narrow(1, start, length)))));
-                int end = start + (int) length;
-                TensorData.assertClose("values", alone, Arrays.copyOfRange(packed, start * 64, end * 64), 1e-5);
-                start = end;
+                Tensor hidden = model.hidden(ModelInput.padded(row.narrow(1, 0, length)));
+                alone.add(hidden.flatten());
+                hidden.square().sum().backward();
+            }
+            float[] gradient = Tensors.toFloats(weight.grad());
+            for (ActivationCheckpointing activations :
+                    List.of(ActivationCheckpointing.none(), ActivationCheckpointing.all())) {
+                weight.mutable_grad().put(new Tensor());
+                Tensor padded =
+                        model.withActivations(activations).hidden(ModelInput.padded(ids, lengths)); // (3, 40, D)
+                Tensor sum = Tensors.zeros(Tensors.deviceOf(ids), ScalarType.Float, 1);
+                for (int i = 0; i < lengths.length; i++) {
+                    Tensor own = padded.select(0, i).narrow(0, 0, lengths[i]);
+                    TensorData.assertClose(
+                            "row " + i, Tensors.toFloats(alone.get(i)), Tensors.toFloats(own.flatten()), 1e-5);
+                    sum = sum.add(own.square().sum());
+                }
+                sum.backward();
+                TensorData.assertClose("gradient", gradient, Tensors.toFloats(weight.grad()), 1e-5);
             }
         }
     }
@@ -134,7 +200,7 @@ class FamilyParityTest {
                 SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 TensorScope scope = TensorScope.forStep()) {
             Tensor ids = golden.read("input_ids");
-            long[] lengths = {16, 1, 0, 12, 11};
+            long[] lengths = {12, 1, 0, 27};
             Tensor weight = Objects.requireNonNull(model.parameters().get("model.layers.0.self_attn.o_proj.weight"));
             weight.set_requires_grad(true);
             model.hidden(ModelInput.packed(ids, lengths)).square().sum().backward();

@@ -214,7 +214,7 @@ class FusedAttentionTest {
             PackedSequences packed = c.packed() ? PackedSequences.of(device, c.lengths()) : null;
             RotaryEmbedding.Angles angles = packed == null
                     ? rotary.angles(0, tokens, type)
-                    : rotary.angles(packed.positions(), packed.longest(), type);
+                    : rotary.angles(packed, type);
             Attention.HeadNorms norms = c.norms() == 0
                     ? null
                     : new Attention.HeadNorms(

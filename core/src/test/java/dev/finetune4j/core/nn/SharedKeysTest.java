@@ -146,7 +146,7 @@ class SharedKeysTest {
         try (TensorScope scope = TensorScope.forStep();
                 RotaryEmbedding rotary = new RotaryEmbedding(rope, device)) {
             PackedSequences packed = c.sequences(device, shared);
-            RotaryEmbedding.Angles angles = rotary.angles(packed.positions(), packed.longest(), type);
+            RotaryEmbedding.Angles angles = rotary.angles(packed, type);
             long tokens = LongStream.of(c.lengths(true)).sum();
             Tensor joint = Tensors.convert(drawn(1, 1, tokens, c.width()), device, type)
                     .set_requires_grad(true);

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -52,7 +53,7 @@ public record DeviceBatch(
      * @param weighted whether they count differently
      * @param compared how many sequences the loss compares, parted ones twice; 0 where it is a sum over target tokens
      * @param referenceKnown whether the pass need not ask the reference
-     * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence
+     * @param frequencies {@link CausalLM#rotaryKey} of the longest sequence of a packed row, or of all of padded rows
      */
     public record Shape(
             long rows,
@@ -143,7 +144,26 @@ public record DeviceBatch(
     /** A batch as the model takes it; the caller's scope owns the tensors. */
     public static ModelInput input(CausalLM model, Batch batch) {
         Tensor tokens = model.tokens(batch.inputIds(), batch.rows(), batch.length()); // (B, T)
-        return batch.isPacked() ? ModelInput.packed(tokens, sequences(model, batch)) : ModelInput.padded(tokens);
+        return batch.isPacked()
+                ? ModelInput.packed(tokens, sequences(model, batch))
+                : ModelInput.padded(tokens, rowLengths(batch));
+    }
+
+    /** How many tokens each row has without its padding. */
+    private static long[] rowLengths(Batch batch) {
+        long[] lengths = new long[batch.rows()];
+        batch.sequences().forEach(sequence -> lengths[sequence.start() / batch.length()] = sequence.length());
+        return lengths;
+    }
+
+    /** Whether rows differ in their rotary frequencies, so that a captured pass would be right for the same rows only. */
+    public boolean mixesFrequencies(CausalLM model) {
+        return input instanceof ModelInput.Padded padded
+                && Arrays.stream(Objects.requireNonNull(padded.lengths()))
+                                .map(model::rotaryKey)
+                                .distinct()
+                                .count()
+                        > 1;
     }
 
     private static PackedSequences sequences(CausalLM model, Batch batch) {
@@ -216,12 +236,14 @@ public record DeviceBatch(
         Tensor tokens = input.tokens();
         int sequences = 0;
         long shared = 0;
-        long longest = tokens.size(1);
+        long longest;
         if (input instanceof ModelInput.Packed packed) {
             sequences = packed.sequences().lengths().length;
             longest = packed.sequences().longest();
             SharedKeys keys = packed.sequences().shared();
             shared = keys == null ? 0 : keys.copies().size(0);
+        } else {
+            longest = Arrays.stream(rowLengths(host)).max().orElseThrow();
         }
         return new Shape(
                 tokens.size(0),
@@ -241,7 +263,7 @@ public record DeviceBatch(
             Tensor tokens = input.tokens().clone();
             ModelInput own = input instanceof ModelInput.Packed packed
                     ? ModelInput.packed(tokens, packed.sequences().copy())
-                    : ModelInput.padded(tokens);
+                    : ModelInput.padded(tokens, rowLengths(host));
             Tensor ownScale = scale.clone();
             Answers ownAnswers = answers == null ? null : answers.copy();
             Reference ownReference =

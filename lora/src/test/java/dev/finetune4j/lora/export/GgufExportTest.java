@@ -31,6 +31,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -57,7 +58,7 @@ class GgufExportTest {
 
     /** A tiny model with another configuration. */
     private Path changed(Consumer<ObjectNode> change) throws IOException {
-        Path model = tiny();
+        Path model = Fixtures.tinyChatModel(Files.createTempDirectory(folder, "changed").resolve("tiny-model"));
         ObjectNode config = (ObjectNode) TestData.json(model.resolve("config.json"));
         change.accept(config);
         new ObjectMapper().writeValue(model.resolve("config.json").toFile(), config);
@@ -161,6 +162,65 @@ class GgufExportTest {
             loaded.export(file, ModelFormat.gguf(GgufType.F32).contextLength(16));
         }
         assertEquals(16L, GgufContent.read(file).metadata().get("llama.context_length"));
+    }
+
+    /** A model with YaRN on heads of 16 channels: by the usual values its ramp goes from channel 0 to channel 3. */
+    private Path yarn(Consumer<ObjectNode> change) throws IOException {
+        return changed(config -> change.accept(config.putObject("rope_parameters")
+                .put("rope_type", "yarn")
+                .put("rope_theta", 10_000.0)
+                .put("factor", 4.0)
+                .put("original_max_position_embeddings", 64)));
+    }
+
+    private Map<String, Object> metadata(Path model) throws IOException {
+        Path file = folder.resolve("model.gguf");
+        try (LanguageModel loaded = load(model)) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+        }
+        return GgufContent.read(file).metadata();
+    }
+
+    @Test
+    void yarnHasTheKeysThatLlamaCppReads() throws IOException {
+        String scaling = "llama.rope.scaling.";
+        Map<String, Object> usual = metadata(yarn(rope -> {}));
+        assertEquals("yarn", usual.get(scaling + "type"));
+        assertEquals(4f, usual.get(scaling + "factor"));
+        assertEquals(64L, usual.get(scaling + "original_context_length"));
+        for (String key : List.of("attn_factor", "yarn_beta_fast", "yarn_beta_slow", "yarn_log_multiplier")) {
+            assertFalse(usual.containsKey(scaling + key), key);
+        }
+        Map<String, Object> given = metadata(yarn(rope -> rope.put("attention_factor", 1.5)
+                .put("beta_fast", 16.0)
+                .put("beta_slow", 1.01)));
+        double growth = 1 + 0.1 * Math.log(4);
+        assertEquals(1.5 / growth, (float) given.get(scaling + "attn_factor"), 1e-6);
+        assertEquals(16f, given.get(scaling + "yarn_beta_fast"), "makes no difference to the ramp");
+        assertEquals(1.01f, given.get(scaling + "yarn_beta_slow"), "nor does this");
+        Map<String, Object> scaled =
+                metadata(yarn(rope -> rope.put("mscale", 1.0).put("mscale_all_dim", 0.5)));
+        double expected = growth / (1 + 0.05 * Math.log(4)) / growth;
+        assertEquals(expected, (float) scaled.get(scaling + "attn_factor"), 1e-6);
+    }
+
+    @Test
+    void refusesARampOfYarnThatLlamaCppDoesNotCompute() throws IOException {
+        refusesYarn(rope -> rope.put("beta_slow", 2.0), "\"beta_slow\": 2.0 of");
+        refusesYarn(rope -> rope.put("beta_fast", 4.0).put("beta_slow", 0.25), "\"beta_fast\": 4.0 and \"beta_slow\": 0.25 of");
+        refusesYarn(rope -> rope.put("truncate", false), "\"truncate\": false of");
+        refusesYarn(rope -> rope.put("factor", 0.5), "the factor 0.5 of");
+    }
+
+    private void refusesYarn(Consumer<ObjectNode> change, String what) throws IOException {
+        Path model = yarn(change);
+        try (LanguageModel loaded = load(model)) {
+            SettingsException refused = assertThrows(
+                    SettingsException.class,
+                    () -> loaded.export(folder.resolve("model.gguf"), ModelFormat.gguf(GgufType.F32)));
+            assertEquals(1, refused.problems().size(), refused.getMessage());
+            assertTrue(refused.getMessage().contains(what), refused.getMessage());
+        }
     }
 
     @Test

@@ -54,6 +54,9 @@ final class GgufLimits {
         refuse(
                 rope.path("rope_type").asText(rope.path("type").asText()).equals("dynamic"),
                 "the rope type \"dynamic\"");
+        refuse(
+                rope.path("rope_type").asText(rope.path("type").asText()).equals("yarn") && !hasUsualRamp(rope),
+                "of the rope type \"yarn\"");
         switch (config.path("model_type").asText()) {
             case "qwen3", "olmo2" -> biases();
             case "qwen2" -> width();
@@ -93,6 +96,24 @@ final class GgufLimits {
         if (when) {
             reasons.add(reason);
         }
+    }
+
+    /** Whether the ramp of YaRN begins and ends at the channels where it does by llama.cpp's own values. */
+    private boolean hasUsualRamp(JsonNode rope) {
+        double fast = rope.path("beta_fast").asDouble(32);
+        double slow = rope.path("beta_slow").asDouble(1);
+        return rope.path("truncate").asBoolean(true)
+                && Math.max(0, Math.floor(turning(rope, fast))) == Math.max(0, Math.floor(turning(rope, 32)))
+                && Math.ceil(turning(rope, slow)) == Math.ceil(turning(rope, 1));
+    }
+
+    /** The channel that makes so many turns within the original positions. */
+    private double turning(JsonNode rope, double turns) {
+        int channels = config.path("head_dim").asInt(size("hidden_size") / size("num_attention_heads"));
+        double theta =
+                rope.path("rope_theta").asDouble(config.path("rope_theta").asDouble());
+        double positions = rope.path("original_max_position_embeddings").asDouble();
+        return channels * Math.log(positions / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
     }
 
     private boolean flag(String key) {

@@ -58,7 +58,7 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
             differences.add("a head of its own: llama.cpp's " + architecture.id()
                     + " has one that shares the embedding's weight, which this training has changed");
         }
-        rotary.differences(differences);
+        rotary.differences(differences, architecture, config);
         differences.addAll(vocabulary.differences());
         refuse(file, differences);
 

@@ -9,6 +9,8 @@ import dev.finetune4j.core.model.ModelConfig;
 import dev.finetune4j.core.nn.RopeScaling;
 import dev.finetune4j.core.nn.RopeSpec;
 import dev.finetune4j.core.tensor.Tensors;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -41,16 +43,55 @@ record Rotary(RopeSpec far, RopeSpec near) {
     }
 
     /** What of it llama.cpp does not compute. */
-    void differences(List<String> found) {
+    void differences(List<String> found, Architecture architecture, ModelConfig config) {
         if (far.scaling() instanceof RopeScaling.Dynamic) {
             found.add("the rope type \"dynamic\", for which llama.cpp has no key; train and export a model with"
                     + " \"yarn\" or \"linear\" instead");
         }
-        if (far.scaling() instanceof RopeScaling.Yarn yarn && !yarn.truncate()) {
-            found.add("\"truncate\": false of the rope type \"yarn\", for which llama.cpp has no key");
+        if (far.scaling() instanceof RopeScaling.Yarn yarn) {
+            yarnDifferences(found, yarn);
         }
-        if (!near.equals(far) && !(near.scaling() instanceof RopeScaling.None)) {
+        boolean hasNear = IntStream.range(0, config.layers())
+                .anyMatch(i -> architecture.isRotated(i) && architecture.isWindowed(i));
+        boolean scalesNear = architecture != Architecture.GEMMA3 && near.equals(far);
+        if (hasNear && !scalesNear && !(near.scaling() instanceof RopeScaling.None)) {
             found.add("rope scaling of the layers with a window, which llama.cpp does not scale");
+        } else if (hasNear && !scalesNear && far.scaling() instanceof RopeScaling.Yarn yarn && !isUsualGrowth(yarn)) {
+            found.add("the attention factor " + yarn.attentionFactor() + " of the rope type \"yarn\", which llama.cpp's "
+                    + architecture.id() + " applies to the layers with a window too");
+        }
+    }
+
+    /**
+     * The loaders of these architectures read no key for the ends of the ramp: a file that has them loads, and is computed with the
+     * usual ones.
+     */
+    private void yarnDifferences(List<String> found, RopeScaling.Yarn yarn) {
+        if (yarn.factor() < 1) {
+            found.add("the factor " + yarn.factor() + " of the rope type \"yarn\": below 1 releases of llama.cpp differ in"
+                    + " the factor on the scores that goes with it");
+        }
+        RopeSpec usual = far.with(new RopeScaling.Yarn(
+                yarn.factor(),
+                yarn.originalPositions(),
+                USUAL_BETA_FAST,
+                USUAL_BETA_SLOW,
+                yarn.attentionFactor(),
+                true));
+        if (!Arrays.equals(far.frequencies(1), usual.frequencies(1))) {
+            List<String> ends = new ArrayList<>();
+            if (yarn.betaFast() != USUAL_BETA_FAST) {
+                ends.add("\"beta_fast\": " + yarn.betaFast());
+            }
+            if (yarn.betaSlow() != USUAL_BETA_SLOW) {
+                ends.add("\"beta_slow\": " + yarn.betaSlow());
+            }
+            if (!yarn.truncate()) {
+                ends.add("\"truncate\": false");
+            }
+            found.add(String.join(" and ", ends) + " of the rope type \"yarn\": llama.cpp computes the frequencies of this"
+                    + " model with " + USUAL_BETA_FAST + ", " + USUAL_BETA_SLOW + " and rounded ends, whatever a file says;"
+                    + " train and export a model with these");
         }
     }
 
@@ -78,17 +119,25 @@ record Rotary(RopeSpec far, RopeSpec near) {
     private static void writeYarn(GgufMetadata metadata, String scaling, RopeScaling.Yarn yarn) {
         metadata.text(scaling + "type", "yarn").number(scaling + "factor", yarn.factor());
         metadata.count(scaling + "original_context_length", yarn.originalPositions());
-        // There the growth that the paper recommends is always part of the factor.
-        double usual = 1 + 0.1 * Math.log(yarn.factor());
-        if (Math.abs(yarn.attentionFactor() - usual) > 1e-6) {
-            metadata.number(scaling + "attn_factor", yarn.attentionFactor() / usual);
+        if (!isUsualGrowth(yarn)) {
+            metadata.number(scaling + "attn_factor", yarn.attentionFactor() / usualGrowth(yarn));
         }
+        // Other readers than llama.cpp take the ends of the ramp from the file; there they make no difference.
         if (yarn.betaFast() != USUAL_BETA_FAST) {
             metadata.number(scaling + "yarn_beta_fast", yarn.betaFast());
         }
         if (yarn.betaSlow() != USUAL_BETA_SLOW) {
             metadata.number(scaling + "yarn_beta_slow", yarn.betaSlow());
         }
+    }
+
+    /** The growth that the paper recommends, which is always part of llama.cpp's factor. */
+    private static double usualGrowth(RopeScaling.Yarn yarn) {
+        return 1 + 0.1 * Math.log(yarn.factor());
+    }
+
+    private static boolean isUsualGrowth(RopeScaling.Yarn yarn) {
+        return Math.abs(yarn.attentionFactor() - usualGrowth(yarn)) <= 1e-6;
     }
 
     /**

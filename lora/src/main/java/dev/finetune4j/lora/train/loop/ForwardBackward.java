@@ -77,7 +77,7 @@ final class ForwardBackward implements AutoCloseable {
         try (Lifetime.Use use = model.use();
                 Dropout.Pass drawing = Dropout.of(counted(draw));
                 DeviceBatch onDevice = objective.toDevice(model, batch, scale, targetsMultiple(batch))) {
-            if (graphs == null || readsLengthsOnHost(onDevice)) {
+            if (graphs == null || readsLengthsOnHost(onDevice) || onDevice.mixesFrequencies(model)) {
                 pass(onDevice);
             } else {
                 graphs.run(onDevice.shape(model), onDevice, this::pass);

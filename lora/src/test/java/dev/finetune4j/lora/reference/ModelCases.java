@@ -33,6 +33,12 @@ final class ModelCases {
     /** For logits and losses on 4-bit weights, whose reference was computed on another device. */
     static final double FOUR_BIT = 1e-3;
 
+    /**
+     * A gradient so far below the model's largest is one whose sum is zero, such as that of the bias of keys that are not rotated, which
+     * no softmax sees, or of a router that chooses one expert: its numbers are rounding, in the reference too.
+     */
+    private static final double CANCELLED = 1e-6;
+
     /** Metadata of a file that has the gradients of the first rows alone of its larger tensors. */
     private static final String FIRST_ROWS = "rows";
 
@@ -95,9 +101,20 @@ final class ModelCases {
             parameters.values().forEach(tensor -> tensor.set_requires_grad(true));
             batch.backward(model);
             boolean firstRows = golden.metadata().containsKey(FIRST_ROWS);
+            double largest = golden.names().stream()
+                    .mapToDouble(name -> largest(TensorData.floats(golden, name)))
+                    .max()
+                    .orElseThrow();
             parameters.forEach((name, tensor) -> {
                 float[] expected = TensorData.floats(golden, name);
                 float[] actual = ReferenceBatch.gradient(tensor);
+                if (largest(expected) < CANCELLED * largest) {
+                    double ours = largest(actual);
+                    assertTrue(
+                            ours < CANCELLED * largest,
+                            () -> "the gradient of " + name + " should be zero but for rounding, and is " + ours);
+                    return;
+                }
                 near.relative(
                         "gradients",
                         name,
@@ -106,6 +123,14 @@ final class ModelCases {
                         GRADIENTS);
             });
         }
+    }
+
+    private static double largest(float[] values) {
+        double most = 0;
+        for (float value : values) {
+            most = Math.max(most, Math.abs(value));
+        }
+        return most;
     }
 
     private static void greedy(Path folder) {

@@ -293,7 +293,10 @@ class CpuDecoderTest {
                         assertClose(settings + ", " + ids.length, atOnce(model, ids), text.feed(more), 1e-4);
                     }
                     assertEquals(0, text.prepare(10));
-                    int[] shorter = Arrays.stream(ids).limit(10).mapToInt(id -> (int) id).toArray();
+                    int[] shorter = Arrays.stream(ids)
+                            .limit(10)
+                            .mapToInt(id -> (int) id)
+                            .toArray();
                     assertClose("a short text", atOnce(model, Arrays.copyOf(ids, 10)), text.feed(shorter), 1e-4);
                 }
             }

@@ -88,9 +88,10 @@ abstract sealed class StepDecoder implements TokenDecoder permits CpuDecoder, Cu
     final void requireStep() {
         cache.requireGoesOn(1);
         if (!cache.isTurnedAlone()) {
-            throw new IllegalStateException("a text of " + cache.lengthWith(1) + " positions was announced, whose rotary"
-                    + " frequencies are not those of single tokens at position " + cache.positions()
-                    + "; use CausalLM.hidden up to its end");
+            throw new IllegalStateException(
+                    "a text of " + cache.lengthWith(1) + " positions was announced, whose rotary"
+                            + " frequencies are not those of single tokens at position " + cache.positions()
+                            + "; use CausalLM.hidden up to its end");
         }
     }
 

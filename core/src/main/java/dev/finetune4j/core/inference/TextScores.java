@@ -131,7 +131,8 @@ public final class TextScores {
                 TensorScope scope = new TensorScope();
                 NoGradGuard off = new NoGradGuard();
                 Targets targets = Targets.of(model.placement().device(), labels, 1)) {
-            Tensor hidden = model.hidden(ModelInput.padded(model.tokens(ids, rows, ids.length / rows), lengths)); // (B, T, D)
+            Tensor hidden =
+                    model.hidden(ModelInput.padded(model.tokens(ids, rows, ids.length / rows), lengths)); // (B, T, D)
             double cap = model.config().finalLogitSoftcapping();
             float[] scores = new float[targets.count()];
             new ChunkedHead(model::uncappedLogits).forward(hidden, targets, (logits, chunk) -> {

@@ -135,7 +135,8 @@ public final class CausalLM implements AutoCloseable {
     public static boolean supportsSharedPrefixes(ModelConfig config, Placement placement, long longest) {
         return supportsPacking(config, placement)
                 && config.layerTypes().stream()
-                        .allMatch(layer -> layer.rope().tableKey(longest) == layer.rope().tableKey(1))
+                        .allMatch(layer ->
+                                layer.rope().tableKey(longest) == layer.rope().tableKey(1))
                 && PackedSequences.areShared(
                         placement.device(), Tensors.typeOf(placement.precision()), config.attention());
     }
@@ -332,8 +333,8 @@ public final class CausalLM implements AutoCloseable {
 
     /**
      * Makes a cache ready for a text of which it may hold the beginning: forgets the tokens that a pass over the whole text would turn
-     * otherwise, because rotary frequencies go with its length, and computes virtual tokens anew where they would be. The rest of the text may then come
-     * in pieces.
+     * otherwise, because rotary frequencies go with its length, and computes virtual tokens anew that it would turn otherwise. The rest
+     * of the text may then come in pieces.
      *
      * @param cache of this model, holds the first tokens of the text
      * @param tokens of the whole text

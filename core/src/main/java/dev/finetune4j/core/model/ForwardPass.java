@@ -142,9 +142,8 @@ final class ForwardPass {
         ActivationCheckpointing activations = view.activations();
         List<DecoderBlock> blocks = weights.blocks();
         boolean again = past == null && activations.every() > 0 && GradMode.is_enabled();
-        LayerInputs contexts =
-                new LayerInputs(
-                        weights.config(), weights.placement(), weights.rotaries(), mask, lengths, sequences, again);
+        LayerInputs contexts = new LayerInputs(
+                weights.config(), weights.placement(), weights.rotaries(), mask, lengths, sequences, again);
         Dropout.Draw draw = Dropout.current();
         ResidualStream stream = new ResidualStream(x);
         for (int i = 0; i < blocks.size(); i++) {

@@ -141,9 +141,10 @@ public final class KvCache implements KeyValueMemory, AutoCloseable {
      */
     public void requireGoesOn(long count) {
         if (!goesOnTo(length + count)) {
-            throw new IllegalStateException("the keys of " + positions() + " positions were turned with the rotary"
-                    + " frequencies of another length than " + lengthWith(count)
-                    + "; prepare the cache for the longer text (CausalLM.prepare), and take up anew what it has forgotten");
+            throw new IllegalStateException(
+                    "the keys of " + positions() + " positions were turned with the rotary"
+                            + " frequencies of another length than " + lengthWith(count)
+                            + "; prepare the cache for the longer text (CausalLM.prepare), and take up anew what it has forgotten");
         }
     }
 

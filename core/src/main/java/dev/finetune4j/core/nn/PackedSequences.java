@@ -59,7 +59,11 @@ public record PackedSequences(
         long[] positions = new long[Math.toIntExact(starts[lengths.length])];
         long[] totals = new long[positions.length];
         for (int i = 0; i < lengths.length; i++) {
-            Arrays.fill(totals, (int) starts[i], (int) starts[i + 1], prefixes.get(i).length() + lengths[i]);
+            Arrays.fill(
+                    totals,
+                    (int) starts[i],
+                    (int) starts[i + 1],
+                    prefixes.get(i).length() + lengths[i]);
             for (long at = starts[i]; at < starts[i + 1]; at++) {
                 positions[(int) at] = prefixes.get(i).length() + at - starts[i];
             }

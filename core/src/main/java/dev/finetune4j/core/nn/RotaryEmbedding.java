@@ -103,8 +103,7 @@ public final class RotaryEmbedding implements AutoCloseable {
         TensorVector cos = new TensorVector();
         TensorVector sin = new TensorVector();
         for (long length : lengths) {
-            Angles row =
-                    known.computeIfAbsent(spec.tableKey(length), key -> angles(start, count, length, type));
+            Angles row = known.computeIfAbsent(spec.tableKey(length), key -> angles(start, count, length, type));
             cos.push_back(row.cos());
             sin.push_back(row.sin());
         }

@@ -56,9 +56,7 @@ class LongTextTest {
 
     private static CausalLM load(String name) {
         return ModelLoader.load(
-                PretrainedFolder.open(TestData.resource("model/" + name)),
-                LinearFactory.dense(),
-                Placement.cpuFp32());
+                PretrainedFolder.open(TestData.resource("model/" + name)), LinearFactory.dense(), Placement.cpuFp32());
     }
 
     private CausalLM random(RandomWeights.Family family) {
@@ -127,8 +125,7 @@ class LongTextTest {
                 InferenceSession plain = new ForwardSession(model, model.newCache(), null)) {
             for (InferenceSession text : List.of(quick, plain)) {
                 for (int length = PROMPT; length < golden.ids().length; length++) {
-                    assertClose(
-                            "after " + length, golden.logitsAfter(length), fed(text, golden.ids(), length), 1e-4);
+                    assertClose("after " + length, golden.logitsAfter(length), fed(text, golden.ids(), length), 1e-4);
                 }
             }
         }
@@ -157,8 +154,7 @@ class LongTextTest {
                 InferenceSession text = new ForwardSession(model, model.newCache(), null)) {
             text.feed(Arrays.copyOf(golden.ids(), 20));
             assertTrue(!text.goesOnTo(21) && text.goesOnTo(20));
-            IllegalStateException refused =
-                    assertThrows(IllegalStateException.class, () -> text.feed(new int[] {3}));
+            IllegalStateException refused = assertThrows(IllegalStateException.class, () -> text.feed(new int[] {3}));
             assertTrue(refused.getMessage().contains("20 positions"), refused.getMessage());
             assertEquals(20, text.length());
             assertEquals(0, text.prepare(21));
@@ -285,12 +281,11 @@ class LongTextTest {
                 texts.put(length, text);
                 PromptCache cache = PromptCache.of(model);
                 caches.add(cache);
-                TokenChooser chooser =
-                        new TokenChooser(settings(20), Set.of(), length, ChatRequest.NO_LOGPROBS, null);
+                TokenChooser chooser = new TokenChooser(settings(20), Set.of(), length, ChatRequest.NO_LOGPROBS, null);
                 batcher.submit(new BatchedText(model, Arrays.copyOf(ids, length), cache, 20, chooser, text));
             }
-            texts.forEach((length, text) -> assertEquals(
-                    greedily(model, Arrays.copyOf(ids, length), 20), text.all.join(), "behind " + length));
+            texts.forEach((length, text) ->
+                    assertEquals(greedily(model, Arrays.copyOf(ids, length), 20), text.all.join(), "behind " + length));
         } finally {
             caches.forEach(PromptCache::close);
         }

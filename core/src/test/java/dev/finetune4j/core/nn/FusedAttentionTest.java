@@ -212,9 +212,8 @@ class FusedAttentionTest {
         try (TensorScope scope = TensorScope.forStep();
                 RotaryEmbedding rotary = new RotaryEmbedding(rope, device)) {
             PackedSequences packed = c.packed() ? PackedSequences.of(device, c.lengths()) : null;
-            RotaryEmbedding.Angles angles = packed == null
-                    ? rotary.angles(0, tokens, type)
-                    : rotary.angles(packed, type);
+            RotaryEmbedding.Angles angles =
+                    packed == null ? rotary.angles(0, tokens, type) : rotary.angles(packed, type);
             Attention.HeadNorms norms = c.norms() == 0
                     ? null
                     : new Attention.HeadNorms(

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.finetune4j.Adapter;
 import dev.finetune4j.FineTunedModel;
@@ -33,6 +34,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -58,7 +60,8 @@ class GgufExportTest {
 
     /** A tiny model with another configuration. */
     private Path changed(Consumer<ObjectNode> change) throws IOException {
-        Path model = Fixtures.tinyChatModel(Files.createTempDirectory(folder, "changed").resolve("tiny-model"));
+        Path model = Fixtures.tinyChatModel(
+                Files.createTempDirectory(folder, "changed").resolve("tiny-model"));
         ObjectNode config = (ObjectNode) TestData.json(model.resolve("config.json"));
         change.accept(config);
         new ObjectMapper().writeValue(model.resolve("config.json").toFile(), config);
@@ -150,6 +153,25 @@ class GgufExportTest {
         }
     }
 
+    /** Five of six layers of gemma3 have a window in llama.cpp, and no scaling, also where config.json gives none a window. */
+    @Test
+    void refusesScalingOfLayersThatHaveAWindowInLlamaCpp() throws IOException {
+        Path model = GgufModels.withPlaceholders(Fixtures.tinyModel("gemma3"), folder.resolve("gemma"));
+        ObjectNode config = (ObjectNode) TestData.json(model.resolve("config.json"));
+        int layers = config.path("num_hidden_layers").intValue();
+        ArrayNode types = config.putArray("layer_types");
+        IntStream.range(0, layers).forEach(i -> types.add("full_attention"));
+        config.putObject("rope_scaling").put("rope_type", "linear").put("factor", 8.0);
+        new ObjectMapper().writeValue(model.resolve("config.json").toFile(), config);
+        try (LanguageModel loaded = load(model)) {
+            SettingsException refused = assertThrows(
+                    SettingsException.class,
+                    () -> loaded.export(folder.resolve("gemma.gguf"), ModelFormat.gguf(GgufType.F32)));
+            assertEquals(1, refused.problems().size(), refused.getMessage());
+            assertTrue(refused.getMessage().contains("rope scaling of the layers with a window"), refused.getMessage());
+        }
+    }
+
     @Test
     void refusesAWindowThatTheContextReachesBeyond() throws IOException {
         Path model = changed(config -> config.put("model_type", "mistral").put("sliding_window", 16));
@@ -191,9 +213,8 @@ class GgufExportTest {
         for (String key : List.of("attn_factor", "yarn_beta_fast", "yarn_beta_slow", "yarn_log_multiplier")) {
             assertFalse(usual.containsKey(scaling + key), key);
         }
-        Map<String, Object> given = metadata(yarn(rope -> rope.put("attention_factor", 1.5)
-                .put("beta_fast", 16.0)
-                .put("beta_slow", 1.01)));
+        Map<String, Object> given = metadata(yarn(
+                rope -> rope.put("attention_factor", 1.5).put("beta_fast", 16.0).put("beta_slow", 1.01)));
         double growth = 1 + 0.1 * Math.log(4);
         assertEquals(1.5 / growth, (float) given.get(scaling + "attn_factor"), 1e-6);
         assertEquals(16f, given.get(scaling + "yarn_beta_fast"), "makes no difference to the ramp");
@@ -207,7 +228,9 @@ class GgufExportTest {
     @Test
     void refusesARampOfYarnThatLlamaCppDoesNotCompute() throws IOException {
         refusesYarn(rope -> rope.put("beta_slow", 2.0), "\"beta_slow\": 2.0 of");
-        refusesYarn(rope -> rope.put("beta_fast", 4.0).put("beta_slow", 0.25), "\"beta_fast\": 4.0 and \"beta_slow\": 0.25 of");
+        refusesYarn(
+                rope -> rope.put("beta_fast", 4.0).put("beta_slow", 0.25),
+                "\"beta_fast\": 4.0 and \"beta_slow\": 0.25 of");
         refusesYarn(rope -> rope.put("truncate", false), "\"truncate\": false of");
         refusesYarn(rope -> rope.put("factor", 0.5), "the factor 0.5 of");
     }

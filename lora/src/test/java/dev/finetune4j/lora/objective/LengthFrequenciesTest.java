@@ -53,9 +53,7 @@ class LengthFrequenciesTest {
     }
 
     private static List<EncodedExample> examples(int... lengths) {
-        return Arrays.stream(lengths)
-                .mapToObj(LengthFrequenciesTest::example)
-                .toList();
+        return Arrays.stream(lengths).mapToObj(LengthFrequenciesTest::example).toList();
     }
 
     private static double loss(CausalLM model, Batch batch) {
@@ -133,7 +131,9 @@ class LengthFrequenciesTest {
                         .collate(List.of(new EncodedExample(List.of(chosen, rejected))));
                 assertTrue(batch.isShared());
                 if (length == SHORT) {
-                    assertEquals(batch.length(), model.hidden(DeviceBatch.input(model, batch)).size(1));
+                    assertEquals(
+                            batch.length(),
+                            model.hidden(DeviceBatch.input(model, batch)).size(1));
                 } else {
                     IllegalArgumentException refused = assertThrows(
                             IllegalArgumentException.class, () -> model.hidden(DeviceBatch.input(model, batch)));

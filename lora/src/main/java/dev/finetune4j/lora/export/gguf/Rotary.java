@@ -57,8 +57,9 @@ record Rotary(RopeSpec far, RopeSpec near) {
         if (hasNear && !scalesNear && !(near.scaling() instanceof RopeScaling.None)) {
             found.add("rope scaling of the layers with a window, which llama.cpp does not scale");
         } else if (hasNear && !scalesNear && far.scaling() instanceof RopeScaling.Yarn yarn && !isUsualGrowth(yarn)) {
-            found.add("the attention factor " + yarn.attentionFactor() + " of the rope type \"yarn\", which llama.cpp's "
-                    + architecture.id() + " applies to the layers with a window too");
+            found.add(
+                    "the attention factor " + yarn.attentionFactor() + " of the rope type \"yarn\", which llama.cpp's "
+                            + architecture.id() + " applies to the layers with a window too");
         }
     }
 
@@ -68,7 +69,8 @@ record Rotary(RopeSpec far, RopeSpec near) {
      */
     private void yarnDifferences(List<String> found, RopeScaling.Yarn yarn) {
         if (yarn.factor() < 1) {
-            found.add("the factor " + yarn.factor() + " of the rope type \"yarn\": below 1 releases of llama.cpp differ in"
+            found.add("the factor " + yarn.factor()
+                    + " of the rope type \"yarn\": below 1 releases of llama.cpp differ in"
                     + " the factor on the scores that goes with it");
         }
         RopeSpec usual = far.with(new RopeScaling.Yarn(
@@ -89,8 +91,10 @@ record Rotary(RopeSpec far, RopeSpec near) {
             if (!yarn.truncate()) {
                 ends.add("\"truncate\": false");
             }
-            found.add(String.join(" and ", ends) + " of the rope type \"yarn\": llama.cpp computes the frequencies of this"
-                    + " model with " + USUAL_BETA_FAST + ", " + USUAL_BETA_SLOW + " and rounded ends, whatever a file says;"
+            found.add(String.join(" and ", ends)
+                    + " of the rope type \"yarn\": llama.cpp computes the frequencies of this"
+                    + " model with " + USUAL_BETA_FAST + ", " + USUAL_BETA_SLOW
+                    + " and rounded ends, whatever a file says;"
                     + " train and export a model with these");
         }
     }

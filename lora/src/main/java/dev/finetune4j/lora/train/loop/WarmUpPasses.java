@@ -65,7 +65,10 @@ public record WarmUpPasses(
                 batch.padId() % vocabulary,
                 batch.sequences().stream()
                         .map(sequence -> new Batch.Sequence(
-                                sequence.tokens().folded(vocabulary), sequence.example(), sequence.start()))
+                                sequence.tokens().folded(vocabulary),
+                                sequence.example(),
+                                sequence.start(),
+                                sequence.shared()))
                         .toList());
     }
 }

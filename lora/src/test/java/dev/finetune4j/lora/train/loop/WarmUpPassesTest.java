@@ -16,6 +16,7 @@ import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.data.batch.BatchLoader;
 import dev.finetune4j.data.batch.Collator;
 import dev.finetune4j.data.batch.EncodedExample;
+import dev.finetune4j.data.batch.EncodedSequence;
 import dev.finetune4j.lora.adapter.LoraSettings;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
@@ -27,6 +28,7 @@ import dev.finetune4j.quant.kernel.QuantizedLinearFactory;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -74,5 +76,32 @@ class WarmUpPassesTest {
         }
         assertArrayEquals(
                 new int[] {1, 300, 7, 41}, examples.get(0).sequences().get(0).inputIds());
+    }
+
+    /** Where two answers share their prompt in a row, they do in the miniature too. */
+    @Test
+    void answersThatShareTheirPromptHaveThePlacesOfTheTraining() {
+        int[] labels = {-100, -100, 41, -100};
+        List<EncodedExample> pairs = List.of(new EncodedExample(List.of(
+                new EncodedSequence(new int[] {1, 300, 7, 41}, labels, EncodedSequence.Kind.CHOSEN),
+                new EncodedSequence(new int[] {1, 300, 7, 52}, labels, EncodedSequence.Kind.REJECTED))));
+        Collator collator = new Collator(0, new Collator.Multiple(1), Collator.Layout.SHARED);
+        assertTrue(collator.collate(pairs).isShared());
+        BatchLoader loader = new BatchLoader(pairs, 1, 1, 1, collator, true);
+        try (CausalLM small = ModelLoader.miniature(
+                        PretrainedFolder.open(Fixtures.tinyModel("llama")),
+                        VOCABULARY,
+                        LinearFactory.dense(),
+                        Placement.cpuFp32());
+                PeftAdapter adapter = AdapterKinds.create(small, LoraSettings.defaults(), InitSources.seed(3))) {
+            new WarmUpPasses(
+                            adapter.attachTo(small),
+                            adapter.trainable(),
+                            ParameterGroups.ONE,
+                            new SftObjective(),
+                            TrainingSettings.builder().batchSize(1).build())
+                    .run(loader, 1, () -> false);
+            assertEquals(new BatchLoader.Position(1, 0), loader.position());
+        }
     }
 }

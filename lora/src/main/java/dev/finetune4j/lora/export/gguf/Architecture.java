@@ -196,7 +196,7 @@ enum Architecture {
             require(found, config.hiddenSize(), width, "the width of all heads");
         }
         require(found, this == PHI3, projections.fusedQkv(), "one weight of queries, keys and values");
-        require(found, ONE_GATE_UP.contains(this), projections.fusedGateUp(), "one weight of gate and up");
+        require(found, ONE_GATE_UP.contains(this), projections.mlp().isFused(), "one weight of gate and up");
         if (!ANY_BIASES.contains(this)) {
             if (!ANY_QKV_BIASES.contains(this)) {
                 require(found, this == QWEN2, projections.qkvBias(), "biases of queries, keys and values");

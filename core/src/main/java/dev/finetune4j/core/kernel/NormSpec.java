@@ -16,12 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param unitOffset whether the factor is one plus the weight
  * @param centered whether it is a layer norm
  */
-public record NormSpec(
-        Tensor weight,
-        @Nullable Tensor bias,
-        double epsilon,
-        boolean unitOffset,
-        boolean centered) {
+public record NormSpec(Tensor weight, @Nullable Tensor bias, double epsilon, boolean unitOffset, boolean centered) {
     private static final long[] LAST = {-1};
 
     /** A root mean square norm. */

@@ -194,9 +194,8 @@ final class ModelBuilder {
         if (!mlp.gated()) {
             return new PlainMlp(config.activation(), inputs.get(0), output);
         }
-        ProjectionGroup gateAndUp = mlp.isFused()
-                ? ProjectionGroup.stacked(inputs.get(0), inner, inner)
-                : ProjectionGroup.separate(inputs);
+        ProjectionGroup gateAndUp =
+                mlp.isFused() ? ProjectionGroup.stacked(inputs.get(0), inner, inner) : ProjectionGroup.separate(inputs);
         return new GatedMlp(config.activation(), gateAndUp, output);
     }
 

@@ -176,12 +176,7 @@ public record ModelConfig(
      * @param tiedHead whether the vocabulary projection shares the embedding's weight
      */
     public record Projections(
-            boolean fusedQkv,
-            Mlp mlp,
-            boolean qkvBias,
-            boolean outputBias,
-            boolean mlpBias,
-            boolean tiedHead) {}
+            boolean fusedQkv, Mlp mlp, boolean qkvBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
 
     /**
      * The linears of a dense feed-forward part, by their names within it.

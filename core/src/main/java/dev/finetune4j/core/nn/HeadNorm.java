@@ -76,9 +76,7 @@ public final class HeadNorm implements AutoCloseable {
         if (together == null) {
             return Optional.of(first.spec());
         }
-        return liesTogether(together)
-                ? Optional.of(first.with(together, null).spec())
-                : Optional.empty();
+        return liesTogether(together) ? Optional.of(first.with(together, null).spec()) : Optional.empty();
     }
 
     private boolean liesTogether(Tensor rows) {
@@ -95,7 +93,8 @@ public final class HeadNorm implements AutoCloseable {
     }
 
     HeadNorm map(ModuleTransform transform) {
-        return new HeadNorm(norms.stream().map(norm -> norm.map(transform::norm)).toList(), together);
+        return new HeadNorm(
+                norms.stream().map(norm -> norm.map(transform::norm)).toList(), together);
     }
 
     void forEach(Consumer<Named<RmsNorm>> sink) {

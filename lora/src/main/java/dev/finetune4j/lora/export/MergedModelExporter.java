@@ -171,7 +171,9 @@ public final class MergedModelExporter {
             boolean bias = biased.contains(path);
             add(path + ".weight", () -> norm(path, bias).weight());
             if (bias) {
-                add(path + ".bias", () -> Objects.requireNonNull(norm(path, true).bias()));
+                add(
+                        path + ".bias",
+                        () -> Objects.requireNonNull(norm(path, true).bias()));
             }
         });
         source.routers().forEach(path -> add(path + ".weight", () -> read(path + ".weight")));

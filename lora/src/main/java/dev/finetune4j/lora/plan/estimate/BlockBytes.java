@@ -40,6 +40,7 @@ final class BlockBytes {
     private final boolean fused;
     /** Whether norms are layer norms, which libtorch computes in one pass. */
     private final boolean layerNorms;
+
     private final boolean gpu;
     private final boolean kernels;
     private final boolean blockwise;
@@ -128,9 +129,7 @@ final class BlockBytes {
         long around = norms(norms.subList(norms.size() / 2, norms.size()));
         BlockModules.Experts experts = block.experts();
         if (experts == null) {
-            return around
-                    + inputs(block.mlpInputs())
-                    + (block.gated() ? gated(block.down()) : plain(block.down()));
+            return around + inputs(block.mlpInputs()) + (block.gated() ? gated(block.down()) : plain(block.down()));
         }
         long shared = experts.shared() ? inputs(block.mlpInputs()) + gated(block.down()) : 0;
         return around + shared + routed(experts);

@@ -27,8 +27,11 @@ import dev.finetune4j.core.tensor.TensorScope;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.core.tensor.TorchRuntime;
 import dev.finetune4j.lora.adapter.AdapterSettings;
+import dev.finetune4j.lora.adapter.LnTuningSettings;
+import dev.finetune4j.lora.adapter.ModuleSelection;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
+import dev.finetune4j.lora.adapter.TargetModules;
 import dev.finetune4j.lora.adapter.VeraSettings;
 import dev.finetune4j.lora.adapter.kind.PeftAdapter;
 import dev.finetune4j.lora.adapter.layer.InitSources;
@@ -91,7 +94,12 @@ class CpuDecoderTest {
         "OLMO2, false, false",
         "GLM4, true, true",
         "COHERE, true, true",
-        "COHERE, false, false"
+        "COHERE, false, false",
+        "STABLELM, true, true",
+        "STABLELM, false, false",
+        "STABLELM_PARALLEL, false, true",
+        "STARCODER2, true, true",
+        "STARCODER2, false, false"
     })
     void hasTheLogitsOfTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         try (CausalLM base = model("model", family, fourBit, Precision.FP32);
@@ -133,7 +141,9 @@ class CpuDecoderTest {
         "PHI3, false, false",
         "GRANITE, true, false",
         "OLMO2, true, false",
-        "COHERE, true, true"
+        "COHERE, true, true",
+        "STABLELM, false, true",
+        "STARCODER2, true, false"
     })
     void bfloat16IsAsNearToFloat32AsTheOrdinaryPass(RandomWeights.Family family, boolean fourBit, boolean adapted) {
         try (CausalLM base = model("bf16", family, fourBit, Precision.BF16);
@@ -163,6 +173,19 @@ class CpuDecoderTest {
                 double ratio = Math.sqrt(ofSteps / ofOrdinary);
                 assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
             }
+        }
+    }
+
+    /** Norms of single heads are one tensor for a step; copies that are trained lie elsewhere, and the ordinary pass takes them. */
+    @Test
+    void trainedNormsOfSingleHeadsAreNotForSteps() {
+        LnTuningSettings norms = new LnTuningSettings(
+                ModuleSelection.of(TargetModules.matching(".*layernorm\\.norms\\.\\d+")), List.of());
+        try (CausalLM base = model("model", RandomWeights.Family.STABLELM, false, Precision.FP32);
+                PeftAdapter adapter = AdapterKinds.create(base, norms, InitSources.seed(1))) {
+            String reason = CpuDecoder.unsupportedReason(adapter.attachTo(base)).orElse("");
+            assertTrue(reason.contains("the norms of its heads lie apart"), reason);
+            assertEquals("", CpuDecoder.unsupportedReason(base).orElse(""));
         }
     }
 
@@ -314,7 +337,14 @@ class CpuDecoderTest {
 
     /** DoRA stretches the rows of weights, (IA)³ rescales outputs and inputs. */
     @ParameterizedTest
-    @CsvSource({"DORA, LLAMA, true", "DORA, QWEN2, false", "IA3, QWEN2, true", "IA3, PHI3, false"})
+    @CsvSource({
+        "DORA, LLAMA, true",
+        "DORA, QWEN2, false",
+        "IA3, QWEN2, true",
+        "IA3, PHI3, false",
+        "DORA, STARCODER2, true",
+        "IA3, STARCODER2, false"
+    })
     void rescaledProductsAreThoseOfTheOrdinaryPass(
             DecoderCases.Rescaling kind, RandomWeights.Family family, boolean fourBit) {
         try (CausalLM base = model("model", family, fourBit, Precision.FP32);

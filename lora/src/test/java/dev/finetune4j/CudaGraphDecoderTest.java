@@ -39,6 +39,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Recorded steps on a GPU against the ordinary pass. */
 class CudaGraphDecoderTest {
@@ -232,6 +233,19 @@ class CudaGraphDecoderTest {
                 double ratio = Math.sqrt(ofRecorded / ofOrdinary);
                 assertTrue(ratio <= 1.5, "the error is " + ratio + " times that of the ordinary pass");
             }
+        }
+    }
+
+    /** The kernels add no bias of a norm, so such a model has no steps here, and says why. */
+    @ParameterizedTest
+    @EnumSource(
+            value = RandomWeights.Family.class,
+            names = {"STABLELM", "STABLELM_PARALLEL", "STARCODER2"})
+    void normsWithBiasesAreForTheOrdinaryPass(RandomWeights.Family family) {
+        try (CausalLM model = model(family, false, Precision.FP32)) {
+            assertEquals(
+                    "a norm has a bias, which the kernels of the GPU do not add (model.layers.0.input_layernorm)",
+                    CudaGraphDecoder.unsupportedReason(model).orElse(""));
         }
     }
 

@@ -63,6 +63,11 @@ public final class RandomWeights implements WeightSource {
         OLMO2("olmo2", 256, 352, 8, 2, "\"attention_bias\": false"),
         GLM4("glm4", 256, 352, 8, 2, "\"partial_rotary_factor\": 0.5"),
         COHERE("cohere", 256, 352, 8, 2, "\"use_qk_norm\": true, \"logit_scale\": 0.25"),
+        STABLELM("stablelm", 256, 352, 8, 2, """
+                "use_qkv_bias": true, "qk_layernorm": true, "partial_rotary_factor": 0.5"""),
+        STABLELM_PARALLEL("stablelm", 256, 352, 8, 2, """
+                "use_parallel_residual": true, "partial_rotary_factor": 0.25, "layer_norm_eps": 1e-5"""),
+        STARCODER2("starcoder2", 264, 360, 8, 2, "\"sliding_window\": 5, \"norm_epsilon\": 1e-5"),
         QWEN3_MOE("qwen3_moe", 256, 352, 8, 2, """
                 "num_experts": 12, "num_experts_per_tok": 3, "moe_intermediate_size": 64, "norm_topk_prob": true,
                 "mlp_only_layers": [1]"""),
@@ -89,15 +94,22 @@ public final class RandomWeights implements WeightSource {
         }
 
         private boolean qkvBias() {
-            return this == QWEN2 || this == QWEN3 || this == DYNAMIC || this == GLM4 || this == QWEN2_MOE;
+            return switch (this) {
+                case QWEN2, QWEN3, DYNAMIC, GLM4, QWEN2_MOE, STABLELM, STARCODER2 -> true;
+                default -> false;
+            };
         }
 
         private boolean outputBias() {
-            return this == QWEN3 || this == DYNAMIC;
+            return this == QWEN3 || this == DYNAMIC || this == STARCODER2;
         }
 
         private boolean mlpBias() {
-            return this == DYNAMIC;
+            return this == DYNAMIC || this == STARCODER2;
+        }
+
+        private boolean normBias() {
+            return this == STARCODER2 || type.equals("stablelm");
         }
 
         private boolean headNorms() {
@@ -118,7 +130,7 @@ public final class RandomWeights implements WeightSource {
                             "post_self_attn_layernorm",
                             "post_attention_layernorm",
                             "post_mlp_layernorm");
-                case COHERE -> List.of("input_layernorm");
+                case COHERE, STABLELM_PARALLEL -> List.of("input_layernorm");
                 case OLMO2 -> List.of("post_attention_layernorm", "post_feedforward_layernorm");
                 default -> List.of("input_layernorm", "post_attention_layernorm");
             };
@@ -133,7 +145,7 @@ public final class RandomWeights implements WeightSource {
         }
 
         private boolean tied() {
-            return this == QWEN2 || type.startsWith("gemma");
+            return this == QWEN2 || this == STARCODER2 || type.startsWith("gemma");
         }
 
         /** Dynamic frequencies change behind the positions that the model was made for. */
@@ -158,9 +170,16 @@ public final class RandomWeights implements WeightSource {
         for (int i = 0; i < LAYERS; i++) {
             layer("model.layers." + i + ".", family, family.sparse(i));
         }
-        tensor("model.norm", family.hidden);
+        norm("model.norm", family);
         if (!family.tied()) {
             tensor("lm_head", VOCABULARY, family.hidden);
+        }
+    }
+
+    private void norm(String name, Family family) {
+        tensor(name, family.hidden);
+        if (family.normBias()) {
+            shapes.put(name + ".bias", new long[] {family.hidden});
         }
     }
 
@@ -184,7 +203,7 @@ public final class RandomWeights implements WeightSource {
     private void layer(String layer, Family family, boolean sparse) {
         long queries = (long) family.heads * HEAD_SIZE;
         long keys = (long) family.kvHeads * HEAD_SIZE;
-        family.norms().forEach(norm -> tensor(layer + norm, family.hidden));
+        family.norms().forEach(norm -> norm(layer + norm, family));
         if (family == Family.OLMO2) {
             tensor(layer + "self_attn.q_norm", queries);
             tensor(layer + "self_attn.k_norm", keys);
@@ -192,6 +211,10 @@ public final class RandomWeights implements WeightSource {
         if (family == Family.COHERE) {
             tensor(layer + "self_attn.q_norm", family.heads, HEAD_SIZE);
             tensor(layer + "self_attn.k_norm", family.kvHeads, HEAD_SIZE);
+        }
+        if (family == Family.STABLELM) {
+            normsOfHeads(layer + "self_attn.q_layernorm", family.heads);
+            normsOfHeads(layer + "self_attn.k_layernorm", family.kvHeads);
         }
         if (family.headNorms()) {
             tensor(layer + "self_attn.q_norm", HEAD_SIZE);
@@ -209,10 +232,19 @@ public final class RandomWeights implements WeightSource {
         } else if (family.fusedGateUp()) {
             tensor(layer + "mlp.gate_up_proj", 2L * family.inner, family.hidden);
             linear(layer + "mlp.down_proj", family.hidden, family.inner, family.mlpBias());
+        } else if (family == Family.STARCODER2) {
+            linear(layer + "mlp.c_fc", family.inner, family.hidden, family.mlpBias());
+            linear(layer + "mlp.c_proj", family.hidden, family.inner, family.mlpBias());
         } else {
             mlp(layer + "mlp.", family.hidden, family.inner, family.mlpBias());
         }
         linear(layer + "self_attn.o_proj", family.hidden, queries, family.outputBias());
+    }
+
+    private void normsOfHeads(String name, int heads) {
+        for (int head = 0; head < heads; head++) {
+            tensor(name + ".norms." + head, HEAD_SIZE);
+        }
     }
 
     private void linear(String name, long out, long in, boolean bias) {
@@ -264,7 +296,8 @@ public final class RandomWeights implements WeightSource {
         long[] shape = Objects.requireNonNull(shapes.get(name), name);
         SplittableRandom random = new SplittableRandom(name.hashCode());
         Tensor values = Tensors.normal(ComputeDevice.cpu(), random, 0.2, shape);
-        return (name.endsWith("norm.weight") ? values.add(Tensors.scalar(1)) : values).to(ScalarType.BFloat16);
+        boolean norm = name.endsWith("norm.weight") || name.contains("layernorm.norms.");
+        return (norm ? values.add(Tensors.scalar(1)) : values).to(ScalarType.BFloat16);
     }
 
     @Override

@@ -15,9 +15,11 @@ import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.GatedMlp;
+import dev.finetune4j.core.nn.HeadNorm;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.MixtureOfExperts;
 import dev.finetune4j.core.nn.Named;
+import dev.finetune4j.core.nn.PlainMlp;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.RotaryEmbedding;
 import dev.finetune4j.core.tensor.Lifetime;
@@ -170,6 +172,12 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
                 }
                 return experts(mixture, block.mlpNorms());
             }
+            if (block.mlp() instanceof PlainMlp mlp) {
+                return new FeedForwardStep.Plain(
+                        products(mlp.up().linears()),
+                        mlp.activation(),
+                        products(mlp.down().linears()));
+            }
             GatedMlp mlp = (GatedMlp) block.mlp();
             return new FeedForwardStep.Dense(
                     products(mlp.gateAndUp().linears()),
@@ -258,8 +266,19 @@ record DecodeSupport(@Nullable DecodeStep step, String reason) {
         }
 
         private NormSpec norm(Named<RmsNorm> norm) {
-            NormSpec spec = norm.module().spec();
-            refuse(kernels.unsupportedReason(spec).map(reason -> reason + " (" + norm.name() + ")"));
+            return supported(norm.module().spec(), norm.name());
+        }
+
+        private NormSpec norm(HeadNorm heads) {
+            String name = heads.norms().get(0).name();
+            NormSpec spec = heads.spec()
+                    .orElseThrow(() -> new UnsupportedPartException(
+                            "the norms of its heads lie apart, as trained ones do (" + name + ")"));
+            return supported(spec, name);
+        }
+
+        private NormSpec supported(NormSpec spec, String name) {
+            refuse(kernels.unsupportedReason(spec).map(reason -> reason + " (" + name + ")"));
             return spec;
         }
 

@@ -111,6 +111,44 @@ sealed interface FeedForwardStep {
     }
 
     /**
+     * A dense part without a gate.
+     *
+     * @param up the projection of the input
+     */
+    record Plain(RowProducts up, Activation activation, RowProducts down) implements FeedForwardStep {
+        @Override
+        public RowProducts first() {
+            return up;
+        }
+
+        @Override
+        public List<RowProducts> products() {
+            return List.of(up, down);
+        }
+
+        @Override
+        public Plain with(UnaryOperator<RowProducts> change) {
+            return new Plain(change.apply(up), activation, change.apply(down));
+        }
+
+        @Override
+        public int joint() {
+            return 0;
+        }
+
+        @Override
+        public void begin(DecodeKernels kernels, DecodeBuffers buffers) {
+            up.runBehind(buffers.normed(), buffers.rows(), buffers.low(), buffers.gated(), false);
+            activation.applyInPlace(buffers.gated());
+        }
+
+        @Override
+        public void end(DecodeKernels kernels, DecodeStep.Norms norms, DecodeBuffers buffers) {
+            DecodeStep.end(down, buffers.gated(), norms, buffers);
+        }
+    }
+
+    /**
      * Experts, with one of all tokens or without.
      *
      * @param gemv of the chosen ones

@@ -11,6 +11,11 @@ public enum Activation {
         public Tensor apply(Tensor x) {
             return torch.silu(x);
         }
+
+        @Override
+        public void applyInPlace(Tensor x) {
+            torch.silu_(x);
+        }
     },
     /** The Gaussian error linear unit (<a href="https://arxiv.org/abs/1606.08415">Hendrycks and Gimpel 2016</a>). */
     GELU {
@@ -18,12 +23,22 @@ public enum Activation {
         public Tensor apply(Tensor x) {
             return torch.gelu(x);
         }
+
+        @Override
+        public void applyInPlace(Tensor x) {
+            torch.gelu_(x);
+        }
     },
     /** The same, approximated by a hyperbolic tangent; {@code gelu_pytorch_tanh}. */
     GELU_TANH {
         @Override
         public Tensor apply(Tensor x) {
             return torch.gelu(x, "tanh");
+        }
+
+        @Override
+        public void applyInPlace(Tensor x) {
+            torch.gelu_(x, "tanh");
         }
     };
 
@@ -38,4 +53,7 @@ public enum Activation {
 
     /** The function of each element. */
     public abstract Tensor apply(Tensor x);
+
+    /** The same where x lies, which allocates nothing; without gradients. */
+    public abstract void applyInPlace(Tensor x);
 }

@@ -253,6 +253,13 @@ public final class CudaDecodeKernels implements DecodeKernels {
     }
 
     @Override
+    public Optional<String> unsupportedReason(NormSpec norm) {
+        return norm.bias() == null
+                ? DecodeKernels.super.unsupportedReason(norm)
+                : Optional.of("a norm has a bias, which the kernels of the GPU do not add");
+    }
+
+    @Override
     public Optional<String> unsupportedReason(RouterSpec router) {
         if (router.experts() > MAX_EXPERTS || router.active() > MAX_ACTIVE) {
             return Optional.of("it chooses " + router.active() + " of " + router.experts() + " experts");

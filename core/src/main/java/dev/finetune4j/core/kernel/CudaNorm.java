@@ -14,11 +14,14 @@ final class CudaNorm {
 
     private CudaNorm() {}
 
-    /** Adds a norm to the arguments of a launch; null for none. */
+    /** Adds a norm without a bias to the arguments of a launch; null for none. */
     static void add(List<@Nullable Object> arguments, @Nullable NormSpec norm) {
         if (norm == null) {
             arguments.addAll(Arrays.asList(null, 0, 0, 0f));
             return;
+        }
+        if (norm.bias() != null) {
+            throw new IllegalArgumentException("the kernels know no bias of a norm");
         }
         arguments.add(norm.weight());
         arguments.add(Tensors.typeOf(norm.weight()) == ScalarType.Float ? 1 : 0);

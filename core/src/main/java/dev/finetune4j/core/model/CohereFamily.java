@@ -5,8 +5,6 @@ import dev.finetune4j.core.model.ModelConfig.HeadNorms;
 
 /** Command R: parallel halves, layer norms without biases (<a href="https://cohere.com/blog/command-r">Cohere 2024</a>). */
 final class CohereFamily implements ModelFamily {
-    private static final BlockNorms ONE = new BlockNorms("input_layernorm", null, null, null, true);
-
     @Override
     public String modelType() {
         return "cohere";
@@ -27,7 +25,7 @@ final class CohereFamily implements ModelFamily {
         draft.qkvBias = reader.flag("attention_bias", false);
         draft.outputBias = draft.qkvBias;
         draft.interleavedRope = true;
-        draft.blockNorms = ONE;
+        draft.blockNorms = BlockNorms.SHARED;
         draft.centeredNorms = true;
         draft.epsilonKey = "layer_norm_eps";
         draft.epsilonDefault = 1e-5;

@@ -4,6 +4,7 @@ import dev.finetune4j.core.kernel.Activation;
 import dev.finetune4j.core.model.ModelConfig.BlockNorms;
 import dev.finetune4j.core.model.ModelConfig.HeadNorms;
 import dev.finetune4j.core.model.ModelConfig.LayerType;
+import dev.finetune4j.core.model.ModelConfig.Mlp;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.RopeSpec;
 import java.util.ArrayList;
@@ -30,7 +31,7 @@ final class ConfigDraft {
     double residualMultiplier = 1;
     double logitsScaling = 1;
     boolean fusedQkv;
-    boolean fusedGateUp;
+    Mlp mlp = Mlp.GATE_AND_UP;
     /** The part of a head's channels that turns when the file says nothing; 0 where models of the family turn all. */
     double partialRope;
 
@@ -44,6 +45,7 @@ final class ConfigDraft {
     boolean tiedHead;
     boolean unitOffset;
     boolean centeredNorms;
+    boolean normBias;
     String epsilonKey = "rms_norm_eps";
     BlockNorms blockNorms = BlockNorms.BEFORE;
     HeadNorms headNorms = HeadNorms.NONE;
@@ -88,9 +90,7 @@ final class ConfigDraft {
         if (headDim % 2 != 0) {
             reader.problem("\"head_dim\" must be even, but is " + headDim);
         }
-        if (reader.number("attention_dropout", 0) != 0) {
-            reader.passOver("attention_dropout"); // it has a part in training only
-        }
+        reader.passOverDropout("attention_dropout");
         if (!reader.flag("is_causal", true)) {
             reader.problem("\"is_causal\" is false, but only causal attention is supported");
         }
@@ -118,8 +118,8 @@ final class ConfigDraft {
                 new Attention.Shape(heads, kvHeads, headDim, scale, attnLogitSoftcapping),
                 kinds,
                 activation,
-                new ModelConfig.Norms(epsilon, unitOffset, centeredNorms, blockNorms, headNorms),
-                new ModelConfig.Projections(fusedQkv, fusedGateUp, qkvBias, outputBias, mlpBias, tiedHead),
+                new ModelConfig.Norms(epsilon, unitOffset, centeredNorms, normBias, blockNorms, headNorms),
+                new ModelConfig.Projections(fusedQkv, mlp, qkvBias, outputBias, mlpBias, tiedHead),
                 embeddingScale,
                 finalLogitSoftcapping,
                 residualMultiplier,

@@ -174,6 +174,15 @@ final class ConfigReader {
         passedOver.add(key);
     }
 
+    /** Reads rates of dropout and notes those that are not 0: they have a part in training only. */
+    void passOverDropout(String... keys) {
+        for (String key : keys) {
+            if (number(key, 0) != 0) {
+                passOver(key);
+            }
+        }
+    }
+
     /** The keys that were noted so, in alphabetical order. */
     Set<String> passedOver() {
         return Collections.unmodifiableSet(passedOver);

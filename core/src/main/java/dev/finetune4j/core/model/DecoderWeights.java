@@ -76,16 +76,19 @@ record DecoderWeights(
                 .parameters()
                 .forEach((suffix, tensor) -> parameters.put(ModuleNames.EMBEDDING + "." + suffix, tensor));
         for (DecoderBlock block : blocks) {
-            block.forEachNorm(part ->
-                    parameters.put(part.name() + ".weight", part.module().weight()));
+            block.forEachNorm(part -> put(parameters, part));
             block.mlp()
                     .forEachRouter(router -> parameters.put(
                             router.name() + ".weight", router.module().weight()));
         }
         linears.forEach((name, linear) ->
                 linear.parameters().forEach((suffix, tensor) -> parameters.put(name + "." + suffix, tensor)));
-        parameters.put(norm.name() + ".weight", norm.module().weight());
+        put(parameters, norm);
         return parameters;
+    }
+
+    private static void put(Map<String, Tensor> parameters, Named<RmsNorm> norm) {
+        norm.module().parameters().forEach((suffix, tensor) -> parameters.put(norm.name() + "." + suffix, tensor));
     }
 
     /** The same modules, each replaced by what the transform makes of it. */

@@ -17,7 +17,7 @@ final class GlmFamily implements ModelFamily {
         draft.kvHeads = reader.size("num_key_value_heads", 2);
         draft.headDim = reader.size("head_dim", 128);
         draft.qkvBias = reader.flag("attention_bias", true);
-        draft.fusedGateUp = true;
+        draft.mlp = ModelConfig.Mlp.FUSED;
         draft.interleavedRope = true;
         draft.partialRope = 0.5;
         draft.epsilonDefault = 1.5625e-7;

@@ -84,7 +84,8 @@ final class LayoutCheck {
                 problems.unwanted(
                         name,
                         "is a bias that is not zero, but by config.json this linear has none; set \"attention_bias\" or"
-                                + " \"mlp_bias\" to true where the model was trained with it");
+                                + " \"mlp_bias\" (of some types \"use_bias\", \"use_qkv_bias\") to true where the model was"
+                                + " trained with it");
             }
         }
         return problems.lines();

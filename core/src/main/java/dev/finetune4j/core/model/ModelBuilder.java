@@ -3,19 +3,23 @@ package dev.finetune4j.core.model;
 import dev.finetune4j.core.model.ModelConfig.BlockNorms;
 import dev.finetune4j.core.model.ModelConfig.Experts;
 import dev.finetune4j.core.model.ModelConfig.HeadNorms;
+import dev.finetune4j.core.model.ModelConfig.Mlp;
 import dev.finetune4j.core.model.ModelConfig.Projections;
 import dev.finetune4j.core.nn.Attention;
 import dev.finetune4j.core.nn.DecoderBlock;
 import dev.finetune4j.core.nn.DenseEmbedding;
 import dev.finetune4j.core.nn.FeedForward;
 import dev.finetune4j.core.nn.GatedMlp;
+import dev.finetune4j.core.nn.HeadNorm;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.Named;
+import dev.finetune4j.core.nn.PlainMlp;
 import dev.finetune4j.core.nn.ProjectionGroup;
 import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.nn.TiedHead;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -52,14 +56,14 @@ final class ModelBuilder {
         specs.tensor("model.embed_tokens.weight", config.vocabSize(), hidden);
         for (int i = 0; i < config.layers(); i++) {
             for (String norm : config.norms().block().names()) {
-                specs.norm(block(i) + "." + norm, hidden);
+                specs.norm(block(i) + "." + norm, config.norms().bias(), hidden);
             }
             attention(specs, block(i), hidden);
             feedForward(specs, i, hidden);
             specs.ignored().add(block(i) + ".self_attn.rotary_emb.inv_freq");
         }
         specs.ignored().add("model.rotary_emb.inv_freq");
-        specs.norm("model.norm", hidden);
+        specs.norm("model.norm", config.norms().bias(), hidden);
         if (projections.tiedHead()) {
             specs.ignored().add("lm_head.weight");
         } else {
@@ -77,11 +81,22 @@ final class ModelBuilder {
             specs.linear(name + ".k_proj", hidden, keys(), projections.qkvBias());
             specs.linear(name + ".v_proj", hidden, keys(), projections.qkvBias());
         }
-        if (config.norms().heads() != HeadNorms.NONE) {
-            specs.norm(name + ".q_norm", headNorm(shape.heads()));
-            specs.norm(name + ".k_norm", headNorm(shape.kvHeads()));
-        }
+        headNorms(name, "q", shape.heads()).forEach(norm -> specs.norm(norm, false, headNorm(shape.heads())));
+        headNorms(name, "k", shape.kvHeads()).forEach(norm -> specs.norm(norm, false, headNorm(shape.kvHeads())));
         specs.linear(name + ".o_proj", queries(), hidden, projections.outputBias());
+    }
+
+    /** The modules that normalise the heads of queries (q) or keys (k). */
+    private List<String> headNorms(String attention, String of, int heads) {
+        String name = attention + "." + of;
+        return switch (config.norms().heads()) {
+            case NONE -> List.of();
+            case OWN_MODULES ->
+                IntStream.range(0, heads)
+                        .mapToObj(head -> name + "_layernorm.norms." + head)
+                        .toList();
+            default -> List.of(name + "_norm");
+        };
     }
 
     /** The shape of a norm's weight. */
@@ -104,13 +119,11 @@ final class ModelBuilder {
 
     private void mlp(WeightSpecs specs, String name, long hidden) {
         long inner = config.intermediateSize();
-        if (projections.fusedGateUp()) {
-            specs.linear(name + ".gate_up_proj", hidden, 2 * inner, projections.mlpBias());
-        } else {
-            specs.linear(name + ".gate_proj", hidden, inner, projections.mlpBias());
-            specs.linear(name + ".up_proj", hidden, inner, projections.mlpBias());
+        Mlp mlp = projections.mlp();
+        for (String input : mlp.inputs()) {
+            specs.linear(name + "." + input, hidden, mlp.isFused() ? 2 * inner : inner, projections.mlpBias());
         }
-        specs.linear(name + ".down_proj", inner, hidden, projections.mlpBias());
+        specs.linear(name + "." + mlp.output(), inner, hidden, projections.mlpBias());
     }
 
     /** Puts the decoder together from parts that are made on demand. */
@@ -160,17 +173,30 @@ final class ModelBuilder {
                         linear(source, name + ".v_proj")));
         Attention.@Nullable HeadNorms norms = config.norms().heads() == HeadNorms.NONE
                 ? null
-                : new Attention.HeadNorms(norm(source, name + ".q_norm"), norm(source, name + ".k_norm"));
+                : new Attention.HeadNorms(
+                        headNorm(source, headNorms(name, "q", shape.heads())),
+                        headNorm(source, headNorms(name, "k", shape.kvHeads())));
         return new Attention(shape, inputs, norms, linear(source, name + ".o_proj"));
     }
 
-    private GatedMlp mlp(WeightBinder source, String name) {
+    private HeadNorm headNorm(WeightBinder source, List<String> names) {
+        return HeadNorm.ofEach(
+                names.stream().map(name -> norm(source, name, false)).toList());
+    }
+
+    private FeedForward mlp(WeightBinder source, String name) {
         long inner = config.intermediateSize();
-        ProjectionGroup inputs = projections.fusedGateUp()
-                ? ProjectionGroup.stacked(linear(source, name + ".gate_up_proj"), inner, inner)
-                : ProjectionGroup.separate(
-                        List.of(linear(source, name + ".gate_proj"), linear(source, name + ".up_proj")));
-        return new GatedMlp(config.activation(), inputs, linear(source, name + ".down_proj"));
+        Mlp mlp = projections.mlp();
+        List<Named<Linear>> inputs = mlp.inputs().stream()
+                .map(input -> linear(source, name + "." + input))
+                .toList();
+        Named<Linear> output = linear(source, name + "." + mlp.output());
+        if (!mlp.gated()) {
+            return new PlainMlp(config.activation(), inputs.get(0), output);
+        }
+        ProjectionGroup gateAndUp =
+                mlp.isFused() ? ProjectionGroup.stacked(inputs.get(0), inner, inner) : ProjectionGroup.separate(inputs);
+        return new GatedMlp(config.activation(), gateAndUp, output);
     }
 
     static Named<Linear> linear(WeightBinder source, String name) {
@@ -178,8 +204,13 @@ final class ModelBuilder {
     }
 
     private Named<RmsNorm> norm(WeightBinder source, String name) {
+        return norm(source, name, config.norms().bias());
+    }
+
+    private Named<RmsNorm> norm(WeightBinder source, String name, boolean bias) {
         RmsNorm norm = new RmsNorm(
                 source.tensor(name + ".weight"),
+                bias ? source.tensor(name + ".bias") : null,
                 config.norms().epsilon(),
                 config.norms().unitOffset(),
                 config.norms().centered());

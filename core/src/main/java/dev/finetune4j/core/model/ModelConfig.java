@@ -97,11 +97,13 @@ public record ModelConfig(
      *
      * @param epsilon added to the mean square
      * @param unitOffset whether the factor is one plus the weight (unit offset)
-     * @param centered whether they are layer norms without a bias
+     * @param centered whether they are layer norms
+     * @param bias whether those of the residual stream have biases, as only layer norms can; those of heads have none
      * @param block those around the halves of a block
      * @param heads those of queries and keys
      */
-    public record Norms(double epsilon, boolean unitOffset, boolean centered, BlockNorms block, HeadNorms heads) {}
+    public record Norms(
+            double epsilon, boolean unitOffset, boolean centered, boolean bias, BlockNorms block, HeadNorms heads) {}
 
     /**
      * Where a block has norms, by their names within it; null where there is none.
@@ -131,6 +133,9 @@ public record ModelConfig(
         public static final BlockNorms BEFORE =
                 new BlockNorms("input_layernorm", null, "post_attention_layernorm", null);
 
+        /** Parallel halves, which one norm serves. */
+        public static final BlockNorms SHARED = new BlockNorms("input_layernorm", null, null, null, true);
+
         /** Sandwich norms as Gemma names them. */
         public static final BlockNorms AROUND = new BlockNorms(
                 "input_layernorm",
@@ -154,6 +159,8 @@ public record ModelConfig(
         EACH_HEAD,
         /** Each head alone, with a weight of its own. */
         OWN_WEIGHTS,
+        /** The same, by a module of its own each. */
+        OWN_MODULES,
         /** All heads together, with a number for each of their channels. */
         ALL_HEADS
     }
@@ -162,19 +169,41 @@ public record ModelConfig(
      * The linears of a decoder.
      *
      * @param fusedQkv whether queries, keys and values share one weight
-     * @param fusedGateUp whether gate and up share one weight
+     * @param mlp those of a dense feed-forward part
      * @param qkvBias whether the projections to queries, keys and values have biases
      * @param outputBias whether attention's output projection has one
      * @param mlpBias whether the feed-forward projections have biases
      * @param tiedHead whether the vocabulary projection shares the embedding's weight
      */
     public record Projections(
-            boolean fusedQkv,
-            boolean fusedGateUp,
-            boolean qkvBias,
-            boolean outputBias,
-            boolean mlpBias,
-            boolean tiedHead) {}
+            boolean fusedQkv, Mlp mlp, boolean qkvBias, boolean outputBias, boolean mlpBias, boolean tiedHead) {}
+
+    /**
+     * The linears of a dense feed-forward part, by their names within it.
+     *
+     * @param gated whether it is {@code output(act(gate) · up)}, not {@code output(act(input))}
+     * @param inputs of the input: gate and up, one that is both, or the only one without a gate
+     * @param output of the result
+     */
+    public record Mlp(boolean gated, List<String> inputs, String output) {
+        /** Llama's and most others'. */
+        public static final Mlp GATE_AND_UP = new Mlp(true, List.of("gate_proj", "up_proj"), "down_proj");
+
+        /** Gate and up share one weight. */
+        public static final Mlp FUSED = new Mlp(true, List.of("gate_up_proj"), "down_proj");
+
+        public Mlp {
+            inputs = List.copyOf(inputs);
+            if (inputs.isEmpty() || inputs.size() > (gated ? 2 : 1)) {
+                throw new IllegalArgumentException(inputs + " are not the inputs of a feed-forward part");
+            }
+        }
+
+        /** Whether gate and up share one weight. */
+        public boolean isFused() {
+            return gated && inputs.size() == 1;
+        }
+    }
 
     public ModelConfig {
         layerTypes = List.copyOf(layerTypes);
@@ -194,7 +223,7 @@ public record ModelConfig(
     ModelConfig withTiedHead(boolean tied) {
         Projections changed = new Projections(
                 projections.fusedQkv,
-                projections.fusedGateUp,
+                projections.mlp,
                 projections.qkvBias,
                 projections.outputBias,
                 projections.mlpBias,

@@ -35,7 +35,9 @@ interface ModelFamily {
             new GlmFamily(),
             new Glm4Family(),
             new CohereFamily(),
-            new Cohere2Family());
+            new Cohere2Family(),
+            new StableLmFamily(),
+            new Starcoder2Family());
 
     /**
      * Reads a config.json; the reader then knows the keys that were passed over.

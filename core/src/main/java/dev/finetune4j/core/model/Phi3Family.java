@@ -11,17 +11,13 @@ final class Phi3Family implements ModelFamily {
     public ModelConfig read(ConfigReader reader) {
         ConfigDraft draft = new ConfigDraft(reader);
         draft.fusedQkv = true;
-        draft.fusedGateUp = true;
+        draft.mlp = ModelConfig.Mlp.FUSED;
         draft.partialRope = 1;
         draft.phi3Rope = true;
         draft.epsilonDefault = 1e-5;
         draft.positionsDefault = 4096;
         draft.window = reader.window("sliding_window", 0);
-        for (String dropout : new String[] {"resid_pdrop", "embd_pdrop"}) {
-            if (reader.number(dropout, 0) != 0) {
-                reader.passOver(dropout); // it has a part in training only
-            }
-        }
+        reader.passOverDropout("resid_pdrop", "embd_pdrop");
         reader.size("original_max_position_embeddings", 4096);
         return draft.finish();
     }

@@ -76,6 +76,11 @@ public final class PretrainedFolder {
                         .toList();
     }
 
+    /** The module paths of the norms that have a bias. */
+    public Set<String> biasedNorms() {
+        return new ModelBuilder(config).weightSpecs().biasedNorms();
+    }
+
     /** What config.json says, before the weights were asked about the head. */
     ModelConfig declared() {
         return declared;

@@ -16,6 +16,9 @@ import java.util.Set;
  */
 record WeightSpecs(
         Map<String, long[]> tensors, Set<String> norms, Map<String, LinearSpec> linears, Set<String> ignored) {
+    private static final String WEIGHT = ".weight";
+    private static final String BIAS = ".bias";
+
     static WeightSpecs empty() {
         return new WeightSpecs(
                 new LinkedHashMap<>(), new LinkedHashSet<>(), new LinkedHashMap<>(), new LinkedHashSet<>());
@@ -25,9 +28,19 @@ record WeightSpecs(
         tensors.put(name, shape);
     }
 
-    void norm(String path, long... shape) {
+    void norm(String path, boolean bias, long... shape) {
         norms.add(path);
-        tensor(path + ".weight", shape);
+        tensor(path + WEIGHT, shape);
+        if (bias) {
+            tensor(path + BIAS, shape);
+        }
+    }
+
+    /** The norms that have a bias. */
+    Set<String> biasedNorms() {
+        Set<String> biased = new LinkedHashSet<>(norms);
+        biased.removeIf(path -> !tensors.containsKey(path + BIAS));
+        return biased;
     }
 
     void linear(String name, long in, long out, boolean bias) {
@@ -41,12 +54,11 @@ record WeightSpecs(
     /** The module paths of the parts that these tensors make. */
     ModuleNames moduleNames() {
         Set<String> embeddings = new LinkedHashSet<>();
-        tensors.keySet().forEach(name -> {
-            String path = name.substring(0, name.length() - ".weight".length());
-            if (ModuleNames.isEmbedding(path)) {
-                embeddings.add(path); // the other matrices are routers, on which no adapter sits
-            }
-        });
+        tensors.keySet().stream()
+                .filter(name -> name.endsWith(WEIGHT))
+                .map(name -> name.substring(0, name.length() - WEIGHT.length()))
+                .filter(ModuleNames::isEmbedding) // the other matrices are routers, on which no adapter sits
+                .forEach(embeddings::add);
         Set<String> projections = new LinkedHashSet<>(linears.keySet());
         projections.add(ModuleNames.OUTPUT_HEAD);
         return new ModuleNames(embeddings, projections, norms);

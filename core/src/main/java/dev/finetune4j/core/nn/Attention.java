@@ -125,25 +125,31 @@ public final class Attention {
      * Norms over the channels of each query and key head (<a href="https://arxiv.org/abs/2010.04245">Henry et al. 2020</a>), or
      * over those of all heads together.
      *
-     * @param query weight of shape (head size) for each head alone, (heads, head size) where each has its own, or
-     *     (heads · head size) for all together
+     * @param query weight of shape (head size) for each head alone, (heads, head size) where each has its own, in one module or in
+     *     as many, or (heads · head size) for all together
      * @param key as the query's, of the key heads
      */
-    public record HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {
+    public record HeadNorms(HeadNorm query, HeadNorm key) {
+        /** Of one module each. */
+        public HeadNorms(Named<RmsNorm> query, Named<RmsNorm> key) {
+            this(HeadNorm.of(query), HeadNorm.of(key));
+        }
+
         /** Whether each head is normalised alone, with a weight that all share. */
         boolean areOfEachHead(Shape shape) {
-            Tensor weight = query.module().weight();
-            return weight.dim() == 1 && weight.numel() == shape.headDim();
+            Tensor weight = query.norms().get(0).module().weight();
+            return query.norms().size() == 1 && weight.dim() == 1 && weight.numel() == shape.headDim();
         }
 
         /** Heads side by side, (B, T, n · head size), with weights of their own or together. */
-        private static Tensor sideBySide(Named<RmsNorm> norm, Tensor x) {
-            Tensor weight = norm.module().weight();
+        private static Tensor sideBySide(HeadNorm norms, Tensor x) {
+            RmsNorm norm = norms.module();
+            Tensor weight = norm.weight();
             if (weight.dim() == 1) {
-                return norm.module().forward(x);
+                return norm.forward(x);
             }
             Tensor heads = x.reshape(x.size(0), x.size(1), weight.size(0), weight.size(1));
-            return norm.module().forward(heads).flatten(2, 3);
+            return norm.forward(heads).flatten(2, 3);
         }
 
         /** Queries, keys and values, (B, T, n · head size) each, with the first two normalised, (B, n, T, head size) each. */
@@ -353,14 +359,22 @@ public final class Attention {
     Attention map(ModuleTransform mapper) {
         HeadNorms mapped = norms == null
                 ? null
-                : new HeadNorms(norms.query().map(mapper::norm), norms.key().map(mapper::norm));
+                : new HeadNorms(norms.query().map(mapper), norms.key().map(mapper));
         return new Attention(shape, inputs.map(mapper), mapped, output.map(mapper::linear));
     }
 
     void forEachNorm(Consumer<Named<RmsNorm>> sink) {
         if (norms != null) {
-            sink.accept(norms.query());
-            sink.accept(norms.key());
+            norms.query().forEach(sink);
+            norms.key().forEach(sink);
+        }
+    }
+
+    /** Frees the norms of the heads; the linears belong to the model. */
+    void closeNorms() {
+        if (norms != null) {
+            norms.query().close();
+            norms.key().close();
         }
     }
 }

@@ -256,6 +256,8 @@ public final class DecoderBlock implements AutoCloseable {
     @Override
     public void close() {
         mlp.forEachRouter(router -> router.module().close());
-        forEachNorm(norm -> norm.module().close());
+        attentionNorms.forEach(norm -> norm.module().close());
+        attention.closeNorms();
+        mlpNorms.forEach(norm -> norm.module().close());
     }
 }

@@ -5,7 +5,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** The second half of a decoder block, a function of single tokens. */
-public sealed interface FeedForward permits GatedMlp, MixtureOfExperts {
+public sealed interface FeedForward permits GatedMlp, PlainMlp, MixtureOfExperts {
     /**
      * (B, T, D) to (B, T, D).
      *

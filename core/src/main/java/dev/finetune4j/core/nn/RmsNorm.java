@@ -1,17 +1,21 @@
 package dev.finetune4j.core.nn;
 
 import dev.finetune4j.core.kernel.NormSpec;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Root mean square normalisation of the last dimension, {@code x / sqrt(mean(x²) + ε) · w}
  * (<a href="https://arxiv.org/abs/1910.07467">Zhang and Sennrich 2019</a>). The mean is taken in float32, the scaling by
  * the weight in the precision of {@code x}, as the published models do; those whose weight counts from one,
- * {@code 1 + w}, scale in float32 too. Centered it is layer normalisation without a bias
- * (<a href="https://arxiv.org/abs/1607.06450">Ba et al. 2016</a>), all in float32.
+ * {@code 1 + w}, scale in float32 too. Centered it is layer normalisation
+ * (<a href="https://arxiv.org/abs/1607.06450">Ba et al. 2016</a>) with a bias or without, all in float32.
  */
 public final class RmsNorm implements AutoCloseable {
     private final Tensor weight;
+    private final @Nullable Tensor bias;
     private final double epsilon;
     private final boolean unitOffset;
     private final boolean centered;
@@ -21,24 +25,26 @@ public final class RmsNorm implements AutoCloseable {
      * @param unitOffset whether the factor is one plus the weight
      */
     public RmsNorm(Tensor weight, double epsilon, boolean unitOffset) {
-        this(weight, epsilon, unitOffset, false);
+        this(weight, null, epsilon, unitOffset, false);
     }
 
     /**
      * @param weight shape (D), or (n, D) for n heads with a weight each; owned by this norm from now on
+     * @param bias of the weight's shape, or null; owned by this norm. Only one that is centered has one
      * @param unitOffset whether the factor is one plus the weight
      * @param centered whether the mean is taken away first
      */
-    public RmsNorm(Tensor weight, double epsilon, boolean unitOffset, boolean centered) {
+    public RmsNorm(Tensor weight, @Nullable Tensor bias, double epsilon, boolean unitOffset, boolean centered) {
         this.weight = weight;
+        this.bias = bias;
         this.epsilon = epsilon;
         this.unitOffset = unitOffset;
         this.centered = centered;
     }
 
-    /** The same norm with another weight, which it then owns. */
-    public RmsNorm withWeight(Tensor other) {
-        return new RmsNorm(other, epsilon, unitOffset, centered);
+    /** The same norm with another weight and bias, null where this one has none, which it then owns. */
+    public RmsNorm with(Tensor otherWeight, @Nullable Tensor otherBias) {
+        return new RmsNorm(otherWeight, otherBias, epsilon, unitOffset, centered);
     }
 
     /** Normalises (…, D). */
@@ -48,7 +54,7 @@ public final class RmsNorm implements AutoCloseable {
 
     /** What a kernel must know of it. */
     public NormSpec spec() {
-        return new NormSpec(weight, epsilon, unitOffset, centered);
+        return new NormSpec(weight, bias, epsilon, unitOffset, centered);
     }
 
     double epsilon() {
@@ -70,9 +76,24 @@ public final class RmsNorm implements AutoCloseable {
         return weight;
     }
 
-    /** Frees the weight. Closing twice is fine. */
+    /** What is added after the scaling, of the weight's shape; null for nothing. */
+    public @Nullable Tensor bias() {
+        return bias;
+    }
+
+    /** The tensors that full fine-tuning can train, by the suffix of their Hugging Face name. */
+    public Map<String, Tensor> parameters() {
+        Map<String, Tensor> parameters = new LinkedHashMap<>();
+        parameters.put("weight", weight);
+        if (bias != null) {
+            parameters.put("bias", bias);
+        }
+        return parameters;
+    }
+
+    /** Frees weight and bias. Closing twice is fine. */
     @Override
     public void close() {
-        weight.close();
+        parameters().values().forEach(Tensor::close);
     }
 }

@@ -6,6 +6,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /** By libtorch's operations, which it differentiates itself: on every device, in every type and shape. */
@@ -17,9 +18,12 @@ final class TorchLayerKernels implements LayerKernels {
     @Override
     public Tensor norm(Tensor x, RmsNorm norm) {
         if (norm.centered() && norm.weight().dim() == 1) {
-            Tensor weight = Tensors.as(norm.weight(), Tensors.typeOf(x));
-            long[] last = {weight.numel()};
-            return torch.layer_norm(x, last, new TensorOptional(weight), new TensorOptional(), norm.epsilon(), false);
+            ScalarType type = Tensors.typeOf(x);
+            Tensor weight = Tensors.as(norm.weight(), type);
+            TensorOptional bias =
+                    norm.bias() == null ? new TensorOptional() : new TensorOptional(Tensors.as(norm.bias(), type));
+            return torch.layer_norm(
+                    x, new long[] {weight.numel()}, new TensorOptional(weight), bias, norm.epsilon(), false);
         }
         return norm.spec().apply(x);
     }

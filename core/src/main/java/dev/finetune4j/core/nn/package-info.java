@@ -3,7 +3,8 @@
  *
  * <p>Letters in comments: B batch, T tokens, D hidden width, H heads, V vocabulary, r rank. Reading order:
  * {@link dev.finetune4j.core.nn.Linear}, {@link dev.finetune4j.core.nn.Attention},
- * {@link dev.finetune4j.core.nn.GatedMlp}, {@link dev.finetune4j.core.nn.MixtureOfExperts}, {@link dev.finetune4j.core.nn.DecoderBlock},
+ * {@link dev.finetune4j.core.nn.GatedMlp}, {@link dev.finetune4j.core.nn.PlainMlp}, {@link dev.finetune4j.core.nn.MixtureOfExperts},
+ * {@link dev.finetune4j.core.nn.DecoderBlock},
  * {@link dev.finetune4j.core.nn.NextTokenLoss}.
  *
  * <p>Forward calls of a layer may run in several threads at once; closing may not overlap with them. This holds for the

@@ -58,7 +58,7 @@ class JointPrefillTest {
     @ParameterizedTest
     @EnumSource(
             value = RandomWeights.Family.class,
-            names = {"LLAMA", "QWEN3", "GEMMA2", "GEMMA3", "MISTRAL"})
+            names = {"LLAMA", "QWEN3", "GEMMA2", "GEMMA3", "MISTRAL", "STABLELM", "STARCODER2"})
     void eachIsAsAlone(RandomWeights.Family family) {
         int[] lengths = {7, 1, 19, 12};
         List<KvCache> alone = new ArrayList<>();

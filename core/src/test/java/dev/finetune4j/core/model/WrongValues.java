@@ -60,17 +60,22 @@ final class WrongValues {
             "head_dim",
             "vocab_size");
 
+    private static final String TRAINING_ONLY = "has a part in training only, and is passed over";
+
     /** Keys that are read and cannot change a forward pass of any family, with the reason. */
-    static final Map<String, String> NO_PART_IN_A_FORWARD_PASS = Map.of(
-            "model_type", "chooses the family",
-            "attention_dropout", "has a part in training only, and is passed over",
-            "embd_pdrop", "has a part in training only, and is passed over",
-            "resid_pdrop", "has a part in training only, and is passed over",
-            "router_jitter_noise", "has a part in training only, and is passed over",
-            "router_aux_loss_coef", "is a factor of the loss: RouterBalanceTest",
-            "output_router_logits", "switches a loss on: RouterBalanceTest",
-            "tie_word_embeddings", "the weights decide, where there are some",
-            "max_position_embeddings", "is a limit; what scales by it has a wrong value of its own");
+    static final Map<String, String> NO_PART_IN_A_FORWARD_PASS = Map.ofEntries(
+            Map.entry("model_type", "chooses the family"),
+            Map.entry("attention_dropout", TRAINING_ONLY),
+            Map.entry("embd_pdrop", TRAINING_ONLY),
+            Map.entry("resid_pdrop", TRAINING_ONLY),
+            Map.entry("hidden_dropout", TRAINING_ONLY),
+            Map.entry("residual_dropout", TRAINING_ONLY),
+            Map.entry("embedding_dropout", TRAINING_ONLY),
+            Map.entry("router_jitter_noise", TRAINING_ONLY),
+            Map.entry("router_aux_loss_coef", "is a factor of the loss: RouterBalanceTest"),
+            Map.entry("output_router_logits", "switches a loss on: RouterBalanceTest"),
+            Map.entry("tie_word_embeddings", "the weights decide, where there are some"),
+            Map.entry("max_position_embeddings", "is a limit; what scales by it has a wrong value of its own"));
 
     /** The same for single families. */
     static final Map<String, Set<String>> READ_AND_NOT_USED = Map.of(

@@ -29,8 +29,8 @@ public record Ia3Settings(ModuleSelection modules, TargetModules feedForward, Li
     /** Keys, values and the inner activations of the feed-forward part, as in the paper. */
     public static Ia3Settings defaults() {
         return new Ia3Settings(
-                ModuleSelection.of(TargetModules.matching(".*\\.(k_proj|v_proj|qkv_proj|down_proj)")),
-                TargetModules.matching(".*\\.down_proj"),
+                ModuleSelection.of(TargetModules.matching(".*\\.(k_proj|v_proj|qkv_proj|down_proj|c_proj)")),
+                TargetModules.matching(".*\\.(down_proj|c_proj)"),
                 List.of());
     }
 }

@@ -29,9 +29,9 @@ public record LnTuningSettings(ModuleSelection modules, List<String> modulesToSa
         }
     }
 
-    /** All norms of the model. */
+    /** All norms of the model; those of heads that have one each are named themselves, not the modules that hold them. */
     public static LnTuningSettings defaults() {
-        return of(TargetModules.matching(".*norm"));
+        return of(TargetModules.matching(".*([^qk]_layernorm|_norm|\\.norm|\\.norms\\.\\d+)"));
     }
 
     /** The norms that the targets name. */

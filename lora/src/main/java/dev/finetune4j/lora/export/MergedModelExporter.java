@@ -30,6 +30,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.MemoryFormatOptional;
@@ -165,7 +166,16 @@ public final class MergedModelExporter {
         Map<String, LinearSpec> specs = source.linearSpecs();
         modules.embeddings()
                 .forEach(path -> add(path + ".weight", () -> embedding(path).denseWeight()));
-        modules.norms().forEach(path -> add(path + ".weight", () -> norm(path).weight()));
+        Set<String> biased = source.biasedNorms();
+        modules.norms().forEach(path -> {
+            boolean bias = biased.contains(path);
+            add(path + ".weight", () -> norm(path, bias).weight());
+            if (bias) {
+                add(
+                        path + ".bias",
+                        () -> Objects.requireNonNull(norm(path, true).bias()));
+            }
+        });
         source.routers().forEach(path -> add(path + ".weight", () -> read(path + ".weight")));
         specs.forEach((path, spec) -> {
             tensors.put(
@@ -198,8 +208,10 @@ public final class MergedModelExporter {
         return merging.embedding(path, new DenseEmbedding(read(path + ".weight"), 1));
     }
 
-    private RmsNorm norm(String path) {
-        return merging.norm(path, new RmsNorm(read(path + ".weight"), 0, false));
+    /** Neither epsilon nor form has a part in what is written, but only a centered norm has a bias. */
+    private RmsNorm norm(String path, boolean bias) {
+        Tensor added = bias ? read(path + ".bias") : null;
+        return merging.norm(path, new RmsNorm(read(path + ".weight"), added, 0, false, bias));
     }
 
     /** A tensor of a merged linear, apart from the linear, which is freed at once. */

@@ -110,8 +110,15 @@ class AdapterVariantsTest {
         return switch (name) {
             case "llama" -> Fixtures.reference("models/llama");
             case "llama_tied_bias", "gemma3" -> TestData.resource("bases/" + name);
-            case "glm4_plain", "olmo2_plain", "cohere_norms", "qwen3_moe_plain", "mixtral_window" ->
-                Path.of("../core/src/test/resources/model", name);
+            case "glm4_plain",
+                    "olmo2_plain",
+                    "cohere_norms",
+                    "qwen3_moe_plain",
+                    "mixtral_window",
+                    "stablelm_norms",
+                    "stablelm_parallel",
+                    "starcoder2_plain",
+                    "starcoder2_window" -> Path.of("../core/src/test/resources/model", name);
             default -> Fixtures.wide("models/" + name);
         };
     }

@@ -31,6 +31,7 @@ import dev.finetune4j.testsupport.TestData;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
@@ -115,6 +116,59 @@ class GgufExportTest {
         assertEquals(0, content.tensors().get("output_norm.weight").type());
         assertEquals(0, content.tensors().get("blk.0.ffn_norm.weight").type());
         assertEquals(32L, content.metadata().get("general.file_type"));
+    }
+
+    @Test
+    void biasesOfNormsAreWrittenAndNormsOfSingleHeadsAreOneTensor() throws IOException {
+        Path source = Path.of("../core/src/test/resources/model/stablelm_norms");
+        Path file = folder.resolve("stablelm.gguf");
+        try (LanguageModel loaded = load(GgufModels.withPlaceholders(source, folder.resolve("stablelm")))) {
+            loaded.export(file, ModelFormat.gguf(GgufType.BF16));
+        }
+        GgufContent content = GgufContent.read(file);
+        assertEquals("stablelm", content.metadata().get("general.architecture"));
+        assertEquals(4L, content.metadata().get("stablelm.rope.dimension_count"));
+        assertEquals(1e-3f, content.metadata().get("stablelm.attention.layer_norm_epsilon"));
+        assertEquals(false, content.metadata().get("stablelm.use_parallel_residual"));
+        try (SafetensorsFile weights = SafetensorsFile.open(source.resolve("model.safetensors"))) {
+            GgufContent.Stored bias = content.tensors().get("blk.0.ffn_norm.bias");
+            assertEquals(0, bias.type(), "it is not rounded");
+            assertArrayEquals(
+                    TensorData.floats(weights, "model.layers.0.post_attention_layernorm.bias"), bias.numbers());
+            GgufContent.Stored norms = content.tensors().get("blk.0.attn_q_norm.weight");
+            assertEquals(0, norms.type(), "they are not rounded");
+            assertEquals(List.of(4L, 8L), norms.shape());
+            for (int head = 0; head < 4; head++) {
+                assertArrayEquals(
+                        TensorData.floats(weights, "model.layers.0.self_attn.q_layernorm.norms." + head + ".weight"),
+                        Arrays.copyOfRange(norms.numbers(), head * 8, head * 8 + 8));
+            }
+            assertEquals(
+                    List.of(2L, 8L),
+                    content.tensors().get("blk.0.attn_k_norm.weight").shape());
+        }
+    }
+
+    @Test
+    void aFeedForwardPartWithoutAGateIsUpAndDown() throws IOException {
+        Path source = Path.of("../core/src/test/resources/model/starcoder2_plain");
+        Path file = folder.resolve("starcoder2.gguf");
+        try (LanguageModel loaded = load(GgufModels.withPlaceholders(source, folder.resolve("starcoder2")))) {
+            loaded.export(file, ModelFormat.gguf(GgufType.F32));
+        }
+        GgufContent content = GgufContent.read(file);
+        assertEquals("starcoder2", content.metadata().get("general.architecture"));
+        try (SafetensorsFile weights = SafetensorsFile.open(source.resolve("model.safetensors"))) {
+            assertEquals(weights.names().size(), content.tensors().size());
+            for (String end : List.of("weight", "bias")) {
+                assertArrayEquals(
+                        TensorData.floats(weights, "model.layers.1.mlp.c_fc." + end),
+                        content.tensors().get("blk.1.ffn_up." + end).numbers());
+                assertArrayEquals(
+                        TensorData.floats(weights, "model.layers.1.mlp.c_proj." + end),
+                        content.tensors().get("blk.1.ffn_down." + end).numbers());
+            }
+        }
     }
 
     @Test

@@ -28,6 +28,7 @@ import dev.finetune4j.lora.adapter.Ia3Settings;
 import dev.finetune4j.lora.adapter.LnTuningSettings;
 import dev.finetune4j.lora.adapter.LoraInit;
 import dev.finetune4j.lora.adapter.LoraSettings;
+import dev.finetune4j.lora.adapter.ModuleSelection;
 import dev.finetune4j.lora.adapter.PTuningSettings;
 import dev.finetune4j.lora.adapter.PrefixSettings;
 import dev.finetune4j.lora.adapter.PromptTuningSettings;
@@ -141,12 +142,18 @@ class MemoryPlanTest {
         assertTrue(plan.fits());
     }
 
+    private static Path fixtureOfCore(String name) {
+        return Path.of("../core/src/test/resources/model", name);
+    }
+
     static Stream<Arguments> forms() {
         return Stream.of(
                         Fixtures.reference("models/llama"),
                         TestData.resource("bases/llama_tied_bias"),
                         TestData.resource("model/qwen3_moe_mixed"),
-                        TestData.resource("model/qwen2_moe_shared"))
+                        TestData.resource("model/qwen2_moe_shared"),
+                        fixtureOfCore("stablelm_norms"),
+                        fixtureOfCore("starcoder2_plain"))
                 .flatMap(model -> Stream.of(
                         Arguments.of(model, null),
                         Arguments.of(model, QuantSettings.nf4()),
@@ -215,6 +222,26 @@ class MemoryPlanTest {
         for (Path model : List.of(Fixtures.reference("models/llama"), TestData.resource("bases/llama_tied_bias"))) {
             checkAdapter(model, settings);
         }
+    }
+
+    /** Where norms have biases too, and modules other names. */
+    @ParameterizedTest
+    @MethodSource("adaptersOfAnyNames")
+    void theAdapterOfAModelWithBiasesIsAsLargeAsTheRealOne(AdapterSettings settings) {
+        checkAdapter(fixtureOfCore("stablelm_norms"), settings);
+        checkAdapter(fixtureOfCore("starcoder2_plain"), settings);
+    }
+
+    static Stream<AdapterSettings> adaptersOfAnyNames() {
+        return Stream.concat(
+                adapters(),
+                Stream.of(
+                        new LnTuningSettings(
+                                ModuleSelection.of(TargetModules.matching(".*\\.(norms\\.0|norm)")), List.of()),
+                        LoraSettings.builder()
+                                .targetModules(TargetModules.matching(".*(c_fc|c_proj|down_proj)"))
+                                .bias(BiasTraining.ALL)
+                                .build()));
     }
 
     private static void checkAdapter(Path model, AdapterSettings settings) {

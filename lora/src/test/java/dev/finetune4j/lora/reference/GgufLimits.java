@@ -87,6 +87,17 @@ final class GgufLimits {
                         "a head that shares the embedding's weight");
                 windows();
             }
+            case "stablelm" -> width();
+            case "starcoder2" -> {
+                width();
+                boolean biases = config.path("use_bias").asBoolean(true);
+                refuse(!biases, QKV_BIAS);
+                refuse(!biases, OUTPUT_BIAS);
+                refuse(!biases, "biases of the feed-forward part");
+                refuse(
+                        !config.path("hidden_act").asText("gelu_pytorch_tanh").equals("gelu_pytorch_tanh"),
+                        "the activation");
+            }
             default -> {}
         }
         return reasons;

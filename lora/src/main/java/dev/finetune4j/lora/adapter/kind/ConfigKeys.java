@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 public final class ConfigKeys {
     /** The model types for which PEFT takes queries and values when the file names no modules. */
     private static final Set<String> HAVE_USUAL_TARGETS =
-            Set.of("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text");
+            Set.of("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "stablelm");
 
     private ConfigKeys() {}
 

@@ -94,7 +94,7 @@ public final class ModulesToSave {
         }
         RmsNorm norm = base.norms().get(path);
         if (norm != null) {
-            return new Spec(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), null, TRAINED);
+            return new Spec(path, weightName, norm.weight().shape(), () -> copy(norm.weight()), norm.bias(), TRAINED);
         }
         Linear linear = Objects.requireNonNull(base.linears().get(path));
         if (linear.parameters().isEmpty() && !(linear instanceof TiedHead)) {
@@ -173,7 +173,7 @@ public final class ModulesToSave {
 
         @Override
         public RmsNorm wrap(RmsNorm base) {
-            return base.withWeight(weight);
+            return base.with(weight, bias);
         }
     }
 }

@@ -1,6 +1,7 @@
 package dev.finetune4j.lora.adapter.modules;
 
 import dev.finetune4j.core.nn.Linear;
+import dev.finetune4j.core.nn.RmsNorm;
 import dev.finetune4j.core.tensor.Tensors;
 import dev.finetune4j.lora.adapter.BiasTraining;
 import dev.finetune4j.lora.adapter.layer.AdaptedLinear;
@@ -18,10 +19,10 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * A copy of a linear's bias that is trained in its place.
+ * A copy of the bias of a linear or a norm that is trained in its place.
  *
  * @param name the end of its name in a file: {@code bias}, or {@code base_layer.bias} where the linear has an adapter
- * @param bias shape (out), float32
+ * @param bias shape (out), or that of the norm, float32
  */
 public record TrainableBias(String name, Tensor bias) implements AdapterLayer {
     @Override
@@ -32,6 +33,11 @@ public record TrainableBias(String name, Tensor bias) implements AdapterLayer {
     @Override
     public Linear wrap(Linear base) {
         return new Biased(base, bias);
+    }
+
+    @Override
+    public RmsNorm wrap(RmsNorm base) {
+        return base.with(base.weight(), bias);
     }
 
     /**
@@ -47,14 +53,19 @@ public record TrainableBias(String name, Tensor bias) implements AdapterLayer {
         base.linears().forEach((path, linear) -> {
             boolean trained = bias == BiasTraining.ALL || (bias == BiasTraining.LORA_ONLY && adapted.contains(path));
             if (trained && linear.bias() != null && !whole.contains(path)) {
-                specs.add(new Spec(path, linear, adapted.contains(path)));
+                specs.add(new Spec(path, linear.bias(), adapted.contains(path)));
+            }
+        });
+        base.norms().forEach((path, norm) -> {
+            if (bias == BiasTraining.ALL && norm.bias() != null && !whole.contains(path)) {
+                specs.add(new Spec(path, norm.bias(), false));
             }
         });
         return specs;
     }
 
-    /** Plans the training of the bias of one linear. */
-    private record Spec(String module, Linear linear, boolean adapted) implements AdapterLayerSpec {
+    /** Plans the training of one bias, which is the base's. */
+    private record Spec(String module, Tensor own, boolean adapted) implements AdapterLayerSpec {
         private String name() {
             return adapted ? "base_layer.bias" : "bias";
         }
@@ -66,12 +77,11 @@ public record TrainableBias(String name, Tensor bias) implements AdapterLayer {
 
         @Override
         public Map<String, long[]> shapes() {
-            return Map.of(name(), new long[] {linear.outFeatures()});
+            return Map.of(name(), own.shape());
         }
 
         @Override
         public AdapterLayer init(InitContext context) {
-            Tensor own = Objects.requireNonNull(linear.bias());
             return new TrainableBias(
                     name(), own.detach().to(ScalarType.Float, false, true, new MemoryFormatOptional()));
         }

@@ -31,7 +31,9 @@ enum Architecture {
     CHATGLM("chatglm"),
     GLM4("glm4"),
     COMMAND_R("command-r"),
-    COHERE2("cohere2");
+    COHERE2("cohere2"),
+    STABLELM("stablelm"),
+    STARCODER2("starcoder2");
 
     /** Number of blocks of the two models for which the code has another scale of the scores. */
     private static final int GEMMA2_27B = 46;
@@ -50,9 +52,12 @@ enum Architecture {
     private static final Set<Architecture> PARALLEL = EnumSet.of(COMMAND_R, COHERE2);
     private static final Set<Architecture> ONE_GATE_UP = EnumSet.of(PHI3, CHATGLM, GLM4);
     /** Whose heads are together as wide as the model. */
-    private static final Set<Architecture> HEADS_AS_WIDE = EnumSet.of(QWEN2, QWEN2MOE);
+    private static final Set<Architecture> HEADS_AS_WIDE = EnumSet.of(QWEN2, QWEN2MOE, STABLELM, STARCODER2);
     /** With any biases that a file has. */
-    private static final Set<Architecture> ANY_QKV_BIASES = EnumSet.of(CHATGLM, GLM4, QWEN2MOE);
+    private static final Set<Architecture> ANY_QKV_BIASES = EnumSet.of(CHATGLM, GLM4, QWEN2MOE, STABLELM);
+
+    /** With layer norms that have biases. */
+    private static final Set<Architecture> NORM_BIASES = EnumSet.of(STABLELM, STARCODER2);
 
     private static final Set<Architecture> ANY_BIASES = EnumSet.of(LLAMA, GRANITE);
 
@@ -81,6 +86,8 @@ enum Architecture {
             case "glm4" -> GLM4;
             case "cohere" -> COMMAND_R;
             case "cohere2" -> COHERE2;
+            case "stablelm" -> STABLELM;
+            case "starcoder2" -> STARCODER2;
             default -> throw new IllegalArgumentException("no architecture of llama.cpp is known for " + modelType);
         };
     }
@@ -109,9 +116,14 @@ enum Architecture {
         return isGemma() || PARALLEL.contains(this);
     }
 
+    /** Whether it has a key for the factor on the logits. */
+    boolean scalesLogits() {
+        return PARALLEL.contains(this);
+    }
+
     /** Whether a file needs the head's weight even where it is the embedding's. */
     boolean needsHead() {
-        return this == QWEN2MOE;
+        return this == QWEN2MOE || this == STABLELM;
     }
 
     /** Whether the rotary embedding turns heads of a layer. */
@@ -158,7 +170,8 @@ enum Architecture {
      */
     List<String> differences(ModelConfig config, int context) {
         List<String> found = new ArrayList<>();
-        require(found, isGemma() ? Activation.GELU_TANH : Activation.SILU, config.activation(), "the activation");
+        boolean gelu = isGemma() || this == STARCODER2;
+        require(found, gelu ? Activation.GELU_TANH : Activation.SILU, config.activation(), "the activation");
         norms(found, config);
         projections(found, config);
         experts(found, config);
@@ -176,8 +189,11 @@ enum Architecture {
         BlockNorms block = config.norms().block();
         require(found, NORMS_BEHIND.contains(this), block.afterMlp() != null, "norms behind each half of a block");
         require(found, this != OLMO2, block.beforeAttention() != null, "norms before each half of a block");
-        require(found, PARALLEL.contains(this), block.parallel(), "parallel halves of a block");
-        require(found, headNorms(config), config.norms().heads(), "norms of queries and keys");
+        require(found, NORM_BIASES.contains(this), config.norms().bias(), "biases of norms");
+        if (this != STABLELM) { // which takes what a file has
+            require(found, PARALLEL.contains(this), block.parallel(), "parallel halves of a block");
+            require(found, headNorms(config), config.norms().heads(), "norms of queries and keys");
+        }
     }
 
     private HeadNorms headNorms(ModelConfig config) {
@@ -196,13 +212,14 @@ enum Architecture {
             require(found, config.hiddenSize(), width, "the width of all heads");
         }
         require(found, this == PHI3, projections.fusedQkv(), "one weight of queries, keys and values");
-        require(found, ONE_GATE_UP.contains(this), projections.fusedGateUp(), "one weight of gate and up");
+        require(found, ONE_GATE_UP.contains(this), projections.mlp().isFused(), "one weight of gate and up");
         if (!ANY_BIASES.contains(this)) {
+            boolean all = this == STARCODER2;
             if (!ANY_QKV_BIASES.contains(this)) {
-                require(found, this == QWEN2, projections.qkvBias(), "biases of queries, keys and values");
+                require(found, all || this == QWEN2, projections.qkvBias(), "biases of queries, keys and values");
             }
-            require(found, false, projections.outputBias(), "a bias of attention's output projection");
-            require(found, false, projections.mlpBias(), "biases of the feed-forward part");
+            require(found, all, projections.outputBias(), "a bias of attention's output projection");
+            require(found, all, projections.mlpBias(), "biases of the feed-forward part");
         }
     }
 

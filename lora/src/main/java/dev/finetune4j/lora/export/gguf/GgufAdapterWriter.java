@@ -162,7 +162,7 @@ public final class GgufAdapterWriter {
         Map<String, SortedMap<Integer, Factors>> experts = new LinkedHashMap<>();
         factors.forEach((module, found) -> {
             String name = conversion.module(module) + ".weight";
-            OptionalInt expert = TensorConversion.expert(module);
+            OptionalInt expert = TensorConversion.indexInStack(module);
             if (expert.isPresent()) {
                 experts.computeIfAbsent(name, none -> new TreeMap<>()).put(expert.getAsInt(), found);
             } else {

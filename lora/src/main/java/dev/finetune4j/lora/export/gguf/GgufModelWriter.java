@@ -69,19 +69,18 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
         vocabulary.write(metadata);
         TensorConversion conversion = new TensorConversion(config, architecture);
         List<GgufTensor> tensors = new ArrayList<>(rotary.tensors(context));
-        Map<String, SortedMap<Integer, LazyTensor>> experts = new LinkedHashMap<>();
+        Map<String, SortedMap<Integer, LazyTensor>> stacks = new LinkedHashMap<>();
         model.tensors().forEach((name, values) -> {
             String path = name.substring(0, name.lastIndexOf('.'));
-            OptionalInt expert = TensorConversion.expert(path);
-            if (expert.isPresent()) {
-                experts.computeIfAbsent(conversion.module(path) + ".weight", none -> new TreeMap<>())
-                        .put(expert.getAsInt(), values);
+            OptionalInt index = TensorConversion.indexInStack(path);
+            if (index.isPresent()) {
+                stacks.computeIfAbsent(conversion.module(path) + ".weight", none -> new TreeMap<>())
+                        .put(index.getAsInt(), values);
             } else if (!(tied && name.equals(HEAD))) {
                 tensors.add(conversion.convert(name, values, type));
             }
         });
-        experts.forEach(
-                (name, values) -> tensors.add(TensorConversion.stack(name, List.copyOf(values.values()), type)));
+        stacks.forEach((name, values) -> tensors.add(TensorConversion.stack(name, List.copyOf(values.values()), type)));
         if (tied && architecture.needsHead()) {
             LazyTensor table = Objects.requireNonNull(model.tensors().get(ModuleNames.EMBEDDING + ".weight"));
             tensors.add(conversion.convert(HEAD, table, type));
@@ -158,6 +157,9 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
             metadata.number(key + "attn_logit_softcapping", config.attention().softCap());
             metadata.number(key + "final_logit_softcapping", config.finalLogitSoftcapping());
         }
+        if (architecture == Architecture.STABLELM) {
+            metadata.flag(key + "use_parallel_residual", config.norms().block().parallel());
+        }
         multipliers(metadata, architecture, config);
     }
 
@@ -181,7 +183,7 @@ public record GgufModelWriter(GgmlType type, int contextLength) implements Model
             metadata.number(key + "residual_scale", config.residualMultiplier());
             metadata.number(key + "attention.scale", config.attention().scale());
             metadata.number(key + "logit_scale", config.logitsScaling()); // by which they are divided
-        } else if (config.norms().block().parallel()) {
+        } else if (architecture.scalesLogits()) {
             metadata.number(key + "logit_scale", 1 / config.logitsScaling());
         }
     }

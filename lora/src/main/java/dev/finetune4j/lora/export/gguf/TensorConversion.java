@@ -22,7 +22,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class TensorConversion {
     private static final Pattern IN_BLOCK = Pattern.compile("model\\.layers\\.(\\d+)\\.(.+)");
-    private static final Pattern EXPERT = Pattern.compile("(.+\\.experts)\\.(\\d+)(\\.[^.]+)");
+    /** Experts and norms of single heads, which are one tensor there. */
+    private static final Pattern IN_STACK = Pattern.compile("(.+\\.(?:experts|norms))\\.(\\d+)(\\.[^.]+)?");
+
     /** A vector there, where the linear has one row. */
     private static final String SHARE_OF_SHARED = "ffn_gate_inp_shexp";
 
@@ -39,10 +41,14 @@ final class TensorConversion {
             Map.entry("self_attn.o_proj", "attn_output"),
             Map.entry("self_attn.q_norm", "attn_q_norm"),
             Map.entry("self_attn.k_norm", "attn_k_norm"),
+            Map.entry("self_attn.q_layernorm.norms", "attn_q_norm"),
+            Map.entry("self_attn.k_layernorm.norms", "attn_k_norm"),
             Map.entry("mlp.gate_proj", "ffn_gate"),
             Map.entry("mlp.up_proj", "ffn_up"),
             Map.entry("mlp.gate_up_proj", "ffn_up"),
             Map.entry("mlp.down_proj", "ffn_down"),
+            Map.entry("mlp.c_fc", "ffn_up"),
+            Map.entry("mlp.c_proj", "ffn_down"),
             Map.entry("mlp.gate", "ffn_gate_inp"),
             Map.entry("mlp.experts.gate_proj", "ffn_gate_exps"),
             Map.entry("mlp.experts.up_proj", "ffn_up_exps"),
@@ -67,15 +73,15 @@ final class TensorConversion {
         this.queryFactor = Math.abs(factor - 1) < NO_DIFFERENCE ? 1 : factor;
     }
 
-    /** The number of the expert that a module belongs to; empty where it is part of none. */
-    static OptionalInt expert(String path) {
-        Matcher parts = EXPERT.matcher(path);
+    /** The number of the expert that a module belongs to, or of the head that it normalises alone; empty where it is neither. */
+    static OptionalInt indexInStack(String path) {
+        Matcher parts = IN_STACK.matcher(path);
         return parts.matches() ? OptionalInt.of(Integer.parseInt(parts.group(2))) : OptionalInt.empty();
     }
 
-    /** The name of a module of Hugging Face's in the file, without {@code .weight}; of experts, that of the stack of all. */
+    /** The name of a module of Hugging Face's in the file, without {@code .weight}; of one in a stack, that of all. */
     String module(String path) {
-        return named(EXPERT.matcher(path).replaceFirst("$1$3"));
+        return named(IN_STACK.matcher(path).replaceFirst("$1$3"));
     }
 
     private String named(String path) {
@@ -125,13 +131,14 @@ final class TensorConversion {
     }
 
     /**
-     * The weights of one projection of all experts, float32, as they go into the file.
+     * The weights of one projection of all experts, or of the norms of all heads, float32, as they go into the file.
      *
      * @param name in the file
-     * @param values expert by expert
+     * @param values in the order of experts or heads
      */
     static GgufTensor stack(String name, List<LazyTensor> values, GgmlType wanted) {
-        return new GgufTensor(name, fitting(wanted, values.get(0).shape()), values, true);
+        long[] each = values.get(0).shape();
+        return new GgufTensor(name, each.length == 1 ? GgmlType.F32 : fitting(wanted, each), values, true);
     }
 
     /** The wanted format, or half precision for rows that are not made of whole blocks. */

@@ -15,8 +15,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The bytes per token that one block leaves for its backward pass, and that it needs while that runs, in the order of the
- * code that it follows: {@code DecoderBlock}, {@code RmsNorm}, {@code Attention}, {@code GatedMlp}, {@code LoraLinear}, and
- * {@code FusedKernels} where those serve.
+ * code that it follows: {@code DecoderBlock}, {@code RmsNorm}, {@code Attention}, {@code GatedMlp}, {@code PlainMlp},
+ * {@code LoraLinear}, and {@code FusedKernels} where those serve.
  *
  * <p>Letters: D hidden size, I inner size, Q and K width of all query and all key heads, H query heads, T positions seen,
  * e bytes of a number.
@@ -38,6 +38,9 @@ final class BlockBytes {
     private final int firstTrained;
 
     private final boolean fused;
+    /** Whether norms are layer norms, which libtorch computes in one pass. */
+    private final boolean layerNorms;
+
     private final boolean gpu;
     private final boolean kernels;
     private final boolean blockwise;
@@ -63,7 +66,8 @@ final class BlockBytes {
         this.gpu = StaticBytes.isGpu(placement);
         this.kernels = StaticBytes.hasKernels(placement);
         this.blockwise = isBlockwise(config, placement);
-        this.fused = kernels && !everythingTrained;
+        this.layerNorms = config.norms().centered();
+        this.fused = kernels && !everythingTrained && !layerNorms;
         this.precision = placement.precision();
         this.e = precision.bytes();
         this.hidden = config.hiddenSize();
@@ -125,7 +129,7 @@ final class BlockBytes {
         long around = norms(norms.subList(norms.size() / 2, norms.size()));
         BlockModules.Experts experts = block.experts();
         if (experts == null) {
-            return around + inputs(block.mlpInputs()) + gated(block.down());
+            return around + inputs(block.mlpInputs()) + (block.gated() ? gated(block.down()) : plain(block.down()));
         }
         long shared = experts.shared() ? inputs(block.mlpInputs()) + gated(block.down()) : 0;
         return around + shared + routed(experts);
@@ -149,7 +153,9 @@ final class BlockBytes {
 
     private long norms(List<String> paths) {
         return paths.stream()
-                .mapToLong(path -> norm(hidden, isFused(path), footprint(path) != null))
+                .mapToLong(path -> layerNorms
+                        ? hidden * e + 2 * WIDE // the mean and the factor
+                        : norm(hidden, isFused(path), footprint(path) != null))
                 .sum();
     }
 
@@ -281,6 +287,11 @@ final class BlockBytes {
         return bytes + 3 * inner * e + product;
     }
 
+    /** What goes into the activation, and what comes out of it where the last projection needs it. */
+    private long plain(Projection down) {
+        return own(down) + inner * e + (savesInput(footprint(down)) ? inner * e : 0);
+    }
+
     /** The mask of a block, which libtorch turns into numbers and keeps for each block, whatever the number of rows. */
     long mask(int index, long positions, boolean masked) {
         return masked(index, positions, masked) ? positions * positions * e : 0;
@@ -314,7 +325,9 @@ final class BlockBytes {
     /** What the first half makes on its way forward and lets go at its end, when its scope closes. */
     private long attentionForward(int index, long positions, boolean masked) {
         BlockModules block = blocks.get(index);
-        long unfused = block.norms().stream().filter(norm -> !isFused(norm)).count();
+        long unfused = layerNorms
+                ? 0
+                : block.norms().stream().filter(norm -> !isFused(norm)).count();
         long wide = 2 * unfused * hidden * WIDE;
         boolean capped = config.attention().softCap() > 0 && (masked || !blockwise);
         long scores = capped ? 4L * config.attention().heads() * positions * e : 0;
@@ -331,7 +344,7 @@ final class BlockBytes {
                 block.mlpInputs().linears().stream().mapToLong(this::temporary).sum() + temporary(block.down());
         BlockModules.Experts experts = block.experts();
         if (experts == null) {
-            return (kernels ? 3 : 1) * inner * e + adapted;
+            return (!block.gated() ? 2 : kernels ? 3 : 1) * inner * e + adapted;
         }
         // The rows of a token's experts before and behind them, and what is between.
         return experts.active() * (2 * hidden + 2 * experts.inner()) * e
@@ -346,12 +359,14 @@ final class BlockBytes {
     }
 
     private long normsBackward(int index) {
-        return blocks.get(index).norms().stream().allMatch(this::isFused) ? 2 * hidden * e : 4 * hidden * WIDE;
+        boolean onePass = layerNorms || blocks.get(index).norms().stream().allMatch(this::isFused);
+        return onePass ? 2 * hidden * e : 4 * hidden * WIDE;
     }
 
     private long mlpBackward(int index) {
         BlockModules.Experts experts = blocks.get(index).experts();
-        long dense = (kernels ? 2 : 5) * inner * e + 2 * hidden * e;
+        boolean gated = blocks.get(index).gated();
+        long dense = (!gated || kernels ? 2 : 5) * inner * e + 2 * hidden * e;
         return experts == null
                 ? dense
                 : experts.active() * (2 * hidden + 2 * experts.inner()) * e + (experts.shared() ? dense : 0);

@@ -6,6 +6,7 @@ import dev.finetune4j.core.nn.GatedMlp;
 import dev.finetune4j.core.nn.Linear;
 import dev.finetune4j.core.nn.MixtureOfExperts;
 import dev.finetune4j.core.nn.Named;
+import dev.finetune4j.core.nn.PlainMlp;
 import dev.finetune4j.core.nn.ProjectionGroup;
 import dev.finetune4j.core.nn.RmsNorm;
 import java.util.ArrayList;
@@ -20,8 +21,9 @@ import org.jspecify.annotations.Nullable;
  * @param attentionInputs the projections to queries, keys and values
  * @param headNorms the norms on queries and keys; empty where the model has none
  * @param output the projection of what the heads give
- * @param mlpInputs the projections to gate and up
- * @param down the projection of their product
+ * @param gated whether the feed-forward part has a gate
+ * @param mlpInputs the projections to gate and up, or the one to what goes through the activation alone
+ * @param down the projection of what becomes of them
  * @param experts further linears, of which a token passes some; null in a dense block. Where only experts are there, the first one's
  *     stand as {@code mlpInputs} and {@code down}
  */
@@ -30,6 +32,7 @@ record BlockModules(
         Inputs attentionInputs,
         List<String> headNorms,
         Projection output,
+        boolean gated,
         Inputs mlpInputs,
         Projection down,
         @Nullable Experts experts) {
@@ -90,27 +93,43 @@ record BlockModules(
     }
 
     static BlockModules of(DecoderBlock block) {
-        GatedMlp mlp;
-        Experts experts = null;
-        if (block.mlp() instanceof MixtureOfExperts mixture) {
-            experts = Experts.of(mixture);
-            mlp = mixture.shared() == null
-                    ? mixture.experts().get(0)
-                    : mixture.shared().mlp();
+        MixtureOfExperts mixture = block.mlp() instanceof MixtureOfExperts sparse ? sparse : null;
+        ProjectionGroup inputs;
+        ProjectionGroup down;
+        if (block.mlp() instanceof PlainMlp plain) {
+            inputs = plain.up();
+            down = plain.down();
         } else {
-            mlp = (GatedMlp) block.mlp();
+            GatedMlp mlp = gated(block, mixture);
+            inputs = mlp.gateAndUp();
+            down = mlp.down();
         }
-        HeadNorms head = block.attention().norms();
         return new BlockModules(
                 norms(block),
                 Inputs.of(block.attentionNorms(), block.attention().inputs()),
-                head == null
-                        ? List.of()
-                        : List.of(head.query().name(), head.key().name()),
+                headNorms(block.attention().norms()),
                 Projection.of(block.attention().output()),
-                Inputs.of(block.mlpNorms(), mlp.gateAndUp()),
-                Projection.of(mlp.down().linears().get(0)),
-                experts);
+                !(block.mlp() instanceof PlainMlp),
+                Inputs.of(block.mlpNorms(), inputs),
+                Projection.of(down.linears().get(0)),
+                mixture == null ? null : Experts.of(mixture));
+    }
+
+    private static GatedMlp gated(DecoderBlock block, @Nullable MixtureOfExperts mixture) {
+        if (mixture == null) {
+            return (GatedMlp) block.mlp();
+        }
+        MixtureOfExperts.Shared shared = mixture.shared();
+        return shared == null ? mixture.experts().get(0) : shared.mlp();
+    }
+
+    private static List<String> headNorms(@Nullable HeadNorms norms) {
+        return norms == null
+                ? List.of()
+                : Stream.of(norms.query(), norms.key())
+                        .flatMap(norm -> norm.norms().stream())
+                        .map(Named::name)
+                        .toList();
     }
 
     private static List<String> norms(DecoderBlock block) {

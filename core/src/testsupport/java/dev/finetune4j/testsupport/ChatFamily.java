@@ -62,6 +62,11 @@ public final class ChatFamily {
         return name;
     }
 
+    /** The name of a published template of the family among the shared fixtures; empty if there is none. */
+    public String published() {
+        return all.path("published").asText();
+    }
+
     @Override
     public String toString() {
         return name;
@@ -129,11 +134,17 @@ public final class ChatFamily {
         for (JsonNode message : item.path("messages")) {
             Map<String, @Nullable Object> fields = map(message);
             Role role = Role.valueOf(String.valueOf(fields.remove("role")).toUpperCase(Locale.ROOT));
-            messages.add(new ChatMessage(role, String.valueOf(fields.remove("content")), fields));
+            Object content = fields.get("content");
+            if (content instanceof String) {
+                fields.remove("content");
+            }
+            messages.add(new ChatMessage(role, content instanceof String text ? text : "", fields));
         }
         List<Map<String, @Nullable Object>> tools = new ArrayList<>();
         item.path("tools").forEach(tool -> tools.add(map(tool)));
-        return new Conversation(messages, tools, map(item.path("variables")));
+        Map<String, @Nullable Object> variables = map(item.path("variables"));
+        variables.keySet().removeAll(Set.of("bos_token", "eos_token"));
+        return new Conversation(messages, tools, variables);
     }
 
     private static Map<String, @Nullable Object> map(JsonNode object) {

@@ -110,7 +110,13 @@ class AdapterVariantsTest {
         return switch (name) {
             case "llama" -> Fixtures.reference("models/llama");
             case "llama_tied_bias", "gemma3" -> TestData.resource("bases/" + name);
-            case "glm4_plain", "olmo2_plain", "cohere_norms", "qwen3_moe_plain", "mixtral_window" ->
+            case "glm4_plain",
+                    "olmo2_plain",
+                    "cohere_norms",
+                    "qwen2_moe_shared",
+                    "qwen3_moe_mixed",
+                    "qwen3_moe_plain",
+                    "mixtral_window" ->
                 Path.of("../core/src/test/resources/model", name);
             default -> Fixtures.wide("models/" + name);
         };

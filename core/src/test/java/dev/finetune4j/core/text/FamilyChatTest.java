@@ -20,6 +20,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The chat models of each family ask with the ids of transformers, are trained on what they are asked for, and end where it ends. */
 class FamilyChatTest {
@@ -72,6 +74,40 @@ class FamilyChatTest {
         }
         assertEquals(encoder.tokenizer().decode(expected), encoder.tokenizer().decode(ids));
         assertArrayEquals(expected, ids);
+    }
+
+    /** A base model without a template is asked by the named one as the family's chat models are. */
+    @ParameterizedTest
+    @CsvSource({
+        "granite, granite3, true", "olmo2, olmo2, false", "glm4, glm4, false", "glm, glm4, false", "cohere, cohere, false",
+        "phi4, phi4, false", "phi4_mini, phi4_mini, false", "internlm2, intern2, false", "qwen2_moe, chatml, true",
+        "qwen3_moe, chatml, false"
+    })
+    void namedTemplatesAskAlike(String family, String name, boolean ownSystemText) {
+        ChatFamily chosen = ChatFamily.all().stream()
+                .filter(each -> each.name().equals(family))
+                .findFirst()
+                .orElseThrow();
+        try (Tokenizer tokenizer = Tokenizer.load(chosen.write(folder.resolve(family)))) {
+            ChatEncoder encoder = new ChatEncoder(tokenizer, ChatTemplate.named(name), chosen.ends());
+            int compared = 0;
+            for (JsonNode item : chosen.cases()) {
+                Conversation conversation = ChatFamily.conversation(item);
+                boolean texts = conversation.tools().isEmpty()
+                        && conversation.templateVariables().isEmpty()
+                        && conversation.messages().stream()
+                                .allMatch(message -> message.fields().isEmpty());
+                boolean said = conversation.system().isPresent() || !ownSystemText;
+                if (texts && said && item.path("add_generation_prompt").asBoolean()) {
+                    assertArrayEquals(
+                            TestData.ints(item.path("ids")),
+                            encoder.encode(conversation, true).ids());
+                    compared++;
+                }
+            }
+            assertTrue(compared >= 2, compared + " compared");
+            assertTrue(encoder.stopIds().containsAll(chosen.ends()));
+        }
     }
 
     /** The text of transformers as the golden renderings have it, and the ids that the tokenizer gives that text. */

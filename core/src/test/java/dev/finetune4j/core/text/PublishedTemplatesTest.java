@@ -101,10 +101,12 @@ class PublishedTemplatesTest {
         assertEquals(
                 Set.of(
                         "chatml-openhermes=chatml",
+                        "command-r-v01=cohere",
                         "gemma-2-2b-it=gemma",
                         "llama-3-instruct=llama3",
                         "llama-3-training-generation=llama3",
                         "mistral-7b-instruct-v0.1=mistral",
+                        "phi-4=phi4",
                         "qwen2.5-instruct=qwen",
                         "qwen3-instruct-2507=chatml",
                         "yi-1.5-chat=yi",

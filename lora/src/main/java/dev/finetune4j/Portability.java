@@ -70,12 +70,14 @@ public record Portability(List<Difference> differences) {
         List<String> found = new ArrayList<>();
         String type = base.config().modelType();
         if (type.equals("qwen2_moe") && hasTensor(adapter, EXPERT)) {
-            found.add("factors of single experts, which it passes over with transformers 5: train with targetParameters(\""
-                    + "mlp.experts.gate_up_proj\", \"mlp.experts.down_proj\")");
+            found.add(
+                    "factors of single experts, which it passes over with transformers 5: train with targetParameters(\""
+                            + "mlp.experts.gate_up_proj\", \"mlp.experts.down_proj\")");
         }
         if (type.equals("qwen3_moe") && hasTensor(adapter, DENSE)) {
-            found.add("factors of the layers without experts, which it passes over with transformers 5: leave gate_proj, up_proj"
-                    + " and down_proj out of the targets");
+            found.add(
+                    "factors of the layers without experts, which it passes over with transformers 5: leave gate_proj, up_proj"
+                            + " and down_proj out of the targets");
         }
         return found;
     }

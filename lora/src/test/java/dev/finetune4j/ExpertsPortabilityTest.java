@@ -23,8 +23,8 @@ class ExpertsPortabilityTest {
         "mixtral_window, true, true"
     })
     void factorsOfSingleExperts(String model, boolean parameters, boolean portable) {
-        PretrainedFolder folder =
-                PretrainedFolder.open(Path.of("../core/src/test/resources/model").resolve(model));
+        PretrainedFolder folder = PretrainedFolder.open(
+                Path.of("../core/src/test/resources/model").resolve(model));
         LoraSettings settings = parameters
                 ? LoraSettings.builder()
                         .targetModules("q_proj", "o_proj")

@@ -42,11 +42,12 @@ class FamilyAnswersTest {
 
     @TestFactory
     Stream<DynamicTest> anAnswerEndsAtEachOfTheEnds() {
-        return ChatFamily.all().stream().map(family -> DynamicTest.dynamicTest(family.name(), () -> {
-            for (int end : family.ends()) {
-                answer(family, family.write(folder.resolve(family.name() + end)), end);
-            }
-        }));
+        return ChatFamily.all().stream()
+                .map(family -> DynamicTest.dynamicTest(family.name(), () -> {
+                    for (int end : family.ends()) {
+                        answer(family, family.write(folder.resolve(family.name() + end)), end);
+                    }
+                }));
     }
 
     private static void answer(ChatFamily family, Path model, int end) {
@@ -89,48 +90,49 @@ class FamilyAnswersTest {
     /** In a GGUF file the first three ends have keys; a merged folder has all in generation_config.json. */
     @TestFactory
     Stream<DynamicTest> whatIsExportedEndsThereToo() {
-        return ChatFamily.all().stream().map(family -> DynamicTest.dynamicTest(family.name(), () -> {
-            Path model = family.write(folder.resolve(family.name()));
-            int eos;
-            String template;
-            int vocabulary;
-            try (Tokenizer tokenizer = Tokenizer.load(model)) {
-                eos = tokenizer.idOf(tokenizer.eosToken().orElseThrow()).orElseThrow();
-                template = tokenizer.chatTemplateSource().orElseThrow();
-                vocabulary = tokenizer.vocabularySize();
-            }
-            SayingModel.write(model, vocabulary, List.of(5, 6));
-            try (LanguageModel loaded = load(model)) {
-                Path merged = folder.resolve(family.name() + "-merged");
-                loaded.export(merged, ModelFormat.huggingFace(Precision.FP32));
-                JsonNode ids = TestData.json(merged.resolve("generation_config.json"))
-                        .path("eos_token_id");
-                Set<Integer> ends = new TreeSet<>();
-                (ids.isInt() ? List.of(ids) : ids).forEach(id -> ends.add(id.intValue()));
-                assertTrue(ends.containsAll(family.ends()), () -> ids + " for " + family.ends());
-
-                Path file = folder.resolve(family.name() + ".gguf");
-                String reason = NOT_IN_GGUF.get(family.name());
-                if (reason != null) {
-                    String refused = assertThrows(
-                                    SettingsException.class,
-                                    () -> loaded.export(file, ModelFormat.gguf(GgufType.F32)))
-                            .getMessage();
-                    assertTrue(refused.contains(reason), refused);
-                    return;
-                }
-                loaded.export(file, ModelFormat.gguf(GgufType.F32));
-                GgufContent content = GgufContent.read(file);
-                assertEquals(template, content.metadata().get("tokenizer.chat_template"));
-                assertEquals((long) eos, content.metadata().get("tokenizer.ggml.eos_token_id"));
-                Set<Integer> stored = new TreeSet<>();
-                for (String key : List.of("eos", "eot", "eom")) {
-                    if (content.metadata().get("tokenizer.ggml." + key + "_token_id") instanceof Long id) {
-                        stored.add(id.intValue());
+        return ChatFamily.all().stream()
+                .map(family -> DynamicTest.dynamicTest(family.name(), () -> {
+                    Path model = family.write(folder.resolve(family.name()));
+                    int eos;
+                    String template;
+                    int vocabulary;
+                    try (Tokenizer tokenizer = Tokenizer.load(model)) {
+                        eos = tokenizer.idOf(tokenizer.eosToken().orElseThrow()).orElseThrow();
+                        template = tokenizer.chatTemplateSource().orElseThrow();
+                        vocabulary = tokenizer.vocabularySize();
                     }
-                }
-                assertTrue(stored.containsAll(family.ends()), () -> stored + " for " + family.ends());
-            }
-        }));
+                    SayingModel.write(model, vocabulary, List.of(5, 6));
+                    try (LanguageModel loaded = load(model)) {
+                        Path merged = folder.resolve(family.name() + "-merged");
+                        loaded.export(merged, ModelFormat.huggingFace(Precision.FP32));
+                        JsonNode ids = TestData.json(merged.resolve("generation_config.json"))
+                                .path("eos_token_id");
+                        Set<Integer> ends = new TreeSet<>();
+                        (ids.isInt() ? List.of(ids) : ids).forEach(id -> ends.add(id.intValue()));
+                        assertTrue(ends.containsAll(family.ends()), () -> ids + " for " + family.ends());
+
+                        Path file = folder.resolve(family.name() + ".gguf");
+                        String reason = NOT_IN_GGUF.get(family.name());
+                        if (reason != null) {
+                            String refused = assertThrows(
+                                            SettingsException.class,
+                                            () -> loaded.export(file, ModelFormat.gguf(GgufType.F32)))
+                                    .getMessage();
+                            assertTrue(refused.contains(reason), refused);
+                            return;
+                        }
+                        loaded.export(file, ModelFormat.gguf(GgufType.F32));
+                        GgufContent content = GgufContent.read(file);
+                        assertEquals(template, content.metadata().get("tokenizer.chat_template"));
+                        assertEquals((long) eos, content.metadata().get("tokenizer.ggml.eos_token_id"));
+                        Set<Integer> stored = new TreeSet<>();
+                        for (String key : List.of("eos", "eot", "eom")) {
+                            if (content.metadata().get("tokenizer.ggml." + key + "_token_id") instanceof Long id) {
+                                stored.add(id.intValue());
+                            }
+                        }
+                        assertTrue(stored.containsAll(family.ends()), () -> stored + " for " + family.ends());
+                    }
+                }));
     }
 }

@@ -67,7 +67,6 @@ public final class SayingModel {
     }
 
     private static Tensor ones() {
-        return Tensors.zeros(ComputeDevice.cpu(), ScalarType.Float, WIDTH)
-                .add(Tensors.scalar(1));
+        return Tensors.zeros(ComputeDevice.cpu(), ScalarType.Float, WIDTH).add(Tensors.scalar(1));
     }
 }

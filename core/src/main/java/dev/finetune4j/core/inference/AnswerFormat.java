@@ -12,7 +12,8 @@ import org.jspecify.annotations.Nullable;
  * @param thinks whether thoughts are told from the text: template or vocabulary have their end
  * @param calls how functions are called; null when none can be
  */
-record AnswerFormat(AnswerParser.Marks marks, boolean thinks, @Nullable ToolCallFormat calls) {
+record AnswerFormat(
+        AnswerParser.Marks marks, boolean thinks, @Nullable ToolCallFormat calls) {
     /** A text is continued by text. */
     static final AnswerFormat OF_TEXT = new AnswerFormat(AnswerParser.Marks.USUAL, false, null);
 

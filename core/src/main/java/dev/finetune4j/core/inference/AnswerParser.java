@@ -75,8 +75,7 @@ final class AnswerParser {
      * @param format of calls of tools; null when none are expected
      * @param firstCall the number of the first call within the conversation
      */
-    AnswerParser(
-            Marks marks, boolean thinks, boolean isThinking, @Nullable ToolCallFormat format, int firstCall) {
+    AnswerParser(Marks marks, boolean thinks, boolean isThinking, @Nullable ToolCallFormat format, int firstCall) {
         this.marks = marks;
         this.format = format;
         this.firstCall = firstCall;

@@ -23,8 +23,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class ChatTemplateTest {
     /** The small vocabulary lacks their ends of an answer. */
-    private static final Set<String> LACKING =
-            Set.of("gemma", "phi4", "phi4_mini", "granite3", "glm4", "cohere");
+    private static final Set<String> LACKING = Set.of("gemma", "phi4", "phi4_mini", "granite3", "glm4", "cohere");
 
     private static final Conversation TWO_TURNS = Conversation.of(
             ChatMessage.system("S"),

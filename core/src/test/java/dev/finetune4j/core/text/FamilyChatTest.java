@@ -32,22 +32,23 @@ class FamilyChatTest {
 
     @TestFactory
     Stream<DynamicTest> idsAreThoseOfTransformers() {
-        return ChatFamily.all().stream().map(family -> DynamicTest.dynamicTest(family.name(), () -> {
-            try (Tokenizer tokenizer = Tokenizer.load(family.write(folder.resolve(family.name())))) {
-                ChatEncoder encoder = encoder(family, tokenizer);
-                List<String> wrong = new ArrayList<>();
-                for (JsonNode item : family.cases()) {
-                    try {
-                        check(encoder, item);
-                    } catch (AssertionError | RuntimeException e) {
-                        wrong.add(item.path("messages") + " " + item.path("tools") + " " + item.path("variables") + "\n"
-                                + e);
+        return ChatFamily.all().stream()
+                .map(family -> DynamicTest.dynamicTest(family.name(), () -> {
+                    try (Tokenizer tokenizer = Tokenizer.load(family.write(folder.resolve(family.name())))) {
+                        ChatEncoder encoder = encoder(family, tokenizer);
+                        List<String> wrong = new ArrayList<>();
+                        for (JsonNode item : family.cases()) {
+                            try {
+                                check(encoder, item);
+                            } catch (AssertionError | RuntimeException e) {
+                                wrong.add(item.path("messages") + " " + item.path("tools") + " "
+                                        + item.path("variables") + "\n" + e);
+                            }
+                        }
+                        assertTrue(family.cases().size() >= 11, "cases");
+                        assertTrue(wrong.isEmpty(), () -> String.join("\n", wrong));
                     }
-                }
-                assertTrue(family.cases().size() >= 11, "cases");
-                assertTrue(wrong.isEmpty(), () -> String.join("\n", wrong));
-            }
-        }));
+                }));
     }
 
     private static ChatEncoder encoder(ChatFamily family, Tokenizer tokenizer) {
@@ -58,8 +59,7 @@ class FamilyChatTest {
         boolean prompt = item.path("add_generation_prompt").asBoolean();
         if (item.has("refused")) {
             String reason = assertThrows(
-                            IllegalArgumentException.class,
-                            () -> encoder.encode(ChatFamily.conversation(item), prompt))
+                            IllegalArgumentException.class, () -> encoder.encode(ChatFamily.conversation(item), prompt))
                     .getMessage();
             assertTrue(reason.contains(item.path("refused").asText()), reason);
             return;
@@ -79,8 +79,15 @@ class FamilyChatTest {
     /** A base model without a template is asked by the named one as the family's chat models are. */
     @ParameterizedTest
     @CsvSource({
-        "granite, granite3, true", "olmo2, olmo2, false", "glm4, glm4, false", "glm, glm4, false", "cohere, cohere, false",
-        "phi4, phi4, false", "phi4_mini, phi4_mini, false", "internlm2, intern2, false", "qwen2_moe, chatml, true",
+        "granite, granite3, true",
+        "olmo2, olmo2, false",
+        "glm4, glm4, false",
+        "glm, glm4, false",
+        "cohere, cohere, false",
+        "phi4, phi4, false",
+        "phi4_mini, phi4_mini, false",
+        "internlm2, intern2, false",
+        "qwen2_moe, chatml, true",
         "qwen3_moe, chatml, false"
     })
     void namedTemplatesAskAlike(String family, String name, boolean ownSystemText) {
@@ -140,18 +147,22 @@ class FamilyChatTest {
         } catch (IllegalArgumentException e) {
             return 0;
         }
-        // White space at the beginning of an answer does not become one token with what announces it, since no model writes that;
+        // White space at the beginning of an answer does not become one token with what announces it, since no model
+        // writes that;
         // nor does what a message spells become a special token. PublishedTemplatesTest compares their texts.
         boolean other = conversation.messages().stream()
                 .anyMatch(message -> beginsWithBlank(message) || encoder.spellsControlToken(message.content()));
         boolean results = conversation.messages().stream().anyMatch(message -> message.role() == Role.TOOL);
-        if (other || item.has("expected_error") || (results && encoder.tokenizer().idOf("<|observation|>").isPresent())) {
+        if (other
+                || item.has("expected_error")
+                || (results && encoder.tokenizer().idOf("<|observation|>").isPresent())) {
             return 0;
         }
         int[] expected = encoder.tokenizer().encode(item.path("expected").asText());
         int[] ids;
         try {
-            ids = encoder.encode(conversation, item.path("add_generation_prompt").asBoolean())
+            ids = encoder.encode(
+                            conversation, item.path("add_generation_prompt").asBoolean())
                     .ids();
         } catch (IllegalArgumentException e) {
             assertTrue(String.valueOf(e.getMessage()).contains("be told from the rest: "), e.getMessage());
@@ -174,22 +185,24 @@ class FamilyChatTest {
     /** What is learned is what the prompt asks for, up to a token that ends generation. */
     @TestFactory
     Stream<DynamicTest> answersAreLearnedAsTheyAreAskedFor() {
-        return ChatFamily.all().stream().map(family -> DynamicTest.dynamicTest(family.name(), () -> {
-            try (Tokenizer tokenizer = Tokenizer.load(family.write(folder.resolve(family.name())))) {
-                ChatEncoder encoder = encoder(family, tokenizer);
-                assertTrue(encoder.stopIds().containsAll(family.ends()), "ends");
-                int rows = 0;
-                for (JsonNode item : family.cases()) {
-                    // The controls of Granite stand in the prompt for an answer, but not before one that is there.
-                    boolean same = !item.path("variables").has("controls");
-                    if (same && !item.path("add_generation_prompt").asBoolean() && !item.has("refused")) {
-                        learned(encoder, ChatFamily.conversation(item));
-                        rows++;
+        return ChatFamily.all().stream()
+                .map(family -> DynamicTest.dynamicTest(family.name(), () -> {
+                    try (Tokenizer tokenizer = Tokenizer.load(family.write(folder.resolve(family.name())))) {
+                        ChatEncoder encoder = encoder(family, tokenizer);
+                        assertTrue(encoder.stopIds().containsAll(family.ends()), "ends");
+                        int rows = 0;
+                        for (JsonNode item : family.cases()) {
+                            // The controls of Granite stand in the prompt for an answer, but not before one that is
+                            // there.
+                            boolean same = !item.path("variables").has("controls");
+                            if (same && !item.path("add_generation_prompt").asBoolean() && !item.has("refused")) {
+                                learned(encoder, ChatFamily.conversation(item));
+                                rows++;
+                            }
+                        }
+                        assertTrue(rows >= 5, rows + " rows");
                     }
-                }
-                assertTrue(rows >= 5, rows + " rows");
-            }
-        }));
+                }));
     }
 
     private static void learned(ChatEncoder encoder, Conversation conversation) {

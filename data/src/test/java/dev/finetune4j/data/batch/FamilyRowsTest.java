@@ -29,17 +29,18 @@ class FamilyRowsTest {
 
     @TestFactory
     Stream<DynamicTest> rowsAreChatsWithTheirEnds() {
-        return ChatFamily.all().stream().map(family -> DynamicTest.dynamicTest(family.name(), () -> {
-            try (Tokenizer tokenizer = Tokenizer.load(family.write(folder.resolve(family.name())))) {
-                ChatEncoder encoder = new ChatEncoder(
-                        tokenizer, ChatTemplate.ofCheckpoint(tokenizer).orElseThrow(), family.ends());
-                for (JsonNode item : family.cases()) {
-                    if (!item.path("add_generation_prompt").asBoolean() && !item.has("refused")) {
-                        check(encoder, ChatFamily.conversation(item));
+        return ChatFamily.all().stream()
+                .map(family -> DynamicTest.dynamicTest(family.name(), () -> {
+                    try (Tokenizer tokenizer = Tokenizer.load(family.write(folder.resolve(family.name())))) {
+                        ChatEncoder encoder = new ChatEncoder(
+                                tokenizer, ChatTemplate.ofCheckpoint(tokenizer).orElseThrow(), family.ends());
+                        for (JsonNode item : family.cases()) {
+                            if (!item.path("add_generation_prompt").asBoolean() && !item.has("refused")) {
+                                check(encoder, ChatFamily.conversation(item));
+                            }
+                        }
                     }
-                }
-            }
-        }));
+                }));
     }
 
     private static void check(ChatEncoder encoder, Conversation conversation) {
@@ -54,7 +55,8 @@ class FamilyRowsTest {
         int ends = 0;
         for (int i = 1; i < chat.ids().length; i++) {
             int expected = chat.trained()[i] ? chat.ids()[i] : Labels.IGNORE;
-            assertEquals(expected, row.labels()[i - 1], () -> encoder.tokenizer().decode(chat.ids()));
+            assertEquals(
+                    expected, row.labels()[i - 1], () -> encoder.tokenizer().decode(chat.ids()));
             ends += encoder.stopIds().contains(expected) ? 1 : 0;
         }
         assertEquals(Labels.IGNORE, row.labels()[chat.ids().length - 1]);

@@ -116,8 +116,7 @@ class AdapterVariantsTest {
                     "qwen2_moe_shared",
                     "qwen3_moe_mixed",
                     "qwen3_moe_plain",
-                    "mixtral_window" ->
-                Path.of("../core/src/test/resources/model", name);
+                    "mixtral_window" -> Path.of("../core/src/test/resources/model", name);
             default -> Fixtures.wide("models/" + name);
         };
     }

@@ -65,7 +65,8 @@ public final class LoraKind extends LayerAdapterKind<LoraSettings> {
         if (!(chosen.modules().targets() instanceof TargetModules.None)) {
             collect(
                     problems,
-                    () -> chosen.modules().resolve("linear", LoraSpecs.candidates(chosen, modules), chosen.modulesToSave()));
+                    () -> chosen.modules()
+                            .resolve("linear", LoraSpecs.candidates(chosen, modules), chosen.modulesToSave()));
         }
         collect(problems, () -> LoraSpecs.stacks(chosen, modules));
         collect(problems, () -> ModulesToSave.resolve(modules, chosen.modulesToSave()));

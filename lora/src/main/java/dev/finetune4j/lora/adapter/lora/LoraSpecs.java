@@ -131,7 +131,8 @@ final class LoraSpecs {
                 .map(stack -> stack.module().replaceFirst("experts$", ROUTER))
                 .anyMatch(path -> path.equals(target) || path.endsWith("." + target));
         return router
-                ? "the target parameter " + target + " is a router, which chooses the experts and gets no factors here; train"
+                ? "the target parameter " + target
+                        + " is a router, which chooses the experts and gets no factors here; train"
                         + " without it, with the target parameters " + there
                 : "no parameter of the model matches the target parameter " + target + "; it has " + there;
     }
